@@ -1,0 +1,1 @@
+"""camscope shows where a model looks."""
