@@ -1,1 +1,87 @@
-"""camscope shows where a model looks."""
+"""camscope shows where a model looks: class activation maps, exact and fast.
+
+import camscope
+e = camscope.explain("demo", "photo.jpg")
+e                        # in a notebook: the picture
+e.maps(), e.heatmaps()   # raw signed maps; heatmaps in [0, 1]
+
+Importing camscope imports no framework: every name is loaded when it is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from camscope.errors import (
+        CamscopeError as CamscopeError,
+    )
+    from camscope.errors import (
+        ImageError as ImageError,
+    )
+    from camscope.errors import (
+        InputError as InputError,
+    )
+    from camscope.errors import (
+        LayerError as LayerError,
+    )
+    from camscope.errors import (
+        MethodError as MethodError,
+    )
+    from camscope.errors import (
+        MissingExtraError as MissingExtraError,
+    )
+    from camscope.errors import (
+        ModelError as ModelError,
+    )
+    from camscope.errors import (
+        TargetError as TargetError,
+    )
+    from camscope.explainer import CamscopeWarning as CamscopeWarning
+    from camscope.explainer import Explainer as Explainer
+    from camscope.explainer import explain as explain
+    from camscope.explanation import Explanation as Explanation
+    from camscope.explanation import Status as Status
+    from camscope.images import Preprocessing as Preprocessing
+    from camscope.methods import list_methods as list_methods
+    from camscope.methods import method as method
+    from camscope.models.torch import record as record
+    from camscope.saving import load as load
+    from camscope.targets import AllClasses as AllClasses
+    from camscope.targets import Class as Class
+    from camscope.targets import PerImage as PerImage
+    from camscope.targets import TopK as TopK
+
+_HOMES = {
+    "camscope.errors": (
+        "CamscopeError",
+        "ImageError",
+        "InputError",
+        "LayerError",
+        "MethodError",
+        "MissingExtraError",
+        "ModelError",
+        "TargetError",
+    ),
+    "camscope.explainer": ("CamscopeWarning", "Explainer", "explain"),
+    "camscope.explanation": ("Explanation", "Status"),
+    "camscope.images": ("Preprocessing",),
+    "camscope.methods": ("list_methods", "method"),
+    "camscope.models.torch": ("record",),
+    "camscope.saving": ("load",),
+    "camscope.targets": ("AllClasses", "Class", "PerImage", "TopK"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = sorted(_HOME_OF)  # noqa: PLE0605
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME_OF:
+        return getattr(importlib.import_module(_HOME_OF[name]), name)
+    raise AttributeError(f"module 'camscope' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,1 +1,22 @@
-"""Photos: safe reading, preprocessing as the model was trained with, and the way back to the photo."""
+"""Photos in: reading them safely, and turning them into what a model takes, to the pixel."""
+
+from __future__ import annotations
+
+from camscope.images.geometry import Geometry
+from camscope.images.photo import Photo
+from camscope.images.preprocess import IMAGENET, Preprocessing
+from camscope.images.read import MAX_PIXELS, read_photo, to_photo
+from camscope.images.sources import SAMPLES, find_photos, sample_path
+
+__all__ = [
+    "IMAGENET",
+    "MAX_PIXELS",
+    "SAMPLES",
+    "Geometry",
+    "Photo",
+    "Preprocessing",
+    "find_photos",
+    "read_photo",
+    "sample_path",
+    "to_photo",
+]

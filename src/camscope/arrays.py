@@ -1,0 +1,58 @@
+"""The few array operations the maths shares, on any array library that speaks the array API.
+
+`xp` is the array's own namespace, found by type (array-api-compat), so torch tensors stay torch tensors on
+their device, and NumPy and JAX arrays stay what they are.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import numpy as np
+from array_api_compat import array_namespace, device
+from einops import einsum, reduce
+from jaxtyping import Float
+
+Array: TypeAlias = Any
+"""An array of any library that follows the array API."""
+
+
+def relu(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """max(x, 0)."""
+    return array_namespace(x).clip(x, 0, None)
+
+
+def channel_sum(
+    weights: Float[Array, "batch target channel *grid"], activations: Float[Array, "batch channel *space"]
+) -> Float[Array, "batch target *space"]:
+    """Σ_k w^k ⊙ A^k. Weights that are the same at every position may have size 1 there: one matrix product."""
+    if _constant_over_space(weights):
+        return einsum(weights[(..., *_first(weights, 3))], activations, "b t c, b c ... -> b t ...")
+    return reduce(weights * activations[:, None], "b t c ... -> b t ...", "sum")
+
+
+def space_sum(
+    weights: Float[Array, "batch target channel *grid"], activations: Float[Array, "batch channel *space"]
+) -> Float[Array, "batch target channel"]:
+    """Σ_ij w_ij^k A_ij^k, for weights that may have size 1 along space."""
+    if _constant_over_space(weights):
+        return weights[(..., *_first(weights, 3))] * reduce(activations, "b c ... -> b 1 c", "sum")
+    return reduce(weights * activations[:, None], "b t c ... -> b t c", "sum")
+
+
+def over_space(per_channel: Float[Array, "*leading"], ndim: int) -> Float[Array, "*leading *ones"]:
+    """Append `ndim` axes of size 1, so that a value per channel broadcasts over space."""
+    return per_channel[(..., *(None,) * ndim)]
+
+
+def from_numpy(values: Float[np.ndarray, "*shape"], like: Float[Array, "*other"]) -> Float[Array, "*shape"]:
+    """NumPy values as an array of `like`'s library, dtype and device."""
+    return array_namespace(like).asarray(values.tolist() if values.ndim == 0 else values, dtype=like.dtype, device=device(like))
+
+
+def _constant_over_space(weights: Float[Array, "batch target channel *grid"]) -> bool:
+    return all(size == 1 for size in weights.shape[3:])
+
+
+def _first(x: Float[Array, "..."], leading: int) -> tuple[int, ...]:
+    return (0,) * (len(x.shape) - leading)

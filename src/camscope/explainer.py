@@ -1,0 +1,495 @@
+"""The planner: what the wanted methods need together is gathered in the fewest passes, and handed out."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+import sys
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from array_api_compat import array_namespace
+from jaxtyping import Bool
+
+from camscope.arrays import Array
+from camscope.errors import InputError, LayerError, MethodError, ModelError, TargetError
+from camscope.evidence import Evidence, Need
+from camscope.explanation import Channels, Explanation, Key, MethodFacts, to_numpy
+from camscope.images import Photo, Preprocessing, to_photo
+from camscope.libraries import Known, recognise
+from camscope.methods import Method, channel_contributions, get_method
+from camscope.models.adapter import Adapter
+from camscope.models.layers import Layer
+from camscope.targets import Outputs, TargetsLike, Task, resolve
+from camscope.views import Views, views_of_batch, views_of_photos
+
+Layers: TypeAlias = "str | Any | Sequence[str | Any] | None"
+_SAME_BEHIND_LINEAR_HEAD = ("cam", "gradcam", "hirescam", "xgradcam")
+_POSITIVE_BEHIND_LINEAR_HEAD = ("layercam", "gradcam++-official")
+
+
+class CamscopeWarning(UserWarning):
+    """Something about an explanation that its reader should know before trusting it."""
+
+
+class Explainer:
+    """Explains one model, as often as you like. Nothing about the model is changed, by anything.
+
+        explainer = camscope.Explainer(model)
+        e = explainer(x, methods=["gradcam", "layercam"], targets=[281, 285], layers=["layer3", "layer4"])
+
+    Args:
+        model: a `torch.nn.Module` (DataParallel, DDP and compiled wrappers are looked through), or a name:
+            `demo`, `timm:NAME`, `torchvision:NAME`, `FILE.py:FACTORY`.
+        preprocessing: how photos become the model's input: a `Preprocessing`, or torchvision transforms. By
+            default what the model's library says of it. Not used for tensors.
+        class_names: one per output. By default what the model's library says.
+        task: what the outputs mean: `multiclass` (softmax), `multilabel` (a sigmoid each), `binary` (one logit),
+            `regression`. Found from the model if None: one output is binary, a sigmoid at the end is
+            multilabel, else multiclass. A multi-label model that returns logits looks like any other: say it.
+        output: picks the logits, `batch class`, from what the model returns.
+        device: move the model there first. Only for models given by name; your own stays where it is.
+        optimised: explain on a copy of the model made for inference (batch norm folded, channels last): `True`,
+            or `"bfloat16"` to run it in half precision too. See `camscope.models.torch.optimise`.
+        weights: a file, for models given by name; see `camscope.models.load.load_model`.
+        trust_pickle: read a weights file that can run code.
+
+    Raises:
+        ModelError: if the model cannot be loaded or hooked.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        *,
+        preprocessing: Any = None,
+        class_names: Sequence[str] | None = None,
+        task: Task | None = None,
+        output: Callable[[Any], Any] | None = None,
+        device: str | None = None,
+        optimised: bool | str = False,
+        weights: str | Path | None = None,
+        trust_pickle: bool = False,
+    ) -> None:
+        if isinstance(model, str):
+            from camscope.models.load import load_model
+
+            loaded = load_model(model, weights=weights, trust_pickle=trust_pickle)
+            model, known = loaded.model, loaded.known
+            if device is not None:
+                model = _moved(model, device)
+        else:
+            if device is not None or weights is not None:
+                raise ModelError("device and weights are for models given by name; yours comes with both.")
+            known = recognise(_unwrapped(model))
+        self._adapter = _adapt(model, task=task, output=output, optimised=optimised)
+        self._known = known
+        self._class_names = class_names
+        self._preprocessing = known.preprocessing if preprocessing is None else _as_preprocessing(preprocessing)
+        self._presumed = known.note if preprocessing is None else ""
+
+    @property
+    def preprocessing(self) -> Preprocessing | None:
+        """How photos become the model's input, or None if that is not known."""
+        return self._preprocessing
+
+    def __call__(
+        self,
+        inputs: Any,
+        *,
+        methods: str | Method | Sequence[str | Method] = "gradcam",
+        targets: TargetsLike = None,
+        layers: Layers = None,
+        channels: int = 0,
+        seed: int = 0,
+    ) -> Explanation:
+        """Explain a batch: all methods, layers and targets from one forward and one short backward per target.
+
+        Args:
+            inputs: a tensor, already preprocessed, `batch channel *space`; or a photo (path, PIL image, array
+                `height width [channel]`) or a list of photos, which go through the model's own preprocessing.
+            methods: one or several; see `camscope.list_methods()`.
+            targets: None explains each image's top class. A list means these targets for every image;
+                `PerImage([...])` gives one, or one list, per image. See `camscope.targets.resolve`.
+            layers: names or modules; None takes the deepest layer whose positions reach the score.
+            channels: keep this many of the feature maps that contribute most to each target, for
+                `figure(by="channels")`.
+            seed: for methods that draw at random.
+
+        Raises:
+            InputError, LayerError, MethodError, TargetError: what was asked for does not exist or cannot be had;
+                the message names the nearest that can.
+        """
+        wanted = [get_method(m) for m in _listed(methods)]
+        if not wanted:
+            raise MethodError("The list of methods is empty.")
+        wanted = list({m.name: m for m in wanted}.values())
+        batch, views = self._prepare(inputs)
+        batch = self._adapter.batch(batch)
+        chosen, how = self._layers(batch, layers)
+        needs = frozenset[Need]().union(*(m.needs for m in wanted), {Need.GRADIENTS} if channels else ())
+        self._check_offers(wanted, needs)
+        notes = _Notes()
+
+        with self._adapter.observe(batch, chosen, needs) as observation:
+            outputs = observation.outputs
+            class_names = self._names(outputs.logits.shape[1], notes)
+            resolved = resolve(targets, outputs, class_names)
+            gathered = _Gathered()
+            for layer, _, evidence in observation.evidence(resolved, needs, seed):
+                self._check_head(wanted, layer, evidence)
+                for m in wanted:
+                    if not m.class_specific and (m.name, layer) in gathered.maps:
+                        continue
+                    gathered.add(m, layer, m(evidence), evidence)
+                if channels:
+                    gathered.add_channels(layer, evidence, channels)
+                notes.of_evidence(wanted, layer, evidence)
+            scores = resolved.scores(outputs)
+        logits, scores = _detached(outputs.logits), _detached(scores)
+        self._check_reach(batch, chosen, gathered, layers)
+
+        for note in (*self._adapter.notes, self._presumed if isinstance(views, Views) and _from_photos(inputs) else ""):
+            notes.add(note)
+        explanation = Explanation(
+            raw=gathered.joined(wanted, [layer.name for layer in chosen], len(resolved)),
+            scores=scores,
+            logits=logits,
+            probabilities=Outputs(logits, outputs.task).probabilities,
+            targets=resolved.infos(class_names),
+            input_size=tuple(int(n) for n in batch.shape[2:]),
+            facts={m.name: MethodFacts(m.paper, m.rectified, m.class_specific) for m in wanted},
+            class_names=class_names,
+            views=views,
+            provenance={
+                "camscope": importlib.metadata.version("camscope"),
+                "model_name": self._known.name,
+                **self._adapter.describe(),
+                "task": outputs.task,
+                "layers": how,
+                "methods": {m.name: m.paper for m in wanted},
+                "preprocessing": self._preprocessing.to_dict() if self._preprocessing and _from_photos(inputs) else None,
+                "seed": seed,
+            },
+            notes=notes.all,
+            channels=gathered.channels_joined(),
+            gradient_free=gathered.gradient_free_joined(),
+        )
+        notes.warn()
+        return explanation
+
+    def layers(self, inputs: Any = None, *, reach: bool = True) -> tuple[list[Layer], Layer | None]:
+        """The layers with a grid, in the order they run, and the one that would be chosen.
+
+        Args:
+            inputs: as for a call; None runs an image of noise of the model's own input size.
+            reach: try for each whether its positions reach the score.
+
+        Raises:
+            InputError: if no input is given and the model's input size is not known.
+        """
+        if inputs is None:
+            inputs = self._noise()
+        batch = self._adapter.batch(self._prepare(inputs)[0])
+        found = list(self._adapter.layers(batch, reach=reach))
+        try:
+            return found, self._adapter.choose(batch)[0]
+        except LayerError:
+            if not found:
+                raise
+            return found, None
+
+    # ------------------------------------------------------------------ inputs
+
+    def _prepare(self, inputs: Any) -> tuple[Array, Views]:
+        if not _from_photos(inputs):
+            return inputs, views_of_batch(inputs, to_numpy, self._preprocessing)
+        photos = [to_photo(photo) for photo in _photos(inputs)]
+        if not photos:
+            raise InputError("The list of photos is empty.")
+        if self._preprocessing is None:
+            raise InputError(
+                "A photo was given, but this model does not say how its photos are prepared. Pass "
+                "Explainer(model, preprocessing=…) (a camscope.Preprocessing, or torchvision transforms), or give a "
+                "tensor that is already preprocessed."
+            )
+        arrays = np.stack([self._preprocessing(photo) for photo in photos])
+        import torch
+
+        return torch.from_numpy(arrays), views_of_photos(photos, self._preprocessing)
+
+    def _noise(self) -> Array:
+        if self._preprocessing is None:
+            raise InputError("The model's input size is not known; give an input, for instance torch.randn(1, 3, 224, 224).")
+        import torch
+
+        shape = (1, len(self._preprocessing.mean), *self._preprocessing.input_size)
+        return torch.randn(shape, generator=torch.Generator().manual_seed(0))
+
+    def _names(self, count: int, notes: _Notes) -> Sequence[str] | None:
+        if self._class_names is not None:
+            if len(self._class_names) != count:
+                one = " (a one-logit model has two classes: the negative and the positive)" if count == 2 else ""
+                raise TargetError(f"class_names holds {len(self._class_names)} names, the model has {count} classes{one}.")
+            return self._class_names
+        known = self._known.class_names
+        if known is not None and len(known) != count:
+            notes.add(f"The library's {len(known)} class names do not fit this model's {count} outputs and were left out.")
+            return None
+        return known
+
+    # ------------------------------------------------------------------ layers and methods
+
+    def _layers(self, batch: Array, layers: Layers) -> tuple[list[Layer], dict[str, Any]]:
+        if layers is None:
+            choice = self._adapter.choose(batch)
+            chosen = [choice[0]]
+            how = {"chosen": "automatic", "runners_up": [layer.name for layer in choice[1:]]}
+        else:
+            given = _listed(layers)
+            if not given:
+                raise LayerError("The list of layers is empty. Leave it out to have one chosen.")
+            chosen = list({layer.name: layer for layer in (self._adapter.layer(batch, x) for x in given)}.values())
+            how = {"chosen": "by name"}
+        described = {layer.name: f"{layer.kind}, {layer.grid.channels} channels, {layer.grid.describe()}" for layer in chosen}
+        return chosen, {**how, "layers": described}
+
+    def _check_offers(self, wanted: Sequence[Method], needs: frozenset[Need]) -> None:
+        lacking = needs - self._adapter.offers
+        if lacking:
+            able = [m.name for m in wanted if not m.needs & lacking]
+            words = ", ".join(sorted(need.value for need in lacking))
+            raise MethodError(f"This model cannot give {words}. Of the methods asked for these would work: {able or 'none'}.")
+
+    def _check_head(self, wanted: Sequence[Method], layer: str, evidence: Evidence) -> None:
+        if evidence.head is None:
+            for m in wanted:
+                if Need.LINEAR_HEAD in m.needs:
+                    raise MethodError(
+                        f"{m.name} needs a head that is global average pooling and one linear layer directly on the "
+                        f"target layer; behind {layer!r} that is not so (checked in numbers). Use 'hirescam' or "
+                        "'gradcam', which equal it wherever it exists."
+                    )
+
+    def _check_reach(self, batch: Array, chosen: Sequence[Layer], gathered: _Gathered, layers: Layers) -> None:
+        """Refuse a layer that no class could ever give a gradient; only looked into where all maps came out zero."""
+        for layer in chosen:
+            flags = [np.concatenate(f, axis=1) for (_, name), f in gathered.gradient_free.items() if name == layer.name]
+            if flags and all(f.all() for f in flags) and not self._adapter.reaches(batch, layer):
+                better = self._adapter.choose(batch)[0]
+                raise LayerError(
+                    f"The positions of {layer.name!r} do not reach the score: its gradient there is exactly zero for "
+                    f"every class (behind it, only a class token is used, say). Use {better.name!r}"
+                    f"{' or leave the layer out' if layers is not None else ''}."
+                )
+
+
+def explain(
+    model: Any,
+    inputs: Any,
+    *,
+    methods: str | Method | Sequence[str | Method] = "gradcam",
+    targets: TargetsLike = None,
+    layers: Layers = None,
+    channels: int = 0,
+    seed: int = 0,
+    **model_options: Any,
+) -> Explanation:
+    """Explain once: `Explainer(model, **model_options)(inputs, …)`.
+
+    camscope.explain(model, x)                    # Grad-CAM, top class, automatic layer
+    camscope.explain("demo", "photo.jpg")         # names and paths too
+
+    Args:
+        model: a module or a name, see `Explainer`.
+        inputs: a preprocessed tensor, a photo, or a list of photos.
+        methods: see `camscope.list_methods()`.
+        targets: None for each image's top class.
+        layers: None for the automatic choice.
+        channels: how many of the strongest feature maps to keep.
+        seed: for methods that draw at random.
+        model_options: of `Explainer`.
+    """
+    explainer = Explainer(model, **model_options)
+    return explainer(inputs, methods=methods, targets=targets, layers=layers, channels=channels, seed=seed)
+
+
+class _Gathered:
+    """Maps as they come in, a few targets at a time."""
+
+    def __init__(self) -> None:
+        self.maps: dict[Key, list[Array]] = {}
+        self.gradient_free: dict[Key, list[Bool[np.ndarray, "batch target"]]] = {}
+        self._channels: dict[str, list[Channels]] = {}
+
+    def add(self, m: Method, layer: str, maps: Array, evidence: Evidence) -> None:
+        key = (m.name, layer)
+        self.maps.setdefault(key, []).append(maps)
+        if Need.GRADIENTS in m.needs:
+            xp = array_namespace(maps)
+            axes = tuple(range(2, maps.ndim))
+            blank = to_numpy(xp.all(maps == 0, axis=axes))
+            if blank.any():
+                # a zero map is only the gradient's fault if the gradient is zero
+                gradients = evidence.gradients
+                assert gradients is not None
+                blank = blank & to_numpy(xp.all(gradients == 0, axis=tuple(range(2, gradients.ndim))))
+            self.gradient_free.setdefault(key, []).append(blank)
+
+    def add_channels(self, layer: str, evidence: Evidence, count: int) -> None:
+        xp = array_namespace(evidence.activations)
+        weights, contributions = channel_contributions(evidence)
+        order = xp.argsort(contributions, axis=2, descending=True)[:, :, :count]
+        A = evidence.activations
+        flat = xp.reshape(A, (A.shape[0], 1, A.shape[1], -1))
+        index = xp.broadcast_to(order[..., None], (*order.shape, flat.shape[-1]))
+        wide = xp.broadcast_to(flat, (A.shape[0], order.shape[1], *flat.shape[2:]))
+        taken = xp.reshape(xp.take_along_axis(wide, index, axis=2), (*order.shape, *A.shape[2:]))
+        self._channels.setdefault(layer, []).append(
+            Channels(
+                order,
+                xp.take_along_axis(weights, order, axis=2),
+                xp.take_along_axis(contributions, order, axis=2),
+                taken,
+            )
+        )
+
+    def joined(self, wanted: Sequence[Method], layers: Sequence[str], targets: int) -> Mapping[Key, Array]:
+        """All maps, `batch target *space`, methods in the order asked for."""
+        joined = {}
+        for m in wanted:
+            for layer in layers:
+                pieces = self.maps[m.name, layer]
+                xp = array_namespace(pieces[0])
+                maps = pieces[0] if len(pieces) == 1 else xp.concat(pieces, axis=1)
+                if maps.shape[1] != targets:  # the same for every target
+                    maps = xp.broadcast_to(maps, (maps.shape[0], targets, *maps.shape[2:]))
+                joined[m.name, layer] = maps
+        return joined
+
+    def gradient_free_joined(self) -> Mapping[Key, Bool[np.ndarray, "batch target"]]:
+        return {key: np.concatenate(flags, axis=1) for key, flags in self.gradient_free.items()}
+
+    def channels_joined(self) -> Mapping[str, Channels]:
+        def join(pieces: Sequence[Channels], name: str) -> Array:
+            arrays = [getattr(piece, name) for piece in pieces]
+            return array_namespace(arrays[0]).concat(arrays, axis=1)
+
+        return {
+            layer: Channels(**{f.name: join(pieces, f.name) for f in dataclasses.fields(Channels)})
+            for layer, pieces in self._channels.items()
+        }
+
+
+class _Notes:
+    """What a careful reader should be told, each once."""
+
+    def __init__(self) -> None:
+        self._notes: dict[str, bool] = {}
+
+    def add(self, note: str, *, urgent: bool = False) -> None:
+        if note:
+            self._notes.setdefault(note, urgent)
+
+    def of_evidence(self, wanted: Sequence[Method], layer: str, evidence: Evidence) -> None:
+        careful = [m.name for m in wanted if m.nonnegative]
+        if careful:
+            xp = array_namespace(evidence.activations)
+            if bool(xp.any(evidence.activations < 0)):
+                self.add(
+                    f"{layer} has negative activations, for which {', '.join(careful)} "
+                    f"{'is' if len(careful) == 1 else 'are'} not defined in a meaningful way. Choose a layer after a "
+                    "ReLU, or another method.",
+                    urgent=True,
+                )
+        if evidence.head is not None and evidence.head.features is evidence.activations:
+            names = [m.name for m in wanted]
+            for group in (_SAME_BEHIND_LINEAR_HEAD, _POSITIVE_BEHIND_LINEAR_HEAD):
+                same = [name for name in names if name in group]
+                if len(same) > 1:
+                    self.add(
+                        f"{layer} is pooled into one linear layer, where {', '.join(same)} are the same map up to a "
+                        "positive constant: that is mathematics, not a bug."
+                    )
+
+    @property
+    def all(self) -> tuple[str, ...]:
+        return tuple(self._notes)
+
+    def warn(self) -> None:
+        for note, urgent in self._notes.items():
+            if urgent:
+                warnings.warn(note, CamscopeWarning, stacklevel=3)
+
+
+def _listed(given: Any) -> list[Any]:
+    return list(given) if isinstance(given, (list, tuple)) else [given]
+
+
+def _from_photos(inputs: Any) -> bool:
+    """Whether the inputs are photos to be preprocessed, rather than a tensor that already is."""
+    if isinstance(inputs, (list, tuple)):
+        return not inputs or all(_from_photos(one) for one in inputs) or _refuse_list(inputs)
+    if isinstance(inputs, (str, Path, np.ndarray, Photo)) or hasattr(inputs, "convert"):
+        return True
+    if hasattr(inputs, "shape") and hasattr(inputs, "ndim"):
+        return False
+    raise InputError(
+        f"Cannot explain {type(inputs).__name__}: give a tensor (batch, channel, *space), a photo (path, PIL image, "
+        "array), or a list of photos."
+    )
+
+
+def _refuse_list(inputs: Iterable[Any]) -> bool:
+    kinds = sorted({type(one).__name__ for one in inputs})
+    raise InputError(f"A list may hold photos only, not {', '.join(kinds)}. Stack tensors into one batch: torch.stack(list).")
+
+
+def _photos(inputs: Any) -> list[Any]:
+    if isinstance(inputs, np.ndarray) and inputs.ndim == 4:
+        return list(inputs)
+    return _listed(inputs)
+
+
+def _as_preprocessing(given: Any) -> Preprocessing:
+    return given if isinstance(given, Preprocessing) else Preprocessing.from_torchvision(given)
+
+
+def _adapt(model: Any, *, task: Task | None, output: Callable[[Any], Any] | None, optimised: bool | str) -> Adapter:
+    """The adapter of the model's framework, which is imported only if the model shows that it already is."""
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(model, torch.nn.Module):
+        from camscope.models.torch import TorchAdapter
+
+        if optimised:
+            from camscope.models.torch.optimise import OptimisedAdapter
+
+            return OptimisedAdapter(model, task=task, output=output, half=optimised == "bfloat16")
+        return TorchAdapter(model, task=task, output=output)
+    raise ModelError(
+        f"Cannot explain a {type(model).__name__}: expected a torch.nn.Module, or a name such as 'demo', "
+        "'timm:resnet50', 'torchvision:resnet50' or 'FILE.py:FACTORY'."
+    )
+
+
+def _unwrapped(model: Any) -> Any:
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(model, torch.nn.Module):
+        from camscope.models.torch.modules import unwrap
+
+        return unwrap(model)
+    return model
+
+
+def _moved(model: Any, device: str) -> Any:
+    try:
+        return model.to(device)
+    except (RuntimeError, AssertionError) as error:
+        raise ModelError(f"The model cannot be moved to {device!r}: {str(error).splitlines()[0]}") from error
+
+
+def _detached(x: Array) -> Array:
+    return x.detach() if hasattr(x, "detach") else x

@@ -1,0 +1,387 @@
+"""The result: raw signed maps with all that is needed to read, show, compare and keep them."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+from array_api_compat import array_namespace, to_device
+from jaxtyping import Bool, Float, Int
+
+from camscope.arrays import Array
+from camscope.components import Box, Components, boxes_of, mask_of
+from camscope.errors import InputError, nearest
+from camscope.resample import place, resize
+from camscope.scaling import Scale, flatness, scaled
+from camscope.targets import TargetInfo, class_name
+from camscope.views import View, Views
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from PIL import Image
+
+Key: TypeAlias = tuple[str, str]
+"""A method and a layer."""
+
+
+class Status(enum.StrEnum):
+    """What can be said of a map before it is looked at."""
+
+    OK = "ok"
+    FLAT = "flat"
+    """The same value everywhere: the heatmap is zero."""
+    ALL_NEGATIVE = "all-negative"
+    """No evidence for the target anywhere, only against it: the heatmap is zero."""
+    NO_GRADIENT = "no-gradient"
+    """The score does not depend on this layer for this image: the map is zero."""
+    NON_FINITE = "non-finite"
+    """The raw map holds NaN or infinity (the gradient overflowed): the heatmap is zero there."""
+
+
+@dataclass(frozen=True)
+class MethodFacts:
+    """What a reader of a map needs to know about its method.
+
+    Attributes:
+        paper: where it is defined.
+        rectified: whether negative values mean evidence against, and are zero in a heatmap.
+        class_specific: whether the map depends on the target.
+    """
+
+    paper: str
+    rectified: bool
+    class_specific: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Channels:
+    """How a class-specific map is composed: the channels that contribute most to the score, strongest first.
+
+    Attributes:
+        index: which channels.
+        weights: each channel's mean gradient, the weight Grad-CAM gives it.
+        contributions: Σ_ij g_ij^k A_ij^k; behind a linear head all of them plus the bias sum to the logit.
+        activations: the channels' activations.
+    """
+
+    index: Int[Array, "batch target top"]
+    weights: Float[Array, "batch target top"]
+    contributions: Float[Array, "batch target top"]
+    activations: Float[Array, "batch target top *space"]
+
+
+@dataclass(frozen=True, eq=False)
+class Explanation:
+    """What `explain` returns. Immutable; arrays are of the model's framework and on its device.
+
+    Attributes:
+        raw: the raw signed maps at layer resolution, `batch target *space`, by (method, layer).
+        scores: the explained score of each target.
+        logits: the model's output, one per class.
+        probabilities: of all classes; None for a regression.
+        targets: what was explained, by image and target.
+        input_size: of the model's input, without batch and channel.
+        facts: by method.
+        class_names: of all classes, or None.
+        views: the pictures.
+        provenance: model, weights digest, layers, methods, preprocessing, versions, seed.
+        notes: what a careful reader should be told.
+        channels: by layer, if asked for.
+        gradient_free: maps whose score does not depend on the layer, by (method, layer): image and target.
+    """
+
+    raw: Mapping[Key, Float[Array, "batch target *space"]]
+    scores: Float[Array, "batch target"]
+    logits: Float[Array, "batch class"]
+    probabilities: Float[Array, "batch class"] | None
+    targets: tuple[tuple[TargetInfo, ...], ...]
+    input_size: tuple[int, ...]
+    facts: Mapping[str, MethodFacts]
+    class_names: Sequence[str] | None = field(repr=False)
+    views: Views = field(repr=False)
+    provenance: Mapping[str, Any] = field(repr=False)
+    notes: tuple[str, ...] = ()
+    channels: Mapping[str, Channels] = field(default_factory=dict, repr=False)
+    gradient_free: Mapping[Key, Bool[np.ndarray, "batch target"]] = field(default_factory=dict, repr=False)
+
+    # ------------------------------------------------------------------ what is there
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """The methods, in the order asked for."""
+        return tuple(dict.fromkeys(method for method, _ in self.raw))
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The target layers, in the order asked for."""
+        return tuple(dict.fromkeys(layer for _, layer in self.raw))
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def __getitem__(self, image: int) -> Explanation:
+        """The explanation of one image of the batch (still a batch, of one)."""
+        if not -len(self) <= image < len(self):
+            raise IndexError(f"There is no image {image}: the batch has {len(self)}.")
+        image %= len(self)
+        here = slice(image, image + 1)
+
+        def cut(channels: Channels) -> Channels:
+            fields = {f.name: getattr(channels, f.name)[here] for f in dataclasses.fields(Channels)}
+            return Channels(**fields)
+
+        return dataclasses.replace(
+            self,
+            raw={key: maps[here] for key, maps in self.raw.items()},
+            scores=self.scores[here],
+            logits=self.logits[here],
+            probabilities=None if self.probabilities is None else self.probabilities[here],
+            targets=self.targets[here],
+            views=self.views.only(image),
+            channels={layer: cut(channels) for layer, channels in self.channels.items()},
+            gradient_free={key: flags[here] for key, flags in self.gradient_free.items()},
+        )
+
+    def __repr__(self) -> str:
+        targets = ", ".join(target.label for target in self.targets[0][:3])
+        more = f" and {len(self.targets[0]) - 3} more" if len(self.targets[0]) > 3 else ""
+        return (
+            f"Explanation({len(self)} image{'s' if len(self) > 1 else ''}, methods {list(self.methods)}, "
+            f"layers {list(self.layers)}, targets {targets}{more})"
+        )
+
+    # ------------------------------------------------------------------ maps
+
+    def maps(self, method: str | None = None, layer: str | None = None) -> Float[Array, "batch target *space"]:
+        """The raw signed maps at layer resolution, on the model's device.
+
+        Args:
+            method: may be left out if there is one.
+            layer: may be left out if there is one.
+
+        Raises:
+            InputError: if the name is not among those explained, or needed and left out.
+        """
+        return self.raw[self._key(method, layer)]
+
+    def heatmaps(
+        self,
+        method: str | None = None,
+        layer: str | None = None,
+        *,
+        scale: Scale = "map",
+        rectify: bool | None = None,
+    ) -> Float[Array, "batch target *input_size"]:
+        """Heatmaps in [0, 1] at the size of the model's input.
+
+        Rectified where the method says so, resized (linear, half-pixel), then scaled.
+
+        Args:
+            method: may be left out if there is one.
+            layer: may be left out if there is one.
+            scale: `map`, `image`, `batch`, `signed` or (low, high); see `camscope.scaling.Scale`.
+            rectify: overrides the method's own habit. CAM's paper shows the signed map: `rectify=False`.
+        """
+        key = self._key(method, layer)
+        maps = self._displayed(key, self.raw[key], rectify, scale)
+        return scaled(resize(maps, self.input_size), scale)
+
+    def photo_heatmaps(
+        self,
+        image: int = 0,
+        method: str | None = None,
+        layer: str | None = None,
+        *,
+        scale: Scale = "map",
+        rectify: bool | None = None,
+    ) -> Float[np.ndarray, "target height width"]:
+        """Heatmaps of one image on its photo as the person has it: resize and crop undone, NaN outside the crop.
+
+        Raises:
+            InputError: if the input is not a picture, or a name is not among those explained.
+        """
+        key = self._key(method, layer)
+        geometry = self.views[image].geometry
+        maps = self.raw[key] if scale == "batch" else self.raw[key][image : image + 1]
+        shown = self._displayed(key, maps, rectify, scale)
+        placed = place(shown, geometry.photo_size, geometry.scale, geometry.offset, geometry.input_size)
+        return to_numpy(scaled(placed, scale))[image if scale == "batch" else 0]
+
+    def masks(
+        self,
+        method: str | None = None,
+        layer: str | None = None,
+        *,
+        threshold: float = 0.2,
+        components: Components = "all",
+        on_photo: bool = False,
+    ) -> list[list[Bool[np.ndarray, "*space"]]]:
+        """Where each heatmap is at least `threshold` of its maximum, by image and target.
+
+        Args:
+            method: may be left out if there is one.
+            layer: may be left out if there is one.
+            threshold: share of the map's own maximum (20 % in Zhou et al., CVPR 2016).
+            components: `all`, or only the `largest` connected one.
+            on_photo: at the photo's size instead of the model's input's.
+        """
+        if on_photo:
+            heat = [self.photo_heatmaps(i, method, layer) for i in range(len(self))]
+        else:
+            heat = list(to_numpy(self.heatmaps(method, layer)))
+        return [[mask_of(h, threshold, components) for h in targets] for targets in heat]
+
+    def boxes(
+        self,
+        method: str | None = None,
+        layer: str | None = None,
+        *,
+        threshold: float = 0.2,
+        components: Components = "largest",
+        on_photo: bool = False,
+    ) -> list[list[list[Box]]]:
+        """Bounding boxes (top, left, bottom, right) of the masks' components, by image and target, largest first."""
+        masks = self.masks(method, layer, threshold=threshold, components=components, on_photo=on_photo)
+        return [[boxes_of(mask) for mask in targets] for targets in masks]
+
+    @cached_property
+    def status(self) -> Mapping[Key, tuple[tuple[Status, ...], ...]]:
+        """The status of every map, by (method, layer): image and target."""
+        return {key: self._status_of(key) for key in self.raw}
+
+    @property
+    def ranges(self) -> Mapping[Key, Float[np.ndarray, "batch target 2"]]:
+        """Lowest and highest raw value of every map, by (method, layer)."""
+        found = {}
+        for key, maps in self.raw.items():
+            flat = to_numpy(maps).reshape(*maps.shape[:2], -1)
+            found[key] = np.stack([flat.min(axis=-1), flat.max(axis=-1)], axis=-1)
+        return found
+
+    def top(self, k: int = 5, image: int = 0) -> list[tuple[int, str, float, float | None]]:
+        """The k classes with the highest scores: index, name, logit, probability (None for a regression)."""
+        logits = to_numpy(self.logits)[image]
+        probabilities = None if self.probabilities is None else to_numpy(self.probabilities)[image]
+        order = np.argsort(-logits, kind="stable")[:k]
+        return [
+            (
+                int(i),
+                class_name(int(i), self.class_names),
+                float(logits[i]),
+                None if probabilities is None else float(probabilities[i]),
+            )
+            for i in order
+        ]
+
+    def probability(self, image: int, target: int) -> float | None:
+        """The probability of a target's class; None for a callable or a regression."""
+        index = self.targets[image][target].index
+        if index is None or self.probabilities is None:
+            return None
+        return float(self.probabilities[image, index])
+
+    # ------------------------------------------------------------------ pictures
+
+    def view(self, image: int = 0) -> View:
+        """The picture of one image, and how it maps to the model's input."""
+        return self.views[image]
+
+    def overlay(
+        self, image: int = 0, target: int = 0, method: str | None = None, layer: str | None = None, **style: Any
+    ) -> Image.Image:
+        """One heatmap on the photo. See `camscope.display.overlay` for the style: colormap, opacity, scale …"""
+        from camscope import display
+
+        return display.overlay(self, image, target, *self._key(method, layer), **style)
+
+    def figure(self, image: int = 0, *, by: str | None = None, **options: Any) -> Figure:
+        """A figure of one image, good enough for a paper.
+
+        Args:
+            image: which of the batch.
+            by: `targets` (the photo and the heatmap of each target), `methods` (methods × layers for one target)
+                or `channels` (the feature maps that contribute most). By default `targets` for one method and
+                layer, else `methods`.
+            options: of `camscope.display.targets_figure`, `methods_figure` or `channels_figure`.
+        """
+        from camscope import display
+
+        return display.figure(self, image, by=by, **options)
+
+    def _repr_html_(self) -> str:
+        from camscope import display
+
+        return display.html(self)
+
+    # ------------------------------------------------------------------ keeping
+
+    def save(self, path: str | Path) -> Path:
+        """Write arrays and JSON into one `.npz` that opens without camscope. See `camscope.saving`."""
+        from camscope import saving
+
+        return saving.save(self, path)
+
+    def summary(self, image: int = 0) -> dict[str, Any]:
+        """What is known of one image, as plain JSON-able values: classes, targets, scores, status, boxes."""
+        from camscope import saving
+
+        return saving.summary(self, image)
+
+    # ------------------------------------------------------------------ inside
+
+    def _key(self, method: str | None, layer: str | None) -> Key:
+        return _pick(method, self.methods, "method"), _pick(layer, self.layers, "layer")
+
+    def _displayed(
+        self, key: Key, maps: Float[Array, "batch target *space"], rectify: bool | None, scale: Scale
+    ) -> Float[Array, "batch target *space"]:
+        """Maps ready to be resized: rectified first, as ReLU stands inside the formulas; finite."""
+        xp = array_namespace(maps)
+        if not bool(xp.all(xp.isfinite(maps))):
+            maps = xp.where(xp.isfinite(maps), maps, xp.zeros_like(maps))
+        wants = self.facts[key[0]].rectified if rectify is None else rectify
+        return xp.clip(maps, 0, None) if wants and scale != "signed" else maps
+
+    def _status_of(self, key: Key) -> tuple[tuple[Status, ...], ...]:
+        maps = to_numpy(self.raw[key])
+        flat = maps.reshape(*maps.shape[:2], -1)
+        finite = np.isfinite(flat).all(axis=-1)
+        with np.errstate(invalid="ignore"):
+            low, high = flat.min(axis=-1), flat.max(axis=-1)
+            constant = high - low <= flatness(self.raw[key]) * np.maximum(np.abs(high), np.abs(low))
+        free = self.gradient_free.get(key, np.zeros_like(finite))
+        negative = (high <= 0) & self.facts[key[0]].rectified
+
+        def one(b: int, t: int) -> Status:
+            if not finite[b, t]:
+                return Status.NON_FINITE
+            if free[b, t]:
+                return Status.NO_GRADIENT
+            if constant[b, t]:
+                return Status.FLAT
+            return Status.ALL_NEGATIVE if negative[b, t] else Status.OK
+
+        return tuple(tuple(one(b, t) for t in range(maps.shape[1])) for b in range(maps.shape[0]))
+
+
+def to_numpy(x: Array) -> np.ndarray[Any, Any]:
+    """An array of any library as NumPy, on the host."""
+    if isinstance(x, np.ndarray):
+        return x
+    return np.asarray(to_device(x, "cpu")) if hasattr(x, "detach") else np.asarray(x)
+
+
+def _pick(name: str | None, known: Sequence[str], what: str) -> str:
+    if name is None:
+        if len(known) == 1:
+            return known[0]
+        raise InputError(f"Several {what}s were explained, so say which: {what}= one of {', '.join(known)}.")
+    if name not in known:
+        raise InputError(f"The {what} {name!r} was not explained; {', '.join(known)} was.{nearest(name, known)}")
+    return name

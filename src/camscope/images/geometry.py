@@ -1,0 +1,95 @@
+"""Where a pixel of the photo lies in the model's input, and back."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Self, TypeVar
+
+from camscope.errors import InputError
+
+Number = TypeVar("Number", int, float)
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """How photo pixels map to model-input pixels: per axis ``input = photo * scale + offset``.
+
+    Coordinates are continuous and pixel k covers [k, k + 1), so its centre is at k + 0.5. Every pair is
+    (vertical, horizontal).
+
+    Attributes:
+        photo_size: (height, width) of the photo, in pixels.
+        input_size: (height, width) of the model's input, in pixels.
+        scale: input pixels per photo pixel.
+        offset: where the photo's top left corner lies in the input, in input pixels: negative where the photo
+            was cropped, positive where it was padded.
+    """
+
+    photo_size: tuple[int, int]
+    input_size: tuple[int, int]
+    scale: tuple[float, float]
+    offset: tuple[float, float]
+
+    @classmethod
+    def identity(cls, size: tuple[int, int]) -> Self:
+        """Build the geometry of a photo of (height, width) that goes into the model as it is."""
+        return cls(size, size, (1.0, 1.0), (0.0, 0.0))
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> Self:
+        """Build it from what `to_dict` gave, also after a trip through JSON.
+
+        Raises:
+            InputError: a field is missing or is no pair of numbers.
+        """
+        try:
+            return cls(
+                photo_size=_pair(fields["photo_size"], int),
+                input_size=_pair(fields["input_size"], int),
+                scale=_pair(fields["scale"], float),
+                offset=_pair(fields["offset"], float),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(
+                "A geometry needs the pairs photo_size, input_size, scale and offset, "
+                f"each (vertical, horizontal); got {dict(fields)}."
+            ) from error
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the fields by name, each a pair."""
+        return asdict(self)
+
+    def to_input(self, y: float, x: float) -> tuple[float, float]:
+        """Map a point (y, x) of the photo to the model's input."""
+        return y * self.scale[0] + self.offset[0], x * self.scale[1] + self.offset[1]
+
+    def to_photo(self, y: float, x: float) -> tuple[float, float]:
+        """Map a point (y, x) of the model's input to the photo."""
+        return (y - self.offset[0]) / self.scale[0], (x - self.offset[1]) / self.scale[1]
+
+    def covered(self) -> tuple[int, int, int, int]:
+        """Give the box of photo pixels that the model sees.
+
+        A pixel counts if its centre falls inside the input. The box can be empty, where one pixel is blown
+        up beyond the whole input.
+
+        Returns:
+            (top, left, bottom, right) in photo pixels; bottom and right are exclusive.
+        """
+        first = self.to_photo(0, 0)
+        last = self.to_photo(*self.input_size)
+        top, left = (_from(edge, size) for edge, size in zip(first, self.photo_size, strict=True))
+        bottom, right = (_from(edge, size) for edge, size in zip(last, self.photo_size, strict=True))
+        return top, left, bottom, right
+
+
+def _from(edge: float, size: int) -> int:
+    """Give the first pixel of an axis with its centre at or after an edge."""
+    return min(max(math.ceil(edge - 0.5), 0), size)
+
+
+def _pair(values: Any, kind: Callable[[Any], Number]) -> tuple[Number, Number]:
+    vertical, horizontal = values
+    return kind(vertical), kind(horizontal)

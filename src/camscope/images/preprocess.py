@@ -1,0 +1,212 @@
+"""From a photo to the array a model takes, as timm and torchvision do it, and back for display."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Self, get_args
+
+import numpy as np
+from einops import rearrange, repeat
+from jaxtyping import Float, Float32, UInt8
+from PIL import Image
+
+from camscope.errors import ImageError, InputError, nearest
+from camscope.images.geometry import Geometry
+from camscope.images.photo import Photo
+from camscope.images.read import MAX_PIXELS, to_photo
+from camscope.images.translate import (
+    Crop,
+    Greyscale,
+    Interpolation,
+    check_interpolation,
+    timm_fields,
+    torchvision_fields,
+)
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """Resize, crop, scale to [0, 1], subtract the mean, divide by the standard deviation.
+
+    Done with Pillow, like the transforms of timm and torchvision on photos, and equal to them to the pixel.
+
+    Attributes:
+        input_size: (height, width) the model takes, in pixels.
+        resize: what the photo is resized to before the crop. An int is the length of the shorter side
+            (torchvision's rounding), a pair is (height, width), None leaves the size as it is.
+        crop: ``center`` keeps the aspect ratio, covers a ``resize`` pair, and cuts off what is too much;
+            ``squash`` resizes to exactly the pair; ``border`` keeps the aspect ratio, fits inside the pair,
+            and fills the rest with the mean colour. In the first two what is too small gets a black border.
+        interpolation: Pillow's filter.
+        mean: per channel, for pixel values in [0, 1]. One value: the model takes greyscale; three: RGB.
+        std: per channel, in the same unit.
+        greyscale: whether the photo is made grey ``before`` or ``after`` it is resized (the roundings
+            differ), or stays in colour (None). One-channel models get ``before`` unless said otherwise.
+        source: where these values come from.
+
+    Raises:
+        InputError: a value is not one of these.
+    """
+
+    input_size: tuple[int, int]
+    resize: int | tuple[int, int] | None = None
+    crop: Crop = "center"
+    interpolation: Interpolation = "bilinear"
+    mean: tuple[float, ...] = (0.485, 0.456, 0.406)
+    std: tuple[float, ...] = (0.229, 0.224, 0.225)
+    greyscale: Greyscale | None = None
+    source: str = "by hand"
+
+    def __post_init__(self) -> None:
+        check_interpolation(self.interpolation)
+        crops = get_args(Crop)
+        if self.crop not in crops:
+            raise InputError(f"There is no crop {self.crop!r}.{nearest(self.crop, crops)} Valid: {crops}.")
+        if len(self.input_size) != 2 or min(self.input_size) < 1:
+            raise InputError(f"input_size is (height, width) in pixels; got {self.input_size}.")
+        if self.crop != "center" and isinstance(self.resize, int):
+            raise InputError(f"crop={self.crop!r} needs resize=(height, width); got resize={self.resize}.")
+        sides = (self.resize,) if isinstance(self.resize, int) else self.resize or (1, 1)
+        if min(sides) < 1:
+            raise InputError(f"resize is in pixels, at least 1; got {self.resize}.")
+        if len(self.mean) not in (1, 3) or len(self.std) != len(self.mean):
+            raise InputError(
+                "mean and std have one value (greyscale) or three (RGB) each; "
+                f"got mean={self.mean} and std={self.std}."
+            )
+        if not min(self.std) > 0:
+            raise InputError(f"std must be positive; got {self.std}.")
+        if len(self.mean) == 1 and self.greyscale is None:
+            object.__setattr__(self, "greyscale", "before")
+
+    @classmethod
+    def from_timm(cls, config: Mapping[str, Any]) -> Self:
+        """Build it from what ``timm.data.resolve_data_config`` or ``resolve_model_data_config`` returns.
+
+        Equal to ``timm.data.create_transform(**config, is_training=False)``. The interpolation ``random``
+        becomes ``bilinear``.
+
+        Raises:
+            InputError: a key is missing or has a value timm does not know.
+        """
+        return cls(**timm_fields(config))
+
+    @classmethod
+    def from_torchvision(cls, transforms: Any) -> Self:
+        """Build it from ``weights.transforms()`` of a torchvision classifier, or from a Compose (v1 or v2).
+
+        A Compose may hold Resize, CenterCrop, Grayscale, ToTensor, PILToTensor, ToImage, ToDtype,
+        ConvertImageDtype and Normalize. Steps are recognised by the name of their class. A Resize after the
+        conversion to a tensor is done by Pillow instead, which differs by at most one grey level.
+
+        Raises:
+            InputError: a step cannot be translated; the message says which, and why.
+        """
+        return cls(**torchvision_fields(transforms))
+
+    def __call__(self, photo: Photo | Image.Image) -> Float32[np.ndarray, "channel height width"]:
+        """Give the model's input for one photo, without the batch axis. A PIL image is turned upright first.
+
+        Raises:
+            ImageError: the photo is too narrow to be resized this way.
+        """
+        pixels = np.asarray(self._fitted(to_photo(photo)), dtype=np.float32) / 255
+        channels_last = pixels if pixels.ndim == 3 else pixels[..., None]
+        normal = (channels_last - np.asarray(self.mean, np.float32)) / np.asarray(self.std, np.float32)
+        return np.ascontiguousarray(rearrange(normal, "height width channel -> channel height width"))
+
+    def view(self, photo: Photo | Image.Image) -> Image.Image:
+        """Give the photo as the model sees it: resized and cropped to ``input_size``, as an ``RGB`` picture.
+
+        Raises:
+            ImageError: the photo is too narrow to be resized this way.
+        """
+        return self._fitted(to_photo(photo)).convert("RGB")
+
+    def geometry(self, photo_size: tuple[int, int]) -> Geometry:
+        """Say where the pixels of a photo of (height, width) land in the model's input.
+
+        Raises:
+            ImageError: a photo of that shape is too narrow to be resized this way.
+        """
+        resized = self._resized(photo_size, "The photo")
+        top, left = self._offset(resized)
+        return Geometry(
+            photo_size=photo_size,
+            input_size=self.input_size,
+            scale=(resized[0] / photo_size[0], resized[1] / photo_size[1]),
+            offset=(float(top), float(left)),
+        )
+
+    def denormalise(
+        self, array: Float[np.ndarray, "*batch channel height width"]
+    ) -> UInt8[np.ndarray, "*batch height width 3"]:
+        """Turn model inputs back into RGB pixels to look at. Values outside [0, 1] are clipped, NaN is black.
+
+        Raises:
+            InputError: the array has not as many channels as ``mean``.
+        """
+        values = np.asarray(array, dtype=np.float64)
+        if values.ndim < 3 or values.shape[-3] != len(self.mean):
+            raise InputError(
+                f"Expected an array of shape (..., {len(self.mean)}, height, width); got {values.shape}."
+            )
+        light = rearrange(values, "... channel height width -> ... height width channel")
+        light = np.nan_to_num(np.clip(light * self.std + self.mean, 0, 1), nan=0.0)
+        pixels = np.rint(light * 255).astype(np.uint8)
+        return pixels if pixels.shape[-1] == 3 else repeat(pixels, "... 1 -> ... rgb", rgb=3)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the fields by name, for provenance."""
+        return asdict(self)
+
+    def _fitted(self, photo: Photo) -> Image.Image:
+        """Resize and crop; the mode is ``L`` for one-channel models, else ``RGB``."""
+        height, width = self._resized(photo.size, f"'{photo.source}'" if photo.source else "The photo")
+        picture = photo.pixels.convert("L") if self.greyscale == "before" else photo.pixels
+        picture = picture.resize((width, height), Image.Resampling[self.interpolation.upper()])
+        picture = picture.convert("L") if self.greyscale else picture
+        picture = picture if len(self.mean) == 1 else picture.convert("RGB")
+        top, left = self._offset((height, width))
+        fitted = Image.new(picture.mode, self.input_size[::-1], self._fill())
+        fitted.paste(picture, (left, top))
+        return fitted
+
+    def _fill(self) -> int | tuple[int, ...]:
+        colour = tuple(round(255 * value) if self.crop == "border" else 0 for value in self.mean)
+        return colour if len(colour) == 3 else colour[0]
+
+    def _resized(self, size: tuple[int, int], name: str) -> tuple[int, int]:
+        """Give (height, width) after resizing, rounded as torchvision (int) and timm (pair) do."""
+        height, width = size
+        if self.resize is None:
+            return size
+        if isinstance(self.resize, int):
+            longer = int(self.resize * max(size) / min(size))
+            resized = (longer, self.resize) if width <= height else (self.resize, longer)
+        elif self.crop == "squash":
+            resized = self.resize
+        else:
+            ratios = height / self.resize[0], width / self.resize[1]
+            ratio = max(ratios) if self.crop == "border" else min(ratios)
+            resized = round(height / ratio), round(width / ratio)
+        if min(resized) < 1 or resized[0] * resized[1] > MAX_PIXELS:
+            raise ImageError(
+                f"{name} is too narrow: {height} high and {width} wide, it would be resized to "
+                f"{resized[0]} x {resized[1]}. Crop it first, or use crop='squash'."
+            )
+        return resized
+
+    def _offset(self, resized: tuple[int, int]) -> tuple[int, int]:
+        """Give (top, left) of the resized photo in the input, rounded as torchvision's center_crop does."""
+        # Padding rounds down, cropping rounds half to even.
+        top, left = (
+            (want - have) // 2 if want > have else -round((have - want) / 2)
+            for want, have in zip(self.input_size, resized, strict=True)
+        )
+        return top, left
+
+
+IMAGENET = Preprocessing(input_size=(224, 224), resize=256, source="ImageNet standard")
+"""The usual evaluation on ImageNet: shorter side 256, bilinear, centre crop 224."""

@@ -1,0 +1,164 @@
+"""Reading photos. A file is untrusted: it gives the right picture or one ImageError that names it."""
+
+from __future__ import annotations
+
+import os
+import threading
+import warnings
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from camscope.errors import CamscopeError, ImageError, InputError
+from camscope.images.arrays import array_to_rgb
+from camscope.images.modes import to_rgb
+from camscope.images.photo import Photo
+from camscope.images.sources import SAMPLE_PREFIX, sample_path
+
+MAX_PIXELS = 178_956_970
+"""The largest photo read by default, in pixels: where Pillow itself stops."""
+
+_opening = threading.Lock()
+
+
+def to_photo(image: Photo | Image.Image | str | os.PathLike[str] | np.ndarray) -> Photo:
+    """Take a picture in whatever form the caller has it.
+
+    Args:
+        image: a path or ``sample:NAME`` (see `read_photo`); a PIL image of any mode; a NumPy array of shape
+            (height, width), (height, width, 1), (height, width, 3) RGB or (height, width, 4) RGBA, of uint8,
+            uint16 (scaled), bool or float in [0, 1]; or a Photo, which is returned as it is.
+
+    Returns:
+        The photo. It shares no memory with ``image``.
+
+    Raises:
+        ImageError: the file or the PIL image cannot be read.
+        InputError: the array does not have one of these shapes and types, or ``image`` is something else.
+    """
+    if isinstance(image, Photo):
+        return image
+    if isinstance(image, (str, os.PathLike)):
+        return read_photo(image)
+    if isinstance(image, Image.Image):
+        file = getattr(image, "filename", "")
+        return _decode(image, f"'{file}'" if file else "The PIL image", source=None)
+    if isinstance(image, np.ndarray):
+        pixels, notes = array_to_rgb(image)
+        return Photo(pixels, None, tuple(notes))
+    raise InputError(
+        "A photo is a path, a PIL image or a NumPy array, "
+        f"not {type(image).__module__}.{type(image).__qualname__}. "
+        "For a tensor of shape (3, height, width) with values in [0, 1] pass "
+        "tensor.permute(1, 2, 0).cpu().numpy()."
+    )
+
+
+def read_photo(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -> Photo:
+    """Read a photo upright, in 8-bit RGB; of an animation or a multipage file the first frame.
+
+    The content decides the format, not the name. Transparency is shown on white, 16-bit grey is scaled, EXIF
+    rotation is applied; `Photo.notes` says what was done.
+
+    Args:
+        path: a file, or ``sample:NAME`` for one of `SAMPLES`.
+        max_pixels: a photo with more pixels is refused before it is decoded (a small file can claim a
+            gigantic picture).
+
+    Raises:
+        ImageError: the file is missing, unreadable, no image, damaged, or too large. The message names it.
+        InputError: there is no sample of that name.
+        MissingExtraError: a sample is asked for and scikit-image is not installed.
+    """
+    source = os.fspath(path)
+    sample = source.startswith(SAMPLE_PREFIX)
+    file = sample_path(source.removeprefix(SAMPLE_PREFIX)) if sample else Path(source)
+    name = f"'{source}'"
+    try:
+        _check_file(file, name)
+        with file.open("rb") as stream, _open(stream, name, max_pixels) as image:
+            return _decode(image, name, source)
+    except CamscopeError:
+        raise
+    except PermissionError as error:
+        raise ImageError(f"{name} may not be read: permission denied.") from error
+    except (OSError, ValueError) as error:  # a ValueError: the path holds a NUL
+        raise ImageError(f"{name} cannot be read: {error}.") from error
+
+
+def _check_file(file: Path, name: str) -> None:
+    try:
+        size = file.stat().st_size
+    except (FileNotFoundError, NotADirectoryError) as error:
+        near = next((parent for parent in file.parents if parent.is_dir()), None)
+        hint = f" Its folder is missing too; '{near}' exists." if near and near != file.parent else ""
+        raise ImageError(f"{name} does not exist.{hint}") from error
+    if file.is_dir():
+        raise ImageError(f"{name} is a folder, expected a photo. find_photos lists the photos of a folder.")
+    if not file.is_file():
+        # Opening a pipe would wait for ever, reading a device would never end.
+        raise ImageError(f"{name} is a pipe or a device, expected a file.")
+    if size == 0:
+        raise ImageError(f"{name} is empty (0 bytes).")
+
+
+def _open(stream: IO[bytes], name: str, max_pixels: int) -> Image.Image:
+    """Read the header only, and refuse what must not be decoded."""
+    try:
+        # Our own limit replaces Pillow's warning at half its limit, and damaged tags either do no harm or end
+        # in an error. Filters belong to the whole process: threads must not restore them across each other.
+        with _opening, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            image = Image.open(stream)
+    except Image.DecompressionBombError as error:
+        raise ImageError(f"{name} is too large: {error} (PIL.Image.MAX_IMAGE_PIXELS sets it).") from error
+    except UnidentifiedImageError as error:
+        raise ImageError(f"{name} is no image that Pillow can read, or its beginning is damaged.") from error
+    except Exception as error:  # a decoder fed with garbage raises anything: struct.error, KeyError, ...
+        raise ImageError(f"{name} has a damaged header: {_reason(error)}.") from error
+    if image.format == "EPS":
+        raise ImageError(f"{name} is PostScript, a program. It is not run; convert it to PNG first.")
+    if image.width * image.height > max_pixels:
+        raise ImageError(
+            f"{name} is too large: {image.width} x {image.height} is {image.width * image.height:,} pixels, "
+            f"the limit is {max_pixels:,}. If you trust the file, raise max_pixels or shrink the photo first."
+        )
+    return image
+
+
+def _decode(image: Image.Image, name: str, source: str | None) -> Photo:
+    try:
+        image.load()
+        upright, notes = _upright(image)
+        pixels, more = to_rgb(upright, name)
+    except ImageError:
+        raise
+    except Exception as error:  # see _open
+        raise ImageError(f"{name} is damaged, incomplete or of an unknown kind: {_reason(error)}.") from error
+    return Photo(pixels, source, (*_frame_note(image), *notes, *more))
+
+
+def _upright(image: Image.Image) -> tuple[Image.Image, list[str]]:
+    try:
+        return ImageOps.exif_transpose(image), []
+    except Exception:  # the pixels are sound; only the tags beside them are not
+        return image, ["EXIF unreadable, shown unrotated"]
+
+
+def _frame_note(image: Image.Image) -> list[str]:
+    if image.format == "PSD":  # what Pillow counts there are layers, and it shows the merged picture
+        return []
+    try:
+        frames = int(getattr(image, "n_frames", 1))
+    except Exception:  # counting walks through the whole file; the frame shown is sound
+        return ["one frame of a file whose other frames are damaged"]
+    if frames == 1:
+        return []
+    shown = image.tell() + 1
+    return [f"first of {frames} frames" if shown == 1 else f"frame {shown} of {frames}"]
+
+
+def _reason(error: Exception) -> str:
+    return str(error).rstrip(".") or type(error).__name__

@@ -1,0 +1,251 @@
+"""Preprocessing as timm and torchvision write it down, translated. Neither library is imported."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NoReturn, TypedDict, cast, get_args
+
+import numpy as np
+from PIL import Image
+
+from camscope.errors import InputError, nearest
+
+Crop = Literal["center", "squash", "border"]
+Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos", "box", "hamming"]
+Greyscale = Literal["before", "after"]
+
+
+class Fields(TypedDict):
+    """The fields of a Preprocessing."""
+
+    input_size: tuple[int, int]
+    resize: int | tuple[int, int] | None
+    crop: Crop
+    interpolation: Interpolation
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    greyscale: Greyscale | None
+    source: str
+
+
+def timm_fields(config: Mapping[str, Any]) -> Fields:
+    """Translate a timm data configuration, with the roundings of ``timm.data.transforms_imagenet_eval``."""
+    for key in ("input_size", "mean", "std"):
+        if key not in config:
+            raise InputError(
+                f"The timm configuration has no {key!r}; it has {', '.join(map(repr, config)) or 'nothing'}. "
+                "Pass what timm.data.resolve_model_data_config(model) returns."
+            )
+    if len(config["input_size"]) != 3:
+        raise InputError(f"timm's input_size is (channels, height, width); got {config['input_size']}.")
+    channels, height, width = (int(value) for value in config["input_size"])
+    if channels != len(config["mean"]):
+        raise InputError(f"The model takes {channels} channels, but mean has {len(config['mean'])} values.")
+    part = config.get("crop_pct") or 0.875
+    enlarged = math.floor(height / part), math.floor(width / part)
+    crop = cast("Crop", config.get("crop_mode") or "center")
+    # timm keeps to the shorter side only where the enlarged size is square.
+    keep_shorter = crop == "center" and enlarged[0] == enlarged[1]
+    named = config.get("interpolation") or "bilinear"
+    return Fields(
+        input_size=(height, width),
+        resize=enlarged[0] if keep_shorter else enlarged,
+        crop=crop,
+        # A random choice serves training; the plainest of timm's two is taken.
+        interpolation="bilinear" if named == "random" else check_interpolation(named),
+        mean=tuple(float(value) for value in config["mean"]),
+        std=tuple(float(value) for value in config["std"]),
+        greyscale=None,
+        source="timm pretrained_cfg",
+    )
+
+
+def torchvision_fields(transforms: Any) -> Fields:
+    """Translate torchvision's ImageClassification preset, or a Compose of evaluation steps."""
+    if type(transforms).__name__ == "ImageClassification":
+        resize = _sides(transforms.resize_size)
+        size = _sides(transforms.crop_size)
+        return Fields(
+            input_size=(size, size) if isinstance(size, int) else size,
+            resize=resize,
+            crop="center" if isinstance(resize, int) else "squash",
+            interpolation=_interpolation(transforms.interpolation),
+            mean=tuple(float(value) for value in transforms.mean),
+            std=tuple(float(value) for value in transforms.std),
+            greyscale=None,
+            source="torchvision weights",
+        )
+    reader = _ComposeReader()
+    for step in _flat(transforms):
+        reader.take(step)
+    return reader.fields()
+
+
+def _flat(step: Any) -> Iterator[Any]:
+    if type(step).__name__ == "Compose":
+        for inner in step.transforms:
+            yield from _flat(inner)
+    elif type(step).__name__ == "Sequential":
+        for inner in step:
+            yield from _flat(inner)
+    else:
+        yield step
+
+
+@dataclass
+class _ComposeReader:
+    """Follows the steps of a Compose, and refuses what Preprocessing does not do in that order."""
+
+    resize: int | tuple[int, int] | None = None
+    size: tuple[int, int] | None = None
+    interpolation: Interpolation = "bilinear"
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    greyscale: Greyscale | None = None
+    channels: int = 3
+    cropped: bool = False
+    state: Literal["pil", "uint8 tensor", "float tensor"] = "pil"
+
+    def take(self, step: Any) -> None:
+        kind = type(step).__name__
+        take = {
+            "Resize": self._resize,
+            "CenterCrop": self._crop,
+            "Grayscale": self._grey,
+            "Normalize": self._normalise,
+            "ToTensor": self._to_float,
+            "MaybeToTensor": self._to_float,
+            "PILToTensor": self._to_tensor,
+            "ToImage": self._to_tensor,
+            "ConvertImageDtype": self._to_dtype,
+            "ToDtype": self._to_dtype,
+        }.get(kind)
+        if take is None:
+            if kind.startswith("Random") or kind in ("ColorJitter", "AutoAugment", "TrivialAugmentWide"):
+                _refuse(step, "it is an augmentation; pass the transform used for evaluation")
+            _refuse(step, "it is none of the steps camscope can undo on the photo")
+        if self.mean is not None:
+            _refuse(step, "it comes after Normalize")
+        take(step)
+
+    def fields(self) -> Fields:
+        if self.state != "float tensor":
+            raise InputError(
+                "The transform does not end in floats from 0 to 1. "
+                "Add ToTensor(), or ToDtype(torch.float32, scale=True)."
+            )
+        if self.size is None:
+            raise InputError(
+                "The transform leaves the input size to the photo. "
+                "Add CenterCrop(size), or Resize((height, width))."
+            )
+        return Fields(
+            input_size=self.size,
+            resize=self.resize,
+            crop="squash" if isinstance(self.resize, tuple) else "center",
+            interpolation=self.interpolation,
+            mean=self.mean or (0.0,) * self.channels,
+            std=self.std or (1.0,) * self.channels,
+            greyscale=self.greyscale,
+            source="torchvision transforms",
+        )
+
+    def _resize(self, step: Any) -> None:
+        if self.resize is not None or self.size is not None:
+            _refuse(step, "it comes after another Resize or CenterCrop")
+        if step.size is None or getattr(step, "max_size", None) is not None:
+            _refuse(step, "max_size is not supported")
+        self.resize = _sides(step.size)
+        self.interpolation = _interpolation(step.interpolation)
+        if isinstance(self.resize, tuple):
+            self.size = self.resize
+        if self.state == "pil":
+            return
+        # On tensors torchvision resizes by its own code. Measured: with antialias it is within one grey level
+        # of Pillow's, but bicubic floats overshoot below black and above white.
+        smooth = ("bilinear", "bicubic") if self.state == "uint8 tensor" else ("bilinear",)
+        if self.interpolation not in smooth or not getattr(step, "antialias", True):
+            _refuse(
+                step, f"on a {self.state} it differs from resizing the photo; put it before the conversion"
+            )
+
+    def _crop(self, step: Any) -> None:
+        if self.cropped:
+            _refuse(step, "it comes after another CenterCrop")
+        size = _sides(step.size)
+        self.size = (size, size) if isinstance(size, int) else size
+        self.cropped = True
+
+    def _grey(self, step: Any) -> None:
+        if self.state != "pil":
+            _refuse(step, "tensors become grey by another formula; put it before the conversion to a tensor")
+        self.greyscale = "before" if self.resize is None else "after"
+        self.channels = int(step.num_output_channels)
+
+    def _to_tensor(self, step: Any) -> None:
+        if self.state == "pil":
+            self.state = "uint8 tensor"
+
+    def _to_float(self, step: Any) -> None:
+        self.state = "float tensor"
+
+    def _to_dtype(self, step: Any) -> None:
+        kind = str(step.dtype)
+        if self.state == "pil":
+            _refuse(step, "it does nothing to a photo; put ToImage() or PILToTensor() before it")
+        if kind == "torch.uint8" and self.state == "uint8 tensor":
+            return
+        if kind != "torch.float32":
+            _refuse(step, "expected torch.float32")
+        if not getattr(step, "scale", True):
+            _refuse(step, "expected scale=True, so that values are from 0 to 1")
+        self.state = "float tensor"
+
+    def _normalise(self, step: Any) -> None:
+        if self.state != "float tensor":
+            _refuse(step, "the values are not yet floats from 0 to 1; put ToTensor() before it")
+        self.mean, self.std = self._per_channel(step, step.mean), self._per_channel(step, step.std)
+
+    def _per_channel(self, step: Any, values: Any) -> tuple[float, ...]:
+        # torchvision lets one value stand for every channel.
+        given = np.atleast_1d(np.asarray(values, dtype=float))
+        if given.shape not in ((1,), (self.channels,)):
+            _refuse(step, f"the picture has {self.channels} channel(s) at this point")
+        return tuple(np.broadcast_to(given, self.channels).tolist())
+
+
+def _refuse(step: Any, reason: str) -> NoReturn:
+    raise InputError(
+        f"Cannot translate the transform's step {step!r}: {reason}. "
+        "Or describe the preprocessing by hand: Preprocessing(input_size=..., resize=..., mean=..., std=...)."
+    )
+
+
+def _sides(size: int | Sequence[int]) -> int | tuple[int, int]:
+    """Read torchvision's sizes: s or [s] stands for one side, [h, w] for both."""
+    sides = [size] if isinstance(size, int) else [int(side) for side in size]
+    return sides[0] if len(sides) == 1 else (sides[0], sides[1])
+
+
+def _interpolation(mode: Any) -> Interpolation:
+    """Read an InterpolationMode, its name, or Pillow's number."""
+    value = getattr(mode, "value", mode)
+    name = Image.Resampling(value).name.lower() if isinstance(value, int) else str(value)
+    # Pillow's nearest is the exact one.
+    return check_interpolation("nearest" if name == "nearest-exact" else name)
+
+
+def check_interpolation(name: str) -> Interpolation:
+    """Let a valid name pass.
+
+    Raises:
+        InputError: it is none of Pillow's filters.
+    """
+    valid = get_args(Interpolation)
+    if name not in valid:
+        raise InputError(
+            f"There is no interpolation {name!r}.{nearest(name, valid)} Valid: {', '.join(valid)}."
+        )
+    return cast("Interpolation", name)

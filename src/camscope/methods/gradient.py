@@ -1,0 +1,137 @@
+"""The gradient family: maps from activations A and gradients g = ∂score/∂A.
+
+Each function returns the signed sum; the final ReLU of the formulas is applied when a heatmap is made.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+from array_api_compat import array_namespace
+from einops import reduce
+from jaxtyping import Float
+
+from camscope.arrays import Array, channel_sum, over_space, relu, space_sum
+from camscope.evidence import Evidence, Need
+from camscope.methods.registry import method
+
+_NEEDS = {Need.ACTIVATIONS, Need.GRADIENTS}
+
+
+@method(
+    "gradcam",
+    needs=_NEEDS,
+    paper="Selvaraju et al., ICCV 2017, arXiv:1610.02391",
+    advice="The default: robust at the last layer; smears at earlier layers, where one weight serves a whole channel.",
+)
+def grad_cam(evidence: Evidence) -> Float[Array, "batch target *space"]:
+    """ReLU(Σ_k α_k A^k), α_k the mean gradient over space (eq. 1 and 2)."""
+    weights = reduce(_gradients(evidence), "b t c ... -> b t c", "mean")
+    return channel_sum(weights, evidence.activations)
+
+
+@method(
+    "hirescam",
+    needs=_NEEDS,
+    paper="Draelos & Carin 2020, arXiv:2011.08891",
+    advice="Faithful: behind one linear layer the raw map plus the bias sums to the logit; sharper at earlier layers.",
+)
+def hires_cam(evidence: Evidence) -> Float[Array, "batch target *space"]:
+    """Σ_k g^k ⊙ A^k, element by element."""
+    return channel_sum(_gradients(evidence), evidence.activations)
+
+
+@method(
+    "layercam",
+    needs=_NEEDS,
+    paper="Jiang et al., IEEE TIP 30 (2021), doi:10.1109/TIP.2021.3089943",
+    advice="Fine detail at early layers; drops negative weights, so it points at the wrong object more often "
+    "(0.3–0.5 of its mass on the right photo of a 2×2 mosaic, where Grad-CAM has 0.7–0.95).",
+)
+def layer_cam(evidence: Evidence) -> Float[Array, "batch target *space"]:
+    """ReLU(Σ_k relu(g^k) ⊙ A^k) (eq. 6 and 7)."""
+    return channel_sum(relu(_gradients(evidence)), evidence.activations)
+
+
+@method(
+    "gradcam++",
+    needs=_NEEDS,
+    paper="Chattopadhyay et al., WACV 2018, arXiv:1710.11063",
+    advice="Covers several instances of a class; drops negative weights, so it points at the wrong object more often "
+    "(0.3–0.5 of its mass on the right photo of a 2×2 mosaic). Depends on the score's scale, by its own formula.",
+    nonnegative=True,
+)
+def grad_cam_plus_plus(evidence: Evidence) -> Float[Array, "batch target *space"]:
+    """ReLU(Σ_k w_k A^k), w_k = Σ_ij α_ij^k relu(g_ij^k), α = g²/(2g² + S_k g³) = 1/(2 + S_k g) (eq. 19 as printed)."""
+    positive = relu(_gradients(evidence))
+    weights = reduce(positive * _alpha(positive, evidence.activations), "b t c ... -> b t c", "mean")
+    return channel_sum(weights * _positions(evidence.activations), evidence.activations)
+
+
+@method(
+    "gradcam++-official",
+    needs=_NEEDS,
+    paper="Chattopadhyay et al., WACV 2018, the authors' code",
+    advice="Grad-CAM++ as its authors' code computes it (α renormalised): close to averaging the positive gradients. "
+    "Equals LayerCAM on a GAP + linear head.",
+    nonnegative=True,
+)
+def grad_cam_plus_plus_official(evidence: Evidence) -> Float[Array, "batch target *space"]:
+    """ReLU(Σ_k w_k A^k), w_k the α-weighted mean of relu(g^k) over the positions where g^k > 0."""
+    xp = array_namespace(evidence.activations)
+    positive = relu(_gradients(evidence))
+    alpha = _alpha(positive, evidence.activations)
+    weighted = reduce(positive * alpha, "b t c ... -> b t c", "sum")
+    total = reduce(xp.where(positive > 0, alpha, xp.zeros_like(alpha)), "b t c ... -> b t c", "sum")
+    return channel_sum(weighted / xp.where(total == 0, xp.ones_like(total), total), evidence.activations)
+
+
+@method(
+    "xgradcam",
+    needs=_NEEDS,
+    paper="Fu et al., BMVC 2020, arXiv:2008.02312",
+    advice="Grad-CAM with gradients averaged where the channel is active; the same map on a GAP + linear head.",
+    nonnegative=True,
+)
+def xgrad_cam(evidence: Evidence) -> Float[Array, "batch target *space"]:
+    """ReLU(Σ_k w_k A^k), w_k = Σ_ij (A_ij^k / S_k) g_ij^k, S_k = Σ_ij A_ij^k (eq. 8)."""
+    xp = array_namespace(evidence.activations)
+    total = reduce(evidence.activations, "b c ... -> b 1 c", "sum")
+    # a channel whose values cancel has no share to divide by; for A ≥ 0 that is only the dead channel
+    scale = reduce(xp.abs(evidence.activations), "b c ... -> b 1 c", "sum")
+    live = xp.abs(total) > 1e-6 * scale
+    share = xp.where(live, 1 / xp.where(live, total, xp.ones_like(total)), xp.zeros_like(total))
+    return channel_sum(space_sum(_gradients(evidence), evidence.activations) * share, evidence.activations)
+
+
+def channel_contributions(
+    evidence: Evidence,
+) -> tuple[Float[Array, "batch target channel"], Float[Array, "batch target channel"]]:
+    """Each channel's weight (its mean gradient) and its contribution to the score, Σ_ij g_ij^k A_ij^k."""
+    gradients = _gradients(evidence)
+    return reduce(gradients, "b t c ... -> b t c", "mean"), space_sum(gradients, evidence.activations)
+
+
+def _gradients(evidence: Evidence) -> Float[Array, "batch target channel *grid"]:
+    return cast(Array, evidence.gradients)
+
+
+def _positions(activations: Float[Array, "batch channel *space"]) -> int:
+    count = 1
+    for size in activations.shape[2:]:
+        count *= size
+    return count
+
+
+def _alpha(
+    positive: Float[Array, "batch target channel *grid"], activations: Float[Array, "batch channel *space"]
+) -> Float[Array, "batch target channel *grid"]:
+    """α = 1/(2 + S_k g), algebraically g²/(2g² + S_k g³) without its underflow and without an eps."""
+    xp = array_namespace(activations)
+    total = over_space(reduce(activations, "b c ... -> b 1 c", "sum"), positive.ndim - 3)
+    denominator = positive * total + 2
+    if not bool(xp.any(total < 0)):
+        return 1 / denominator
+    # signed activations: the denominator can cross zero, where the formula means nothing
+    defined = xp.abs(denominator) > 1e-3
+    return xp.where(defined, 1 / xp.where(defined, denominator, xp.ones_like(denominator)), xp.zeros_like(denominator))

@@ -1,0 +1,1 @@
+"""Model adapters: one per framework. They gather evidence and know no method."""

@@ -1,0 +1,69 @@
+"""What the planner asks of a model, whatever its framework."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
+
+from camscope.arrays import Array
+from camscope.evidence import Evidence, Need
+from camscope.models.layers import Layer
+from camscope.targets import Outputs, Targets
+
+
+class Observation(Protocol):
+    """One forward of one batch, held as long as evidence is wanted from it."""
+
+    @property
+    def outputs(self) -> Outputs:
+        """The model's outputs for the batch."""
+        ...
+
+    def evidence(self, targets: Targets, needs: frozenset[Need], seed: int) -> Iterator[tuple[str, slice, Evidence]]:
+        """Evidence layer by layer and for a few targets at a time: the layer, which targets, what was seen."""
+        ...
+
+
+class Adapter(Protocol):
+    """A model of some framework."""
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What a reader of the maps should know about how this model is read."""
+        ...
+
+    @property
+    def offers(self) -> frozenset[Need]:
+        """The needs this framework can meet."""
+        ...
+
+    def batch(self, x: Any) -> Array:
+        """The input as the model wants it: on its device, in its precision. Refuses what is not finite."""
+        ...
+
+    def layers(self, x: Array, *, reach: bool = False) -> Sequence[Layer]:
+        """All layers with a grid, in the order they run; with `reach`, each tried."""
+        ...
+
+    def choose(self, x: Array) -> Sequence[Layer]:
+        """The automatic target layer, then the runners-up."""
+        ...
+
+    def layer(self, x: Array, layer: Any) -> Layer:
+        """The layer with this name (or this module)."""
+        ...
+
+    def reaches(self, x: Array, layer: Layer) -> bool:
+        """Whether the layer's positions can reach the score at all, for any class."""
+        ...
+
+    def observe(
+        self, x: Array, layers: Sequence[Layer], needs: frozenset[Need]
+    ) -> AbstractContextManager[Observation]:
+        """Run the model once on the batch, keeping what the needs ask for."""
+        ...
+
+    def describe(self) -> Mapping[str, Any]:
+        """What the model is, for the provenance: class, framework, precision, weights digest."""
+        ...

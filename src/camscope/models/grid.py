@@ -1,0 +1,134 @@
+"""Where the spatial grid is in a layer's output: from any layout to `batch channel *space` and back.
+
+Framework-free: it reasons on shapes alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from einops import rearrange
+from jaxtyping import Shaped
+
+from camscope.arrays import Array
+
+Layout = Literal["channels-first", "channels-last", "tokens", "tokens-last"]
+
+_MOST_PREFIX_TOKENS = 32
+_FEWEST_CHANNELS = 16
+
+
+@dataclass(frozen=True)
+class Grid:
+    """How a layer's output holds its grid.
+
+    Attributes:
+        layout: `channels-first` (b c *s), `channels-last` (b *s c), `tokens` (b n c), `tokens-last` (b c n).
+        space: size of the grid along each axis.
+        channels: number of channels.
+        prefix: tokens in front of the grid that are no position: CLS, distillation, registers.
+    """
+
+    layout: Layout
+    space: tuple[int, ...]
+    channels: int
+    prefix: int = 0
+
+    def canonical(self, output: Shaped[Array, "batch ..."]) -> Shaped[Array, "batch channel *space"]:
+        """The layer's output (or a gradient of that shape) as `batch channel *space`, a view where possible."""
+        if self.layout == "channels-first":
+            return output
+        if self.layout == "channels-last":
+            return rearrange(output, "b ... c -> b c ...")
+        if self.layout == "tokens":
+            tokens = rearrange(output[:, self.prefix :], "b n c -> b c n")
+        else:
+            tokens = output[..., self.prefix :]
+        return tokens.reshape(tokens.shape[0], self.channels, *self.space)
+
+    def describe(self) -> str:
+        """The grid in words, for tables: `14×14 of tokens + 1 prefix token`."""
+        words = "×".join(map(str, self.space))
+        if self.layout.startswith("tokens"):
+            words += " tokens"
+        if self.prefix:
+            words += f" + {self.prefix} prefix token{'s' if self.prefix > 1 else ''}"
+        if self.layout == "channels-last":
+            words += " (channels last)"
+        return words
+
+
+def find_grid(
+    shape: Sequence[int],
+    input_shape: Sequence[int],
+    seen: Iterable[tuple[int, ...]] = (),
+    *,
+    prefers_last: bool | None = None,
+) -> Grid | None:
+    """The grid in a layer's output, or None if there is none.
+
+    Args:
+        shape: of the layer's output, batch first.
+        input_shape: of the model's input, `batch channel *space`.
+        seen: grids met earlier in the same forward (the patch embedding's, say), in order of execution.
+        prefers_last: whether layers of this kind keep channels last (LayerNorm, Linear), first (convolution),
+            or None if the kind does not tell. Decides only what the sizes leave open.
+
+    The sizes decide first: the axes of a grid shrink together, each by the stride, so height/H ≈ width/W. A token
+    axis is a grid met before, plus a few prefix tokens; or, if none fits, the input's own aspect.
+    """
+    if len(shape) < 3 or shape[0] != input_shape[0]:
+        return None
+    size = tuple(input_shape[2:])
+    grid: Grid | None = None
+    if len(shape) == len(input_shape):
+        first, last = tuple(shape[2:]), tuple(shape[1:-1])
+        if prefers_last is None:
+            layout = max(("channels-first", first), ("channels-last", last), key=lambda c: _shrinks(c[1], size))
+            fits = _shrinks(layout[1], size) > 0
+        else:
+            layout = ("channels-last", last) if prefers_last else ("channels-first", first)
+            fits = all(n <= 4 * s for n, s in zip(layout[1], size, strict=True))
+            other = ("channels-first", first) if prefers_last else ("channels-last", last)
+            # a permuted output of such a layer: its sizes say the opposite beyond doubt
+            if not _shrinks(layout[1], size) and _shrinks(other[1], size):
+                layout, fits = other, True
+        if fits:
+            channels = shape[1] if layout[0] == "channels-first" else shape[-1]
+            grid = Grid("channels-first" if layout[0] == "channels-first" else "channels-last", layout[1], channels)
+    elif len(shape) == 3:
+        grid = _token_grid(shape, size, tuple(seen))
+    return grid if grid is not None and math.prod(grid.space) > 1 else None
+
+
+def _shrinks(space: Sequence[int], size: Sequence[int]) -> int:
+    """How well `space` is `size` divided by one stride: 2 exactly (up to rounding), 1 to within a cell or two, 0 not."""
+    if any(n < 1 or n > s for n, s in zip(space, size, strict=True)):
+        return 0
+    ratio = max(n / s for n, s in zip(space, size, strict=True))
+    off = max(abs(n - ratio * s) for n, s in zip(space, size, strict=True))
+    return 2 if off < 1 else 1 if off <= 2 and min(space) > 4 else 0
+
+
+def _token_grid(shape: Sequence[int], size: tuple[int, ...], seen: tuple[tuple[int, ...], ...]) -> Grid | None:
+    for layout, count, channels in (("tokens", shape[1], shape[2]), ("tokens-last", shape[2], shape[1])):
+        if layout == "tokens-last" and channels < _FEWEST_CHANNELS:
+            continue  # a few tokens (CLS, distillation) of `count` channels, without the grid
+        options = [grid for grid in seen if 0 <= count - math.prod(grid) <= _MOST_PREFIX_TOKENS]
+        options = options or _same_aspect(count, size)
+        options = [grid for grid in options if math.prod(grid) > 1]
+        if options:
+            space = min(reversed(options), key=lambda grid: count - math.prod(grid))
+            prefix = count - math.prod(space)
+            if prefix <= max(8, math.prod(space)):
+                return Grid("tokens" if layout == "tokens" else "tokens-last", space, channels, prefix)
+    return None
+
+
+def _same_aspect(count: int, size: tuple[int, ...]) -> list[tuple[int, ...]]:
+    """Grids the input could have been cut into by square patches, with few tokens left over."""
+    grids = {tuple(s // patch for s in size) for patch in range(1, max(size) + 1)}
+    return [grid for grid in sorted(grids) if 0 <= count - math.prod(grid) <= 8]

@@ -1,0 +1,6 @@
+"""The PyTorch adapter: plain modules, timm, torchvision; wrappers (DataParallel, DDP, compiled) unwrapped."""
+
+from camscope.models.torch.adapter import TorchAdapter
+from camscope.models.torch.record import Recorder, Recording, record
+
+__all__ = ["Recorder", "Recording", "TorchAdapter", "record"]

@@ -1,0 +1,385 @@
+"""The PyTorch adapter: one forward that records evidence, and the shortest backward that yields gradients."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import nn
+
+from camscope.errors import InputError, ModelError, TargetError
+from camscope.evidence import Evidence, LinearHead, Need
+from camscope.models.layers import Layer
+from camscope.models.torch.head import Classifier, verified
+from camscope.models.torch.modules import find_layer, named_layers, unwrap
+from camscope.models.torch.probe import Anatomy, choose, examine, reaching
+from camscope.models.torch.record import InputOf, Recorder
+from camscope.models.torch.state import explaining
+from camscope.targets import Outputs, Targets, Task
+
+_GRADIENT_BUDGET = 64 * 2**20
+"""Bytes of gradients held at a time. More targets than fit are taken in turns; the arithmetic is the same."""
+
+
+class TorchAdapter:
+    """Gathers evidence from a `torch.nn.Module`, which it leaves as it came.
+
+    Args:
+        model: any module whose forward takes one tensor, `batch channel *space`.
+        task: what the outputs mean; found from the model if None (one output: binary; else multiclass;
+            a sigmoid at the end: multilabel).
+        output: picks the logits, `batch class`, from what the model returns. By default the tensor itself,
+            or the attribute or key `logits`.
+
+    Raises:
+        ModelError: if it is no module, or one that cannot be hooked.
+    """
+
+    offers = frozenset(Need)
+
+    def __init__(
+        self, model: nn.Module, *, task: Task | None = None, output: Callable[[Any], torch.Tensor] | None = None
+    ) -> None:
+        self.model = unwrap(model)
+        self._task = task
+        self._select = output
+        self._anatomies: dict[tuple[int, ...], Anatomy] = {}
+        self._choices: dict[tuple[int, ...], list[Layer]] = {}
+        self._reads_probabilities = False
+        self._digest: tuple[tuple[tuple[int, int], ...], str] | None = None
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What a reader of the maps should know about how this model is read."""
+        if self._reads_probabilities:
+            return (
+                "The model returns softmax probabilities and its logits cannot be reached, so 'logit' means "
+                "the log-probability here. For logits, return them, or end the model in an nn.Softmax module.",
+            )
+        return ()
+
+    # ------------------------------------------------------------------ the input
+
+    def batch(self, x: Float[torch.Tensor, "batch channel *space"]) -> Float[torch.Tensor, "batch channel *space"]:
+        """The input on the model's device and in its precision.
+
+        Raises:
+            InputError: if it is no floating-point batch, is empty, or holds NaN or infinity.
+        """
+        if not isinstance(x, torch.Tensor):
+            raise InputError(f"Expected a torch.Tensor, got {type(x).__name__}.")
+        if x.ndim < 3:
+            raise InputError(
+                f"Expected a batch, channel and space, for instance (1, 3, 224, 224); got shape {tuple(x.shape)}."
+            )
+        if x.shape[0] == 0:
+            raise InputError(f"The batch is empty: shape {tuple(x.shape)}.")
+        like = next((p for p in self.model.parameters() if p.is_floating_point()), None)
+        x = x.detach()
+        if x.is_inference():
+            with torch.inference_mode(False):
+                x = x.clone()
+        if not x.is_floating_point() and like is not None:
+            raise InputError(
+                f"The input tensor is {x.dtype}; a tensor is taken as already preprocessed, so it must be floating "
+                "point. Pass the photo itself (path, PIL image or array) to have it preprocessed."
+            )
+        finite = x.isfinite().flatten(1).all(1)
+        if not bool(finite.all()):
+            bad = [i for i, good in enumerate(finite.tolist()) if not good]
+            raise InputError(f"The input holds NaN or infinity, in image {', '.join(map(str, bad))} of the batch.")
+        return x if like is None else x.to(device=like.device, dtype=like.dtype)
+
+    # ------------------------------------------------------------------ the layers
+
+    def layers(self, x: torch.Tensor, *, reach: bool = False) -> Sequence[Layer]:
+        """All layers with a grid, in the order they run; with `reach`, each tried."""
+        anatomy = self._anatomy(x)
+        layers = list(anatomy.layers)
+        if not reach:
+            return layers
+        tried = []
+        with explaining(self.model):
+            for start in range(0, len(layers), 32):
+                some = layers[start : start + 32]
+                answers = reaching(self.model, self._forward, x[:1], anatomy, some)
+                tried += [replace(layer, reaches=answer[0]) for layer, answer in zip(some, answers, strict=True)]
+        return tried
+
+    def choose(self, x: torch.Tensor) -> Sequence[Layer]:
+        """The deepest layer with a grid whose positions reach the score, then the runners-up."""
+        key = tuple(x.shape[1:])
+        if key not in self._choices:
+            anatomy = self._anatomy(x)
+            with explaining(self.model):
+                self._choices[key] = choose(self.model, self._forward, x[:1], anatomy)
+        return self._choices[key]
+
+    def layer(self, x: torch.Tensor, layer: str | nn.Module) -> Layer:
+        """The layer with this name (or this module).
+
+        Raises:
+            LayerError: if there is none, or it has no grid.
+        """
+        return self._anatomy(x).layer(find_layer(self.model, layer))
+
+    def reaches(self, x: torch.Tensor, layer: Layer) -> bool:
+        """Whether the layer's positions can reach the score at all."""
+        anatomy = self._anatomy(x)
+        with explaining(self.model):
+            return reaching(self.model, self._forward, x[:1], anatomy, [layer])[0][0]
+
+    def _anatomy(self, x: torch.Tensor) -> Anatomy:
+        key = tuple(x.shape[1:])
+        if key not in self._anatomies:
+            with explaining(self.model):
+                self._anatomies[key] = examine(self.model, self._forward, x[:1])
+        return self._anatomies[key]
+
+    # ------------------------------------------------------------------ the passes
+
+    @contextmanager
+    def observe(
+        self, x: torch.Tensor, layers: Sequence[Layer], needs: frozenset[Need]
+    ) -> Iterator[TorchObservation]:
+        """Run the model once on the batch, keeping what the needs ask for.
+
+        Everything before the first target layer runs without a graph. The model is put back when the block
+        ends, so evidence must be taken inside it.
+        """
+        anatomy = self._anatomy(x)
+        modules = named_layers(self.model)
+        gradients = Need.GRADIENTS in needs
+        with ExitStack() as stack:
+            stack.enter_context(explaining(self.model))
+            if not gradients:
+                stack.enter_context(torch.no_grad())
+            recorder = stack.enter_context(
+                Recorder(self.model, [layer.name for layer in layers], start_graph=gradients)
+            )
+            watch = None
+            if anatomy.classifier is not None and needs & {Need.GRADIENTS, Need.LINEAR_HEAD}:
+                watch = stack.enter_context(InputOf(modules[anatomy.classifier]))
+            final = None
+            if anatomy.final_activation is not None:
+                final = stack.enter_context(InputOf(modules[anatomy.final_activation]))
+            raw = self.model(x)
+            logits = self._logits(raw) if final is None else final.value
+            outputs = self._outputs(raw, logits, final is not None)
+            self._check_finite(outputs.logits)
+            yield TorchObservation(
+                outputs=outputs,
+                logits=logits,
+                recorded={layer: recorder.seen[layer.name].activations for layer in layers},
+                classifier=verified(watch.module, watch.value, logits) if watch is not None else None,
+                expand=self._expand,
+            )
+
+    def _forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self._logits(self.model(x))
+
+    def _logits(self, raw: Any) -> torch.Tensor:
+        if self._select is not None:
+            logits = self._select(raw)
+        elif isinstance(raw, torch.Tensor):
+            logits = raw
+        elif isinstance(raw, Mapping) and "logits" in raw:
+            logits = raw["logits"]
+        else:
+            logits = getattr(raw, "logits", None)
+        if not isinstance(logits, torch.Tensor):
+            inside = f" with keys {sorted(map(str, raw))}" if isinstance(raw, Mapping) else ""
+            raise ModelError(
+                f"The model returns {type(raw).__name__}{inside}, not a tensor. Say where the logits are: "
+                "Explainer(model, output=lambda out: out[0])."
+            )
+        return logits
+
+    def _outputs(self, raw: Any, logits: torch.Tensor, after_final_activation: bool) -> Outputs:
+        if logits.ndim == 1:
+            logits = logits[:, None]
+        if logits.ndim != 2:
+            raise ModelError(
+                f"The model's output has shape {tuple(logits.shape)}; class scores need (batch, class). If they are "
+                "elsewhere in the output, or must be pooled, pass Explainer(model, output=…)."
+            )
+        probabilities = not after_final_activation and self._task in (None, "multiclass") and _is_softmax(logits)
+        self._reads_probabilities = probabilities
+        if probabilities:
+            logits = logits.clamp(min=torch.finfo(logits.dtype).tiny).log()
+        return Outputs(self._expand(logits), self._find_task(logits), raw)
+
+    def _find_task(self, logits: torch.Tensor) -> Task:
+        if self._task is not None:
+            if self._task == "binary" and logits.shape[1] != 1:
+                raise ModelError(f"task='binary' is for one logit; this model puts out {logits.shape[1]}.")
+            return self._task
+        if logits.shape[1] == 1:
+            return "binary"
+        anatomy = next(iter(self._anatomies.values()))
+        final = anatomy.final_activation
+        sigmoid = final is not None and isinstance(named_layers(self.model)[final], nn.Sigmoid)
+        return "multilabel" if sigmoid else "multiclass"
+
+    def _expand(self, logits: torch.Tensor) -> torch.Tensor:
+        """A one-logit binary head z as its two classes (−z, z), in single precision at least."""
+        if logits.dtype in (torch.float16, torch.bfloat16):
+            logits = logits.float()
+        if logits.ndim == 1:
+            logits = logits[:, None]
+        if logits.shape[1] == 1 and self._task in (None, "binary"):
+            return torch.cat([-logits, logits], dim=1)
+        return logits
+
+    def _check_finite(self, logits: torch.Tensor) -> None:
+        if bool(logits.isfinite().all()):
+            return
+        bad = [name for name, p in self.model.named_parameters() if not bool(p.isfinite().all())]
+        bad += [name for name, b in self.model.named_buffers() if b.is_floating_point() and not bool(b.isfinite().all())]
+        if bad:
+            more = f" and {len(bad) - 3} more" if len(bad) > 3 else ""
+            raise ModelError(f"The model's weights hold NaN or infinity: {', '.join(bad[:3])}{more}.")
+        raise ModelError(
+            "The model's output holds NaN or infinity although its input and weights are finite: it overflows. "
+            "Check the input's scale, or run it in float32."
+        )
+
+    # ------------------------------------------------------------------ provenance
+
+    def describe(self) -> Mapping[str, Any]:
+        """Class, framework, device, precision and weights digest of the model."""
+        first = next(self.model.parameters(), None)
+        return {
+            "model": type(self.model).__name__,
+            "framework": f"torch {torch.__version__}",
+            "device": str(first.device) if first is not None else "cpu",
+            "dtype": str(first.dtype).removeprefix("torch.") if first is not None else "float32",
+            "weights_sha256": self._weights_digest(),
+        }
+
+    def _weights_digest(self) -> str:
+        """SHA-256 over the names and bytes of the state; computed anew only when a tensor has changed."""
+        state = {k: v for k, v in self.model.state_dict(keep_vars=True).items() if isinstance(v, torch.Tensor)}
+        versions = tuple((v.data_ptr(), v._version) for v in state.values())
+        if self._digest is None or self._digest[0] != versions:
+            sha = hashlib.sha256()
+            for name, value in state.items():
+                sha.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+                flat = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
+                sha.update(memoryview(flat.numpy()))
+            self._digest = (versions, sha.hexdigest())
+        return self._digest[1]
+
+
+@dataclass(frozen=True)
+class TorchObservation:
+    """One forward of one batch; the graph from the first target layer on is alive as long as this is."""
+
+    outputs: Outputs
+    logits: Float[torch.Tensor, "batch *output"]
+    recorded: Mapping[Layer, torch.Tensor]
+    classifier: Classifier | None
+    expand: Callable[[torch.Tensor], torch.Tensor]
+
+    def evidence(
+        self, targets: Targets, needs: frozenset[Need], seed: int
+    ) -> Iterator[tuple[str, slice, Evidence]]:
+        """Evidence layer by layer, a few targets at a time.
+
+        Behind a verified linear head the gradients come from its weights (METHODS §1.0); only the other layers
+        share a backward per target, which ends at the shallowest of them.
+        """
+        activations = {layer: _exact(layer.grid.canonical(t.detach())) for layer, t in self.recorded.items()}
+        pooled = self._pooled(activations, targets)
+        want_gradients = Need.GRADIENTS in needs
+        backward = [
+            layer for layer in self.recorded if want_gradients and pooled.get(layer) is not activations[layer]
+        ]
+        chunk = len(targets)
+        if backward:
+            bytes_each = sum(activations[layer].nbytes for layer in backward)
+            chunk = max(1, min(chunk, _GRADIENT_BUDGET // max(1, bytes_each)))
+            scores = targets.scores(self.outputs)
+        weights = self._head_weights(targets) if pooled else None
+        for start in range(0, len(targets), chunk):
+            columns = slice(start, min(start + chunk, len(targets)))
+            gradients = self._backward(scores, columns, backward) if backward else {}
+            for layer, A in activations.items():
+                head = None
+                gradient = gradients.get(layer)
+                if weights is not None and (features := pooled.get(layer)) is not None:
+                    head = LinearHead(weights[:, columns], features)
+                    if want_gradients and gradient is None:
+                        space = A.shape[2:]
+                        gradient = (head.weights / space.numel())[(..., *(None,) * len(space))]
+                yield layer.name, columns, Evidence(A, gradient, head, seed)
+
+    def _pooled(
+        self, activations: Mapping[Layer, torch.Tensor], targets: Targets
+    ) -> dict[Layer, torch.Tensor]:
+        """What the linear head pools at each layer that has one."""
+        callables = any(targets.functions)
+        if self.classifier is None or (callables and self.outputs.raw is not self.logits):
+            return {}
+        found = {layer: self.classifier.pools(A) for layer, A in activations.items()}
+        return {layer: features for layer, features in found.items() if features is not None}
+
+    def _head_weights(self, targets: Targets) -> Float[torch.Tensor, "batch target channel"]:
+        """∂score/∂pooled: a selection of the classifier's rows, or the score's derivative by the logits times them."""
+        assert self.classifier is not None
+        weight = self.classifier.weight
+        batch = self.logits.shape[0]
+        if targets.all_logits:
+            rows = self.expand(weight.T).T  # one-logit heads: the rows of both classes
+            signs = torch.as_tensor(targets.signs, dtype=rows.dtype, device=rows.device)[..., None]
+            classes = torch.as_tensor(targets.classes, device=rows.device)
+            if targets.same_for_all_images:
+                return (rows[classes[0]] * signs[0]).expand(batch, -1, -1)
+            return rows[classes] * signs
+        leaf = self.logits.detach().to(weight.dtype).requires_grad_()
+        with torch.enable_grad():
+            scores = targets.scores(Outputs(self.expand(leaf), self.outputs.task, leaf))
+            if not scores.requires_grad:
+                raise TargetError("The target function's score does not depend on the model's output.")
+            slopes = [torch.autograd.grad(score.sum(), leaf, retain_graph=True)[0] for score in scores.unbind(1)]
+        return torch.stack(slopes, dim=1).reshape(batch, len(targets), -1) @ weight
+
+    def _backward(
+        self, scores: Float[torch.Tensor, "batch target"], columns: slice, layers: Sequence[Layer]
+    ) -> dict[Layer, torch.Tensor]:
+        """One backward per target through the part after the shallowest layer, nothing else."""
+        tensors = [self.recorded[layer] for layer in layers]
+        last = columns.stop == scores.shape[1]
+        per_target = []
+        for t in range(columns.start, columns.stop):
+            if not scores.requires_grad:
+                gradients: Sequence[torch.Tensor | None] = [None] * len(tensors)
+            else:
+                keep = not (last and t == columns.stop - 1)
+                gradients = torch.autograd.grad(scores[:, t].sum(), tensors, retain_graph=keep, allow_unused=True)
+            per_target.append(
+                [torch.zeros_like(a) if g is None else g for g, a in zip(gradients, tensors, strict=True)]
+            )
+        stacked = {}
+        for layer, gradient in zip(layers, zip(*per_target, strict=True), strict=True):
+            maps = [_exact(layer.grid.canonical(g)) for g in gradient]
+            stacked[layer] = maps[0][:, None] if len(maps) == 1 else torch.stack(maps, dim=1)
+        return stacked
+
+
+def _exact(x: torch.Tensor) -> torch.Tensor:
+    """Half precision is widened before any product is formed: g³ underflows in it."""
+    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+
+
+def _is_softmax(logits: torch.Tensor) -> bool:
+    """Whether rows are probabilities: non-negative and summing to one."""
+    if logits.shape[1] < 2:
+        return False
+    rows = logits.detach().float()
+    return bool((rows >= 0).all() and ((rows.sum(1) - 1).abs() < 1e-3).all())

@@ -1,0 +1,97 @@
+"""Small facts about PyTorch modules: unwrapping, names, and the tensor inside an output."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from camscope.errors import LayerError, ModelError, nearest
+
+
+def unwrap(model: nn.Module) -> nn.Module:
+    """The user's own module inside DataParallel, DistributedDataParallel or `torch.compile` wrappers.
+
+    Raises:
+        ModelError: for TorchScript, whose modules take no hooks, and for what is not a module.
+    """
+    if not isinstance(model, nn.Module):
+        raise ModelError(
+            f"Expected a torch.nn.Module, got {type(model).__name__}. Pass the model itself, or a name such as "
+            "'demo' or 'timm:resnet50'."
+        )
+    while True:
+        if isinstance(model, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
+            model = model.module
+        elif isinstance(inner := getattr(model, "_orig_mod", None), nn.Module):
+            model = inner
+        else:
+            break
+    if isinstance(model, torch.jit.ScriptModule):
+        raise ModelError(
+            "A TorchScript model cannot be hooked. Pass the nn.Module it was scripted or traced from; its "
+            "weights can be copied with load_state_dict(scripted.state_dict())."
+        )
+    return model
+
+
+def named_layers(model: nn.Module) -> dict[str, nn.Module]:
+    """Every submodule by its qualified name, the model itself left out; wrappers' own name parts dropped."""
+    return {name: module for name, module in model.named_modules() if name}
+
+
+def find_layer(model: nn.Module, layer: str | nn.Module) -> str:
+    """The qualified name of a layer given by name or as the module itself.
+
+    Raises:
+        LayerError: if the model has no such layer; the message names the nearest.
+    """
+    layers = named_layers(model)
+    if isinstance(layer, nn.Module):
+        for name, module in layers.items():
+            if module is layer or module is getattr(layer, "_orig_mod", None):
+                return name
+        raise LayerError(f"The given {type(layer).__name__} is no submodule of this {type(model).__name__}.")
+    if not isinstance(layer, str):
+        raise LayerError(f"A layer is given by its name or as the module itself, not as {type(layer).__name__}.")
+    name = layer.removeprefix("module.").removeprefix("_orig_mod.")
+    if layer in layers:
+        return layer
+    if name in layers:
+        return name
+    raise LayerError(
+        f"There is no layer {layer!r} in this {type(model).__name__}.{nearest(layer, layers)} "
+        "`camscope layers` lists the candidates; model.named_modules() lists all."
+    )
+
+
+def first_tensor(output: Any) -> torch.Tensor | None:
+    """The first tensor in a module's output: the output itself, or of a tuple, list or mapping."""
+    if isinstance(output, torch.Tensor):
+        return output
+    for _, value in _items(output):
+        if isinstance(value, torch.Tensor):
+            return value
+    return None
+
+
+def replace_first_tensor(output: Any, tensor: torch.Tensor) -> Any:
+    """The same output with its first tensor replaced. Needs `first_tensor(output)` to be one."""
+    if isinstance(output, torch.Tensor):
+        return tensor
+    place = next(key for key, value in _items(output) if isinstance(value, torch.Tensor))
+    if isinstance(output, tuple):
+        values = [tensor if i == place else value for i, value in enumerate(output)]
+        return type(output)(*values) if hasattr(output, "_fields") else type(output)(values)
+    replaced = output.copy()
+    replaced[place] = tensor
+    return replaced
+
+
+def _items(output: Any) -> Iterator[tuple[Any, Any]]:
+    if isinstance(output, Mapping):
+        yield from output.items()
+    elif isinstance(output, (tuple, list)):
+        yield from enumerate(output)

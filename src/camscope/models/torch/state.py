@@ -1,0 +1,41 @@
+"""The user's model leaves as it came: one context that puts everything back, whatever happens inside."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+import torch
+from torch import nn
+
+
+@contextmanager
+def explaining(model: nn.Module) -> Iterator[None]:
+    """Run the model for an explanation: eval mode, parameters frozen, gradients possible; then put all back.
+
+    Restores each module's own training flag, each parameter's `requires_grad`, and the random state, also when
+    an exception flies. With parameters frozen no graph is built before the first activation that asks for a
+    gradient, and none of the parameters can get one. Flags are set directly: `eval()` can be overridden to do
+    more (merge adapters, say). Works under an outer `no_grad` or `inference_mode`.
+    """
+    training = [module for module in model.modules() if module.training]
+    learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    cuda = sorted({p.device.index for p in model.parameters() if p.device.type == "cuda"})
+    with ExitStack() as stack:
+        stack.enter_context(torch.inference_mode(False))
+        stack.enter_context(torch.enable_grad())
+        stack.enter_context(torch.random.fork_rng(devices=cuda))
+        if any(getattr(module, "_compiled_call_impl", None) is not None for module in model.modules()):
+            # compiled in place by module.compile(): hooks and maps need the eager modules
+            stack.enter_context(torch.compiler.set_stance("force_eager"))
+        try:
+            for module in training:
+                module.training = False
+            for parameter in learning:
+                parameter.requires_grad_(False)
+            yield
+        finally:
+            for module in training:
+                module.training = True
+            for parameter in learning:
+                parameter.requires_grad_(True)

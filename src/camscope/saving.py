@@ -1,0 +1,149 @@
+"""Keeping an explanation: one `.npz` of arrays and JSON that opens without camscope."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from camscope.errors import InputError
+from camscope.explanation import Explanation, MethodFacts, to_numpy
+from camscope.images import Geometry
+from camscope.targets import TargetInfo
+from camscope.views import Views, view_of_saved
+
+_FORMAT = 1
+
+
+def save(e: Explanation, path: str | Path) -> Path:
+    """Write an explanation.
+
+    `numpy.load(path)` gives `maps/METHOD/LAYER` (raw, signed, layer resolution, `image target *space`),
+    `heatmaps/METHOD/LAYER` (in [0, 1]; on the photo if it is one image with a photo, NaN outside the model's
+    crop; else at the size of the model's input), `scores`, `logits`, `probabilities`, and `json`: a string with
+    the axes of each array, targets, status, provenance.
+
+    Args:
+        e: the explanation.
+        path: where to; `.npz` is added if it has no suffix.
+
+    Raises:
+        InputError: for another suffix than `.npz`.
+    """
+    path = Path(path)
+    if path.suffix not in ("", ".npz"):
+        raise InputError(f"{path}: an explanation is saved as .npz, not {path.suffix}.")
+    path = path.with_suffix(".npz")
+    on_photo = len(e) == 1 and e.views.has(0)
+    arrays: dict[str, np.ndarray[Any, Any]] = {}
+    for (method, layer), maps in e.raw.items():
+        name = f"{method}/{layer}"
+        arrays[f"maps/{name}"] = to_numpy(maps)
+        if on_photo:
+            arrays[f"heatmaps/{name}"] = e.photo_heatmaps(0, method, layer)[None].astype(np.float32)
+        else:
+            arrays[f"heatmaps/{name}"] = to_numpy(e.heatmaps(method, layer)).astype(np.float32)
+    arrays["scores"] = to_numpy(e.scores)
+    arrays["logits"] = to_numpy(e.logits)
+    if e.probabilities is not None:
+        arrays["probabilities"] = to_numpy(e.probabilities)
+    arrays["json"] = np.array(json.dumps(_document(e, arrays, on_photo), ensure_ascii=False))
+    with path.open("wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **arrays)  # type: ignore[arg-type]
+    return path
+
+
+def load(path: str | Path) -> Explanation:
+    """Read an explanation back. Arrays are NumPy; a photo is read again from where it was, when it is looked at.
+
+    Raises:
+        InputError: if the file is missing or is not an explanation.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        document = json.loads(str(arrays["json"]))
+        keys = [(method, layer) for method, layer in document["keys"]]
+        raw = {key: arrays["maps/" + "/".join(key)] for key in keys}
+    except FileNotFoundError:
+        raise InputError(f"There is no file {path}.") from None
+    except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
+        raise InputError(f"{path} is not an explanation that camscope saved ({error}).") from error
+    images = document["images"]
+    return Explanation(
+        raw=raw,
+        scores=arrays["scores"],
+        logits=arrays["logits"],
+        probabilities=arrays.get("probabilities"),
+        targets=tuple(
+            tuple(TargetInfo(t["index"], t["name"], t["of"], t["sign"]) for t in image["targets"]) for image in images
+        ),
+        input_size=tuple(document["input_size"]),
+        facts={name: MethodFacts(**facts) for name, facts in document["methods"].items()},
+        class_names=document["class_names"],
+        views=Views([view_of_saved(image["source"], _geometry(image["geometry"])) for image in images]),
+        provenance=document["provenance"],
+        notes=tuple(document["notes"]),
+        gradient_free={
+            key: np.array(
+                [[s == "no-gradient" for s in image["status"]["/".join(key)]] for image in images], dtype=bool
+            )
+            for key in keys
+        },
+    )
+
+
+def summary(e: Explanation, image: int = 0) -> dict[str, Any]:
+    """What is known of one image, as plain JSON-able values."""
+    targets = []
+    for t, target in enumerate(e.targets[image]):
+        targets.append(
+            {
+                "index": target.index,
+                "name": target.name,
+                "label": target.label,
+                "of": target.of,
+                "sign": target.sign,
+                "score": float(e.scores[image, t]),
+                "probability": e.probability(image, t),
+            }
+        )
+    view = e.views[image] if e.views.has(image) else None
+    return {
+        "source": view.source if view else None,
+        "geometry": view.geometry.to_dict() if view else None,
+        "top": [
+            {"index": i, "name": name, "logit": logit, "probability": p} for i, name, logit, p in e.top(5, image)
+        ],
+        "targets": targets,
+        "status": {"/".join(key): [str(s) for s in status[image]] for key, status in e.status.items()},
+        "notes": list(view.notes) if view else [],
+    }
+
+
+def _document(e: Explanation, arrays: Mapping[str, np.ndarray[Any, Any]], on_photo: bool) -> dict[str, Any]:
+    def axes(name: str, array: np.ndarray[Any, Any]) -> list[str]:
+        if name.startswith(("maps/", "heatmaps/")):
+            space = {1: ["position"], 2: ["height", "width"], 3: ["depth", "height", "width"]}
+            return ["image", "target", *space.get(array.ndim - 2, [f"space{i}" for i in range(array.ndim - 2)])]
+        return ["image", "target" if name == "scores" else "class"]
+
+    return {
+        "format": _FORMAT,
+        "keys": list(e.raw),
+        "axes": {name: axes(name, array) for name, array in arrays.items()},
+        "heatmaps_on": "photo" if on_photo else "input",
+        "input_size": list(e.input_size),
+        "methods": {name: vars(facts) for name, facts in e.facts.items()},
+        "class_names": list(e.class_names) if e.class_names is not None else None,
+        "images": [summary(e, image) for image in range(len(e))],
+        "notes": list(e.notes),
+        "provenance": dict(e.provenance),
+    }
+
+
+def _geometry(fields: Mapping[str, Any] | None) -> Geometry | None:
+    return None if fields is None else Geometry.from_dict(fields)
