@@ -183,6 +183,15 @@ def test_big_but_allowed_gives_no_warning(tmp_path, monkeypatch):
     assert Image.MAX_IMAGE_PIXELS == 60
 
 
+def test_a_decoder_that_fails_in_its_own_way(tmp_path, monkeypatch):
+    def fail(stream):
+        raise ZeroDivisionError
+
+    noise(4, 4).save(tmp_path / "a.png")
+    monkeypatch.setattr(Image, "open", fail)
+    refused(tmp_path / "a.png", "damaged header: ZeroDivisionError")
+
+
 def test_size_of_zero(tmp_path):
     (tmp_path / "a.ppm").write_bytes(b"P6 0 5 255\n")
     refused(tmp_path / "a.ppm")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from camscope.errors import InputError, MissingExtraError
+from camscope.errors import ImageError, InputError, MissingExtraError
 from camscope.images import SAMPLES, find_photos, read_photo, sample_path
 
 
@@ -86,6 +86,12 @@ def test_one_string_or_path_is_one_pattern(folder):
     assert find_photos("a.jpg") == ["a.jpg"]
     assert find_photos(folder / "a.jpg") == [str(folder / "a.jpg")]
     assert find_photos([]) == []
+
+
+def test_an_empty_path_is_not_the_current_folder(folder):
+    assert find_photos([""]) == [""]
+    with pytest.raises(ImageError, match="path of the photo is empty"):
+        read_photo("")
 
 
 def test_a_folder_that_cannot_be_listed(folder, monkeypatch):

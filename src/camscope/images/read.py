@@ -76,6 +76,8 @@ def read_photo(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) ->
     sample = source.startswith(SAMPLE_PREFIX)
     file = sample_path(source.removeprefix(SAMPLE_PREFIX)) if sample else Path(source)
     name = f"'{source}'"
+    if not source:
+        raise ImageError("The path of the photo is empty ('').")
     try:
         _check_file(file, name)
         with file.open("rb") as stream, _open(stream, name, max_pixels) as image:

@@ -89,7 +89,7 @@ def _expand(pattern: str) -> list[str]:
     if pattern.startswith(SAMPLE_PREFIX):
         sample_path(pattern.removeprefix(SAMPLE_PREFIX))
         return [pattern]
-    if Path(pattern).is_dir():
+    if pattern and Path(pattern).is_dir():  # '' would be the current folder
         return _in_folder(pattern)
     # A file may have brackets in its name, so what exists is never read as a glob.
     if glob.has_magic(pattern) and not os.path.lexists(pattern):

@@ -15,18 +15,20 @@ _KEY = (
 _VALUE = "text-align:left;padding:.1em 0;overflow-wrap:anywhere"
 
 
-def html_summary(png: bytes, rows: Sequence[tuple[str, str]]) -> str:
+def html_summary(png: bytes | None, rows: Sequence[tuple[str, str]]) -> str:
     """Give a picture, with a small table under it, as self-contained HTML.
 
     Args:
-        png: The bytes of a PNG file. It is embedded, and scales down to the width there is.
+        png: The bytes of a PNG file, or None. It is embedded, and scales down to the width there is.
         rows: Keys and values of the table; both are escaped. No rows: no table.
     """
-    alt = escape("; ".join(f"{key}: {value}" for key, value in rows) or "camscope figure", quote=True)
-    source = b64encode(png).decode("ascii")
     lines = "".join(
         f'<tr><th scope="row" style="{_KEY}">{escape(key)}</th><td style="{_VALUE}">{escape(value)}</td></tr>'
         for key, value in rows
     )
     table = f'<table style="{_TABLE}"><tbody>{lines}</tbody></table>' if rows else ""
+    if png is None:
+        return f"<div>{table}</div>"
+    alt = escape("; ".join(f"{key}: {value}" for key, value in rows) or "camscope figure", quote=True)
+    source = b64encode(png).decode("ascii")
     return f'<div><img src="data:image/png;base64,{source}" alt="{alt}" style="{_IMAGE}">{table}</div>'

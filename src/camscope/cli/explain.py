@@ -1,0 +1,313 @@
+"""`camscope explain`: photos in; a table, figures and files out."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+from cyclopts import Parameter
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from camscope.cli.app import say_error
+from camscope.cli.output import print_json
+from camscope.errors import ImageError, InputError, nearest
+from camscope.explainer import CamscopeWarning, Explainer
+from camscope.explanation import Explanation
+from camscope.images import Photo, find_photos, read_photo
+from camscope.methods import get_method
+from camscope.targets import Task, parse_target
+
+Save = Literal["figure", "overlay", "channels", "npz", "json"]
+_CHANNELS = 15
+
+
+def explain(
+    *photos: str,
+    model: str = "demo",
+    method: Annotated[list[str] | None, Parameter(negative="")] = None,
+    target: Annotated[list[str] | None, Parameter(negative="", allow_leading_hyphen=True)] = None,
+    layer: Annotated[list[str] | None, Parameter(negative="")] = None,
+    top: int = 3,
+    out: Path = Path("camscope-out"),
+    save: str = "figure,overlay",
+    colormap: str | None = None,
+    opacity: float = 0.5,
+    weights: str | None = None,
+    task: Task | None = None,
+    classes: Path | None = None,
+    device: str | None = None,
+    batch: int = 8,
+    seed: int = 0,
+    trust_pickle: Annotated[bool, Parameter(negative="")] = False,
+    as_json: Annotated[bool, Parameter("--json", negative="")] = False,
+) -> int:
+    """Explain photos: which parts of each drove the model's scores.
+
+    Parameters
+    ----------
+    photos
+        Files, folders, globs, or sample:NAME (cat, coffee, astronaut, camera, rocket …).
+    model
+        demo (EfficientNet-Lite0 with ImageNet weights), timm:NAME, torchvision:NAME, or FILE.py:FACTORY.
+    method
+        One or several; `camscope methods` lists them. Default: gradcam.
+    target
+        What to explain: a class index or name, top3, all; `-281` or `not:tabby` for evidence against;
+        `probability:281` for its probability. Default: the --top classes of each photo.
+    layer
+        One or several; `camscope layers` lists them. Default: chosen automatically.
+    top
+        How many of each photo's top classes to explain, if no target is given.
+    out
+        Where the files go.
+    save
+        What to write, separated by commas: figure, overlay, channels, npz, json.
+    colormap
+        Any name of the cmap catalogue, such as inferno (the default), magma, viridis, jet.
+    opacity
+        Of the heatmap on the photo, 0 to 1.
+    weights
+        A weights file (safetensors, or a PyTorch checkpoint, read without running code), or `random`.
+    task
+        What the outputs mean. Found from the model; say `multilabel` for one that returns logits.
+    classes
+        A text file with one class name per line, if the model does not know its own.
+    device
+        cpu, cuda, cuda:1, mps …
+    batch
+        How many photos to run at a time.
+    seed
+        For methods that draw at random.
+    trust_pickle
+        Read a checkpoint that can run code. Only for files you would run as a program.
+    as_json
+        Print machine-readable output on stdout, and nothing else there.
+    """
+    wanted = _saves(save)
+    if not photos:
+        raise InputError("Which photo? Give files, folders, globs, or a sample: camscope explain sample:cat")
+    if batch < 1 or top < 1:
+        raise InputError("--batch and --top must be at least 1.")
+    if not 0 <= opacity <= 1:
+        raise InputError(f"--opacity {opacity}: expected 0 (only the photo) to 1 (only the colours).")
+    style: dict[str, Any] = {"opacity": opacity}
+    if colormap is not None:
+        from camscope.render import colours  # refuses an unknown name before any work is done
+
+        import numpy as np
+
+        colours(np.zeros((1, 1), dtype=np.float32), colormap)
+        style["colormap"] = colormap
+    methods = [get_method(name).name for name in method or ["gradcam"]]
+    targets = [parse_target(text) for text in target] if target else [f"top{top}"]
+    found = find_photos(photos)
+    _prepare_folder(out)
+
+    people = Console(stderr=as_json)
+    with people.status("loading the model …") if people.is_terminal else nullcontext():
+        explainer = Explainer(
+            model,
+            weights=weights,
+            trust_pickle=trust_pickle,
+            device=device,
+            task=task,
+            class_names=_class_names(classes) if classes else None,
+        )
+    options = {
+        "methods": methods,
+        "targets": targets,
+        "layers": layer,
+        "channels": _CHANNELS if "channels" in wanted else 0,
+        "seed": seed,
+    }
+    names = _file_names(found)
+    results: list[dict[str, Any]] = []
+    failed: list[tuple[str, str]] = []
+    with Progress(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+        console=Console(stderr=True), disable=len(found) < 3, transient=True,
+    ) as progress:  # fmt: skip
+        running = progress.add_task("explaining", total=len(found))
+        for some in _chunks(found, batch):
+            for e, source in _explained(explainer, some, options, failed):
+                try:
+                    written = _write(e, out / names[source], wanted, style)
+                except OSError as error:
+                    raise InputError(f"Cannot write to {out}: {error.strerror or error}") from error
+                results.append({**e.summary(), "notes": [*e.summary()["notes"], *e.notes], "files": written})
+                if len(found) <= 3 and not as_json:
+                    _show(people, e, source, written)
+            progress.update(running, advance=len(some))
+    for source, reason in failed:
+        say_error(reason if source in reason else f"{source}: {reason}")
+    if as_json:
+        print_json({"explained": results, "failed": [{"source": s, "error": r} for s, r in failed]})
+    else:
+        _close(people, found, results, failed, out, photos, target)
+    return 1 if failed else 0
+
+
+def _explained(
+    explainer: Explainer, sources: Sequence[str], options: dict[str, Any], failed: list[tuple[str, str]]
+) -> Iterator[tuple[Explanation, str]]:
+    """Explanations of the photos that can be read, one by one, from one run of the batch."""
+    readable: list[tuple[str, Photo]] = []
+    for source in sources:
+        try:
+            photo = read_photo(source)
+            if explainer.preprocessing is not None:
+                explainer.preprocessing.geometry(photo.size)
+            readable.append((source, photo))
+        except (ImageError, InputError) as error:
+            failed.append((source, str(error)))
+    if not readable:
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CamscopeWarning)  # shown as notes
+        e = explainer([photo for _, photo in readable], **options)
+    for i, (source, _) in enumerate(readable):
+        yield e[i], source
+
+
+def _write(e: Explanation, stem: Path, wanted: Sequence[Save], style: dict[str, Any]) -> list[str]:
+    """Write what was asked for beside each other; returns the paths."""
+    from camscope import render
+
+    written = []
+
+    def keep(path: Path) -> Path:
+        written.append(str(path))
+        return path
+
+    if "figure" in wanted:
+        if len(e.raw) == 1:
+            render.save(e.figure(**style), keep(stem.with_name(f"{stem.name}-figure.png")))
+        else:
+            for t in range(len(e.targets[0])):
+                suffix = f"-{t + 1}" if len(e.targets[0]) > 1 else ""
+                render.save(e.figure(target=t, **style), keep(stem.with_name(f"{stem.name}-figure{suffix}.png")))
+    for method, layer in e.raw if "overlay" in wanted else ():
+        for t, target in enumerate(e.targets[0]):
+            what = [_safe(part) for part in (method, layer, target.label.partition(",")[0])]
+            path = keep(stem.with_name("-".join([stem.name, *what]) + ".png"))
+            e.overlay(0, t, method, layer, **style).save(path)
+    for layer in e.layers if "channels" in wanted else ():
+        for t, target in enumerate(e.targets[0]):
+            what = [_safe(layer), _safe(target.label.partition(",")[0])]
+            path = keep(stem.with_name("-".join([stem.name, "channels", *what]) + ".png"))
+            render.save(e.figure(by="channels", target=t, layer=layer, **style), path)
+    if "npz" in wanted:
+        e.save(keep(stem.with_name(f"{stem.name}.npz")))
+    if "json" in wanted:
+        import json
+
+        path = keep(stem.with_name(f"{stem.name}.json"))
+        document = {**e.summary(), "explanation_notes": list(e.notes), "provenance": dict(e.provenance)}
+        path.write_text(json.dumps(document, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+    return written
+
+
+def _show(console: Console, e: Explanation, source: str, written: Sequence[str]) -> None:
+    table = Table(title=escape(source), title_justify="left", title_style="bold", box=None, pad_edge=False)
+    table.add_column("class", justify="right", header_style="dim")
+    table.add_column("name", header_style="dim")
+    table.add_column("probability", justify="right", header_style="dim")
+    table.add_column("score", justify="right", header_style="dim")
+    for index, name, logit, probability in e.top(5):
+        table.add_row(str(index), escape(name), "–" if probability is None else f"{probability:.1%}", f"{logit:.2f}")
+    console.print(table)
+    layers = e.provenance["layers"]
+    chosen = f", chosen automatically (next: {', '.join(layers['runners_up'])})" if "runners_up" in layers else ""
+    for name, about in layers["layers"].items():
+        console.print(f"layer [bold]{escape(name)}[/] ({escape(about)}){escape(chosen)}", highlight=False)
+    view = e.view(0)
+    for note in (*view.notes, *e.notes):
+        console.print(f"note: {escape(note)}", style="yellow", highlight=False)
+    for (method, layer), status in e.status.items():
+        for target, one in zip(e.targets[0], status[0], strict=True):
+            if one != "ok":
+                console.print(f"{method} at {layer}, {target.label}: {one}", style="yellow", markup=False)
+    for path in written:
+        console.print(f"wrote {path}", markup=False, highlight=False, soft_wrap=True)
+    console.print()
+
+
+def _close(
+    console: Console,
+    found: Sequence[str],
+    results: Sequence[dict[str, Any]],
+    failed: Sequence[tuple[str, str]],
+    out: Path,
+    photos: Sequence[str],
+    target: Sequence[str] | None,
+) -> None:
+    """What was done, and what to try next."""
+    if len(found) > 3 or failed:
+        wrote = f"; the files are in {out}" if results else ""
+        console.print(f"{len(results)} of {len(found)} photos explained{wrote}.", highlight=False, markup=False)
+    if len(found) == 1 and results and target is None:
+        second = results[0]["top"][min(1, len(results[0]["top"]) - 1)]["index"]
+        console.print("Try next:", style="bold")
+        for line in (
+            f"camscope explain {photos[0]} --target {second} --target=-{second}   # evidence for and against one class",
+            f"camscope explain {photos[0]} --method gradcam --method layercam --save figure,npz",
+            f"camscope explain {photos[0]} --save channels               # the feature maps the score is made of",
+            "camscope layers    camscope methods                        # what there is to choose from",
+            "camscope explain YOUR-FOLDER --model timm:resnet50 --out maps",
+        ):
+            console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _saves(text: str) -> list[Save]:
+    words = [word.strip() for word in text.split(",") if word.strip()]
+    valid = get_args(Save)
+    for word in words:
+        if word not in valid:
+            raise InputError(f"--save {word}: expected {', '.join(valid)}, separated by commas.{nearest(word, valid)}")
+    return [word for word in valid if word in words]
+
+
+def _prepare_folder(out: Path) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"--out {out} cannot be made a folder: {error.strerror or error}") from error
+
+
+def _class_names(path: Path) -> list[str]:
+    try:
+        return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"--classes {path} cannot be read: {error}") from error
+
+
+def _file_names(sources: Sequence[str]) -> dict[str, str]:
+    """A file name for each photo: its stem, made unique where photos of several folders share one."""
+    taken: set[str] = set()
+    names = {}
+    for source in sources:
+        stem = _safe(Path(source).stem if not source.startswith("sample:") else source.partition(":")[2]) or "photo"
+        name, count = stem, 1
+        while name.lower() in taken:
+            count += 1
+            name = f"{stem}-{count}"
+        taken.add(name.lower())
+        names[source] = name
+    return names
+
+
+def _safe(text: str) -> str:
+    return "".join(c if c.isalnum() or c in "._+" else "_" for c in text)[:60]
+
+
+def _chunks(sources: Sequence[str], size: int) -> Iterator[Sequence[str]]:
+    for start in range(0, len(sources), size):
+        yield sources[start : start + size]
+
+
