@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal, TypeAlias
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from camscope.errors import InputError
 
@@ -36,23 +36,23 @@ def mask_of(
     mask = known >= threshold * peak if peak > 0 else np.zeros(known.shape, dtype=bool)
     if components == "all" or not mask.any():
         return mask
-    labels, _ = _labelled(mask)
-    return labels == 1 + np.argmax(np.bincount(labels.ravel())[1:])
+    labels = _labelled(mask)
+    return np.asarray(labels == 1 + np.argmax(np.bincount(labels.ravel())[1:]))
 
 
 def boxes_of(mask: Bool[np.ndarray, "*space"]) -> list[Box]:
     """The bounding box of each connected component, largest component first."""
     from scipy import ndimage
 
-    labels, _ = _labelled(mask)
+    labels = _labelled(mask)
     sizes = np.bincount(labels.ravel())[1:]
     slices = ndimage.find_objects(labels)
     order = np.argsort(-sizes, kind="stable")
     return [(*(s.start for s in slices[i]), *(s.stop for s in slices[i])) for i in order]
 
 
-def _labelled(mask: Bool[np.ndarray, "*space"]) -> tuple[np.ndarray, int]:
+def _labelled(mask: Bool[np.ndarray, "*space"]) -> Int[np.ndarray, "*space"]:
     from scipy import ndimage
 
-    labels, count = ndimage.label(mask, structure=np.ones((3,) * mask.ndim))
-    return labels, count
+    labels, _ = ndimage.label(mask, structure=np.ones((3,) * mask.ndim))
+    return np.asarray(labels)

@@ -211,7 +211,8 @@ class Explanation:
         maps = self.raw[key] if scale == "batch" else self.raw[key][image : image + 1]
         shown = self._displayed(key, maps, rectify, scale)
         placed = place(shown, geometry.photo_size, geometry.scale, geometry.offset, geometry.input_size)
-        return to_numpy(scaled(placed, scale))[image if scale == "batch" else 0]
+        heat = to_numpy(scaled(placed, scale))
+        return np.asarray(heat[image if scale == "batch" else 0])
 
     def masks(
         self,
@@ -370,7 +371,7 @@ class Explanation:
         return tuple(tuple(one(b, t) for t in range(maps.shape[1])) for b in range(maps.shape[0]))
 
 
-def to_numpy(x: Array) -> np.ndarray[Any, Any]:
+def to_numpy(x: Array) -> np.ndarray:
     """An array of any library as NumPy, on the host."""
     if isinstance(x, np.ndarray):
         return x

@@ -54,7 +54,7 @@ def place(
 
 def _along(
     maps: Float[Array, "batch target *space"], axis: int, positions: Float[np.ndarray, "out"]
-) -> Float[Array, "batch target *space"]:
+) -> Float[Array, "batch target *moved"]:
     """Interpolate one axis at positions measured in its cells' edges: cell k covers [k, k + 1)."""
     xp = array_namespace(maps)
     n_in = maps.shape[axis]

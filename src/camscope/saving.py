@@ -38,7 +38,7 @@ def save(e: Explanation, path: str | Path) -> Path:
         raise InputError(f"{path}: an explanation is saved as .npz, not {path.suffix}.")
     path = path.with_suffix(".npz")
     on_photo = len(e) == 1 and e.views.has(0)
-    arrays: dict[str, np.ndarray[Any, Any]] = {}
+    arrays: dict[str, np.ndarray] = {}
     for (method, layer), maps in e.raw.items():
         name = f"{method}/{layer}"
         arrays[f"maps/{name}"] = to_numpy(maps)
@@ -52,7 +52,7 @@ def save(e: Explanation, path: str | Path) -> Path:
         arrays["probabilities"] = to_numpy(e.probabilities)
     arrays["json"] = np.array(json.dumps(_document(e, arrays, on_photo), ensure_ascii=False))
     with path.open("wb") as file:
-        np.savez_compressed(file, allow_pickle=False, **arrays)  # type: ignore[arg-type]
+        np.savez_compressed(file, allow_pickle=False, **arrays)
     return path
 
 
@@ -124,8 +124,8 @@ def summary(e: Explanation, image: int = 0) -> dict[str, Any]:
     }
 
 
-def _document(e: Explanation, arrays: Mapping[str, np.ndarray[Any, Any]], on_photo: bool) -> dict[str, Any]:
-    def axes(name: str, array: np.ndarray[Any, Any]) -> list[str]:
+def _document(e: Explanation, arrays: Mapping[str, np.ndarray], on_photo: bool) -> dict[str, Any]:
+    def axes(name: str, array: np.ndarray) -> list[str]:
         if name.startswith(("maps/", "heatmaps/")):
             space = {1: ["position"], 2: ["height", "width"], 3: ["depth", "height", "width"]}
             return ["image", "target", *space.get(array.ndim - 2, [f"space{i}" for i in range(array.ndim - 2)])]

@@ -70,7 +70,7 @@ def views_of_photos(photos: Sequence[Photo], preprocessing: Preprocessing) -> Vi
     return Views([maker(photo) for photo in photos])
 
 
-def views_of_batch(x: Any, to_numpy: Callable[[Any], np.ndarray[Any, Any]], preprocessing: Preprocessing | None) -> Views:
+def views_of_batch(x: Any, to_numpy: Callable[[Any], np.ndarray], preprocessing: Preprocessing | None) -> Views:
     """Tensors that were given preprocessed, turned back into pictures: denormalised if it is known how.
 
     Without a known preprocessing each picture is stretched to its own darkest and brightest value.

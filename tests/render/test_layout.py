@@ -1,6 +1,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from camscope.errors import InputError
 from camscope.render.layout import Grid, natural_size
@@ -40,7 +41,8 @@ def test_photos_side_by_side_get_one_height():
 
 @given(st.integers(1, 200))
 def test_a_flat_list_keeps_its_order_and_fills_every_row_but_the_last(count):
-    panels = [Panel(image=None, heatmap=None, title=str(number)) for number in range(count)]
+    photo = Image.new("RGB", (1, 1))
+    panels = [Panel(image=photo, heatmap=None, title=str(number)) for number in range(count)]
     rows = grid_of(panels)
     assert [panel for row in rows for panel in row] == panels
     assert len({len(row) for row in rows[:-1]}) <= 1

@@ -52,7 +52,7 @@ def _check_shape(shape: tuple[int, ...]) -> None:
         raise InputError(f"The photo has shape {shape}; {expected}{remedy}")
 
 
-def _to_uint8(array: np.ndarray[Any, Any]) -> tuple[UInt8[np.ndarray, "*shape"], list[str]]:
+def _to_uint8(array: np.ndarray) -> tuple[UInt8[np.ndarray, "*shape"], list[str]]:
     if array.dtype == np.uint8:
         return array, []
     if array.dtype == np.bool_:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
 from camscope.errors import InputError
 
@@ -33,12 +33,12 @@ class Geometry:
     offset: tuple[float, float]
 
     @classmethod
-    def identity(cls, size: tuple[int, int]) -> Self:
+    def identity(cls, size: tuple[int, int]) -> Geometry:
         """Build the geometry of a photo of (height, width) that goes into the model as it is."""
         return cls(size, size, (1.0, 1.0), (0.0, 0.0))
 
     @classmethod
-    def from_dict(cls, fields: Mapping[str, Any]) -> Self:
+    def from_dict(cls, fields: Mapping[str, Any]) -> Geometry:
         """Build it from what `to_dict` gave, also after a trip through JSON.
 
         Raises:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Self, get_args
+from typing import Any, get_args
 
 import numpy as np
 from einops import rearrange, repeat
@@ -81,7 +81,7 @@ class Preprocessing:
             object.__setattr__(self, "greyscale", "before")
 
     @classmethod
-    def from_timm(cls, config: Mapping[str, Any]) -> Self:
+    def from_timm(cls, config: Mapping[str, Any]) -> Preprocessing:
         """Build it from what ``timm.data.resolve_data_config`` or ``resolve_model_data_config`` returns.
 
         Equal to ``timm.data.create_transform(**config, is_training=False)``. The interpolation ``random``
@@ -93,7 +93,7 @@ class Preprocessing:
         return cls(**timm_fields(config))
 
     @classmethod
-    def from_torchvision(cls, transforms: Any) -> Self:
+    def from_torchvision(cls, transforms: Any) -> Preprocessing:
         """Build it from ``weights.transforms()`` of a torchvision classifier, or from a Compose (v1 or v2).
 
         A Compose may hold Resize, CenterCrop, Grayscale, ToTensor, PILToTensor, ToImage, ToDtype,

@@ -46,10 +46,7 @@ def create(name: str, *, pretrained: bool) -> Any:
 
 def imagenet_names() -> list[str]:
     """The 1,000 classes of ImageNet, first synonym first."""
-    _timm()
-    from timm.data import ImageNetInfo
-
-    info = ImageNetInfo()
+    info = _timm().data.ImageNetInfo()
     return [info.index_to_description(i) for i in range(info.num_classes())]
 
 

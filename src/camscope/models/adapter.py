@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from camscope.arrays import Array
 from camscope.evidence import Evidence, Need
@@ -12,6 +12,7 @@ from camscope.models.layers import Layer
 from camscope.targets import Outputs, Targets
 
 
+@runtime_checkable
 class Observation(Protocol):
     """One forward of one batch, held as long as evidence is wanted from it."""
 
@@ -25,6 +26,7 @@ class Observation(Protocol):
         ...
 
 
+@runtime_checkable
 class Adapter(Protocol):
     """A model of some framework."""
 

@@ -27,7 +27,7 @@ class Panel:
     """
 
     image: UInt8[np.ndarray, "height width 3"] | Image.Image
-    heatmap: Float[np.ndarray, "height width"] | None
+    heatmap: Float[np.ndarray, "rows columns"] | None
     title: str
     subtitle: str = ""
     boxes: Sequence[tuple[int, int, int, int]] = ()

@@ -184,6 +184,7 @@ class TorchAdapter:
         return self._logits(self.model(x))
 
     def _logits(self, raw: Any) -> torch.Tensor:
+        logits: Any
         if self._select is not None:
             logits = self._select(raw)
         elif isinstance(raw, torch.Tensor):
@@ -271,7 +272,7 @@ class TorchAdapter:
             for name, value in state.items():
                 sha.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
                 flat = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
-                sha.update(memoryview(flat.numpy()))
+                sha.update(flat.numpy().data)
             self._digest = (versions, sha.hexdigest())
         return self._digest[1]
 

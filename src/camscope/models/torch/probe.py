@@ -31,6 +31,7 @@ _CHANNELS_FIRST = (
 _FINAL_ACTIVATIONS = (nn.Softmax, nn.LogSoftmax, nn.Sigmoid)
 _ATTENTION = re.compile(r"attn|attention", re.IGNORECASE)
 _NO_NEW_FEATURES = re.compile(r"pool|flatten|permute|upsample", re.IGNORECASE)
+_PASSES_ON = re.compile(r"identity|dropout|droppath|stochasticdepth", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -142,7 +143,7 @@ def reaching(
         logits = forward(image)
     tensors = [recorder.seen[layer.name].activations for layer in layers]
     # the classifier's input too: a classifier of zeros, as some are initialised, hides what would reach it
-    ends = [end for end in (logits, watch and watch.value) if end is not None and end.requires_grad]
+    ends = [end for end in (logits, watch.value if watch else None) if end is not None and end.requires_grad]
     if not ends:
         return [(False, False)] * len(layers)
     generator = torch.Generator().manual_seed(0)
@@ -220,7 +221,8 @@ def _layers(
         # the outermost module this tensor comes out of; an identity that passes it on does not stand for it
         name = next(n for n in [*_parents(output.names[0]), output.names[0]] if n in output.names)
         repeats = _NO_NEW_FEATURES.search(type(output.modules[0]).__name__) is not None
-        eligible = not repeats and name not in inside_attention
+        passes_on = _PASSES_ON.search(type(modules[name]).__name__) is not None
+        eligible = not repeats and not passes_on and name not in inside_attention
         for alias in output.names:
             # every name stays findable; only the outermost stands for the tensor
             block = alias == name and any(True for _ in modules[alias].children())

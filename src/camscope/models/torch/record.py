@@ -145,7 +145,7 @@ class Recorder:
                     if (alive := kept()) is not None:
                         alive.gradients = gradient.detach()
 
-                tensor.register_hook(keep)
+                tensor.register_hook(keep)  # type: ignore[no-untyped-call]
             # the network goes on with a copy, so that what follows in place cannot reach the recorded tensor
             return replace_first_tensor(output, tensor.clone())
 

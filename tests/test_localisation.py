@@ -1,0 +1,164 @@
+"""Do the maps point at the right thing? Mosaics of four known photos, real ImageNet weights, last layer."""
+
+import numpy as np
+import pytest
+from PIL import Image
+from skimage import data
+
+import camscope
+import torch
+from camscope.libraries import demo
+
+SIDE = 224
+CLASSES = {
+    "cat": "Egyptian cat",
+    "coffee": "espresso",
+    "camera": "tripod",
+    "rocket": "missile",
+    "motorcycle": "moped",
+}
+"""What the demo model says of each photo by itself. The astronaut has no fitting class: he only distracts."""
+
+MOSAICS = [
+    ("cat", "coffee", "camera", "astronaut"),
+    ("coffee", "cat", "rocket", "camera"),
+    ("camera", "rocket", "cat", "coffee"),
+    ("motorcycle", "camera", "coffee", "cat"),
+    ("astronaut", "cat", "motorcycle", "coffee"),
+    ("coffee", "camera", "rocket", "motorcycle"),
+]
+"""Top left, top right, bottom left, bottom right: every photo with a class stands in several places."""
+
+CHANCE = 0.25
+FOLLOWS_THE_CLASS = ["cam", "gradcam", "hirescam", "xgradcam"]
+DROPS_EVIDENCE_AGAINST = ["layercam", "gradcam++", "gradcam++-official"]
+KNOWS_NO_CLASS = ["eigencam", "mean-activation"]
+
+
+def square(photo: np.ndarray) -> np.ndarray:
+    image = Image.fromarray(photo).convert("RGB")
+    side = min(image.size)
+    left, top = (image.width - side) // 2, (image.height - side) // 2
+    crop = image.crop((left, top, left + side, top + side))
+    return np.asarray(crop.resize((SIDE, SIDE), Image.Resampling.BICUBIC))
+
+
+def as_input(picture: np.ndarray) -> torch.Tensor:
+    """The demo model's own normalisation, without its resize and crop: the whole mosaic is the input."""
+    return torch.from_numpy((picture.astype(np.float32) - 127) / 128).permute(2, 0, 1)
+
+
+def quarters(maps: torch.Tensor) -> torch.Tensor:
+    """The mass of maps `… height width` in each quadrant, in reading order, as shares of the whole."""
+    height, width = maps.shape[-2:]
+    halves = maps.unflatten(-1, (2, width // 2)).unflatten(-3, (2, height // 2))  # … row y column x
+    mass = halves.sum(dim=(-3, -1)).flatten(-2)
+    return mass / mass.sum(-1, keepdim=True)
+
+
+@pytest.fixture(scope="module")
+def squares() -> dict[str, np.ndarray]:
+    photos = {
+        "cat": data.chelsea(),
+        "coffee": data.coffee(),
+        "camera": data.camera(),
+        "rocket": data.rocket(),
+        "motorcycle": data.stereo_motorcycle()[0],
+        "astronaut": data.astronaut(),
+    }
+    return {name: square(photo) for name, photo in photos.items()}
+
+
+@pytest.fixture(scope="module")
+def mosaics(squares) -> torch.Tensor:
+    def row(photos: tuple[str, ...]) -> torch.Tensor:
+        return torch.cat([as_input(squares[photo]) for photo in photos], dim=2)
+
+    batch = torch.stack([torch.cat([row(mosaic[:2]), row(mosaic[2:])], dim=1) for mosaic in MOSAICS])
+    assert batch.shape[1:] == (3, 448, 448)
+    return batch
+
+
+@pytest.fixture(scope="module")
+def explanation(mosaics):
+    methods = FOLLOWS_THE_CLASS + DROPS_EVIDENCE_AGAINST + KNOWS_NO_CLASS
+    return camscope.explain("demo", mosaics, methods=methods, targets=list(CLASSES.values()))
+
+
+def on_the_right_photo(maps: torch.Tensor) -> np.ndarray:
+    """The share of each positive map in the quadrant of its class, for every class that is in the mosaic."""
+    share = quarters(maps.clamp(min=0))
+    placed = [
+        (m, t, mosaic.index(photo))
+        for m, mosaic in enumerate(MOSAICS)
+        for t, photo in enumerate(CLASSES)
+        if photo in mosaic
+    ]
+    return np.array([float(share[place]) for place in placed])
+
+
+@pytest.fixture(scope="module")
+def shares(explanation):
+    return {method: on_the_right_photo(explanation.maps(method)) for method in explanation.methods}
+
+
+def test_the_measure_sees_a_quadrant():
+    maps = torch.zeros(4, 14, 14)
+    maps[0, :7, :7] = maps[1, :7, 7:] = maps[2, 7:, :7] = maps[3, 7:, 7:] = 1
+    assert torch.equal(quarters(maps), torch.eye(4))
+
+
+@pytest.mark.slow
+def test_the_last_layer_was_chosen(explanation):
+    assert explanation.layers == ("bn2",)
+    assert explanation.maps("cam").shape == (len(MOSAICS), len(CLASSES), 14, 14)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", FOLLOWS_THE_CLASS)
+def test_the_map_lies_on_the_photo_of_its_class(shares, method):
+    assert shares[method].min() >= 0.70
+    assert shares[method].mean() >= 0.80
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", DROPS_EVIDENCE_AGAINST)
+def test_methods_that_drop_negative_weights_localise_worse(shares, method):
+    """Above chance and far below Grad-CAM: relu(g) throws away what says "not this class here"."""
+    assert shares[method].min() > 0.30
+    assert shares[method].max() < 0.55
+    assert (shares[method] < shares["gradcam"] - 0.2).all()
+
+
+@pytest.mark.slow
+def test_dropping_the_negative_weights_is_all_that_costs_it(mosaics, explanation, shares):
+    """By hand from the head: Σ w A localises as CAM does, Σ relu(w) A as badly as LayerCAM."""
+    model = demo.create()[0].eval()
+    with torch.no_grad(), camscope.record(model, ["bn2"]) as seen:
+        model(mosaics)
+    w = model.classifier.weight.detach()[[target.index for target in explanation.targets[0]]]
+    A = seen["bn2"].activations
+    whole = torch.einsum("tc,bchw->bthw", w, A)
+    positive = torch.einsum("tc,bchw->bthw", w.clamp(min=0), A)
+    np.testing.assert_allclose(on_the_right_photo(whole), shares["cam"], atol=1e-4)
+    np.testing.assert_allclose(on_the_right_photo(positive), shares["layercam"], atol=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", KNOWS_NO_CLASS)
+def test_class_agnostic_maps_stay_at_chance(explanation, shares, method):
+    maps = explanation.maps(method)
+    assert torch.equal(maps, maps[:, :1].expand_as(maps)), "the same map whatever the class"
+    assert abs(shares[method].mean() - CHANCE) < 0.05
+    assert shares[method].max() < 0.55
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", FOLLOWS_THE_CLASS)
+def test_the_map_moves_with_the_class(explanation, method):
+    """In each mosaic, every class's map is heaviest in that class's quadrant."""
+    share = quarters(explanation.maps(method).clamp(min=0))
+    for m, mosaic in enumerate(MOSAICS):
+        for t, photo in enumerate(CLASSES):
+            if photo in mosaic:
+                assert int(share[m, t].argmax()) == mosaic.index(photo)
