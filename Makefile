@@ -1,0 +1,38 @@
+# make demo   sets up and explains a sample photo with real ImageNet weights, offline
+# make test   sets up and runs all tests
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+PIP = $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
+
+.PHONY: demo test lint types bench clean
+
+demo: $(VENV)/.demo
+	@$(BIN)/camscope explain sample:cat
+
+test: $(VENV)/.test
+	@$(BIN)/python -m pytest
+
+lint: $(VENV)/.lint
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+types: $(VENV)/.lint $(VENV)/.test
+	@$(BIN)/mypy
+
+bench: $(VENV)/.bench
+	@$(BIN)/python benchmarks/speed.py
+
+clean:
+	rm -rf $(VENV)
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "camscope needs Python 3.11 or newer: make PYTHON=python3.11 …"; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
+
+# one stamp per set of extras: the first run installs (PyTorch is large: a few minutes), later runs start at once
+$(VENV)/.%: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "setting up $(VENV) for '$*' …"
+	@$(PIP) -e '.[$*]'
+	@touch $@
