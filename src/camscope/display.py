@@ -19,7 +19,7 @@ from camscope.targets import TargetInfo
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_WORDS = {
+STATUS_WORDS = {
     Status.OK: "",
     Status.FLAT: "flat: the same value everywhere",
     Status.ALL_NEGATIVE: "all-negative: no evidence for it here",
@@ -103,7 +103,7 @@ def targets_figure(
     found = e[image].boxes(method, layer, on_photo=True)[0] if boxes else [[]] * len(heat)
     panels = [Panel(e.view(image).picture, None, "Photo")]
     for t, target in enumerate(e.targets[image]):
-        note = _WORDS[e.status[method, layer][image][t]]
+        note = STATUS_WORDS[e.status[method, layer][image][t]]
         panels.append(
             Panel(e.view(image).picture, heat[t], _short(target), _numbers(e, image, t), _four(found[t]), note)
         )
@@ -128,9 +128,9 @@ def methods_figure(
 
     def panel(method: str, layer: str, title: str = "") -> Panel:
         heat = e.photo_heatmaps(image, method, layer, scale=scale)[target]
-        return Panel(picture, heat, title, note=_WORDS[e.status[method, layer][image][target]])
+        return Panel(picture, heat, title, note=STATUS_WORDS[e.status[method, layer][image][target]])
 
-    style.setdefault("title", f"{_short(info)}   {_numbers(e, image, target)}".strip())
+    style.setdefault("title", f"{_short(info)} · {_numbers(e, image, target)}")
     caption = _caption(e, (), e.layers if len(e.layers) == 1 else ())
     if len(e.layers) == 1:
         panels = [Panel(picture, None, "Photo"), *(panel(m, e.layers[0], m) for m in e.methods)]
@@ -210,7 +210,11 @@ def _short(target: TargetInfo) -> str:
 
 def _numbers(e: Explanation, image: int, target: int) -> str:
     probability = e.probability(image, target)
-    return f"{float(e.scores[image, target]):.3g}" if probability is None else f"{probability:.1%}"
+    if probability is None:
+        return f"{float(e.scores[image, target]):.3g}"
+    info = e.targets[image][target]
+    # under "not tabby" a bare 17 % would read as the probability that it is none
+    return f"{probability:.1%}" if info.sign > 0 else f"{info.name.partition(',')[0]}: {probability:.1%}"
 
 
 def _four(boxes: Sequence[tuple[int, ...]]) -> list[tuple[int, int, int, int]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from numbers import Real
 from typing import Literal, TypeAlias, get_args
 
 from array_api_compat import array_namespace
@@ -22,8 +24,9 @@ def check_scale(scale: Scale) -> None:
     Raises:
         InputError: naming the valid scales, and the nearest.
     """
-    if isinstance(scale, tuple) and len(scale) == 2 and scale[0] < scale[1]:
-        return
+    if isinstance(scale, tuple) and len(scale) == 2 and all(isinstance(end, Real) for end in scale):
+        if 0 < scale[1] - scale[0] < math.inf:
+            return
     if scale not in get_args(Named):
         raise InputError(
             f"scale={scale!r}: expected one of {', '.join(get_args(Named))}, or (low, high) with low < high."
@@ -60,6 +63,6 @@ def scaled(
     return xp.where(flat & ~xp.isnan(maps), xp.full_like(heat, level), heat)
 
 
-def flatness(maps: Float[Array, "..."]) -> float:
+def flatness(maps: Float[Array, ...]) -> float:
     """The spread, relative to the largest value, up to which a map is rounding noise on a constant."""
     return 16 * float(array_namespace(maps).finfo(maps.dtype).eps)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 
 from cyclopts import App, CycloptsError
 from rich.console import Console
+from rich.markup import escape
 
+from camscope.cli.output import console
 from camscope.errors import CamscopeError
 
 app = App(
@@ -19,14 +22,27 @@ app = App(
     help_epilogue="Try: camscope explain sample:cat",
 )
 # imported when they run, so that the command starts fast
-app.command("camscope.cli.explain:explain", name="explain")
-app.command("camscope.cli.layers:layers", name="layers")
-app.command("camscope.cli.methods:methods", name="methods")
+app.command(
+    "camscope.cli.explain:explain",
+    name="explain",
+    help="Explain photos: which parts of each drove the model's scores.",
+    usage="Usage: camscope explain PHOTO... [OPTIONS]",
+)
+app.command(
+    "camscope.cli.layers:layers",
+    name="layers",
+    help="List the layers that have a spatial grid, and mark the one chosen when none is named.",
+)
+app.command(
+    "camscope.cli.methods:methods",
+    name="methods",
+    help="List the methods with paper, needs, cost and one honest line of advice.",
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
-    errors = Console(stderr=True)
+    errors = console(stderr=True)
     try:
         status = app(arguments, exit_on_error=False, print_error=True, error_console=errors)
     except CycloptsError:
@@ -38,17 +54,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         say_error("Stopped.", errors)
         return 130
     except BrokenPipeError:
-        sys.stderr.close()  # the reader of our output went away: nobody to tell
+        # the reader of our output went away (`| head`): nobody to tell, nor at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     return int(status or 0)
 
 
-def say_error(message: str, console: Console | None = None) -> None:
+def say_error(message: str, errors: Console | None = None) -> None:
     """One clear error on stderr."""
-    (console or Console(stderr=True)).print(f"[bold red]error:[/] {_escaped(message)}", soft_wrap=True, highlight=False)
-
-
-def _escaped(text: str) -> str:
-    from rich.markup import escape
-
-    return escape(text)
+    (errors or console(stderr=True)).print(f"[bold red]error:[/] {escape(message)}", soft_wrap=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
@@ -15,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from camscope.cli.app import say_error
-from camscope.cli.output import print_json
+from camscope.cli.output import console, print_json
 from camscope.errors import ImageError, InputError, nearest
 from camscope.explainer import CamscopeWarning, Explainer
 from camscope.explanation import Explanation
@@ -25,6 +26,8 @@ from camscope.targets import Task, parse_target
 
 Save = Literal["figure", "overlay", "channels", "npz", "json"]
 _CHANNELS = 15
+_MOST_PICTURES = 100
+_MOST_LINES = 20
 
 
 def explain(
@@ -54,14 +57,15 @@ def explain(
     photos
         Files, folders, globs, or sample:NAME (cat, coffee, astronaut, camera, rocket …).
     model
-        demo (EfficientNet-Lite0 with ImageNet weights), timm:NAME, torchvision:NAME, or FILE.py:FACTORY.
+        demo (EfficientNet-Lite0 with ImageNet weights), timm:NAME, torchvision:NAME, or FILE.py:FACTORY
+        (a function that returns the model; its attributes `preprocessing` and `class_names` are used).
     method
-        One or several; `camscope methods` lists them. Default: gradcam.
+        One, or several separated by commas; `camscope methods` lists them. Default: gradcam.
     target
-        What to explain: a class index or name, top3, all; `-281` or `not:tabby` for evidence against;
-        `probability:281` for its probability. Default: the --top classes of each photo.
+        What to explain: a class index or name, top3, all; `not:tabby` or `-281` for evidence against;
+        `probability:281` for its probability. Say it again for several. Default: the --top classes of each photo.
     layer
-        One or several; `camscope layers` lists them. Default: chosen automatically.
+        One, or several separated by commas; `camscope layers` lists them. Default: chosen automatically.
     top
         How many of each photo's top classes to explain, if no target is given.
     out
@@ -98,18 +102,18 @@ def explain(
         raise InputError(f"--opacity {opacity}: expected 0 (only the photo) to 1 (only the colours).")
     style: dict[str, Any] = {"opacity": opacity}
     if colormap is not None:
-        from camscope.render import colours  # refuses an unknown name before any work is done
-
         import numpy as np
+
+        from camscope.render import colours  # refuses an unknown name before any work is done
 
         colours(np.zeros((1, 1), dtype=np.float32), colormap)
         style["colormap"] = colormap
-    methods = [get_method(name).name for name in method or ["gradcam"]]
+    methods = [get_method(name).name for name in _words(method) or ["gradcam"]]
     targets = [parse_target(text) for text in target] if target else [f"top{top}"]
     found = find_photos(photos)
     _prepare_folder(out)
 
-    people = Console(stderr=as_json)
+    people = console(stderr=as_json)
     with people.status("loading the model …") if people.is_terminal else nullcontext():
         explainer = Explainer(
             model,
@@ -122,7 +126,7 @@ def explain(
     options = {
         "methods": methods,
         "targets": targets,
-        "layers": layer,
+        "layers": _words(layer) or None,
         "channels": _CHANNELS if "channels" in wanted else 0,
         "seed": seed,
     }
@@ -131,7 +135,7 @@ def explain(
     failed: list[tuple[str, str]] = []
     with Progress(
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
-        console=Console(stderr=True), disable=len(found) < 3, transient=True,
+        console=console(stderr=True), disable=len(found) < 3, transient=True,
     ) as progress:  # fmt: skip
         running = progress.add_task("explaining", total=len(found))
         for some in _chunks(found, batch):
@@ -149,7 +153,10 @@ def explain(
     if as_json:
         print_json({"explained": results, "failed": [{"source": s, "error": r} for s, r in failed]})
     else:
-        _close(people, found, results, failed, out, photos, target)
+        _close(people, found, results, failed, out)
+        if len(found) == 1 and results and not target:
+            given = {"--model": model if model != "demo" else None, "--weights": weights, "--classes": classes}
+            _suggest(people, found[0], results[0]["top"], given)
     return 1 if failed else 0
 
 
@@ -179,9 +186,17 @@ def _write(e: Explanation, stem: Path, wanted: Sequence[Save], style: dict[str, 
     """Write what was asked for beside each other; returns the paths."""
     from camscope import render
 
-    written = []
+    count = len(e.targets[0])
+    if count > _MOST_PICTURES and {"figure", "overlay", "channels"} & set(wanted):
+        raise InputError(f"{count} targets would be too many pictures (at most {_MOST_PICTURES}): add --save json or npz.")
+    written: list[str] = []
 
     def keep(path: Path) -> Path:
+        """Two targets may share a name: ImageNet has a crane that flies and one that lifts."""
+        stem, number = path.stem, 1
+        while str(path) in written:
+            number += 1
+            path = path.with_name(f"{stem}-{number}{path.suffix}")
         written.append(str(path))
         return path
 
@@ -189,8 +204,8 @@ def _write(e: Explanation, stem: Path, wanted: Sequence[Save], style: dict[str, 
         if len(e.raw) == 1:
             render.save(e.figure(**style), keep(stem.with_name(f"{stem.name}-figure.png")))
         else:
-            for t in range(len(e.targets[0])):
-                suffix = f"-{t + 1}" if len(e.targets[0]) > 1 else ""
+            for t in range(count):
+                suffix = f"-{t + 1}" if count > 1 else ""
                 render.save(e.figure(target=t, **style), keep(stem.with_name(f"{stem.name}-figure{suffix}.png")))
     for method, layer in e.raw if "overlay" in wanted else ():
         for t, target in enumerate(e.targets[0]):
@@ -225,16 +240,19 @@ def _show(console: Console, e: Explanation, source: str, written: Sequence[str])
     layers = e.provenance["layers"]
     chosen = f", chosen automatically (next: {', '.join(layers['runners_up'])})" if "runners_up" in layers else ""
     for name, about in layers["layers"].items():
-        console.print(f"layer [bold]{escape(name)}[/] ({escape(about)}){escape(chosen)}", highlight=False)
+        console.print(f"layer [bold]{escape(name)}[/] ({escape(about)}){escape(chosen)}")
+    from camscope.display import STATUS_WORDS
+
     view = e.view(0)
     for note in (*view.notes, *e.notes):
-        console.print(f"note: {escape(note)}", style="yellow", highlight=False)
+        console.print(f"note: {escape(note)}", style="yellow")
     for (method, layer), status in e.status.items():
         for target, one in zip(e.targets[0], status[0], strict=True):
             if one != "ok":
-                console.print(f"{method} at {layer}, {target.label}: {one}", style="yellow", markup=False)
+                words = f"{method} at {layer}, {target.label}: {STATUS_WORDS[one]}"
+                console.print(words, style="yellow", markup=False)
     for path in written:
-        console.print(f"wrote {path}", markup=False, highlight=False, soft_wrap=True)
+        console.print(f"wrote {path}", markup=False, soft_wrap=True)
     console.print()
 
 
@@ -244,28 +262,44 @@ def _close(
     results: Sequence[dict[str, Any]],
     failed: Sequence[tuple[str, str]],
     out: Path,
-    photos: Sequence[str],
-    target: Sequence[str] | None,
 ) -> None:
-    """What was done, and what to try next."""
+    """What was done."""
+    if len(found) > 3:
+        table = Table(box=None, pad_edge=False, show_header=False)
+        for result in results[:_MOST_LINES]:
+            best = result["top"][0]
+            probability = "" if best["probability"] is None else f"{best['probability']:.1%}"
+            table.add_row(escape(result["source"]), probability, escape(best["name"]))
+        console.print(table)
+        if len(results) > _MOST_LINES:
+            console.print(f"… and {len(results) - _MOST_LINES} more")
     if len(found) > 3 or failed:
         wrote = f"; the files are in {out}" if results else ""
-        console.print(f"{len(results)} of {len(found)} photos explained{wrote}.", highlight=False, markup=False)
-    if len(found) == 1 and results and target is None:
-        second = results[0]["top"][min(1, len(results[0]["top"]) - 1)]["index"]
-        console.print("Try next:", style="bold")
-        for line in (
-            f"camscope explain {photos[0]} --target {second} --target=-{second}   # evidence for and against one class",
-            f"camscope explain {photos[0]} --method gradcam --method layercam --save figure,npz",
-            f"camscope explain {photos[0]} --save channels               # the feature maps the score is made of",
-            "camscope layers    camscope methods                        # what there is to choose from",
-            "camscope explain YOUR-FOLDER --model timm:resnet50 --out maps",
-        ):
-            console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
+        console.print(f"{len(results)} of {len(found)} photos explained{wrote}.", markup=False)
+
+
+def _suggest(console: Console, photo: str, top: Sequence[dict[str, Any]], given: dict[str, Any]) -> None:
+    """What to try next, ready to be pasted."""
+    model = [word for option, value in given.items() if value for word in (option, str(value))]
+    again = shlex.join(["camscope", "explain", f"./{photo}" if photo.startswith("-") else photo, *model])
+    second = top[min(1, len(top) - 1)]["index"]
+    console.print("Try next:", style="bold")
+    for line in (
+        f"{again} --target {second} --target not:{second}   # for and against one class",
+        f"{again} --method gradcam,layercam --save figure,npz",
+        f"{again} --save channels   # the feature maps the score is made of",
+        "camscope layers; camscope methods   # what there is to choose from",
+        "camscope explain YOUR-FOLDER --model timm:resnet50 --out maps",
+    ):
+        console.print(f"  {line}", markup=False, soft_wrap=True)
+
+
+def _words(given: Sequence[str] | None) -> list[str]:
+    return [word.strip() for text in given or () for word in text.split(",") if word.strip()]
 
 
 def _saves(text: str) -> list[Save]:
-    words = [word.strip() for word in text.split(",") if word.strip()]
+    words = _words([text])
     valid = get_args(Save)
     for word in words:
         if word not in valid:
@@ -284,7 +318,8 @@ def _class_names(path: Path) -> list[str]:
     try:
         return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"--classes {path} cannot be read: {error}") from error
+        reason = error.strerror if isinstance(error, OSError) else "it is not text in UTF-8"
+        raise InputError(f"--classes {path} cannot be read: {reason}") from error
 
 
 def _file_names(sources: Sequence[str]) -> dict[str, str]:

@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from camscope.cli.output import print_json
+from camscope.cli.output import console, print_json
 from camscope.errors import InputError
 from camscope.explainer import Explainer
 
@@ -33,9 +32,9 @@ def layers(
     weights
         A weights file, or `random` for an untrained network (the grids are the same).
     size
-        Side of the square input in pixels, if the model does not say it.
+        Side of the square input in pixels, if it is not the model's own.
     every
-        All layers, not only the ends of blocks.
+        All layers, also those inside blocks.
     trust_pickle
         Read a checkpoint that can run code. Only for files you would run as a program.
     as_json
@@ -50,10 +49,8 @@ def layers(
             raise InputError(f"--size {size}: expected a number of pixels, at least 1.")
         channels = len(explainer.preprocessing.mean) if explainer.preprocessing else 3
         inputs = torch.randn((1, channels, size, size), generator=torch.Generator().manual_seed(0))
-    elif explainer.preprocessing is None:
-        raise InputError("This model does not say how large its input is: add --size 224, say.")
     found, chosen = explainer.layers(inputs)
-    shown = [layer for layer in found if every or layer.ends_block or layer.name == getattr(chosen, "name", None)]
+    shown = [layer for layer in found if every or layer.outline or layer.name == getattr(chosen, "name", None)]
     if as_json:
         print_json(
             [
@@ -74,8 +71,9 @@ def layers(
         )
         return
     table = Table(box=None, pad_edge=False)
-    for heading in ("", "layer", "kind", "output for one image", "grid", "reaches the score"):
-        table.add_column(heading, header_style="bold", overflow="fold")
+    for heading in ("", "layer", "kind", "output", "grid", "reaches score"):
+        table.add_column(heading, header_style="bold", overflow="ellipsis" if heading == "kind" else "fold")
+    table.columns[1].no_wrap = table.columns[2].no_wrap = True
     for layer in shown:
         automatic = chosen is not None and layer.name == chosen.name
         table.add_row(
@@ -86,11 +84,10 @@ def layers(
             layer.grid.describe(),
             "yes" if layer.reaches else "[red]no[/]",
         )
-    console = Console()
-    console.print(table)
+    people = console()
+    people.print(table)
     hidden = len(found) - len(shown)
-    console.print(
+    people.print(
         f"\n→ is chosen when no layer is named: the deepest whose positions reach the score."
-        f"{f' {hidden} more layers inside blocks: --all.' if hidden else ''}",
-        highlight=False,
+        f"{f' {hidden} more inside blocks: --all.' if hidden else ''}"
     )

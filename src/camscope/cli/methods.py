@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Annotated
 
 from cyclopts import Parameter
-from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.padding import Padding
 
-from camscope.cli.output import print_json
+from camscope.cli.output import console, print_json
 from camscope.methods import list_methods
 
 
@@ -38,12 +37,10 @@ def methods(*, as_json: Annotated[bool, Parameter("--json", negative="")] = Fals
             ]
         )
         return
-    table = Table(box=None, pad_edge=False, show_lines=False)
-    for heading in ("method", "what it is, what to use it for", "needs", "cost"):
-        table.add_column(heading, header_style="bold", overflow="fold", ratio=None if heading == "method" else 1)
-    table.columns[0].no_wrap = True
-    table.columns[1].ratio = 4
+    people = console()
     for m in found:
-        about = f"{escape(m.formula)}\n{escape(m.advice)}\n[dim]{escape(m.paper or 'a baseline')}[/]\n"
-        table.add_row(f"[bold]{m.name}[/]", about, ", ".join(sorted(n.value for n in m.needs)), m.cost)
-    Console().print(table)
+        needs = ", ".join(sorted(need.value for need in m.needs))
+        people.print(f"[bold]{m.name}[/]   {escape(m.formula)}")
+        people.print(Padding(escape(m.advice), (0, 0, 0, 4)))
+        people.print(Padding(f"[dim]{escape(m.paper or 'baseline')}. Needs {needs}: {m.cost}.[/]", (0, 0, 1, 4)))
+    people.print("The last ReLU of a formula is applied in heatmaps; raw maps stay signed.")

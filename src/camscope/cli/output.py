@@ -6,11 +6,19 @@ import json
 import sys
 from typing import Any
 
+from rich.console import Console
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Where people read: as wide as the terminal; a name like `m.py:boom:` stays as it is."""
+    return Console(stderr=stderr, emoji=False, highlight=False)
+
 
 def print_json(value: Any) -> None:
     """Print one JSON document on stdout. NaN, which JSON has not, becomes null."""
     json.dump(_plain(value), sys.stdout, ensure_ascii=False, indent=2, allow_nan=False)
     sys.stdout.write("\n")
+    sys.stdout.flush()
 
 
 def _plain(value: Any) -> Any:

@@ -27,7 +27,7 @@ class Known:
 
 
 def recognise(model: Any) -> Known:
-    """Ask the library that a model comes from; nothing is known of a model of the user's own."""
+    """Ask the library that a model comes from. A model of the user's own may carry `preprocessing` and `class_names`."""
     home = type(model).__module__.partition(".")[0]
     if home == "timm" or hasattr(model, "pretrained_cfg"):
         from camscope.libraries import timm
@@ -37,4 +37,9 @@ def recognise(model: Any) -> Known:
         from camscope.libraries import torchvision
 
         return torchvision.know(model)
-    return Known()
+    own = getattr(model, "preprocessing", None)
+    names = getattr(model, "class_names", None)
+    return Known(
+        preprocessing=own if isinstance(own, Preprocessing) else None,
+        class_names=list(names) if isinstance(names, (list, tuple)) else None,
+    )

@@ -50,12 +50,10 @@ class Grid:
         return tokens.reshape(tokens.shape[0], self.channels, *self.space)
 
     def describe(self) -> str:
-        """The grid in words, for tables: `14×14 of tokens + 1 prefix token`."""
+        """The grid in words, for tables: `14×14 tokens + 1 prefix`."""
         words = "×".join(map(str, self.space))
         if self.layout.startswith("tokens"):
-            words += " tokens"
-        if self.prefix:
-            words += f" + {self.prefix} prefix token{'s' if self.prefix > 1 else ''}"
+            words += f" tokens + {self.prefix} prefix" if self.prefix else " tokens"
         if self.layout == "channels-last":
             words += " (channels last)"
         return words

@@ -17,7 +17,7 @@ class Layer:
         shape: of its output for one image.
         grid: where the positions are in that output.
         calls: how often one forward calls it.
-        ends_block: whether it ends a block or a resolution: what people mean by "a layer".
+        outline: whether it is a stage or a block, what people mean by "a layer", and not a part of one.
         eligible: whether it may be chosen automatically: pooling and the inside of attention may not.
         reaches: whether its positions reach the score; None as long as that was not tried.
     """
@@ -27,6 +27,6 @@ class Layer:
     shape: tuple[int, ...]
     grid: Grid
     calls: int
-    ends_block: bool
+    outline: bool
     eligible: bool
     reaches: bool | None = None

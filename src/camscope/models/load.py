@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
+import pickle
 import sys
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from camscope.errors import MissingExtraError, ModelError, nearest
+from camscope.images import IMAGENET
 from camscope.libraries import Known, recognise
 
 _KINDS = ("demo", "timm:NAME", "torchvision:NAME", "FILE.py:FACTORY")
@@ -28,7 +32,7 @@ def load_model(spec: str, *, weights: str | Path | None = None, trust_pickle: bo
 
     Args:
         spec: `demo`, `timm:NAME`, `torchvision:NAME` or `FILE.py:FACTORY` (a function without arguments that
-            returns the model, or the model itself).
+            returns the model, or the model itself; its attributes `preprocessing` and `class_names` are used).
         weights: a file (safetensors, or a PyTorch checkpoint read without running any code in it), `random` for
             an untrained network, or None for the published weights.
         trust_pickle: read a checkpoint that can run code. Only for files you would run as a program.
@@ -56,19 +60,31 @@ def load_model(spec: str, *, weights: str | Path | None = None, trust_pickle: bo
         model, known = torchvision.create(name, pretrained=pretrained)
     elif ".py" in spec:
         model = _from_file(spec)
-        known = recognise(model)
+        known = _presumed(recognise(model), spec)
     else:
+        bare = f" Perhaps 'timm:{spec}' or 'torchvision:{spec}'?" if spec.isidentifier() else ""
         raise ModelError(
-            f"{spec!r} names no model.{nearest(kind, ['demo', 'timm', 'torchvision'])} A model is one of: {', '.join(_KINDS)}."
+            f"{spec!r} names no model.{nearest(kind, ['demo', 'timm', 'torchvision']) or bare} A model is one of: {', '.join(_KINDS)}."
         )
     if weights is not None and str(weights) != "random":
         _fill(model, _read(Path(weights), trust_pickle), Path(weights))
     return Loaded(model, known)
 
 
+def _presumed(known: Known, spec: str) -> Known:
+    if known.preprocessing is not None:
+        return known
+    return dataclasses.replace(
+        known,
+        preprocessing=dataclasses.replace(IMAGENET, source="ImageNet standard (presumed)"),
+        note=f"{spec} does not say how its photos are prepared; ImageNet's standard was presumed (resize 256, crop 224, "
+        "its mean and std). Give the model an attribute: model.preprocessing = camscope.Preprocessing(…).",
+    )
+
+
 def _from_file(spec: str) -> Any:
-    file, colon, factory = spec.rpartition(":")
-    if not colon or not file.endswith(".py"):
+    file, _, factory = spec.rpartition(":")
+    if not factory or not file.endswith(".py"):
         raise ModelError(f"{spec!r}: say which function of the file builds the model, FILE.py:FACTORY.")
     path = Path(file)
     if not path.is_file():
@@ -107,7 +123,7 @@ def _read(path: Path, trust_pickle: bool) -> Mapping[str, Any]:
     import torch
 
     if not path.is_file():
-        raise ModelError(f"There is no weights file {path}.")
+        raise ModelError(f"There is no weights file '{path}'.")
     if path.suffix == ".safetensors":
         from safetensors import SafetensorError
         from safetensors.torch import load_file
@@ -116,16 +132,22 @@ def _read(path: Path, trust_pickle: bool) -> Mapping[str, Any]:
             return load_file(path)
         except SafetensorError as error:
             raise ModelError(f"{path} is not a readable safetensors file: {error}") from error
+    with path.open("rb") as file:
+        if file.read(2) not in (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"):  # a zip, or a pickle
+            raise ModelError(f"{path} is not a checkpoint: it is neither safetensors by its name nor saved by torch.save.")
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=not trust_pickle)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of odd pickles, which are refused anyway
+            checkpoint = torch.load(path, map_location="cpu", weights_only=not trust_pickle)
     except Exception as error:
-        if not trust_pickle and "weights_only" in str(error).lower() or "Unsupported" in str(error):
+        if isinstance(error, pickle.UnpicklingError) and not trust_pickle:
             raise ModelError(
                 f"{path} holds more than tensors: reading it could run code, so it was refused. Save it as plain "
                 "weights (torch.save(model.state_dict(), …) or safetensors); or, only if you trust the file like a "
                 "program, --trust-pickle (trust_pickle=True in Python)."
             ) from error
-        raise ModelError(f"{path} is not a readable checkpoint: {str(error).splitlines()[0]}") from error
+        reason = f"{error}".partition("\n")[0].partition(". ")[0] or type(error).__name__
+        raise ModelError(f"{path} is not a readable checkpoint: {reason}.") from error
     return _state_dict(checkpoint, path)
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
 import weakref
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -199,43 +200,68 @@ def _layers(
     model: nn.Module, outputs: Sequence[_Output], calls: dict[str, int], input_shape: tuple[int, ...]
 ) -> Iterable[Layer]:
     modules = named_layers(model)
-    inside_attention = {
-        name
-        for name in modules
-        if any(_ATTENTION.search(type(modules[parent]).__name__) for parent in _parents(name))
-    }
-    seen: list[tuple[int, ...]] = []
-    known: dict[tuple[int, ...], bool] = {}  # shape → channels last, as told by a layer whose kind tells
-    layers: dict[str, tuple[Layer, bool]] = {}
+    outline = set(_outline(model))
+    grids = _Grids(input_shape)
+    layers: dict[str, Layer] = {}
     for output in outputs:
-        told = _channels_last(output.modules[0])
-        if told is not None and len(output.shape) == len(input_shape):
-            known[output.shape] = told
-        grid = find_grid(
-            output.shape, input_shape, seen, prefers_last=known.get(output.shape) if told is None else told
-        )
+        grid = grids.find(output)
         if grid is None:
             continue
-        if not grid.layout.startswith("tokens") and grid.space not in seen:
-            seen.append(grid.space)
         # the outermost module this tensor comes out of; an identity that passes it on does not stand for it
         name = next(n for n in [*_parents(output.names[0]), output.names[0]] if n in output.names)
-        repeats = _NO_NEW_FEATURES.search(type(output.modules[0]).__name__) is not None
-        passes_on = _PASSES_ON.search(type(modules[name]).__name__) is not None
-        eligible = not repeats and not passes_on and name not in inside_attention
+        eligible = (
+            not _NO_NEW_FEATURES.search(type(output.modules[0]).__name__)
+            and not _PASSES_ON.search(type(modules[name]).__name__)
+            and not any(_ATTENTION.search(type(modules[parent]).__name__) for parent in _parents(name))
+        )
         for alias in output.names:
             # every name stays findable; only the outermost stands for the tensor
-            block = alias == name and any(True for _ in modules[alias].children())
-            layer = Layer(
-                alias, type(modules[alias]).__name__, output.shape, grid, calls[alias], block, eligible and alias == name
-            )
+            stands = alias == name
             layers.pop(alias, None)  # a shared layer counts where it is called last
-            layers[alias] = (layer, alias == name)
-    found = list(layers.values())
-    for i, (layer, stands) in enumerate(found):
-        following = next((later for later, outermost in found[i + 1 :] if outermost and later.eligible), None)
-        ends = layer.eligible and (following is None or following.grid.space != layer.grid.space)
-        yield replace(layer, ends_block=stands and (layer.ends_block or ends))
+            layers[alias] = Layer(
+                name=alias,
+                kind=type(modules[alias]).__name__,
+                shape=output.shape,
+                grid=grid,
+                calls=calls[alias],
+                outline=stands and not outline.isdisjoint(output.names),
+                eligible=stands and eligible,
+            )
+    return layers.values()
+
+
+class _Grids:
+    """Finds the grid of one output after the other, remembering what earlier ones told."""
+
+    def __init__(self, input_shape: tuple[int, ...]) -> None:
+        self._input_shape = input_shape
+        self._seen: list[tuple[int, ...]] = []
+        self._channels_last: dict[tuple[int, ...], bool] = {}
+
+    def find(self, output: _Output) -> Grid | None:
+        told = _channels_last(output.modules[0])
+        if told is not None and len(output.shape) == len(self._input_shape):
+            self._channels_last[output.shape] = told
+        prefers_last = self._channels_last.get(output.shape) if told is None else told
+        grid = find_grid(output.shape, self._input_shape, self._seen, prefers_last=prefers_last)
+        if grid is not None and not grid.layout.startswith("tokens") and grid.space not in self._seen:
+            self._seen.append(grid.space)
+        return grid
+
+
+def _outline(model: nn.Module, prefix: str = "") -> Iterator[str]:
+    """What people mean by "the layers": stages and blocks, but not what is inside a block.
+
+    Plain containers are opened, and a module that holds most of the model (a backbone in a wrapper).
+    """
+    most = sum(1 for _ in model.modules()) / 2 if not prefix else math.inf
+    for child, module in model.named_children():
+        name = f"{prefix}{child}"
+        yield name
+        if type(module) in (nn.Sequential, nn.ModuleList, nn.ModuleDict):
+            yield from _outline(module, f"{name}.")
+        elif sum(1 for _ in module.modules()) > most:
+            yield from (f"{name}.{inner}" for inner in _outline(module))
 
 
 def _parents(name: str) -> list[str]:
