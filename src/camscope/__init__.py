@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from camscope.errors import (
         TargetError as TargetError,
     )
-    from camscope.explainer import CamscopeWarning as CamscopeWarning
     from camscope.explainer import Explainer as Explainer
     from camscope.explainer import explain as explain
     from camscope.explanation import Explanation as Explanation
@@ -47,6 +46,7 @@ if TYPE_CHECKING:
     from camscope.methods import list_methods as list_methods
     from camscope.methods import method as method
     from camscope.models.torch import record as record
+    from camscope.notes import CamscopeWarning as CamscopeWarning
     from camscope.saving import load as load
     from camscope.targets import AllClasses as AllClasses
     from camscope.targets import Class as Class
@@ -64,17 +64,18 @@ _HOMES = {
         "ModelError",
         "TargetError",
     ),
-    "camscope.explainer": ("CamscopeWarning", "Explainer", "explain"),
+    "camscope.explainer": ("Explainer", "explain"),
     "camscope.explanation": ("Explanation", "Status"),
     "camscope.images": ("Preprocessing",),
     "camscope.methods": ("list_methods", "method"),
     "camscope.models.torch": ("record",),
+    "camscope.notes": ("CamscopeWarning",),
     "camscope.saving": ("load",),
     "camscope.targets": ("AllClasses", "Class", "PerImage", "TopK"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
-__all__ = sorted(_HOME_OF)  # noqa: PLE0605
+__all__ = sorted(_HOME_OF)
 
 
 def __getattr__(name: str) -> Any:

@@ -47,12 +47,14 @@ def over_space(per_channel: Float[Array, "*leading"], ndim: int) -> Float[Array,
 
 def from_numpy(values: Float[np.ndarray, "*shape"], like: Float[Array, "*other"]) -> Float[Array, "*shape"]:
     """NumPy values as an array of `like`'s library, dtype and device."""
-    return array_namespace(like).asarray(values.tolist() if values.ndim == 0 else values, dtype=like.dtype, device=device(like))
+    return array_namespace(like).asarray(
+        values.tolist() if values.ndim == 0 else values, dtype=like.dtype, device=device(like)
+    )
 
 
 def _constant_over_space(weights: Float[Array, "batch target channel *grid"]) -> bool:
     return all(size == 1 for size in weights.shape[3:])
 
 
-def _first(x: Float[Array, "..."], leading: int) -> tuple[int, ...]:
+def _first(x: Float[Array, ...], leading: int) -> tuple[int, ...]:
     return (0,) * (len(x.shape) - leading)

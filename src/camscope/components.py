@@ -44,6 +44,8 @@ def boxes_of(mask: Bool[np.ndarray, "*space"]) -> list[Box]:
     """The bounding box of each connected component, largest component first."""
     from scipy import ndimage
 
+    if not mask.any():
+        return []
     labels = _labelled(mask)
     sizes = np.bincount(labels.ravel())[1:]
     slices = ndimage.find_objects(labels)

@@ -105,7 +105,9 @@ def targets_figure(
     for t, target in enumerate(e.targets[image]):
         note = STATUS_WORDS[e.status[method, layer][image][t]]
         panels.append(
-            Panel(e.view(image).picture, heat[t], _short(target), _numbers(e, image, t), _four(found[t]), note)
+            Panel(
+                e.view(image).picture, heat[t], _short(target), _numbers(e, image, t), _four(found[t]), note
+            )
         )
     rows = [panels] if len(panels) <= 5 else render.grid_of(panels)
     return render.figure(rows, **_drawn(style, scale, _caption(e, (method,), (layer,))))
@@ -157,21 +159,32 @@ def channels_figure(
         InputError: if the explanation kept no channels.
     """
     if not e.channels:
-        raise InputError("No feature maps were kept. Explain with channels=16 (on the command line: --save channels).")
+        raise InputError(
+            "No feature maps were kept. Explain with channels=16 (on the command line: --save channels)."
+        )
     _, layer = e._key(e.methods[0], layer)
     kept = e.channels[layer]
     view = e.view(image)
     g = view.geometry
     activations = kept.activations[image : image + 1, target]
     heat = to_numpy(scaled(place(activations, g.photo_size, g.scale, g.offset, g.input_size)))[0]
-    index, weights, contributions = (to_numpy(x)[image, target] for x in (kept.index, kept.weights, kept.contributions))
+    index, weights, contributions = (
+        to_numpy(x)[image, target] for x in (kept.index, kept.weights, kept.contributions)
+    )
     panels = [Panel(view.picture, None, "Photo")]
     for i, k in enumerate(index):
         panels.append(
-            Panel(view.picture, heat[i], f"channel {int(k)}", f"w {weights[i]:+.3g}, adds {contributions[i]:+.3g}")
+            Panel(
+                view.picture,
+                heat[i],
+                f"channel {int(k)}",
+                f"w {weights[i]:+.3g}, adds {contributions[i]:+.3g}",
+            )
         )
     info = e.targets[image][target]
-    style.setdefault("title", f"What adds most to the score {float(e.scores[image, target]):.4g} of {_short(info)}")
+    style.setdefault(
+        "title", f"What adds most to the score {float(e.scores[image, target]):.4g} of {_short(info)}"
+    )
     style.setdefault("colorbar_label", "activation (relative)")
     return render.figure(render.grid_of(panels), **_drawn(style, "map", _caption(e, (), (layer,))))
 
@@ -229,8 +242,12 @@ def _caption(e: Explanation, methods: Sequence[str], layers: Sequence[str]) -> s
 def _drawn(style: dict[str, Any], scale: Scale, caption: str) -> dict[str, Any]:
     options: dict[str, Any] = {"signed": scale == "signed", "caption": caption, **style}
     if isinstance(scale, tuple):
-        options = {"low": f"{scale[0]:.3g}", "high": f"{scale[1]:.3g}", "colorbar_label": "evidence", **options}
+        options = {
+            "low": f"{scale[0]:.3g}",
+            "high": f"{scale[1]:.3g}",
+            "colorbar_label": "evidence",
+            **options,
+        }
     elif scale == "signed":
         options = {"colorbar_label": "evidence against – for", **options}
     return options
-

@@ -2,37 +2,29 @@
 
 from __future__ import annotations
 
-import dataclasses
 import importlib.metadata
 import sys
-import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
-from array_api_compat import array_namespace
-from jaxtyping import Bool
 
 from camscope.arrays import Array
 from camscope.errors import InputError, LayerError, MethodError, ModelError, TargetError
 from camscope.evidence import Evidence, Need
-from camscope.explanation import Channels, Explanation, Key, MethodFacts, to_numpy
-from camscope.images import Photo, Preprocessing, to_photo
-from camscope.libraries import Known, recognise
-from camscope.methods import Method, channel_contributions, get_method
+from camscope.explanation import Explanation, MethodFacts
+from camscope.gathering import Gathered
+from camscope.images import Preprocessing
+from camscope.inputs import prepare
+from camscope.libraries import recognise
+from camscope.methods import Method, get_method
 from camscope.models.adapter import Adapter
 from camscope.models.layers import Layer
+from camscope.notes import Notes
 from camscope.targets import Outputs, TargetsLike, Task, resolve
-from camscope.views import Views, views_of_batch, views_of_photos
 
 Layers: TypeAlias = "str | Any | Sequence[str | Any] | None"
-_SAME_BEHIND_LINEAR_HEAD = ("cam", "gradcam", "hirescam", "xgradcam")
-_POSITIVE_BEHIND_LINEAR_HEAD = ("layercam", "gradcam++-official")
-
-
-class CamscopeWarning(UserWarning):
-    """Something about an explanation that its reader should know before trusting it."""
 
 
 class Explainer:
@@ -88,7 +80,9 @@ class Explainer:
         self._adapter = _adapt(model, task=task, output=output, optimised=optimised)
         self._known = known
         self._class_names = class_names
-        self._preprocessing = known.preprocessing if preprocessing is None else _as_preprocessing(preprocessing)
+        self._preprocessing = (
+            known.preprocessing if preprocessing is None else _as_preprocessing(preprocessing)
+        )
         self._presumed = known.note if preprocessing is None else ""
 
     @property
@@ -127,18 +121,18 @@ class Explainer:
         if not wanted:
             raise MethodError("The list of methods is empty.")
         wanted = list({m.name: m for m in wanted}.values())
-        batch, views = self._prepare(inputs)
-        batch = self._adapter.batch(batch)
+        given = prepare(inputs, self._preprocessing)
+        batch = self._adapter.batch(given.batch)
         chosen, how = self._layers(batch, layers)
         needs = frozenset[Need]().union(*(m.needs for m in wanted), {Need.GRADIENTS} if channels else ())
         self._check_offers(wanted, needs)
-        notes = _Notes()
+        notes = Notes()
 
         with self._adapter.observe(batch, chosen, needs) as observation:
             outputs = observation.outputs
             class_names = self._names(outputs.logits.shape[1], notes)
             resolved = resolve(targets, outputs, class_names)
-            gathered = _Gathered()
+            gathered = Gathered()
             for layer, _, evidence in observation.evidence(resolved, needs, seed):
                 self._check_head(wanted, layer, evidence)
                 for m in wanted:
@@ -152,7 +146,7 @@ class Explainer:
         logits, scores = _detached(outputs.logits), _detached(scores)
         self._check_reach(batch, chosen, gathered, layers)
 
-        for note in (*self._adapter.notes, self._presumed if isinstance(views, Views) and _from_photos(inputs) else ""):
+        for note in (*self._adapter.notes, self._presumed if given.preprocessing else ""):
             notes.add(note)
         explanation = Explanation(
             raw=gathered.joined(wanted, [layer.name for layer in chosen], len(resolved)),
@@ -163,7 +157,7 @@ class Explainer:
             input_size=tuple(int(n) for n in batch.shape[2:]),
             facts={m.name: MethodFacts(m.paper, m.rectified, m.class_specific) for m in wanted},
             class_names=class_names,
-            views=views,
+            views=given.views,
             provenance={
                 "camscope": importlib.metadata.version("camscope"),
                 "model_name": self._known.name,
@@ -171,7 +165,7 @@ class Explainer:
                 "task": outputs.task,
                 "layers": how,
                 "methods": {m.name: m.paper for m in wanted},
-                "preprocessing": self._preprocessing.to_dict() if self._preprocessing and _from_photos(inputs) else None,
+                "preprocessing": given.preprocessing.to_dict() if given.preprocessing else None,
                 "seed": seed,
             },
             notes=notes.all,
@@ -193,7 +187,7 @@ class Explainer:
         """
         if inputs is None:
             inputs = self._noise()
-        batch = self._adapter.batch(self._prepare(inputs)[0])
+        batch = self._adapter.batch(prepare(inputs, self._preprocessing).batch)
         found = list(self._adapter.layers(batch, reach=reach))
         try:
             return found, self._adapter.choose(batch)[0]
@@ -204,40 +198,33 @@ class Explainer:
 
     # ------------------------------------------------------------------ inputs
 
-    def _prepare(self, inputs: Any) -> tuple[Array, Views]:
-        if not _from_photos(inputs):
-            return inputs, views_of_batch(inputs, to_numpy, self._preprocessing)
-        photos = [to_photo(photo) for photo in _photos(inputs)]
-        if not photos:
-            raise InputError("The list of photos is empty.")
-        if self._preprocessing is None:
-            raise InputError(
-                "A photo was given, but this model does not say how its photos are prepared. Pass "
-                "Explainer(model, preprocessing=…) (a camscope.Preprocessing, or torchvision transforms), or give a "
-                "tensor that is already preprocessed."
-            )
-        arrays = np.stack([self._preprocessing(photo) for photo in photos])
-        import torch
-
-        return torch.from_numpy(arrays), views_of_photos(photos, self._preprocessing)
-
     def _noise(self) -> Array:
         if self._preprocessing is None:
-            raise InputError("The model's input size is not known; give an input, for instance torch.randn(1, 3, 224, 224).")
+            raise InputError(
+                "The model's input size is not known; give an input, for instance torch.randn(1, 3, 224, 224)."
+            )
         import torch
 
         shape = (1, len(self._preprocessing.mean), *self._preprocessing.input_size)
         return torch.randn(shape, generator=torch.Generator().manual_seed(0))
 
-    def _names(self, count: int, notes: _Notes) -> Sequence[str] | None:
+    def _names(self, count: int, notes: Notes) -> Sequence[str] | None:
         if self._class_names is not None:
             if len(self._class_names) != count:
-                one = " (a one-logit model has two classes: the negative and the positive)" if count == 2 else ""
-                raise TargetError(f"class_names holds {len(self._class_names)} names, the model has {count} classes{one}.")
+                one = (
+                    " (a one-logit model has two classes: the negative and the positive)"
+                    if count == 2
+                    else ""
+                )
+                raise TargetError(
+                    f"class_names holds {len(self._class_names)} names, the model has {count} classes{one}."
+                )
             return self._class_names
         known = self._known.class_names
         if known is not None and len(known) != count:
-            notes.add(f"The library's {len(known)} class names do not fit this model's {count} outputs and were left out.")
+            notes.add(
+                f"The library's {len(known)} class names do not fit this model's {count} outputs and were left out."
+            )
             return None
         return known
 
@@ -252,9 +239,14 @@ class Explainer:
             given = _listed(layers)
             if not given:
                 raise LayerError("The list of layers is empty. Leave it out to have one chosen.")
-            chosen = list({layer.name: layer for layer in (self._adapter.layer(batch, x) for x in given)}.values())
+            chosen = list(
+                {layer.name: layer for layer in (self._adapter.layer(batch, x) for x in given)}.values()
+            )
             how = {"chosen": "by name"}
-        described = {layer.name: f"{layer.kind}, {layer.grid.channels} channels, {layer.grid.describe()}" for layer in chosen}
+        described = {
+            layer.name: f"{layer.kind}, {layer.grid.channels} channels, {layer.grid.describe()}"
+            for layer in chosen
+        }
         return chosen, {**how, "layers": described}
 
     def _check_offers(self, wanted: Sequence[Method], needs: frozenset[Need]) -> None:
@@ -262,7 +254,9 @@ class Explainer:
         if lacking:
             able = [m.name for m in wanted if not m.needs & lacking]
             words = ", ".join(sorted(need.value for need in lacking))
-            raise MethodError(f"This model cannot give {words}. Of the methods asked for these would work: {able or 'none'}.")
+            raise MethodError(
+                f"This model cannot give {words}. Of the methods asked for these would work: {able or 'none'}."
+            )
 
     def _check_head(self, wanted: Sequence[Method], layer: str, evidence: Evidence) -> None:
         if evidence.head is None:
@@ -274,10 +268,14 @@ class Explainer:
                         "'gradcam', which equal it wherever it exists."
                     )
 
-    def _check_reach(self, batch: Array, chosen: Sequence[Layer], gathered: _Gathered, layers: Layers) -> None:
+    def _check_reach(self, batch: Array, chosen: Sequence[Layer], gathered: Gathered, layers: Layers) -> None:
         """Refuse a layer that no class could ever give a gradient; only looked into where all maps came out zero."""
         for layer in chosen:
-            flags = [np.concatenate(f, axis=1) for (_, name), f in gathered.gradient_free.items() if name == layer.name]
+            flags = [
+                np.concatenate(f, axis=1)
+                for (_, name), f in gathered.gradient_free.items()
+                if name == layer.name
+            ]
             if flags and all(f.all() for f in flags) and not self._adapter.reaches(batch, layer):
                 better = self._adapter.choose(batch)[0]
                 raise LayerError(
@@ -317,148 +315,17 @@ def explain(
     return explainer(inputs, methods=methods, targets=targets, layers=layers, channels=channels, seed=seed)
 
 
-class _Gathered:
-    """Maps as they come in, a few targets at a time."""
-
-    def __init__(self) -> None:
-        self.maps: dict[Key, list[Array]] = {}
-        self.gradient_free: dict[Key, list[Bool[np.ndarray, "batch target"]]] = {}
-        self._channels: dict[str, list[Channels]] = {}
-
-    def add(self, m: Method, layer: str, maps: Array, evidence: Evidence) -> None:
-        key = (m.name, layer)
-        self.maps.setdefault(key, []).append(maps)
-        if Need.GRADIENTS in m.needs:
-            xp = array_namespace(maps)
-            axes = tuple(range(2, maps.ndim))
-            blank = to_numpy(xp.all(maps == 0, axis=axes))
-            if blank.any():
-                # a zero map is only the gradient's fault if the gradient is zero
-                gradients = evidence.gradients
-                assert gradients is not None
-                blank = blank & to_numpy(xp.all(gradients == 0, axis=tuple(range(2, gradients.ndim))))
-            self.gradient_free.setdefault(key, []).append(blank)
-
-    def add_channels(self, layer: str, evidence: Evidence, count: int) -> None:
-        xp = array_namespace(evidence.activations)
-        weights, contributions = channel_contributions(evidence)
-        order = xp.argsort(contributions, axis=2, descending=True)[:, :, :count]
-        A = evidence.activations
-        flat = xp.reshape(A, (A.shape[0], 1, A.shape[1], -1))
-        index = xp.broadcast_to(order[..., None], (*order.shape, flat.shape[-1]))
-        wide = xp.broadcast_to(flat, (A.shape[0], order.shape[1], *flat.shape[2:]))
-        taken = xp.reshape(xp.take_along_axis(wide, index, axis=2), (*order.shape, *A.shape[2:]))
-        self._channels.setdefault(layer, []).append(
-            Channels(
-                order,
-                xp.take_along_axis(weights, order, axis=2),
-                xp.take_along_axis(contributions, order, axis=2),
-                taken,
-            )
-        )
-
-    def joined(self, wanted: Sequence[Method], layers: Sequence[str], targets: int) -> Mapping[Key, Array]:
-        """All maps, `batch target *space`, methods in the order asked for."""
-        joined = {}
-        for m in wanted:
-            for layer in layers:
-                pieces = self.maps[m.name, layer]
-                xp = array_namespace(pieces[0])
-                maps = pieces[0] if len(pieces) == 1 else xp.concat(pieces, axis=1)
-                if maps.shape[1] != targets:  # the same for every target
-                    maps = xp.broadcast_to(maps, (maps.shape[0], targets, *maps.shape[2:]))
-                joined[m.name, layer] = maps
-        return joined
-
-    def gradient_free_joined(self) -> Mapping[Key, Bool[np.ndarray, "batch target"]]:
-        return {key: np.concatenate(flags, axis=1) for key, flags in self.gradient_free.items()}
-
-    def channels_joined(self) -> Mapping[str, Channels]:
-        def join(pieces: Sequence[Channels], name: str) -> Array:
-            arrays = [getattr(piece, name) for piece in pieces]
-            return array_namespace(arrays[0]).concat(arrays, axis=1)
-
-        return {
-            layer: Channels(**{f.name: join(pieces, f.name) for f in dataclasses.fields(Channels)})
-            for layer, pieces in self._channels.items()
-        }
-
-
-class _Notes:
-    """What a careful reader should be told, each once."""
-
-    def __init__(self) -> None:
-        self._notes: dict[str, bool] = {}
-
-    def add(self, note: str, *, urgent: bool = False) -> None:
-        if note:
-            self._notes.setdefault(note, urgent)
-
-    def of_evidence(self, wanted: Sequence[Method], layer: str, evidence: Evidence) -> None:
-        careful = [m.name for m in wanted if m.nonnegative]
-        if careful:
-            xp = array_namespace(evidence.activations)
-            if bool(xp.any(evidence.activations < 0)):
-                self.add(
-                    f"{layer} has negative activations, for which {', '.join(careful)} "
-                    f"{'is' if len(careful) == 1 else 'are'} not defined in a meaningful way. Choose a layer after a "
-                    "ReLU, or another method.",
-                    urgent=True,
-                )
-        if evidence.head is not None and evidence.head.features is evidence.activations:
-            names = [m.name for m in wanted]
-            for group in (_SAME_BEHIND_LINEAR_HEAD, _POSITIVE_BEHIND_LINEAR_HEAD):
-                same = [name for name in names if name in group]
-                if len(same) > 1:
-                    self.add(
-                        f"{layer} is pooled into one linear layer, where {', '.join(same)} are the same map up to a "
-                        "positive constant: that is mathematics, not a bug."
-                    )
-
-    @property
-    def all(self) -> tuple[str, ...]:
-        return tuple(self._notes)
-
-    def warn(self) -> None:
-        for note, urgent in self._notes.items():
-            if urgent:
-                warnings.warn(note, CamscopeWarning, stacklevel=3)
-
-
 def _listed(given: Any) -> list[Any]:
     return list(given) if isinstance(given, (list, tuple)) else [given]
-
-
-def _from_photos(inputs: Any) -> bool:
-    """Whether the inputs are photos to be preprocessed, rather than a tensor that already is."""
-    if isinstance(inputs, (list, tuple)):
-        return not inputs or all(_from_photos(one) for one in inputs) or _refuse_list(inputs)
-    if isinstance(inputs, (str, Path, np.ndarray, Photo)) or hasattr(inputs, "convert"):
-        return True
-    if hasattr(inputs, "shape") and hasattr(inputs, "ndim"):
-        return False
-    raise InputError(
-        f"Cannot explain {type(inputs).__name__}: give a tensor (batch, channel, *space), a photo (path, PIL image, "
-        "array), or a list of photos."
-    )
-
-
-def _refuse_list(inputs: Iterable[Any]) -> bool:
-    kinds = sorted({type(one).__name__ for one in inputs})
-    raise InputError(f"A list may hold photos only, not {', '.join(kinds)}. Stack tensors into one batch: torch.stack(list).")
-
-
-def _photos(inputs: Any) -> list[Any]:
-    if isinstance(inputs, np.ndarray) and inputs.ndim == 4:
-        return list(inputs)
-    return _listed(inputs)
 
 
 def _as_preprocessing(given: Any) -> Preprocessing:
     return given if isinstance(given, Preprocessing) else Preprocessing.from_torchvision(given)
 
 
-def _adapt(model: Any, *, task: Task | None, output: Callable[[Any], Any] | None, optimised: bool | str) -> Adapter:
+def _adapt(
+    model: Any, *, task: Task | None, output: Callable[[Any], Any] | None, optimised: bool | str
+) -> Adapter:
     """The adapter of the model's framework, which is imported only if the model shows that it already is."""
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(model, torch.nn.Module):

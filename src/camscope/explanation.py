@@ -158,7 +158,9 @@ class Explanation:
 
     # ------------------------------------------------------------------ maps
 
-    def maps(self, method: str | None = None, layer: str | None = None) -> Float[Array, "batch target *space"]:
+    def maps(
+        self, method: str | None = None, layer: str | None = None
+    ) -> Float[Array, "batch target *space"]:
         """The raw signed maps at layer resolution, on the model's device.
 
         Args:
@@ -294,7 +296,12 @@ class Explanation:
         return self.views[image]
 
     def overlay(
-        self, image: int = 0, target: int = 0, method: str | None = None, layer: str | None = None, **style: Any
+        self,
+        image: int = 0,
+        target: int = 0,
+        method: str | None = None,
+        layer: str | None = None,
+        **style: Any,
     ) -> Image.Image:
         """One heatmap on the photo. See `camscope.display.overlay` for the style: colormap, opacity, scale …"""
         from camscope import display
@@ -384,5 +391,7 @@ def _pick(name: str | None, known: Sequence[str], what: str) -> str:
             return known[0]
         raise InputError(f"Several {what}s were explained, so say which: {what}= one of {', '.join(known)}.")
     if name not in known:
-        raise InputError(f"The {what} {name!r} was not explained; {', '.join(known)} was.{nearest(name, known)}")
+        raise InputError(
+            f"The {what} {name!r} was not explained; {', '.join(known)} was.{nearest(name, known)}"
+        )
     return name

@@ -15,7 +15,9 @@ from jaxtyping import Float
 from camscope.arrays import Array, from_numpy
 
 
-def resize(maps: Float[Array, "batch target *space"], size: Sequence[int]) -> Float[Array, "batch target *size"]:
+def resize(
+    maps: Float[Array, "batch target *space"], size: Sequence[int]
+) -> Float[Array, "batch target *size"]:
     """Resize the spatial axes of maps to `size`."""
     for axis, (n_in, n_out) in enumerate(zip(maps.shape[2:], size, strict=True)):
         positions = (np.arange(n_out) + 0.5) * (n_in / n_out)
@@ -53,7 +55,7 @@ def place(
 
 
 def _along(
-    maps: Float[Array, "batch target *space"], axis: int, positions: Float[np.ndarray, "out"]
+    maps: Float[Array, "batch target *space"], axis: int, positions: Float[np.ndarray, out]
 ) -> Float[Array, "batch target *moved"]:
     """Interpolate one axis at positions measured in its cells' edges: cell k covers [k, k + 1)."""
     xp = array_namespace(maps)

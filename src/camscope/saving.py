@@ -79,7 +79,8 @@ def load(path: str | Path) -> Explanation:
         logits=arrays["logits"],
         probabilities=arrays.get("probabilities"),
         targets=tuple(
-            tuple(TargetInfo(t["index"], t["name"], t["of"], t["sign"]) for t in image["targets"]) for image in images
+            tuple(TargetInfo(t["index"], t["name"], t["of"], t["sign"]) for t in image["targets"])
+            for image in images
         ),
         input_size=tuple(document["input_size"]),
         facts={name: MethodFacts(**facts) for name, facts in document["methods"].items()},
@@ -116,7 +117,8 @@ def summary(e: Explanation, image: int = 0) -> dict[str, Any]:
         "source": view.source if view else None,
         "geometry": view.geometry.to_dict() if view else None,
         "top": [
-            {"index": i, "name": name, "logit": logit, "probability": p} for i, name, logit, p in e.top(5, image)
+            {"index": i, "name": name, "logit": logit, "probability": p}
+            for i, name, logit, p in e.top(5, image)
         ],
         "targets": targets,
         "status": {"/".join(key): [str(s) for s in status[image]] for key, status in e.status.items()},
@@ -128,7 +130,11 @@ def _document(e: Explanation, arrays: Mapping[str, np.ndarray], on_photo: bool) 
     def axes(name: str, array: np.ndarray) -> list[str]:
         if name.startswith(("maps/", "heatmaps/")):
             space = {1: ["position"], 2: ["height", "width"], 3: ["depth", "height", "width"]}
-            return ["image", "target", *space.get(array.ndim - 2, [f"space{i}" for i in range(array.ndim - 2)])]
+            return [
+                "image",
+                "target",
+                *space.get(array.ndim - 2, [f"space{i}" for i in range(array.ndim - 2)]),
+            ]
         return ["image", "target" if name == "scores" else "class"]
 
     return {

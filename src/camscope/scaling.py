@@ -25,9 +25,10 @@ def check_scale(scale: Scale) -> None:
         InputError: naming the valid scales, and the nearest.
     """
     if isinstance(scale, tuple) and len(scale) == 2 and all(isinstance(end, Real) for end in scale):
-        if 0 < scale[1] - scale[0] < math.inf:
-            return
-    if scale not in get_args(Named):
+        fits = 0 < scale[1] - scale[0] < math.inf
+    else:
+        fits = scale in get_args(Named)
+    if not fits:
         raise InputError(
             f"scale={scale!r}: expected one of {', '.join(get_args(Named))}, or (low, high) with low < high."
             f"{nearest(str(scale), get_args(Named))}"

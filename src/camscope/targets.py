@@ -265,9 +265,13 @@ def resolve(targets: TargetsLike, outputs: Outputs, class_names: Sequence[str] |
         ]
         counts = [len(row) for row in rows]
         if len(set(counts)) > 1:
-            raise TargetError(f"PerImage needs as many targets for each image; these counts differ: {counts}.")
+            raise TargetError(
+                f"PerImage needs as many targets for each image; these counts differ: {counts}."
+            )
         if any(row.of != rows[0].of or row.functions != rows[0].functions for row in rows):
-            raise TargetError("PerImage needs the same kind of score (logit, probability …) down each column.")
+            raise TargetError(
+                "PerImage needs the same kind of score (logit, probability …) down each column."
+            )
         return Targets(
             np.concatenate([row.classes for row in rows]),
             np.concatenate([row.signs for row in rows]),
@@ -297,7 +301,9 @@ def parse_target(text: str) -> Target:
             break
     score = cast(Of, of)
     if not word:
-        raise TargetError(f"The target {text!r} names no class. Write for instance 281, tabby, top3, all or -281.")
+        raise TargetError(
+            f"The target {text!r} names no class. Write for instance 281, tabby, top3, all or -281."
+        )
     if word.lower() == "all":
         return AllClasses(score, sign)
     if top := re.fullmatch(r"top[-_ ]?(\d+)", word.lower()):
@@ -355,9 +361,7 @@ def _resolve_one(target: Target, outputs: Outputs, class_names: Sequence[str] | 
             "callable on the model's output."
         )
     columns = classes.shape[1]
-    return Targets(
-        classes, np.full((batch, columns), target.sign), (target.of,) * columns, (None,) * columns
-    )
+    return Targets(classes, np.full((batch, columns), target.sign), (target.of,) * columns, (None,) * columns)
 
 
 def _class_index(which: int | str, count: int, class_names: Sequence[str] | None) -> int:
@@ -376,7 +380,9 @@ def _named(name: str, class_names: Sequence[str] | None) -> int:
         )
     wanted = name.strip().lower()
     exact = [i for i, known in enumerate(class_names) if known.lower() == wanted]
-    synonyms = [i for i, known in enumerate(class_names) if wanted in [s.strip() for s in known.lower().split(",")]]
+    synonyms = [
+        i for i, known in enumerate(class_names) if wanted in [s.strip() for s in known.lower().split(",")]
+    ]
     found = exact or synonyms
     if not found:
         raise TargetError(f"There is no class {name!r}.{nearest(name, class_names)}")
@@ -389,7 +395,7 @@ def _only(outputs: Outputs, b: int) -> Outputs:
     return Outputs(outputs.logits[b : b + 1], outputs.task)
 
 
-def _call(function: ScoreFunction, raw: Any, batch: int) -> Float[Array, "batch"]:
+def _call(function: ScoreFunction, raw: Any, batch: int) -> Float[Array, batch]:
     scores = function(raw)
     shape = getattr(scores, "shape", None)
     if shape is None or tuple(shape) != (batch,):

@@ -48,7 +48,9 @@ class Views:
         if image not in self._made:
             make = self._makers[image]
             if make is None:
-                raise InputError("This input is not a picture, so there is nothing to lay a heatmap on; use heatmaps().")
+                raise InputError(
+                    "This input is not a picture, so there is nothing to lay a heatmap on; use heatmaps()."
+                )
             self._made[image] = make()
         return self._made[image]
 
@@ -70,7 +72,9 @@ def views_of_photos(photos: Sequence[Photo], preprocessing: Preprocessing) -> Vi
     return Views([maker(photo) for photo in photos])
 
 
-def views_of_batch(x: Any, to_numpy: Callable[[Any], np.ndarray], preprocessing: Preprocessing | None) -> Views:
+def views_of_batch(
+    x: Any, to_numpy: Callable[[Any], np.ndarray], preprocessing: Preprocessing | None
+) -> Views:
     """Tensors that were given preprocessed, turned back into pictures: denormalised if it is known how.
 
     Without a known preprocessing each picture is stretched to its own darkest and brightest value.

@@ -18,10 +18,11 @@ from rich.table import Table
 from camscope.cli.app import say_error
 from camscope.cli.output import console, print_json
 from camscope.errors import ImageError, InputError, nearest
-from camscope.explainer import CamscopeWarning, Explainer
+from camscope.explainer import Explainer
 from camscope.explanation import Explanation
 from camscope.images import Photo, find_photos, read_photo
 from camscope.methods import get_method
+from camscope.notes import CamscopeWarning
 from camscope.targets import Task, parse_target
 
 Save = Literal["figure", "overlay", "channels", "npz", "json"]
@@ -63,7 +64,8 @@ def explain(
         One, or several separated by commas; `camscope methods` lists them. Default: gradcam.
     target
         What to explain: a class index or name, top3, all; `not:tabby` or `-281` for evidence against;
-        `probability:281` for its probability. Say it again for several. Default: the --top classes of each photo.
+        `probability:281` for its probability. Say it again for several. Default: the --top classes of each
+        photo.
     layer
         One, or several separated by commas; `camscope layers` lists them. Default: chosen automatically.
     top
@@ -155,7 +157,11 @@ def explain(
     else:
         _close(people, found, results, failed, out)
         if len(found) == 1 and results and not target:
-            given = {"--model": model if model != "demo" else None, "--weights": weights, "--classes": classes}
+            given = {
+                "--model": model if model != "demo" else None,
+                "--weights": weights,
+                "--classes": classes,
+            }
             _suggest(people, found[0], results[0]["top"], given)
     return 1 if failed else 0
 
@@ -188,7 +194,9 @@ def _write(e: Explanation, stem: Path, wanted: Sequence[Save], style: dict[str, 
 
     count = len(e.targets[0])
     if count > _MOST_PICTURES and {"figure", "overlay", "channels"} & set(wanted):
-        raise InputError(f"{count} targets would be too many pictures (at most {_MOST_PICTURES}): add --save json or npz.")
+        raise InputError(
+            f"{count} targets would be too many pictures (at most {_MOST_PICTURES}): add --save json or npz."
+        )
     written: list[str] = []
 
     def keep(path: Path) -> Path:
@@ -206,7 +214,9 @@ def _write(e: Explanation, stem: Path, wanted: Sequence[Save], style: dict[str, 
         else:
             for t in range(count):
                 suffix = f"-{t + 1}" if count > 1 else ""
-                render.save(e.figure(target=t, **style), keep(stem.with_name(f"{stem.name}-figure{suffix}.png")))
+                render.save(
+                    e.figure(target=t, **style), keep(stem.with_name(f"{stem.name}-figure{suffix}.png"))
+                )
     for method, layer in e.raw if "overlay" in wanted else ():
         for t, target in enumerate(e.targets[0]):
             what = [_safe(part) for part in (method, layer, target.label.partition(",")[0])]
@@ -229,20 +239,25 @@ def _write(e: Explanation, stem: Path, wanted: Sequence[Save], style: dict[str, 
 
 
 def _show(console: Console, e: Explanation, source: str, written: Sequence[str]) -> None:
+    """One photo for people: its top classes, the layer, what to know, and the files."""
+    from camscope.display import STATUS_WORDS
+
     table = Table(title=escape(source), title_justify="left", title_style="bold", box=None, pad_edge=False)
     table.add_column("class", justify="right", header_style="dim")
     table.add_column("name", header_style="dim")
     table.add_column("probability", justify="right", header_style="dim")
     table.add_column("score", justify="right", header_style="dim")
     for index, name, logit, probability in e.top(5):
-        table.add_row(str(index), escape(name), "–" if probability is None else f"{probability:.1%}", f"{logit:.2f}")
+        table.add_row(
+            str(index), escape(name), "–" if probability is None else f"{probability:.1%}", f"{logit:.2f}"
+        )
     console.print(table)
     layers = e.provenance["layers"]
-    chosen = f", chosen automatically (next: {', '.join(layers['runners_up'])})" if "runners_up" in layers else ""
+    chosen = (
+        f", chosen automatically (next: {', '.join(layers['runners_up'])})" if "runners_up" in layers else ""
+    )
     for name, about in layers["layers"].items():
         console.print(f"layer [bold]{escape(name)}[/] ({escape(about)}){escape(chosen)}")
-    from camscope.display import STATUS_WORDS
-
     view = e.view(0)
     for note in (*view.notes, *e.notes):
         console.print(f"note: {escape(note)}", style="yellow")
@@ -303,7 +318,9 @@ def _saves(text: str) -> list[Save]:
     valid = get_args(Save)
     for word in words:
         if word not in valid:
-            raise InputError(f"--save {word}: expected {', '.join(valid)}, separated by commas.{nearest(word, valid)}")
+            raise InputError(
+                f"--save {word}: expected {', '.join(valid)}, separated by commas.{nearest(word, valid)}"
+            )
     return [word for word in valid if word in words]
 
 
@@ -327,7 +344,10 @@ def _file_names(sources: Sequence[str]) -> dict[str, str]:
     taken: set[str] = set()
     names = {}
     for source in sources:
-        stem = _safe(Path(source).stem if not source.startswith("sample:") else source.partition(":")[2]) or "photo"
+        stem = (
+            _safe(Path(source).stem if not source.startswith("sample:") else source.partition(":")[2])
+            or "photo"
+        )
         name, count = stem, 1
         while name.lower() in taken:
             count += 1
@@ -344,5 +364,3 @@ def _safe(text: str) -> str:
 def _chunks(sources: Sequence[str], size: int) -> Iterator[Sequence[str]]:
     for start in range(0, len(sources), size):
         yield sources[start : start + size]
-
-

@@ -50,7 +50,9 @@ def layers(
         channels = len(explainer.preprocessing.mean) if explainer.preprocessing else 3
         inputs = torch.randn((1, channels, size, size), generator=torch.Generator().manual_seed(0))
     found, chosen = explainer.layers(inputs)
-    shown = [layer for layer in found if every or layer.outline or layer.name == getattr(chosen, "name", None)]
+    shown = [
+        layer for layer in found if every or layer.outline or layer.name == getattr(chosen, "name", None)
+    ]
     if as_json:
         print_json(
             [
@@ -73,7 +75,7 @@ def layers(
     table = Table(box=None, pad_edge=False)
     for heading in ("", "layer", "kind", "output", "grid", "reaches score"):
         table.add_column(heading, header_style="bold", overflow="ellipsis" if heading == "kind" else "fold")
-    table.columns[1].no_wrap = table.columns[2].no_wrap = True
+    table.columns[1].no_wrap = table.columns[3].no_wrap = True
     for layer in shown:
         automatic = chosen is not None and layer.name == chosen.name
         table.add_row(

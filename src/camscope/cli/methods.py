@@ -42,5 +42,7 @@ def methods(*, as_json: Annotated[bool, Parameter("--json", negative="")] = Fals
         needs = ", ".join(sorted(need.value for need in m.needs))
         people.print(f"[bold]{m.name}[/]   {escape(m.formula)}")
         people.print(Padding(escape(m.advice), (0, 0, 0, 4)))
-        people.print(Padding(f"[dim]{escape(m.paper or 'baseline')}. Needs {needs}: {m.cost}.[/]", (0, 0, 1, 4)))
+        people.print(
+            Padding(f"[dim]{escape(m.paper or 'baseline')}. Needs {needs}: {m.cost}.[/]", (0, 0, 1, 4))
+        )
     people.print("The last ReLU of a formula is applied in heatmaps; raw maps stay signed.")

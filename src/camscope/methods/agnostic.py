@@ -87,7 +87,9 @@ def centre(evidence: Evidence) -> Float[Array, "batch 1 *space"]:
     exponent = np.zeros(space)
     for axis, size in enumerate(space):
         u = (np.arange(size) + 0.5) / size - 0.5
-        exponent = exponent + np.expand_dims((u / 0.25) ** 2, tuple(a for a in range(len(space)) if a != axis))
+        exponent = exponent + np.expand_dims(
+            (u / 0.25) ** 2, tuple(a for a in range(len(space)) if a != axis)
+        )
     return from_numpy(np.broadcast_to(np.exp(-exponent / 2), (A.shape[0], 1, *space)).copy(), like=A)
 
 
@@ -97,7 +99,7 @@ def _mean(x: Float[Array, "batch n"]) -> Float[Array, "batch 1"]:
 
 def _largest_eigenpair(
     gram: Float[Array, "batch n n"], rounds: int = 4, steps: int = 16
-) -> tuple[Float[Array, "batch"], Float[Array, "batch n"]]:
+) -> tuple[Float[Array, batch], Float[Array, "batch n"]]:
     """The largest eigenvalue and its unit eigenvector of positive semi-definite matrices.
 
     Power iteration, some ten times cheaper than the full decomposition where one direction dominates, as it

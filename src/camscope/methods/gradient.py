@@ -134,4 +134,6 @@ def _alpha(
         return 1 / denominator
     # signed activations: the denominator can cross zero, where the formula means nothing
     defined = xp.abs(denominator) > 1e-3
-    return xp.where(defined, 1 / xp.where(defined, denominator, xp.ones_like(denominator)), xp.zeros_like(denominator))
+    return xp.where(
+        defined, 1 / xp.where(defined, denominator, xp.ones_like(denominator)), xp.zeros_like(denominator)
+    )

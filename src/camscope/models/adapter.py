@@ -21,7 +21,9 @@ class Observation(Protocol):
         """The model's outputs for the batch."""
         ...
 
-    def evidence(self, targets: Targets, needs: frozenset[Need], seed: int) -> Iterator[tuple[str, slice, Evidence]]:
+    def evidence(
+        self, targets: Targets, needs: frozenset[Need], seed: int
+    ) -> Iterator[tuple[str, slice, Evidence]]:
         """Evidence layer by layer and for a few targets at a time: the layer, which targets, what was seen."""
         ...
 

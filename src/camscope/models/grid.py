@@ -85,7 +85,9 @@ def find_grid(
     if len(shape) == len(input_shape):
         first, last = tuple(shape[2:]), tuple(shape[1:-1])
         if prefers_last is None:
-            layout = max(("channels-first", first), ("channels-last", last), key=lambda c: _shrinks(c[1], size))
+            layout = max(
+                ("channels-first", first), ("channels-last", last), key=lambda c: _shrinks(c[1], size)
+            )
             fits = _shrinks(layout[1], size) > 0
         else:
             layout = ("channels-last", last) if prefers_last else ("channels-first", first)
@@ -96,14 +98,16 @@ def find_grid(
                 layout, fits = other, True
         if fits:
             channels = shape[1] if layout[0] == "channels-first" else shape[-1]
-            grid = Grid("channels-first" if layout[0] == "channels-first" else "channels-last", layout[1], channels)
+            grid = Grid(
+                "channels-first" if layout[0] == "channels-first" else "channels-last", layout[1], channels
+            )
     elif len(shape) == 3:
         grid = _token_grid(shape, size, tuple(seen))
     return grid if grid is not None and math.prod(grid.space) > 1 else None
 
 
 def _shrinks(space: Sequence[int], size: Sequence[int]) -> int:
-    """How well `space` is `size` divided by one stride: 2 exactly (up to rounding), 1 to within a cell or two, 0 not."""
+    """How well `space` is `size` divided by one stride: 2 up to rounding, 1 to within two cells, 0 not at all."""
     if any(n < 1 or n > s for n, s in zip(space, size, strict=True)):
         return 0
     ratio = max(n / s for n, s in zip(space, size, strict=True))
@@ -111,7 +115,9 @@ def _shrinks(space: Sequence[int], size: Sequence[int]) -> int:
     return 2 if off < 1 else 1 if off <= 2 and min(space) > 4 else 0
 
 
-def _token_grid(shape: Sequence[int], size: tuple[int, ...], seen: tuple[tuple[int, ...], ...]) -> Grid | None:
+def _token_grid(
+    shape: Sequence[int], size: tuple[int, ...], seen: tuple[tuple[int, ...], ...]
+) -> Grid | None:
     for layout, count, channels in (("tokens", shape[1], shape[2]), ("tokens-last", shape[2], shape[1])):
         if layout == "tokens-last" and channels < _FEWEST_CHANNELS:
             continue  # a few tokens (CLS, distillation) of `count` channels, without the grid

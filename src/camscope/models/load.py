@@ -93,7 +93,9 @@ def _from_file(spec: str) -> Any:
     assert found is not None
     assert found.loader is not None
     module = importlib.util.module_from_spec(found)
-    sys.modules[found.name] = module  # as the import system does: dataclasses and pickles look their module up
+    sys.modules[found.name] = (
+        module  # as the import system does: dataclasses and pickles look their module up
+    )
     sys.path.insert(0, str(path.parent.resolve()))
     try:
         found.loader.exec_module(module)
@@ -133,8 +135,16 @@ def _read(path: Path, trust_pickle: bool) -> Mapping[str, Any]:
         except SafetensorError as error:
             raise ModelError(f"{path} is not a readable safetensors file: {error}") from error
     with path.open("rb") as file:
-        if file.read(2) not in (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"):  # a zip, or a pickle
-            raise ModelError(f"{path} is not a checkpoint: it is neither safetensors by its name nor saved by torch.save.")
+        if file.read(2) not in (
+            b"PK",
+            b"\x80\x02",
+            b"\x80\x03",
+            b"\x80\x04",
+            b"\x80\x05",
+        ):  # a zip, or a pickle
+            raise ModelError(
+                f"{path} is not a checkpoint: it is neither safetensors by its name nor saved by torch.save."
+            )
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of odd pickles, which are refused anyway
@@ -163,7 +173,9 @@ def _state_dict(checkpoint: Any, path: Path) -> Mapping[str, Any]:
         for key in ("state_dict", "model_state_dict", "model", "net", "model_ema"):
             if key in checkpoint:
                 return _state_dict(checkpoint[key], path)
-        raise ModelError(f"{path} holds no weights under a name known here; its keys are {list(checkpoint)[:8]}.")
+        raise ModelError(
+            f"{path} holds no weights under a name known here; its keys are {list(checkpoint)[:8]}."
+        )
     raise ModelError(f"{path} holds {type(checkpoint).__name__}, not the weights of a model.")
 
 
@@ -181,9 +193,15 @@ def _fill(model: Any, state: Mapping[str, Any], path: Path) -> None:
     ]
     faults = [
         f"{what}: {', '.join(keys[:4])}{f' and {len(keys) - 4} more' if len(keys) > 4 else ''}"
-        for what, keys in (("missing in the file", missing), ("unknown to the model", unexpected), ("other shapes", shapes))
+        for what, keys in (
+            ("missing in the file", missing),
+            ("unknown to the model", unexpected),
+            ("other shapes", shapes),
+        )
         if keys
     ]
     if faults:
-        raise ModelError(f"The weights in {path} do not fit this {type(model).__name__}. {'; '.join(faults)}.")
+        raise ModelError(
+            f"The weights in {path} do not fit this {type(model).__name__}. {'; '.join(faults)}."
+        )
     model.load_state_dict(state, strict=False)

@@ -8,10 +8,10 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-import torch
+import numpy as np
 from jaxtyping import Float
-from torch import nn
 
+import torch
 from camscope.errors import InputError, ModelError, TargetError
 from camscope.evidence import Evidence, LinearHead, Need
 from camscope.models.layers import Layer
@@ -21,6 +21,7 @@ from camscope.models.torch.probe import Anatomy, choose, examine, reaching
 from camscope.models.torch.record import InputOf, Recorder
 from camscope.models.torch.state import explaining
 from camscope.targets import Outputs, Targets, Task
+from torch import nn
 
 _GRADIENT_BUDGET = 64 * 2**20
 """Bytes of gradients held at a time. More targets than fit are taken in turns; the arithmetic is the same."""
@@ -43,7 +44,11 @@ class TorchAdapter:
     offers = frozenset(Need)
 
     def __init__(
-        self, model: nn.Module, *, task: Task | None = None, output: Callable[[Any], torch.Tensor] | None = None
+        self,
+        model: nn.Module,
+        *,
+        task: Task | None = None,
+        output: Callable[[Any], torch.Tensor] | None = None,
     ) -> None:
         self.model = unwrap(model)
         self._task = task
@@ -51,26 +56,35 @@ class TorchAdapter:
         self._anatomies: dict[tuple[int, ...], Anatomy] = {}
         self._choices: dict[tuple[int, ...], list[Layer]] = {}
         self._reads_probabilities = False
+        self._reads_one_logit = False
         self._digest: tuple[tuple[tuple[int, int], ...], str] | None = None
 
     @property
     def notes(self) -> Sequence[str]:
         """What a reader of the maps should know about how this model is read."""
-        if self._reads_probabilities:
-            return (
-                "The model returns softmax probabilities and its logits cannot be reached, so 'logit' means "
-                "the log-probability here. For logits, return them, or end the model in an nn.Softmax module.",
+        notes = []
+        if self._reads_one_logit:
+            notes.append(
+                "The model has one output, which is read as the logit of a yes/no question (class 1: yes). If it is a "
+                "plain number, say task='regression'."
             )
-        return ()
+        if self._reads_probabilities:
+            notes.append(
+                "The model returns softmax probabilities and its logits cannot be reached, so 'logit' means "
+                "the log-probability here. For logits, return them, or end the model in an nn.Softmax module."
+            )
+        return tuple(notes)
 
     # ------------------------------------------------------------------ the input
 
-    def batch(self, x: Float[torch.Tensor, "batch channel *space"]) -> Float[torch.Tensor, "batch channel *space"]:
+    def batch(self, x: Any) -> Float[torch.Tensor, "batch channel *space"]:
         """The input on the model's device and in its precision.
 
         Raises:
             InputError: if it is no floating-point batch, is empty, or holds NaN or infinity.
         """
+        if isinstance(x, np.ndarray):
+            x = torch.from_numpy(x)
         if not isinstance(x, torch.Tensor):
             raise InputError(f"Expected a torch.Tensor, got {type(x).__name__}.")
         if x.ndim < 3:
@@ -92,8 +106,11 @@ class TorchAdapter:
         finite = x.isfinite().flatten(1).all(1)
         if not bool(finite.all()):
             bad = [i for i, good in enumerate(finite.tolist()) if not good]
-            raise InputError(f"The input holds NaN or infinity, in image {', '.join(map(str, bad))} of the batch.")
-        return x if like is None else x.to(device=like.device, dtype=like.dtype)
+            raise InputError(
+                f"The input holds NaN or infinity, in image {', '.join(map(str, bad))} of the batch."
+            )
+        tensor: torch.Tensor = x if like is None else x.to(device=like.device, dtype=like.dtype)
+        return tensor
 
     # ------------------------------------------------------------------ the layers
 
@@ -108,7 +125,9 @@ class TorchAdapter:
             for start in range(0, len(layers), 32):
                 some = layers[start : start + 32]
                 answers = reaching(self.model, self._forward, x[:1], anatomy, some)
-                tried += [replace(layer, reaches=answer[0]) for layer, answer in zip(some, answers, strict=True)]
+                tried += [
+                    replace(layer, reaches=answer[0]) for layer, answer in zip(some, answers, strict=True)
+                ]
         return tried
 
     def choose(self, x: torch.Tensor) -> Sequence[Layer]:
@@ -209,8 +228,11 @@ class TorchAdapter:
                 f"The model's output has shape {tuple(logits.shape)}; class scores need (batch, class). If they are "
                 "elsewhere in the output, or must be pooled, pass Explainer(model, output=…)."
             )
-        probabilities = not after_final_activation and self._task in (None, "multiclass") and _is_softmax(logits)
+        probabilities = (
+            not after_final_activation and self._task in (None, "multiclass") and _is_softmax(logits)
+        )
         self._reads_probabilities = probabilities
+        self._reads_one_logit = self._task is None and logits.shape[1] == 1 and not after_final_activation
         if probabilities:
             logits = logits.clamp(min=torch.finfo(logits.dtype).tiny).log()
         return Outputs(self._expand(logits), self._find_task(logits), raw)
@@ -241,7 +263,11 @@ class TorchAdapter:
         if bool(logits.isfinite().all()):
             return
         bad = [name for name, p in self.model.named_parameters() if not bool(p.isfinite().all())]
-        bad += [name for name, b in self.model.named_buffers() if b.is_floating_point() and not bool(b.isfinite().all())]
+        bad += [
+            name
+            for name, b in self.model.named_buffers()
+            if b.is_floating_point() and not bool(b.isfinite().all())
+        ]
         if bad:
             more = f" and {len(bad) - 3} more" if len(bad) > 3 else ""
             raise ModelError(f"The model's weights hold NaN or infinity: {', '.join(bad[:3])}{more}.")
@@ -265,7 +291,9 @@ class TorchAdapter:
 
     def _weights_digest(self) -> str:
         """SHA-256 over the names and bytes of the state; computed anew only when a tensor has changed."""
-        state = {k: v for k, v in self.model.state_dict(keep_vars=True).items() if isinstance(v, torch.Tensor)}
+        state = {
+            k: v for k, v in self.model.state_dict(keep_vars=True).items() if isinstance(v, torch.Tensor)
+        }
         versions = tuple((v.data_ptr(), v._version) for v in state.values())
         if self._digest is None or self._digest[0] != versions:
             sha = hashlib.sha256()
@@ -282,7 +310,7 @@ class TorchObservation:
     """One forward of one batch; the graph from the first target layer on is alive as long as this is."""
 
     outputs: Outputs
-    logits: Float[torch.Tensor, "batch *output"]
+    logits: Float[torch.Tensor, batch * output]
     recorded: Mapping[Layer, torch.Tensor]
     classifier: Classifier | None
     expand: Callable[[torch.Tensor], torch.Tensor]
@@ -347,7 +375,9 @@ class TorchObservation:
             scores = targets.scores(Outputs(self.expand(leaf), self.outputs.task, leaf))
             if not scores.requires_grad:
                 raise TargetError("The target function's score does not depend on the model's output.")
-            slopes = [torch.autograd.grad(score.sum(), leaf, retain_graph=True)[0] for score in scores.unbind(1)]
+            slopes = [
+                torch.autograd.grad(score.sum(), leaf, retain_graph=True)[0] for score in scores.unbind(1)
+            ]
         return torch.stack(slopes, dim=1).reshape(batch, len(targets), -1) @ weight
 
     def _backward(
@@ -362,7 +392,9 @@ class TorchObservation:
                 gradients: Sequence[torch.Tensor | None] = [None] * len(tensors)
             else:
                 keep = not (last and t == columns.stop - 1)
-                gradients = torch.autograd.grad(scores[:, t].sum(), tensors, retain_graph=keep, allow_unused=True)
+                gradients = torch.autograd.grad(
+                    scores[:, t].sum(), tensors, retain_graph=keep, allow_unused=True
+                )
             per_target.append(
                 [torch.zeros_like(a) if g is None else g for g, a in zip(gradients, tensors, strict=True)]
             )

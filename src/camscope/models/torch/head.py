@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import cast
 
-import torch
 from jaxtyping import Float
+
+import torch
 from torch import nn
 
 
@@ -37,7 +38,9 @@ class Classifier:
         return rectified if _close(rectified.flatten(2).mean(2), self.pooled, tolerance) else None
 
 
-def verified(module: nn.Module, x: torch.Tensor | None, logits: Float[torch.Tensor, "batch output"]) -> Classifier | None:
+def verified(
+    module: nn.Module, x: torch.Tensor | None, logits: Float[torch.Tensor, "batch output"]
+) -> Classifier | None:
     """The classifier, if W · mean(x) + b is, in numbers, what the model puts out; else None.
 
     Args:

@@ -6,9 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
-from torch import nn
-
 from camscope.errors import LayerError, ModelError, nearest
+from torch import nn
 
 
 def unwrap(model: nn.Module) -> nn.Module:
@@ -55,7 +54,9 @@ def find_layer(model: nn.Module, layer: str | nn.Module) -> str:
                 return name
         raise LayerError(f"The given {type(layer).__name__} is no submodule of this {type(model).__name__}.")
     if not isinstance(layer, str):
-        raise LayerError(f"A layer is given by its name or as the module itself, not as {type(layer).__name__}.")
+        raise LayerError(
+            f"A layer is given by its name or as the module itself, not as {type(layer).__name__}."
+        )
     name = layer.removeprefix("module.").removeprefix("_orig_mod.")
     if layer in layers:
         return layer

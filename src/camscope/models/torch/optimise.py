@@ -10,11 +10,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from jaxtyping import Float
-from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
+import torch
 from camscope.errors import LayerError, ModelError
 from camscope.evidence import Need
 from camscope.models.layers import Layer
@@ -22,6 +21,7 @@ from camscope.models.torch.adapter import TorchAdapter, TorchObservation
 from camscope.models.torch.modules import first_tensor, named_layers
 from camscope.models.torch.state import explaining
 from camscope.targets import Task
+from torch import nn
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,9 @@ class OptimisedAdapter(TorchAdapter):
         self._copied: _Copy | None = None
 
     @contextmanager
-    def observe(self, x: torch.Tensor, layers: Sequence[Layer], needs: frozenset[Need]) -> Iterator[TorchObservation]:
+    def observe(
+        self, x: torch.Tensor, layers: Sequence[Layer], needs: frozenset[Need]
+    ) -> Iterator[TorchObservation]:
         """Run the copy once on the batch. See `TorchAdapter.observe`.
 
         Raises:
@@ -103,7 +105,7 @@ class OptimisedAdapter(TorchAdapter):
             x = x.contiguous(memory_format=torch.channels_last)
         return x.to(torch.bfloat16) if self._half else x
 
-    def _check(self, expected: Float[torch.Tensor, "..."], got: Float[torch.Tensor, "..."]) -> None:
+    def _check(self, expected: Float[torch.Tensor, ...], got: Float[torch.Tensor, ...]) -> None:
         off = float((expected - got.to(expected.dtype)).abs().max() / expected.abs().max().clamp(min=1e-30))
         if not off <= (0.1 if self._half else 1e-3):
             raise ModelError(
@@ -152,7 +154,9 @@ def fold_batch_norm(model: nn.Module, image: torch.Tensor) -> dict[str, str]:
         for handle in handles:
             handle.remove()
     folded = {
-        conv: norm for conv, norm in pairs.items() if calls[conv] == calls[norm] == 1 and _foldable(layers[norm])
+        conv: norm
+        for conv, norm in pairs.items()
+        if calls[conv] == calls[norm] == 1 and _foldable(layers[norm])
     }
     for conv, norm in folded.items():
         _fold(layers[conv], layers[norm])

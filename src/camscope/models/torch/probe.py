@@ -11,13 +11,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
-from torch import nn
-
 from camscope.errors import LayerError
 from camscope.models.grid import Grid, find_grid
 from camscope.models.layers import Layer
 from camscope.models.torch.modules import first_tensor, named_layers
 from camscope.models.torch.record import InputOf, Recorder
+from torch import nn
 
 Forward = Callable[[torch.Tensor], Any]
 
@@ -137,7 +136,10 @@ def reaching(
     A structural question, so a random combination of all outputs is sent back: what gets exactly nothing from
     that gets nothing from any class. Call it inside `explaining(model)`.
     """
-    with Recorder(model, [layer.name for layer in layers], start_graph=True) as recorder, ExitStack() as stack:
+    with (
+        Recorder(model, [layer.name for layer in layers], start_graph=True) as recorder,
+        ExitStack() as stack,
+    ):
         watch = None
         if anatomy.classifier is not None:
             watch = stack.enter_context(InputOf(named_layers(model)[anatomy.classifier]))
@@ -159,7 +161,12 @@ def reaching(
 
 def _is_score_map(logits: torch.Tensor, tensor: torch.Tensor, grid: Grid) -> bool:
     """Whether channel k feeds class k and nothing else: the classifier's own output before pooling."""
-    if logits.ndim != 2 or grid.channels != logits.shape[1] or logits.shape[1] < 2 or not logits.requires_grad:
+    if (
+        logits.ndim != 2
+        or grid.channels != logits.shape[1]
+        or logits.shape[1] < 2
+        or not logits.requires_grad
+    ):
         return False
     (gradient,) = torch.autograd.grad(logits[:, -1].sum(), tensor, retain_graph=True, allow_unused=True)
     return gradient is not None and not bool((grid.canonical(gradient)[:, :-1] != 0).any())
@@ -177,7 +184,9 @@ def choose(
     candidates = [layer for layer in reversed(anatomy.layers) if layer.eligible]
     for start in range(0, len(candidates), 8):
         some = candidates[start : start + 8]
-        for layer, (reaches, score_map) in zip(some, reaching(model, forward, image, anatomy, some), strict=True):
+        for layer, (reaches, score_map) in zip(
+            some, reaching(model, forward, image, anatomy, some), strict=True
+        ):
             if reaches and not score_map:
                 found.append(replace(layer, reaches=True))
         if len(found) > runners_up:

@@ -8,12 +8,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
 from jaxtyping import Shaped
-from torch import nn
 
+import torch
 from camscope.errors import LayerError
 from camscope.models.torch.modules import find_layer, first_tensor, named_layers, replace_first_tensor, unwrap
+from torch import nn
 
 
 @dataclass(eq=False)
@@ -25,8 +25,8 @@ class Call:
         gradients: of whatever was sent backward, by `activations`; None before a backward reaches it.
     """
 
-    activations: Shaped[torch.Tensor, "..."]
-    gradients: Shaped[torch.Tensor, "..."] | None = None
+    activations: Shaped[torch.Tensor, ...]
+    gradients: Shaped[torch.Tensor, ...] | None = None
 
 
 @dataclass(eq=False)
@@ -37,7 +37,7 @@ class Recording:
     calls: list[Call] = field(default_factory=list)
 
     @property
-    def activations(self) -> Shaped[torch.Tensor, "..."]:
+    def activations(self) -> Shaped[torch.Tensor, ...]:
         """The last call's output.
 
         Raises:
@@ -46,7 +46,7 @@ class Recording:
         return self._last.activations
 
     @property
-    def gradients(self) -> Shaped[torch.Tensor, "..."] | None:
+    def gradients(self) -> Shaped[torch.Tensor, ...] | None:
         """What the backward brought to the last call's output; None before a backward.
 
         Raises:
@@ -102,7 +102,12 @@ class Recorder:
     """
 
     def __init__(
-        self, model: nn.Module, layers: Iterable[str], *, start_graph: bool = False, keep_gradients: bool = False
+        self,
+        model: nn.Module,
+        layers: Iterable[str],
+        *,
+        start_graph: bool = False,
+        keep_gradients: bool = False,
     ) -> None:
         modules = named_layers(model)
         self.seen = {name: Recording(name) for name in layers}
@@ -125,7 +130,9 @@ class Recorder:
         def hook(_module: nn.Module, inputs: tuple[Any, ...], output: Any) -> Any:
             found = first_tensor(output)
             if found is None:
-                raise LayerError(f"The layer {name!r} puts out {type(output).__name__}, which holds no tensor.")
+                raise LayerError(
+                    f"The layer {name!r} puts out {type(output).__name__}, which holds no tensor."
+                )
             tensor = found
             if _shares_memory(inputs, tensor):
                 # an identity, a view or an in-place layer: others may still write to this memory

@@ -1,0 +1,63 @@
+"""What a careful reader of an explanation should be told."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+
+from array_api_compat import array_namespace
+
+from camscope.evidence import Evidence
+from camscope.methods import Method
+
+_SAME_BEHIND_LINEAR_HEAD = ("cam", "gradcam", "hirescam", "xgradcam")
+_POSITIVE_BEHIND_LINEAR_HEAD = ("layercam", "gradcam++-official")
+
+
+class CamscopeWarning(UserWarning):
+    """Something about an explanation that its reader should know before trusting it."""
+
+
+class Notes:
+    """Notes in the order they came up, each once; the urgent ones are also warnings."""
+
+    def __init__(self) -> None:
+        self._notes: dict[str, bool] = {}
+
+    def add(self, note: str, *, urgent: bool = False) -> None:
+        """Add a note, unless it is empty."""
+        if note:
+            self._notes.setdefault(note, urgent)
+
+    def of_evidence(self, wanted: Sequence[Method], layer: str, evidence: Evidence) -> None:
+        """Add what the evidence at a layer says about the methods asked for."""
+        careful = [m.name for m in wanted if m.nonnegative]
+        if careful:
+            xp = array_namespace(evidence.activations)
+            if bool(xp.any(evidence.activations < 0)):
+                self.add(
+                    f"{layer} has negative activations, for which {', '.join(careful)} "
+                    f"{'is' if len(careful) == 1 else 'are'} not defined in a meaningful way. Choose a layer after a "
+                    "ReLU, or another method.",
+                    urgent=True,
+                )
+        if evidence.head is not None and evidence.head.features is evidence.activations:
+            names = [m.name for m in wanted]
+            for group in (_SAME_BEHIND_LINEAR_HEAD, _POSITIVE_BEHIND_LINEAR_HEAD):
+                same = [name for name in names if name in group]
+                if len(same) > 1:
+                    self.add(
+                        f"{layer} is pooled into one linear layer, where {', '.join(same)} are the same map up to a "
+                        "positive constant: that is mathematics, not a bug."
+                    )
+
+    @property
+    def all(self) -> tuple[str, ...]:
+        """The notes."""
+        return tuple(self._notes)
+
+    def warn(self) -> None:
+        """Raise the urgent notes as Python warnings, where `explain` was called."""
+        for note, urgent in self._notes.items():
+            if urgent:
+                warnings.warn(note, CamscopeWarning, stacklevel=3)
