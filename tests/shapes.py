@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections.abc
 import functools
 import inspect
 import typing
@@ -33,6 +34,8 @@ def checked(function: Callable) -> Callable:
 def _holds_array(hint: Any) -> bool:
     if inspect.isclass(hint) and issubclass(hint, AbstractArray):
         return True
+    if typing.get_origin(hint) is collections.abc.Callable:
+        return False  # what it will return cannot be seen yet
     return any(_holds_array(part) for part in typing.get_args(hint))
 
 

@@ -190,11 +190,15 @@ class Explainer:
         batch = self._adapter.batch(prepare(inputs, self._preprocessing).batch)
         found = list(self._adapter.layers(batch, reach=reach))
         try:
-            return found, self._adapter.choose(batch)[0]
+            chosen = self._adapter.choose(batch)[0]
         except LayerError:
             if not found:
                 raise
             return found, None
+        if chosen.after_relu:  # a layer that is no module stands behind the one it belongs to
+            place = next(i for i, layer in enumerate(found) if layer.name == chosen.module)
+            found.insert(place + 1, chosen)
+        return found, chosen
 
     # ------------------------------------------------------------------ inputs
 

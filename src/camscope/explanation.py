@@ -303,7 +303,7 @@ class Explanation:
         layer: str | None = None,
         **style: Any,
     ) -> Image.Image:
-        """One heatmap on the photo. See `camscope.display.overlay` for the style: colormap, opacity, scale …"""
+        """One heatmap on the photo. See `camscope.display.overlay` for the style: colormap, opacity, scale."""
         from camscope import display
 
         return display.overlay(self, image, target, *self._key(method, layer), **style)

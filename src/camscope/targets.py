@@ -318,7 +318,7 @@ def _as_list(targets: TargetsLike) -> list[Target]:
         if not targets:
             raise TargetError("The list of targets is empty. Leave it out to explain the top class.")
         return list(targets)
-    if hasattr(targets, "shape"):
+    if hasattr(targets, "shape") and not isinstance(targets, np.integer):
         raise TargetError(
             f"Targets came as an array of shape {tuple(targets.shape)}, which could mean these targets for every "
             "image or one target per image. Pass a list for the first, PerImage(list) for the second."
@@ -385,7 +385,8 @@ def _named(name: str, class_names: Sequence[str] | None) -> int:
     ]
     found = exact or synonyms
     if not found:
-        raise TargetError(f"There is no class {name!r}.{nearest(name, class_names)}")
+        each = [synonym.strip() for known in class_names for synonym in known.split(",")]
+        raise TargetError(f"There is no class {name!r}.{nearest(name, each)}")
     if len(found) > 1:
         raise TargetError(f"The name {name!r} stands for the classes {found}; give the index.")
     return found[0]

@@ -80,7 +80,7 @@ def views_of_batch(
     Without a known preprocessing each picture is stretched to its own darkest and brightest value.
     """
     if x.ndim != 4 or x.shape[1] not in (1, 3):
-        return Views([None] * x.shape[0])
+        return Views([None] * (x.shape[0] if x.ndim else 0))
     height, width = int(x.shape[2]), int(x.shape[3])
     known = preprocessing is not None and len(preprocessing.mean) == x.shape[1]
 

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-import torch
 from skimage import data
-from torch import nn
 
 import camscope
+import torch
 from camscope.explanation import Explanation
 from camscope.libraries import demo
 from camscope.targets import Class, PerImage
+from torch import nn
 
 TOLERANCE = 1e-5
 """Largest difference allowed between two maps, each scaled to [0, 1] at the layer's own resolution."""
@@ -52,7 +52,7 @@ LAYERS = {  # early, middle, last
     "densenet121": ("features.denseblock1", "features.denseblock3", "features.denseblock4"),
     "vgg11": ("features.5", "features.10", "features.20"),
     "efficientnet": ("blocks.1", "blocks.3", "bn2"),
-    "vit": ("blocks.0", "blocks.5", "blocks.10"),
+    "vit": ("blocks.0", "blocks.5", "blocks.11.norm1"),
 }
 """EfficientNet carries ImageNet's weights; the others are seeded and random, which maths does not mind."""
 

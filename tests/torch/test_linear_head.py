@@ -48,8 +48,7 @@ def case(request, zoo):
     model = zoo(request.param)
     layer, classifier = MODELS[request.param]
     x = batch(2, 3, 96, 96)
-    e = camscope.explain(model, x, methods=METHODS, targets=CLASSES)
-    assert e.layers == (layer,)
+    e = camscope.explain(model, x, methods=METHODS, layers=layer, targets=CLASSES)
     head = model.get_submodule(classifier)
     return request.param, e, features_of(model, layer, x), head.weight.detach()[CLASSES], head.bias.detach()[CLASSES]
 
@@ -131,24 +130,12 @@ class MeanHead(nn.Module):
         return self.fc(F.dropout(x.mean([2, 3]), 0.5, self.training))
 
 
-class TokenHead(nn.Module):
-    """Linear at every position, then the mean."""
-
-    def __init__(self):
-        super().__init__()
-        self.fc = linear(12, 5, 1)
-
-    def forward(self, x):
-        return self.fc(x.flatten(2).mT).mean(1)
-
-
 LINEAR_HEADS = {
     "1×1 convolution, then pooling": lambda: conv_head(pool_first=False),
     "pooling, then 1×1 convolution": lambda: conv_head(pool_first=True),
     "dropout before the linear layer": gap_head,
     "mean in the forward": MeanHead,
     "average pooling with a kernel": lambda: nn.Sequential(nn.AvgPool2d(4), nn.Flatten(), linear(12, 5, 1)),
-    "linear layer at every position, then the mean": TokenHead,
     "no bias": lambda: nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(12, 5, bias=False)),
     "softmax after it": lambda: nn.Sequential(*gap_head(), nn.Softmax(1)),
     "one logit": lambda: gap_head(1),

@@ -6,6 +6,10 @@ from dataclasses import dataclass
 
 from camscope.models.grid import Grid
 
+AFTER_RELU = "+relu"
+"""Ends the name of a layer that stands for the ReLU of another one's output, where the model applies it as a function
+and has no module for it (torchvision's DenseNet: `features+relu` is what it pools)."""
+
 
 @dataclass(frozen=True)
 class Layer:
@@ -30,3 +34,13 @@ class Layer:
     outline: bool
     eligible: bool
     reaches: bool | None = None
+
+    @property
+    def module(self) -> str:
+        """The name of the module whose output this is, or is the ReLU of."""
+        return self.name.removesuffix(AFTER_RELU)
+
+    @property
+    def after_relu(self) -> bool:
+        """Whether the layer is the ReLU of its module's output."""
+        return self.name.endswith(AFTER_RELU)

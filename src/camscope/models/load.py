@@ -32,8 +32,8 @@ def load_model(spec: str, *, weights: str | Path | None = None, trust_pickle: bo
 
     Args:
         spec: `demo`, `timm:NAME`, `torchvision:NAME` or `FILE.py:FACTORY` (a function without arguments that
-            returns the model, or the model itself; its attributes `preprocessing` and `class_names` are used).
-        weights: a file (safetensors, or a PyTorch checkpoint read without running any code in it), `random` for
+            returns the model, or the model itself). The model may carry `preprocessing` and `class_names`.
+        weights: a file (safetensors, or a PyTorch checkpoint read without running code in it), `random` for
             an untrained network, or None for the published weights.
         trust_pickle: read a checkpoint that can run code. Only for files you would run as a program.
 
@@ -64,7 +64,8 @@ def load_model(spec: str, *, weights: str | Path | None = None, trust_pickle: bo
     else:
         bare = f" Perhaps 'timm:{spec}' or 'torchvision:{spec}'?" if spec.isidentifier() else ""
         raise ModelError(
-            f"{spec!r} names no model.{nearest(kind, ['demo', 'timm', 'torchvision']) or bare} A model is one of: {', '.join(_KINDS)}."
+            f"{spec!r} names no model.{nearest(kind, ['demo', 'timm', 'torchvision']) or bare} "
+            f"A model is one of: {', '.join(_KINDS)}."
         )
     if weights is not None and str(weights) != "random":
         _fill(model, _read(Path(weights), trust_pickle), Path(weights))
@@ -77,8 +78,8 @@ def _presumed(known: Known, spec: str) -> Known:
     return dataclasses.replace(
         known,
         preprocessing=dataclasses.replace(IMAGENET, source="ImageNet standard (presumed)"),
-        note=f"{spec} does not say how its photos are prepared; ImageNet's standard was presumed (resize 256, crop 224, "
-        "its mean and std). Give the model an attribute: model.preprocessing = camscope.Preprocessing(…).",
+        note=f"{spec} does not say how its photos are prepared; ImageNet's standard was presumed (resize 256, "
+        "crop 224, its mean and std). Give the model an attribute: model.preprocessing = camscope.Preprocessing(…).",
     )
 
 
@@ -135,16 +136,8 @@ def _read(path: Path, trust_pickle: bool) -> Mapping[str, Any]:
         except SafetensorError as error:
             raise ModelError(f"{path} is not a readable safetensors file: {error}") from error
     with path.open("rb") as file:
-        if file.read(2) not in (
-            b"PK",
-            b"\x80\x02",
-            b"\x80\x03",
-            b"\x80\x04",
-            b"\x80\x05",
-        ):  # a zip, or a pickle
-            raise ModelError(
-                f"{path} is not a checkpoint: it is neither safetensors by its name nor saved by torch.save."
-            )
+        if not file.read(2).startswith((b"PK", b"\x80")):  # a zip, or a pickle
+            raise ModelError(f"{path} is not a checkpoint: neither .safetensors nor saved by torch.save.")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of odd pickles, which are refused anyway
@@ -152,9 +145,9 @@ def _read(path: Path, trust_pickle: bool) -> Mapping[str, Any]:
     except Exception as error:
         if isinstance(error, pickle.UnpicklingError) and not trust_pickle:
             raise ModelError(
-                f"{path} holds more than tensors: reading it could run code, so it was refused. Save it as plain "
-                "weights (torch.save(model.state_dict(), …) or safetensors); or, only if you trust the file like a "
-                "program, --trust-pickle (trust_pickle=True in Python)."
+                f"{path} holds more than tensors: reading it could run code, so it was refused. Save it as "
+                "plain weights (torch.save(model.state_dict(), …) or safetensors); or, only if you trust the "
+                "file like a program, --trust-pickle (trust_pickle=True in Python)."
             ) from error
         reason = f"{error}".partition("\n")[0].partition(". ")[0] or type(error).__name__
         raise ModelError(f"{path} is not a readable checkpoint: {reason}.") from error

@@ -12,10 +12,10 @@ import numpy as np
 from jaxtyping import Float
 
 import torch
-from camscope.errors import InputError, ModelError, TargetError
+from camscope.errors import InputError, LayerError, ModelError, TargetError
 from camscope.evidence import Evidence, LinearHead, Need
-from camscope.models.layers import Layer
-from camscope.models.torch.head import Classifier, verified
+from camscope.models.layers import AFTER_RELU, Layer
+from camscope.models.torch.head import Classifier, Features, verified
 from camscope.models.torch.modules import find_layer, named_layers, unwrap
 from camscope.models.torch.probe import Anatomy, choose, examine, reaching
 from camscope.models.torch.record import InputOf, Recorder
@@ -51,6 +51,11 @@ class TorchAdapter:
         output: Callable[[Any], torch.Tensor] | None = None,
     ) -> None:
         self.model = unwrap(model)
+        if any(p.is_inference() for p in self.model.parameters()):
+            raise ModelError(
+                "The model was made under torch.inference_mode(), so its weights can take part in no gradient. "
+                "Make or load it outside of it, or under torch.no_grad()."
+            )
         self._task = task
         self._select = output
         self._anatomies: dict[tuple[int, ...], Anatomy] = {}
@@ -126,7 +131,8 @@ class TorchAdapter:
                 some = layers[start : start + 32]
                 answers = reaching(self.model, self._forward, x[:1], anatomy, some)
                 tried += [
-                    replace(layer, reaches=answer[0]) for layer, answer in zip(some, answers, strict=True)
+                    replace(layer, reaches=answer.positions)
+                    for layer, answer in zip(some, answers, strict=True)
                 ]
         return tried
 
@@ -145,19 +151,37 @@ class TorchAdapter:
         Raises:
             LayerError: if there is none, or it has no grid.
         """
+        if isinstance(layer, str) and layer.endswith(AFTER_RELU):
+            for candidate in self.choose(x):
+                if candidate.name == layer:
+                    return candidate
+            raise LayerError(
+                f"There is no layer {layer!r}: {AFTER_RELU} is for a layer whose ReLU is what the classifier pools. "
+                f"The automatic choice is {self.choose(x)[0].name!r}."
+            )
         return self._anatomy(x).layer(find_layer(self.model, layer))
 
     def reaches(self, x: torch.Tensor, layer: Layer) -> bool:
         """Whether the layer's positions can reach the score at all."""
         anatomy = self._anatomy(x)
         with explaining(self.model):
-            return reaching(self.model, self._forward, x[:1], anatomy, [layer])[0][0]
+            return reaching(self.model, self._forward, x[:1], anatomy, [layer])[0].positions
 
     def _anatomy(self, x: torch.Tensor) -> Anatomy:
         key = tuple(x.shape[1:])
         if key not in self._anatomies:
-            with explaining(self.model):
-                self._anatomies[key] = examine(self.model, self._forward, x[:1])
+            try:
+                with explaining(self.model):
+                    self._anatomies[key] = examine(self.model, self._forward, x[:1])
+            except RuntimeError as error:
+                convolutions = (m for m in self.model.modules() if isinstance(m, nn.modules.conv._ConvNd))
+                first = next(convolutions, None)
+                if first is None or x.ndim != len(first.kernel_size) + 1:
+                    raise
+                raise InputError(
+                    f"The model does not run on shape {tuple(x.shape)}, which looks like one image without its batch "
+                    f"axis: pass x[None]. It said: {str(error).splitlines()[0]}"
+                ) from error
         return self._anatomies[key]
 
     # ------------------------------------------------------------------ the passes
@@ -178,9 +202,7 @@ class TorchAdapter:
             stack.enter_context(explaining(self.model))
             if not gradients:
                 stack.enter_context(torch.no_grad())
-            recorder = stack.enter_context(
-                Recorder(self.model, [layer.name for layer in layers], start_graph=gradients)
-            )
+            recorder = stack.enter_context(Recorder(self.model, layers, start_graph=gradients))
             watch = None
             if anatomy.classifier is not None and needs & {Need.GRADIENTS, Need.LINEAR_HEAD}:
                 watch = stack.enter_context(InputOf(modules[anatomy.classifier]))
@@ -327,7 +349,9 @@ class TorchObservation:
         pooled = self._pooled(activations, targets)
         want_gradients = Need.GRADIENTS in needs
         backward = [
-            layer for layer in self.recorded if want_gradients and pooled.get(layer) is not activations[layer]
+            layer
+            for layer in self.recorded
+            if want_gradients and not (layer in pooled and pooled[layer].activations_themselves)
         ]
         chunk = len(targets)
         if backward:
@@ -342,20 +366,18 @@ class TorchObservation:
                 head = None
                 gradient = gradients.get(layer)
                 if weights is not None and (features := pooled.get(layer)) is not None:
-                    head = LinearHead(weights[:, columns], features)
+                    head = LinearHead(weights[:, columns], features.values)
                     if want_gradients and gradient is None:
                         space = A.shape[2:]
                         gradient = (head.weights / space.numel())[(..., *(None,) * len(space))]
                 yield layer.name, columns, Evidence(A, gradient, head, seed)
 
-    def _pooled(
-        self, activations: Mapping[Layer, torch.Tensor], targets: Targets
-    ) -> dict[Layer, torch.Tensor]:
+    def _pooled(self, activations: Mapping[Layer, torch.Tensor], targets: Targets) -> dict[Layer, Features]:
         """What the linear head pools at each layer that has one."""
         callables = any(targets.functions)
         if self.classifier is None or (callables and self.outputs.raw is not self.logits):
             return {}
-        found = {layer: self.classifier.pools(A) for layer, A in activations.items()}
+        found = {layer: self.classifier.pooled.features(A) for layer, A in activations.items()}
         return {layer: features for layer, features in found.items() if features is not None}
 
     def _head_weights(self, targets: Targets) -> Float[torch.Tensor, "batch target channel"]:

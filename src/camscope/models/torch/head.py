@@ -12,30 +12,65 @@ from torch import nn
 
 
 @dataclass(frozen=True)
+class Features:
+    """What is averaged over space to make a classifier's input.
+
+    Attributes:
+        values: the layer's activations, or their ReLU where the model applies one in between.
+        activations_themselves: which of the two.
+    """
+
+    values: Float[torch.Tensor, "batch channel *space"]
+    activations_themselves: bool
+
+
+@dataclass(frozen=True)
+class Pooled:
+    """A classifier's input on some batch.
+
+    Attributes:
+        values: averaged over space if it still had space.
+        rounding: the relative rounding of the precision the model ran in.
+    """
+
+    values: Float[torch.Tensor, "batch channel"]
+    rounding: float
+
+    def features(self, activations: Float[torch.Tensor, "batch channel *space"]) -> Features | None:
+        """What of a layer is pooled into this: its activations, their ReLU, or nothing (None)."""
+        if activations.shape[:2] != self.values.shape:
+            return None
+        tolerance = max(1e-4, 8 * self.rounding)
+        if _close(activations.flatten(2).mean(2), self.values, tolerance):
+            return Features(activations, activations_themselves=True)
+        rectified = activations.clamp(min=0)
+        if _close(rectified.flatten(2).mean(2), self.values, tolerance):
+            return Features(rectified, activations_themselves=False)
+        return None
+
+
+@dataclass(frozen=True)
 class Classifier:
     """The last linear layer (or 1×1 convolution) as it ran on this batch.
 
     Attributes:
         weight: one row per output.
-        pooled: its input, averaged over space if it still has space.
-        rounding: the relative rounding of the precision the model ran in.
+        pooled: its input.
     """
 
     weight: Float[torch.Tensor, "output channel"]
-    pooled: Float[torch.Tensor, "batch channel"]
-    rounding: float
+    pooled: Pooled
 
-    def pools(
-        self, activations: Float[torch.Tensor, "batch channel *space"]
-    ) -> Float[torch.Tensor, "batch channel *space"] | None:
-        """What is averaged over space to make this layer's input: the activations, their ReLU, or None of both."""
-        if activations.shape[1] != self.pooled.shape[1]:
-            return None
-        tolerance = max(1e-4, 8 * self.rounding)
-        if _close(activations.flatten(2).mean(2), self.pooled, tolerance):
-            return activations
-        rectified = activations.clamp(min=0)
-        return rectified if _close(rectified.flatten(2).mean(2), self.pooled, tolerance) else None
+
+def pooled_input(module: nn.Module, x: torch.Tensor) -> Pooled | None:
+    """What went into a linear layer or 1×1 convolution, averaged over space; None if it is no batch of features."""
+    rounding = torch.finfo(x.dtype).eps
+    x = x.detach()
+    x = x.float() if rounding > 1e-5 else x
+    if x.ndim > 2:
+        channels_first = isinstance(module, nn.modules.conv._ConvNd)
+        x = x.flatten(2).mean(2) if channels_first else x.flatten(1, -2).mean(1)
+    return Pooled(x, rounding) if x.ndim == 2 else None
 
 
 def verified(
@@ -48,22 +83,19 @@ def verified(
         x: what went into it.
         logits: what the model put out.
     """
-    if x is None:
+    pooled = pooled_input(module, x) if x is not None else None
+    if pooled is None:
         return None
-    x = x.detach()
-    rounding = torch.finfo(x.dtype).eps
-    x = x.float() if rounding > 1e-5 else x
-    weight = cast(torch.Tensor, module.weight).detach().flatten(1).to(x.dtype)
-    if x.ndim > 2:
-        channels_first = isinstance(module, nn.modules.conv._ConvNd)
-        x = x.flatten(2).mean(2) if channels_first else x.flatten(1, -2).mean(1)
-    if x.ndim != 2 or x.shape != (logits.shape[0], weight.shape[1]):
+    weight = cast(torch.Tensor, module.weight).detach().flatten(1).to(pooled.values.dtype)
+    if pooled.values.shape != (logits.shape[0], weight.shape[1]):
         return None
     bias = module.bias
-    output = x @ weight.T + (bias.detach().to(x.dtype) if isinstance(bias, torch.Tensor) else 0)
-    if not _close(output, logits.detach().to(x.dtype), max(1e-3, 8 * rounding)):
+    output = pooled.values @ weight.T
+    if isinstance(bias, torch.Tensor):
+        output = output + bias.detach().to(output.dtype)
+    if not _close(output, logits.detach().to(output.dtype), max(1e-3, 8 * pooled.rounding)):
         return None
-    return Classifier(weight, x, rounding)
+    return Classifier(weight, pooled)
 
 
 def _close(a: torch.Tensor, b: torch.Tensor, tolerance: float) -> bool:

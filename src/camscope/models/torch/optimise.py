@@ -70,10 +70,10 @@ class OptimisedAdapter(TorchAdapter):
         """
         made = self._copy(x)
         for layer in layers:
-            if layer.name in made.folded:
+            if layer.module in made.folded:
                 raise LayerError(
                     f"The optimised copy has no output of {layer.name!r} of its own: the batch norm after it is folded "
-                    f"in. Use {made.folded[layer.name]!r}, or explain without optimised."
+                    f"in. Use {made.folded[layer.module]!r}, or explain without optimised."
                 )
         with made.adapter.observe(self._formatted(x), layers, needs) as observation:
             yield observation

@@ -13,7 +13,8 @@ from typing import Any
 import torch
 from camscope.errors import LayerError
 from camscope.models.grid import Grid, find_grid
-from camscope.models.layers import Layer
+from camscope.models.layers import AFTER_RELU, Layer
+from camscope.models.torch.head import pooled_input
 from camscope.models.torch.modules import first_tensor, named_layers
 from camscope.models.torch.record import InputOf, Recorder
 from torch import nn
@@ -66,6 +67,13 @@ class Anatomy:
         raise LayerError(
             f"The layer {name!r} has no spatial grid: its output has shape {self.shapes[name]} for one image.{hint}"
         )
+
+
+def _is_or_views(final: torch.Tensor | None, tensor: torch.Tensor) -> bool:
+    """Whether the output is that tensor, or the same numbers in another shape (squeezed, flattened)."""
+    return final is tensor or (
+        final is not None and final.data_ptr() == tensor.data_ptr() and final.numel() == tensor.numel()
+    )
 
 
 @dataclass
@@ -124,38 +132,64 @@ def examine(model: nn.Module, forward: Forward, image: torch.Tensor) -> Anatomy:
         layers=tuple(_layers(model, outputs, calls, tuple(image.shape))),
         shapes=shapes,
         classifier=_classifier(outputs, classes),
-        final_activation=next((name for name, tensor in finals if tensor is final), None),
+        final_activation=next((name for name, tensor in finals if _is_or_views(final, tensor)), None),
     )
+
+
+@dataclass(frozen=True)
+class Reach:
+    """How a layer leads to the score.
+
+    Attributes:
+        positions: whether its grid positions reach the score at all.
+        is_score_map: whether it is already the map of the class scores, before pooling.
+        pooled_after_relu: whether what the classifier pools is its ReLU, which the model applies as a function.
+    """
+
+    positions: bool
+    is_score_map: bool = False
+    pooled_after_relu: bool = False
 
 
 def reaching(
     model: nn.Module, forward: Forward, image: torch.Tensor, anatomy: Anatomy, layers: Sequence[Layer]
-) -> list[tuple[bool, bool]]:
-    """For each layer: do its grid positions reach the score, and is it already the map of the class scores?
+) -> list[Reach]:
+    """How each layer leads to the score.
 
     A structural question, so a random combination of all outputs is sent back: what gets exactly nothing from
     that gets nothing from any class. Call it inside `explaining(model)`.
     """
+    modules = named_layers(model)
     with (
-        Recorder(model, [layer.name for layer in layers], start_graph=True) as recorder,
+        Recorder(model, layers, start_graph=True) as recorder,
         ExitStack() as stack,
     ):
         watch = None
         if anatomy.classifier is not None:
-            watch = stack.enter_context(InputOf(named_layers(model)[anatomy.classifier]))
+            watch = stack.enter_context(InputOf(modules[anatomy.classifier]))
         logits = forward(image)
     tensors = [recorder.seen[layer.name].activations for layer in layers]
+    pooled = pooled_input(watch.module, watch.value) if watch and watch.value is not None else None
     # the classifier's input too: a classifier of zeros, as some are initialised, hides what would reach it
     ends = [end for end in (logits, watch.value if watch else None) if end is not None and end.requires_grad]
     if not ends:
-        return [(False, False)] * len(layers)
+        return [Reach(False)] * len(layers)
     generator = torch.Generator().manual_seed(0)
     mixes = [torch.rand(end.shape, generator=generator).add(0.5).to(end) for end in ends]
     gradients = torch.autograd.grad(ends, tensors, mixes, retain_graph=True, allow_unused=True)
     answers = []
     for layer, tensor, gradient in zip(layers, tensors, gradients, strict=True):
-        reaches = gradient is not None and bool((layer.grid.canonical(gradient) != 0).any())
-        answers.append((reaches, reaches and _is_score_map(logits, tensor, layer.grid)))
+        if gradient is None or not bool((layer.grid.canonical(gradient) != 0).any()):
+            answers.append(Reach(False))
+            continue
+        features = pooled.features(layer.grid.canonical(tensor.detach())) if pooled is not None else None
+        answers.append(
+            Reach(
+                positions=True,
+                is_score_map=_is_score_map(logits, tensor, layer.grid),
+                pooled_after_relu=features is not None and not features.activations_themselves,
+            )
+        )
     return answers
 
 
@@ -184,10 +218,10 @@ def choose(
     candidates = [layer for layer in reversed(anatomy.layers) if layer.eligible]
     for start in range(0, len(candidates), 8):
         some = candidates[start : start + 8]
-        for layer, (reaches, score_map) in zip(
-            some, reaching(model, forward, image, anatomy, some), strict=True
-        ):
-            if reaches and not score_map:
+        for layer, reach in zip(some, reaching(model, forward, image, anatomy, some), strict=True):
+            if reach.positions and not reach.is_score_map:
+                if reach.pooled_after_relu:
+                    found.append(replace(layer, name=f"{layer.name}{AFTER_RELU}", outline=True, reaches=True))
                 found.append(replace(layer, reaches=True))
         if len(found) > runners_up:
             break

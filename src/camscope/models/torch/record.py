@@ -6,7 +6,7 @@ import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from jaxtyping import Shaped
 
@@ -86,16 +86,37 @@ def record(model: nn.Module, layers: Iterable[str | nn.Module]) -> Iterator[Mapp
     if isinstance(layers, (str, nn.Module)):
         layers = [layers]
     inner = unwrap(model)
-    with Recorder(inner, [find_layer(inner, layer) for layer in layers], keep_gradients=True) as recorder:
+    targets = [Target(name, name) for name in (find_layer(inner, layer) for layer in layers)]
+    with Recorder(inner, targets, keep_gradients=True) as recorder:
         yield recorder.seen
 
 
+class Recordable(Protocol):
+    """What to record: a name, the module it belongs to, and whether the ReLU of the module's output is meant."""
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
+    def module(self) -> str: ...  # noqa: D102
+    @property
+    def after_relu(self) -> bool: ...  # noqa: D102
+
+
+@dataclass(frozen=True)
+class Target:
+    """A module's own output."""
+
+    name: str
+    module: str
+    after_relu: bool = False
+
+
 class Recorder:
-    """Hooks on named layers that keep every call's output; a context that always takes its hooks away.
+    """Hooks on layers that keep every call's output; a context that always takes its hooks away.
 
     Args:
         model: an unwrapped module.
-        layers: names of its submodules.
+        layers: what to record.
         start_graph: make the first of these layers that is reached the start of the autograd graph, so that
             nothing before it is kept for a backward.
         keep_gradients: keep what a later backward brings to each output.
@@ -104,21 +125,21 @@ class Recorder:
     def __init__(
         self,
         model: nn.Module,
-        layers: Iterable[str],
+        layers: Iterable[Recordable],
         *,
         start_graph: bool = False,
         keep_gradients: bool = False,
     ) -> None:
         modules = named_layers(model)
-        self.seen = {name: Recording(name) for name in layers}
-        self._modules = {name: modules[name] for name in self.seen}
+        self._layers = [(layer, modules[layer.module]) for layer in layers]
+        self.seen = {layer.name: Recording(layer.name) for layer, _ in self._layers}
         self._start_graph = start_graph
         self._keep_gradients = keep_gradients
         self._handles: list[torch.utils.hooks.RemovableHandle] = []
 
     def __enter__(self) -> Recorder:
-        for name, module in self._modules.items():
-            self._handles.append(module.register_forward_hook(self._hook(name)))
+        for layer, module in self._layers:
+            self._handles.append(module.register_forward_hook(self._hook(layer)))
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -126,14 +147,17 @@ class Recorder:
             handle.remove()
         self._handles.clear()
 
-    def _hook(self, name: str) -> Any:
+    def _hook(self, layer: Recordable) -> Any:
+        name = layer.name
+
         def hook(_module: nn.Module, inputs: tuple[Any, ...], output: Any) -> Any:
             found = first_tensor(output)
             if found is None:
                 raise LayerError(
                     f"The layer {name!r} puts out {type(output).__name__}, which holds no tensor."
                 )
-            tensor = found
+            # the model's own ReLU, which follows, leaves this as it is
+            tensor = found.clamp(min=0) if layer.after_relu else found
             if _shares_memory(inputs, tensor):
                 # an identity, a view or an in-place layer: others may still write to this memory
                 tensor = tensor.clone()

@@ -1,0 +1,337 @@
+"""`camscope explain`: what it prints, what it writes, and that it is right on the photo as the person has it."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from camscope.cli.app import app
+from tests.brightness import SPEC
+
+MODEL = ("--model", SPEC)
+
+
+def python(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=False)
+
+
+def names_in(folder: str | Path) -> set[str]:
+    return {path.name for path in Path(folder).iterdir()}
+
+
+# ---------------------------------------------------------------- for a person
+
+
+def test_the_demo_model_explains_a_sample_photo(run):
+    ran = run("explain", "sample:cat")
+    assert ran.status == 0
+    assert all(name in ran.out for name in ("tiger cat", "Egyptian cat", "tabby", "39.5%", "layer bn2"))
+    assert {"cat-figure.png", "cat-gradcam-bn2-tiger_cat.png"} <= names_in("camscope-out")
+    assert max(map(len, ran.out.partition("Try next")[0].splitlines())) <= 80
+
+
+def test_one_photo_gives_a_table_the_layer_and_every_path_written(run, photo):
+    ran = run("explain", photo, *MODEL, "--out", "maps")
+    lines = ran.out.splitlines()
+    assert (ran.status, ran.err) == (0, "")
+    assert lines[0].strip() == str(photo)
+    assert lines[1].split() == ["class", "name", "probability", "score"]
+    assert [line.split()[1] for line in lines[2:5]] == ["dark,", "bright", "red,"]
+    assert "layer seen (ReLU, 3 channels, 16×16), chosen automatically" in ran.out
+    written = {line.removeprefix("wrote maps/") for line in lines if line.startswith("wrote")}
+    assert written == names_in("maps") and len(written) == 4
+
+
+def test_the_suggestions_name_the_model_and_can_be_pasted(run, pixels):
+    Image.fromarray(pixels).save("-my [sea] photo.png")
+    ran = run("explain", "--out", "maps", *MODEL, "--", "-my [sea] photo.png")
+    line = next(line for line in ran.out.splitlines() if "not:" in line)
+    words = shlex.split(line, comments=True)
+    assert words[:5] == ["camscope", "explain", "./-my [sea] photo.png", *MODEL]
+    assert run(*words[1:]).status == 0
+
+
+def test_no_suggestions_for_who_knows_their_target(run, photo):
+    assert "Try next" not in run("explain", photo, *MODEL, "--target", "bright").out
+
+
+def test_many_photos_get_a_line_each(run, pixels):
+    for number in range(5):
+        Image.fromarray(pixels).save(f"{number}.png")
+    ran = run("explain", "*.png", *MODEL, "--save", "json")
+    assert [line.split() for line in ran.out.splitlines()[:2]] == [
+        ["0.png", "33.7%", "dark,", "unlit"],
+        ["1.png", "33.7%", "dark,", "unlit"],
+    ] or "dark" in ran.out
+    assert "5 of 5 photos explained; the files are in camscope-out." in ran.out
+
+
+def test_a_map_without_evidence_is_explained_in_words(run, photo):
+    ran = run("explain", photo, *MODEL, "--target", "not:bright")
+    assert "gradcam at seen, not bright: all-negative: no evidence for it here" in ran.out
+
+
+def test_a_file_that_says_no_preprocessing_gets_a_presumed_one_and_a_note(run, photo):
+    ran = run("explain", photo, "--model", SPEC.replace(":bright", ":bare"))
+    assert ran.status == 0
+    assert "ImageNet's standard was presumed" in " ".join(ran.out.split())
+    assert "class 1" in ran.out
+
+
+def test_class_names_from_a_file(run, photo):
+    Path("names.txt").write_text("hell\ndunkel\nrot\n")
+    ran = run("explain", photo, *MODEL, "--classes", "names.txt", "--target", "dunkel")
+    assert ran.status == 0 and "dunkel" in ran.out and "unlit" not in ran.out
+
+
+# ---------------------------------------------------------------- for a program
+
+
+def test_json_is_alone_on_stdout(run, pixels):
+    for number in range(4):  # enough for a progress bar
+        Image.fromarray(pixels).save(f"{number}.png")
+    ran = run("explain", ".", *MODEL, "--json", "--save", "overlay")
+    document = json.loads(ran.out)
+    assert ran.status == 0 and document["failed"] == []
+    for number, one in enumerate(document["explained"]):
+        assert one["source"] == f"./{number}.png" or one["source"] == f"{number}.png"
+        assert [target["name"] for target in one["targets"]] == ["dark, unlit", "bright", "red, ruddy"]
+        assert one["status"] == {"gradcam/seen": ["ok", "ok", "ok"]}
+        assert all(Path(file).is_file() for file in one["files"]) and len(one["files"]) == 3
+        assert sum(entry["probability"] for entry in one["top"]) == pytest.approx(1, abs=1e-6)
+
+
+def test_json_names_failures_and_the_rest_is_done(run, photo):
+    Path("broken.jpg").write_bytes(b"no photo")
+    ran = run("explain", "broken.jpg", photo, "missing.png", *MODEL, "--json")
+    document = json.loads(ran.out)
+    assert ran.status == 1
+    assert [one["source"] for one in document["explained"]] == [str(photo)]
+    assert [one["source"] for one in document["failed"]] == ["broken.jpg", "missing.png"]
+    assert "broken.jpg" in ran.err and "missing.png" in ran.err
+
+
+# ---------------------------------------------------------------- what is written
+
+
+@pytest.mark.parametrize(
+    ("save", "files"),
+    [
+        ("figure", {"beach-figure.png"}),
+        ("overlay", {"beach-gradcam-seen-dark.png", "beach-gradcam-seen-bright.png"}),
+        ("channels", {"beach-channels-seen-dark.png", "beach-channels-seen-bright.png"}),
+        ("npz", {"beach.npz"}),
+        ("json", {"beach.json"}),
+        ("json, npz", {"beach.json", "beach.npz"}),
+        ("", set()),
+    ],
+)
+def test_save_writes_exactly_what_was_asked_for(run, photo, save, files):
+    assert run("explain", photo, *MODEL, "--top", 2, "--save", save).status == 0
+    assert names_in("camscope-out") == files
+
+
+def test_several_methods_layers_and_targets(run, photo):
+    ran = run(
+        "explain", photo, *MODEL, "--method", "gradcam,layercam", "--method", "eigencam",
+        "--layer", "seen", "--layer", "cells", "--target", "bright", "--target=-1",
+        "--save", "overlay,npz,figure",
+    )  # fmt: skip
+    assert ran.status == 0
+    overlays = {name for name in names_in("camscope-out") if "figure" not in name and name.endswith("png")}
+    assert overlays == {
+        f"beach-{method}-{layer}-{target}.png"
+        for method in ("gradcam", "layercam", "eigencam")
+        for layer in ("seen", "cells")
+        for target in ("bright", "not_dark")
+    }
+    with np.load("camscope-out/beach.npz", allow_pickle=False) as file:
+        assert {name for name in file.files if name.startswith("maps/")} == {
+            f"maps/{m}/{layer}" for m in ("gradcam", "layercam", "eigencam") for layer in ("seen", "cells")
+        }
+        assert file["maps/gradcam/seen"].shape == (1, 2, 16, 16)
+        assert file["heatmaps/gradcam/seen"].shape == (1, 2, 60, 90)
+
+
+def test_photos_of_one_stem_and_targets_of_one_name_do_not_overwrite_each_other(run, pixels):
+    for folder in ("a", "b"):
+        Path(folder).mkdir()
+        Image.fromarray(pixels).save(f"{folder}/x.png")
+    Path("names.txt").write_text("crane, a bird\ncrane, a machine\nred\n")
+    ran = run("explain", "a", "b", *MODEL, "--classes", "names.txt", "--target", 0, "--target", 1)
+    assert ran.status == 0
+    ends = ("figure.png", "gradcam-seen-crane.png", "gradcam-seen-crane-2.png")
+    assert names_in("camscope-out") == {f"{stem}-{end}" for stem in ("x", "x-2") for end in ends}
+    bird, machine = (Image.open(f"camscope-out/x-{end}").tobytes() for end in ends[1:])
+    assert bird != machine
+
+
+def test_names_of_any_script_keep_their_letters(run, pixels):
+    Image.fromarray(pixels).save("Кот 猫.png")
+    run("explain", "Кот 猫.png", *MODEL, "--save", "json")
+    assert names_in("camscope-out") == {"Кот_猫.json"}
+    assert json.loads(Path("camscope-out/Кот_猫.json").read_text(encoding="utf-8"))["source"] == "Кот 猫.png"
+
+
+def test_an_overlay_without_opacity_is_the_photo_inside_the_crop(run):
+    photo = np.random.default_rng(1).integers(0, 256, (72, 144, 3), dtype=np.uint8)
+    Image.fromarray(photo).save("p.png")
+    run("explain", "p.png", *MODEL, "--top", 1, "--save", "overlay", "--opacity", 0)
+    (path,) = Path("camscope-out").iterdir()
+    overlay = np.asarray(Image.open(path))
+    assert np.array_equal(overlay[4:68, 40:104], photo[4:68, 40:104])
+    assert not np.array_equal(overlay[:, :30], photo[:, :30])  # the picture shows what was not seen
+
+
+def test_another_colormap_gives_another_picture(run, photo):
+    pictures = []
+    for name in ("inferno", "jet"):
+        run("explain", photo, *MODEL, "--top", 1, "--save", "overlay", "--colormap", name)
+        pictures.append(np.asarray(Image.open(next(Path("camscope-out").iterdir()))))
+    assert np.abs(pictures[0].astype(int) - pictures[1]).max() > 50
+
+
+def test_hundreds_of_targets_are_numbers_not_pictures(run, photo):
+    ran = run("explain", "sample:cat", "--target", "all", "--save", "figure")
+    assert ran.status == 2 and "1000 targets would be too many pictures" in ran.err
+    ran = run("explain", "sample:cat", "--target", "all", "--save", "json")
+    assert ran.status == 0
+    assert len(json.loads(Path("camscope-out/cat.json").read_text(encoding="utf-8"))["targets"]) == 1000
+
+
+# ---------------------------------------------------------------- the npz
+
+
+@pytest.mark.parametrize(
+    ("size", "rows", "columns"), [((72, 144), (4, 68), (40, 104)), ((288, 144), (80, 208), (8, 136))]
+)
+def test_npz_heatmaps_are_nan_exactly_outside_the_crop(run, size, rows, columns):
+    Image.fromarray(np.random.default_rng(2).integers(0, 256, (*size, 3), dtype=np.uint8)).save("p.png")
+    run("explain", "p.png", *MODEL, "--top", 2, "--save", "npz")
+    with np.load("camscope-out/p.npz", allow_pickle=False) as file:
+        heatmaps = file["heatmaps/gradcam/seen"]
+    inside = np.zeros(size, dtype=bool)
+    inside[slice(*rows), slice(*columns)] = True
+    assert heatmaps.shape == (1, 2, *size)
+    for heatmap in heatmaps[0]:
+        assert np.array_equal(~np.isnan(heatmap), inside)
+        assert (np.nanmin(heatmap), np.nanmax(heatmap)) == (0, 1)
+
+
+def test_npz_opens_without_camscope_and_names_its_axes(run, photo):
+    run("explain", photo, *MODEL, "--top", 2, "--save", "npz")
+    code = (
+        "import json, sys, numpy; f = numpy.load('camscope-out/beach.npz', allow_pickle=False); "
+        "d = json.loads(str(f['json'])); assert not any('camscope' in m for m in sys.modules); "
+        "print(json.dumps([{n: [f[n].shape, a] for n, a in d['axes'].items()}, d['heatmaps_on'], "
+        "d['images'][0]['targets'], sorted(d['provenance'])]))"
+    )
+    done = python("-I", "-c", code)
+    assert done.returncode == 0, done.stderr
+    axes, where, targets, provenance = json.loads(done.stdout)
+    picture = ["image", "target", "height", "width"]
+    assert axes == {
+        "maps/gradcam/seen": [[1, 2, 16, 16], picture],
+        "heatmaps/gradcam/seen": [[1, 2, 60, 90], picture],
+        "scores": [[1, 2], ["image", "target"]],
+        "logits": [[1, 3], ["image", "class"]],
+        "probabilities": [[1, 3], ["image", "class"]],
+    }
+    assert where == "photo"
+    assert [target["name"] for target in targets] == ["dark, unlit", "bright"]
+    assert {"camscope", "layers", "methods", "model", "preprocessing", "seed"} <= set(provenance)
+
+
+@pytest.mark.parametrize("orientation", [None, 3, 6, 8])
+@pytest.mark.parametrize(
+    ("size", "square"), [((90, 160), (20, 92)), ((160, 90), (92, 20)), ((300, 200), (150, 120))]
+)
+def test_the_hot_spot_lies_on_the_square_of_the_photo_as_the_person_has_it(run, size, square, orientation):
+    """A bright square in a dark photo, for the class whose map is brightness; also where EXIF turns the photo."""
+    upright = np.full((*size, 3), 30, dtype=np.uint8)
+    top, left = square
+    upright[top : top + 24, left : left + 24] = 255
+    exif = Image.Exif()
+    stored = upright
+    if orientation:
+        exif[0x0112] = orientation
+        stored = np.rot90(upright, {3: 2, 6: 1, 8: 3}[orientation])  # what a viewer undoes
+    Image.fromarray(np.ascontiguousarray(stored)).save("p.png", exif=exif)
+    run("explain", "p.png", *MODEL, "--target", "bright", "--save", "npz")
+    with np.load("camscope-out/p.npz", allow_pickle=False) as file:
+        heatmap = file["heatmaps/gradcam/seen"][0, 0]
+    assert heatmap.shape == size
+    hot = np.argwhere(np.nan_to_num(heatmap) > 0.9)
+    assert np.abs(hot.mean(axis=0) - [top + 11.5, left + 11.5]).max() < 2
+    assert (hot.min(axis=0) >= [top - 1, left - 1]).all() and (hot.max(axis=0) <= [top + 24, left + 24]).all()
+
+
+def test_the_batch_size_changes_no_map(run, tmp_path):
+    for number in range(3):
+        pixels = np.random.default_rng(number).integers(0, 256, (50 + 9 * number, 80, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(f"{number}.png")
+    found = {}
+    for batch in (1, 2, 8):
+        run("explain", "*.png", *MODEL, "--batch", batch, "--save", "npz", "--out", f"by{batch}")
+        for number in range(3):
+            with np.load(f"by{batch}/{number}.npz", allow_pickle=False) as file:
+                found[batch, number] = file["maps/gradcam/seen"]
+    for number in range(3):
+        for batch in (2, 8):
+            np.testing.assert_allclose(found[batch, number], found[1, number], rtol=0, atol=1e-6)
+    assert not np.allclose(found[1, 0], found[1, 1])
+
+
+def test_the_seed_decides_the_random_baseline(run, photo):
+    maps = []
+    for folder, seed in (("a", 1), ("b", 1), ("c", 2)):
+        run("explain", photo, *MODEL, "--method", "random", "--seed", seed, "--save", "npz", "--out", folder)
+        with np.load(f"{folder}/beach.npz", allow_pickle=False) as file:
+            maps.append(file["maps/random/seen"])
+    assert np.array_equal(maps[0], maps[1]) and not np.array_equal(maps[0], maps[2])
+
+
+# ---------------------------------------------------------------- the frame
+
+
+def test_help_describes_every_command_with_its_own_first_line(run):
+    from camscope.cli.explain import explain
+    from camscope.cli.layers import layers
+    from camscope.cli.methods import methods
+
+    text = " ".join(run("--help").out.replace("│", " ").split())
+    for function in (explain, layers, methods):
+        first = function.__doc__.splitlines()[0]
+        assert first in text
+        assert app[function.__name__].help == first
+
+
+def test_help_and_import_load_no_framework():
+    heavy = "{'torch', 'jax', 'tensorflow', 'keras', 'timm', 'torchvision', 'matplotlib', 'skimage'}"
+    for code in ("import camscope", "from camscope.cli import main; main(['--help'])"):
+        done = python("-c", f"import sys; {code}; print('loaded', sorted({heavy} & set(sys.modules)))")
+        assert done.stdout.splitlines()[-1] == "loaded []", done
+
+
+def test_python_m_camscope_is_the_same_command(run):
+    done = python("-m", "camscope", "--version")
+    assert (done.returncode, done.stdout) == (0, run("--version").out)
+    assert python("-m", "camscope", "explain").returncode == 2
+
+
+def test_a_reader_that_goes_away_is_no_error():
+    done = subprocess.run(
+        f"{sys.executable} -m camscope methods --json | true",
+        shell=True,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stderr == ""
