@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from camscope.cli.app import app
-from tests.brightness import SPEC
+from tests.cli.brightness import SPEC
 
 MODEL = ("--model", SPEC)
 

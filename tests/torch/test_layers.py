@@ -14,7 +14,7 @@ from tests.torch.nets import ANYWHERE, HAND_MADE, Apply, Net, SharedReLU, batch,
 CHOICES = [
     ("torchvision:resnet18", {}, (64, 64), "layer4", (2, 2), 512),
     ("torchvision:resnet18", {}, (96, 160), "layer4", (3, 5), 512),
-    ("torchvision:densenet121", {}, (64, 96), "features", (2, 3), 1024),
+    ("torchvision:densenet121", {}, (64, 96), "features+relu", (2, 3), 1024),
     ("torchvision:vgg11", {}, (64, 96), "features.19", (4, 6), 512),
     ("torchvision:mobilenet_v3_small", {}, (64, 96), "features", (2, 3), 576),
     ("torchvision:efficientnet_b0", {}, (64, 96), "features", (2, 3), 1280),

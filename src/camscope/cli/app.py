@@ -20,6 +20,7 @@ app = App(
     version=lambda: f"camscope {version('camscope')}",
     version_flags=["--version"],
     help_epilogue="Try: camscope explain sample:cat",
+    result_action="return_value",  # main returns the exit status; who calls it exits
 )
 # imported when they run, so that the command starts fast
 app.command(

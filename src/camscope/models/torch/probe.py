@@ -159,14 +159,13 @@ def reaching(
     A structural question, so a random combination of all outputs is sent back: what gets exactly nothing from
     that gets nothing from any class. Call it inside `explaining(model)`.
     """
-    modules = named_layers(model)
     with (
         Recorder(model, layers, start_graph=True) as recorder,
         ExitStack() as stack,
     ):
         watch = None
         if anatomy.classifier is not None:
-            watch = stack.enter_context(InputOf(modules[anatomy.classifier]))
+            watch = stack.enter_context(InputOf(model.get_submodule(anatomy.classifier)))
         logits = forward(image)
     tensors = [recorder.seen[layer.name].activations for layer in layers]
     pooled = pooled_input(watch.module, watch.value) if watch and watch.value is not None else None

@@ -12,7 +12,7 @@ from jaxtyping import Shaped
 
 import torch
 from camscope.errors import LayerError
-from camscope.models.torch.modules import find_layer, first_tensor, named_layers, replace_first_tensor, unwrap
+from camscope.models.torch.modules import find_layer, first_tensor, replace_first_tensor, unwrap
 from torch import nn
 
 
@@ -86,7 +86,7 @@ def record(model: nn.Module, layers: Iterable[str | nn.Module]) -> Iterator[Mapp
     if isinstance(layers, (str, nn.Module)):
         layers = [layers]
     inner = unwrap(model)
-    targets = [Target(name, name) for name in (find_layer(inner, layer) for layer in layers)]
+    targets = [ModuleOutput(name, name) for name in (find_layer(inner, layer) for layer in layers)]
     with Recorder(inner, targets, keep_gradients=True) as recorder:
         yield recorder.seen
 
@@ -103,7 +103,7 @@ class Recordable(Protocol):
 
 
 @dataclass(frozen=True)
-class Target:
+class ModuleOutput:
     """A module's own output."""
 
     name: str
@@ -130,8 +130,7 @@ class Recorder:
         start_graph: bool = False,
         keep_gradients: bool = False,
     ) -> None:
-        modules = named_layers(model)
-        self._layers = [(layer, modules[layer.module]) for layer in layers]
+        self._layers = [(layer, model.get_submodule(layer.module)) for layer in layers]
         self.seen = {layer.name: Recording(layer.name) for layer, _ in self._layers}
         self._start_graph = start_graph
         self._keep_gradients = keep_gradients

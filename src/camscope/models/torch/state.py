@@ -18,14 +18,16 @@ def explaining(model: nn.Module) -> Iterator[None]:
     gradient, and none of the parameters can get one. Flags are set directly: `eval()` can be overridden to do
     more (merge adapters, say). Works under an outer `no_grad` or `inference_mode`.
     """
-    training = [module for module in model.modules() if module.training]
-    learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    cuda = sorted({p.device.index for p in model.parameters() if p.device.type == "cuda"})
+    modules = list(model.modules())
+    parameters = list(model.parameters())
+    training = [module for module in modules if module.training]
+    learning = [parameter for parameter in parameters if parameter.requires_grad]
+    cuda = sorted({p.device.index for p in parameters if p.is_cuda})
     with ExitStack() as stack:
         stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.enable_grad())
         stack.enter_context(torch.random.fork_rng(devices=cuda))
-        if any(getattr(module, "_compiled_call_impl", None) is not None for module in model.modules()):
+        if any(getattr(module, "_compiled_call_impl", None) is not None for module in modules):
             # compiled in place by module.compile(): hooks and maps need the eager modules
             stack.enter_context(torch.compiler.set_stance("force_eager"))
         try:
