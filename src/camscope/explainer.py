@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import sys
 from collections.abc import Callable, Sequence
@@ -159,7 +160,7 @@ class Explainer:
             class_names=class_names,
             views=given.views,
             provenance={
-                "camscope": importlib.metadata.version("camscope"),
+                "camscope": _version(),
                 "model_name": self._known.name,
                 **self._adapter.describe(),
                 "task": outputs.task,
@@ -317,6 +318,11 @@ def explain(
     """
     explainer = Explainer(model, **model_options)
     return explainer(inputs, methods=methods, targets=targets, layers=layers, channels=channels, seed=seed)
+
+
+@functools.cache
+def _version() -> str:
+    return importlib.metadata.version("camscope")
 
 
 def _listed(given: Any) -> list[Any]:

@@ -1,7 +1,8 @@
 """A model whose maps are known without running it, as a file for `FILE.py:FACTORY`.
 
-Each cell of 4×4 pixels becomes its mean brightness, its mean darkness and its redness; each is pooled and is
-the logit of a class. So the CAM of class 0 *is* the brightness of the cells, and darkness is 1 − brightness.
+Each cell of 4×4 pixels becomes its mean brightness, darkness (1 − brightness), redness and greenness. Pooled,
+brightness is the logit of class 0, darkness of class 1, redness − greenness of class 2. So the CAM of class 0
+*is* the brightness of the cells.
 """
 
 from __future__ import annotations
@@ -20,14 +21,14 @@ class Bright(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.cells = nn.Conv2d(3, 3, 4, stride=4)
+        self.cells = nn.Conv2d(3, 4, 4, stride=4)
         self.seen = nn.ReLU()
-        self.head = nn.Linear(3, 3, bias=False)
+        self.head = nn.Linear(4, 3, bias=False)
         with torch.no_grad():
-            each = torch.tensor([[1.0, 1.0, 1.0], [-1.0, -1.0, -1.0], [2.0, -1.0, -1.0]]) / 3
-            self.cells.weight.copy_((each / 16)[:, :, None, None].expand(3, 3, 4, 4))
-            self.cells.bias.copy_(torch.tensor([0.0, 1.0, 0.0]))
-            self.head.weight.copy_(torch.eye(3))
+            each = torch.tensor([[1.0, 1, 1], [-1, -1, -1], [2, -1, -1], [-1, 2, -1]]) / 3
+            self.cells.weight.copy_((each / 16)[:, :, None, None].expand(4, 3, 4, 4))
+            self.cells.bias.copy_(torch.tensor([0.0, 1, 0, 0]))
+            self.head.weight.copy_(torch.tensor([[1.0, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, -1]]))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.head(self.seen(self.cells(x)).mean((2, 3)))

@@ -44,7 +44,7 @@ def test_one_photo_gives_a_table_the_layer_and_every_path_written(run, photo):
     assert lines[0].strip() == str(photo)
     assert lines[1].split() == ["class", "name", "probability", "score"]
     assert [line.split()[1] for line in lines[2:5]] == ["dark,", "bright", "red,"]
-    assert "layer seen (ReLU, 3 channels, 16×16), chosen automatically" in ran.out
+    assert "layer seen (ReLU, 4 channels, 16×16), chosen automatically" in ran.out
     written = {line.removeprefix("wrote maps/") for line in lines if line.startswith("wrote")}
     assert written == names_in("maps") and len(written) == 4
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -16,7 +17,7 @@ from camscope.errors import InputError, LayerError, ModelError, TargetError
 from camscope.evidence import Evidence, LinearHead, Need
 from camscope.models.layers import AFTER_RELU, Layer
 from camscope.models.torch.head import Classifier, Features, verified
-from camscope.models.torch.modules import find_layer, named_layers, unwrap
+from camscope.models.torch.modules import find_layer, unwrap
 from camscope.models.torch.probe import Anatomy, choose, examine, reaching
 from camscope.models.torch.record import InputOf, Recorder
 from camscope.models.torch.state import explaining
@@ -196,7 +197,6 @@ class TorchAdapter:
         ends, so evidence must be taken inside it.
         """
         anatomy = self._anatomy(x)
-        modules = named_layers(self.model)
         gradients = Need.GRADIENTS in needs
         with ExitStack() as stack:
             stack.enter_context(explaining(self.model))
@@ -205,10 +205,10 @@ class TorchAdapter:
             recorder = stack.enter_context(Recorder(self.model, layers, start_graph=gradients))
             watch = None
             if anatomy.classifier is not None and needs & {Need.GRADIENTS, Need.LINEAR_HEAD}:
-                watch = stack.enter_context(InputOf(modules[anatomy.classifier]))
+                watch = stack.enter_context(InputOf(self.model.get_submodule(anatomy.classifier)))
             final = None
             if anatomy.final_activation is not None:
-                final = stack.enter_context(InputOf(modules[anatomy.final_activation]))
+                final = stack.enter_context(InputOf(self.model.get_submodule(anatomy.final_activation)))
             raw = self.model(x)
             logits = self._logits(raw) if final is None else final.value
             outputs = self._outputs(raw, logits, final is not None)
@@ -268,7 +268,7 @@ class TorchAdapter:
             return "binary"
         anatomy = next(iter(self._anatomies.values()))
         final = anatomy.final_activation
-        sigmoid = final is not None and isinstance(named_layers(self.model)[final], nn.Sigmoid)
+        sigmoid = final is not None and isinstance(self.model.get_submodule(final), nn.Sigmoid)
         return "multilabel" if sigmoid else "multiclass"
 
     def _expand(self, logits: torch.Tensor) -> torch.Tensor:
@@ -313,18 +313,20 @@ class TorchAdapter:
 
     def _weights_digest(self) -> str:
         """SHA-256 over the names and bytes of the state; computed anew only when a tensor has changed."""
-        state = {
-            k: v for k, v in self.model.state_dict(keep_vars=True).items() if isinstance(v, torch.Tensor)
-        }
-        versions = tuple((v.data_ptr(), v._version) for v in state.values())
+        versions = self._versions()
         if self._digest is None or self._digest[0] != versions:
             sha = hashlib.sha256()
-            for name, value in state.items():
-                sha.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-                flat = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
-                sha.update(flat.numpy().data)
+            for name, value in self.model.state_dict().items():
+                if isinstance(value, torch.Tensor):
+                    sha.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+                    sha.update(value.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
             self._digest = (versions, sha.hexdigest())
         return self._digest[1]
+
+    def _versions(self) -> tuple[tuple[int, int], ...]:
+        """Changes whenever a weight does: where each tensor lies, and how often it was written in place."""
+        state = itertools.chain(self.model.parameters(), self.model.buffers())
+        return tuple((tensor.data_ptr(), tensor._version) for tensor in state)
 
 
 @dataclass(frozen=True)

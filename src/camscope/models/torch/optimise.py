@@ -88,7 +88,7 @@ class OptimisedAdapter(TorchAdapter):
         }
 
     def _copy(self, x: torch.Tensor) -> _Copy:
-        versions = tuple((v.data_ptr(), v._version) for v in self.model.state_dict(keep_vars=True).values())
+        versions = self._versions()
         if self._copied is None or self._copied.versions != versions:
             with explaining(self.model), torch.no_grad():
                 twin = copy.deepcopy(self.model)
