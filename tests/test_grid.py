@@ -23,6 +23,7 @@ class TestFeatureMaps:
             ((2, 3, 224, 224), PHOTO, (224, 224)),
             ((2, 512, 7, 10), WIDE, (7, 10)),
             ((2, 512, 8, 11), (2, 3, 225, 321), (8, 11)),  # strides round up
+            ((2, 512, 3, 5), (2, 3, 96, 140), (3, 5)),
             ((2, 16, 1, 10), (2, 3, 32, 320), (1, 10)),
             ((2, 8, 32), (2, 1, 128), (32,)),
             ((2, 8, 4, 14, 14), (2, 3, 32, 112, 112), (4, 14, 14)),
@@ -87,6 +88,10 @@ class TestTokens:
         seen = [(56, 56), (28, 28), (14, 14), (7, 7)]
         assert find_grid((2, 784, 192), PHOTO, seen=seen).space == (28, 28)
         assert find_grid((2, 50, 192), PHOTO, seen=seen) == Grid("tokens", (7, 7), 192, 1)
+
+    @pytest.mark.parametrize("seen", [[(14, 14), (13, 14)], [(13, 14), (14, 14)]])
+    def test_the_fewest_prefix_tokens_are_presumed(self, seen):
+        assert find_grid((2, 197, 192), PHOTO, seen=seen) == Grid("tokens", (14, 14), 192, 1)
 
     def test_many_registers(self):
         assert find_grid((2, 196 + 1 + 16, 192), PHOTO, seen=[(14, 14)]) == Grid("tokens", (14, 14), 192, 17)

@@ -2,32 +2,12 @@
 
 import numpy as np
 import pytest
-from PIL import Image
-from skimage import data
+from benchmarks.localisation import CLASSES, MOSAICS, on_the_right_photo, quarters
+from benchmarks.localisation import mosaics as make_mosaics
 
 import camscope
 import torch
 from camscope.libraries import demo
-
-SIDE = 224
-CLASSES = {
-    "cat": "Egyptian cat",
-    "coffee": "espresso",
-    "camera": "tripod",
-    "rocket": "missile",
-    "motorcycle": "moped",
-}
-"""What the demo model says of each photo by itself. The astronaut has no fitting class: he only distracts."""
-
-MOSAICS = [
-    ("cat", "coffee", "camera", "astronaut"),
-    ("coffee", "cat", "rocket", "camera"),
-    ("camera", "rocket", "cat", "coffee"),
-    ("motorcycle", "camera", "coffee", "cat"),
-    ("astronaut", "cat", "motorcycle", "coffee"),
-    ("coffee", "camera", "rocket", "motorcycle"),
-]
-"""Top left, top right, bottom left, bottom right: every photo with a class stands in several places."""
 
 CHANCE = 0.25
 FOLLOWS_THE_CLASS = ["cam", "gradcam", "hirescam", "xgradcam"]
@@ -35,46 +15,9 @@ DROPS_EVIDENCE_AGAINST = ["layercam", "gradcam++", "gradcam++-official"]
 KNOWS_NO_CLASS = ["eigencam", "mean-activation"]
 
 
-def square(photo: np.ndarray) -> np.ndarray:
-    image = Image.fromarray(photo).convert("RGB")
-    side = min(image.size)
-    left, top = (image.width - side) // 2, (image.height - side) // 2
-    crop = image.crop((left, top, left + side, top + side))
-    return np.asarray(crop.resize((SIDE, SIDE), Image.Resampling.BICUBIC))
-
-
-def as_input(picture: np.ndarray) -> torch.Tensor:
-    """The demo model's own normalisation, without its resize and crop: the whole mosaic is the input."""
-    return torch.from_numpy((picture.astype(np.float32) - 127) / 128).permute(2, 0, 1)
-
-
-def quarters(maps: torch.Tensor) -> torch.Tensor:
-    """The mass of maps `… height width` in each quadrant, in reading order, as shares of the whole."""
-    height, width = maps.shape[-2:]
-    halves = maps.unflatten(-1, (2, width // 2)).unflatten(-3, (2, height // 2))  # … row y column x
-    mass = halves.sum(dim=(-3, -1)).flatten(-2)
-    return mass / mass.sum(-1, keepdim=True)
-
-
 @pytest.fixture(scope="module")
-def squares() -> dict[str, np.ndarray]:
-    photos = {
-        "cat": data.chelsea(),
-        "coffee": data.coffee(),
-        "camera": data.camera(),
-        "rocket": data.rocket(),
-        "motorcycle": data.stereo_motorcycle()[0],
-        "astronaut": data.astronaut(),
-    }
-    return {name: square(photo) for name, photo in photos.items()}
-
-
-@pytest.fixture(scope="module")
-def mosaics(squares) -> torch.Tensor:
-    def row(photos: tuple[str, ...]) -> torch.Tensor:
-        return torch.cat([as_input(squares[photo]) for photo in photos], dim=2)
-
-    batch = torch.stack([torch.cat([row(mosaic[:2]), row(mosaic[2:])], dim=1) for mosaic in MOSAICS])
+def mosaics() -> torch.Tensor:
+    batch = make_mosaics()
     assert batch.shape[1:] == (3, 448, 448)
     return batch
 
@@ -83,18 +26,6 @@ def mosaics(squares) -> torch.Tensor:
 def explanation(mosaics):
     methods = FOLLOWS_THE_CLASS + DROPS_EVIDENCE_AGAINST + KNOWS_NO_CLASS
     return camscope.explain("demo", mosaics, methods=methods, targets=list(CLASSES.values()))
-
-
-def on_the_right_photo(maps: torch.Tensor) -> np.ndarray:
-    """The share of each positive map in the quadrant of its class, for every class that is in the mosaic."""
-    share = quarters(maps.clamp(min=0))
-    placed = [
-        (m, t, mosaic.index(photo))
-        for m, mosaic in enumerate(MOSAICS)
-        for t, photo in enumerate(CLASSES)
-        if photo in mosaic
-    ]
-    return np.array([float(share[place]) for place in placed])
 
 
 @pytest.fixture(scope="module")

@@ -202,7 +202,7 @@ def html(e: Explanation) -> str:
     if not e.views.has(0):
         return render.html_summary(None, rows)
     drawn = _first_targets(e, shown) if len(e.raw) == 1 else figure(e, 0)
-    return render.html_summary(render.png(drawn), rows)
+    return render.html_summary(render.png(drawn, dpi=90), rows)
 
 
 def _first_targets(e: Explanation, count: int) -> Figure:

@@ -35,8 +35,8 @@ def run(capsys, monkeypatch, tmp_path) -> Callable[..., Ran]:
 
 @pytest.fixture(scope="session")
 def pixels() -> np.ndarray:
-    """A coloured photo, 90 wide and 60 high."""
-    return np.random.default_rng(0).integers(0, 256, (60, 90, 3), dtype=np.uint8)
+    """A dark coloured photo, 90 wide and 60 high."""
+    return np.random.default_rng(0).integers(0, 120, (60, 90, 3), dtype=np.uint8)
 
 
 @pytest.fixture(scope="session")

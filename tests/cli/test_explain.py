@@ -46,7 +46,8 @@ def test_one_photo_gives_a_table_the_layer_and_every_path_written(run, photo):
     assert [line.split()[1] for line in lines[2:5]] == ["dark,", "bright", "red,"]
     assert "layer seen (ReLU, 4 channels, 16×16), chosen automatically" in ran.out
     written = {line.removeprefix("wrote maps/") for line in lines if line.startswith("wrote")}
-    assert written == names_in("maps") and len(written) == 4
+    assert written == names_in("maps")
+    assert len(written) == 4
 
 
 def test_the_suggestions_name_the_model_and_can_be_pasted(run, pixels):
@@ -66,10 +67,9 @@ def test_many_photos_get_a_line_each(run, pixels):
     for number in range(5):
         Image.fromarray(pixels).save(f"{number}.png")
     ran = run("explain", "*.png", *MODEL, "--save", "json")
-    assert [line.split() for line in ran.out.splitlines()[:2]] == [
-        ["0.png", "33.7%", "dark,", "unlit"],
-        ["1.png", "33.7%", "dark,", "unlit"],
-    ] or "dark" in ran.out
+    lines = [line.split() for line in ran.out.splitlines()]
+    assert [words[0] for words in lines[:5]] == [f"{number}.png" for number in range(5)]
+    assert all(words[2:] == ["dark,", "unlit"] for words in lines[:5])
     assert "5 of 5 photos explained; the files are in camscope-out." in ran.out
 
 
@@ -88,7 +88,9 @@ def test_a_file_that_says_no_preprocessing_gets_a_presumed_one_and_a_note(run, p
 def test_class_names_from_a_file(run, photo):
     Path("names.txt").write_text("hell\ndunkel\nrot\n")
     ran = run("explain", photo, *MODEL, "--classes", "names.txt", "--target", "dunkel")
-    assert ran.status == 0 and "dunkel" in ran.out and "unlit" not in ran.out
+    assert ran.status == 0
+    assert "dunkel" in ran.out
+    assert "unlit" not in ran.out
 
 
 # ---------------------------------------------------------------- for a program
@@ -99,12 +101,14 @@ def test_json_is_alone_on_stdout(run, pixels):
         Image.fromarray(pixels).save(f"{number}.png")
     ran = run("explain", ".", *MODEL, "--json", "--save", "overlay")
     document = json.loads(ran.out)
-    assert ran.status == 0 and document["failed"] == []
+    assert ran.status == 0
+    assert document["failed"] == []
     for number, one in enumerate(document["explained"]):
-        assert one["source"] == f"./{number}.png" or one["source"] == f"{number}.png"
+        assert one["source"].endswith(f"{number}.png")
         assert [target["name"] for target in one["targets"]] == ["dark, unlit", "bright", "red, ruddy"]
         assert one["status"] == {"gradcam/seen": ["ok", "ok", "ok"]}
-        assert all(Path(file).is_file() for file in one["files"]) and len(one["files"]) == 3
+        assert all(Path(file).is_file() for file in one["files"])
+        assert len(one["files"]) == 3
         assert sum(entry["probability"] for entry in one["top"]) == pytest.approx(1, abs=1e-6)
 
 
@@ -115,7 +119,8 @@ def test_json_names_failures_and_the_rest_is_done(run, photo):
     assert ran.status == 1
     assert [one["source"] for one in document["explained"]] == [str(photo)]
     assert [one["source"] for one in document["failed"]] == ["broken.jpg", "missing.png"]
-    assert "broken.jpg" in ran.err and "missing.png" in ran.err
+    assert "broken.jpg" in ran.err
+    assert "missing.png" in ran.err
 
 
 # ---------------------------------------------------------------- what is written
@@ -134,7 +139,8 @@ def test_json_names_failures_and_the_rest_is_done(run, photo):
     ],
 )
 def test_save_writes_exactly_what_was_asked_for(run, photo, save, files):
-    assert run("explain", photo, *MODEL, "--top", 2, "--save", save).status == 0
+    ran = run("explain", photo, *MODEL, "--top", 2, "--save", save)
+    assert ran.status == 0
     assert names_in("camscope-out") == files
 
 
@@ -200,7 +206,8 @@ def test_another_colormap_gives_another_picture(run, photo):
 
 def test_hundreds_of_targets_are_numbers_not_pictures(run, photo):
     ran = run("explain", "sample:cat", "--target", "all", "--save", "figure")
-    assert ran.status == 2 and "1000 targets would be too many pictures" in ran.err
+    assert ran.status == 2
+    assert "1000 targets would be too many pictures" in ran.err
     ran = run("explain", "sample:cat", "--target", "all", "--save", "json")
     assert ran.status == 0
     assert len(json.loads(Path("camscope-out/cat.json").read_text(encoding="utf-8"))["targets"]) == 1000
@@ -270,7 +277,8 @@ def test_the_hot_spot_lies_on_the_square_of_the_photo_as_the_person_has_it(run, 
     assert heatmap.shape == size
     hot = np.argwhere(np.nan_to_num(heatmap) > 0.9)
     assert np.abs(hot.mean(axis=0) - [top + 11.5, left + 11.5]).max() < 2
-    assert (hot.min(axis=0) >= [top - 1, left - 1]).all() and (hot.max(axis=0) <= [top + 24, left + 24]).all()
+    assert (hot.min(axis=0) >= [top - 1, left - 1]).all()
+    assert (hot.max(axis=0) <= [top + 24, left + 24]).all()
 
 
 def test_the_batch_size_changes_no_map(run, tmp_path):
@@ -295,7 +303,8 @@ def test_the_seed_decides_the_random_baseline(run, photo):
         run("explain", photo, *MODEL, "--method", "random", "--seed", seed, "--save", "npz", "--out", folder)
         with np.load(f"{folder}/beach.npz", allow_pickle=False) as file:
             maps.append(file["maps/random/seen"])
-    assert np.array_equal(maps[0], maps[1]) and not np.array_equal(maps[0], maps[2])
+    assert np.array_equal(maps[0], maps[1])
+    assert not np.array_equal(maps[0], maps[2])
 
 
 # ---------------------------------------------------------------- the frame

@@ -111,6 +111,25 @@ def columns() -> list[list[int]]:
     return [list(column) for column in zip(*TARGETS, strict=True)]
 
 
+def by_autograd(case: Net, layer: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """Activations and the gradients of `columns()[0]`, by plain PyTorch: what every library should have seen.
+
+    The network goes on with a copy of a copy, so nothing that follows in place can reach what is kept.
+    """
+    kept: list[torch.Tensor] = []
+
+    def keep(_module: nn.Module, _inputs: object, output: torch.Tensor) -> torch.Tensor:
+        kept.append(output.detach().clone().requires_grad_())
+        return kept[0].clone()
+
+    handle = case.layer(layer).register_forward_hook(keep)
+    try:
+        score = case.model(case.x)[range(2), columns()[0]].sum()
+    finally:
+        handle.remove()
+    return kept[0].detach(), torch.autograd.grad(score, kept[0])[0]
+
+
 def scaled(maps: torch.Tensor | np.ndarray, *, rectify: bool = True) -> np.ndarray:
     """ReLU, then minimum to maximum as [0, 1], each map by itself, in double precision; a flat map gives zeros."""
     maps = np.asarray(maps.detach() if isinstance(maps, torch.Tensor) else maps, dtype=np.float64)

@@ -3,9 +3,8 @@
 import pytest
 from captum.attr import LayerGradCam, LayerGradientXActivation
 
-import camscope
 import torch
-from tests.parity.nets import CASES, assert_same, columns, net, ours
+from tests.parity.nets import CASES, assert_same, by_autograd, columns, net, ours
 
 CONVOLUTIONAL = [(name, layer) for name, layer in CASES if name != "vit"]
 VIT = [(name, layer) for name, layer in CASES if name == "vit"]
@@ -72,10 +71,7 @@ def test_defect_gradcam_of_tokens_averages_the_channels():
     case = net("vit")
     layer = "blocks.5"
     raw = attributed(LayerGradCam, case, layer, attr_dim_summation=False)[:, 0]
-    with camscope.record(case.model, [layer]) as seen:
-        case.model(case.x)[range(2), columns()[0]].sum().backward()
-    case.model.zero_grad()
-    A, g = seen[layer].activations.detach(), seen[layer].gradients
+    A, g = by_autograd(case, layer)
     grid = case.reshape_transform
     right = (grid(g).mean((2, 3), keepdim=True) * grid(A)).sum(1)
     assert_same(ours(case, layer, ["gradcam"]).maps()[:, 0], right)

@@ -16,6 +16,7 @@ from tests.parity.nets import (
     LAYERS,
     SIGNED,
     assert_same,
+    by_autograd,
     columns,
     differ_by,
     net,
@@ -29,6 +30,7 @@ PEERS = {
     "layercam": LayerCAM,
     "xgradcam": XGradCAM,
     "gradcam++": GradCAMPlusPlus,
+    "eigencam": EigenCAM,
 }
 QUIET = pytest.mark.filterwarnings("ignore::camscope.CamscopeWarning")
 
@@ -44,20 +46,29 @@ class Times:
         return self.factor * output[..., self.category]
 
 
-def theirs(cam_class, case, layer, *, factor=None):
-    """The peer's maps before its own scaling, `batch target *space`, and its finished heatmaps."""
+def theirs(method, case, layer, *, others=(), factor=None):
+    """The peer's maps before its own scaling, `batch target *space`, and its finished heatmaps.
+
+    With `others`, a list of such maps: those methods' formulas run on what this one gathered from the model.
+    """
     module = case.layer(layer)
+    formulas = [PEERS[m](case.model, [module]) for m in (method, *others)]
+    for formula in formulas:
+        formula.activations_and_grads.release()
     raw, finished = [], []
     for column in columns():
         targets = [ClassifierOutputTarget(c) if factor is None else Times(c, factor) for c in column]
-        with cam_class(case.model, [module], reshape_transform=case.reshape_transform) as cam:
+        with PEERS[method](case.model, [module], reshape_transform=case.reshape_transform) as cam:
             finished.append(cam(case.x, targets))
             seen = cam.activations_and_grads
             gradients = seen.gradients[0].numpy() if seen.gradients else None
             activations = seen.activations[0].numpy()
-            raw.append(cam.get_cam_image(case.x, module, targets, activations, gradients, False))
+        raw.append(
+            [f.get_cam_image(case.x, module, targets, activations, gradients, False) for f in formulas]
+        )
         case.model.zero_grad()  # it leaves gradients behind: see below
-    return np.stack(raw, axis=1), np.stack(finished, axis=1)
+    maps = np.swapaxes(np.array(raw), 0, 1).swapaxes(1, 2)  # method batch target *space
+    return (maps if others else maps[0]), np.stack(finished, axis=1)
 
 
 # ---------------------------------------------------------------------- where it is right
@@ -69,8 +80,9 @@ def test_gradcam_hirescam_layercam(name, layer):
     case = net(name)
     methods = ["gradcam", "hirescam", "layercam"]
     e = ours(case, layer, methods)
-    for method in methods:
-        assert_same(e.maps(method), theirs(PEERS[method], case, layer)[0])
+    peers = theirs(methods[0], case, layer, others=methods[1:])[0]
+    for method, raw in zip(methods, peers, strict=True):
+        assert_same(e.maps(method), raw)
 
 
 @QUIET
@@ -78,7 +90,7 @@ def test_gradcam_hirescam_layercam(name, layer):
 def test_xgradcam(name, layer):
     """Where activations are signed their sum can come close to zero, so there only double precision says anything."""
     case = net(name, torch.float64 if name in SIGNED else torch.float32)
-    assert_same(ours(case, layer, ["xgradcam"]).maps(), theirs(XGradCAM, case, layer)[0])
+    assert_same(ours(case, layer, ["xgradcam"]).maps(), theirs("xgradcam", case, layer)[0])
 
 
 @pytest.mark.parametrize("layer", LAYERS["resnet18"])
@@ -86,7 +98,7 @@ def test_finished_heatmaps(layer):
     """It scales, resizes and scales again; we resize and scale once. Both resize linearly, so that is the same."""
     case = net("resnet18")
     heatmaps = ours(case, layer, ["gradcam"]).heatmaps()
-    finished = theirs(GradCAM, case, layer)[1]
+    finished = theirs("gradcam", case, layer)[1]
     assert finished.shape == tuple(heatmaps.shape)
     np.testing.assert_allclose(heatmaps.numpy(), finished, atol=1e-5)
 
@@ -110,20 +122,13 @@ FACTOR = 1e6
 def test_gradcam_plus_plus_where_eps_does_not_matter(layer):
     """The same formula: a logit scaled up in double precision gives the same map."""
     case = net("resnet18", torch.float64)
-    raw = theirs(GradCAMPlusPlus, case, layer, factor=FACTOR)[0]
-    targets = [Times(c, FACTOR) for c in range(2)]
-    mine = []
-    for column in columns():
-        chosen = torch.tensor(column)
 
-        def score(output: torch.Tensor, chosen: torch.Tensor = chosen) -> torch.Tensor:
-            return FACTOR * output.gather(1, chosen[:, None])[:, 0]
+    def times(column: list[int]):
+        return lambda output: FACTOR * output[range(2), column]
 
-        mine.append(
-            camscope.explain(case.model, case.x, methods="gradcam++", targets=score, layers=layer).maps()
-        )
-    assert len(targets) == len(mine)
-    assert_same(torch.cat(mine, dim=1), raw)
+    targets = [times(column) for column in columns()]
+    mine = camscope.explain(case.model, case.x, methods="gradcam++", targets=targets, layers=layer).maps()
+    assert_same(mine, theirs("gradcam++", case, layer, factor=FACTOR)[0])
 
 
 def test_defect_gradcam_plus_plus_has_an_absolute_eps():
@@ -157,7 +162,7 @@ def test_eigencam_is_ours_of_centred_activations_up_to_its_sign(name, layer):
         case.model(case.x)
     A = seen[layer].activations
     centred = eigen_cam(Evidence(A - A.mean((2, 3), keepdim=True)))
-    raw = theirs(EigenCAM, case, layer)[0][:, :1]
+    raw = theirs("eigencam", case, layer)[0][:, :1]
     signs = np.sign((raw * centred.numpy()).sum((2, 3), keepdims=True))
     assert_same(centred, raw * signs, rectify=False)
 
@@ -167,7 +172,7 @@ def test_defect_eigencam_of_arbitrary_sign():
     case = net("efficientnet")
     inverted = []
     for layer in ("blocks.1", "blocks.2", "blocks.3", "blocks.4"):
-        raw = theirs(EigenCAM, case, layer)[0][:, 0]
+        raw = theirs("eigencam", case, layer)[0][:, 0]
         e = ours(case, layer, ["eigencam", "mean-activation"])
         mean = e.maps("mean-activation")[:, 0].numpy()
         for image in range(2):
@@ -180,22 +185,6 @@ def test_defect_eigencam_of_arbitrary_sign():
 
 
 # ---------------------------------------------------------------------- in-place operations after the layer
-
-
-def by_autograd(case, layer):
-    """Activations, copied before anything can overwrite them, and gradients of `columns()[0]`, by plain PyTorch."""
-    kept = []
-
-    def keep(_module, _inputs, output):
-        kept.append((output.detach().clone(), output.clone().requires_grad_()))
-        return kept[-1][1]
-
-    handle = case.layer(layer).register_forward_hook(keep)
-    try:
-        score = case.model(case.x)[range(2), columns()[0]].sum()
-    finally:
-        handle.remove()
-    return kept[0][0], torch.autograd.grad(score, kept[0][1])[0]
 
 
 @QUIET
@@ -228,11 +217,12 @@ def test_defect_densenet_norm5_is_overwritten_too():
     case = net("densenet121", torch.float64)
     layer = "features.norm5"
     e = ours(case, layer, ["gradcam", "hirescam", "layercam"])
-    for method in ("hirescam", "layercam"):
-        assert_same(e.maps(method), theirs(PEERS[method], case, layer)[0])
+    gradcam, hirescam, layercam = theirs("gradcam", case, layer, others=["hirescam", "layercam"])[0]
+    assert_same(e.maps("hirescam"), hirescam)
+    assert_same(e.maps("layercam"), layercam)
     A, g = by_autograd(case, layer)
     assert_same(e.maps("gradcam")[:, :1], (g.mean((2, 3), keepdim=True) * A).sum(1)[:, None])
-    if differ_by(e.maps("gradcam"), theirs(GradCAM, case, layer)[0]) < 1e-5:
+    if differ_by(e.maps("gradcam"), gradcam) < 1e-5:
         pytest.skip("fixed upstream: in-place followers no longer change its activations")
 
 

@@ -1,12 +1,11 @@
 """Against torch-cam: the same maps where it follows the formulas; where it does not, what it does instead."""
 
-import numpy as np
 import pytest
 from torchcam.methods import CAM, GradCAM, GradCAMpp, LayerCAM, XGradCAM
 
 import camscope
 import torch
-from tests.parity.nets import CASES, SIGNED, assert_same, columns, differ_by, net, ours
+from tests.parity.nets import CASES, SIGNED, assert_same, by_autograd, columns, differ_by, net, ours
 
 PEERS = {"gradcam": GradCAM, "layercam": LayerCAM, "xgradcam": XGradCAM}
 QUIET = pytest.mark.filterwarnings("ignore::camscope.CamscopeWarning")
@@ -70,14 +69,6 @@ def test_several_layers_in_one_call():
 # ---------------------------------------------------------------------- where it is not
 
 
-def by_autograd(case, layer):
-    """Activations, copied before anything can overwrite them, and the gradients of `columns()[0]`."""
-    with camscope.record(case.model, [layer]) as seen:
-        case.model(case.x)[range(2), columns()[0]].sum().backward()
-    case.model.zero_grad()
-    return seen[layer].activations.detach(), seen[layer].gradients
-
-
 def test_defect_gradcam_plus_plus_weights_are_the_cubed_gradients():
     """Its division works on a copy and is lost: α stays g², so the weights are Σ relu(g)³. Ours follow eq. 19."""
     case = net("resnet18", torch.float64)
@@ -101,19 +92,8 @@ def test_defect_activations_overwritten_by_an_in_place_follower():
     """ResNet's `bn2` is followed by `out += identity` and an in-place ReLU; it keeps what those wrote."""
     case = net("resnet18")
     layer = "layer4.1.bn2"
-    kept = []
-    handle = case.layer(layer).register_forward_hook(
-        lambda _module, _inputs, output: kept.append(output.clone())
-    )
-    with torch.no_grad():
-        case.model(case.x)
-    handle.remove()
-    A = kept[0]
+    A, g = by_autograd(case, layer)
     assert A.min() < -0.1, "a batch norm puts out negative values"
-
-    with camscope.record(case.model, [layer]) as seen, torch.no_grad():
-        case.model(case.x)
-    assert torch.equal(seen[layer].activations, A)
 
     with GradCAM(case.model, layer) as cam:
         case.model(case.x)
@@ -121,22 +101,29 @@ def test_defect_activations_overwritten_by_an_in_place_follower():
     if torch.equal(stored, A):
         pytest.skip("fixed upstream: its stored activations are the layer's own")
     assert stored.min() >= 0, "it holds the output of the ReLU behind the layer"
-    right = ours(case, layer, ["gradcam"]).maps()
-    assert differ_by(right, theirs(GradCAM, case, layer)) > 0.1
+    right = (g.mean((2, 3), keepdim=True) * A).sum(1)
+    assert differ_by(right, theirs(GradCAM, case, layer)[:, 0]) > 0.1
+    assert_same(ours(case, layer, ["gradcam"]).maps()[:, 0], right)
 
 
-def test_defect_cam_does_not_look_at_the_head():
-    """DenseNet applies a ReLU between `norm5` and the pooling. Its CAM, told `norm5`, builds on what it finds there.
+def test_cam_refuses_what_is_not_pooling_and_one_linear_layer():
+    """VGG has three linear layers behind its features: torch-cam fails on the shapes, we say why and what to use."""
+    case = net("vgg11")
+    with pytest.raises(camscope.MethodError, match=r"global average pooling .* 'hirescam'"):
+        ours(case, "features.20", ["cam"])
+    with pytest.raises(RuntimeError, match="size of tensor"):
+        theirs(CAM, case, "features.20", fc_layer="classifier.6")
 
-    Whether that is right hangs on the in-place ReLU overwriting its activations; on a copy of the model whose
-    ReLU is not in place it is wrong, while ours, which checks the head in numbers, stays Σ_k w_k relu(A^k).
-    """
+
+def test_cam_of_a_head_with_a_relu_before_the_pooling():
+    """DenseNet pools the ReLU of `norm5`. Told `norm5`, torch-cam is right only because an in-place ReLU overwrites
+    what it kept; ours finds the ReLU in numbers. Both are Σ_k w_k relu(A^k)."""
     case = net("densenet121")
     layer = "features.norm5"
     A = by_autograd(case, layer)[0]
     w = case.model.classifier.weight.detach()[columns()[0]]
     right = torch.einsum("bc,bchw->bhw", w, A.clamp(min=0))
-    mine = ours(case, layer, ["cam"]).maps()[:, 0]
-    np.testing.assert_allclose(mine.numpy(), right.numpy(), atol=1e-4 * float(right.abs().max()))
+    assert_same(ours(case, layer, ["cam"]).maps()[:, 0], right, rectify=False)
+    assert_same(theirs(CAM, case, layer, fc_layer="classifier")[:, 0], right, rectify=False)
     unrectified = torch.einsum("bc,bchw->bhw", w, A)
     assert differ_by(right, unrectified, rectify=False) > 0.01

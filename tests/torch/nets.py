@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import torch
 import torch.nn.functional as F
-from torch import nn
 
 import camscope
+import torch
 from camscope.evidence import Evidence, Need
 from camscope.methods import Method, list_methods
+from torch import nn
 
 METHODS = [method.name for method in list_methods()]
 ANYWHERE = [name for name in METHODS if name != "cam"]
@@ -25,7 +25,9 @@ class Net(nn.Module):
     in-place ReLU). The norms have statistics that a trained net could have.
     """
 
-    def __init__(self, head: nn.Module | None = None, *, dims: int = 2, channels: int = 3, seed: int = 0) -> None:
+    def __init__(
+        self, head: nn.Module | None = None, *, dims: int = 2, channels: int = 3, seed: int = 0
+    ) -> None:
         super().__init__()
         conv = (nn.Conv1d, nn.Conv2d, nn.Conv3d)[dims - 1]
         norm = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)[dims - 1]
@@ -51,7 +53,11 @@ def gap_head(classes: int = 5, *, dims: int = 2, channels: int = 12, seed: int =
 def mlp_head(cells: int, classes: int = 5, *, channels: int = 12, seed: int = 1) -> nn.Sequential:
     """A head that is not linear: every position counts differently, and for every input anew."""
     return nn.Sequential(
-        nn.Flatten(), linear(channels * cells, 20, seed), nn.Tanh(), nn.Dropout(0.3), linear(20, classes, seed + 1)
+        nn.Flatten(),
+        linear(channels * cells, 20, seed),
+        nn.Tanh(),
+        nn.Dropout(0.3),
+        linear(20, classes, seed + 1),
     )
 
 
@@ -142,7 +148,17 @@ def evidence_of(model: nn.Module, x: torch.Tensor, **call: Any) -> Evidence:
         return (evidence.gradients.detach() * evidence.activations[:, None]).sum(2)
 
     needs = frozenset({Need.ACTIVATIONS, Need.GRADIENTS})
-    spy = Method("spy", look, needs, paper="", formula="", advice="", class_specific=True, rectified=True, nonnegative=False)
+    spy = Method(
+        "spy",
+        look,
+        needs,
+        paper="",
+        formula="",
+        advice="",
+        class_specific=True,
+        rectified=True,
+        nonnegative=False,
+    )
     camscope.explain(model, x, methods=[spy], **call)
     (only,) = seen
     return only

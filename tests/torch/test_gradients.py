@@ -5,12 +5,22 @@ from __future__ import annotations
 import copy
 
 import pytest
-import torch
-from torch import nn
 
 import camscope
+import torch
 from camscope import AllClasses, Class, PerImage, TopK
-from tests.torch.nets import ANYWHERE, HAND_MADE, METHODS, Backwards, Net, batch, evidence_of, gap_head, mlp_head
+from tests.torch.nets import (
+    ANYWHERE,
+    HAND_MADE,
+    METHODS,
+    Backwards,
+    Net,
+    batch,
+    evidence_of,
+    gap_head,
+    mlp_head,
+)
+from torch import nn
 
 LAYERS = ["stem", "body"]
 
@@ -219,7 +229,8 @@ def counted(head: nn.Module, **call) -> Counted:
 
 
 @pytest.mark.parametrize(
-    ("targets", "count"), [(None, 1), ([0, 1, 2], 3), (AllClasses(), 5), (PerImage([[0, 1], [2, 3]]), 2), ([energy], 1)]
+    ("targets", "count"),
+    [(None, 1), ([0, 1, 2], 3), (AllClasses(), 5), (PerImage([[0, 1], [2, 3]]), 2), ([energy], 1)],
 )
 def test_there_is_one_forward_and_one_backward_per_target_through_the_suffix_alone(targets, count):
     model = counted(mlp_head(16), targets=targets, methods=ANYWHERE, layers=["body", "body.1"], channels=2)
@@ -228,7 +239,9 @@ def test_there_is_one_forward_and_one_backward_per_target_through_the_suffix_alo
     assert model.before.graphs == 0, "the prefix keeps nothing for a backward"
 
 
-@pytest.mark.parametrize("targets", [None, AllClasses(), [Class(1, "probability"), Class(2, "log-probability")], [energy]])
+@pytest.mark.parametrize(
+    "targets", [None, AllClasses(), [Class(1, "probability"), Class(2, "log-probability")], [energy]]
+)
 def test_behind_a_linear_head_no_backward_runs_at_all(targets):
     model = counted(gap_head(), targets=targets, methods=METHODS, layers="body")
     assert (model.after.forwards, model.after.backwards) == (1, 0)
@@ -240,8 +253,15 @@ def test_only_layers_before_the_linear_heads_own_layer_need_a_backward():
 
 
 def test_methods_without_gradients_run_one_forward_without_a_graph():
-    model = counted(mlp_head(16), methods=["eigencam", "mean-activation", "random", "centre"], layers=["stem", "body"])
-    assert (model.before.forwards, model.before.graphs, model.after.graphs, model.after.backwards) == (1, 0, 0, 0)
+    model = counted(
+        mlp_head(16), methods=["eigencam", "mean-activation", "random", "centre"], layers=["stem", "body"]
+    )
+    assert (model.before.forwards, model.before.graphs, model.after.graphs, model.after.backwards) == (
+        1,
+        0,
+        0,
+        0,
+    )
 
 
 def test_a_prefix_that_cannot_go_backward_is_no_obstacle():

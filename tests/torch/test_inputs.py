@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
-from torch import nn
 
 import camscope
+import torch
 from camscope.images import to_photo
 from tests.torch.nets import ANYWHERE, HAND_MADE, Apply, Net, batch, gap_head, mlp_head
+from torch import nn
 
 X = batch(2, 3, 16, 16)
 PREPROCESSING = camscope.Preprocessing(
@@ -78,14 +78,18 @@ def test_what_is_no_batch_is_refused(x, words):
 
 
 def test_an_image_without_its_batch_axis_is_refused():
-    with pytest.raises(camscope.InputError, match=r"shape \(3, 16, 16\).*without its batch axis: pass x\[None\]"):
+    with pytest.raises(
+        camscope.InputError, match=r"shape \(3, 16, 16\).*without its batch axis: pass x\[None\]"
+    ):
         camscope.explain(Net(), X[0])
     with pytest.raises(camscope.InputError, match=r"without its batch axis"):
         camscope.explain(Net(gap_head(dims=3), dims=3), batch(3, 8, 8, 8))
 
 
 def test_a_photo_for_a_model_that_does_not_say_how_to_prepare_it_is_refused():
-    with pytest.raises(camscope.InputError, match=r"does not say how its photos are prepared.*preprocessing="):
+    with pytest.raises(
+        camscope.InputError, match=r"does not say how its photos are prepared.*preprocessing="
+    ):
         camscope.explain(Net(), Image.new("RGB", (20, 20)))
 
 
@@ -161,7 +165,9 @@ def test_channels_last_memory_changes_nothing():
 def test_a_strided_or_expanded_input_is_explained_like_its_copy():
     model = Net(mlp_head(16)).eval()
     for x in (X[:1].expand(3, -1, -1, -1), batch(2, 3, 32, 32)[:, :, ::2, ::2], X.flip(3).transpose(2, 3)):
-        ours, copied = (camscope.explain(model, y, methods=HAND_MADE, layers="body", targets=1) for y in (x, x.clone()))
+        ours, copied = (
+            camscope.explain(model, y, methods=HAND_MADE, layers="body", targets=1) for y in (x, x.clone())
+        )
         for key, maps in ours.raw.items():
             torch.testing.assert_close(maps, copied.raw[key], rtol=1e-5, atol=1e-7)
 
@@ -170,7 +176,9 @@ def test_a_strided_or_expanded_input_is_explained_like_its_copy():
 
 
 @pytest.mark.parametrize("channels", [1, 3, 5])
-@pytest.mark.parametrize(("dims", "size"), [(1, (40,)), (2, (16, 24)), (3, (8, 16, 12))], ids=["1D", "2D", "3D"])
+@pytest.mark.parametrize(
+    ("dims", "size"), [(1, (40,)), (2, (16, 24)), (3, (8, 16, 12))], ids=["1D", "2D", "3D"]
+)
 @pytest.mark.parametrize("head", ["gap", "mlp"])
 def test_every_method_keeps_every_axis(dims, size, channels, head):
     grid = tuple(n // 4 for n in size)

@@ -3,38 +3,49 @@
 from __future__ import annotations
 
 import pytest
-import torch
-from torch import nn
 
 import camscope
+import torch
 from tests.torch.conftest import build
 from tests.torch.nets import ANYWHERE, HAND_MADE, Apply, Net, SharedReLU, batch, gap_head, linear, mlp_head
+from torch import nn
 
 # model, options, input size, the layer, its grid, its channels
 CHOICES = [
-    ("torchvision:resnet18", {}, (64, 64), "layer4", (2, 2), 512),
     ("torchvision:resnet18", {}, (96, 160), "layer4", (3, 5), 512),
     ("torchvision:densenet121", {}, (64, 96), "features+relu", (2, 3), 1024),
     ("torchvision:vgg11", {}, (64, 96), "features.19", (4, 6), 512),
     ("torchvision:mobilenet_v3_small", {}, (64, 96), "features", (2, 3), 576),
     ("torchvision:efficientnet_b0", {}, (64, 96), "features", (2, 3), 1280),
-    ("torchvision:convnext_tiny", {}, (64, 96), "features", (2, 3), 768),
     ("torchvision:swin_t", {}, (64, 96), "norm", (2, 3), 768),
-    ("torchvision:vit_b_16", {"image_size": 64}, (64, 64), "encoder.layers.encoder_layer_11.ln_1", (4, 4), 768),
+    (
+        "torchvision:vit_b_16",
+        {"image_size": 64},
+        (64, 64),
+        "encoder.layers.encoder_layer_11.ln_1",
+        (4, 4),
+        768,
+    ),
     ("timm:resnet10t", {}, (96, 64), "layer4", (3, 2), 512),
     ("timm:convnext_atto", {}, (64, 96), "stages", (2, 3), 320),
     ("timm:vit_tiny_patch16_224", {"img_size": (96, 160)}, (96, 160), "blocks.11.norm1", (6, 10), 192),
     ("timm:vit_tiny_patch16_224", {"img_size": 64, "global_pool": "avg"}, (64, 64), "blocks", (4, 4), 192),
-    ("timm:deit_tiny_distilled_patch16_224", {"img_size": (64, 96)}, (64, 96), "blocks.11.norm1", (4, 6), 192),
+    (
+        "timm:deit_tiny_distilled_patch16_224",
+        {"img_size": (64, 96)},
+        (64, 96),
+        "blocks.11.norm1",
+        (4, 6),
+        192,
+    ),
     ("timm:vit_small_patch14_reg4_dinov2", {"img_size": (70, 98)}, (70, 98), "blocks.11.norm1", (5, 7), 384),
-    ("timm:mixer_s32_224", {}, (224, 224), "norm", (7, 7), 512),
-    ("timm:vit_small_r26_s32_224", {"img_size": (96, 160)}, (96, 160), "blocks.11.norm1", (3, 5), 384),
+    ("timm:mixer_s32_224", {"img_size": 96}, (96, 96), "norm", (3, 3), 512),
     ("timm:coatnet_nano_rw_224", {"img_size": 64}, (64, 64), "norm", (2, 2), 512),
-    ("timm:swin_tiny_patch4_window7_224", {"img_size": 64, "window_size": 2}, (64, 64), "norm", (2, 2), 768),
     ("timm:swinv2_tiny_window8_256", {"img_size": 64, "window_size": 2}, (64, 64), "norm", (2, 2), 768),
     ("timm:maxvit_pico_rw_256", {"img_size": 64}, (64, 64), "norm", (2, 2), 256),
-    ("timm:pvt_v2_b0", {}, (96, 160), "stages", (3, 5), 256),
 ]
+ZERO_CLASSIFIERS = {"torchvision:vit_b_16", "timm:mixer_s32_224"}
+"""Untrained, these start with a classifier of zeros: every gradient is zero, though structurally all is well."""
 
 
 @pytest.mark.slow
@@ -43,8 +54,12 @@ CHOICES = [
     CHOICES,
     ids=[f"{c[0]} {c[2][0]}×{c[2][1]}{' avg' if 'global_pool' in c[1] else ''}" for c in CHOICES],
 )
-def test_the_deepest_layer_whose_positions_reach_the_score_is_chosen(spec, options, size, layer, grid, channels):
-    e = camscope.explain(build(spec, **options), batch(1, 3, *size), methods=["gradcam", "hirescam"], targets=[0, 1])
+def test_the_deepest_layer_whose_positions_reach_the_score_is_chosen(
+    spec, options, size, layer, grid, channels
+):
+    e = camscope.explain(
+        build(spec, **options), batch(1, 3, *size), methods=["gradcam", "hirescam"], targets=[0, 1]
+    )
     assert e.layers == (layer,)
     assert e.maps("gradcam").shape == (1, 2, *grid)
     assert e.heatmaps("gradcam").shape == (1, 2, *size)
@@ -52,8 +67,7 @@ def test_the_deepest_layer_whose_positions_reach_the_score_is_chosen(spec, optio
     assert layers["chosen"] == "automatic"
     assert len(layers["runners_up"]) == 2
     assert f"{channels} channels, {'×'.join(map(str, grid))}" in layers["layers"][layer]
-    if spec != "torchvision:vit_b_16":  # whose classifier starts as zeros
-        assert e.maps("hirescam").abs().max() > 0
+    assert (e.maps("hirescam").abs().max() > 0) == (spec not in ZERO_CLASSIFIERS)
 
 
 def test_a_classifier_of_zeros_does_not_hide_the_layer():
@@ -129,16 +143,27 @@ def test_tokens_become_the_grid_whatever_stands_in_front_of_them(prefix, size):
 def test_what_changes_in_the_input_changes_at_its_place_in_the_map(spec, options, size, stride):
     """Early enough in the network that a patch is still itself: non-square, prefix and register tokens."""
     model = build(spec, **options)
-    layer = "layer1" if "resnet" in spec else "patch_embed" if "vit" not in spec and "deit" not in spec else "blocks.0.norm1"
+    layer = (
+        "layer1"
+        if "resnet" in spec
+        else "patch_embed"
+        if "vit" not in spec and "deit" not in spec
+        else "blocks.0.norm1"
+    )
     plain = batch(1, 3, *size, seed=3) * 0.01
     grid = (size[0] // stride, size[1] // stride)
     for row, column in ((0, 0), (grid[0] - 1, 1), (1, grid[1] - 1), (grid[0] // 2, grid[1] // 2)):
         x = plain.clone()
-        x[..., stride * row : stride * (row + 1), stride * column : stride * (column + 1)] += batch(3, 1, 1) * 5
+        x[..., stride * row : stride * (row + 1), stride * column : stride * (column + 1)] += (
+            batch(3, 1, 1) * 5
+        )
         before, after = (evidence_at(model, y, layer) for y in (plain, x))
         change = (after - before).abs().sum(1)[0]
         cell = change.flatten().argmax().item()
-        found = (cell // change.shape[1] * grid[0] // change.shape[0], cell % change.shape[1] * grid[1] // change.shape[1])
+        found = (
+            cell // change.shape[1] * grid[0] // change.shape[0],
+            cell % change.shape[1] * grid[1] // change.shape[1],
+        )
         assert found == (row, column)
 
 
@@ -166,11 +191,20 @@ class Plants(nn.Module):
 
 @pytest.mark.parametrize("size", [(64, 64), (64, 128), (160, 48)], ids=str)
 def test_each_classs_evidence_lies_in_its_own_quadrant(size):
-    e = camscope.explain(Plants(), torch.rand(1, 3, *size), methods=["hirescam", "layercam"], targets=[0, 1, 2, 3])
+    e = camscope.explain(
+        Plants(), torch.rand(1, 3, *size), methods=["hirescam", "layercam"], targets=[0, 1, 2, 3]
+    )
     for method in e.methods:
         heat = e.heatmaps(method)[0]
         h, w = size[0] // 2, size[1] // 2
-        for i, (rows, columns) in enumerate([(slice(h), slice(w)), (slice(h), slice(w, None)), (slice(h, None), slice(w)), (slice(h, None), slice(w, None))]):
+        for i, (rows, columns) in enumerate(
+            [
+                (slice(h), slice(w)),
+                (slice(h), slice(w, None)),
+                (slice(h, None), slice(w)),
+                (slice(h, None), slice(w, None)),
+            ]
+        ):
             assert heat[i, rows, columns].sum() >= 0.9 * heat[i].sum()
             assert heat[i, rows, columns].max() == 1
 
@@ -179,9 +213,16 @@ def test_each_classs_evidence_lies_in_its_own_quadrant(size):
 def test_a_symmetric_networks_map_of_a_mirrored_input_is_the_mirrored_map(axis):
     """Oracle 10: kernels made symmetric, stride 1 and pooling by 2 on even sizes."""
     body = nn.Sequential(
-        nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.AvgPool2d(2), nn.Conv2d(8, 8, 3, padding=1), nn.ReLU(), nn.AvgPool2d(2)
+        nn.Conv2d(3, 8, 3, padding=1),
+        nn.ReLU(),
+        nn.AvgPool2d(2),
+        nn.Conv2d(8, 8, 3, padding=1),
+        nn.ReLU(),
+        nn.AvgPool2d(2),
     )
-    model = nn.Sequential(body, nn.Flatten(2), Apply(lambda x: torch.cat([x.square().mean(2), x.amax(2)], 1)), linear(16, 4, 0))
+    model = nn.Sequential(
+        body, nn.Flatten(2), Apply(lambda x: torch.cat([x.square().mean(2), x.amax(2)], 1)), linear(16, 4, 0)
+    )
     model = model.double()
     with torch.no_grad():
         for module in body:
@@ -194,10 +235,14 @@ def test_a_symmetric_networks_map_of_a_mirrored_input_is_the_mirrored_map(axis):
     for key, maps in plain.raw.items():
         torch.testing.assert_close(mirrored.raw[key], maps.flip(axis), rtol=1e-9, atol=1e-12)
     for key in plain.raw:
-        torch.testing.assert_close(mirrored.heatmaps(*key), plain.heatmaps(*key).flip(axis), rtol=1e-7, atol=1e-9)
+        torch.testing.assert_close(
+            mirrored.heatmaps(*key), plain.heatmaps(*key).flip(axis), rtol=1e-7, atol=1e-9
+        )
 
 
-@pytest.mark.parametrize(("dims", "size"), [(1, (64,)), (2, (32, 48)), (3, (16, 24, 16))], ids=["1D", "2D", "3D"])
+@pytest.mark.parametrize(
+    ("dims", "size"), [(1, (64,)), (2, (32, 48)), (3, (16, 24, 16))], ids=["1D", "2D", "3D"]
+)
 def test_signals_and_volumes_get_their_layer_and_grid_by_themselves(dims, size):
     e = camscope.explain(Net(gap_head(dims=dims), dims=dims), batch(2, 3, *size))
     assert e.layers == ("body",)
@@ -211,7 +256,9 @@ def test_signals_and_volumes_get_their_layer_and_grid_by_themselves(dims, size):
 
 def test_a_layer_may_be_given_as_the_module_itself():
     model = Net(mlp_head(16))
-    by_name, by_module = (camscope.explain(model, batch(1, 3, 16, 16), layers=one) for one in ("body", model.body))
+    by_name, by_module = (
+        camscope.explain(model, batch(1, 3, 16, 16), layers=one) for one in ("body", model.body)
+    )
     assert by_module.layers == ("body",)
     assert torch.equal(by_name.maps(), by_module.maps())
     both = camscope.explain(model, batch(1, 3, 16, 16), layers=[model.stem, "body", model.body])
@@ -221,7 +268,9 @@ def test_a_layer_may_be_given_as_the_module_itself():
 
 def test_a_shared_layer_is_explained_at_its_last_call():
     model = SharedReLU()
-    e = camscope.explain(model, batch(1, 3, 16, 16), methods=["hirescam", "mean-activation"], layers="relu", targets=1)
+    e = camscope.explain(
+        model, batch(1, 3, 16, 16), methods=["hirescam", "mean-activation"], layers="relu", targets=1
+    )
     x = batch(1, 3, 16, 16)
     A = model.three(model.two(model.one(x).relu()).relu()).relu().detach()
     torch.testing.assert_close(e.maps("mean-activation")[:, 0], A.mean(1))
@@ -235,7 +284,9 @@ def vit():
 def test_the_last_block_of_a_class_token_vit_is_refused_naming_a_layer_that_works(vit):
     """Oracle 14."""
     x = batch(1, 3, 64, 96)
-    with pytest.raises(camscope.LayerError, match=r"'blocks.11' do not reach the score.*exactly zero.*'blocks.11.norm1'"):
+    with pytest.raises(
+        camscope.LayerError, match=r"'blocks.11' do not reach the score.*exactly zero.*'blocks.11.norm1'"
+    ):
         camscope.explain(vit, x, layers="blocks.11")
     with pytest.raises(camscope.LayerError, match=r"'blocks.11.norm1'"):
         camscope.explain(vit, x, methods=HAND_MADE, layers=["blocks.5", "norm"], targets=[0, 1])
@@ -256,13 +307,17 @@ def test_the_layers_are_listed_with_whether_they_reach_the_score(vit):
 
 
 def test_a_layer_without_a_grid_is_refused_naming_one_that_has():
-    with pytest.raises(camscope.LayerError, match=r"'head.3' has no spatial grid.*\(1, 5\).*'body' has one: 4×4"):
+    with pytest.raises(
+        camscope.LayerError, match=r"'head.3' has no spatial grid.*\(1, 5\).*'body' has one: 4×4"
+    ):
         camscope.explain(Net(), batch(1, 3, 16, 16), layers="head.3")
     with pytest.raises(camscope.LayerError, match="does not call the layer 'unused'"):
         camscope.explain(SharedReLU(), batch(1, 3, 16, 16), layers="unused")
 
 
-@pytest.mark.parametrize(("given", "nearest"), [("layer5", "layer4"), ("Layer4", "layer4"), ("layer4.1.bn3", "layer4.1.bn2")])
+@pytest.mark.parametrize(
+    ("given", "nearest"), [("layer5", "layer4"), ("Layer4", "layer4"), ("layer4.1.bn3", "layer4.1.bn2")]
+)
 def test_a_misspelt_layer_names_the_nearest(given, nearest, zoo):
     with pytest.raises(camscope.LayerError, match=rf"no layer '{given}' in this ResNet.*'{nearest}'"):
         camscope.explain(zoo("torchvision:resnet18"), batch(1, 3, 64, 64), layers=given)
@@ -300,7 +355,9 @@ def test_an_image_whose_score_happens_not_to_depend_on_the_layer_is_a_status_not
     model = Net(nn.Sequential(*mlp_head(16, 5), Apply(torch.relu)))
     with torch.no_grad():
         model.head[4].bias.fill_(-100)
-    e = camscope.explain(model, batch(2, 3, 16, 16), layers="body", targets=[0], methods=["gradcam", "eigencam"])
+    e = camscope.explain(
+        model, batch(2, 3, 16, 16), layers="body", targets=[0], methods=["gradcam", "eigencam"]
+    )
     assert e.status["gradcam", "body"] == (("no-gradient",),) * 2
     assert e.status["eigencam", "body"] == (("ok",),) * 2
     assert not e.heatmaps("gradcam").any()

@@ -5,13 +5,13 @@ from __future__ import annotations
 import copy
 
 import pytest
-import torch
 import torch.nn.functional as F
-from torch import nn
 
 import camscope
+import torch
 from camscope import AllClasses, Class
 from tests.torch.nets import HAND_MADE, METHODS, Apply, Net, batch, gap_head, linear
+from torch import nn
 
 CLASSES = [7, 281, 999]
 RECTIFIED = {  # model → (target layer, classifier): the layer ends in a ReLU, so A ≥ 0
@@ -50,7 +50,13 @@ def case(request, zoo):
     x = batch(2, 3, 96, 96)
     e = camscope.explain(model, x, methods=METHODS, layers=layer, targets=CLASSES)
     head = model.get_submodule(classifier)
-    return request.param, e, features_of(model, layer, x), head.weight.detach()[CLASSES], head.bias.detach()[CLASSES]
+    return (
+        request.param,
+        e,
+        features_of(model, layer, x),
+        head.weight.detach()[CLASSES],
+        head.bias.detach()[CLASSES],
+    )
 
 
 def weighted(weights: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
@@ -81,7 +87,9 @@ def test_gradcam_and_xgradcam_are_cam_where_the_layer_ends_in_a_relu(case):
         if name in RECTIFIED:
             close(e.maps(method), expected)
         else:
-            assert not torch.allclose(e.maps(method), expected, rtol=1e-2), "DenseNet's layer is before its ReLU"
+            assert not torch.allclose(e.maps(method), expected, rtol=1e-2), (
+                "DenseNet's layer is before its ReLU"
+            )
 
 
 def test_both_gradcam_plus_plus_have_their_closed_forms_where_the_layer_ends_in_a_relu(case):
@@ -147,7 +155,9 @@ def test_hirescam_sums_to_the_logit_in_double_precision_behind_every_linear_head
     """Oracle 2 to 1e-12, for every class, and CAM is had."""
     model = Net(LINEAR_HEADS[head]()).double().train()
     x = batch(2, 3, 16, 16, dtype=torch.float64)
-    e = camscope.explain(model, x, methods=["cam", "hirescam", "gradcam"], layers="body", targets=AllClasses())
+    e = camscope.explain(
+        model, x, methods=["cam", "hirescam", "gradcam"], layers="body", targets=AllClasses()
+    )
     layer = next(m for m in reversed(list(model.head.modules())) if isinstance(m, (nn.Linear, nn.Conv2d)))
     bias = torch.zeros(5, dtype=x.dtype) if layer.bias is None else layer.bias.detach()
     bias = torch.cat([-bias, bias]) if head == "one logit" else bias

@@ -6,13 +6,13 @@ from collections import namedtuple
 from types import SimpleNamespace
 
 import pytest
-import torch
 import torch.nn.functional as F
-from torch import nn
 
 import camscope
+import torch
 from camscope import Class
 from tests.torch.nets import HAND_MADE, Apply, Net, batch, gap_head, mlp_head
+from torch import nn
 
 X = batch(2, 3, 16, 16, dtype=torch.float64)
 
@@ -23,7 +23,9 @@ def net(*after: nn.Module, classes: int = 5, head=None) -> nn.Module:
 
 
 def explained(model: nn.Module, targets=(0, 2), **options) -> camscope.Explanation:
-    return camscope.explain(model, X, methods=HAND_MADE, layers=["stem", "body"], targets=list(targets), **options)
+    return camscope.explain(
+        model, X, methods=HAND_MADE, layers=["stem", "body"], targets=list(targets), **options
+    )
 
 
 def assert_same(e: camscope.Explanation, expected: camscope.Explanation) -> None:
@@ -198,7 +200,9 @@ def test_a_callable_target_gets_what_the_model_returned():
 def test_an_output_selector_that_gives_no_tensor_or_no_class_axis_is_refused():
     with pytest.raises(camscope.ModelError, match="not a tensor"):
         explained(net(), output=lambda _: None)
-    with pytest.raises(camscope.ModelError, match=r"shape \(2, 12, 4, 4\); class scores need \(batch, class\)"):
+    with pytest.raises(
+        camscope.ModelError, match=r"shape \(2, 12, 4, 4\); class scores need \(batch, class\)"
+    ):
         camscope.explain(Net(nn.Identity()), X, layers="stem")
 
 

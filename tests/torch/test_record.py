@@ -7,12 +7,12 @@ import gc
 import weakref
 
 import pytest
-import torch
-from torch import nn
 from torchvision.models.resnet import BasicBlock
 
 import camscope
+import torch
 from tests.torch.nets import Net, SharedReLU, batch, mlp_head
+from torch import nn
 
 X = batch(2, 3, 16, 16)
 
@@ -104,7 +104,11 @@ def test_explanations_of_a_layer_with_in_place_followers_see_what_the_layer_put_
 
 def test_a_layer_that_is_in_place_itself_or_an_identity_is_recorded_as_it_put_out():
     model = nn.Sequential(
-        nn.Conv2d(3, 4, 3), nn.Identity(), nn.ReLU(inplace=True), nn.Identity(), nn.Hardtanh(-0.1, 0.1, inplace=True)
+        nn.Conv2d(3, 4, 3),
+        nn.Identity(),
+        nn.ReLU(inplace=True),
+        nn.Identity(),
+        nn.Hardtanh(-0.1, 0.1, inplace=True),
     )
     names = list("01234")
     with torch.no_grad(), camscope.record(model, names) as seen:
@@ -122,7 +126,11 @@ def test_a_shared_layer_gives_every_call():
     with camscope.record(model, ["relu"]) as seen:
         model(X)[:, 1].sum().backward()
     expected = by_hand(model, X, ["relu"])["relu"]
-    assert [call.activations.shape for call in seen["relu"].calls] == [(2, 6, 16, 16), (2, 6, 16, 16), (2, 4, 7, 7)]
+    assert [call.activations.shape for call in seen["relu"].calls] == [
+        (2, 6, 16, 16),
+        (2, 6, 16, 16),
+        (2, 4, 7, 7),
+    ]
     assert_equal_calls(seen["relu"], expected)
     assert seen["relu"].activations is seen["relu"].calls[-1].activations
     assert seen["relu"].gradients is seen["relu"].calls[-1].gradients
@@ -203,7 +211,9 @@ def test_a_backward_after_the_block_still_brings_gradients():
 
 
 def hooks(model: nn.Module) -> int:
-    return sum(len(m._forward_hooks) + len(m._forward_pre_hooks) + len(m._backward_hooks) for m in model.modules())
+    return sum(
+        len(m._forward_hooks) + len(m._forward_pre_hooks) + len(m._backward_hooks) for m in model.modules()
+    )
 
 
 def test_hooks_are_there_inside_and_gone_after():
@@ -280,6 +290,9 @@ def test_a_layer_that_puts_out_no_tensor_is_refused_and_unhooked():
             return "no tensor"
 
     model = nn.Sequential(Says())
-    with pytest.raises(camscope.LayerError, match="puts out str, which holds no tensor"), camscope.record(model, ["0"]):
+    with (
+        pytest.raises(camscope.LayerError, match="puts out str, which holds no tensor"),
+        camscope.record(model, ["0"]),
+    ):
         model(X)
     assert hooks(model) == 0

@@ -8,12 +8,24 @@ import os
 from pathlib import Path
 
 import pytest
-import torch
 import torch.distributed as dist
-from torch import nn
 
 import camscope
-from tests.torch.nets import ANYWHERE, HAND_MADE, METHODS, Apply, Backwards, Net, Noisy, batch, gap_head, linear, mlp_head
+import torch
+from tests.torch.nets import (
+    ANYWHERE,
+    HAND_MADE,
+    METHODS,
+    Apply,
+    Backwards,
+    Net,
+    Noisy,
+    batch,
+    gap_head,
+    linear,
+    mlp_head,
+)
+from torch import nn
 
 X = batch(2, 3, 16, 16)
 
@@ -50,7 +62,9 @@ def trouble(*_: object) -> torch.Tensor:
 def test_every_method_leaves_the_model_as_it_came(method, untouched):
     model = lived_in(Net())
     with untouched(model):
-        camscope.explain(model, X, methods=method, targets=[0, -camscope.Class(1), camscope.TopK(2, "probability")])
+        camscope.explain(
+            model, X, methods=method, targets=[0, -camscope.Class(1), camscope.TopK(2, "probability")]
+        )
 
 
 def test_everything_at_once_leaves_the_model_as_it_came(model, untouched):
@@ -79,7 +93,12 @@ def test_a_forward_that_raises_midway_leaves_the_model_as_it_came(model, where, 
         for attempt in (explainer, camscope.Explainer(model)):  # knowing the model already, and not yet
             with pytest.raises(Trouble):
                 attempt(X, methods=ANYWHERE, layers="body")
-    with untouched(model.eval()), pytest.raises(Trouble), camscope.record(model, ["stem", "body"]), torch.no_grad():
+    with (
+        untouched(model.eval()),
+        pytest.raises(Trouble),
+        camscope.record(model, ["stem", "body"]),
+        torch.no_grad(),
+    ):
         model(X)
 
 
@@ -214,12 +233,17 @@ def test_the_map_is_the_same_under_no_grad_and_inference_mode(mode, inside, plai
     assert_same(e, plain)
 
 
-def test_a_model_made_under_no_grad_is_explained_and_one_made_under_inference_mode_is_refused(plain, untouched):
+def test_a_model_made_under_no_grad_is_explained_and_one_made_under_inference_mode_is_refused(
+    plain, untouched
+):
     with torch.no_grad():
         assert_same(explained(Net(mlp_head(16))), plain)
     with torch.inference_mode():
         model = Net(mlp_head(16))
-    with untouched(model), pytest.raises(camscope.ModelError, match=r"inference_mode.*Make or load it outside"):
+    with (
+        untouched(model),
+        pytest.raises(camscope.ModelError, match=r"inference_mode.*Make or load it outside"),
+    ):
         explained(model)
 
 
@@ -299,9 +323,13 @@ def test_a_compiled_part_of_a_model_is_looked_through(plain):
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("make", [torch.jit.script, lambda m: torch.jit.trace(m, X)], ids=["scripted", "traced"])
+@pytest.mark.parametrize(
+    "make", [torch.jit.script, lambda m: torch.jit.trace(m, X)], ids=["scripted", "traced"]
+)
 def test_torchscript_is_refused_with_the_way_out(make):
-    model = make(nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), linear(4, 3, 0)).eval())
+    model = make(
+        nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), linear(4, 3, 0)).eval()
+    )
     for attempt in (camscope.Explainer, lambda m: camscope.record(m, ["0"]).__enter__()):
         with pytest.raises(camscope.ModelError, match=r"TorchScript.*load_state_dict"):
             attempt(model)
@@ -310,6 +338,7 @@ def test_torchscript_is_refused_with_the_way_out(make):
 # ---------------------------------------------------------------------- memory
 
 
+@pytest.mark.slow
 def test_memory_is_flat_over_a_thousand_calls_also_with_errors():
     """Activations here are 128 KB a call: one kept per call would be 128 MB, one in ten 13 MB."""
     model = Net(mlp_head(256)).eval()
@@ -318,18 +347,22 @@ def test_memory_is_flat_over_a_thousand_calls_also_with_errors():
 
     def work(calls: int) -> None:
         for i in range(calls):
-            if i % 10 == 0:
+            if i % 5 == 0:
                 with pytest.raises(Trouble):
                     explainer(x, targets=trouble, layers="stem")
+                with camscope.record(model, ["stem"]):
+                    model(x).sum().backward()
+            elif i % 5 == 1:
                 with pytest.raises(camscope.LayerError):
                     explainer(x, layers="setm")
-            explainer(x, methods=["gradcam", "eigencam"], layers=["stem", "body"], targets=[0, 1])
-            with camscope.record(model, ["stem"]):
-                model(x).sum().backward()
+                with pytest.raises(Trouble), camscope.record(model, ["stem"]):
+                    trouble(model(x))
+            else:
+                explainer(x, layers="stem", targets=i % 5)
 
     def held() -> tuple[int, int]:
         gc.collect()
-        tensors = sum(isinstance(thing, torch.Tensor) for thing in gc.get_objects())
+        tensors = sum(issubclass(type(thing), torch.Tensor) for thing in gc.get_objects())
         statm = Path("/proc/self/statm")
         pages = int(statm.read_text().split()[1]) if statm.exists() else 0
         return tensors, pages * os.sysconf("SC_PAGE_SIZE")

@@ -242,7 +242,8 @@ def _show(console: Console, e: Explanation, source: str, written: Sequence[str])
     """One photo for people: its top classes, the layer, what to know, and the files."""
     from camscope.display import STATUS_WORDS
 
-    table = Table(title=escape(source), title_justify="left", title_style="bold", box=None, pad_edge=False)
+    console.print(f"[bold]{escape(source)}[/]", soft_wrap=True)
+    table = Table(box=None, pad_edge=False)
     table.add_column("class", justify="right", header_style="dim")
     table.add_column("name", header_style="dim")
     table.add_column("probability", justify="right", header_style="dim")

@@ -66,9 +66,17 @@ def method(
     rectified: bool = True,
     nonnegative: bool = False,
 ) -> Callable[[MapFunction], MapFunction]:
-    """Register a function `evidence → map` under a name. See `Method` for the meaning of each argument."""
+    """Register a function `evidence → map` under a name. See `Method` for the meaning of each argument.
+
+    Raises:
+        MethodError: if another function has that name already.
+    """
 
     def register(function: MapFunction) -> MapFunction:
+        taken = _methods.get(name)
+        # the same function again is a cell run twice in a notebook
+        if taken is not None and taken.function.__qualname__ != function.__qualname__:
+            raise MethodError(f"There is already a method {name!r} ({taken.formula}); choose another name.")
         formula = (function.__doc__ or "").strip().splitlines()[0]
         _methods[name] = Method(
             name, function, frozenset(needs), paper, formula, advice, class_specific, rectified, nonnegative

@@ -33,6 +33,11 @@ def unwrap(model: nn.Module) -> nn.Module:
             "A TorchScript model cannot be hooked. Pass the nn.Module it was scripted or traced from; its "
             "weights can be copied with load_state_dict(scripted.state_dict())."
         )
+    if any(parameter.is_inference() for parameter in model.parameters()):
+        raise ModelError(
+            "The model was built or moved under torch.inference_mode(), so nothing can be differentiated through its "
+            "weights. Build it outside; explaining under inference_mode is fine."
+        )
     return model
 
 

@@ -69,13 +69,6 @@ class Anatomy:
         )
 
 
-def _is_or_views(final: torch.Tensor | None, tensor: torch.Tensor) -> bool:
-    """Whether the output is that tensor, or the same numbers in another shape (squeezed, flattened)."""
-    return final is tensor or (
-        final is not None and final.data_ptr() == tensor.data_ptr() and final.numel() == tensor.numel()
-    )
-
-
 @dataclass
 class _Output:
     """One tensor put out by one or more modules, innermost first.
@@ -133,6 +126,13 @@ def examine(model: nn.Module, forward: Forward, image: torch.Tensor) -> Anatomy:
         shapes=shapes,
         classifier=_classifier(outputs, classes),
         final_activation=next((name for name, tensor in finals if _is_or_views(final, tensor)), None),
+    )
+
+
+def _is_or_views(final: torch.Tensor | None, tensor: torch.Tensor) -> bool:
+    """Whether the output is that tensor, or the same numbers in another shape (squeezed, flattened)."""
+    return final is tensor or (
+        final is not None and final.data_ptr() == tensor.data_ptr() and final.numel() == tensor.numel()
     )
 
 

@@ -6,7 +6,7 @@ import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from jaxtyping import Shaped
 
@@ -91,6 +91,7 @@ def record(model: nn.Module, layers: Iterable[str | nn.Module]) -> Iterator[Mapp
         yield recorder.seen
 
 
+@runtime_checkable
 class Recordable(Protocol):
     """What to record: a name, the module it belongs to, and whether the ReLU of the module's output is meant."""
 

@@ -1,0 +1,104 @@
+"""`camscope layers` and `camscope methods`: what there is to choose from, for people and for programs."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from camscope.methods import list_methods
+from tests.cli.brightness import SPEC
+
+
+def layers(run, *arguments: object) -> list[dict]:
+    ran = run("layers", "--json", *arguments)
+    assert ran.status == 0
+    return json.loads(ran.out)
+
+
+def automatic(found: list[dict]) -> dict:
+    (chosen,) = [layer for layer in found if layer["automatic"]]
+    return chosen
+
+
+def test_the_demo_model_is_explained_where_it_is_pooled(run):
+    chosen = automatic(layers(run))
+    assert (chosen["name"], chosen["grid"], chosen["channels"]) == ("bn2", [7, 7], 1280)
+    assert chosen["reaches_score"] is True
+
+
+def test_a_vit_shows_its_tokens_and_which_layers_do_not_reach_the_score(run):
+    found = {
+        layer["name"]: layer
+        for layer in layers(run, "--model", "timm:vit_tiny_patch16_224", "--weights", "random")
+    }
+    assert automatic(list(found.values()))["name"] == "blocks.11.norm1"
+    assert {"layout": "tokens", "grid": [14, 14], "prefix_tokens": 1, "channels": 192}.items() <= found[
+        "blocks.10"
+    ].items()
+    assert found["blocks.10"]["reaches_score"] is True
+    assert found["norm"]["reaches_score"] is False
+
+
+def test_a_model_of_ones_own(run):
+    found = layers(run, "--model", SPEC)
+    assert [layer["name"] for layer in found] == ["cells", "seen"]
+    assert automatic(found)["name"] == "seen"
+    assert all(layer["grid"] == [16, 16] and layer["channels"] == 4 for layer in found)
+
+
+@pytest.mark.parametrize(("size", "grid"), [(32, 8), (100, 25)])
+def test_another_input_size_gives_other_grids(run, size, grid):
+    assert automatic(layers(run, "--model", SPEC, "--size", size))["grid"] == [grid, grid]
+
+
+def test_all_shows_more_and_leaves_the_choice(run):
+    few, every = layers(run), layers(run, "--all")
+    assert {layer["name"] for layer in few} < {layer["name"] for layer in every}
+    assert automatic(few) == automatic(every)
+    assert f"{len(every) - len(few)} more inside blocks: --all." in " ".join(run("layers").out.split())
+
+
+@pytest.mark.parametrize("columns", [60, 80])
+def test_the_table_fits_the_terminal_and_marks_one_layer(run, monkeypatch, columns):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    lines = run("layers").out.splitlines()
+    assert max(map(len, lines)) <= columns
+    marked = [line for line in lines if line.startswith("→  ")]
+    assert [line.split()[1] for line in marked] == ["bn2"]
+    assert all("1280×7×7" in line and "7×7" in line for line in marked)
+
+
+def test_methods_json_is_what_python_lists(run):
+    ran = run("methods", "--json")
+    assert ran.status == 0
+    listed = json.loads(ran.out)
+    assert [(m["name"], m["paper"], m["formula"], m["cost"], m["advice"]) for m in listed] == [
+        (m.name, m.paper, m.formula, m.cost, m.advice) for m in list_methods()
+    ]
+    assert {m["name"]: m["needs"] for m in listed}["cam"] == ["activations", "linear head"]
+
+
+@pytest.mark.parametrize("columns", [60, 80])
+def test_methods_tells_paper_needs_and_cost_of_each(run, monkeypatch, columns):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    ran = run("methods")
+    assert ran.status == 0
+    assert max(map(len, ran.out.splitlines())) <= columns
+    text = " ".join(ran.out.split())
+    for method in list_methods():
+        needs = ", ".join(sorted(need.value for need in method.needs))
+        words = (
+            f"{method.name} {method.formula}",
+            method.advice,
+            method.paper,
+            f"Needs {needs}: {method.cost}.",
+        )
+        assert all(" ".join(word.split()) in text for word in words)
+
+
+@pytest.mark.parametrize("name", ["layercam", "gradcam++"])
+def test_methods_that_drop_negative_weights_say_what_that_costs(run, name):
+    (method,) = [m for m in json.loads(run("methods", "--json").out) if m["name"] == name]
+    assert "0.3–0.5" in method["advice"]
+    assert "mosaic" in method["advice"]
