@@ -11,7 +11,7 @@ demo: $(VENV)/.demo
 	@$(BIN)/camscope explain sample:cat
 
 test: $(VENV)/.test
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 lint: $(VENV)/.lint
 	@$(BIN)/ruff check .

@@ -9,11 +9,11 @@ mosaic gives that truth without any annotation; chance is 0.25. `tests/test_loca
 from __future__ import annotations
 
 import numpy as np
+import torch
 from PIL import Image
 from skimage import data
 
 import camscope
-import torch
 
 SIDE = 224
 CLASSES = {

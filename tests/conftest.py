@@ -7,8 +7,12 @@ its own.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections import OrderedDict
+
+# Small networks gain nothing from threads, and lose much where several test runs share the cores.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import pytest

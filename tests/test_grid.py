@@ -6,8 +6,8 @@ import itertools
 
 import numpy as np
 import pytest
-
 import torch
+
 from camscope.models.grid import Grid, find_grid
 
 PHOTO = (2, 3, 224, 224)

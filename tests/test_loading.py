@@ -19,7 +19,9 @@ from tests.cli.brightness import NAMES, SIDE, SPEC, Bright
 def weights() -> dict[str, torch.Tensor]:
     """Weights of the brightness model that are not its own."""
     generator = torch.Generator().manual_seed(3)
-    return {key: torch.randn(value.shape, generator=generator) for key, value in Bright().state_dict().items()}
+    return {
+        key: torch.randn(value.shape, generator=generator) for key, value in Bright().state_dict().items()
+    }
 
 
 def assert_filled(path: Path, weights: dict[str, torch.Tensor], **options: bool) -> None:
@@ -129,7 +131,9 @@ def test_keys_that_do_not_fit_are_named(tmp_path, weights):
     del weights["head.weight"]
     weights["haed.weight"] = torch.zeros(3, 4)
     torch.save(weights, tmp_path / "w.pt")
-    with pytest.raises(ModelError, match=r"missing in the file: head\.weight; unknown to the model: haed\.weight"):
+    with pytest.raises(
+        ModelError, match=r"missing in the file: head\.weight; unknown to the model: haed\.weight"
+    ):
         load_model(SPEC, weights=tmp_path / "w.pt")
 
 
@@ -203,7 +207,11 @@ def test_an_unreadable_file_is_named(tmp_path, name, content, words):
 
 @pytest.mark.parametrize(
     ("checkpoint", "words"),
-    [({}, "holds no weights"), ({"epoch": 1}, "its keys are ['epoch']"), ([1, 2], "holds list, not the weights")],
+    [
+        ({}, "holds no weights"),
+        ({"epoch": 1}, "its keys are ['epoch']"),
+        ([1, 2], "holds list, not the weights"),
+    ],
 )
 def test_a_file_without_weights_says_what_it_holds(tmp_path, checkpoint, words):
     torch.save(checkpoint, tmp_path / "w.pt")

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
+import torch
 from benchmarks.localisation import CLASSES, MOSAICS, on_the_right_photo, quarters
 from benchmarks.localisation import mosaics as make_mosaics
 
 import camscope
-import torch
 from camscope.libraries import demo
 
 CHANCE = 0.25

@@ -6,11 +6,11 @@ import itertools
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-import torch
 from camscope.resample import place, resize
 
 MODES = {1: "linear", 2: "bilinear", 3: "trilinear"}

@@ -59,7 +59,10 @@ def test_an_explanation_of_a_photo_comes_back_equal(explained, tmp_path):
     assert_equal(loaded, explained)
     for method, layer in explained.raw:
         np.testing.assert_allclose(
-            loaded.photo_heatmaps(0, method, layer), explained.photo_heatmaps(0, method, layer), rtol=0, atol=2e-6
+            loaded.photo_heatmaps(0, method, layer),
+            explained.photo_heatmaps(0, method, layer),
+            rtol=0,
+            atol=2e-6,
         )
     assert loaded.summary() == explained.summary()
     assert np.array_equal(np.asarray(loaded.view(0).picture), np.asarray(explained.view(0).picture))
@@ -126,10 +129,26 @@ def test_a_photo_that_changed_its_size_is_refused(explained, photo, tmp_path):
     Image.new("RGB", (30, 20)).save(photo)
     with pytest.raises(InputError) as caught:
         loaded.figure(0)
-    assert all(words in str(caught.value) for words in (str(photo), "20×30 now", "60×90 when it was explained"))
+    assert all(
+        words in str(caught.value) for words in (str(photo), "20×30 now", "60×90 when it was explained")
+    )
 
 
-@pytest.mark.parametrize("kind", ["missing", "empty", "text", "npy", "other npz", "png", "truncated", "pickle"])
+NO_EXPLANATIONS = [
+    "missing",
+    "empty",
+    "text",
+    "npy",
+    "other npz",
+    "later",
+    "png",
+    "truncated",
+    "damaged",
+    "pickle",
+]
+
+
+@pytest.mark.parametrize("kind", NO_EXPLANATIONS)
 def test_a_file_that_is_no_explanation_is_named(explained, tmp_path, kind):
     path = tmp_path / "e.npz"
     if kind == "empty":
@@ -141,12 +160,19 @@ def test_a_file_that_is_no_explanation_is_named(explained, tmp_path, kind):
             np.save(file, np.zeros(3))
     elif kind == "other npz":
         np.savez(path, x=np.zeros(3))
+    elif kind == "later":
+        np.savez(path, json=np.array(json.dumps({"format": 99, "keys": []})))
     elif kind == "png":
         with path.open("wb") as file:
             Image.new("RGB", (3, 3)).save(file, format="PNG")
     elif kind == "truncated":
         explained.save(path)
         path.write_bytes(path.read_bytes()[:-200])
+    elif kind == "damaged":
+        explained.save(path)
+        content = bytearray(path.read_bytes())
+        content[500:600] = bytes(100)
+        path.write_bytes(content)
     elif kind == "pickle":
         np.savez(path, json=np.array([{"a": 1}], dtype=object), allow_pickle=True)
     with pytest.raises(InputError) as caught:

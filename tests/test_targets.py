@@ -6,12 +6,12 @@ import re
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import special
 
-import torch
 from camscope.errors import TargetError
 from camscope.targets import (
     AllClasses,

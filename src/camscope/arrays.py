@@ -47,9 +47,7 @@ def over_space(per_channel: Float[Array, "*leading"], ndim: int) -> Float[Array,
 
 def from_numpy(values: Float[np.ndarray, "*shape"], like: Float[Array, "*other"]) -> Float[Array, "*shape"]:
     """NumPy values as an array of `like`'s library, dtype and device."""
-    return array_namespace(like).asarray(
-        values.tolist() if values.ndim == 0 else values, dtype=like.dtype, device=device(like)
-    )
+    return array_namespace(like).asarray(values, dtype=like.dtype, device=device(like))
 
 
 def _constant_over_space(weights: Float[Array, "batch target channel *grid"]) -> bool:

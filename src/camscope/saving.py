@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -66,11 +68,13 @@ def load(path: str | Path) -> Explanation:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         document = json.loads(str(arrays["json"]))
+        if document["format"] != _FORMAT:
+            raise ValueError(f"its format is {document['format']}, this version reads {_FORMAT}")
         keys = [(method, layer) for method, layer in document["keys"]]
         raw = {key: arrays["maps/" + "/".join(key)] for key in keys}
     except FileNotFoundError:
         raise InputError(f"There is no file {path}.") from None
-    except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(f"{path} is not an explanation that camscope saved ({error}).") from error
     images = document["images"]
     return Explanation(

@@ -1,15 +1,16 @@
 """A model whose maps are known without running it, as a file for `FILE.py:FACTORY`.
 
-Each cell of 4×4 pixels becomes its mean brightness, darkness (1 − brightness), redness and greenness. Pooled,
-brightness is the logit of class 0, darkness of class 1, redness − greenness of class 2. So the CAM of class 0
-*is* the brightness of the cells.
+Each cell of 4×4 pixels becomes its mean brightness, darkness (1 − brightness), redness and greenness. Pooled
+and doubled, brightness is the logit of class 0, darkness of class 1, redness − greenness of class 2. So the CAM
+of class 0 *is* the brightness of the cells.
 """
 
 from __future__ import annotations
 
 import torch
-from camscope import Preprocessing
 from torch import nn
+
+from camscope import Preprocessing
 
 SIDE = 64
 SPEC = f"{__file__}:bright"
@@ -28,7 +29,7 @@ class Bright(nn.Module):
             each = torch.tensor([[1.0, 1, 1], [-1, -1, -1], [2, -1, -1], [-1, 2, -1]]) / 3
             self.cells.weight.copy_((each / 16)[:, :, None, None].expand(4, 3, 4, 4))
             self.cells.bias.copy_(torch.tensor([0.0, 1, 0, 0]))
-            self.head.weight.copy_(torch.tensor([[1.0, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, -1]]))
+            self.head.weight.copy_(torch.tensor([[2.0, 0, 0, 0], [0, 2, 0, 0], [0, 0, 2, -2]]))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.head(self.seen(self.cells(x)).mean((2, 3)))

@@ -170,11 +170,11 @@ MODELS = {
     "syntax.py:model": "syntax.py could not be run: SyntaxError",
     "{file}": "say which function of the file builds the model, FILE.py:FACTORY",
     "{file}:": "say which function of the file builds the model, FILE.py:FACTORY",
-    "{file}:brigth": "Did you mean 'bright'",
+    "{file}:reddy": "has no 'reddy'. Did you mean 'ready'",
     "{file}:needs_argument": "calling needs_argument() without arguments failed: TypeError",
     "{file}:returns_number": "returns_number gave int, not a torch.nn.Module",
     "{file}:boom": "brightness.py:boom: calling boom() without arguments failed: RuntimeError: I broke",
-    "{file}:thing": "thing",
+    "{file}:thing": "calling thing() without arguments failed: TypeError",
 }
 
 

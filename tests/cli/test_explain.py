@@ -29,6 +29,7 @@ def names_in(folder: str | Path) -> set[str]:
 # ---------------------------------------------------------------- for a person
 
 
+@pytest.mark.slow
 def test_the_demo_model_explains_a_sample_photo(run):
     ran = run("explain", "sample:cat")
     assert ran.status == 0
@@ -204,6 +205,7 @@ def test_another_colormap_gives_another_picture(run, photo):
     assert np.abs(pictures[0].astype(int) - pictures[1]).max() > 50
 
 
+@pytest.mark.slow
 def test_hundreds_of_targets_are_numbers_not_pictures(run, photo):
     ran = run("explain", "sample:cat", "--target", "all", "--save", "figure")
     assert ran.status == 2
@@ -335,12 +337,10 @@ def test_python_m_camscope_is_the_same_command(run):
     assert python("-m", "camscope", "explain").returncode == 2
 
 
-def test_a_reader_that_goes_away_is_no_error():
-    done = subprocess.run(
-        f"{sys.executable} -m camscope methods --json | true",
-        shell=True,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+@pytest.mark.parametrize("command", ["methods --json", f"layers --json --model {SPEC}"])
+def test_a_reader_that_goes_away_is_no_error(command, monkeypatch):
+    """Also where all of it fits the buffer, and the pipe breaks only when that is emptied at the end."""
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
+    line = f"{sys.executable} -m camscope {command} | true"
+    done = subprocess.run(line, shell=True, capture_output=True, text=True, check=False)
     assert done.stderr == ""

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
+import torch
 from skimage import data
+from torch import nn
 
 import camscope
-import torch
 from camscope.explanation import Explanation
 from camscope.libraries import demo
 from camscope.targets import Class, PerImage
-from torch import nn
 
 TOLERANCE = 1e-5
 """Largest difference allowed between two maps, each scaled to [0, 1] at the layer's own resolution."""

@@ -1,9 +1,9 @@
 """Against captum: the same raw, signed maps; and what it does where the layout is not channels first."""
 
 import pytest
+import torch
 from captum.attr import LayerGradCam, LayerGradientXActivation
 
-import torch
 from tests.parity.nets import CASES, assert_same, by_autograd, columns, net, ours
 
 CONVOLUTIONAL = [(name, layer) for name, layer in CASES if name != "vit"]

@@ -4,11 +4,11 @@ import copy
 
 import numpy as np
 import pytest
+import torch
 from pytorch_grad_cam import EigenCAM, GradCAM, GradCAMPlusPlus, HiResCAM, LayerCAM, XGradCAM
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 
 import camscope
-import torch
 from camscope.evidence import Evidence
 from camscope.methods import eigen_cam, grad_cam_plus_plus
 from tests.parity.nets import (

@@ -1,10 +1,10 @@
 """Against torch-cam: the same maps where it follows the formulas; where it does not, what it does instead."""
 
 import pytest
+import torch
 from torchcam.methods import CAM, GradCAM, GradCAMpp, LayerCAM, XGradCAM
 
 import camscope
-import torch
 from tests.parity.nets import CASES, SIGNED, assert_same, by_autograd, columns, differ_by, net, ours
 
 PEERS = {"gradcam": GradCAM, "layercam": LayerCAM, "xgradcam": XGradCAM}

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
-import torch.nn.functional as F
+import torch
+from torch import nn
+from torch.nn import functional
 
 import camscope
-import torch
 from camscope.evidence import Evidence, Need
 from camscope.methods import Method, list_methods
-from torch import nn
 
 METHODS = [method.name for method in list_methods()]
 ANYWHERE = [name for name in METHODS if name != "cam"]
@@ -130,7 +131,7 @@ class SharedReLU(nn.Module):
         x = self.relu(self.one(x))
         x = self.relu(self.two(x))
         x = self.relu(self.three(x))
-        return self.fc(F.adaptive_avg_pool2d(x, 1).flatten(1))
+        return self.fc(functional.adaptive_avg_pool2d(x, 1).flatten(1))
 
 
 def batch(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> torch.Tensor:
@@ -162,3 +163,32 @@ def evidence_of(model: nn.Module, x: torch.Tensor, **call: Any) -> Evidence:
     camscope.explain(model, x, methods=[spy], **call)
     (only,) = seen
     return only
+
+
+def activations_of(explainer: camscope.Explainer, x: torch.Tensor, layer: str) -> torch.Tensor:
+    """What a method gets to see of a layer's activations, `batch channel *space`."""
+    seen: list[torch.Tensor] = []
+
+    def look(evidence: Evidence) -> torch.Tensor:
+        seen.append(evidence.activations)
+        return evidence.activations[:, :1]
+
+    needs = frozenset({Need.ACTIVATIONS})
+    spy = Method(
+        "spy",
+        look,
+        needs,
+        paper="",
+        formula="",
+        advice="",
+        class_specific=False,
+        rectified=False,
+        nonnegative=False,
+    )
+    explainer(x, methods=[spy], layers=layer)
+    return seen[0]
+
+
+def case_name(case: object) -> str:
+    """A parameter's name that is the same in every process: no address of a lambda in it."""
+    return re.sub(r" at 0x[0-9a-f]+", "", str(case))

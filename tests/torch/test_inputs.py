@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from torch import nn
 
 import camscope
-import torch
 from camscope.images import to_photo
-from tests.torch.nets import ANYWHERE, HAND_MADE, Apply, Net, batch, gap_head, mlp_head
-from torch import nn
+from tests.torch.nets import ANYWHERE, HAND_MADE, Apply, Net, batch, case_name, gap_head, mlp_head
 
 X = batch(2, 3, 16, 16)
 PREPROCESSING = camscope.Preprocessing(
@@ -108,7 +108,7 @@ def test_what_is_no_model_is_refused():
         ({"methods": [3]}, camscope.MethodError, "no method 3"),
         ({"layers": []}, camscope.LayerError, "list of layers is empty"),
     ],
-    ids=str,
+    ids=case_name,
 )
 def test_calls_that_ask_for_nothing_or_for_what_is_not_are_refused(call, error, words):
     with pytest.raises(error, match=words):

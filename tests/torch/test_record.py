@@ -7,12 +7,12 @@ import gc
 import weakref
 
 import pytest
+import torch
+from torch import nn
 from torchvision.models.resnet import BasicBlock
 
 import camscope
-import torch
 from tests.torch.nets import Net, SharedReLU, batch, mlp_head
-from torch import nn
 
 X = batch(2, 3, 16, 16)
 

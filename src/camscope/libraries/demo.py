@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+
 from camscope.errors import MissingExtraError, ModelError
 from camscope.images import Preprocessing
 from camscope.libraries import Known, timm

@@ -8,11 +8,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
-from jaxtyping import Float
-
 import torch
+from jaxtyping import Float
+from torch import nn
+
 from camscope.errors import InputError, LayerError, ModelError, TargetError
 from camscope.evidence import Evidence, LinearHead, Need
 from camscope.models.layers import AFTER_RELU, Layer
@@ -22,10 +24,12 @@ from camscope.models.torch.probe import Anatomy, choose, examine, reaching
 from camscope.models.torch.record import InputOf, Recorder
 from camscope.models.torch.state import explaining
 from camscope.targets import Outputs, Targets, Task
-from torch import nn
 
 _GRADIENT_BUDGET = 64 * 2**20
 """Bytes of gradients held at a time. More targets than fit are taken in turns; the arithmetic is the same."""
+
+_digests: WeakKeyDictionary[nn.Module, tuple[tuple[tuple[int, int], ...], str]] = WeakKeyDictionary()
+"""Each model's weights as they were when last hashed, and their digest: hashing costs as much as a forward."""
 
 
 class TorchAdapter:
@@ -52,18 +56,12 @@ class TorchAdapter:
         output: Callable[[Any], torch.Tensor] | None = None,
     ) -> None:
         self.model = unwrap(model)
-        if any(p.is_inference() for p in self.model.parameters()):
-            raise ModelError(
-                "The model was made under torch.inference_mode(), so its weights can take part in no gradient. "
-                "Make or load it outside of it, or under torch.no_grad()."
-            )
         self._task = task
         self._select = output
         self._anatomies: dict[tuple[int, ...], Anatomy] = {}
         self._choices: dict[tuple[int, ...], list[Layer]] = {}
         self._reads_probabilities = False
         self._reads_one_logit = False
-        self._digest: tuple[tuple[tuple[int, int], ...], str] | None = None
 
     @property
     def notes(self) -> Sequence[str]:
@@ -314,14 +312,15 @@ class TorchAdapter:
     def _weights_digest(self) -> str:
         """SHA-256 over the names and bytes of the state; computed anew only when a tensor has changed."""
         versions = self._versions()
-        if self._digest is None or self._digest[0] != versions:
+        known = _digests.get(self.model)
+        if known is None or known[0] != versions:
             sha = hashlib.sha256()
             for name, value in self.model.state_dict().items():
                 if isinstance(value, torch.Tensor):
                     sha.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
                     sha.update(value.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
-            self._digest = (versions, sha.hexdigest())
-        return self._digest[1]
+            known = _digests[self.model] = (versions, sha.hexdigest())
+        return known[1]
 
     def _versions(self) -> tuple[tuple[int, int], ...]:
         """Changes whenever a weight does: where each tensor lies, and how often it was written in place."""

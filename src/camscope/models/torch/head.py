@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import cast
 
-from jaxtyping import Float
-
 import torch
+from jaxtyping import Float
 from torch import nn
 
 

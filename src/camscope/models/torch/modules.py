@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
-from camscope.errors import LayerError, ModelError, nearest
 from torch import nn
+
+from camscope.errors import LayerError, ModelError, nearest
 
 
 def unwrap(model: nn.Module) -> nn.Module:

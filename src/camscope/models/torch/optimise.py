@@ -10,10 +10,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from jaxtyping import Float
+from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
-import torch
 from camscope.errors import LayerError, ModelError
 from camscope.evidence import Need
 from camscope.models.layers import Layer
@@ -21,7 +22,6 @@ from camscope.models.torch.adapter import TorchAdapter, TorchObservation
 from camscope.models.torch.modules import first_tensor, named_layers
 from camscope.models.torch.state import explaining
 from camscope.targets import Task
-from torch import nn
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
+from torch import nn
+
 from camscope.errors import LayerError
 from camscope.models.grid import Grid, find_grid
 from camscope.models.layers import AFTER_RELU, Layer
 from camscope.models.torch.head import pooled_input
 from camscope.models.torch.modules import first_tensor, named_layers
 from camscope.models.torch.record import InputOf, Recorder
-from torch import nn
 
 Forward = Callable[[torch.Tensor], Any]
 

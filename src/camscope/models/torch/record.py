@@ -8,12 +8,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
-from jaxtyping import Shaped
-
 import torch
+from jaxtyping import Shaped
+from torch import nn
+
 from camscope.errors import LayerError
 from camscope.models.torch.modules import find_layer, first_tensor, replace_first_tensor, unwrap
-from torch import nn
 
 
 @dataclass(eq=False)
