@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import importlib.metadata
 import sys
@@ -176,30 +177,37 @@ class Explainer:
         notes.warn()
         return explanation
 
-    def layers(self, inputs: Any = None, *, reach: bool = True) -> tuple[list[Layer], Layer | None]:
-        """The layers with a grid, in the order they run, and the one that would be chosen.
+    def layers(self, inputs: Any = None, *, every: bool = False) -> tuple[list[Layer], Layer | None]:
+        """The layers with a grid, in the order they run, whether they reach the score, and the one that is chosen.
 
         Args:
             inputs: as for a call; None runs an image of noise of the model's own input size.
-            reach: try for each whether its positions reach the score.
+            every: also the layers inside blocks.
+
+        Returns:
+            The layers, each tried, and the automatic choice (None if none reaches the score).
 
         Raises:
             InputError: if no input is given and the model's input size is not known.
+            LayerError: if no layer has a grid.
         """
         if inputs is None:
             inputs = self._noise()
         batch = self._adapter.batch(prepare(inputs, self._preprocessing).batch)
-        found = list(self._adapter.layers(batch, reach=reach))
+        found = list(self._adapter.layers(batch))
+        chosen = None
         try:
             chosen = self._adapter.choose(batch)[0]
         except LayerError:
             if not found:
                 raise
-            return found, None
-        if chosen.after_relu:  # a layer that is no module stands behind the one it belongs to
+        if chosen is not None and chosen.after_relu:
+            # a layer that is no module stands behind the one it belongs to
             place = next(i for i, layer in enumerate(found) if layer.name == chosen.module)
             found.insert(place + 1, chosen)
-        return found, chosen
+        shown = [layer for layer in found if every or layer.outline or (chosen and layer.name == chosen.name)]
+        reach = self._adapter.reaches(batch, shown)
+        return [dataclasses.replace(layer, reaches=r) for layer, r in zip(shown, reach, strict=True)], chosen
 
     # ------------------------------------------------------------------ inputs
 
@@ -281,7 +289,7 @@ class Explainer:
                 for (_, name), f in gathered.gradient_free.items()
                 if name == layer.name
             ]
-            if flags and all(f.all() for f in flags) and not self._adapter.reaches(batch, layer):
+            if flags and all(f.all() for f in flags) and not all(self._adapter.reaches(batch, [layer])):
                 better = self._adapter.choose(batch)[0]
                 raise LayerError(
                     f"The positions of {layer.name!r} do not reach the score: its gradient there is exactly zero for "

@@ -295,7 +295,7 @@ def test_the_last_block_of_a_class_token_vit_is_refused_naming_a_layer_that_work
 
 
 def test_the_layers_are_listed_with_whether_they_reach_the_score(vit):
-    layers, chosen = camscope.Explainer(vit).layers(batch(1, 3, 64, 96))
+    layers, chosen = camscope.Explainer(vit).layers(batch(1, 3, 64, 96), every=True)
     reaches = {layer.name: layer.reaches for layer in layers}
     assert chosen.name == "blocks.11.norm1"
     assert reaches["blocks.10"]

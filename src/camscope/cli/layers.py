@@ -49,10 +49,7 @@ def layers(
             raise InputError(f"--size {size}: expected a number of pixels, at least 1.")
         channels = len(explainer.preprocessing.mean) if explainer.preprocessing else 3
         inputs = torch.randn((1, channels, size, size), generator=torch.Generator().manual_seed(0))
-    found, chosen = explainer.layers(inputs)
-    shown = [
-        layer for layer in found if every or layer.outline or layer.name == getattr(chosen, "name", None)
-    ]
+    shown, chosen = explainer.layers(inputs, every=every)
     if as_json:
         print_json(
             [
@@ -88,8 +85,7 @@ def layers(
         )
     people = console()
     people.print(table)
-    hidden = len(found) - len(shown)
     people.print(
         f"\n→ is chosen when no layer is named: the deepest whose positions reach the score."
-        f"{f' {hidden} more inside blocks: --all.' if hidden else ''}"
+        f"{'' if every else ' Layers inside blocks: --all.'}"
     )

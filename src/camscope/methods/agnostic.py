@@ -39,9 +39,14 @@ def eigen_cam(evidence: Evidence) -> Float[Array, "batch 1 *space"]:
     else:
         _, vectors = _largest_eigenpair(xp.matrix_transpose(X) @ X)
         projection = (X @ vectors[..., None])[..., 0]
-    mean = reduce(X, "b n c -> b n", "mean")
-    covariance = reduce((projection - _mean(projection)) * (mean - _mean(mean)), "b n -> b 1", "sum")
-    signed = xp.where(covariance < 0, -projection, projection)
+    centred = projection - _mean(projection)
+    activity = reduce(X, "b n c -> b n", "mean")
+    activity = activity - _mean(activity)
+    agreement = reduce(centred * activity, "b n -> b 1", "sum")
+    noise = 1e-5 * xp.sqrt(reduce(centred**2, "b n -> b 1", "sum") * reduce(activity**2, "b n -> b 1", "sum"))
+    # an even mean activation says nothing; then the map is made positive on the whole
+    agreement = xp.where(xp.abs(agreement) > noise, agreement, _mean(projection))
+    signed = xp.where(agreement < 0, -projection, projection)
     return xp.reshape(signed, (A.shape[0], 1, *A.shape[2:]))
 
 

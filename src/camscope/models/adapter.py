@@ -46,8 +46,8 @@ class Adapter(Protocol):
         """The input as the model wants it: on its device, in its precision. Refuses what is not finite."""
         ...
 
-    def layers(self, x: Array, *, reach: bool = False) -> Sequence[Layer]:
-        """All layers with a grid, in the order they run; with `reach`, each tried."""
+    def layers(self, x: Array) -> Sequence[Layer]:
+        """All layers with a grid, in the order they run."""
         ...
 
     def choose(self, x: Array) -> Sequence[Layer]:
@@ -58,8 +58,8 @@ class Adapter(Protocol):
         """The layer with this name (or this module)."""
         ...
 
-    def reaches(self, x: Array, layer: Layer) -> bool:
-        """Whether the layer's positions can reach the score at all, for any class."""
+    def reaches(self, x: Array, layers: Sequence[Layer]) -> Sequence[bool]:
+        """Whether each layer's positions can reach the score at all, for any class."""
         ...
 
     def observe(

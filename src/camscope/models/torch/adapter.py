@@ -6,7 +6,7 @@ import hashlib
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -118,22 +118,9 @@ class TorchAdapter:
 
     # ------------------------------------------------------------------ the layers
 
-    def layers(self, x: torch.Tensor, *, reach: bool = False) -> Sequence[Layer]:
-        """All layers with a grid, in the order they run; with `reach`, each tried."""
-        anatomy = self._anatomy(x)
-        layers = list(anatomy.layers)
-        if not reach:
-            return layers
-        tried = []
-        with explaining(self.model):
-            for start in range(0, len(layers), 32):
-                some = layers[start : start + 32]
-                answers = reaching(self.model, self._forward, x[:1], anatomy, some)
-                tried += [
-                    replace(layer, reaches=answer.positions)
-                    for layer, answer in zip(some, answers, strict=True)
-                ]
-        return tried
+    def layers(self, x: torch.Tensor) -> Sequence[Layer]:
+        """All layers with a grid, in the order they run."""
+        return self._anatomy(x).layers
 
     def choose(self, x: torch.Tensor) -> Sequence[Layer]:
         """The deepest layer with a grid whose positions reach the score, then the runners-up."""
@@ -160,18 +147,24 @@ class TorchAdapter:
             )
         return self._anatomy(x).layer(find_layer(self.model, layer))
 
-    def reaches(self, x: torch.Tensor, layer: Layer) -> bool:
-        """Whether the layer's positions can reach the score at all."""
+    def reaches(self, x: torch.Tensor, layers: Sequence[Layer]) -> list[bool]:
+        """Whether each layer's positions can reach the score at all, for any class."""
         anatomy = self._anatomy(x)
+        found: list[bool] = []
         with explaining(self.model):
-            return reaching(self.model, self._forward, x[:1], anatomy, [layer])[0].positions
+            for start in range(0, len(layers), 32):
+                some = layers[start : start + 32]
+                found += [r.positions for r in reaching(self.model, self._forward, x[:1], anatomy, some)]
+        return found
 
     def _anatomy(self, x: torch.Tensor) -> Anatomy:
         key = tuple(x.shape[1:])
         if key not in self._anatomies:
             try:
                 with explaining(self.model):
-                    self._anatomies[key] = examine(self.model, self._forward, x[:1])
+                    anatomy = examine(self.model, self._forward, x[:1])
+                    self._reads_probabilities = anatomy.final_activation is None and self._is_softmax(x[:1])
+                    self._anatomies[key] = anatomy
             except RuntimeError as error:
                 convolutions = (m for m in self.model.modules() if isinstance(m, nn.modules.conv._ConvNd))
                 first = next(convolutions, None)
@@ -182,6 +175,22 @@ class TorchAdapter:
                     f"axis: pass x[None]. It said: {str(error).splitlines()[0]}"
                 ) from error
         return self._anatomies[key]
+
+    def _is_softmax(self, image: torch.Tensor) -> bool:
+        """Whether the outputs are probabilities: non-negative, summing to one, for the image and for noise."""
+        if self._task not in (None, "multiclass"):
+            return False
+        noise = torch.randn(image.shape, generator=torch.Generator().manual_seed(0)).to(image)
+        for x in (image, noise):
+            with torch.no_grad():
+                rows = self._forward(x).float()
+            if (
+                rows.ndim != 2
+                or rows.shape[1] < 2
+                or bool((rows < 0).any() or (rows.sum(1) - 1).abs().max() > 1e-3)
+            ):
+                return False
+        return True
 
     # ------------------------------------------------------------------ the passes
 
@@ -248,12 +257,8 @@ class TorchAdapter:
                 f"The model's output has shape {tuple(logits.shape)}; class scores need (batch, class). If they are "
                 "elsewhere in the output, or must be pooled, pass Explainer(model, output=…)."
             )
-        probabilities = (
-            not after_final_activation and self._task in (None, "multiclass") and _is_softmax(logits)
-        )
-        self._reads_probabilities = probabilities
         self._reads_one_logit = self._task is None and logits.shape[1] == 1 and not after_final_activation
-        if probabilities:
+        if self._reads_probabilities:
             logits = logits.clamp(min=torch.finfo(logits.dtype).tiny).log()
         return Outputs(self._expand(logits), self._find_task(logits), raw)
 
@@ -431,11 +436,3 @@ class TorchObservation:
 def _exact(x: torch.Tensor) -> torch.Tensor:
     """Half precision is widened before any product is formed: g³ underflows in it."""
     return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
-
-
-def _is_softmax(logits: torch.Tensor) -> bool:
-    """Whether rows are probabilities: non-negative and summing to one."""
-    if logits.shape[1] < 2:
-        return False
-    rows = logits.detach().float()
-    return bool((rows >= 0).all() and ((rows.sum(1) - 1).abs() < 1e-3).all())

@@ -61,7 +61,7 @@ class Classifier:
     pooled: Pooled
 
 
-def pooled_input(module: nn.Module, x: torch.Tensor) -> Pooled | None:
+def _pooled_input(module: nn.Module, x: torch.Tensor) -> Pooled | None:
     """What went into a linear layer or 1×1 convolution, averaged over space; None if it is no batch of features."""
     rounding = torch.finfo(x.dtype).eps
     x = x.detach()
@@ -73,7 +73,7 @@ def pooled_input(module: nn.Module, x: torch.Tensor) -> Pooled | None:
 
 
 def verified(
-    module: nn.Module, x: torch.Tensor | None, logits: Float[torch.Tensor, "batch output"]
+    module: nn.Module, x: torch.Tensor | None, logits: Float[torch.Tensor, batch * output]
 ) -> Classifier | None:
     """The classifier, if W · mean(x) + b is, in numbers, what the model puts out; else None.
 
@@ -82,17 +82,18 @@ def verified(
         x: what went into it.
         logits: what the model put out.
     """
-    pooled = pooled_input(module, x) if x is not None else None
+    pooled = _pooled_input(module, x) if x is not None else None
     if pooled is None:
         return None
     weight = cast(torch.Tensor, module.weight).detach().flatten(1).to(pooled.values.dtype)
+    logits = logits.detach().reshape(logits.shape[0], -1)  # one logit may have lost its axis
     if pooled.values.shape != (logits.shape[0], weight.shape[1]):
         return None
     bias = module.bias
     output = pooled.values @ weight.T
     if isinstance(bias, torch.Tensor):
         output = output + bias.detach().to(output.dtype)
-    if not _close(output, logits.detach().to(output.dtype), max(1e-3, 8 * pooled.rounding)):
+    if not _close(output, logits.to(output.dtype), max(1e-3, 8 * pooled.rounding)):
         return None
     return Classifier(weight, pooled)
 

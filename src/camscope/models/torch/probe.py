@@ -16,7 +16,7 @@ from torch import nn
 from camscope.errors import LayerError
 from camscope.models.grid import Grid, find_grid
 from camscope.models.layers import AFTER_RELU, Layer
-from camscope.models.torch.head import pooled_input
+from camscope.models.torch.head import verified
 from camscope.models.torch.modules import first_tensor, named_layers
 from camscope.models.torch.record import InputOf, Recorder
 
@@ -120,7 +120,9 @@ def examine(model: nn.Module, forward: Forward, image: torch.Tensor) -> Anatomy:
         for handle in handles:
             handle.remove()
     final = first_tensor(logits)
-    classes = final.shape[-1] if final is not None and final.ndim == 2 else None
+    classes = (
+        None if final is None else 1 if final.ndim == 1 else final.shape[-1] if final.ndim == 2 else None
+    )
     shapes = {name: output.shape for output in outputs for name in output.names}
     return Anatomy(
         layers=tuple(_layers(model, outputs, calls, tuple(image.shape))),
@@ -169,9 +171,12 @@ def reaching(
             watch = stack.enter_context(InputOf(model.get_submodule(anatomy.classifier)))
         logits = forward(image)
     tensors = [recorder.seen[layer.name].activations for layer in layers]
-    pooled = pooled_input(watch.module, watch.value) if watch and watch.value is not None else None
-    # the classifier's input too: a classifier of zeros, as some are initialised, hides what would reach it
-    ends = [end for end in (logits, watch.value if watch else None) if end is not None and end.requires_grad]
+    classifier = verified(watch.module, watch.value, logits) if watch is not None else None
+    ends = [logits]
+    if watch is not None and watch.value is not None and (classifier is not None or watch.value.ndim == 2):
+        # the classifier's input too: a classifier of zeros, as some are initialised, hides what would reach it
+        ends.append(watch.value)
+    ends = [end for end in ends if end.requires_grad]
     if not ends:
         return [Reach(False)] * len(layers)
     generator = torch.Generator().manual_seed(0)
@@ -182,7 +187,7 @@ def reaching(
         if gradient is None or not bool((layer.grid.canonical(gradient) != 0).any()):
             answers.append(Reach(False))
             continue
-        features = pooled.features(layer.grid.canonical(tensor.detach())) if pooled is not None else None
+        features = classifier.pooled.features(layer.grid.canonical(tensor.detach())) if classifier else None
         answers.append(
             Reach(
                 positions=True,
@@ -215,18 +220,21 @@ def choose(
         LayerError: if there is none; the message says what the model has instead.
     """
     found: list[Layer] = []
+    score_maps: list[Layer] = []
     candidates = [layer for layer in reversed(anatomy.layers) if layer.eligible]
     for start in range(0, len(candidates), 8):
         some = candidates[start : start + 8]
         for layer, reach in zip(some, reaching(model, forward, image, anatomy, some), strict=True):
-            if reach.positions and not reach.is_score_map:
+            if reach.is_score_map:
+                score_maps.append(replace(layer, reaches=True))
+            elif reach.positions:
                 if reach.pooled_after_relu:
                     found.append(replace(layer, name=f"{layer.name}{AFTER_RELU}", outline=True, reaches=True))
                 found.append(replace(layer, reaches=True))
         if len(found) > runners_up:
             break
-    if found:
-        return found[: runners_up + 1]
+    if found or score_maps:
+        return [*found, *score_maps][: runners_up + 1]
     if candidates:
         raise LayerError(
             "No layer's positions reach the score by a gradient. Either the model cuts its graph (no_grad or "
@@ -319,9 +327,10 @@ def _channels_last(module: nn.Module) -> bool | None:
 
 
 def _classifier(outputs: Sequence[_Output], classes: int | None) -> str | None:
+    """The last layer that could be the classifier; whether it is one, numbers decide (`head.verified`)."""
     for output in reversed(outputs):
         for name, module in zip(output.names, output.modules, strict=True):
-            if isinstance(module, nn.Linear) and output.shape == (1, classes):
+            if isinstance(module, nn.Linear) and module.out_features == classes:
                 return name
             if (
                 isinstance(module, nn.modules.conv._ConvNd)
