@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from jaxtyping import Float
 
@@ -45,9 +46,11 @@ class Evidence:
             (behind a linear head). None if no method asked.
         head: the linear head on this layer, or None if there is none or no method asked.
         seed: seeds whatever a method draws at random.
+        shared: intermediate results that several methods use; see `camscope.methods.shared`.
     """
 
     activations: Float[Array, "batch channel *space"]
     gradients: Float[Array, "batch target channel *grid"] | None = None
     head: LinearHead | None = None
     seed: int = 0
+    shared: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)

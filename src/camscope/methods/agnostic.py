@@ -103,7 +103,7 @@ def _mean(x: Float[Array, "batch n"]) -> Float[Array, "batch 1"]:
 
 
 def _largest_eigenpair(
-    gram: Float[Array, "batch n n"], rounds: int = 4, steps: int = 16
+    gram: Float[Array, "batch n n"], rounds: int = 8, steps: int = 8
 ) -> tuple[Float[Array, batch], Float[Array, "batch n"]]:
     """The largest eigenvalue and its unit eigenvector of positive semi-definite matrices.
 

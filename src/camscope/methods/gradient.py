@@ -5,6 +5,7 @@ Each function returns the signed sum; the final ReLU of the formulas is applied 
 
 from __future__ import annotations
 
+import math
 from typing import cast
 
 from array_api_compat import array_namespace
@@ -14,6 +15,7 @@ from jaxtyping import Float
 from camscope.arrays import Array, channel_sum, over_space, relu, space_sum
 from camscope.evidence import Evidence, Need
 from camscope.methods.registry import method
+from camscope.methods.shared import shared
 
 _NEEDS = {Need.ACTIVATIONS, Need.GRADIENTS}
 
@@ -50,7 +52,7 @@ def hires_cam(evidence: Evidence) -> Float[Array, "batch target *space"]:
 )
 def layer_cam(evidence: Evidence) -> Float[Array, "batch target *space"]:
     """ReLU(Σ_k relu(g^k) ⊙ A^k) (eq. 6 and 7)."""
-    return channel_sum(relu(_gradients(evidence)), evidence.activations)
+    return channel_sum(_positive(evidence), evidence.activations)
 
 
 @method(
@@ -63,9 +65,8 @@ def layer_cam(evidence: Evidence) -> Float[Array, "batch target *space"]:
 )
 def grad_cam_plus_plus(evidence: Evidence) -> Float[Array, "batch target *space"]:
     """ReLU(Σ_k w_k A^k), w_k = Σ_ij α_ij^k relu(g_ij^k), α = g²/(2g² + S_k g³) = 1/(2 + S_k g) (eq. 19 as printed)."""
-    positive = relu(_gradients(evidence))
-    weights = reduce(positive * _alpha(positive, evidence.activations), "b t c ... -> b t c", "mean")
-    return channel_sum(weights * _positions(evidence.activations), evidence.activations)
+    weighted, _ = _alpha_sums(evidence)
+    return channel_sum(weighted, evidence.activations)
 
 
 @method(
@@ -79,10 +80,7 @@ def grad_cam_plus_plus(evidence: Evidence) -> Float[Array, "batch target *space"
 def grad_cam_plus_plus_official(evidence: Evidence) -> Float[Array, "batch target *space"]:
     """ReLU(Σ_k w_k A^k), w_k the α-weighted mean of relu(g^k) over the positions where g^k > 0."""
     xp = array_namespace(evidence.activations)
-    positive = relu(_gradients(evidence))
-    alpha = _alpha(positive, evidence.activations)
-    weighted = reduce(positive * alpha, "b t c ... -> b t c", "sum")
-    total = reduce(xp.where(positive > 0, alpha, xp.zeros_like(alpha)), "b t c ... -> b t c", "sum")
+    weighted, total = _alpha_sums(evidence)
     return channel_sum(weighted / xp.where(total == 0, xp.ones_like(total), total), evidence.activations)
 
 
@@ -116,24 +114,31 @@ def _gradients(evidence: Evidence) -> Float[Array, "batch target channel *grid"]
     return cast(Array, evidence.gradients)
 
 
-def _positions(activations: Float[Array, "batch channel *space"]) -> int:
-    count = 1
-    for size in activations.shape[2:]:
-        count *= size
-    return count
+@shared
+def _positive(evidence: Evidence) -> Float[Array, "batch target channel *grid"]:
+    return relu(_gradients(evidence))
 
 
-def _alpha(
-    positive: Float[Array, "batch target channel *grid"], activations: Float[Array, "batch channel *space"]
-) -> Float[Array, "batch target channel *grid"]:
-    """α = 1/(2 + S_k g), algebraically g²/(2g² + S_k g³) without its underflow and without an eps."""
-    xp = array_namespace(activations)
-    total = over_space(reduce(activations, "b c ... -> b 1 c", "sum"), positive.ndim - 3)
+@shared
+def _alpha_sums(
+    evidence: Evidence,
+) -> tuple[Float[Array, "batch target channel"], Float[Array, "batch target channel"]]:
+    """Σ_ij α relu(g), and Σ_ij α where g > 0: what both forms of Grad-CAM++ are made of.
+
+    α = 1/(2 + S_k g) there, algebraically g²/(2g² + S_k g³) without its underflow and without an eps.
+    """
+    A, positive = evidence.activations, _positive(evidence)
+    xp = array_namespace(A)
+    total = over_space(reduce(A, "b c ... -> b 1 c", "sum"), positive.ndim - 3)
     denominator = positive * total + 2
-    if not bool(xp.any(total < 0)):
-        return 1 / denominator
-    # signed activations: the denominator can cross zero, where the formula means nothing
-    defined = xp.abs(denominator) > 1e-3
-    return xp.where(
-        defined, 1 / xp.where(defined, denominator, xp.ones_like(denominator)), xp.zeros_like(denominator)
+    if bool(xp.any(total < 0)):
+        # signed activations: the denominator can cross zero, where the formula means nothing and α is taken as 0
+        denominator = xp.where(xp.abs(denominator) > 1e-3, denominator, xp.inf)
+    alpha = 1 / denominator
+    # means times the number of positions, since gradients that are the same everywhere have size 1 along space
+    positions = math.prod(A.shape[2:])
+    counted = xp.where(positive > 0, alpha, xp.zeros_like(alpha))
+    return (
+        reduce(positive * alpha, "b t c ... -> b t c", "mean") * positions,
+        reduce(counted, "b t c ... -> b t c", "mean") * positions,
     )

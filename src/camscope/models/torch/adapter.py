@@ -25,7 +25,7 @@ from camscope.models.torch.record import InputOf, Recorder
 from camscope.models.torch.state import explaining
 from camscope.targets import Outputs, Targets, Task
 
-_GRADIENT_BUDGET = 64 * 2**20
+_GRADIENT_BUDGET = 32 * 2**20
 """Bytes of gradients held at a time. More targets than fit are taken in turns; the arithmetic is the same."""
 
 _digests: WeakKeyDictionary[nn.Module, tuple[tuple[tuple[int, int], ...], str]] = WeakKeyDictionary()
