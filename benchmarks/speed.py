@@ -3,7 +3,7 @@
     python benchmarks/speed.py                       # ResNet-50, DenseNet-121, ViT-B/16; batch 8; 224²
     python benchmarks/speed.py --quick               # a first look: batch 2, one round
     python benchmarks/speed.py --device cuda
-    python benchmarks/speed.py --markdown --json speed.json
+    python benchmarks/speed.py --markdown --json-file speed.json
 
 All libraries run in one process on the same model and batch. How time and memory are measured: measure.py.
 """

@@ -232,6 +232,8 @@ class Targets:
             return TargetInfo(index, class_name(index, class_names), self.of[t], sign)
 
         batch, count = self.classes.shape
+        if self.same_for_all_images:
+            return (tuple(info(0, t) for t in range(count)),) * batch
         return tuple(tuple(info(b, t) for t in range(count)) for b in range(batch))
 
 
