@@ -231,10 +231,10 @@ class Targets:
             index = int(self.classes[b, t])
             return TargetInfo(index, class_name(index, class_names), self.of[t], sign)
 
-        batch, count = self.classes.shape
-        if self.same_for_all_images:
-            return (tuple(info(0, t) for t in range(count)),) * batch
-        return tuple(tuple(info(b, t) for t in range(count)) for b in range(batch))
+        batch: int = self.classes.shape[0]
+        named = 1 if self.same_for_all_images else batch
+        rows = tuple(tuple(info(b, t) for t in range(len(self))) for b in range(named))
+        return rows if named == batch else rows * batch
 
 
 def class_name(index: int, class_names: Sequence[str] | None) -> str:
