@@ -9,6 +9,7 @@ PIP = $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constr
 
 demo: $(VENV)/.demo
 	@$(BIN)/camscope explain sample:cat
+	@echo "The command is $(BIN)/camscope here; '. $(BIN)/activate' makes it camscope."
 
 test: $(VENV)/.test
 	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
