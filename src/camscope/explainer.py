@@ -6,16 +6,17 @@ import dataclasses
 import functools
 import importlib.metadata
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
+from jaxtyping import Bool
 
 from camscope.arrays import Array
 from camscope.errors import InputError, LayerError, MethodError, ModelError, TargetError
 from camscope.evidence import Evidence, Need
-from camscope.explanation import Explanation, MethodFacts
+from camscope.explanation import Explanation, Key, MethodFacts
 from camscope.gathering import Gathered
 from camscope.images import Preprocessing
 from camscope.inputs import prepare
@@ -146,9 +147,10 @@ class Explainer:
                 notes.of_evidence(wanted, layer, evidence)
             scores = resolved.scores(outputs)
         logits, scores = _detached(outputs.logits), _detached(scores)
-        self._check_reach(batch, chosen, gathered, layers)
+        gradient_free = gathered.gradient_free_joined()
+        self._check_reach(batch, chosen, gradient_free, layers)
 
-        for note in (*self._adapter.notes, self._presumed if given.preprocessing else ""):
+        for note in (*observation.notes, self._presumed if given.preprocessing else ""):
             notes.add(note)
         explanation = Explanation(
             raw=gathered.joined(wanted, [layer.name for layer in chosen], len(resolved)),
@@ -172,7 +174,7 @@ class Explainer:
             },
             notes=notes.all,
             channels=gathered.channels_joined(),
-            gradient_free=gathered.gradient_free_joined(),
+            gradient_free=gradient_free,
         )
         notes.warn()
         return explanation
@@ -281,14 +283,16 @@ class Explainer:
                         "'gradcam', which equal it wherever it exists."
                     )
 
-    def _check_reach(self, batch: Array, chosen: Sequence[Layer], gathered: Gathered, layers: Layers) -> None:
+    def _check_reach(
+        self,
+        batch: Array,
+        chosen: Sequence[Layer],
+        gradient_free: Mapping[Key, Bool[np.ndarray, "batch target"]],
+        layers: Layers,
+    ) -> None:
         """Refuse a layer that no class could ever give a gradient; only looked into where all maps came out zero."""
         for layer in chosen:
-            flags = [
-                np.concatenate(f, axis=1)
-                for (_, name), f in gathered.gradient_free.items()
-                if name == layer.name
-            ]
+            flags = [free for (_, name), free in gradient_free.items() if name == layer.name]
             if flags and all(f.all() for f in flags) and not all(self._adapter.reaches(batch, [layer])):
                 better = self._adapter.choose(batch)[0]
                 raise LayerError(

@@ -14,7 +14,7 @@ import numpy as np
 from array_api_compat import array_namespace, to_device
 from jaxtyping import Bool, Float, Int
 
-from camscope.arrays import Array
+from camscope.arrays import Array, relu
 from camscope.components import Box, Components, boxes_of, mask_of
 from camscope.errors import InputError, nearest
 from camscope.resample import place, resize
@@ -354,7 +354,7 @@ class Explanation:
         if not bool(xp.all(xp.isfinite(maps))):
             maps = xp.where(xp.isfinite(maps), maps, xp.zeros_like(maps))
         wants = self.facts[key[0]].rectified if rectify is None else rectify
-        return xp.clip(maps, 0, None) if wants and scale != "signed" else maps
+        return relu(maps) if wants and scale != "signed" else maps
 
     def _status_of(self, key: Key) -> tuple[tuple[Status, ...], ...]:
         maps = to_numpy(self.raw[key])

@@ -139,6 +139,21 @@ def batch(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> tor
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
 
 
+def _spy(look: Callable[[Evidence], torch.Tensor], needs: set[Need], *, class_specific: bool) -> Method:
+    """A method that just looks."""
+    return Method(
+        "spy",
+        look,
+        frozenset(needs),
+        paper="",
+        formula="",
+        advice="",
+        class_specific=class_specific,
+        rectified=class_specific,
+        nonnegative=False,
+    )
+
+
 def evidence_of(model: nn.Module, x: torch.Tensor, **call: Any) -> Evidence:
     """What a method gets to see, through a method that just looks. For one layer."""
     seen: list[Evidence] = []
@@ -148,18 +163,7 @@ def evidence_of(model: nn.Module, x: torch.Tensor, **call: Any) -> Evidence:
         assert evidence.gradients is not None
         return (evidence.gradients.detach() * evidence.activations[:, None]).sum(2)
 
-    needs = frozenset({Need.ACTIVATIONS, Need.GRADIENTS})
-    spy = Method(
-        "spy",
-        look,
-        needs,
-        paper="",
-        formula="",
-        advice="",
-        class_specific=True,
-        rectified=True,
-        nonnegative=False,
-    )
+    spy = _spy(look, {Need.ACTIVATIONS, Need.GRADIENTS}, class_specific=True)
     camscope.explain(model, x, methods=[spy], **call)
     (only,) = seen
     return only
@@ -173,18 +177,7 @@ def activations_of(explainer: camscope.Explainer, x: torch.Tensor, layer: str) -
         seen.append(evidence.activations)
         return evidence.activations[:, :1]
 
-    needs = frozenset({Need.ACTIVATIONS})
-    spy = Method(
-        "spy",
-        look,
-        needs,
-        paper="",
-        formula="",
-        advice="",
-        class_specific=False,
-        rectified=False,
-        nonnegative=False,
-    )
+    spy = _spy(look, {Need.ACTIVATIONS}, class_specific=False)
     explainer(x, methods=[spy], layers=layer)
     return seen[0]
 

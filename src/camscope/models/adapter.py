@@ -21,6 +21,11 @@ class Observation(Protocol):
         """The model's outputs for the batch."""
         ...
 
+    @property
+    def notes(self) -> Sequence[str]:
+        """What a reader of the maps should know about how this model is read."""
+        ...
+
     def evidence(
         self, targets: Targets, needs: frozenset[Need], seed: int
     ) -> Iterator[tuple[str, slice, Evidence]]:
@@ -31,11 +36,6 @@ class Observation(Protocol):
 @runtime_checkable
 class Adapter(Protocol):
     """A model of some framework."""
-
-    @property
-    def notes(self) -> Sequence[str]:
-        """What a reader of the maps should know about how this model is read."""
-        ...
 
     @property
     def offers(self) -> frozenset[Need]:

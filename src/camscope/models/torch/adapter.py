@@ -60,24 +60,6 @@ class TorchAdapter:
         self._select = output
         self._anatomies: dict[tuple[int, ...], Anatomy] = {}
         self._choices: dict[tuple[int, ...], list[Layer]] = {}
-        self._reads_probabilities = False
-        self._reads_one_logit = False
-
-    @property
-    def notes(self) -> Sequence[str]:
-        """What a reader of the maps should know about how this model is read."""
-        notes = []
-        if self._reads_one_logit:
-            notes.append(
-                "The model has one output, which is read as the logit of a yes/no question (class 1: yes). If it is a "
-                "plain number, say task='regression'."
-            )
-        if self._reads_probabilities:
-            notes.append(
-                "The model returns softmax probabilities and its logits cannot be reached, so 'logit' means "
-                "the log-probability here. For logits, return them, or end the model in an nn.Softmax module."
-            )
-        return tuple(notes)
 
     # ------------------------------------------------------------------ the input
 
@@ -162,9 +144,7 @@ class TorchAdapter:
         if key not in self._anatomies:
             try:
                 with explaining(self.model):
-                    anatomy = examine(self.model, self._forward, x[:1])
-                    self._reads_probabilities = anatomy.final_activation is None and self._is_softmax(x[:1])
-                    self._anatomies[key] = anatomy
+                    self._anatomies[key] = examine(self.model, self._forward, x[:1])
             except RuntimeError as error:
                 convolutions = (m for m in self.model.modules() if isinstance(m, nn.modules.conv._ConvNd))
                 first = next(convolutions, None)
@@ -175,22 +155,6 @@ class TorchAdapter:
                     f"axis: pass x[None]. It said: {str(error).splitlines()[0]}"
                 ) from error
         return self._anatomies[key]
-
-    def _is_softmax(self, image: torch.Tensor) -> bool:
-        """Whether the outputs are probabilities: non-negative, summing to one, for the image and for noise."""
-        if self._task not in (None, "multiclass"):
-            return False
-        noise = torch.randn(image.shape, generator=torch.Generator().manual_seed(0)).to(image)
-        for x in (image, noise):
-            with torch.no_grad():
-                rows = self._forward(x).float()
-            if (
-                rows.ndim != 2
-                or rows.shape[1] < 2
-                or bool((rows < 0).any() or (rows.sum(1) - 1).abs().max() > 1e-3)
-            ):
-                return False
-        return True
 
     # ------------------------------------------------------------------ the passes
 
@@ -218,10 +182,11 @@ class TorchAdapter:
                 final = stack.enter_context(InputOf(self.model.get_submodule(anatomy.final_activation)))
             raw = self.model(x)
             logits = self._logits(raw) if final is None else final.value
-            outputs = self._outputs(raw, logits, final is not None)
+            outputs = self._outputs(raw, logits, anatomy)
             self._check_finite(outputs.logits)
             yield TorchObservation(
                 outputs=outputs,
+                notes=self._notes(anatomy, logits),
                 logits=logits,
                 recorded={layer: recorder.seen[layer.name].activations for layer in layers},
                 classifier=verified(watch.module, watch.value, logits) if watch is not None else None,
@@ -249,7 +214,7 @@ class TorchAdapter:
             )
         return logits
 
-    def _outputs(self, raw: Any, logits: torch.Tensor, after_final_activation: bool) -> Outputs:
+    def _outputs(self, raw: Any, logits: torch.Tensor, anatomy: Anatomy) -> Outputs:
         if logits.ndim == 1:
             logits = logits[:, None]
         if logits.ndim != 2:
@@ -257,19 +222,20 @@ class TorchAdapter:
                 f"The model's output has shape {tuple(logits.shape)}; class scores need (batch, class). If they are "
                 "elsewhere in the output, or must be pooled, pass Explainer(model, output=…)."
             )
-        self._reads_one_logit = self._task is None and logits.shape[1] == 1 and not after_final_activation
-        if self._reads_probabilities:
+        if self._reads_probabilities(anatomy):
             logits = logits.clamp(min=torch.finfo(logits.dtype).tiny).log()
-        return Outputs(self._expand(logits), self._find_task(logits), raw)
+        return Outputs(self._expand(logits), self._find_task(logits, anatomy), raw)
 
-    def _find_task(self, logits: torch.Tensor) -> Task:
+    def _reads_probabilities(self, anatomy: Anatomy) -> bool:
+        return anatomy.returns_probabilities and self._task in (None, "multiclass")
+
+    def _find_task(self, logits: torch.Tensor, anatomy: Anatomy) -> Task:
         if self._task is not None:
             if self._task == "binary" and logits.shape[1] != 1:
                 raise ModelError(f"task='binary' is for one logit; this model puts out {logits.shape[1]}.")
             return self._task
         if logits.shape[1] == 1:
             return "binary"
-        anatomy = next(iter(self._anatomies.values()))
         final = anatomy.final_activation
         sigmoid = final is not None and isinstance(self.model.get_submodule(final), nn.Sigmoid)
         return "multilabel" if sigmoid else "multiclass"
@@ -283,6 +249,21 @@ class TorchAdapter:
         if logits.shape[1] == 1 and self._task in (None, "binary"):
             return torch.cat([-logits, logits], dim=1)
         return logits
+
+    def _notes(self, anatomy: Anatomy, logits: torch.Tensor) -> tuple[str, ...]:
+        notes = []
+        one_logit = logits.ndim == 1 or logits.shape[1] == 1
+        if one_logit and self._task is None and anatomy.final_activation is None:
+            notes.append(
+                "The model has one output, which is read as the logit of a yes/no question (class 1: yes). If it is a "
+                "plain number, say task='regression'."
+            )
+        if self._reads_probabilities(anatomy):
+            notes.append(
+                "The model returns softmax probabilities and its logits cannot be reached, so 'logit' means "
+                "the log-probability here. For logits, return them, or end the model in an nn.Softmax module."
+            )
+        return tuple(notes)
 
     def _check_finite(self, logits: torch.Tensor) -> None:
         if bool(logits.isfinite().all()):
@@ -338,6 +319,7 @@ class TorchObservation:
     """One forward of one batch; the graph from the first target layer on is alive as long as this is."""
 
     outputs: Outputs
+    notes: tuple[str, ...]
     logits: Float[torch.Tensor, batch * output]
     recorded: Mapping[Layer, torch.Tensor]
     classifier: Classifier | None

@@ -45,12 +45,14 @@ class Anatomy:
         shapes: the output shape of every module that was called, for messages.
         classifier: name of the last linear layer (or 1×1 convolution) with as many outputs as the model.
         final_activation: name of the softmax or sigmoid module that makes the model's output, if one does.
+        returns_probabilities: whether the outputs are a softmax all the same, made by a function.
     """
 
     layers: tuple[Layer, ...]
     shapes: dict[str, tuple[int, ...]]
     classifier: str | None
     final_activation: str | None
+    returns_probabilities: bool
 
     def layer(self, name: str) -> Layer:
         """The layer with that name, of those with a grid.
@@ -124,12 +126,31 @@ def examine(model: nn.Module, forward: Forward, image: torch.Tensor) -> Anatomy:
         None if final is None else 1 if final.ndim == 1 else final.shape[-1] if final.ndim == 2 else None
     )
     shapes = {name: output.shape for output in outputs for name in output.names}
+    final_activation = next((name for name, tensor in finals if _is_or_views(final, tensor)), None)
     return Anatomy(
         layers=tuple(_layers(model, outputs, calls, tuple(image.shape))),
         shapes=shapes,
         classifier=_classifier(outputs, classes),
-        final_activation=next((name for name, tensor in finals if _is_or_views(final, tensor)), None),
+        final_activation=final_activation,
+        returns_probabilities=final_activation is None
+        and _is_softmax(logits)
+        and _is_softmax(_of_noise(forward, image)),
     )
+
+
+def _of_noise(forward: Forward, image: torch.Tensor) -> Any:
+    """The outputs for noise: what happens to sum to one for one image does not for another."""
+    noise = torch.randn(image.shape, generator=torch.Generator().manual_seed(0)).to(image)
+    with torch.no_grad():
+        return forward(noise)
+
+
+def _is_softmax(outputs: torch.Tensor) -> bool:
+    """Whether rows are probabilities: non-negative and summing to one."""
+    if outputs.ndim != 2 or outputs.shape[1] < 2:
+        return False
+    rows = outputs.float()
+    return not bool((rows < 0).any() or (rows.sum(1) - 1).abs().max() > 1e-3)
 
 
 def _is_or_views(final: torch.Tensor | None, tensor: torch.Tensor) -> bool:
