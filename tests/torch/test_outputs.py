@@ -254,3 +254,20 @@ def test_a_misspelt_class_names_the_nearest():
         explained(net(), ["tabbi"], class_names=names)
     e = explained(net(), ["tiger cat", "-boxer"], class_names=names)
     assert [t.index for t in e.targets[0]] == [1, 3]
+
+
+def test_logits_that_happen_to_sum_to_one_on_an_image_are_still_logits():
+    """A black image leaves the bias alone, which is non-negative and sums to one; noise tells."""
+    model = nn.Sequential(nn.Conv2d(3, 5, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval()
+    nn.init.constant_(model[0].bias, 0.2)
+    x = torch.zeros(1, 3, 16, 16)
+    e = camscope.explain(model, x, methods="mean-activation")
+    torch.testing.assert_close(e.logits, model(x).detach())
+    assert not any("softmax" in note for note in e.notes)
+
+
+def test_an_optimised_copy_tells_how_the_output_was_read_too():
+    model, x = Net(gap_head(1)), batch(1, 3, 16, 16)
+    plain = camscope.explain(model, x).notes
+    assert any("yes/no" in note for note in plain)
+    assert camscope.explain(model, x, optimised=True).notes == plain
