@@ -1,12 +1,14 @@
-"""What a method may ask for, and what it gets."""
+"""What a method may ask for, and what it gets: of one layer (`Evidence`) or of the whole model (`ModelEvidence`)."""
 
 from __future__ import annotations
 
 import enum
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol, TypeAlias
 
-from jaxtyping import Float
+import numpy as np
+from jaxtyping import Float, Int
 
 from camscope.arrays import Array
 
@@ -20,6 +22,24 @@ class Need(enum.Enum):
     """A verified global average pooling + linear head on the layer. Nothing beyond the forward."""
     GRADIENTS = "gradients"
     """One backward per target, through the part after the layer only. None at all where the head is linear."""
+    CURVATURE = "second derivatives"
+    """The Hessian of the score times the activations: a second backward per target, through the same part."""
+    SUFFIX = "suffix re-runs"
+    """The part after the layer, run on altered activations."""
+    MASKED = "altered inputs"
+    """The whole model, run on altered inputs."""
+    MASKED_GRADIENTS = "gradients of altered inputs"
+    """The whole model forward and backward on altered inputs."""
+    INPUT_GRADIENTS = "input and bias gradients"
+    """One forward and one full backward per target."""
+    GUIDED_GRADIENTS = "guided input gradients"
+    """One forward and one full backward per target with every ReLU's backward replaced."""
+    ATTENTION = "attention"
+    """One forward that keeps every attention layer's probabilities."""
+    ATTENTION_GRADIENTS = "attention gradients"
+    """One forward, one backward per target to the first attention layer."""
+    BLOCK_GRADIENTS = "block-wise attention gradients"
+    """As attention gradients, of each block's own score, the residual stream detached between blocks."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +57,130 @@ class LinearHead:
 
 
 @dataclass(frozen=True)
+class Responses:
+    """What the model answered to some inputs or activations.
+
+    Attributes:
+        scores: of the targets, as they were asked for (logits by default).
+        probabilities: of the same targets. Where there is none (a regression, a callable), the scores.
+    """
+
+    scores: Float[Array, "variant target"]
+    probabilities: Float[Array, "variant target"]
+
+
+Variants: TypeAlias = Callable[[Int[np.ndarray, "chunk"]], Float[Array, "chunk channel *space"]]
+"""Builds the altered arrays with these numbers. Called chunk by chunk, so that never all of them exist at once."""
+
+
+class Rerun(Protocol):
+    """Runs the model, or the part of it after a layer, on altered variants of one image of the batch."""
+
+    def __call__(self, image: int, count: int, variants: Variants) -> Responses:
+        """The responses to variants 0 … count − 1 for the targets of that image, without a graph.
+
+        Args:
+            image: whose targets are scored (and whose other activations go with altered ones).
+            count: how many variants there are; the adapter runs them in chunks that fit into memory.
+            variants: builds some of them: inputs `chunk channel *size`, or activations `chunk channel *space`.
+        """
+        ...
+
+
+class GradientRerun(Protocol):
+    """Runs the model forward and backward on an altered copy of the whole batch."""
+
+    def __call__(
+        self, inputs: Float[Array, "batch channel *size"], target: int
+    ) -> tuple[Float[Array, batch], Float[Array, "batch channel *size"]]:
+        """Each image's score for one target (its number), and the score's gradient by the inputs."""
+        ...
+
+
+@dataclass(frozen=True)
+class FullGradients:
+    """All the gradients the score is made of in a piecewise linear network (Srinivas & Fleuret 2019, eq. 3).
+
+    score = Σ input_gradients ⊙ inputs + Σ_l Σ biases_l + Σ rest.
+
+    Attributes:
+        inputs: ∂score/∂x.
+        biases: b_l ⊙ ∂score/∂(output of layer l), of every layer with a bias and a grid, in order of execution.
+            The bias of a batch norm is β − γμ/√(σ² + ε).
+        rest: the same sum over the layers without a grid (fully connected ones), which give no map.
+    """
+
+    inputs: Float[Array, "batch target channel *size"]
+    biases: tuple[Float[Array, "batch target bias_channel *bias_space"], ...]
+    rest: Float[Array, "batch target"]
+
+
+@dataclass(frozen=True)
+class AttentionLayer:
+    """One self-attention layer of a transformer.
+
+    Attributes:
+        weights: the attention probabilities.
+        gradients: ∂score/∂weights; None if no method asked.
+        queries, keys, values: per head; None if no method asked for gradients.
+        output_gradients: ∂score/∂(heads' outputs, before the output projection); None likewise.
+    """
+
+    weights: Float[Array, "batch head query key"]
+    gradients: Float[Array, "batch target head query key"] | None = None
+    queries: Float[Array, "batch head query width"] | None = None
+    keys: Float[Array, "batch head key width"] | None = None
+    values: Float[Array, "batch head key width"] | None = None
+    output_gradients: Float[Array, "batch target head query width"] | None = None
+
+
+@dataclass(frozen=True)
+class Attention:
+    """The attention layers of a transformer over one grid of patches.
+
+    Attributes:
+        layers: in order of execution.
+        space: the grid of the patches.
+        prefix: tokens in front of the patches that are no position: CLS, distillation, registers.
+        readout: the share of each token in what the head reads: 1 on CLS, or even over the tokens it averages.
+        blocks: ∂s^l/∂weights^l of each block's own score s^l (LeGrad); empty if no method asked.
+    """
+
+    layers: tuple[AttentionLayer, ...]
+    space: tuple[int, ...]
+    prefix: int
+    readout: Float[Array, token]
+    blocks: tuple[Float[Array, "batch target head query key"], ...] = ()
+
+
+@dataclass(frozen=True)
+class ModelEvidence:
+    """What was seen of the model as a whole, for one set of targets.
+
+    Attributes:
+        inputs: the batch.
+        responses: the model's answers to it: `batch target`.
+        masked: runs the model on altered inputs; None if no method asked.
+        masked_gradients: the same with gradients.
+        full_gradients: of inputs and biases.
+        guided_gradients: ∂score/∂x with guided ReLUs (Springenberg et al. 2015).
+        attention: of a transformer.
+        seed: seeds whatever a method draws at random.
+        shared: intermediate results that several methods use; see `camscope.methods.shared`.
+    """
+
+    inputs: Float[Array, "batch channel *size"]
+    responses: Responses
+    masked: Rerun | None = None
+    masked_gradients: GradientRerun | None = None
+    full_gradients: FullGradients | None = None
+    guided_gradients: Float[Array, "batch target channel *size"] | None = None
+    attention: Attention | None = None
+    seed: int = 0
+    shared: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
+
+
+@dataclass(frozen=True)
 class Evidence:
     """What was seen at one layer, for one set of targets. Arrays are of one library and on one device.
 
@@ -44,13 +188,19 @@ class Evidence:
         activations: A, the output of the target layer in canonical shape, whatever the framework's layout.
         gradients: ∂score/∂A. An axis of space has size 1 where the gradient is the same at every position
             (behind a linear head). None if no method asked.
+        curvature: H·A, H the Hessian of the score by A; with size 1 along space where it is zero everywhere.
         head: the linear head on this layer, or None if there is none or no method asked.
+        suffix: runs the part after the layer on altered activations; None if no method asked.
+        model: what was seen of the model as a whole; None if no method asked for anything but the layer.
         seed: seeds whatever a method draws at random.
         shared: intermediate results that several methods use; see `camscope.methods.shared`.
     """
 
     activations: Float[Array, "batch channel *space"]
     gradients: Float[Array, "batch target channel *grid"] | None = None
+    curvature: Float[Array, "batch target channel *grid"] | None = None
     head: LinearHead | None = None
+    suffix: Rerun | None = None
+    model: ModelEvidence | None = None
     seed: int = 0
-    shared: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    shared: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)

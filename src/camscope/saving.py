@@ -83,7 +83,10 @@ def load(path: str | Path) -> Explanation:
         logits=arrays["logits"],
         probabilities=arrays.get("probabilities"),
         targets=tuple(
-            tuple(TargetInfo(t["index"], t["name"], t["of"], t["sign"]) for t in image["targets"])
+            tuple(
+                TargetInfo(t["index"], t["name"], t["of"], t["sign"], tuple(t["against"]))
+                for t in image["targets"]
+            )
             for image in images
         ),
         input_size=tuple(document["input_size"]),
@@ -112,6 +115,7 @@ def summary(e: Explanation, image: int = 0) -> dict[str, Any]:
                 "label": target.label,
                 "of": target.of,
                 "sign": target.sign,
+                "against": list(target.against),
                 "score": float(e.scores[image, t]),
                 "probability": e.probability(image, t),
             }

@@ -3,54 +3,75 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 from jaxtyping import Float
 
 from camscope.arrays import Array
 from camscope.errors import MethodError, nearest
-from camscope.evidence import Evidence, Need
+from camscope.evidence import Need
+from camscope.methods.parameters import Parameters, checked
 
-MapFunction = Callable[[Evidence], Float[Array, "batch target_or_1 *space"]]
+MapFunction = Callable[..., Float[Array, "batch target_or_1 *space"]]
+Scope = Literal["layer", "model"]
 
 
 @dataclass(frozen=True)
 class Method:
-    """A named way to turn evidence into a raw signed map at layer resolution.
+    """A named way to turn evidence into a raw signed map.
 
     Attributes:
-        name: the name users type.
-        function: evidence → map, `batch target *space`; target axis of size 1 if not class-specific.
+        base: the name it is registered under.
+        function: evidence → map, `batch target *space`; target axis of size 1 if not class-specific. Its
+            keyword-only arguments are the method's parameters.
         needs: what it asks of the model.
+        uses: what it can do without, but takes where the model has it (a closed form, say).
         paper: where it is defined; empty for a baseline.
         formula: the first line of the function's docstring.
         advice: one honest line: what to use it for, what it is known to get wrong.
+        cost: in passes through the model.
         class_specific: whether different targets give different maps.
         rectified: whether negative values mean evidence against, shown as zero in a heatmap. The raw map
             keeps them: the formula's final ReLU is applied when a heatmap is made, never earlier.
         nonnegative: whether the formula presumes activations ≥ 0 (after a ReLU).
+        scope: `layer`: a map of one target layer, from `Evidence`; `model`: one map of the whole model, from
+            `ModelEvidence`, whatever layers were chosen.
+        given: the parameters that were given a value of their own.
     """
 
-    name: str
+    base: str
     function: MapFunction
     needs: frozenset[Need]
+    uses: frozenset[Need]
     paper: str
     formula: str
     advice: str
+    cost: str
     class_specific: bool
     rectified: bool
     nonnegative: bool
+    scope: Scope
+    given: Parameters = ()
 
-    def __call__(self, evidence: Evidence) -> Float[Array, "batch target_or_1 *space"]:
+    def __call__(self, evidence: Any) -> Float[Array, "batch target_or_1 *space"]:
         """Compute the raw signed map."""
-        return self.function(evidence)
+        return self.function(evidence, **dict(self.given))
 
     @property
-    def cost(self) -> str:
-        """What it costs in passes through the model."""
-        if Need.GRADIENTS in self.needs:
-            return "1 forward + 1 short backward per target (no backward on a GAP + linear head)"
-        return "1 forward"
+    def name(self) -> str:
+        """The name with the parameters that were given: `scorecam(top=64)`."""
+        given = ", ".join(f"{name}={value}" for name, value in self.given)
+        return f"{self.base}({given})" if given else self.base
+
+    def with_parameters(self, **values: Any) -> Method:
+        """The same method with other parameters than its own.
+
+        Raises:
+            MethodError: for a parameter the method does not have, or a value out of its range.
+        """
+        given = checked(self.base, self.function, {**dict(self.given), **values})
+        return replace(self, given=given)
 
 
 _methods: dict[str, Method] = {}
@@ -61,10 +82,13 @@ def method(
     *,
     needs: Iterable[Need],
     advice: str,
+    uses: Iterable[Need] = (),
     paper: str = "",
+    cost: str = "",
     class_specific: bool = True,
     rectified: bool = True,
     nonnegative: bool = False,
+    scope: Scope = "layer",
 ) -> Callable[[MapFunction], MapFunction]:
     """Register a function `evidence → map` under a name. See `Method` for the meaning of each argument.
 
@@ -77,13 +101,29 @@ def method(
         # the same function again is a cell run twice in a notebook
         if taken is not None and taken.function.__qualname__ != function.__qualname__:
             raise MethodError(f"There is already a method {name!r} ({taken.formula}); choose another name.")
-        formula = (function.__doc__ or "").strip().splitlines()[0]
         _methods[name] = Method(
-            name, function, frozenset(needs), paper, formula, advice, class_specific, rectified, nonnegative
+            base=name,
+            function=function,
+            needs=frozenset(needs),
+            uses=frozenset(uses),
+            paper=paper,
+            formula=(function.__doc__ or "").strip().splitlines()[0],
+            advice=advice,
+            cost=cost or _cost(frozenset(needs)),
+            class_specific=class_specific,
+            rectified=rectified,
+            nonnegative=nonnegative,
+            scope=scope,
         )
         return function
 
     return register
+
+
+def _cost(needs: frozenset[Need]) -> str:
+    if Need.GRADIENTS in needs:
+        return "1 forward + 1 short backward per target (no backward on a GAP + linear head)"
+    return "1 forward"
 
 
 def list_methods() -> list[Method]:

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
-from camscope.evidence import Evidence
-
-Result = TypeVar("Result")
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-def shared(function: Callable[[Evidence], Result]) -> Callable[[Evidence], Result]:
-    """Keep what a function makes of some evidence as long as the evidence lives."""
+def shared(function: Function) -> Function:
+    """Keep what a function makes of some evidence, and of hashable arguments, as long as the evidence lives."""
 
     @functools.wraps(function)
-    def once(evidence: Evidence) -> Result:
-        if function.__qualname__ not in evidence.shared:
-            evidence.shared[function.__qualname__] = function(evidence)
-        return cast(Result, evidence.shared[function.__qualname__])
+    def once(evidence: Any, *args: Any) -> Any:
+        key = (function.__qualname__, *args)
+        if key not in evidence.shared:
+            evidence.shared[key] = function(evidence, *args)
+        return evidence.shared[key]
 
-    return once
+    return cast(Function, once)

@@ -358,7 +358,7 @@ class TorchObservation:
                     if want_gradients and gradient is None:
                         space = A.shape[2:]
                         gradient = (head.weights / space.numel())[(..., *(None,) * len(space))]
-                yield layer.name, columns, Evidence(A, gradient, head, seed)
+                yield layer.name, columns, Evidence(A, gradient, head=head, seed=seed)
 
     def _pooled(self, activations: Mapping[Layer, torch.Tensor], targets: Targets) -> dict[Layer, Features]:
         """What the linear head pools at each layer that has one."""

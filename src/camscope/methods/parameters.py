@@ -1,0 +1,103 @@
+"""The parameters of methods and wrappers: read from their signatures, checked before any work is done."""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, TypeAlias, Union, get_args, get_origin
+
+from camscope.errors import MethodError, nearest
+
+Parameters: TypeAlias = tuple[tuple[str, Any], ...]
+
+
+@dataclass(frozen=True)
+class Range:
+    """The values a number may take, ends included."""
+
+    low: float
+    high: float = float("inf")
+
+    def __contains__(self, value: float) -> bool:
+        return self.low <= value <= self.high
+
+    def __str__(self) -> str:
+        return f"at least {self.low:g}" if self.high == float("inf") else f"{self.low:g} to {self.high:g}"
+
+
+Count: TypeAlias = Annotated[int, Range(1)]
+Share: TypeAlias = Annotated[float, Range(0, 1)]
+
+
+def signature(function: Callable[..., Any]) -> dict[str, tuple[Any, Any]]:
+    """Each keyword-only parameter's type and default."""
+    hints = typing.get_type_hints(function, include_extras=True)
+    return {
+        name: (hints[name], parameter.default)
+        for name, parameter in inspect.signature(function).parameters.items()
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY
+    }
+
+
+def checked(name: str, function: Callable[..., Any], values: Mapping[str, Any]) -> Parameters:
+    """The values in the order of the signature, those equal to the default left out.
+
+    Args:
+        name: of the method, for messages.
+        function: whose keyword-only arguments are the parameters.
+        values: by name.
+
+    Raises:
+        MethodError: for an unknown parameter (with the nearest) or a value that does not fit.
+    """
+    known = signature(function)
+    for given in values:
+        if given not in known:
+            has = f"It has {', '.join(known)}." if known else "It has none."
+            raise MethodError(f"{name} has no parameter {given!r}.{nearest(given, known)} {has}")
+    return tuple(
+        (parameter, _fit(name, parameter, values[parameter], kind))
+        for parameter, (kind, default) in known.items()
+        if parameter in values and values[parameter] != default
+    )
+
+
+def _fit(name: str, parameter: str, value: Any, kind: Any) -> Any:
+    """The value if it fits the type, integers widened to floats.
+
+    Raises:
+        MethodError: if it does not.
+    """
+    kinds = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
+    expected = []
+    for one in kinds:
+        if one is NoneType:
+            if value is None:
+                return None
+            expected.append("none")
+            continue
+        limits: Range | None = None
+        if get_origin(one) is Annotated:
+            one, limits = get_args(one)
+        if get_origin(one) is Literal:
+            choices = get_args(one)
+            if value in choices:
+                return value
+            expected.append(f"one of {', '.join(map(str, choices))}{nearest(str(value), choices)}")
+            continue
+        if get_origin(one) is tuple:
+            inner = get_args(one)[0]
+            if isinstance(value, (tuple, list)) and value:
+                return tuple(_fit(name, parameter, item, inner) for item in value)
+            expected.append("a list")
+            continue
+        if one is float and isinstance(value, int) and not isinstance(value, bool):
+            value = float(value)
+        right_type = isinstance(value, one) and (one is bool or not isinstance(value, bool))
+        if right_type and (limits is None or value in limits):
+            return value
+        expected.append(f"{one.__name__}{f' ({limits})' if limits else ''}")
+    raise MethodError(f"{name}: {parameter}={value!r}; expected {' or '.join(expected)}.")

@@ -1,0 +1,40 @@
+"""What is being explained: a target is a scalar of the model's output, one per image.
+
+Users write targets (`Class(281)`, `TopK(3)`, `-Class("tabby")`, a callable …); `resolve` turns them into
+`Targets`, a table of `batch × target` that every framework can evaluate and differentiate the same way.
+"""
+
+from camscope.targets.outputs import Of, Outputs, Task
+from camscope.targets.resolving import resolve
+from camscope.targets.table import Against, ScoreFunction, TargetInfo, Targets, Weighting, class_name
+from camscope.targets.wanted import (
+    AllClasses,
+    Class,
+    Contrast,
+    PerImage,
+    Target,
+    TargetsLike,
+    TopK,
+    parse_target,
+)
+
+__all__ = [
+    "Against",
+    "AllClasses",
+    "Class",
+    "Contrast",
+    "Of",
+    "Outputs",
+    "PerImage",
+    "ScoreFunction",
+    "Target",
+    "TargetInfo",
+    "Targets",
+    "TargetsLike",
+    "Task",
+    "TopK",
+    "Weighting",
+    "class_name",
+    "parse_target",
+    "resolve",
+]

@@ -1,0 +1,74 @@
+"""What a model said about a batch, as logits and as probabilities."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal, cast
+
+from array_api_compat import array_namespace
+from jaxtyping import Float
+
+from camscope.arrays import Array
+from camscope.errors import TargetError
+
+Of = Literal["logit", "probability", "log-probability", "rest"]
+"""Which score of a class: the pre-softmax (or pre-sigmoid) logit, its probability, the log of it, or ReST: the logit
+plus the log-probability (Cai 2025, arXiv:2501.06261)."""
+
+Task = Literal["multiclass", "multilabel", "binary", "regression"]
+"""What the outputs mean: one class of many (softmax), any number of classes (sigmoid each), one logit for two
+classes (sigmoid), or plain numbers (no probability)."""
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What the model said about a batch.
+
+    Attributes:
+        logits: one score per class. A one-logit binary head z is shown as its two classes, (−z, z).
+        task: what the logits mean, and so how they become probabilities.
+        raw: what the model returned, for targets that are callables.
+    """
+
+    logits: Float[Array, "batch class"]
+    task: Task
+    raw: Any = field(repr=False, default=None)
+
+    @cached_property
+    def probabilities(self) -> Float[Array, "batch class"] | None:
+        """Softmax or sigmoid of the logits, as the task says; None for a regression."""
+        xp = array_namespace(self.logits)
+        if self.task == "regression":
+            return None
+        if self.task == "multiclass":
+            return xp.exp(self.log_probabilities)
+        # as tanh: no overflow for logits of any size
+        return (1 + xp.tanh(self.logits / 2)) / 2
+
+    @cached_property
+    def log_probabilities(self) -> Float[Array, "batch class"] | None:
+        """The logarithm of the probabilities, computed without leaving the log scale."""
+        xp = array_namespace(self.logits)
+        if self.task == "regression":
+            return None
+        if self.task == "multiclass":
+            shifted = self.logits - xp.max(self.logits, axis=1, keepdims=True)
+            return shifted - xp.log(xp.sum(xp.exp(shifted), axis=1, keepdims=True))
+        negative = xp.clip(self.logits, None, 0)
+        return negative - xp.log1p(xp.exp(negative - xp.clip(self.logits, 0, None)))
+
+    def of(self, score: Of) -> Float[Array, "batch class"]:
+        """The classes' scores of one kind.
+
+        Raises:
+            TargetError: if the task is a regression, which has no probabilities.
+        """
+        if score == "logit":
+            return self.logits
+        if self.task == "regression":
+            raise TargetError(f"A regression has no {score}; explain its output itself (of='logit').")
+        if score == "probability":
+            return cast(Array, self.probabilities)
+        logs = cast(Array, self.log_probabilities)
+        return self.logits + logs if score == "rest" else logs

@@ -1,0 +1,152 @@
+"""What users write: the targets by name, and the words of the command line for them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias, cast, get_args
+
+from camscope.errors import TargetError, nearest
+from camscope.targets.outputs import Of
+from camscope.targets.table import ScoreFunction, Weighting
+
+
+@dataclass(frozen=True)
+class Class:
+    """The score of one class, by index (negative counts from the end) or name. `-Class(i)`: evidence against it."""
+
+    which: int | str
+    of: Of = "logit"
+    sign: int = 1
+
+    def __post_init__(self) -> None:
+        _check_of(self.of)
+
+    def __neg__(self) -> Class:
+        return replace(self, sign=-self.sign)
+
+
+@dataclass(frozen=True)
+class TopK:
+    """The k classes with the highest scores, image by image, highest first."""
+
+    k: int = 1
+    of: Of = "logit"
+    sign: int = 1
+
+    def __post_init__(self) -> None:
+        _check_of(self.of)
+        if self.k < 1:
+            raise TargetError(f"TopK({self.k}): k must be at least 1.")
+
+    def __neg__(self) -> TopK:
+        return replace(self, sign=-self.sign)
+
+
+@dataclass(frozen=True)
+class AllClasses:
+    """Every class, in the model's order."""
+
+    of: Of = "logit"
+    sign: int = 1
+
+    def __post_init__(self) -> None:
+        _check_of(self.of)
+
+    def __neg__(self) -> AllClasses:
+        return replace(self, sign=-self.sign)
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """One class against others: s_c − γ · mean_d s_d, what tells it from them.
+
+    Finer-CAM (Zhang et al., CVPR 2025, arXiv:2501.11309) is any method with this target.
+
+    Attributes:
+        which: the class, by index or name.
+        against: `similar`, the classes whose logits are closest image by image; or classes by index or name.
+        gamma: γ, how much of the others is taken off; 0 gives the class by itself.
+        count: how many similar classes.
+        weighting: `mean`, or `softmax`: by their probabilities, as constants.
+        of: which score.
+        sign: −1 for evidence against.
+    """
+
+    which: int | str
+    against: Literal["similar"] | int | str | Sequence[int | str] = "similar"
+    gamma: float = 0.6
+    count: int = 3
+    weighting: Weighting = "mean"
+    of: Of = "logit"
+    sign: int = 1
+
+    def __post_init__(self) -> None:
+        _check_of(self.of)
+        if self.weighting not in get_args(Weighting):
+            raise TargetError(
+                f"weighting={self.weighting!r}: expected one of {', '.join(get_args(Weighting))}."
+                f"{nearest(str(self.weighting), get_args(Weighting))}"
+            )
+        if self.count < 1:
+            raise TargetError(f"Contrast(count={self.count}): at least one other class is needed.")
+
+    def __neg__(self) -> Contrast:
+        return replace(self, sign=-self.sign)
+
+
+@dataclass(frozen=True)
+class PerImage:
+    """One target (or one list of as many targets) for each image of the batch: `PerImage([281, 285, 3])`."""
+
+    targets: Sequence[Target | Sequence[Target]]
+
+
+Target: TypeAlias = "Class | TopK | AllClasses | Contrast | ScoreFunction | int | str"
+TargetsLike: TypeAlias = "Target | PerImage | Sequence[Target] | None"
+
+
+def parse_target(text: str) -> Target:
+    """Read a target as the command line writes it.
+
+    `281`, `tabby`, `top3`, `all`, `281 vs 282`, `tabby vs similar`, each optionally with `-` or `not:` before it
+    (evidence against) and with `probability:`, `log-probability:` or `rest:` before that.
+
+    Raises:
+        TargetError: if it names no class.
+    """
+    word = text.strip()
+    sign, of = 1, "logit"
+    while True:
+        head, colon, rest = word.partition(":")
+        if colon and head.strip() == "not":
+            sign, word = -sign, rest.strip()
+        elif colon and head.strip() in get_args(Of):
+            of, word = head.strip(), rest.strip()
+        elif word.startswith("-"):
+            sign, word = -sign, word[1:].strip()
+        else:
+            break
+    score = cast(Of, of)
+    if not word:
+        raise TargetError(
+            f"The target {text!r} names no class. Write for instance 281, tabby, top3, all or -281."
+        )
+    if word.lower() == "all":
+        return AllClasses(score, sign)
+    if top := re.fullmatch(r"top[-_ ]?(\d+)", word.lower()):
+        return TopK(int(top[1]), score, sign)
+    which, *others = (_index_or_name(part) for part in re.split(r"\s+vs\.?\s+", word))
+    if not others:
+        return Class(which, score, sign)
+    return Contrast(which, "similar" if others == ["similar"] else others, of=score, sign=sign)
+
+
+def _index_or_name(word: str) -> int | str:
+    return int(word) if re.fullmatch(r"\d+", word) else word
+
+
+def _check_of(of: str) -> None:
+    if of not in get_args(Of):
+        raise TargetError(f"of={of!r}: expected one of {', '.join(get_args(Of))}.{nearest(of, get_args(Of))}")
