@@ -108,7 +108,13 @@ def test_models_know_no_method():
     assert not breaches(rooms_used_by("models"), forbidden)
 
 
-def test_only_the_explainer_knows_both_methods_and_models():
+def test_compositions_know_no_framework_and_no_model():
+    forbidden = {"models", "render", "cli", "explainer", "planner", "explanation", "images", "libraries"}
+    assert not breaches(rooms_used_by("composition"), forbidden)
+    assert not breaches(frameworks_of("composition"), FRAMEWORKS)
+
+
+def test_only_the_planner_knows_both_methods_and_models():
     both = {
         module_of(file)
         for file in FILES
@@ -116,7 +122,7 @@ def test_only_the_explainer_knows_both_methods_and_models():
         <= {room_of(name) for name in imports_of(file) if name.startswith("camscope.")}
     }
     # the package itself only lists where its public names live
-    assert both == {"camscope", "camscope.explainer"}
+    assert both == {"camscope", "camscope.planner"}
 
 
 @pytest.mark.parametrize("room", ["render", "images"])

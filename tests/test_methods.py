@@ -17,9 +17,10 @@ from camscope.methods import channel_contributions, get_method, list_methods, me
 
 BATCH, TARGETS, CHANNELS = 2, 3, 6
 SPACES = [(7,), (4, 5), (3, 2, 4)]
-NAMES = [m.name for m in list_methods()]
-GRADIENT_METHODS = [m.name for m in list_methods() if Need.GRADIENTS in m.needs]
-CLASS_FREE = [m.name for m in list_methods() if not m.class_specific]
+GRADIENT_METHODS = ["gradcam", "hirescam", "layercam", "gradcam++", "gradcam++-official", "xgradcam"]
+CLASS_FREE = ["eigencam", "mean-activation", "random", "centre"]
+NAMES = ["cam", *GRADIENT_METHODS, *CLASS_FREE]
+"""What one forward and one short backward give; the others have tests of their own."""
 
 
 def as_numpy(values, dtype):
@@ -484,30 +485,34 @@ class TestBaselines:
 
 class TestRegister:
     def test_the_order_is_the_family_first_and_the_baselines_last(self):
-        assert NAMES[:2] == ["cam", "gradcam"]
-        assert NAMES[-3:] == ["mean-activation", "random", "centre"]
-        assert len({*NAMES}) == len(NAMES) == 11
+        names = [m.name for m in list_methods()]
+        assert names[:2] == ["cam", "gradcam"]
+        assert names[-3:] == ["mean-activation", "random", "centre"]
+        assert len({*names}) == len(names) > 30
 
-    @pytest.mark.parametrize("m", list_methods(), ids=NAMES)
+    @pytest.mark.parametrize("m", list_methods(), ids=lambda m: m.name)
     def test_every_method_says_what_it_is(self, m):
         assert m.formula
         assert m.formula == m.function.__doc__.strip().splitlines()[0]
         assert m.advice.endswith((".", ")"))
         assert "\n" not in m.advice
         assert m.paper or m.name in ("random", "centre")
-        assert Need.ACTIVATIONS in m.needs
+        assert (Need.ACTIVATIONS in m.needs) == (m.scope == "layer")
         assert "forward" in m.cost
-        assert ("backward" in m.cost) == (Need.GRADIENTS in m.needs)
+        assert ("backward" in m.cost) == any(
+            "gradient" in n.value or "derivative" in n.value for n in m.needs
+        )
 
     def test_what_presumes_activations_after_a_relu(self):
-        assert {m.name for m in list_methods() if m.nonnegative} == {
+        assert {m.name for m in list_methods() if m.nonnegative} >= {
             "gradcam++",
             "gradcam++-official",
             "xgradcam",
         }
 
     def test_what_has_evidence_against(self):
-        assert {m.name for m in list_methods() if m.rectified} == {"cam", *GRADIENT_METHODS}
+        assert {"cam", *GRADIENT_METHODS} <= {m.name for m in list_methods() if m.rectified}
+        assert not {*CLASS_FREE} & {m.name for m in list_methods() if m.rectified}
 
     @pytest.mark.parametrize("name", ["layercam", "gradcam++"])
     def test_the_advice_warns_of_dropped_negative_weights(self, name):
@@ -527,7 +532,7 @@ class TestRegister:
     def test_a_misspelt_name_names_the_nearest_and_all(self, wrong, right):
         with pytest.raises(MethodError, match=f"'{wrong}'.*Did you mean .*'{right}'") as caught:
             get_method(wrong)
-        assert all(name in str(caught.value) for name in NAMES)
+        assert all(m.name in str(caught.value) for m in list_methods())
 
     @pytest.mark.parametrize("wrong", ["", "zzzz", None, 3])
     def test_what_is_near_nothing_lists_all(self, wrong):

@@ -14,6 +14,15 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from camscope.composition import Augment as Augment
+    from camscope.composition import Balanced as Balanced
+    from camscope.composition import Finer as Finer
+    from camscope.composition import Fuse as Fuse
+    from camscope.composition import MultiScale as MultiScale
+    from camscope.composition import PathIntegral as PathIntegral
+    from camscope.composition import Rest as Rest
+    from camscope.composition import Smooth as Smooth
+    from camscope.composition import list_methods as list_methods
     from camscope.errors import (
         CamscopeError as CamscopeError,
     )
@@ -43,17 +52,28 @@ if TYPE_CHECKING:
     from camscope.explanation import Explanation as Explanation
     from camscope.explanation import Status as Status
     from camscope.images import Preprocessing as Preprocessing
-    from camscope.methods import list_methods as list_methods
     from camscope.methods import method as method
     from camscope.models.torch import record as record
     from camscope.notes import CamscopeWarning as CamscopeWarning
     from camscope.saving import load as load
     from camscope.targets import AllClasses as AllClasses
     from camscope.targets import Class as Class
+    from camscope.targets import Contrast as Contrast
     from camscope.targets import PerImage as PerImage
     from camscope.targets import TopK as TopK
 
 _HOMES = {
+    "camscope.composition": (
+        "Augment",
+        "Balanced",
+        "Finer",
+        "Fuse",
+        "MultiScale",
+        "PathIntegral",
+        "Rest",
+        "Smooth",
+        "list_methods",
+    ),
     "camscope.errors": (
         "CamscopeError",
         "ImageError",
@@ -67,11 +87,11 @@ _HOMES = {
     "camscope.explainer": ("Explainer", "explain"),
     "camscope.explanation": ("Explanation", "Status"),
     "camscope.images": ("Preprocessing",),
-    "camscope.methods": ("list_methods", "method"),
+    "camscope.methods": ("method",),
     "camscope.models.torch": ("record",),
     "camscope.notes": ("CamscopeWarning",),
     "camscope.saving": ("load",),
-    "camscope.targets": ("AllClasses", "Class", "PerImage", "TopK"),
+    "camscope.targets": ("AllClasses", "Class", "Contrast", "PerImage", "TopK"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

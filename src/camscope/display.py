@@ -116,7 +116,7 @@ def targets_figure(
 def methods_figure(
     e: Explanation, image: int = 0, *, target: int = 0, scale: Scale = "map", **style: Any
 ) -> Figure:
-    """Methods × layers for one target, after the photo.
+    """Methods × layers for one target; after the photo, and in a row, where not every method is at every layer.
 
     Args:
         e: the explanation.
@@ -128,14 +128,18 @@ def methods_figure(
     picture = e.view(image).picture
     info = e.targets[image][target]
 
-    def panel(method: str, layer: str, title: str = "") -> Panel:
+    def panel(method: str, layer: str, title: str = "", subtitle: str = "") -> Panel:
         heat = e.photo_heatmaps(image, method, layer, scale=scale)[target]
-        return Panel(picture, heat, title, note=STATUS_WORDS[e.status[method, layer][image][target]])
+        note = STATUS_WORDS[e.status[method, layer][image][target]]
+        return Panel(picture, heat, title, subtitle, note=note)
 
     style.setdefault("title", f"{_short(info)} · {_numbers(e, image, target)}")
     caption = _caption(e, (), e.layers if len(e.layers) == 1 else ())
     if len(e.layers) == 1:
         panels = [Panel(picture, None, "Photo"), *(panel(m, e.layers[0], m) for m in e.methods)]
+        return render.figure(render.grid_of(panels), **_drawn(style, scale, caption))
+    if len(e.raw) < len(e.methods) * len(e.layers):
+        panels = [Panel(picture, None, "Photo"), *(panel(m, at, m, at) for m, at in e.raw)]
         return render.figure(render.grid_of(panels), **_drawn(style, scale, caption))
     rows = [[panel(method, layer) for layer in e.layers] for method in e.methods]
     return render.figure(rows, row_labels=e.methods, column_labels=e.layers, **_drawn(style, scale, caption))

@@ -108,11 +108,14 @@ class FullGradients:
         biases: b_l ⊙ ∂score/∂(output of layer l), of every layer with a bias and a grid, in order of execution.
             The bias of a batch norm is β − γμ/√(σ² + ε).
         rest: the same sum over the layers without a grid (fully connected ones), which give no map.
+        gap: |score − the sum| / (|score| + Σ |terms|): rounding in a piecewise linear network; what is well
+            above it (GELU, LayerNorm, attention, squeeze-and-excitation) is not explained by the map.
     """
 
     inputs: Float[Array, "batch target channel *size"]
-    biases: tuple[Float[Array, "batch target bias_channel *bias_space"], ...]
+    biases: tuple[Float[Array, "batch target _ ..."], ...]
     rest: Float[Array, "batch target"]
+    gap: Float[Array, "batch target"]
 
 
 @dataclass(frozen=True)
@@ -188,6 +191,8 @@ class Evidence:
         activations: A, the output of the target layer in canonical shape, whatever the framework's layout.
         gradients: ∂score/∂A. An axis of space has size 1 where the gradient is the same at every position
             (behind a linear head). None if no method asked.
+        gradient_powers: means of the squared and cubed gradients over noisy copies of the input, where `gradients`
+            is such a mean.
         curvature: H·A, H the Hessian of the score by A; with size 1 along space where it is zero everywhere.
         head: the linear head on this layer, or None if there is none or no method asked.
         suffix: runs the part after the layer on altered activations; None if no method asked.
@@ -203,4 +208,7 @@ class Evidence:
     suffix: Rerun | None = None
     model: ModelEvidence | None = None
     seed: int = 0
+    gradient_powers: (
+        tuple[Float[Array, "batch target channel *grid"], Float[Array, "batch target channel *grid"]] | None
+    ) = None
     shared: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)

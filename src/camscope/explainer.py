@@ -1,4 +1,4 @@
-"""The planner: what the wanted methods need together is gathered in the fewest passes, and handed out."""
+"""Explainer and explain(): from a model and an input to an explanation."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
+from array_api_compat import array_namespace
 from jaxtyping import Bool
 
 from camscope.arrays import Array
+from camscope.composition import Expression, Setting, check, fuses, list_methods, parse, simplified
 from camscope.errors import InputError, LayerError, MethodError, ModelError, TargetError
-from camscope.evidence import Evidence, Need
 from camscope.explanation import Explanation, Key, MethodFacts
-from camscope.gathering import Gathered
 from camscope.images import Preprocessing
 from camscope.inputs import prepare
 from camscope.libraries import recognise
-from camscope.methods import Method, get_method
 from camscope.models.adapter import Adapter
 from camscope.models.layers import Layer
 from camscope.notes import Notes
-from camscope.targets import Outputs, TargetsLike, Task, resolve
+from camscope.planner import Planner
+from camscope.targets import Outputs, Targets, TargetsLike, Task, resolve
 
 Layers: TypeAlias = "str | Any | Sequence[str | Any] | None"
 
@@ -97,7 +97,7 @@ class Explainer:
         self,
         inputs: Any,
         *,
-        methods: str | Method | Sequence[str | Method] = "gradcam",
+        methods: str | Expression | Sequence[str | Expression] = "gradcam",
         targets: TargetsLike = None,
         layers: Layers = None,
         channels: int = 0,
@@ -108,7 +108,8 @@ class Explainer:
         Args:
             inputs: a tensor, already preprocessed, `batch channel *space`; or a photo (path, PIL image, array
                 `height width [channel]`) or a list of photos, which go through the model's own preprocessing.
-            methods: one or several; see `camscope.list_methods()`.
+            methods: one or several; see `camscope.list_methods()`. Names, with parameters and compositions if you
+                like (`scorecam(top=64)`, `smooth(layercam, n=16)`), or objects (`camscope.Smooth("layercam", n=16)`).
             targets: None explains each image's top class. A list means these targets for every image;
                 `PerImage([...])` gives one, or one list, per image. See `camscope.targets.resolve`.
             layers: names or modules; None takes the deepest layer whose positions reach the score.
@@ -120,46 +121,48 @@ class Explainer:
             InputError, LayerError, MethodError, TargetError: what was asked for does not exist or cannot be had;
                 the message names the nearest that can.
         """
-        wanted = [get_method(m) for m in _listed(methods)]
+        wanted = {e.name: e for e in (parse(m) for m in _listed(methods))}
         if not wanted:
             raise MethodError("The list of methods is empty.")
-        wanted = list({m.name: m for m in wanted}.values())
+        plain = {name: simplified(e) for name, e in wanted.items()}
+        for name, e in plain.items():
+            check(e)
+            self._check_offers(name, e)
         given = prepare(inputs, self._preprocessing)
         batch = self._adapter.batch(given.batch)
-        chosen, how = self._layers(batch, layers)
-        needs = frozenset[Need]().union(*(m.needs for m in wanted), {Need.GRADIENTS} if channels else ())
-        self._check_offers(wanted, needs)
+        chosen, how = self._layers(batch, layers, list(plain.values()), channels)
         notes = Notes()
 
-        with self._adapter.observe(batch, chosen, needs) as observation:
-            outputs = observation.outputs
-            class_names = self._names(outputs.logits.shape[1], notes)
-            resolved = resolve(targets, outputs, class_names)
-            gathered = Gathered()
-            for layer, _, evidence in observation.evidence(resolved, needs, seed):
-                self._check_head(wanted, layer, evidence)
-                for m in wanted:
-                    if not m.class_specific and (m.name, layer) in gathered.maps:
-                        continue
-                    gathered.add(m, layer, m(evidence), evidence)
-                if channels:
-                    gathered.add_channels(layer, evidence, channels)
-                notes.of_evidence(wanted, layer, evidence)
-            scores = resolved.scores(outputs)
-        logits, scores = _detached(outputs.logits), _detached(scores)
-        gradient_free = gathered.gradient_free_joined()
-        self._check_reach(batch, chosen, gradient_free, layers)
+        def ask(outputs: Outputs) -> Targets:
+            return resolve(targets, outputs, self._names(outputs.logits.shape[1], notes))
 
-        for note in (*observation.notes, self._presumed if given.preprocessing else ""):
+        planner = Planner(self._adapter, Setting(seed, self._black(given.preprocessing)), notes)
+        requests = [(e, chosen.of(e)) for e in plain.values()]
+        found = planner.run(batch, requests, ask, channels, chosen.single)
+        outputs, resolved = found.asked.outputs, found.asked.targets
+        class_names = self._names(outputs.logits.shape[1], notes)
+        gradient_free = {
+            (name, layer): flags
+            for name, e in plain.items()
+            for layer, flags in found.gathered.gradient_free(e).items()
+            if layer in found.maps[e]
+        }
+        self._check_reach(batch, chosen.single, gradient_free, layers)
+
+        for note in (*found.notes, self._presumed if given.preprocessing else ""):
             notes.add(note)
         explanation = Explanation(
-            raw=gathered.joined(wanted, [layer.name for layer in chosen], len(resolved)),
-            scores=scores,
-            logits=logits,
-            probabilities=Outputs(logits, outputs.task).probabilities,
+            raw={
+                (name, layer): _for_each_target(maps, len(resolved))
+                for name, e in plain.items()
+                for layer, maps in found.maps[e].items()
+            },
+            scores=found.scores,
+            logits=outputs.logits,
+            probabilities=outputs.probabilities,
             targets=resolved.infos(class_names),
             input_size=tuple(int(n) for n in batch.shape[2:]),
-            facts={m.name: MethodFacts(m.paper, m.rectified, m.class_specific) for m in wanted},
+            facts={name: MethodFacts(e.paper, e.rectified, e.class_specific) for name, e in wanted.items()},
             class_names=class_names,
             views=given.views,
             provenance={
@@ -168,12 +171,13 @@ class Explainer:
                 **self._adapter.describe(),
                 "task": outputs.task,
                 "layers": how,
-                "methods": {m.name: m.paper for m in wanted},
+                "methods": {name: e.paper for name, e in wanted.items()},
+                "compositions": {name: plain[name].name for name in wanted if plain[name].name != name},
                 "preprocessing": given.preprocessing.to_dict() if given.preprocessing else None,
                 "seed": seed,
             },
             notes=notes.all,
-            channels=gathered.channels_joined(),
+            channels=found.gathered.channels_joined(),
             gradient_free=gradient_free,
         )
         notes.warn()
@@ -245,43 +249,55 @@ class Explainer:
 
     # ------------------------------------------------------------------ layers and methods
 
-    def _layers(self, batch: Array, layers: Layers) -> tuple[list[Layer], dict[str, Any]]:
+    def _layers(
+        self, batch: Array, layers: Layers, wanted: Sequence[Expression], channels: int
+    ) -> tuple[_Chosen, dict[str, Any]]:
+        """Where the methods are wanted, and how that came about."""
         if layers is None:
-            choice = self._adapter.choose(batch)
-            chosen = [choice[0]]
-            how = {"chosen": "automatic", "runners_up": [layer.name for layer in choice[1:]]}
+            single: list[Layer] = []
+            fused: list[Layer] = []
+            how: dict[str, Any] = {"chosen": "automatic"}
+            if channels or any(e.method.scope == "layer" and not fuses(e) for e in wanted):
+                choice = self._adapter.choose(batch)
+                single = [choice[0]]
+                how["runners_up"] = [layer.name for layer in choice[1:]]
+            if any(fuses(e) for e in wanted):
+                fused = list(self._adapter.stages(batch))
         else:
             given = _listed(layers)
             if not given:
                 raise LayerError("The list of layers is empty. Leave it out to have one chosen.")
-            chosen = list(
+            single = list(
                 {layer.name: layer for layer in (self._adapter.layer(batch, x) for x in given)}.values()
             )
+            order = {layer.name: place for place, layer in enumerate(self._adapter.layers(batch))}
+            fused = sorted(single, key=lambda layer: order[layer.module])
             how = {"chosen": "by name"}
+        if len(fused) < 2 and (fusions := [e.name for e in wanted if fuses(e)]):
+            raise LayerError(
+                f"{fusions[0]} needs the maps of several layers, and there is {'one' if fused else 'none'}: name some, "
+                "for instance layers=['layer2', 'layer3', 'layer4']."
+            )
         described = {
             layer.name: f"{layer.kind}, {layer.grid.channels} channels, {layer.grid.describe()}"
-            for layer in chosen
+            for layer in dict.fromkeys([*single, *fused])
         }
-        return chosen, {**how, "layers": described}
+        if layers is None and fused:
+            how["fused"] = [layer.name for layer in fused]
+        return _Chosen(tuple(single), tuple(fused)), {**how, "layers": described}
 
-    def _check_offers(self, wanted: Sequence[Method], needs: frozenset[Need]) -> None:
-        lacking = needs - self._adapter.offers
+    def _check_offers(self, name: str, e: Expression) -> None:
+        lacking = e.method.needs - self._adapter.offers
         if lacking:
-            able = [m.name for m in wanted if not m.needs & lacking]
+            able = [m.name for m in list_methods() if not m.needs - self._adapter.offers]
             words = ", ".join(sorted(need.value for need in lacking))
             raise MethodError(
-                f"This model cannot give {words}. Of the methods asked for these would work: {able or 'none'}."
+                f"This model cannot give {words}, which {name} needs. These would work: {', '.join(able)}."
             )
 
-    def _check_head(self, wanted: Sequence[Method], layer: str, evidence: Evidence) -> None:
-        if evidence.head is None:
-            for m in wanted:
-                if Need.LINEAR_HEAD in m.needs:
-                    raise MethodError(
-                        f"{m.name} needs a head that is global average pooling and one linear layer directly on the "
-                        f"target layer; behind {layer!r} that is not so (checked in numbers). Use 'hirescam' or "
-                        "'gradcam', which equal it wherever it exists."
-                    )
+    def _black(self, preprocessing: Preprocessing | None) -> list[float] | None:
+        known = preprocessing or self._preprocessing
+        return None if known is None else [-m / s for m, s in zip(known.mean, known.std, strict=True)]
 
     def _check_reach(
         self,
@@ -306,7 +322,7 @@ def explain(
     model: Any,
     inputs: Any,
     *,
-    methods: str | Method | Sequence[str | Method] = "gradcam",
+    methods: str | Expression | Sequence[str | Expression] = "gradcam",
     targets: TargetsLike = None,
     layers: Layers = None,
     channels: int = 0,
@@ -330,6 +346,25 @@ def explain(
     """
     explainer = Explainer(model, **model_options)
     return explainer(inputs, methods=methods, targets=targets, layers=layers, channels=channels, seed=seed)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Chosen:
+    """The layers of methods that take one, and of fusions, in the order they run."""
+
+    single: tuple[Layer, ...]
+    fused: tuple[Layer, ...]
+
+    def of(self, e: Expression) -> tuple[Layer, ...]:
+        if e.method.scope == "model":
+            return ()
+        return self.fused if fuses(e) else self.single
+
+
+def _for_each_target(maps: Array, targets: int) -> Array:
+    if maps.shape[1] == targets:
+        return maps
+    return array_namespace(maps).broadcast_to(maps, (maps.shape[0], targets, *maps.shape[2:]))
 
 
 @functools.cache
@@ -378,7 +413,3 @@ def _moved(model: Any, device: str) -> Any:
         return model.to(device)
     except (RuntimeError, AssertionError) as error:
         raise ModelError(f"The model cannot be moved to {device!r}: {str(error).splitlines()[0]}") from error
-
-
-def _detached(x: Array) -> Array:
-    return x.detach() if hasattr(x, "detach") else x

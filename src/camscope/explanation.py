@@ -344,7 +344,8 @@ class Explanation:
     # ------------------------------------------------------------------ inside
 
     def _key(self, method: str | None, layer: str | None) -> Key:
-        return _pick(method, self.methods, "method"), _pick(layer, self.layers, "layer")
+        method = _pick(method, self.methods, "method")
+        return method, _pick(layer, [at for by, at in self.raw if by == method], "layer")
 
     def _displayed(
         self, key: Key, maps: Float[Array, "batch target *space"], rectify: bool | None, scale: Scale

@@ -10,8 +10,9 @@ from array_api_compat import array_namespace
 from jaxtyping import Bool
 
 from camscope.arrays import Array
+from camscope.composition import Expression
 from camscope.evidence import Evidence, Need
-from camscope.explanation import Channels, Key, to_numpy
+from camscope.explanation import Channels, to_numpy
 from camscope.methods import Method, channel_contributions
 
 
@@ -19,15 +20,18 @@ class Gathered:
     """What the methods made of the evidence so far."""
 
     def __init__(self) -> None:
-        self.maps: dict[Key, list[Array]] = {}
-        self.gradient_free: dict[Key, list[Bool[np.ndarray, "batch target"]]] = {}
+        self._maps: dict[Expression, dict[str, list[Array]]] = {}
+        self._gradient_free: dict[tuple[Expression, str], list[Bool[np.ndarray, "batch target"]]] = {}
         self._channels: dict[str, list[Channels]] = {}
 
-    def add(self, m: Method, layer: str, maps: Array, evidence: Evidence) -> None:
+    def has(self, e: Expression, layer: str) -> bool:
+        """Whether there is any map of the expression at the layer yet."""
+        return layer in self._maps.get(e, {})
+
+    def add(self, e: Expression, m: Method, layer: str, maps: Array, evidence: Evidence | None) -> None:
         """Keep maps; for a gradient method also which of them are zero because the gradient is."""
-        key = (m.name, layer)
-        self.maps.setdefault(key, []).append(maps)
-        if Need.GRADIENTS in m.needs:
+        self._maps.setdefault(e, {}).setdefault(layer, []).append(maps)
+        if Need.GRADIENTS in m.needs and evidence is not None:
             xp = array_namespace(maps)
             axes = tuple(range(2, maps.ndim))
             blank = to_numpy(xp.all(maps == 0, axis=axes))
@@ -36,7 +40,7 @@ class Gathered:
                 gradients = evidence.gradients
                 assert gradients is not None
                 blank = blank & to_numpy(xp.all(gradients == 0, axis=tuple(range(2, gradients.ndim))))
-            self.gradient_free.setdefault(key, []).append(blank)
+            self._gradient_free.setdefault((e, layer), []).append(blank)
 
     def add_channels(self, layer: str, evidence: Evidence, count: int) -> None:
         """Keep the `count` channels that contribute most to each target."""
@@ -57,22 +61,20 @@ class Gathered:
             )
         )
 
-    def joined(self, wanted: Sequence[Method], layers: Sequence[str], targets: int) -> Mapping[Key, Array]:
-        """All maps, `batch target *space`, methods in the order asked for."""
-        joined = {}
-        for m in wanted:
-            for layer in layers:
-                pieces = self.maps[m.name, layer]
-                xp = array_namespace(pieces[0])
-                maps = pieces[0] if len(pieces) == 1 else xp.concat(pieces, axis=1)
-                if maps.shape[1] != targets:  # the same for every target
-                    maps = xp.broadcast_to(maps, (maps.shape[0], targets, *maps.shape[2:]))
-                joined[m.name, layer] = maps
-        return joined
+    def joined(self) -> dict[Expression, dict[str, Array]]:
+        """All maps, `batch target_or_1 *space`."""
+        return {
+            e: {layer: _joined(pieces) for layer, pieces in by_layer.items()}
+            for e, by_layer in self._maps.items()
+        }
 
-    def gradient_free_joined(self) -> Mapping[Key, Bool[np.ndarray, "batch target"]]:
-        """Which maps are zero because the gradient is."""
-        return {key: np.concatenate(flags, axis=1) for key, flags in self.gradient_free.items()}
+    def gradient_free(self, e: Expression) -> Mapping[str, Bool[np.ndarray, "batch target"]]:
+        """By layer: which of the expression's maps are zero because the gradient is."""
+        return {
+            layer: np.concatenate(flags, axis=1)
+            for (of, layer), flags in self._gradient_free.items()
+            if of == e
+        }
 
     def channels_joined(self) -> Mapping[str, Channels]:
         """The strongest channels by layer."""
@@ -85,3 +87,7 @@ class Gathered:
             layer: Channels(**{f.name: join(pieces, f.name) for f in dataclasses.fields(Channels)})
             for layer, pieces in self._channels.items()
         }
+
+
+def _joined(pieces: Sequence[Array]) -> Array:
+    return pieces[0] if len(pieces) == 1 else array_namespace(pieces[0]).concat(pieces, axis=1)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from array_api_compat import array_namespace
 
-from camscope.evidence import Evidence
+from camscope.evidence import Evidence, ModelEvidence
 from camscope.methods import Method
 
 _SAME_BEHIND_LINEAR_HEAD = ("cam", "gradcam", "hirescam", "xgradcam")
@@ -50,6 +50,9 @@ class Notes:
                         f"{layer} is pooled into one linear layer, where {', '.join(same)} are the same map up to a "
                         "positive constant: that is mathematics, not a bug."
                     )
+
+    def of_model(self, wanted: Sequence[Method], evidence: ModelEvidence) -> None:
+        """Add what the evidence of the model as a whole says about the methods asked for."""
 
     @property
     def all(self) -> tuple[str, ...]:

@@ -196,7 +196,7 @@ def test_more_targets_than_fit_the_budget_are_taken_in_turns_to_the_same_end(mon
     model, x = model64(), x64()
     call = {"methods": HAND_MADE, "layers": LAYERS, "targets": AllClasses()}
     at_once = camscope.explain(model, x, **call, channels=3)
-    monkeypatch.setattr("camscope.models.torch.adapter._GRADIENT_BUDGET", 1)
+    monkeypatch.setattr("camscope.models.torch.observation._GRADIENT_BUDGET", 1)
     in_turns = camscope.explain(model, x, **call, channels=3)
     for key, maps in at_once.raw.items():
         torch.testing.assert_close(in_turns.raw[key], maps, rtol=1e-12, atol=0)

@@ -105,7 +105,7 @@ def test_what_is_no_model_is_refused():
     [
         ({"methods": []}, camscope.MethodError, "list of methods is empty"),
         ({"methods": "gradcam+"}, camscope.MethodError, r"no method 'gradcam\+'. Did you mean 'gradcam"),
-        ({"methods": [3]}, camscope.MethodError, "no method 3"),
+        ({"methods": [3]}, camscope.MethodError, "not as int"),
         ({"layers": []}, camscope.LayerError, "list of layers is empty"),
     ],
     ids=case_name,

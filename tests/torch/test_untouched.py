@@ -114,7 +114,7 @@ def test_a_method_that_raises_leaves_the_model_as_it_came(model, untouched):
 
     from camscope.methods import get_method
 
-    broken = dataclasses.replace(get_method("gradcam"), name="broken", function=trouble)
+    broken = dataclasses.replace(get_method("gradcam"), base="broken", function=trouble)
     with untouched(model), pytest.raises(TroubleError):
         camscope.explain(model, X, methods=["hirescam", broken])
 

@@ -17,11 +17,11 @@ from rich.table import Table
 
 from camscope.cli.app import say_error
 from camscope.cli.output import console, print_json
+from camscope.composition import parse, split
 from camscope.errors import ImageError, InputError, nearest
 from camscope.explainer import Explainer
 from camscope.explanation import Explanation
 from camscope.images import Photo, find_photos, read_photo
-from camscope.methods import get_method
 from camscope.notes import CamscopeWarning
 from camscope.targets import Task, parse_target
 
@@ -61,11 +61,12 @@ def explain(
         demo (EfficientNet-Lite0 with ImageNet weights), timm:NAME, torchvision:NAME, or FILE.py:FACTORY
         (a function that returns the model; its attributes `preprocessing` and `class_names` are used).
     method
-        One, or several separated by commas; `camscope methods` lists them. Default: gradcam.
+        One, or several separated by commas; `camscope methods` lists them. Default: gradcam. With parameters and
+        compositions if you like: "scorecam(top=64)", "smooth(layercam, n=16)", "fuse(layercam, max)".
     target
         What to explain: a class index or name, top3, all; `not:tabby` or `-281` for evidence against;
-        `probability:281` for its probability. Say it again for several. Default: the --top classes of each
-        photo.
+        `probability:281` for its probability; `281 vs 282` or `281 vs similar` for what tells it apart. Say it
+        again for several. Default: the --top classes of each photo.
     layer
         One, or several separated by commas; `camscope layers` lists them. Default: chosen automatically.
     top
@@ -110,7 +111,7 @@ def explain(
 
         colours(np.zeros((1, 1), dtype=np.float32), colormap)
         style["colormap"] = colormap
-    methods = [get_method(name).name for name in _words(method) or ["gradcam"]]
+    methods = [parse(text) for text in _listed(method) or ["gradcam"]]
     targets = [parse_target(text) for text in target] if target else [f"top{top}"]
     found = find_photos(photos)
     _prepare_folder(out)
@@ -222,7 +223,7 @@ def _write(e: Explanation, stem: Path, wanted: Sequence[Save], style: dict[str, 
             what = [_safe(part) for part in (method, layer, target.label.partition(",")[0])]
             path = keep(stem.with_name("-".join([stem.name, *what]) + ".png"))
             e.overlay(0, t, method, layer, **style).save(path)
-    for layer in e.layers if "channels" in wanted else ():
+    for layer in e.channels if "channels" in wanted else ():
         for t, target in enumerate(e.targets[0]):
             what = [_safe(layer), _safe(target.label.partition(",")[0])]
             path = keep(stem.with_name("-".join([stem.name, "channels", *what]) + ".png"))
@@ -308,6 +309,11 @@ def _suggest(console: Console, photo: str, top: Sequence[dict[str, Any]], given:
         "camscope explain YOUR-FOLDER --model timm:resnet50 --out maps",
     ):
         console.print(f"  {line}", markup=False, soft_wrap=True)
+
+
+def _listed(given: Sequence[str] | None) -> list[str]:
+    """Several separated by commas, in one word or many; commas inside brackets stay."""
+    return [part for text in given or () for part in split(text)]
 
 
 def _words(given: Sequence[str] | None) -> list[str]:

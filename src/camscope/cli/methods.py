@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import Parameter
+from rich.console import Console
 from rich.markup import escape
 from rich.padding import Padding
 
 from camscope.cli.output import console, print_json
-from camscope.methods import list_methods
+from camscope.composition import COMPOSITIONS, Composition, Named, list_methods
+from camscope.methods import Method
 
 
 def methods(*, as_json: Annotated[bool, Parameter("--json", negative="")] = False) -> None:
@@ -22,27 +24,56 @@ def methods(*, as_json: Annotated[bool, Parameter("--json", negative="")] = Fals
     """
     found = list_methods()
     if as_json:
-        print_json(
-            [
-                {
-                    "name": m.name,
-                    "paper": m.paper,
-                    "formula": m.formula,
-                    "needs": sorted(need.value for need in m.needs),
-                    "cost": m.cost,
-                    "class_specific": m.class_specific,
-                    "advice": m.advice,
-                }
-                for m in found
-            ]
-        )
+        print_json([_facts(m) for m in found])
         return
     people = console()
     for m in found:
-        needs = ", ".join(sorted(need.value for need in m.needs))
-        people.print(f"[bold]{m.name}[/]   {escape(m.formula)}")
-        people.print(Padding(escape(m.advice), (0, 0, 0, 4)))
-        people.print(
-            Padding(f"[dim]{escape(m.paper or 'baseline')}. Needs {needs}: {m.cost}.[/]", (0, 0, 1, 4))
-        )
+        _show(people, m)
+    people.print("[bold]Around any of them[/]")
+    for word, kind in COMPOSITIONS.items():
+        people.print(Padding(f"[bold]{word}[/]({escape(_call(kind))})", (0, 0, 0, 2)))
+        people.print(Padding(escape(_first_line(kind)), (0, 0, 0, 4)))
+    people.print()
+    people.print("For instance smooth(layercam, n=16), fuse(finer(gradcam), max), balanced(hirescam).")
     people.print("The last ReLU of a formula is applied in heatmaps; raw maps stay signed.")
+
+
+def _facts(m: Method | Named) -> dict[str, Any]:
+    return {
+        "name": m.name,
+        "paper": m.paper,
+        "formula": m.formula,
+        "needs": sorted(need.value for need in m.needs),
+        "cost": m.cost,
+        "class_specific": m.class_specific,
+        "signed": m.rectified,
+        "parameters": dict(m.parameters) if isinstance(m, Method) else {},
+        "advice": m.advice,
+    }
+
+
+def _show(people: Console, m: Method | Named) -> None:
+    needs = ", ".join(sorted(need.value for need in m.needs))
+    kind = (
+        f"{'by class' if m.class_specific else 'knows no class'}, {'signed' if m.rectified else 'not signed'}"
+    )
+    people.print(f"[bold]{m.name}[/]   {escape(m.formula)}")
+    people.print(Padding(escape(m.advice), (0, 0, 0, 4)))
+    if isinstance(m, Method) and m.parameters:
+        given = ", ".join(f"{name}={value}" for name, value in m.parameters.items())
+        people.print(Padding(escape(f"Parameters: {given}."), (0, 0, 0, 4)))
+    people.print(
+        Padding(
+            f"[dim]{escape(m.paper or 'baseline')}. Needs {needs}: {escape(m.cost)}. {kind.capitalize()}.[/]",
+            (0, 0, 1, 4),
+        )
+    )
+
+
+def _call(kind: type[Composition]) -> str:
+    parameters = [f"{name}={value}" for name, value in kind.parameters().items()]
+    return ", ".join(["METHOD", *parameters])
+
+
+def _first_line(kind: type[Composition]) -> str:
+    return (kind.__doc__ or "").strip().splitlines()[0]

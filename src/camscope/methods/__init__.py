@@ -4,30 +4,75 @@ from camscope.methods.linear import cam  # isort: skip  # the register lists met
 from camscope.methods.gradient import (  # isort: skip
     channel_contributions,
     grad_cam,
+    grad_cam_elementwise,
     grad_cam_plus_plus,
     grad_cam_plus_plus_official,
+    guided_grad_cam,
     hires_cam,
     layer_cam,
+    shapley,
     xgrad_cam,
 )
-from camscope.methods.agnostic import centre, eigen_cam, mean_activation, random  # isort: skip
+from camscope.methods.ablation import (  # isort: skip
+    ablation_cam,
+    lift_cam,
+    recipro_cam,
+    recipro_cam_gaussian,
+    vit_recipro_cam,
+)
+from camscope.methods.scorecam import gscore_cam, score_cam, score_cam_paper, score_cam_paper_logit  # isort: skip
+from camscope.methods.groupcam import group_cam  # isort: skip
+from camscope.methods.polycam import pcam, pcam_minus, pcam_plus  # isort: skip
+from camscope.methods.random_masks import rise  # isort: skip
+from camscope.methods.opticam import opti_cam  # isort: skip
+from camscope.methods.full import full_grad  # isort: skip
+from camscope.methods.attention import attention_map, chefer, grad_eclip, legrad, rollout  # isort: skip
+from camscope.methods.components import eigen_cam, eigen_grad_cam, kpca_cam  # isort: skip
+from camscope.methods.agnostic import centre, fem, mean_activation, random  # isort: skip
 from camscope.methods.registry import Method, get_method, list_methods, method  # isort: skip
 
 __all__ = [
     "Method",
+    "ablation_cam",
+    "attention_map",
     "cam",
     "centre",
     "channel_contributions",
+    "chefer",
     "eigen_cam",
+    "eigen_grad_cam",
+    "fem",
+    "full_grad",
     "get_method",
     "grad_cam",
+    "grad_cam_elementwise",
     "grad_cam_plus_plus",
     "grad_cam_plus_plus_official",
+    "grad_eclip",
+    "group_cam",
+    "gscore_cam",
+    "guided_grad_cam",
     "hires_cam",
+    "kpca_cam",
     "layer_cam",
+    "legrad",
+    "lift_cam",
     "list_methods",
     "mean_activation",
     "method",
+    "opti_cam",
+    "pcam",
+    "pcam_minus",
+    "pcam_plus",
     "random",
+    "recipro_cam",
+    "recipro_cam_gaussian",
+    "rise",
+    "rollout",
+    "score_cam",
+    "score_cam_paper",
+    "score_cam_paper_logit",
+    "shapley",
+    "vit_recipro_cam",
     "xgrad_cam",
 ]

@@ -16,6 +16,7 @@ from camscope.arrays import Array, channel_sum, over_space, relu, space_sum
 from camscope.evidence import Evidence, Need
 from camscope.methods.registry import method
 from camscope.methods.shared import shared
+from camscope.resample import resize
 
 _NEEDS = {Need.ACTIVATIONS, Need.GRADIENTS}
 
@@ -102,6 +103,49 @@ def xgrad_cam(evidence: Evidence) -> Float[Array, "batch target *space"]:
     return channel_sum(space_sum(_gradients(evidence), evidence.activations) * share, evidence.activations)
 
 
+@method(
+    "gradcam-elementwise",
+    needs=_NEEDS,
+    paper="pytorch-grad-cam (no paper)",
+    advice="Known from pytorch-grad-cam. Equals LayerCAM where the activations are not negative, as after a ReLU.",
+)
+def grad_cam_elementwise(evidence: Evidence) -> Float[Array, "batch target *space"]:
+    """Σ_k relu(g^k ⊙ A^k)."""
+    return reduce(relu(_gradients(evidence) * evidence.activations[:, None]), "b t c ... -> b t ...", "sum")
+
+
+@method(
+    "shapley",
+    needs={*_NEEDS, Need.CURVATURE},
+    paper="ShapleyCAM's weights: Cai, The Visual Computer 2025, arXiv:2501.06261",
+    advice="Grad-CAM with a second-order term. The same map as Grad-CAM for a logit behind ReLU or linear layers; the "
+    "term counts with GELU, attention, probabilities and the ReST target.",
+    cost="1 forward + 2 short backwards per target (as gradcam for the logits of a GAP + linear head)",
+)
+def shapley(evidence: Evidence) -> Float[Array, "batch target *space"]:
+    """ReLU(Σ_k w_k A^k), w_k the mean over space of g^k − ½ (H·A)^k, H the Hessian of the score by A."""
+    assert evidence.curvature is not None
+    weights = reduce(_gradients(evidence), "b t c ... -> b t c", "mean")
+    correction = reduce(evidence.curvature, "b t c ... -> b t c", "mean")
+    return channel_sum(weights - correction / 2, evidence.activations)
+
+
+@method(
+    "guided-gradcam",
+    needs={*_NEEDS, Need.GUIDED_GRADIENTS},
+    paper="Selvaraju et al., ICCV 2017, arXiv:1610.02391; Springenberg et al. 2015, arXiv:1412.6806",
+    advice="Crisp edges under Grad-CAM's area. Fails randomisation tests (Adebayo et al. 2018): the edges stay when "
+    "the weights are random, so they show the picture, not what the model uses. For pictures, not for proof.",
+    cost="2 forwards + 1 short and 1 full backward per target",
+)
+def guided_grad_cam(evidence: Evidence) -> Float[Array, "batch target *size"]:
+    """Σ_c guided_c ⊙ up(ReLU(Grad-CAM)), guided the input gradient with guided ReLUs, c the input's channels."""
+    assert evidence.model is not None
+    guided = cast(Array, evidence.model.guided_gradients)
+    area = resize(relu(grad_cam(evidence)), guided.shape[3:])
+    return reduce(guided, "b t c ... -> b t ...", "sum") * area
+
+
 def channel_contributions(
     evidence: Evidence,
 ) -> tuple[Float[Array, "batch target channel"], Float[Array, "batch target channel"]]:
@@ -125,13 +169,18 @@ def _alpha_sums(
 ) -> tuple[Float[Array, "batch target channel"], Float[Array, "batch target channel"]]:
     """Σ_ij α relu(g), and Σ_ij α where g > 0: what both forms of Grad-CAM++ are made of.
 
-    α = 1/(2 + S_k g) there, algebraically g²/(2g² + S_k g³) without its underflow and without an eps.
+    α = 1/(2 + S_k g) there, algebraically g²/(2g² + S_k g³) without its underflow and without an eps. Of gradients
+    averaged over noisy copies α has the means of g² and g³ (Smooth Grad-CAM++), whose quotient stands for g.
     """
     A, positive = evidence.activations, _positive(evidence)
     xp = array_namespace(A)
     total = over_space(reduce(A, "b c ... -> b 1 c", "sum"), positive.ndim - 3)
-    denominator = positive * total + 2
-    if bool(xp.any(total < 0)):
+    quotient = positive
+    if evidence.gradient_powers is not None:
+        second, third = evidence.gradient_powers
+        quotient = third / xp.where(second > 0, second, xp.ones_like(second))
+    denominator = quotient * total + 2
+    if bool(xp.any(total < 0)) or evidence.gradient_powers is not None:
         # signed activations: the denominator can cross zero, where the formula means nothing and α is taken as 0
         denominator = xp.where(xp.abs(denominator) > 1e-3, denominator, xp.inf)
     alpha = 1 / denominator

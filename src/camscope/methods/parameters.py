@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import typing
 from collections.abc import Callable, Mapping
@@ -30,6 +31,7 @@ class Range:
 
 Count: TypeAlias = Annotated[int, Range(1)]
 Share: TypeAlias = Annotated[float, Range(0, 1)]
+NonNegative: TypeAlias = Annotated[float, Range(0)]
 
 
 def signature(function: Callable[..., Any]) -> dict[str, tuple[Any, Any]]:
@@ -62,6 +64,20 @@ def checked(name: str, function: Callable[..., Any], values: Mapping[str, Any]) 
         (parameter, _fit(name, parameter, values[parameter], kind))
         for parameter, (kind, default) in known.items()
         if parameter in values and values[parameter] != default
+    )
+
+
+def checked_fields(name: str, composition: Any) -> Parameters:
+    """The fields of a composition (a dataclass around an `inner`), checked likewise.
+
+    Raises:
+        MethodError: for a value that does not fit.
+    """
+    hints = typing.get_type_hints(type(composition), include_extras=True)
+    return tuple(
+        (f.name, _fit(name, f.name, getattr(composition, f.name), hints[f.name]))
+        for f in dataclasses.fields(composition)
+        if f.name != "inner"
     )
 
 

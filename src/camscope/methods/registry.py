@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -11,7 +11,7 @@ from jaxtyping import Float
 from camscope.arrays import Array
 from camscope.errors import MethodError, nearest
 from camscope.evidence import Need
-from camscope.methods.parameters import Parameters, checked
+from camscope.methods.parameters import Parameters, checked, signature
 
 MapFunction = Callable[..., Float[Array, "batch target_or_1 *space"]]
 Scope = Literal["layer", "model"]
@@ -26,7 +26,6 @@ class Method:
         function: evidence → map, `batch target *space`; target axis of size 1 if not class-specific. Its
             keyword-only arguments are the method's parameters.
         needs: what it asks of the model.
-        uses: what it can do without, but takes where the model has it (a closed form, say).
         paper: where it is defined; empty for a baseline.
         formula: the first line of the function's docstring.
         advice: one honest line: what to use it for, what it is known to get wrong.
@@ -35,6 +34,7 @@ class Method:
         rectified: whether negative values mean evidence against, shown as zero in a heatmap. The raw map
             keeps them: the formula's final ReLU is applied when a heatmap is made, never earlier.
         nonnegative: whether the formula presumes activations ≥ 0 (after a ReLU).
+        uses: what it can do without, but takes where the model has it (a closed form, say).
         scope: `layer`: a map of one target layer, from `Evidence`; `model`: one map of the whole model, from
             `ModelEvidence`, whatever layers were chosen.
         given: the parameters that were given a value of their own.
@@ -43,7 +43,6 @@ class Method:
     base: str
     function: MapFunction
     needs: frozenset[Need]
-    uses: frozenset[Need]
     paper: str
     formula: str
     advice: str
@@ -51,7 +50,8 @@ class Method:
     class_specific: bool
     rectified: bool
     nonnegative: bool
-    scope: Scope
+    uses: frozenset[Need] = frozenset()
+    scope: Scope = "layer"
     given: Parameters = ()
 
     def __call__(self, evidence: Any) -> Float[Array, "batch target_or_1 *space"]:
@@ -63,6 +63,22 @@ class Method:
         """The name with the parameters that were given: `scorecam(top=64)`."""
         given = ", ".join(f"{name}={value}" for name, value in self.given)
         return f"{self.base}({given})" if given else self.base
+
+    @property
+    def parameters(self) -> Mapping[str, Any]:
+        """Its parameters with their values."""
+        defaults = {name: default for name, (_, default) in signature(self.function).items()}
+        return {**defaults, **dict(self.given)}
+
+    @property
+    def baseline(self) -> bool:
+        """Whether it is one of those every method must beat."""
+        return self.base in ("mean-activation", "random", "centre")
+
+    @property
+    def method(self) -> Method:
+        """Itself: what a composition has in its middle."""
+        return self
 
     def with_parameters(self, **values: Any) -> Method:
         """The same method with other parameters than its own.

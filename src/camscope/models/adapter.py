@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from typing import Any, Protocol, runtime_checkable
 
 from camscope.arrays import Array
-from camscope.evidence import Evidence, Need
+from camscope.evidence import Evidence, ModelEvidence, Need
 from camscope.models.layers import Layer
 from camscope.targets import Outputs, Targets
 
@@ -32,6 +32,12 @@ class Observation(Protocol):
         """Evidence layer by layer and for a few targets at a time: the layer, which targets, what was seen."""
         ...
 
+    def model_evidence(
+        self, targets: Targets, needs: frozenset[Need], seed: int
+    ) -> Iterator[tuple[slice, ModelEvidence]]:
+        """Evidence of the model as a whole, for a few targets at a time."""
+        ...
+
 
 @runtime_checkable
 class Adapter(Protocol):
@@ -54,6 +60,10 @@ class Adapter(Protocol):
         """The automatic target layer, then the runners-up."""
         ...
 
+    def stages(self, x: Array) -> Sequence[Layer]:
+        """The last layer of each resolution, the deepest being the automatic choice."""
+        ...
+
     def layer(self, x: Array, layer: Any) -> Layer:
         """The layer with this name (or this module)."""
         ...
@@ -63,7 +73,7 @@ class Adapter(Protocol):
         ...
 
     def observe(
-        self, x: Array, layers: Sequence[Layer], needs: frozenset[Need]
+        self, x: Array, layers: Sequence[Layer], needs: frozenset[Need], *, balanced: bool = False
     ) -> AbstractContextManager[Observation]:
         """Run the model once on the batch, keeping what the needs ask for."""
         ...

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from array_api_compat import array_namespace
 from einops import rearrange
 from jaxtyping import Shaped
 
@@ -48,6 +49,25 @@ class Grid:
         else:
             tokens = output[..., self.prefix :]
         return tokens.reshape(tokens.shape[0], self.channels, *self.space)
+
+    def embed(
+        self, activations: Shaped[Array, "batch channel *space"], like: Shaped[Array, "batch ..."]
+    ) -> Shaped[Array, "batch ..."]:
+        """The inverse of `canonical`: the layer's output with these activations.
+
+        Args:
+            activations: in canonical shape.
+            like: an output of the layer, whose prefix tokens are taken over.
+        """
+        if self.layout == "channels-first":
+            return activations
+        if self.layout == "channels-last":
+            return rearrange(activations, "b c ... -> b ... c")
+        xp = array_namespace(activations)
+        tokens = rearrange(activations, "b c ... -> b c (...)")
+        if self.layout == "tokens-last":
+            return xp.concat([like[..., : self.prefix], tokens], axis=2)
+        return xp.concat([like[:, : self.prefix], rearrange(tokens, "b c n -> b n c")], axis=1)
 
     def describe(self) -> str:
         """The grid in words, for tables: `14×14 tokens + 1 prefix`."""

@@ -6,7 +6,6 @@ import hashlib
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -15,18 +14,20 @@ import torch
 from jaxtyping import Float
 from torch import nn
 
-from camscope.errors import InputError, LayerError, ModelError, TargetError
-from camscope.evidence import Evidence, LinearHead, Need
+from camscope.errors import InputError, LayerError, ModelError
+from camscope.evidence import Need
 from camscope.models.layers import AFTER_RELU, Layer
-from camscope.models.torch.head import Classifier, Features, verified
+from camscope.models.torch.balanced import balanced_gradients
+from camscope.models.torch.curvature import twice_differentiable
+from camscope.models.torch.head import verified
 from camscope.models.torch.modules import find_layer, unwrap
-from camscope.models.torch.probe import Anatomy, choose, examine, reaching
+from camscope.models.torch.observation import TorchObservation
+from camscope.models.torch.passes import Passes
+from camscope.models.torch.probe import Anatomy, choose, examine, reaching, stages
 from camscope.models.torch.record import InputOf, Recorder
 from camscope.models.torch.state import explaining
-from camscope.targets import Outputs, Targets, Task
-
-_GRADIENT_BUDGET = 32 * 2**20
-"""Bytes of gradients held at a time. More targets than fit are taken in turns; the arithmetic is the same."""
+from camscope.models.torch.suffix import Kept, Plan, keeping, plan_suffix
+from camscope.targets import Outputs, Task
 
 _digests: WeakKeyDictionary[nn.Module, tuple[tuple[tuple[int, int], ...], str]] = WeakKeyDictionary()
 """Each model's weights as they were when last hashed, and their digest: hashing costs as much as a forward."""
@@ -60,6 +61,7 @@ class TorchAdapter:
         self._select = output
         self._anatomies: dict[tuple[int, ...], Anatomy] = {}
         self._choices: dict[tuple[int, ...], list[Layer]] = {}
+        self._plans: dict[tuple[tuple[int, ...], str], Plan] = {}
 
     # ------------------------------------------------------------------ the input
 
@@ -113,6 +115,12 @@ class TorchAdapter:
                 self._choices[key] = choose(self.model, self._forward, x[:1], anatomy)
         return self._choices[key]
 
+    def stages(self, x: torch.Tensor) -> Sequence[Layer]:
+        """The last layer of each resolution, the deepest being the automatic choice: what a fusion combines."""
+        choice = self.choose(x)[0]
+        with explaining(self.model):
+            return stages(self.model, self._forward, x[:1], self._anatomy(x), choice)
+
     def layer(self, x: torch.Tensor, layer: str | nn.Module) -> Layer:
         """The layer with this name (or this module).
 
@@ -160,38 +168,80 @@ class TorchAdapter:
 
     @contextmanager
     def observe(
-        self, x: torch.Tensor, layers: Sequence[Layer], needs: frozenset[Need]
+        self,
+        x: torch.Tensor,
+        layers: Sequence[Layer],
+        needs: frozenset[Need],
+        *,
+        balanced: bool = False,
     ) -> Iterator[TorchObservation]:
         """Run the model once on the batch, keeping what the needs ask for.
 
         Everything before the first target layer runs without a graph. The model is put back when the block
         ends, so evidence must be taken inside it.
+
+        Args:
+            x: the batch.
+            layers: target layers; none if only the outputs or the model as a whole are asked for.
+            needs: of all methods.
+            balanced: let gradients flow by LibraGrad's rules (`camscope.models.torch.balanced`).
         """
         anatomy = self._anatomy(x)
-        gradients = Need.GRADIENTS in needs
-        with ExitStack() as stack:
-            stack.enter_context(explaining(self.model))
-            if not gradients:
-                stack.enter_context(torch.no_grad())
-            recorder = stack.enter_context(Recorder(self.model, layers, start_graph=gradients))
-            watch = None
-            if anatomy.classifier is not None and needs & {Need.GRADIENTS, Need.LINEAR_HEAD}:
-                watch = stack.enter_context(InputOf(self.model.get_submodule(anatomy.classifier)))
-            final = None
-            if anatomy.final_activation is not None:
-                final = stack.enter_context(InputOf(self.model.get_submodule(anatomy.final_activation)))
-            raw = self.model(x)
-            logits = self._logits(raw) if final is None else final.value
+        graph = bool(needs & {Need.GRADIENTS, Need.CURVATURE}) and bool(layers)
+        with ExitStack() as whole:
+            whole.enter_context(explaining(self.model))
+            if balanced:
+                whole.enter_context(balanced_gradients(self.model))
+            plans = {layer: self._plan(x, layer) for layer in layers} if Need.SUFFIX in needs else {}
+            kept = {layer: Kept(batch=x.shape[0]) for layer in plans}
+            with ExitStack() as stack:
+                if not graph:
+                    stack.enter_context(torch.no_grad())
+                for layer, plan in plans.items():
+                    stack.enter_context(keeping(self.model, plan, kept[layer]))
+                recorder = stack.enter_context(Recorder(self.model, layers, start_graph=graph))
+                watch = None
+                if anatomy.classifier is not None and needs & {Need.GRADIENTS, Need.LINEAR_HEAD}:
+                    watch = stack.enter_context(InputOf(self.model.get_submodule(anatomy.classifier)))
+                if Need.CURVATURE in needs:
+                    stack.enter_context(twice_differentiable())
+                raw, logits = self._ends(x, anatomy)
             outputs = self._outputs(raw, logits, anatomy)
             self._check_finite(outputs.logits)
             yield TorchObservation(
                 outputs=outputs,
-                notes=self._notes(anatomy, logits),
+                notes=(
+                    *self._notes(anatomy, logits),
+                    *(_whole(plan) for plan in plans.values() if plan.whole),
+                ),
                 logits=logits,
                 recorded={layer: recorder.seen[layer.name].activations for layer in layers},
                 classifier=verified(watch.module, watch.value, logits) if watch is not None else None,
                 expand=self._expand,
+                passes=Passes(self.model, self._run, x, anatomy, plans, kept),
             )
+
+    def _run(self, x: torch.Tensor) -> Outputs:
+        """The outputs, nothing recorded."""
+        anatomy = self._anatomy(x)
+        return self._outputs(*self._ends(x, anatomy), anatomy)
+
+    def _ends(self, x: torch.Tensor, anatomy: Anatomy) -> tuple[Any, torch.Tensor]:
+        """What the model returns, and the logits: what goes into a final softmax or sigmoid if there is one."""
+        if anatomy.final_activation is None:
+            raw = self.model(x)
+            return raw, self._logits(raw)
+        with InputOf(self.model.get_submodule(anatomy.final_activation)) as final:
+            raw = self.model(x)
+        return raw, final.value
+
+    def _plan(self, x: torch.Tensor, layer: Layer) -> Plan:
+        """How the part after a layer is run; found once for each layer and shape of the input."""
+        key = (tuple(x.shape[1:]), layer.name)
+        if key not in self._plans:
+            with torch.no_grad():
+                self._plans[key] = plan_suffix(self.model, self._forward, x[:1], layer)
+        return self._plans[key]
 
     def _forward(self, x: torch.Tensor) -> torch.Tensor:
         return self._logits(self.model(x))
@@ -314,107 +364,8 @@ class TorchAdapter:
         return tuple((tensor.data_ptr(), tensor._version) for tensor in state)
 
 
-@dataclass(frozen=True)
-class TorchObservation:
-    """One forward of one batch; the graph from the first target layer on is alive as long as this is."""
-
-    outputs: Outputs
-    notes: tuple[str, ...]
-    logits: Float[torch.Tensor, batch * output]
-    recorded: Mapping[Layer, torch.Tensor]
-    classifier: Classifier | None
-    expand: Callable[[torch.Tensor], torch.Tensor]
-
-    def evidence(
-        self, targets: Targets, needs: frozenset[Need], seed: int
-    ) -> Iterator[tuple[str, slice, Evidence]]:
-        """Evidence layer by layer, a few targets at a time.
-
-        Behind a verified linear head the gradients come from its weights (METHODS §1.0); only the other layers
-        share a backward per target, which ends at the shallowest of them.
-        """
-        activations = {layer: _exact(layer.grid.canonical(t.detach())) for layer, t in self.recorded.items()}
-        pooled = self._pooled(activations, targets)
-        want_gradients = Need.GRADIENTS in needs
-        backward = [
-            layer
-            for layer in self.recorded
-            if want_gradients and not (layer in pooled and pooled[layer].activations_themselves)
-        ]
-        chunk = len(targets)
-        if backward:
-            bytes_each = sum(activations[layer].nbytes for layer in backward)
-            chunk = max(1, min(chunk, _GRADIENT_BUDGET // max(1, bytes_each)))
-            scores = targets.scores(self.outputs)
-        weights = self._head_weights(targets) if pooled else None
-        for start in range(0, len(targets), chunk):
-            columns = slice(start, min(start + chunk, len(targets)))
-            gradients = self._backward(scores, columns, backward) if backward else {}
-            for layer, A in activations.items():
-                head = None
-                gradient = gradients.get(layer)
-                if weights is not None and (features := pooled.get(layer)) is not None:
-                    head = LinearHead(weights[:, columns], features.values)
-                    if want_gradients and gradient is None:
-                        space = A.shape[2:]
-                        gradient = (head.weights / space.numel())[(..., *(None,) * len(space))]
-                yield layer.name, columns, Evidence(A, gradient, head=head, seed=seed)
-
-    def _pooled(self, activations: Mapping[Layer, torch.Tensor], targets: Targets) -> dict[Layer, Features]:
-        """What the linear head pools at each layer that has one."""
-        callables = any(targets.functions)
-        if self.classifier is None or (callables and self.outputs.raw is not self.logits):
-            return {}
-        found = {layer: self.classifier.pooled.features(A) for layer, A in activations.items()}
-        return {layer: features for layer, features in found.items() if features is not None}
-
-    def _head_weights(self, targets: Targets) -> Float[torch.Tensor, "batch target channel"]:
-        """∂score/∂pooled: a selection of the classifier's rows, or the score's derivative by the logits times them."""
-        assert self.classifier is not None
-        weight = self.classifier.weight
-        batch = self.logits.shape[0]
-        if targets.all_logits:
-            rows = self.expand(weight.T).T  # one-logit heads: the rows of both classes
-            signs = torch.as_tensor(targets.signs, dtype=rows.dtype, device=rows.device)[..., None]
-            classes = torch.as_tensor(targets.classes, device=rows.device)
-            if targets.same_for_all_images:
-                return (rows[classes[0]] * signs[0]).expand(batch, -1, -1)
-            return rows[classes] * signs
-        leaf = self.logits.detach().to(weight.dtype).requires_grad_()
-        with torch.enable_grad():
-            scores = targets.scores(Outputs(self.expand(leaf), self.outputs.task, leaf))
-            if not scores.requires_grad:
-                raise TargetError("The target function's score does not depend on the model's output.")
-            slopes = [
-                torch.autograd.grad(score.sum(), leaf, retain_graph=True)[0] for score in scores.unbind(1)
-            ]
-        return torch.stack(slopes, dim=1).reshape(batch, len(targets), -1) @ weight
-
-    def _backward(
-        self, scores: Float[torch.Tensor, "batch target"], columns: slice, layers: Sequence[Layer]
-    ) -> dict[Layer, torch.Tensor]:
-        """One backward per target through the part after the shallowest layer, nothing else."""
-        tensors = [self.recorded[layer] for layer in layers]
-        last = columns.stop == scores.shape[1]
-        per_target = []
-        for t in range(columns.start, columns.stop):
-            if not scores.requires_grad:
-                gradients: Sequence[torch.Tensor | None] = [None] * len(tensors)
-            else:
-                keep = not (last and t == columns.stop - 1)
-                gradients = torch.autograd.grad(
-                    scores[:, t].sum(), tensors, retain_graph=keep, allow_unused=True
-                )
-            per_target.append(
-                [torch.zeros_like(a) if g is None else g for g, a in zip(gradients, tensors, strict=True)]
-            )
-        stacked = {}
-        for layer, gradient in zip(layers, zip(*per_target, strict=True), strict=True):
-            maps = [_exact(layer.grid.canonical(g)) for g in gradient]
-            stacked[layer] = maps[0][:, None] if len(maps) == 1 else torch.stack(maps, dim=1)
-        return stacked
-
-
-def _exact(x: torch.Tensor) -> torch.Tensor:
-    """Half precision is widened before any product is formed: g³ underflows in it."""
-    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+def _whole(plan: Plan) -> str:
+    return (
+        f"The part after {plan.layer.name!r} cannot be run by itself in this model (checked in numbers), so the whole "
+        "model was run again for every altered activation: the same maps, slower."
+    )

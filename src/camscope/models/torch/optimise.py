@@ -18,8 +18,9 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 from camscope.errors import LayerError, ModelError
 from camscope.evidence import Need
 from camscope.models.layers import Layer
-from camscope.models.torch.adapter import TorchAdapter, TorchObservation
+from camscope.models.torch.adapter import TorchAdapter
 from camscope.models.torch.modules import first_tensor, named_layers
+from camscope.models.torch.observation import TorchObservation
 from camscope.models.torch.state import explaining
 from camscope.targets import Task
 
@@ -60,7 +61,12 @@ class OptimisedAdapter(TorchAdapter):
 
     @contextmanager
     def observe(
-        self, x: torch.Tensor, layers: Sequence[Layer], needs: frozenset[Need]
+        self,
+        x: torch.Tensor,
+        layers: Sequence[Layer],
+        needs: frozenset[Need],
+        *,
+        balanced: bool = False,
     ) -> Iterator[TorchObservation]:
         """Run the copy once on the batch. See `TorchAdapter.observe`.
 
@@ -75,7 +81,7 @@ class OptimisedAdapter(TorchAdapter):
                     f"The optimised copy has no output of {layer.name!r} of its own: the batch norm after it is folded "
                     f"in. Use {made.folded[layer.module]!r}, or explain without optimised."
                 )
-        with made.adapter.observe(self._formatted(x), layers, needs) as observation:
+        with made.adapter.observe(self._formatted(x), layers, needs, balanced=balanced) as observation:
             yield observation
 
     def describe(self) -> Mapping[str, Any]:

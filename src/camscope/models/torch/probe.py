@@ -268,6 +268,26 @@ def choose(
     )
 
 
+def stages(
+    model: nn.Module, forward: Forward, image: torch.Tensor, anatomy: Anatomy, choice: Layer, most: int = 4
+) -> list[Layer]:
+    """The last layer of each resolution up to the automatic choice, in the order they run.
+
+    At most `most`, the deepest ones; of a model with one resolution only (a ViT), evenly spread blocks. Call it
+    inside `explaining(model)`.
+    """
+    names = [layer.name for layer in anatomy.layers]
+    before = anatomy.layers[: names.index(choice.module)]
+    found = [layer for layer in before if layer.eligible and layer.outline]
+    last = {layer.grid.space: layer for layer in found if layer.grid.space != choice.grid.space}
+    candidates = list(last.values())[-(most - 1) :]
+    if not candidates:
+        step = max(1, len(found) // most)
+        candidates = found[::-1][step - 1 :: step][: most - 1][::-1]
+    reach = reaching(model, forward, image, anatomy, candidates)
+    return [*(layer for layer, r in zip(candidates, reach, strict=True) if r.positions), choice]
+
+
 def _layers(
     model: nn.Module, outputs: Sequence[_Output], calls: dict[str, int], input_shape: tuple[int, ...]
 ) -> Iterable[Layer]:

@@ -1,0 +1,86 @@
+"""One piece of evidence from that of many copies: averaged over noise, or over sizes of the input."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from array_api_compat import array_namespace
+from jaxtyping import Bool, Float
+
+from camscope.arrays import Array, from_numpy
+from camscope.evidence import Evidence
+from camscope.resample import resize
+
+
+class NoisyGradients:
+    """Running means of the powers of gradients over noisy copies of the input."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._sums: list[Array] = []
+
+    def add(self, gradients: Float[Array, "batch target channel *grid"]) -> None:
+        """Take in one copy's gradients."""
+        powers = [gradients, gradients**2, gradients**3]
+        self._sums = [a + b for a, b in zip(self._sums, powers, strict=True)] if self._sums else powers
+        self._count += 1
+
+    def evidence(self, clean: Evidence) -> Evidence:
+        """The clean activations with the mean gradients, and the means of their squares and cubes.
+
+        Smooth Grad-CAM++ (Omeiza et al. 2019, eq. 7–9) is Grad-CAM++ on this.
+        """
+        first, second, third = (total / self._count for total in self._sums)
+        return Evidence(clean.activations, first, gradient_powers=(second, third), seed=clean.seed)
+
+
+@dataclass(frozen=True)
+class Size:
+    """What was seen at one size of the input.
+
+    Attributes:
+        activations: at its own grid.
+        gradients: at its own grid (or size 1 along space).
+        counts: for which images and targets this size counts.
+    """
+
+    activations: Float[Array, "batch channel *space"]
+    gradients: Float[Array, "batch target channel *grid"]
+    counts: Bool[np.ndarray, "batch target"]
+
+
+def over_sizes(sizes: Sequence[Size], space: Sequence[int], target: int) -> Evidence:
+    """Mean activations and gradients over the sizes that count for each image, at one common resolution.
+
+    Where no size counts all do. CAMERAS (Jalwana et al., CVPR 2021, eq. 4 and 5).
+
+    Args:
+        sizes: at least one.
+        space: the common resolution.
+        target: which one.
+    """
+    A = sizes[0].activations
+    counts = np.stack([size.counts[:, target] for size in sizes]).astype(np.float64)
+    counts[:, counts.sum(0) == 0] = 1
+    shares = counts / counts.sum(0)
+
+    def mean(arrays: Sequence[Array]) -> Array:
+        total = None
+        for share, array in zip(shares, arrays, strict=True):
+            weight = from_numpy(share.reshape(-1, *(1,) * (array.ndim - 1)), like=array)
+            total = weight * array if total is None else total + weight * array
+        return total
+
+    gradients = [size.gradients[:, target] for size in sizes]
+    if not all(math.prod(g.shape[2:]) == 1 for g in gradients):
+        gradients = [
+            resize(array_namespace(A).broadcast_to(g, size.activations.shape), space)
+            for g, size in zip(gradients, sizes, strict=True)
+        ]
+    return Evidence(
+        mean([resize(size.activations, space) for size in sizes]),
+        mean(gradients)[:, None],
+    )

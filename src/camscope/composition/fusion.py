@@ -1,0 +1,60 @@
+"""One map of several layers' maps. All work on heatmaps (rectified), finest resolution, shallowest layer first."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+
+from array_api_compat import array_namespace
+from jaxtyping import Float
+
+from camscope.arrays import Array, relu
+from camscope.composition.expressions import Fuse
+from camscope.resample import resize
+from camscope.scaling import scaled
+
+
+def fused(maps: Sequence[Float[Array, "batch target *_"]], fuse: Fuse) -> Float[Array, "batch target *space"]:
+    """Fuse the maps of several layers.
+
+    - `max`: LayerCAM (Jiang et al., IEEE TIP 2021, eq. 9): the shallower layers scaled by tanh(γ · M / max M), the
+      deepest by its maximum, then the largest at each position.
+    - `product`: RefineCAM (Domeniconi et al. 2026): the product of the maps, each scaled to [0, 1].
+    - `mean`: the mean of the maps, each scaled to [0, 1].
+    - `cascade`: Poly-CAM (Englebert et al., ICPR 2022): from the deepest layer outwards,
+      P_l = LNorm(L_l) ⊙ up(P_{l+1}), LNorm(L) = L / up(down(L)).
+
+    Args:
+        maps: of the layers in the order they run, each at its own resolution.
+        fuse: how.
+    """
+    maps = [relu(m) for m in maps]
+    finest = max((m.shape[2:] for m in maps), key=lambda s: functools.reduce(lambda a, b: a * b, s, 1))
+    if fuse.how == "cascade":
+        return _cascade(maps)
+    xp = array_namespace(maps[0])
+    if fuse.how == "max":
+        scaled_maps = [_over_maximum(m) for m in maps]
+        shallow = [resize(xp.tanh(fuse.gamma * m), finest) for m in scaled_maps[:-1]]
+        return functools.reduce(xp.maximum, [*shallow, resize(scaled_maps[-1], finest)])
+    unit = [resize(scaled(m), finest) for m in maps]
+    if fuse.how == "product":
+        return functools.reduce(xp.multiply, unit)
+    return functools.reduce(xp.add, unit) / len(unit)
+
+
+def _over_maximum(m: Float[Array, "batch target *space"]) -> Float[Array, "batch target *space"]:
+    """M / max M; zeros stay zeros."""
+    xp = array_namespace(m)
+    high = xp.max(m, axis=tuple(range(2, m.ndim)), keepdims=True)
+    return m / xp.where(high > 0, high, xp.ones_like(high))
+
+
+def _cascade(maps: Sequence[Float[Array, "batch target *_"]]) -> Float[Array, "batch target *space"]:
+    result = maps[-1]
+    for m in reversed(maps[:-1]):
+        xp = array_namespace(m)
+        coarse = resize(resize(m, result.shape[2:]), m.shape[2:])
+        detail = m / xp.where(coarse > 0, coarse, xp.ones_like(coarse))
+        result = detail * resize(result, m.shape[2:])
+    return result

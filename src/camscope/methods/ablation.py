@@ -1,0 +1,242 @@
+"""What the part after the layer answers when channels or positions are taken away from its activations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal, cast
+
+import numpy as np
+from array_api_compat import array_namespace, device
+from einops import einsum, rearrange, reduce
+from jaxtyping import Bool, Float, Int
+
+from camscope.arrays import Array, channel_sum, from_numpy
+from camscope.evidence import Evidence, LinearHead, Need, Rerun, Responses
+from camscope.methods.channels import nonzero, pick
+from camscope.methods.registry import method
+from camscope.methods.shared import shared
+
+_ROUNDING = 1e-3
+"""Share of its terms that a sum may be off for the head to count as linear in a score."""
+
+_POSITIONS = "1 forward + 1 re-run of the part after the layer per position (all targets at once)"
+
+
+@method(
+    "ablationcam",
+    needs={Need.ACTIVATIONS, Need.SUFFIX},
+    uses={Need.LINEAR_HEAD},
+    paper="Desai & Ramaswamy, WACV 2020, doi:10.1109/WACV45572.2020.9093360",
+    advice="Gradient-free and stable; on a GAP + linear head the map of LIFT-CAM, exact and free. Elsewhere one re-run "
+    "per live channel; channels that can replace each other both look unimportant.",
+    cost="1 forward + 2 re-runs of a GAP + linear head; else 1 forward + 1 re-run of the part after the layer per "
+    "live channel (all targets at once)",
+)
+def ablation_cam(evidence: Evidence) -> Float[Array, "batch target *space"]:
+    """ReLU(Σ_k w_k A^k), w_k = (y − y_k) / |y|, y_k the score without channel k (eq. 2; |y|, not y: see below).
+
+    With y itself as divisor, as printed, a negative score would turn every sign and show evidence against as
+    evidence for. Where y = 0 the divisor is 1. Behind a linear head a logit has y − y_k = w_k · mean_ij F_ij^k.
+    """
+    scores, drops = _closed_form(evidence) or _one_by_one(evidence)
+    xp = array_namespace(scores)
+    divisor = xp.where(scores == 0, xp.ones_like(scores), xp.abs(scores))
+    return channel_sum(drops / divisor[..., None], evidence.activations)
+
+
+@method(
+    "liftcam",
+    needs={Need.ACTIVATIONS, Need.LINEAR_HEAD},
+    paper="Jung & Oh, ICCV 2021, arXiv:2102.05228",
+    advice="Weighs each channel by its exact Shapley value. Only behind a GAP + linear head, where DeepLIFT is exact; "
+    "there it is Ablation-CAM up to scale. For other heads use ablationcam.",
+)
+def lift_cam(evidence: Evidence) -> Float[Array, "batch target *space"]:
+    """ReLU(Σ_k c_k A^k), c_k = w_k · mean_ij F_ij^k, channel k's share in the score (eq. 8, DeepLIFT from A = 0)."""
+    return channel_sum(_shares(cast(LinearHead, evidence.head)), evidence.activations)
+
+
+@method(
+    "reciprocam",
+    needs={Need.ACTIVATIONS, Need.SUFFIX},
+    paper="Byun & Lee, CVPRW 2024, arXiv:2209.14074",
+    advice="Gradient-free and cheap: a few dozen short re-runs give all classes. Judges each position alone, without "
+    "its surroundings. With of=logit on a GAP + linear head it is CAM.",
+    cost=_POSITIONS,
+    rectified=False,
+)
+def recipro_cam(
+    evidence: Evidence, *, of: Literal["probability", "logit"] = "probability"
+) -> Float[Array, "batch target *space"]:
+    """M_ij = p_c of A with everything but position ij set to zero (eq. 1 to 3; `of=logit`: its score)."""
+    responses = _position_responses(evidence, _alone)
+    return _on_grid(evidence, [r.probabilities if of == "probability" else r.scores for r in responses])
+
+
+@method(
+    "reciprocam-gaussian",
+    needs={Need.ACTIVATIONS, Need.SUFFIX},
+    paper="Byun & Lee, CVPRW 2024, arXiv:2209.14074, the authors' code",
+    advice="Recipro-CAM with each position's features spread over its 3×3 neighbourhood: smoother, for layers that "
+    "convolutions still follow.",
+    cost=_POSITIONS,
+    rectified=False,
+)
+def recipro_cam_gaussian(
+    evidence: Evidence, *, of: Literal["probability", "logit"] = "probability"
+) -> Float[Array, "batch target *space"]:
+    """M_ij = p_c of the vector A_ij copied over its neighbourhood, times 1/16 … 1/4; zero elsewhere.
+
+    The weights are outer products of [¼, ½, ¼], along as many axes as there are.
+    """
+    responses = _position_responses(evidence, _copied)
+    return _on_grid(evidence, [r.probabilities if of == "probability" else r.scores for r in responses])
+
+
+@method(
+    "vit-reciprocam",
+    needs={Need.ACTIVATIONS, Need.SUFFIX},
+    paper="Byun & Lee 2023, arXiv:2310.02588, OpenVINO-XAI's code",
+    advice="For transformers that read a CLS token; at the last block's norm1 it equals OpenVINO-XAI's map. At a "
+    "block's output the next LayerNorm undoes the weights.",
+    cost=_POSITIONS,
+    rectified=False,
+)
+def vit_recipro_cam(evidence: Evidence) -> Float[Array, "batch target *space"]:
+    """M_ij = y_c of A times a 3×3 Gaussian (1/16 … 1/4) around ij: the true neighbours, prefix tokens as they are.
+
+    The original weighs the input of the k-th block from the end, on the skip and behind its first LayerNorm. For
+    k = 1 and a head that reads CLS alone, only what is behind the LayerNorm counts, so that layer says it all.
+    """
+    return _on_grid(evidence, [r.scores for r in _position_responses(evidence, _weighed)])
+
+
+def _shares(head: LinearHead) -> Float[Array, "batch target channel"]:
+    return head.weights * reduce(head.features, "b c ... -> b 1 c", "mean")
+
+
+_Drops = tuple[Float[Array, "batch target"], Float[Array, "batch target channel"]]
+
+
+def _closed_form(evidence: Evidence) -> _Drops | None:
+    """The scores, and each channel's share in them, where a score is the sum of those and of what it is without any.
+
+    Behind a linear head that is so for logits; for a probability the head's weights are no more than a derivative.
+    Tried on each image, by two re-runs.
+    """
+    if evidence.head is None:
+        return None
+    A, rerun = evidence.activations, cast(Rerun, evidence.suffix)
+    xp = array_namespace(A)
+
+    def with_and_without(image: int) -> Float[Array, "2 target"]:
+        def variants(numbers: Int[np.ndarray, " chunk"]) -> Float[Array, "chunk channel *space"]:
+            kept = (numbers == 0).reshape(-1, *[1] * (A.ndim - 1))
+            return xp.where(xp.asarray(kept, device=device(A)), A[image], xp.zeros_like(A[image]))
+
+        return rerun(image, 2, variants).scores
+
+    ends = xp.stack([with_and_without(image) for image in range(A.shape[0])])
+    ends = xp.astype(ends, A.dtype)
+    shares = _shares(evidence.head)
+    left = ends[:, 0] - ends[:, 1] - xp.sum(shares, axis=2)
+    scale = xp.abs(ends[:, 0]) + xp.abs(ends[:, 1]) + xp.sum(xp.abs(shares), axis=2)
+    return (ends[:, 0], shares) if bool(xp.all(xp.abs(left) <= _ROUNDING * scale)) else None
+
+
+def _one_by_one(evidence: Evidence) -> _Drops:
+    """The scores, and what each loses without each channel."""
+    A, rerun = evidence.activations, cast(Rerun, evidence.suffix)
+    xp = array_namespace(A)
+    scores, drops = [], []
+    for image, alive in enumerate(nonzero(evidence)):
+        live = np.flatnonzero(alive)
+        # the last variant takes no channel away
+        answers = rerun(image, live.size + 1, _without(A[image], np.append(live, -1))).scores
+        answers = xp.astype(answers, A.dtype)
+        # channels that are zero already change nothing: they share the difference that is put last, zero
+        order = np.full(A.shape[1], live.size)
+        order[live] = np.arange(live.size)
+        scores.append(answers[-1])
+        drops.append(pick(answers[-1:] - answers, order))
+    return xp.stack(scores), rearrange(xp.stack(drops), "b c t -> b t c")
+
+
+def _without(
+    activations: Float[Array, " channel *space"], channels: Int[np.ndarray, " n"]
+) -> Callable[[Int[np.ndarray, " chunk"]], Float[Array, "chunk channel *space"]]:
+    """Variant i: the activations with the i-th of these channels set to zero; −1 is none."""
+    xp = array_namespace(activations)
+
+    def variants(numbers: Int[np.ndarray, " chunk"]) -> Float[Array, "chunk channel *space"]:
+        gone = channels[numbers][:, None] == np.arange(activations.shape[0])
+        gone = gone.reshape(*gone.shape, *[1] * (activations.ndim - 1))
+        return xp.where(xp.asarray(gone, device=device(activations)), xp.zeros_like(activations), activations)
+
+    return variants
+
+
+_Alter = Callable[
+    [Float[Array, "channel *space"], Int[np.ndarray, "chunk"]], Float[Array, "chunk channel *space"]
+]
+
+
+@shared
+def _position_responses(evidence: Evidence, alter: _Alter) -> list[Responses]:
+    """Each image's responses to its activations altered at one position after the other."""
+    A, rerun = evidence.activations, cast(Rerun, evidence.suffix)
+    positions = int(np.prod(A.shape[2:]))
+
+    def responses(image: int) -> Responses:
+        return rerun(image, positions, lambda numbers: alter(A[image], numbers))
+
+    return [responses(image) for image in range(A.shape[0])]
+
+
+def _on_grid(
+    evidence: Evidence, responses: list[Float[Array, "position target"]]
+) -> Float[Array, "batch target *space"]:
+    A = evidence.activations
+    xp = array_namespace(A)
+    maps = rearrange(xp.astype(xp.stack(responses), A.dtype), "b n t -> b t n")
+    return xp.reshape(maps, (*maps.shape[:2], *A.shape[2:]))
+
+
+def _alone(
+    activations: Float[Array, " channel *space"], numbers: Int[np.ndarray, " chunk"]
+) -> Float[Array, "chunk channel *space"]:
+    """The activations at these positions, one in each variant, and zero elsewhere."""
+    xp = array_namespace(activations)
+    kept: Bool[np.ndarray, "chunk position"] = numbers[:, None] == np.arange(np.prod(activations.shape[1:]))
+    kept = xp.reshape(xp.asarray(kept, device=device(activations)), (len(numbers), 1, *activations.shape[1:]))
+    return xp.where(kept, activations, xp.zeros_like(activations))
+
+
+def _copied(
+    activations: Float[Array, " channel *space"], numbers: Int[np.ndarray, " chunk"]
+) -> Float[Array, "chunk channel *space"]:
+    """The vector at each position copied around it, times the Gaussian."""
+    vectors = pick(rearrange(activations, "c ... -> (...) c"), numbers)
+    return einsum(vectors, _gaussians(activations, numbers), "n c, n ... -> n c ...")
+
+
+def _weighed(
+    activations: Float[Array, " channel *space"], numbers: Int[np.ndarray, " chunk"]
+) -> Float[Array, "chunk channel *space"]:
+    """The activations times a Gaussian around each position."""
+    return activations * _gaussians(activations, numbers)[:, None]
+
+
+def _gaussians(
+    activations: Float[Array, " channel *space"], numbers: Int[np.ndarray, " chunk"]
+) -> Float[Array, " chunk *space"]:
+    """Outer products of [¼, ½, ¼] around these positions, cut off at the edges."""
+    space = tuple(activations.shape[1:])
+    weights = np.ones((len(numbers), *space))
+    for axis, centres in enumerate(np.unravel_index(numbers, space)):
+        distance = np.abs(centres[:, None] - np.arange(space[axis]))
+        along = np.where(distance > 1, 0.0, 0.5 - 0.25 * distance)
+        shape = [len(numbers)] + [1] * len(space)
+        shape[axis + 1] = space[axis]
+        weights = weights * along.reshape(shape)
+    return from_numpy(weights, like=activations)

@@ -1,0 +1,59 @@
+"""Choosing channels of an image, on the host: which are worth a run of the model, and picking them out."""
+
+from __future__ import annotations
+
+import numpy as np
+from array_api_compat import array_namespace, device
+from jaxtyping import Bool, Float, Int
+
+from camscope.arrays import Array
+from camscope.evidence import Evidence
+from camscope.methods.shared import shared
+
+
+def pick(
+    values: Float[Array, " n *rest"], numbers: Int[np.ndarray, " chosen"]
+) -> Float[Array, " chosen *rest"]:
+    """The entries with these numbers, in that order."""
+    xp = array_namespace(values)
+    return xp.take(values, xp.asarray(numbers, device=device(values)), axis=0)
+
+
+def on_host(values: Array) -> np.ndarray:
+    """The values as a NumPy array, whatever device they are on. For small arrays only."""
+    return np.asarray(values.tolist()).reshape(tuple(values.shape))
+
+
+@shared
+def nonzero(evidence: Evidence) -> Bool[np.ndarray, "batch channel"]:
+    """Which channels are not zero everywhere: the others add nothing to any weighted sum of channels."""
+    A = evidence.activations
+    xp = array_namespace(A)
+    return on_host(xp.any(A != 0, axis=_space(A)))
+
+
+@shared
+def varying(evidence: Evidence) -> Bool[np.ndarray, "batch channel"]:
+    """Which channels are not the same everywhere (one that holds NaN counts): the others say nothing of where."""
+    A = evidence.activations
+    xp = array_namespace(A)
+    axes = _space(A)
+    return on_host(~(xp.max(A, axis=axes) == xp.min(A, axis=axes)))
+
+
+@shared
+def spread(evidence: Evidence) -> Float[np.ndarray, "batch channel"]:
+    """The standard deviation of each channel over space."""
+    A = evidence.activations
+    return on_host(array_namespace(A).std(A, axis=_space(A)))
+
+
+def largest(values: Float[np.ndarray, "*leading channel"], n: int) -> Bool[np.ndarray, "*leading channel"]:
+    """Marks the n largest along the last axis; of equal ones the first."""
+    order = np.argsort(-values, axis=-1, kind="stable")
+    ranks = np.argsort(order, axis=-1, kind="stable")
+    return ranks < n
+
+
+def _space(activations: Float[Array, "batch channel *space"]) -> tuple[int, ...]:
+    return tuple(range(2, activations.ndim))

@@ -1,0 +1,149 @@
+"""Score-CAM in the forms that circulate: each channel weighted by what the model says of the input seen through it."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import numpy as np
+from array_api_compat import array_namespace, device
+from einops import reduce
+from jaxtyping import Bool, Float, Int
+
+from camscope.arrays import Array
+from camscope.evidence import Evidence, Need
+from camscope.methods.channels import largest, on_host, spread, varying
+from camscope.methods.masks import normalised, responses_through, weighted_channels
+from camscope.methods.parameters import Count
+from camscope.methods.registry import method
+from camscope.methods.shared import shared
+
+_NEEDS = {Need.ACTIVATIONS, Need.MASKED}
+_PAPER = "Wang et al., CVPRW 2020, arXiv:1910.01279"
+_COST = "1 forward + 1 masked forward per live channel (all targets at once; top=N: at most N)"
+
+
+@method(
+    "scorecam",
+    needs=_NEEDS,
+    paper=f"{_PAPER}, the authors' code",
+    advice="Gradient-free; as its authors' code computes it, not as the paper prints it. Hundreds to thousands of "
+    "forwards: top=N keeps the channels of largest spread.",
+    cost=_COST,
+)
+def score_cam(evidence: Evidence, *, top: Count | None = None) -> Float[Array, "batch target *space"]:
+    """ReLU(Σ_k p_c(x ⊙ H_k) A^k), H_k = mm(up(A^k)), over the channels that are not constant.
+
+    Args:
+        evidence: of the layer.
+        top: only so many channels, those of largest standard deviation (Faster-Score-CAM).
+    """
+
+    def weigh(image: int, channels: Int[np.ndarray, " n"]) -> Float[Array, "n target"]:
+        return responses_through(evidence, image, channels, normalised).probabilities
+
+    return weighted_channels(evidence, weigh, _worth_a_run(evidence, top))
+
+
+@method(
+    "scorecam-paper",
+    needs=_NEEDS,
+    paper=f"{_PAPER}, algorithm 1 on probabilities",
+    advice="Score-CAM as printed, on probabilities: the softmax over channels leaves nearly even weights, so the map "
+    "is close to the mean activation.",
+    cost=_COST,
+)
+def score_cam_paper(evidence: Evidence, *, top: Count | None = None) -> Float[Array, "batch target *space"]:
+    """ReLU(Σ_k α_k A^k), α = softmax over k of p_c(x ⊙ H_k) − p_c(baseline); the baseline cancels in the softmax.
+
+    Constant channels are left out: a dead one adds nothing to the sum, only to the softmax's denominator, which
+    scales the map by a positive number; any other constant one adds the same value everywhere besides.
+
+    Args:
+        evidence: of the layer.
+        top: only so many channels, those of largest standard deviation.
+    """
+
+    def weigh(image: int, channels: Int[np.ndarray, " n"]) -> Float[Array, "n target"]:
+        seen = responses_through(evidence, image, channels, normalised)
+        return _softmax(seen.probabilities, np.ones((channels.size, 1), dtype=bool))
+
+    return weighted_channels(evidence, weigh, _worth_a_run(evidence, top))
+
+
+@method(
+    "scorecam-paper-logit",
+    needs=_NEEDS,
+    paper=f"{_PAPER}, algorithm 1 on logits",
+    advice="Score-CAM as printed, on logits, as pytorch-grad-cam and torch-cam have it: the softmax over channels "
+    "leaves few of them, sometimes one.",
+    cost=_COST,
+)
+def score_cam_paper_logit(
+    evidence: Evidence, *, top: Count | None = None
+) -> Float[Array, "batch target *space"]:
+    """ReLU(Σ_k α_k A^k), α = softmax over k of y_c(x ⊙ H_k) − y_c(baseline); constant channels as for scorecam-paper.
+
+    Args:
+        evidence: of the layer.
+        top: only so many channels, those of largest standard deviation.
+    """
+
+    def weigh(image: int, channels: Int[np.ndarray, " n"]) -> Float[Array, "n target"]:
+        seen = responses_through(evidence, image, channels, normalised)
+        return _softmax(seen.scores, np.ones((channels.size, 1), dtype=bool))
+
+    return weighted_channels(evidence, weigh, _worth_a_run(evidence, top))
+
+
+@method(
+    "gscorecam",
+    needs={*_NEEDS, Need.GRADIENTS},
+    paper="Chen et al., ACCV 2022",
+    advice="Score-CAM on the few hundred channels with the largest mean gradient; made for CLIP. The softmax over "
+    "logits leaves few of them.",
+    cost="1 forward + 1 short backward per target + 1 masked forward per channel chosen by any target",
+)
+def gscore_cam(evidence: Evidence, *, top: Count = 300) -> Float[Array, "batch target *space"]:
+    """ReLU(Σ_k α_k A^k) over the channels of largest mean gradient, α = softmax over those of y_c(x ⊙ H_k).
+
+    The authors' code lets the channels that were not chosen take part in the softmax with a score of 0, which is
+    negligible for CLIP's logits of 20 and more but not for other models; here they have no part in it.
+
+    Args:
+        evidence: of the layer.
+        top: how many channels each target chooses.
+    """
+    chosen = _steepest(evidence, top)
+
+    def weigh(image: int, channels: Int[np.ndarray, " n"]) -> Float[Array, "n target"]:
+        seen = responses_through(evidence, image, channels, normalised)
+        return _softmax(seen.scores, chosen[image][:, channels].T)
+
+    return weighted_channels(evidence, weigh, np.any(chosen, axis=1))
+
+
+def _worth_a_run(evidence: Evidence, top: int | None) -> Bool[np.ndarray, "batch channel"]:
+    if top is None:
+        return varying(evidence)
+    live: np.ndarray = varying(evidence) & largest(spread(evidence), top)
+    return live
+
+
+@shared
+def _steepest(evidence: Evidence, top: int) -> Bool[np.ndarray, "batch target channel"]:
+    """The channels of largest mean gradient of each target, those that are constant left out."""
+    slopes = on_host(reduce(cast(Array, evidence.gradients), "b t c ... -> b t c", "mean"))
+    chosen: np.ndarray = largest(slopes, top) & varying(evidence)[:, None]
+    return chosen
+
+
+def _softmax(
+    scores: Float[Array, "n target"], among: Bool[np.ndarray, "n target_or_1"]
+) -> Float[Array, "n target"]:
+    """Softmax along the first axis among the marked entries; the others get 0, and so do all if none is marked."""
+    xp = array_namespace(scores)
+    scores = xp.where(xp.asarray(among, device=device(scores)), scores, -xp.inf)
+    highest = xp.max(scores, axis=0, keepdims=True)
+    powers = xp.exp(scores - xp.where(highest == -xp.inf, xp.zeros_like(highest), highest))
+    total = xp.sum(powers, axis=0, keepdims=True)
+    return powers / xp.where(total == 0, xp.ones_like(total), total)

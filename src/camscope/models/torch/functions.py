@@ -1,0 +1,48 @@
+"""What the overriding of torch's functions (`TorchFunctionMode`) needs in more than one place."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from types import FunctionType
+from typing import Any
+
+import torch
+from torch.nn import functional
+
+attention_is_constant: ContextVar[bool] = ContextVar("attention_is_constant", default=False)
+"""Whether gradients are balanced, so that nothing flows back from attention weights to what they were made of."""
+
+_multi_head = functional.multi_head_attention_forward
+
+open_multi_head_attention = FunctionType(
+    _multi_head.__code__,
+    {**vars(functional), "has_torch_function": lambda _: False},
+    _multi_head.__name__,
+    _multi_head.__defaults__,
+    _multi_head.__closure__,
+)
+"""`multi_head_attention_forward`, what `nn.MultiheadAttention` runs, with the calls inside it visible to a mode.
+
+A mode is given the call of the function as a whole, and by calling it from there would not see what it calls. This is
+the same code, but it does not ask the mode first.
+"""
+open_multi_head_attention.__kwdefaults__ = _multi_head.__kwdefaults__
+
+
+def first_operand(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """The tensor a function of one tensor is applied to, however it was passed."""
+    return args[0] if args else kwargs.get("input")
+
+
+def contraction(equation: str) -> tuple[str, str, str] | None:
+    """An einsum of two operands as the letters of both and of the result; None for any other."""
+    inputs, arrow, result = equation.replace(" ", "").partition("->")
+    operands = inputs.split(",")
+    if not arrow or len(operands) != 2 or "." in equation:
+        return None
+    return operands[0], operands[1], result
+
+
+def same_shape(a: Any, b: Any) -> bool:
+    """Whether both are tensors, of one shape."""
+    return isinstance(a, torch.Tensor) and isinstance(b, torch.Tensor) and a.shape == b.shape

@@ -1,0 +1,171 @@
+"""One forward of one batch, and the evidence to be had from it: by closed forms first, then by short backwards."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+
+from camscope.errors import TargetError
+from camscope.evidence import Evidence, LinearHead, ModelEvidence, Need, Responses
+from camscope.models.layers import Layer
+from camscope.models.torch.curvature import curvature
+from camscope.models.torch.head import Classifier, Features
+from camscope.models.torch.passes import OF_THE_MODEL, PER_TARGET, Passes
+from camscope.models.torch.precision import widened
+from camscope.models.torch.rerun import responses
+from camscope.targets import Outputs, Targets
+
+_GRADIENT_BUDGET = 32 * 2**20
+"""Bytes of gradients held at a time. More targets than fit are taken in turns; the arithmetic is the same."""
+
+_WHOLE_GRADIENTS = 4
+"""Targets whose gradients of the whole model (inputs, biases, attention) are held at a time."""
+
+
+@dataclass(frozen=True)
+class TorchObservation:
+    """One forward of one batch; the graph from the first target layer on is alive as long as this is."""
+
+    outputs: Outputs
+    notes: tuple[str, ...]
+    logits: Float[torch.Tensor, batch * output]
+    recorded: Mapping[Layer, torch.Tensor]
+    classifier: Classifier | None
+    expand: Callable[[torch.Tensor], torch.Tensor]
+    passes: Passes
+
+    def model_evidence(
+        self, targets: Targets, needs: frozenset[Need], seed: int
+    ) -> Iterator[tuple[slice, ModelEvidence]]:
+        """Evidence of the model as a whole, a few targets at a time where each needs a backward of its own."""
+        clean = responses(targets, self.outputs)
+        chunk = _WHOLE_GRADIENTS if needs & PER_TARGET else max(1, len(targets))
+        for start in range(0, len(targets), chunk):
+            columns = slice(start, min(start + chunk, len(targets)))
+            here = Responses(clean.scores[:, columns].detach(), clean.probabilities[:, columns].detach())
+            yield columns, self.passes.evidence(targets[columns], here, needs, seed)
+
+    def evidence(
+        self, targets: Targets, needs: frozenset[Need], seed: int
+    ) -> Iterator[tuple[str, slice, Evidence]]:
+        """Evidence layer by layer, a few targets at a time.
+
+        Behind a verified linear head the gradients come from its weights (METHODS §1.0); only the other layers
+        share a backward per target, which ends at the shallowest of them.
+        """
+        activations = {layer: widened(layer.grid.canonical(t.detach())) for layer, t in self.recorded.items()}
+        pooled = self._pooled(activations, targets)
+        want_gradients = Need.GRADIENTS in needs
+        curved = Need.CURVATURE in needs
+        flat = targets.all_logits  # behind a linear head the logits have no curvature
+        backward = [
+            layer
+            for layer in self.recorded
+            if want_gradients
+            and not (layer in pooled and pooled[layer].activations_themselves and (flat or not curved))
+        ]
+        chunk = len(targets)
+        scores = None
+        if backward:
+            bytes_each = sum(activations[layer].nbytes for layer in backward)
+            chunk = max(1, min(chunk, _GRADIENT_BUDGET // max(1, bytes_each)))
+            scores = targets.scores(self.outputs)
+        if needs & PER_TARGET:
+            chunk = min(chunk, _WHOLE_GRADIENTS)
+        weights = self._head_weights(targets) if pooled else None
+        for start in range(0, len(targets), chunk):
+            columns = slice(start, min(start + chunk, len(targets)))
+            gradients, curvatures = self._backward(scores, columns, backward, curved=curved)
+            model = None
+            if needs & (OF_THE_MODEL | {Need.SUFFIX}):
+                ((_, model),) = self.model_evidence(targets[columns], needs, seed)
+            for layer, A in activations.items():
+                head = None
+                gradient = gradients.get(layer)
+                if weights is not None and (features := pooled.get(layer)) is not None:
+                    head = LinearHead(weights[:, columns], features.values)
+                    if want_gradients and gradient is None:
+                        space = A.shape[2:]
+                        gradient = (head.weights / space.numel())[(..., *(None,) * len(space))]
+                second = curvatures.get(layer)
+                if curved and second is None:
+                    assert gradient is not None
+                    second = torch.zeros_like(gradient)
+                suffix = self.passes.suffix(layer, targets[columns]) if Need.SUFFIX in needs else None
+                yield layer.name, columns, Evidence(A, gradient, second, head, suffix, model, seed)
+
+    def _pooled(self, activations: Mapping[Layer, torch.Tensor], targets: Targets) -> dict[Layer, Features]:
+        """What the linear head pools at each layer that has one."""
+        callables = any(targets.functions)
+        if self.classifier is None or (callables and self.outputs.raw is not self.logits):
+            return {}
+        found = {layer: self.classifier.pooled.features(A) for layer, A in activations.items()}
+        return {layer: features for layer, features in found.items() if features is not None}
+
+    def _head_weights(self, targets: Targets) -> Float[torch.Tensor, "batch target channel"]:
+        """∂score/∂pooled: a selection of the classifier's rows, or the score's derivative by the logits times them."""
+        assert self.classifier is not None
+        weight = self.classifier.weight
+        batch = self.logits.shape[0]
+        if targets.all_logits:
+            rows = self.expand(weight.T).T  # one-logit heads: the rows of both classes
+            signs = torch.as_tensor(targets.signs, dtype=rows.dtype, device=rows.device)[..., None]
+            classes = torch.as_tensor(targets.classes, device=rows.device)
+            if targets.same_for_all_images:
+                return (rows[classes[0]] * signs[0]).expand(batch, -1, -1)
+            return rows[classes] * signs
+        leaf = self.logits.detach().to(weight.dtype).requires_grad_()
+        with torch.enable_grad():
+            scores = targets.scores(Outputs(self.expand(leaf), self.outputs.task, leaf))
+            if not scores.requires_grad:
+                raise TargetError("The target function's score does not depend on the model's output.")
+            slopes = [
+                torch.autograd.grad(score.sum(), leaf, retain_graph=True)[0] for score in scores.unbind(1)
+            ]
+        return torch.stack(slopes, dim=1).reshape(batch, len(targets), -1) @ weight
+
+    def _backward(
+        self,
+        scores: Float[torch.Tensor, "batch target"] | None,
+        columns: slice,
+        layers: Sequence[Layer],
+        *,
+        curved: bool,
+    ) -> tuple[dict[Layer, torch.Tensor], dict[Layer, torch.Tensor]]:
+        """Gradients, and H·A if `curved`: one backward per target through the part after the shallowest layer."""
+        if scores is None:
+            return {}, {}
+        tensors = [self.recorded[layer] for layer in layers]
+        gradients, curvatures = [], []
+        for t in range(columns.start, columns.stop):
+            if curved:
+                first, second = curvature(scores[:, t], tensors)
+                curvatures.append(second)
+            else:
+                first = _gradients(scores[:, t], tensors)
+            gradients.append(first)
+        return _stacked(layers, gradients), _stacked(layers, curvatures)
+
+
+def _gradients(score: Float[torch.Tensor, batch], tensors: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+    """Of one target, zero where the score does not depend on the layer."""
+    if not score.requires_grad:
+        return [torch.zeros_like(tensor) for tensor in tensors]
+    found = torch.autograd.grad(
+        score.sum(), tensors, retain_graph=True, allow_unused=True, materialize_grads=True
+    )
+    return list(found)
+
+
+def _stacked(
+    layers: Sequence[Layer], per_target: Sequence[Sequence[torch.Tensor]]
+) -> dict[Layer, torch.Tensor]:
+    """By layer, canonical, the targets on an axis of their own."""
+    stacked = {}
+    for layer, found in zip(layers, zip(*per_target, strict=True), strict=bool(per_target)):
+        maps = [widened(layer.grid.canonical(g)) for g in found]
+        stacked[layer] = maps[0][:, None] if len(maps) == 1 else torch.stack(maps, dim=1)
+    return stacked

@@ -1,0 +1,108 @@
+"""What is gathered of the model as a whole: re-runs on altered inputs, and passes with a graph or rules of their own.
+
+Each of these passes is a forward by itself: it needs hooks, a graph from the input on or another backward, none of
+which the forward for layers should pay for.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import nn
+
+from camscope.evidence import ModelEvidence, Need, Responses
+from camscope.models.layers import Layer
+from camscope.models.torch.attention import attention_of
+from camscope.models.torch.full_gradients import full_gradients
+from camscope.models.torch.guided import guided_gradients
+from camscope.models.torch.precision import widened
+from camscope.models.torch.probe import Anatomy
+from camscope.models.torch.rerun import MaskedGradients, MaskedRerun, Run, SuffixRerun, chunk_size
+from camscope.models.torch.suffix import Kept, Plan
+from camscope.targets import Targets
+
+PER_TARGET = frozenset(
+    {Need.INPUT_GRADIENTS, Need.GUIDED_GRADIENTS, Need.ATTENTION_GRADIENTS, Need.BLOCK_GRADIENTS}
+)
+"""Needs that take a full backward, and the memory of its results, for every target."""
+
+OF_THE_MODEL = PER_TARGET | {Need.MASKED, Need.MASKED_GRADIENTS, Need.ATTENTION}
+"""Needs that are met for the model as a whole, not for a layer."""
+
+
+@dataclass(frozen=True)
+class Passes:
+    """Further passes of the model on one batch, made when they are asked for.
+
+    Attributes:
+        model: inside `explaining`.
+        run: from input to outputs.
+        x: the batch.
+        anatomy: what one forward showed.
+        plans: how the part after each layer is run.
+        kept: what it needs of the forward that was.
+    """
+
+    model: nn.Module
+    run: Run
+    x: Float[torch.Tensor, "batch channel *size"]
+    anatomy: Anatomy
+    plans: Mapping[Layer, Plan]
+    kept: Mapping[Layer, Kept]
+
+    def suffix(self, layer: Layer, targets: Targets) -> SuffixRerun:
+        """Runs the part after the layer."""
+        plan = self.plans[layer]
+        names = list(self.anatomy.shapes)
+        after = names if plan.whole else names[names.index(layer.module) :]
+        return SuffixRerun(self.model, self.run, self.x, targets, plan, self.kept[layer], self._chunk(after))
+
+    def evidence(
+        self, targets: Targets, clean: Responses, needs: frozenset[Need], seed: int
+    ) -> ModelEvidence:
+        """What the needs ask for.
+
+        Args:
+            targets: of the batch.
+            clean: the responses to the batch itself.
+            needs: of all methods.
+            seed: see `ModelEvidence`.
+        """
+        attention = None
+        if needs & {Need.ATTENTION, Need.ATTENTION_GRADIENTS, Need.BLOCK_GRADIENTS}:
+            graded = bool(needs & {Need.ATTENTION_GRADIENTS, Need.BLOCK_GRADIENTS})
+            attention = attention_of(
+                self.model,
+                self.run,
+                self.x,
+                targets if graded else None,
+                blocks=Need.BLOCK_GRADIENTS in needs,
+                gradients=Need.ATTENTION_GRADIENTS in needs,
+                anatomy=self.anatomy,
+            )
+        return ModelEvidence(
+            inputs=widened(self.x),
+            responses=clean,
+            masked=MaskedRerun(self.run, self.x, targets, self._chunk(list(self.anatomy.shapes)))
+            if Need.MASKED in needs
+            else None,
+            masked_gradients=MaskedGradients(self.run, targets, self.x)
+            if Need.MASKED_GRADIENTS in needs
+            else None,
+            full_gradients=full_gradients(self.model, self.run, self.x, targets)
+            if Need.INPUT_GRADIENTS in needs
+            else None,
+            guided_gradients=guided_gradients(self.model, self.run, self.x, targets)
+            if Need.GUIDED_GRADIENTS in needs
+            else None,
+            attention=attention,
+            seed=seed,
+        )
+
+    def _chunk(self, modules: list[str]) -> int:
+        largest = max((math.prod(self.anatomy.shapes[name]) for name in modules), default=0)
+        return chunk_size(max(largest, self.x[0].numel()) * self.x.element_size(), self.x.device)

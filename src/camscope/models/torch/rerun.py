@@ -1,0 +1,122 @@
+"""Running the model, or the part of it after a layer, on altered variants of one image, a chunk at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import nn
+
+from camscope.evidence import Responses, Variants
+from camscope.models.torch.suffix import Kept, Plan, replaying
+from camscope.targets import Outputs, Targets
+
+Run = Callable[[torch.Tensor], Outputs]
+"""The model from input to outputs."""
+
+_BUDGET = 128 * 2**20
+"""Bytes of activations alive at a time on the CPU, where larger chunks are no faster."""
+_DEVICE_BUDGET = 2 * 2**30
+"""The same on an accelerator, where they are."""
+
+
+def chunk_size(bytes_each: int, device: torch.device) -> int:
+    """How many variants to run at a time.
+
+    Args:
+        bytes_each: of the largest activation of one variant; a few of that size are alive at once.
+        device: where they run.
+    """
+    budget = _BUDGET if device.type == "cpu" else _DEVICE_BUDGET
+    return max(1, min(512, budget // max(1, 4 * bytes_each)))
+
+
+@dataclass(frozen=True)
+class MaskedRerun:
+    """Runs the whole model on altered inputs. See `camscope.evidence.Rerun`."""
+
+    run: Run
+    x: Float[torch.Tensor, "batch channel *size"]
+    targets: Targets
+    chunk: int
+
+    def __call__(self, image: int, count: int, variants: Variants) -> Responses:
+        """The responses to `count` altered copies of one image."""
+        found = []
+        with torch.no_grad():
+            for numbers in _chunks(count, self.chunk):
+                outputs = self.run(variants(numbers).to(self.x))
+                found.append(_responses(self.targets, image, outputs))
+        return _joined(found, self.x, len(self.targets))
+
+
+@dataclass(frozen=True)
+class SuffixRerun:
+    """Runs the part after a layer on altered activations. See `camscope.evidence.Rerun`."""
+
+    model: nn.Module
+    run: Run
+    x: Float[torch.Tensor, "batch channel *size"]
+    targets: Targets
+    plan: Plan
+    kept: Kept
+    chunk: int
+
+    def __call__(self, image: int, count: int, variants: Variants) -> Responses:
+        """The responses to `count` altered activations of one image."""
+        found = []
+        own = self.x[image : image + 1]
+        with torch.no_grad():
+            for numbers in _chunks(count, self.chunk):
+                altered = variants(numbers)
+                with replaying(self.model, self.plan, self.kept, image, altered):
+                    outputs = self.run(own.expand(len(numbers), *own.shape[1:]))
+                found.append(_responses(self.targets, image, outputs))
+        return _joined(found, self.x, len(self.targets))
+
+
+@dataclass(frozen=True)
+class MaskedGradients:
+    """Runs the whole model forward and backward on altered inputs. See `camscope.evidence.GradientRerun`."""
+
+    run: Run
+    targets: Targets
+    like: torch.Tensor
+
+    def __call__(
+        self, inputs: Float[torch.Tensor, "batch channel *size"], target: int
+    ) -> tuple[Float[torch.Tensor, batch], Float[torch.Tensor, "batch channel *size"]]:
+        """Each image's score for one target, and its gradient by the inputs."""
+        leaf = inputs.detach().to(self.like).requires_grad_()
+        with torch.enable_grad():
+            scores = self.targets[target : target + 1].scores(self.run(leaf))[:, 0]
+            (gradient,) = torch.autograd.grad(scores.sum(), leaf)
+        return scores.detach().to(inputs.dtype), gradient.to(inputs.dtype)
+
+
+def responses(targets: Targets, outputs: Outputs) -> Responses:
+    """The targets' scores and probabilities, `image target`."""
+    scores = targets.scores(outputs)
+    if outputs.task == "regression" or any(targets.functions):
+        return Responses(scores, scores)
+    return Responses(scores, targets.scored_as("probability").scores(outputs))
+
+
+def _responses(targets: Targets, image: int, outputs: Outputs) -> Responses:
+    count = outputs.logits.shape[0]
+    return responses(targets.images(np.full(count, image)), outputs)
+
+
+def _chunks(count: int, size: int) -> Iterator[Int[np.ndarray, chunk]]:
+    for start in range(0, count, size):
+        yield np.arange(start, min(start + size, count))
+
+
+def _joined(found: list[Responses], like: torch.Tensor, targets: int) -> Responses:
+    if not found:
+        nothing = torch.zeros(0, targets, device=like.device)
+        return Responses(nothing, nothing)
+    return Responses(torch.cat([r.scores for r in found]), torch.cat([r.probabilities for r in found]))

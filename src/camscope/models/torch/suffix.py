@@ -1,0 +1,337 @@
+"""Running only the part of a model after a layer, on altered outputs of that layer.
+
+The model's own code runs, with every module call that had ended when the layer put out its output replaced by what it
+returned then. Whatever the rest of the network takes from the prefix besides the layer itself (a residual stream, a
+skip connection, position encodings) is therefore there, for any model whose prefix consists of modules; and what is
+not in modules simply runs again.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import nn
+from torch.utils._pytree import tree_map
+
+from camscope.models.layers import Layer
+from camscope.models.torch.modules import first_tensor, named_layers, replace_first_tensor
+
+Forward = Callable[[torch.Tensor], torch.Tensor]
+"""The model from input to logits, `batch class`."""
+
+
+@dataclass(eq=False)
+class _Call:
+    """One call of a module in the traced forward."""
+
+    name: str
+    parent: _Call | None
+    ended: bool = False
+    number: int = 0
+    """How many calls of the same module came before, in the whole forward."""
+    turn: int = 0
+    """How many came before it that are not inside a replaced call: its number when the suffix runs."""
+
+
+@dataclass(frozen=True)
+class Stub:
+    """A module call that is not run again.
+
+    Attributes:
+        module: its name.
+        number: of the call in the whole forward.
+        turn: of the call when the suffix runs.
+        alive: whether the rest of the network uses what it returned. Of what it does not, only the shape is kept.
+        shape: what it returned for one image, every tensor in it without memory of its own.
+    """
+
+    module: str
+    number: int
+    turn: int
+    alive: bool = True
+    shape: Any = field(default=None, compare=False, repr=False)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How the part after a layer is run.
+
+    Attributes:
+        layer: the layer.
+        stubs: the calls before it that are replaced.
+        turn: of the layer's own (last) call when the suffix runs.
+        copies: whether replaced outputs must be real copies, since the model writes into them.
+        whole: whether the suffix cannot be run by itself, so that the whole model runs with the layer's output
+            replaced.
+    """
+
+    layer: Layer
+    stubs: tuple[Stub, ...]
+    turn: int
+    copies: bool = False
+    whole: bool = False
+
+
+@dataclass(eq=False)
+class Kept:
+    """What a forward of a batch keeps for the suffix of one layer: the replaced calls' outputs, by stub.
+
+    Attributes:
+        outputs: of the live stubs, as the module's own forward returned them.
+        own: the layer's own output, likewise.
+        batch: how many images it was.
+    """
+
+    outputs: dict[Stub, Any] = field(default_factory=dict)
+    own: Any = None
+    batch: int = 0
+
+
+def plan_suffix(model: nn.Module, forward: Forward, image: torch.Tensor, layer: Layer) -> Plan:
+    """Find out, on one image, how the part after a layer can be run; verified against the model's own output.
+
+    Call it inside `explaining(model)` and `no_grad`.
+
+    Args:
+        model: an unwrapped module.
+        forward: runs the model and selects its logits.
+        image: a batch of one.
+        layer: the layer whose last call is altered.
+    """
+    calls = _trace(model, forward, image, layer.module)
+    replaced = [call for call in calls if call.ended and not (call.parent and call.parent.ended)]
+    own = replaced.pop()
+    stubs = tuple(Stub(call.name, call.number, call.turn) for call in replaced)
+    kept = Kept(batch=1)
+    with keeping(model, Plan(layer, stubs, own.turn), kept):
+        expected = forward(image)
+    stubs = tuple(replace(stub, shape=tree_map(_hollow, kept.outputs[stub])) for stub in stubs)
+    activations = layer.grid.canonical(_tensor(kept.own, layer))
+    for copies in (False, True):
+        plan = Plan(layer, stubs, own.turn, copies)
+        try:
+            with replaying(model, plan, kept, 0, activations.expand(2, *activations.shape[1:]).clone()):
+                got = forward(image.expand(2, *image.shape[1:]))
+            if got.shape[0] == 2 and _close(got, expected.expand_as(got)):
+                return replace(plan, stubs=_told_apart(model, forward, image, plan, kept))
+        except (RuntimeError, IndexError, TypeError):
+            continue  # in-place writes into an expanded tensor, say: then with copies; then the whole model
+    return Plan(layer, (), own.number, whole=True)
+
+
+@contextmanager
+def keeping(model: nn.Module, plan: Plan, kept: Kept) -> Iterator[None]:
+    """During one forward of a batch, keep what the suffix will need. The hooks are gone when the block ends."""
+    modules = named_layers(model)
+    wanted: dict[str, dict[int, Stub | None]] = {}
+    for stub in plan.stubs:
+        if stub.alive:
+            wanted.setdefault(stub.module, {})[stub.number] = stub
+    counts: dict[str, int] = {}
+
+    def hook(name: str) -> Any:
+        def keep(_module: nn.Module, _inputs: Any, output: Any) -> None:
+            number = counts.get(name, 0)
+            counts[name] = number + 1
+            stub = wanted.get(name, {}).get(number)
+            if stub is not None:
+                kept.outputs[stub] = tree_map(_cloned, output)
+            if name == plan.layer.module:
+                kept.own = tree_map(_cloned, output)  # the last call's stays
+
+        return keep
+
+    with ExitStack() as stack:
+        for name in {*wanted, plan.layer.module}:
+            # before the user's hooks: those run again when the suffix does
+            handle = modules[name].register_forward_hook(hook(name), prepend=True)
+            stack.callback(handle.remove)
+        yield
+
+
+@contextmanager
+def replaying(
+    model: nn.Module,
+    plan: Plan,
+    kept: Kept,
+    image: int,
+    activations: Float[torch.Tensor, "variant channel *space"],
+) -> Iterator[None]:
+    """Inside the block, a forward of the model is the part after the layer, on these activations of one image.
+
+    The forward must be given a batch of as many images as there are variants; what is in them does not matter.
+    Only instance attributes named `forward` are set, and they are put back as they were.
+    """
+    count = activations.shape[0]
+    values = {}
+    for stub in plan.stubs:
+        kept_of = (kept.outputs[stub], kept.batch, image) if stub.alive else (stub.shape, 1, 0)
+        value = _of_image(*kept_of, count)
+        values[stub] = tree_map(_cloned, value) if plan.copies else value
+    own = _of_image(kept.own, kept.batch, image, count)
+    whole = _tensor(own, plan.layer)
+    # a copy: the network may go on in place, and the caller's array is the caller's
+    altered = plan.layer.grid.embed(activations.to(whole.dtype), whole).clone()
+    with _replaced(model, plan, values, replace_first_tensor(own, altered)):
+        yield
+
+
+@contextmanager
+def _replaced(model: nn.Module, plan: Plan, values: Mapping[Stub, Any], own: Any) -> Iterator[None]:
+    """Let the stubs return these values and the layer's last call its own."""
+    answers: dict[str, dict[int, Any]] = {plan.layer.module: {plan.turn: own}}
+    for stub, value in values.items():
+        answers.setdefault(stub.module, {})[stub.turn] = value
+    modules = named_layers(model)
+    with ExitStack() as stack:
+        for name, by_turn in answers.items():
+            stack.enter_context(_answering(modules[name], by_turn, run_first=plan.whole))
+        yield
+
+
+@contextmanager
+def _answering(module: nn.Module, answers: Mapping[int, Any], *, run_first: bool) -> Iterator[None]:
+    """Let a module's n-th call return what is given for it; its other calls run.
+
+    Args:
+        module: whose forward is replaced.
+        answers: by the number of the call.
+        run_first: run the module's own forward all the same (it may keep count of something).
+    """
+    before = module.__dict__.get("forward")
+    original = module.forward
+    turn = -1
+
+    def forward(*args: Any, **kwargs: Any) -> Any:
+        nonlocal turn
+        turn += 1
+        if turn not in answers or run_first:
+            output = original(*args, **kwargs)
+            if turn not in answers:
+                return output
+        return answers[turn]
+
+    module.forward = forward
+    try:
+        yield
+    finally:
+        if before is None:
+            del module.__dict__["forward"]
+        else:
+            module.forward = before
+
+
+def _trace(model: nn.Module, forward: Forward, image: torch.Tensor, last: str) -> list[_Call]:
+    """Every module call in one forward in the order they begin; `ended` if before the last call of `last` had."""
+    calls: list[_Call] = []
+    running: list[_Call] = []
+    ends: list[_Call] = []
+
+    def begin(name: str) -> Any:
+        def hook(_module: nn.Module, _inputs: Any) -> None:
+            call = _Call(name, running[-1] if running else None)
+            calls.append(call)
+            running.append(call)
+
+        return hook
+
+    def end(_module: nn.Module, _inputs: Any, _output: Any) -> None:
+        ends.append(running.pop())
+
+    with ExitStack() as stack:
+        for name, module in named_layers(model).items():
+            stack.callback(module.register_forward_pre_hook(begin(name)).remove)
+            stack.callback(module.register_forward_hook(end).remove)
+        forward(image)
+    final = max(i for i, call in enumerate(ends) if call.name == last)
+    for call in ends[: final + 1]:
+        call.ended = True
+    numbers: dict[str, int] = {}
+    turns: dict[str, int] = {}
+    for call in calls:
+        call.number = numbers.get(call.name, 0)
+        numbers[call.name] = call.number + 1
+        inside = call.parent is not None and call.parent.ended
+        if not inside:
+            call.turn = turns.get(call.name, 0)
+            turns[call.name] = call.turn + 1
+    # the layer's own call last: what began before it and has ended comes first
+    own = ends[final]
+    return [call for call in calls if call is not own] + [own]
+
+
+def _told_apart(
+    model: nn.Module, forward: Forward, image: torch.Tensor, plan: Plan, kept: Kept
+) -> tuple[Stub, ...]:
+    """The stubs, those marked dead whose output nothing after the layer uses.
+
+    One run tells of all: in variant i the i-th stub's output is NaN, which reaches the logits if anything uses it.
+    """
+    count = len(plan.stubs)
+    if not count:
+        return ()
+    values = {}
+    for i, stub in enumerate(plan.stubs):
+        values[stub] = tree_map(
+            functools.partial(_spoilt, variant=i, count=count), _of_image(kept.outputs[stub], 1, 0, count)
+        )
+    own = tree_map(_cloned, _of_image(kept.own, 1, 0, count))
+    with _replaced(model, plan, values, own):
+        logits = forward(image.expand(count, *image.shape[1:]))
+    alive = logits.isnan().flatten(1).any(1).tolist()
+    return tuple(replace(stub, alive=lives) for stub, lives in zip(plan.stubs, alive, strict=True))
+
+
+def _of_image(output: Any, batch: int, image: int, count: int) -> Any:
+    """One image's part of a module's output, as it would be for `count` copies of the image (views, no memory)."""
+
+    def part(value: Any) -> Any:
+        if not isinstance(value, torch.Tensor) or value.ndim == 0 or value.shape[0] % batch:
+            return value
+        each = value.shape[0] // batch  # more than one where a module folds windows into the batch
+        own = value[image * each : (image + 1) * each]
+        if each == 1:
+            return own.expand(count, *own.shape[1:])
+        return own.repeat(count, *(1,) * (own.ndim - 1))
+
+    return tree_map(part, output)
+
+
+def _spoilt(value: Any, *, variant: int, count: int) -> Any:
+    value = _cloned(value)
+    if (
+        isinstance(value, torch.Tensor)
+        and value.is_floating_point()
+        and value.ndim
+        and not value.shape[0] % count
+    ):
+        each = value.shape[0] // count
+        value[variant * each : (variant + 1) * each] = torch.nan
+    return value
+
+
+def _hollow(value: Any) -> Any:
+    """A tensor of the same shape and kind with one element of memory."""
+    return value.new_zeros(()).expand(value.shape) if isinstance(value, torch.Tensor) else value
+
+
+def _cloned(value: Any) -> Any:
+    """A copy, where it is a tensor: what follows in place cannot reach the original."""
+    return value.detach().clone() if isinstance(value, torch.Tensor) else value
+
+
+def _tensor(output: Any, layer: Layer) -> torch.Tensor:
+    found = first_tensor(output)
+    assert found is not None, layer
+    return found
+
+
+def _close(a: torch.Tensor, b: torch.Tensor) -> bool:
+    tolerance = max(1e-4, 16 * torch.finfo(b.dtype).eps)
+    return a.shape == b.shape and bool((a - b).abs().max() <= tolerance * b.abs().max())

@@ -1,0 +1,518 @@
+"""The planner: what the wanted methods need together is gathered in the fewest passes, and handed out.
+
+At one input all plain methods share a forward, methods that explain the same targets share the backwards. Wrappers
+run the same on altered copies of the input; fusions combine what came out.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import numpy as np
+from array_api_compat import array_namespace, device
+from jaxtyping import Float, Int
+
+from camscope.arrays import Array
+from camscope.composition import (
+    Balanced,
+    Composition,
+    Copy,
+    Expression,
+    Fuse,
+    Modifier,
+    MultiScale,
+    NoisyGradients,
+    Setting,
+    Size,
+    Smooth,
+    Wrapper,
+    copies,
+    fused,
+    modifiers,
+    over_sizes,
+    summand,
+)
+from camscope.errors import CamscopeError, InputError, MethodError
+from camscope.evidence import Evidence, Need
+from camscope.gathering import Gathered
+from camscope.methods import Method
+from camscope.models.adapter import Adapter, Observation
+from camscope.models.layers import Layer
+from camscope.notes import Notes
+from camscope.targets import Outputs, Targets
+
+WHOLE = "model"
+"""Stands for the layer of a method that is about the model as a whole."""
+
+_TOGETHER = 16
+"""Images run at a time when copies of the batch are."""
+
+_CHANNELS = frozenset({Need.ACTIVATIONS, Need.GRADIENTS})
+"""What it takes to tell which channels contribute most."""
+
+_EACH_TARGET = frozenset(Need) - {
+    Need.ACTIVATIONS,
+    Need.LINEAR_HEAD,
+    Need.SUFFIX,
+    Need.MASKED,
+    Need.MASKED_GRADIENTS,
+    Need.ATTENTION,
+}
+"""Needs whose arrays have a target axis, so that many targets are taken a few at a time. The others are met for all
+targets at once: one sweep of altered inputs serves them all."""
+
+Maps: TypeAlias = "dict[Expression, dict[str, Array]]"
+Tap: TypeAlias = "Callable[[str, Evidence], None]"
+Request: TypeAlias = "tuple[Expression, tuple[Layer, ...]]"
+
+
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """What is explained: the targets, and the clean outputs that similar classes are chosen by."""
+
+    targets: Targets
+    outputs: Outputs
+    _modified: dict[tuple[Modifier, ...], Targets] = field(default_factory=dict, repr=False)
+
+    def by(self, around: tuple[Modifier, ...]) -> Targets:
+        """The targets as the compositions around a method change them."""
+        if around not in self._modified:
+            targets = self.targets
+            for modifier in around:
+                targets = modifier.retargeted(targets, self.outputs)
+            self._modified[around] = targets
+        return self._modified[around]
+
+    def images(self, index: Int[np.ndarray, image]) -> Asked:
+        """The same for copies of these images."""
+        xp = array_namespace(self.outputs.logits)
+        logits = xp.take(self.outputs.logits, xp.asarray(index, device=device(self.outputs.logits)), axis=0)
+        return Asked(
+            self.targets.images(index),
+            Outputs(logits, self.outputs.task),
+            {around: targets.images(index) for around, targets in self._modified.items()},
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Round:
+    """What came of one input.
+
+    Attributes:
+        asked: the targets, and the outputs without a graph.
+        maps: by expression and layer.
+        gathered: with what else was gathered on the way.
+        scores: of the targets.
+        notes: what a reader should know about how the model is read.
+    """
+
+    asked: Asked
+    maps: Maps
+    gathered: Gathered
+    scores: Float[Array, "batch target"] | None = None
+    notes: tuple[str, ...] = ()
+
+
+class Planner:
+    """Runs expressions on inputs.
+
+    Args:
+        adapter: the model.
+        setting: what wrappers need to know.
+        notes: takes what a reader of the maps should know.
+    """
+
+    def __init__(self, adapter: Adapter, setting: Setting, notes: Notes) -> None:
+        self._adapter = adapter
+        self._setting = setting
+        self._notes = notes
+
+    def run(
+        self,
+        x: Array,
+        requests: Sequence[Request],
+        ask: Callable[[Outputs], Targets],
+        channels: int = 0,
+        channels_of: Sequence[Layer] = (),
+    ) -> Round:
+        """Explain a batch.
+
+        Args:
+            x: the batch.
+            requests: simplified expressions, and the layers each is wanted at.
+            ask: what is explained, given the model's outputs.
+            channels: how many of the strongest channels to keep.
+            channels_of: of these layers.
+        """
+        direct, wrapped = _sorted(requests)
+        gathered = Gathered()
+        plain = {e: layers for e, layers in direct.items() if not _balanced(e)}
+        needs, layers = _needs(plain), _layers(plain)
+        if channels:
+            needs |= _CHANNELS
+            layers = list(dict.fromkeys([*layers, *channels_of]))
+        with self._adapter.observe(x, layers, needs) as seen:
+            asked = Asked(ask(seen.outputs), seen.outputs)
+            tap = _tap(gathered, channels, channels_of) if channels else None
+            self._observed(seen, plain, asked, gathered, tap)
+            scores = _detached(asked.targets.scores(seen.outputs))
+            notes = tuple(seen.notes)
+        clean = Outputs(_detached(asked.outputs.logits), asked.outputs.task)
+        asked = dataclasses.replace(asked, outputs=clean)
+        maps = self._rest(x, direct, wrapped, asked, gathered)
+        return Round(asked, {e: maps_of(e, maps, layers) for e, layers in requests}, gathered, scores, notes)
+
+    def _again(self, x: Array, requests: Sequence[Request], asked: Asked) -> Maps:
+        """The same for an altered copy, whose targets are those of the original."""
+        direct, wrapped = _sorted(requests)
+        gathered = Gathered()
+        plain = {e: layers for e, layers in direct.items() if not _balanced(e)}
+        if plain:
+            with self._adapter.observe(x, _layers(plain), _needs(plain)) as seen:
+                self._observed(seen, plain, asked, gathered)
+        maps = self._rest(x, direct, wrapped, asked, gathered)
+        return {e: maps_of(e, maps, layers) for e, layers in requests}
+
+    def _rest(
+        self,
+        x: Array,
+        direct: Mapping[Expression, Sequence[Layer]],
+        wrapped: Sequence[Sequence[Request]],
+        asked: Asked,
+        gathered: Gathered,
+    ) -> Maps:
+        """What takes passes of its own: other backwards, and altered copies."""
+        balanced = {e: layers for e, layers in direct.items() if _balanced(e)}
+        if balanced:
+            with self._adapter.observe(x, _layers(balanced), _needs(balanced), balanced=True) as seen:
+                self._observed(seen, balanced, asked, gathered)
+        maps = gathered.joined()
+        for requests in wrapped:
+            wrapper = requests[0][0]
+            if isinstance(wrapper, MultiScale):
+                maps |= self._over_sizes(x, requests, asked)
+            elif isinstance(wrapper, Smooth) and wrapper.average == "gradients":
+                maps |= self._over_noise(x, requests, asked)
+            else:
+                maps |= self._over_copies(x, requests, asked)
+        return maps
+
+    # ------------------------------------------------------------------ one input
+
+    def _observed(
+        self,
+        seen: Observation,
+        wanted: Mapping[Expression, Sequence[Layer]],
+        asked: Asked,
+        gathered: Gathered,
+        tap: Tap | None = None,
+    ) -> None:
+        """Every method on the evidence it needs. A tap sees the gradients of the targets as they were asked for."""
+        plainly: list[tuple[Modifier, ...]] = [()] if tap else []
+        for around in dict.fromkeys([*plainly, *(modifiers(e) for e in wanted)]):
+            targets = asked.by(around)
+            beside = {e: {layer.name for layer in ls} for e, ls in wanted.items() if modifiers(e) == around}
+            for each_target in (True, False):
+                some = {
+                    e: names
+                    for e, names in beside.items()
+                    if bool(e.method.needs & _EACH_TARGET) == each_target
+                }
+                tapped = tap if each_target and not around else None
+                self._of_layers(seen, some, beside, targets, gathered, tapped)
+                self._of_model(seen, some, targets, gathered)
+
+    def _of_layers(
+        self,
+        seen: Observation,
+        wanted: Mapping[Expression, set[str]],
+        beside: Mapping[Expression, set[str]],
+        targets: Targets,
+        gathered: Gathered,
+        tap: Tap | None,
+    ) -> None:
+        some = {e: names for e, names in wanted.items() if e.method.scope == "layer"}
+        if not some and tap is None:
+            return
+        needs = _needs(some) | (_CHANNELS if tap else frozenset())
+        for layer, _, evidence in seen.evidence(targets, needs, self._setting.seed):
+            here = [e for e, names in some.items() if layer in names]
+            _check_head([e.method for e in here], layer, evidence)
+            for e in here:
+                m = e.method
+                if m.class_specific or not gathered.has(e, layer):
+                    gathered.add(e, m, layer, m(evidence), evidence)
+            if tap:
+                tap(layer, evidence)
+            self._notes.of_evidence(
+                [e.method for e, names in beside.items() if layer in names], layer, evidence
+            )
+
+    def _of_model(
+        self,
+        seen: Observation,
+        wanted: Mapping[Expression, set[str]],
+        targets: Targets,
+        gathered: Gathered,
+    ) -> None:
+        some = [e for e in wanted if e.method.scope == "model"]
+        if not some:
+            return
+        needs = frozenset[Need]().union(*(e.method.needs for e in some))
+        for _, evidence in seen.model_evidence(targets, needs, self._setting.seed):
+            for e in some:
+                m = e.method
+                if m.class_specific or not gathered.has(e, WHOLE):
+                    gathered.add(e, m, WHOLE, m(evidence), None)
+            self._notes.of_model([e.method for e in some], evidence)
+
+    # ------------------------------------------------------------------ altered copies
+
+    def _over_copies(self, x: Array, requests: Sequence[Request], asked: Asked) -> Maps:
+        """Mean maps over copies, several of which run as one batch."""
+        wrapper = requests[0][0]
+        assert isinstance(wrapper, Composition)
+        inner = [(_inner(e), layers) for e, layers in requests]
+        made = copies(wrapper, self._setting)
+        totals: Maps = {e: {} for e, _ in requests}
+        batch = x.shape[0]
+        for some in _batched(made, max(1, _TOGETHER // batch)):
+            for group, stacked in _stacked(x, some):
+                index = np.tile(np.arange(batch), len(group))
+                there = [
+                    (e, tuple(self._layer(stacked, x, layer) for layer in layers)) for e, layers in inner
+                ]
+                found = self._again(stacked, there, asked.images(index))
+                for (e, _), (e_inner, _) in zip(requests, inner, strict=True):
+                    for layer, maps in found[e_inner].items():
+                        for i, copy in enumerate(group):
+                            own = copy.restore(maps[i * batch : (i + 1) * batch])
+                            own = summand(wrapper, own, e_inner.rectified)
+                            totals[e][layer] = totals[e][layer] + own if layer in totals[e] else own
+        return {
+            e: {layer: total / len(made) for layer, total in by_layer.items()}
+            for e, by_layer in totals.items()
+        }
+
+    def _over_noise(self, x: Array, requests: Sequence[Request], asked: Asked) -> Maps:
+        """Maps of the clean activations and gradients averaged over noisy copies."""
+        wrapper = requests[0][0]
+        batch = x.shape[0]
+        maps: Maps = {}
+        for kind in _same_backward(requests):
+            layers = _layers(dict(kind))
+            around = modifiers(_inner(kind[0][0]))
+            noisy = {layer.name: NoisyGradients() for layer in layers}
+            for some in _batched(copies(wrapper, self._setting), max(1, _TOGETHER // batch)):
+                for group, stacked in _stacked(x, some):
+                    repeated = asked.images(np.tile(np.arange(batch), len(group)))
+                    for layer, evidence in self._gradients(stacked, layers, around, repeated):
+                        for i in range(len(group)):
+                            assert evidence.gradients is not None
+                            noisy[layer].add(evidence.gradients[i * batch : (i + 1) * batch])
+            clean = dict(self._gradients(x, layers, around, asked, gradients=False))
+            for e, wanted in kind:
+                maps[e] = {
+                    layer.name: e.method(noisy[layer.name].evidence(clean[layer.name])) for layer in wanted
+                }
+        return maps
+
+    def _over_sizes(self, x: Array, requests: Sequence[Request], asked: Asked) -> Maps:
+        """Maps of activations and gradients averaged over sizes of the input."""
+        wrapper = requests[0][0]
+        assert isinstance(wrapper, MultiScale)
+        maps: Maps = {}
+        for kind in _same_backward(requests):
+            layers = _layers(dict(kind))
+            around = modifiers(_inner(kind[0][0]))
+            sizes: dict[str, list[Size]] = {layer.name: [] for layer in layers}
+            for copy in copies(wrapper, self._setting):
+                sized = copy.build(x)
+                try:
+                    there = [self._layer(sized, x, layer) for layer in layers]
+                    found, top = self._gradients_and_top(sized, there, around, asked)
+                except (RuntimeError, AssertionError, ValueError, TypeError) as error:
+                    if isinstance(error, CamscopeError):
+                        raise
+                    said = str(error).splitlines()[0] if str(error) else type(error).__name__
+                    raise InputError(
+                        f"{wrapper.name} runs the model at {tuple(sized.shape[2:])}, a size it does not take. "
+                        f"It said: {said}"
+                    ) from error
+                counts = (asked.targets.classes == top[:, None]) | (asked.targets.classes < 0)
+                for layer, evidence in found:
+                    sizes[layer].append(Size(evidence.activations, evidence.gradients, counts))
+            for e, wanted in kind:
+                maps[e] = {layer.name: _of_sizes(e.method, wrapper, sizes[layer.name], x) for layer in wanted}
+        return maps
+
+    def _gradients(
+        self,
+        x: Array,
+        layers: Sequence[Layer],
+        around: tuple[Modifier, ...],
+        asked: Asked,
+        *,
+        gradients: bool = True,
+    ) -> list[tuple[str, Evidence]]:
+        """Activations and gradients of all targets, layer by layer."""
+        return self._gradients_and_top(x, layers, around, asked, gradients=gradients)[0]
+
+    def _gradients_and_top(
+        self,
+        x: Array,
+        layers: Sequence[Layer],
+        around: tuple[Modifier, ...],
+        asked: Asked,
+        *,
+        gradients: bool = True,
+    ) -> tuple[list[tuple[str, Evidence]], Int[np.ndarray, batch]]:
+        needs = frozenset({Need.ACTIVATIONS, *({Need.GRADIENTS} if gradients else set())})
+        pieces: dict[str, list[Evidence]] = {}
+        balanced = any(isinstance(modifier, Balanced) for modifier in around)
+        with self._adapter.observe(x, layers, needs, balanced=balanced) as seen:
+            logits = _detached(seen.outputs.logits)
+            for layer, _, evidence in seen.evidence(asked.by(around), needs, self._setting.seed):
+                pieces.setdefault(layer, []).append(evidence)
+        top = np.asarray(array_namespace(logits).argmax(logits, axis=1).tolist())
+        return [(layer, _whole(found)) for layer, found in pieces.items()], top
+
+    def _layer(self, copy: Array, x: Array, layer: Layer) -> Layer:
+        """The layer as it is for a copy, whose size may be another."""
+        return layer if copy.shape[1:] == x.shape[1:] else self._adapter.layer(copy, layer.name)
+
+
+def maps_of(expression: Expression, maps: Maps, layers: Sequence[Layer]) -> dict[str, Array]:
+    """An expression's maps at the layers it was wanted at, fused where it is a fusion."""
+    if isinstance(expression, Fuse):
+        inner = maps_of(expression.inner, maps, layers)
+        in_order = [inner[layer.name] for layer in layers]
+        return {", ".join(layer.name for layer in layers): fused(in_order, expression)}
+    found = maps[expression]
+    wanted = {layer.name for layer in layers}
+    # a map of the whole model, or of a fusion inside a wrapper, has a name of its own
+    return {name: m for name, m in found.items() if name in wanted} or found
+
+
+def _tap(gathered: Gathered, channels: int, layers: Sequence[Layer]) -> Tap:
+    names = {layer.name for layer in layers}
+
+    def tap(layer: str, evidence: Evidence) -> None:
+        if layer in names:
+            gathered.add_channels(layer, evidence, channels)
+
+    return tap
+
+
+def _sorted(
+    requests: Sequence[Request],
+) -> tuple[dict[Expression, list[Layer]], list[list[Request]]]:
+    """What can be had from this input itself, and what takes altered copies, by wrapper; fusions opened."""
+    direct: dict[Expression, list[Layer]] = {}
+    wrapped: dict[Any, dict[Expression, list[Layer]]] = {}
+    for expression, layers in requests:
+        inside = expression
+        while isinstance(inside, Fuse):
+            inside = inside.inner
+        if isinstance(inside, Wrapper):
+            place = wrapped.setdefault(_without_inner(inside), {}).setdefault(inside, [])
+        else:
+            place = direct.setdefault(inside, [])
+        place += [layer for layer in layers if layer not in place]
+    return direct, [[(e, tuple(layers)) for e, layers in group.items()] for group in wrapped.values()]
+
+
+def _without_inner(wrapper: Composition) -> Any:
+    """What tells two wrappers apart, whatever they are around."""
+    fields = dataclasses.fields(wrapper)
+    return type(wrapper), tuple(getattr(wrapper, f.name) for f in fields if f.name != "inner")
+
+
+def _same_backward(requests: Sequence[Request]) -> Iterable[list[Request]]:
+    """The requests by what is around their methods: those explain the same targets by the same gradients."""
+    kinds: dict[tuple[Modifier, ...], list[Request]] = {}
+    for e, layers in requests:
+        kinds.setdefault(modifiers(_inner(e)), []).append((e, layers))
+    return kinds.values()
+
+
+def _needs(wanted: Iterable[Expression]) -> frozenset[Need]:
+    methods = [e.method for e in wanted]
+    return frozenset[Need]().union(*(m.needs | m.uses for m in methods))
+
+
+def _layers(wanted: Mapping[Expression, Sequence[Layer]]) -> list[Layer]:
+    """All layers wanted by methods of layers, each once."""
+    return list(
+        dict.fromkeys(layer for e, layers in wanted.items() if e.method.scope == "layer" for layer in layers)
+    )
+
+
+def _inner(e: Expression) -> Expression:
+    assert isinstance(e, Composition)
+    return e.inner
+
+
+def _balanced(e: Expression) -> bool:
+    return any(isinstance(modifier, Balanced) for modifier in modifiers(e))
+
+
+def _check_head(methods: Sequence[Method], layer: str, evidence: Evidence) -> None:
+    if evidence.head is None:
+        for m in methods:
+            if Need.LINEAR_HEAD in m.needs:
+                raise MethodError(
+                    f"{m.name} needs a head that is global average pooling and one linear layer directly on the "
+                    f"target layer; behind {layer!r} that is not so (checked in numbers). Use 'hirescam' or "
+                    "'gradcam', which equal CAM wherever it exists, or 'ablationcam'."
+                )
+
+
+def _batched(made: Sequence[Copy], size: int) -> Iterator[Sequence[Copy]]:
+    for start in range(0, len(made), size):
+        yield made[start : start + size]
+
+
+def _stacked(x: Array, some: Sequence[Copy]) -> Iterator[tuple[list[Copy], Array]]:
+    """Copies of one shape as one batch, copy by copy."""
+    xp = array_namespace(x)
+    groups: dict[tuple[int, ...], list[tuple[Copy, Array]]] = {}
+    for copy in some:
+        built = copy.build(x)
+        groups.setdefault(tuple(built.shape), []).append((copy, built))
+    for group in groups.values():
+        yield [copy for copy, _ in group], xp.concat([built for _, built in group], axis=0)
+
+
+def _whole(pieces: Sequence[Evidence]) -> Evidence:
+    """Evidence for a few targets each, as one."""
+    if len(pieces) == 1 or pieces[0].gradients is None:
+        return pieces[0]
+    xp = array_namespace(pieces[0].activations)
+    return Evidence(
+        pieces[0].activations, xp.concat([p.gradients for p in pieces], axis=1), seed=pieces[0].seed
+    )
+
+
+def _of_sizes(m: Method, wrapper: MultiScale, sizes: Sequence[Size], x: Array) -> Array:
+    """One target and, where it takes much memory, one image at a time."""
+    xp = array_namespace(x)
+    if wrapper.at == "layer":
+        space = max((size.activations.shape[2:] for size in sizes), key=np.prod)
+        parts = [sizes]
+    else:
+        space = x.shape[2:]
+        parts = [
+            [Size(s.activations[b : b + 1], s.gradients[b : b + 1], s.counts[b : b + 1]) for s in sizes]
+            for b in range(x.shape[0])
+        ]
+    targets = range(sizes[0].gradients.shape[1])
+    rows = [xp.concat([m(over_sizes(part, space, t)) for t in targets], axis=1) for part in parts]
+    return xp.concat(rows, axis=0)
+
+
+def _detached(x: Array) -> Array:
+    return x.detach() if hasattr(x, "detach") else x

@@ -1,0 +1,225 @@
+"""The attention methods against full matrices and loops written out from the formulas, on three array libraries."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from camscope.errors import MethodError
+from camscope.evidence import Attention, AttentionLayer, ModelEvidence, Responses
+from camscope.methods import get_method
+
+BATCH, TARGETS, HEADS, WIDTH, LAYERS = 2, 3, 2, 4, 3
+SPACE, PREFIX = (2, 3), 2
+TOKENS = PREFIX + 6
+CLS = np.eye(TOKENS)[0]
+MEAN = np.r_[np.zeros(PREFIX), np.full(6, 1 / 6)]
+BOTH = (CLS + MEAN) / 2
+READOUTS = {"CLS": CLS, "mean": MEAN, "both": BOTH}
+METHODS = ["rollout", "attention", "chefer", "legrad", "grad-eclip"]
+
+
+def drawn(seed=0):
+    """Seeded attention of three layers, float64: probabilities, and anything for the rest."""
+    rng = np.random.default_rng(seed)
+    layers = []
+    for _ in range(LAYERS):
+        weights = np.exp(rng.standard_normal((BATCH, HEADS, TOKENS, TOKENS)))
+        layers.append(
+            {
+                "weights": weights / weights.sum(-1, keepdims=True),
+                "gradients": rng.standard_normal((BATCH, TARGETS, HEADS, TOKENS, TOKENS)),
+                "queries": rng.standard_normal((BATCH, HEADS, TOKENS, WIDTH)),
+                "keys": rng.standard_normal((BATCH, HEADS, TOKENS, WIDTH)),
+                "values": rng.standard_normal((BATCH, HEADS, TOKENS, WIDTH)),
+                "output_gradients": rng.standard_normal((BATCH, TARGETS, HEADS, TOKENS, WIDTH)),
+            }
+        )
+    blocks = [rng.standard_normal((BATCH, TARGETS, HEADS, TOKENS, TOKENS)) for _ in range(LAYERS)]
+    return layers, blocks
+
+
+def evidence_of(layers, blocks, readout, convert=np.asarray):
+    attention = Attention(
+        tuple(AttentionLayer(**{name: convert(value) for name, value in layer.items()}) for layer in layers),
+        SPACE,
+        PREFIX,
+        convert(readout),
+        tuple(map(convert, blocks)),
+    )
+    nothing = convert(np.zeros((BATCH, TARGETS)))
+    return ModelEvidence(
+        convert(np.zeros((BATCH, 3, 4, 6))), Responses(nothing, nothing), attention=attention
+    )
+
+
+def compute(name, readout=CLS, convert=np.asarray, **parameters):
+    evidence = evidence_of(*drawn(), readout, convert)
+    return np.asarray(get_method(name).with_parameters(**parameters)(evidence))
+
+
+def on_patches(rows):
+    return np.reshape(rows[..., PREFIX:], (*rows.shape[:-1], *SPACE))
+
+
+# ------------------------------------------------------------------ the row recursion is the product of all matrices
+
+
+@pytest.mark.parametrize("heads", ["mean", "max", "min"])
+@pytest.mark.parametrize("readout", READOUTS)
+def test_rollout_is_the_product_of_the_full_matrices(readout, heads):
+    layers, _ = drawn()
+    expected = np.empty((BATCH, 1, TOKENS))
+    for b in range(BATCH):
+        R = np.eye(TOKENS)
+        for layer in layers:
+            A = getattr(layer["weights"][b], heads)(0) + np.eye(TOKENS)
+            R = A / A.sum(1, keepdims=True) @ R
+        expected[b, 0] = READOUTS[readout] @ R
+    np.testing.assert_allclose(
+        compute("rollout", READOUTS[readout], heads=heads), on_patches(expected), rtol=1e-12
+    )
+
+
+def test_rollout_shares_out_all_of_the_readout():
+    """Rows sum to one, so the patches hold what the tokens in front of them do not."""
+    layers, blocks = drawn()
+    whole = Attention(
+        tuple(AttentionLayer(layer["weights"]) for layer in layers), (TOKENS,), 0, CLS, tuple(blocks)
+    )
+    nothing = np.zeros((BATCH, TARGETS))
+    evidence = ModelEvidence(np.zeros((BATCH, 3, TOKENS)), Responses(nothing, nothing), attention=whole)
+    np.testing.assert_allclose(get_method("rollout")(evidence).sum(-1), 1)
+
+
+@pytest.mark.parametrize("readout", READOUTS)
+def test_chefer_is_the_recursion_of_the_full_matrices(readout):
+    layers, _ = drawn()
+    expected = np.empty((BATCH, TARGETS, TOKENS))
+    for b in range(BATCH):
+        for t in range(TARGETS):
+            R = np.eye(TOKENS)
+            for layer in layers:
+                R = R + np.maximum(layer["gradients"][b, t] * layer["weights"][b], 0).mean(0) @ R
+            expected[b, t] = READOUTS[readout] @ R
+    np.testing.assert_allclose(compute("chefer", READOUTS[readout]), on_patches(expected), rtol=1e-12)
+
+
+# ------------------------------------------------------------------ formulas, one number at a time
+
+
+@pytest.mark.parametrize("last", [None, 1, 2, 7])
+def test_legrad_sums_the_blocks_rectified_gradients(last):
+    """`last` beyond the number of blocks is all of them."""
+    _, blocks = drawn()
+    expected = np.zeros((BATCH, TARGETS, TOKENS))
+    for gradients in blocks if last is None else blocks[-last:]:
+        for key in range(TOKENS):
+            expected[..., key] += np.maximum(gradients[..., key], 0).sum((2, 3)) / (HEADS * TOKENS)
+    np.testing.assert_allclose(compute("legrad", last=last), on_patches(expected), rtol=1e-12)
+
+
+def cosine(a, b):
+    return a @ b / np.sqrt((a @ a) * (b @ b))
+
+
+@pytest.mark.parametrize("single_head", [False, True])
+@pytest.mark.parametrize("readout", READOUTS)
+def test_grad_eclip_by_loops(readout, single_head):
+    last = drawn()[0][-1]
+    expected = np.zeros((BATCH, TARGETS, TOKENS))
+    for b in range(BATCH):
+        for q in np.flatnonzero(READOUTS[readout]):
+            for h in range(HEADS):
+                own = slice(None) if single_head else slice(h, h + 1)
+                cosines = np.array(
+                    [
+                        cosine(last["queries"][b, own, q].ravel(), last["keys"][b, own, k].ravel())
+                        for k in range(PREFIX, TOKENS)
+                    ]
+                )
+                loosened = (cosines - cosines.min()) / (cosines.max() - cosines.min())
+                for t in range(TARGETS):
+                    for i, k in enumerate(range(PREFIX, TOKENS)):
+                        share = last["output_gradients"][b, t, h, q] @ last["values"][b, h, k]
+                        expected[b, t, k] += share * loosened[i]
+    result = compute("grad-eclip", READOUTS[readout], single_head=single_head)
+    np.testing.assert_allclose(result, on_patches(expected), rtol=1e-10, atol=1e-12)
+
+
+def test_grad_eclip_keeps_the_sign_and_is_finite_for_keys_that_are_all_alike():
+    layers, blocks = drawn()
+    assert (compute("grad-eclip") < 0).any()
+    layers[-1]["keys"][:] = 0
+    result = get_method("grad-eclip")(evidence_of(layers, blocks, CLS))
+    assert not result.any()
+
+
+def test_grad_eclip_without_queries_is_refused_and_names_others():
+    layers, blocks = drawn()
+    del layers[-1]["queries"]
+    with pytest.raises(MethodError, match="chefer"):
+        get_method("grad-eclip")(evidence_of(layers, blocks, CLS))
+
+
+def test_the_raw_attention_is_the_row_of_the_reader():
+    expected = drawn()[0][-1]["weights"].mean(1)[:, :1]
+    np.testing.assert_allclose(compute("attention"), on_patches(expected), rtol=1e-12)
+
+
+# ------------------------------------------------------------------ what holds for each of them
+
+
+def to_torch(value):
+    import torch
+
+    return torch.from_numpy(np.asarray(value))
+
+
+def to_jax(value):
+    import jax.numpy as jnp
+
+    return jnp.asarray(value)
+
+
+@pytest.mark.parametrize("convert", [to_torch, to_jax])
+@pytest.mark.parametrize("name", METHODS)
+def test_the_same_lines_run_on_every_library(name, convert):
+    """JAX computes in float32 here."""
+    for readout in READOUTS.values():
+        expected = compute(name, readout)
+        np.testing.assert_allclose(
+            compute(name, readout, convert), expected, rtol=2e-4, atol=1e-5 * np.abs(expected).max()
+        )
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_shapes_and_what_the_register_says(name):
+    method = get_method(name)
+    assert method.scope == "model"
+    assert compute(name).shape == (BATCH, TARGETS if method.class_specific else 1, *SPACE)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_what_the_tokens_in_front_receive_is_in_no_map(name):
+    """Attention to a register changes nothing but its own column, which is dropped."""
+    layers, blocks = drawn()
+    layers[-1]["weights"][..., 1] += 5
+    layers[-1]["gradients"][..., 1] += 5
+    layers[-1]["keys"][..., 1, :] += 5
+    layers[-1]["values"][..., 1, :] += 5
+    blocks[-1][..., 1] += 5
+    if name in ("attention", "legrad", "grad-eclip"):  # which read no further layer through that token
+        changed = get_method(name)(evidence_of(layers, blocks, CLS))
+        np.testing.assert_allclose(changed, compute(name), rtol=1e-12)
+    else:
+        changed = get_method(name)(evidence_of(layers, blocks, CLS))
+        assert not np.allclose(changed, compute(name))
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"), [("rollout", {"heads": "sum"}), ("legrad", {"last": 0}), ("chefer", {"last": 1})]
+)
+def test_parameters_are_checked(name, wrong):
+    with pytest.raises(MethodError):
+        get_method(name).with_parameters(**wrong)
