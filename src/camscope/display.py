@@ -10,7 +10,7 @@ from PIL import Image
 
 from camscope import render
 from camscope.errors import InputError, nearest
-from camscope.explanation import Explanation, Status, to_numpy
+from camscope.explanation import Explanation, Status, pick, to_numpy
 from camscope.render import Panel
 from camscope.resample import place
 from camscope.scaling import Scale, scaled
@@ -166,7 +166,7 @@ def channels_figure(
         raise InputError(
             "No feature maps were kept. Explain with channels=16 (on the command line: --save channels)."
         )
-    _, layer = e._key(e.methods[0], layer)
+    layer = pick(layer, list(e.channels), "layer")
     kept = e.channels[layer]
     view = e.view(image)
     g = view.geometry

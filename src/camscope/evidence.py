@@ -44,16 +44,19 @@ class Need(enum.Enum):
 
 @dataclass(frozen=True)
 class LinearHead:
-    """A head that is, verified on this very batch, score = Σ_k w_k · mean_ij(F_ij^k) + b (METHODS §1.0).
+    """A head that is, verified on this very batch, logit = Σ_k w_k · mean_ij(F_ij^k) + b (METHODS §1.0).
 
     Attributes:
         weights: w, the derivative of each target's score by each pooled channel.
+        linear: whether that formula is true of the targets' scores: of logits and their differences. Of other
+            scores (a probability) the weights are the derivative and nothing more.
         features: F, what is pooled: the layer's activations, or their ReLU where the model applies one
             between the layer and the pooling (torchvision's DenseNet).
     """
 
     weights: Float[Array, "batch target channel"]
     features: Float[Array, "batch channel *space"]
+    linear: bool = True
 
 
 @dataclass(frozen=True)

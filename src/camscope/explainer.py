@@ -16,16 +16,20 @@ from jaxtyping import Bool
 
 from camscope.arrays import Array
 from camscope.composition import Expression, Setting, check, fuses, list_methods, parse, simplified
+from camscope.concepts import Concepts, found_in, labels
 from camscope.errors import InputError, LayerError, MethodError, ModelError, TargetError
+from camscope.evidence import Need
 from camscope.explanation import Explanation, Key, MethodFacts
 from camscope.images import Preprocessing
-from camscope.inputs import prepare
+from camscope.inputs import Inputs, prepare
 from camscope.libraries import recognise
 from camscope.models.adapter import Adapter
 from camscope.models.layers import Layer
 from camscope.notes import Notes
 from camscope.planner import Planner
-from camscope.targets import Outputs, Targets, TargetsLike, Task, resolve
+from camscope.targets import AllClasses, Outputs, Targets, TargetsLike, Task, resolve
+
+_DFF = "Collins, Achanta & Süsstrunk, ECCV 2018, arXiv:1806.10206"
 
 Layers: TypeAlias = "str | Any | Sequence[str | Any] | None"
 
@@ -166,15 +170,9 @@ class Explainer:
             class_names=class_names,
             views=given.views,
             provenance={
-                "camscope": _version(),
-                "model_name": self._known.name,
-                **self._adapter.describe(),
-                "task": outputs.task,
-                "layers": how,
+                **self._provenance(given, outputs, how, seed),
                 "methods": {name: e.paper for name, e in wanted.items()},
                 "compositions": {name: plain[name].name for name in wanted if plain[name].name != name},
-                "preprocessing": given.preprocessing.to_dict() if given.preprocessing else None,
-                "seed": seed,
             },
             notes=notes.all,
             channels=found.gathered.channels_joined(),
@@ -182,6 +180,63 @@ class Explainer:
         )
         notes.warn()
         return explanation
+
+    def concepts(
+        self,
+        inputs: Any,
+        *,
+        count: int = 4,
+        layer: Any = None,
+        steps: int = 500,
+        seed: int = 0,
+    ) -> Concepts:
+        """The few concepts a layer's activations on a batch are made of. See `camscope.concepts.Concepts`.
+
+        Args:
+            inputs: as for a call; the more images show the same things, the clearer the concepts.
+            count: how many concepts.
+            layer: a name or module; None takes the automatic choice. Its negative activations count as zero.
+            steps: of the factorisation, at most.
+            seed: of its random start.
+
+        Raises:
+            MethodError: if the layer has no positive activations, or fewer channels or positions than concepts.
+            InputError, LayerError: as for a call.
+        """
+        given = prepare(inputs, self._preprocessing)
+        batch = self._adapter.batch(given.batch)
+        chosen, how = self._layers(batch, layer, [], channels=1)
+        notes = Notes()
+        needs = frozenset({Need.ACTIVATIONS, Need.LINEAR_HEAD})
+        with self._adapter.observe(batch, chosen.single[:1], needs) as seen:
+            outputs = seen.outputs
+            ((name, _, evidence),) = seen.evidence(resolve(AllClasses(), outputs), needs, seed)
+            heatmaps, vectors, class_scores = found_in(evidence, count, steps=steps, seed=seed)
+        if class_scores is None:
+            notes.add(
+                f"The head behind {name!r} is not one linear layer, so the concepts have no class of their own."
+            )
+        class_names = self._names(outputs.logits.shape[1], notes)
+        xp = array_namespace(heatmaps)
+        explanation = Explanation(
+            raw={("dff", name): heatmaps},
+            scores=xp.mean(heatmaps, axis=tuple(range(2, heatmaps.ndim))),
+            logits=outputs.logits,
+            probabilities=outputs.probabilities,
+            targets=(labels(count, class_scores, class_names),) * batch.shape[0],
+            input_size=tuple(int(n) for n in batch.shape[2:]),
+            facts={"dff": MethodFacts(_DFF, rectified=False, class_specific=False)},
+            class_names=class_names,
+            views=given.views,
+            provenance={
+                **self._provenance(given, outputs, how, seed),
+                "methods": {"dff": _DFF},
+                "compositions": {},
+            },
+            notes=notes.all,
+        )
+        notes.warn()
+        return Concepts(explanation, vectors, class_scores)
 
     def layers(self, inputs: Any = None, *, every: bool = False) -> tuple[list[Layer], Layer | None]:
         """The layers with a grid, in the order they run, whether they reach the score, and the one that is chosen.
@@ -214,6 +269,17 @@ class Explainer:
         shown = [layer for layer in found if every or layer.outline or (chosen and layer.name == chosen.name)]
         reach = self._adapter.reaches(batch, shown)
         return [dataclasses.replace(layer, reaches=r) for layer, r in zip(shown, reach, strict=True)], chosen
+
+    def _provenance(self, given: Inputs, outputs: Outputs, how: dict[str, Any], seed: int) -> dict[str, Any]:
+        return {
+            "camscope": _version(),
+            "model_name": self._known.name,
+            **self._adapter.describe(),
+            "task": outputs.task,
+            "layers": how,
+            "preprocessing": given.preprocessing.to_dict() if given.preprocessing else None,
+            "seed": seed,
+        }
 
     # ------------------------------------------------------------------ inputs
 
@@ -260,6 +326,7 @@ class Explainer:
             if channels or any(e.method.scope == "layer" and not fuses(e) for e in wanted):
                 choice = self._adapter.choose(batch)
                 single = [choice[0]]
+                how["choice"] = choice[0].name
                 how["runners_up"] = [layer.name for layer in choice[1:]]
             if any(fuses(e) for e in wanted):
                 fused = list(self._adapter.stages(batch))

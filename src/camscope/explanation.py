@@ -344,8 +344,8 @@ class Explanation:
     # ------------------------------------------------------------------ inside
 
     def _key(self, method: str | None, layer: str | None) -> Key:
-        method = _pick(method, self.methods, "method")
-        return method, _pick(layer, [at for by, at in self.raw if by == method], "layer")
+        method = pick(method, self.methods, "method")
+        return method, pick(layer, [at for by, at in self.raw if by == method], "layer")
 
     def _displayed(
         self, key: Key, maps: Float[Array, "batch target *space"], rectify: bool | None, scale: Scale
@@ -386,7 +386,12 @@ def to_numpy(x: Array) -> np.ndarray:
     return np.asarray(to_device(x, "cpu")) if hasattr(x, "detach") else np.asarray(x)
 
 
-def _pick(name: str | None, known: Sequence[str], what: str) -> str:
+def pick(name: str | None, known: Sequence[str], what: str) -> str:
+    """The name, or the only one there is.
+
+    Raises:
+        InputError: if it is not among those known, or left out where there are several.
+    """
     if name is None:
         if len(known) == 1:
             return known[0]

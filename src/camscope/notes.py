@@ -7,8 +7,11 @@ from collections.abc import Sequence
 
 from array_api_compat import array_namespace
 
-from camscope.evidence import Evidence, ModelEvidence
+from camscope.evidence import Evidence, ModelEvidence, Need
 from camscope.methods import Method
+
+_COMPLETE = 0.01
+"""The largest gap between the score and its parts that is rounding."""
 
 _SAME_BEHIND_LINEAR_HEAD = ("cam", "gradcam", "hirescam", "xgradcam")
 _POSITIVE_BEHIND_LINEAR_HEAD = ("layercam", "gradcam++-official")
@@ -53,6 +56,17 @@ class Notes:
 
     def of_model(self, wanted: Sequence[Method], evidence: ModelEvidence) -> None:
         """Add what the evidence of the model as a whole says about the methods asked for."""
+        full = evidence.full_gradients
+        if full is not None:
+            gap = float(array_namespace(full.gap).max(full.gap))
+            if gap > _COMPLETE:
+                names = ", ".join(m.name for m in wanted if Need.INPUT_GRADIENTS in m.needs)
+                self.add(
+                    f"{names}: the parts do not add up to the score in this model "
+                    f"({gap:.0%} is missing), since it is not piecewise linear: LayerNorm, "
+                    "attention, smooth activations or gates. The map shows part of the evidence. balanced(fullgrad) "
+                    "comes closer."
+                )
 
     @property
     def all(self) -> tuple[str, ...]:

@@ -255,11 +255,11 @@ def _show(console: Console, e: Explanation, source: str, written: Sequence[str])
         )
     console.print(table)
     layers = e.provenance["layers"]
-    chosen = (
-        f", chosen automatically (next: {', '.join(layers['runners_up'])})" if "runners_up" in layers else ""
-    )
     for name, about in layers["layers"].items():
-        console.print(f"layer [bold]{escape(name)}[/] ({escape(about)}){escape(chosen)}")
+        why = ", fused" if name in layers.get("fused", ()) else ""
+        if name == layers.get("choice"):
+            why = f", chosen automatically (next: {', '.join(layers['runners_up'])})"
+        console.print(f"layer [bold]{escape(name)}[/] ({escape(about)}){escape(why)}")
     view = e.view(0)
     for note in (*view.notes, *e.notes):
         console.print(f"note: {escape(note)}", style="yellow")

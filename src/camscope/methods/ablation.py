@@ -11,13 +11,11 @@ from einops import einsum, rearrange, reduce
 from jaxtyping import Bool, Float, Int
 
 from camscope.arrays import Array, channel_sum, from_numpy
-from camscope.evidence import Evidence, LinearHead, Need, Rerun, Responses
+from camscope.errors import MethodError
+from camscope.evidence import Evidence, LinearHead, ModelEvidence, Need, Rerun, Responses
 from camscope.methods.channels import nonzero, pick
 from camscope.methods.registry import method
 from camscope.methods.shared import shared
-
-_ROUNDING = 1e-3
-"""Share of its terms that a sum may be off for the head to count as linear in a score."""
 
 _POSITIONS = "1 forward + 1 re-run of the part after the layer per position (all targets at once)"
 
@@ -29,7 +27,7 @@ _POSITIONS = "1 forward + 1 re-run of the part after the layer per position (all
     paper="Desai & Ramaswamy, WACV 2020, doi:10.1109/WACV45572.2020.9093360",
     advice="Gradient-free and stable; on a GAP + linear head the map of LIFT-CAM, exact and free. Elsewhere one re-run "
     "per live channel; channels that can replace each other both look unimportant.",
-    cost="1 forward + 2 re-runs of a GAP + linear head; else 1 forward + 1 re-run of the part after the layer per "
+    cost="1 forward behind a GAP + linear head; else 1 forward + 1 re-run of the part after the layer per "
     "live channel (all targets at once)",
 )
 def ablation_cam(evidence: Evidence) -> Float[Array, "batch target *space"]:
@@ -52,8 +50,18 @@ def ablation_cam(evidence: Evidence) -> Float[Array, "batch target *space"]:
     "there it is Ablation-CAM up to scale. For other heads use ablationcam.",
 )
 def lift_cam(evidence: Evidence) -> Float[Array, "batch target *space"]:
-    """ReLU(Σ_k c_k A^k), c_k = w_k · mean_ij F_ij^k, channel k's share in the score (eq. 8, DeepLIFT from A = 0)."""
-    return channel_sum(_shares(cast(LinearHead, evidence.head)), evidence.activations)
+    """ReLU(Σ_k c_k A^k), c_k = w_k · mean_ij F_ij^k, channel k's share in the score (eq. 8, DeepLIFT from A = 0).
+
+    Raises:
+        MethodError: for a score that is not linear in the pooled channels, of which the shares are not exact.
+    """
+    head = cast(LinearHead, evidence.head)
+    if not head.linear:
+        raise MethodError(
+            "liftcam is exact for logits only: a probability is no sum of the channels' shares. Explain the logit, or "
+            "use ablationcam."
+        )
+    return channel_sum(_shares(head), evidence.activations)
 
 
 @method(
@@ -119,29 +127,12 @@ _Drops = tuple[Float[Array, "batch target"], Float[Array, "batch target channel"
 
 
 def _closed_form(evidence: Evidence) -> _Drops | None:
-    """The scores, and each channel's share in them, where a score is the sum of those and of what it is without any.
-
-    Behind a linear head that is so for logits; for a probability the head's weights are no more than a derivative.
-    Tried on each image, by two re-runs.
-    """
-    if evidence.head is None:
+    """The scores, and each channel's share in them, where the head is linear in the scores."""
+    if evidence.head is None or not evidence.head.linear:
         return None
-    A, rerun = evidence.activations, cast(Rerun, evidence.suffix)
-    xp = array_namespace(A)
-
-    def with_and_without(image: int) -> Float[Array, "2 target"]:
-        def variants(numbers: Int[np.ndarray, " chunk"]) -> Float[Array, "chunk channel *space"]:
-            kept = (numbers == 0).reshape(-1, *[1] * (A.ndim - 1))
-            return xp.where(xp.asarray(kept, device=device(A)), A[image], xp.zeros_like(A[image]))
-
-        return rerun(image, 2, variants).scores
-
-    ends = xp.stack([with_and_without(image) for image in range(A.shape[0])])
-    ends = xp.astype(ends, A.dtype)
     shares = _shares(evidence.head)
-    left = ends[:, 0] - ends[:, 1] - xp.sum(shares, axis=2)
-    scale = xp.abs(ends[:, 0]) + xp.abs(ends[:, 1]) + xp.sum(xp.abs(shares), axis=2)
-    return (ends[:, 0], shares) if bool(xp.all(xp.abs(left) <= _ROUNDING * scale)) else None
+    scores = cast(ModelEvidence, evidence.model).responses.scores
+    return array_namespace(shares).astype(scores, shares.dtype), shares
 
 
 def _one_by_one(evidence: Evidence) -> _Drops:

@@ -188,9 +188,14 @@ class Targets:
         return replace(self, against=tuple(columns))
 
     @property
+    def linear(self) -> bool:
+        """Whether every target is a sum of logits, with whatever factors."""
+        return set(self.of) <= {"logit"} and not any(self.functions)
+
+    @property
     def all_logits(self) -> bool:
         """Whether every target is plus or minus the logit of a class: a selection, linear in the outputs."""
-        return set(self.of) <= {"logit"} and not any(self.functions) and not any(self.against)
+        return self.linear and not any(self.against)
 
     @property
     def same_for_all_images(self) -> bool:

@@ -60,7 +60,7 @@ class TorchObservation:
         pooled = self._pooled(activations, targets)
         want_gradients = Need.GRADIENTS in needs
         curved = Need.CURVATURE in needs
-        flat = targets.all_logits  # behind a linear head the logits have no curvature
+        flat = targets.linear  # behind a linear head the logits have no curvature
         backward = [
             layer
             for layer in self.recorded
@@ -86,7 +86,7 @@ class TorchObservation:
                 head = None
                 gradient = gradients.get(layer)
                 if weights is not None and (features := pooled.get(layer)) is not None:
-                    head = LinearHead(weights[:, columns], features.values)
+                    head = LinearHead(weights[:, columns], features.values, targets.linear)
                     if want_gradients and gradient is None:
                         space = A.shape[2:]
                         gradient = (head.weights / space.numel())[(..., *(None,) * len(space))]
