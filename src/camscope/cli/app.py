@@ -30,6 +30,12 @@ app.command(
     usage="Usage: camscope explain PHOTO... [OPTIONS]",
 )
 app.command(
+    "camscope.cli.concepts:concepts",
+    name="concepts",
+    help="Find the concepts that a layer's features in some photos are made of.",
+    usage="Usage: camscope concepts PHOTO... [OPTIONS]",
+)
+app.command(
     "camscope.cli.layers:layers",
     name="layers",
     help="List the layers that have a spatial grid, and mark the one chosen when none is named.",

@@ -16,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from camscope.cli.app import say_error
+from camscope.cli.files import file_names, prepare_folder, read_class_names, safe
 from camscope.cli.output import console, print_json
 from camscope.composition import parse, split
 from camscope.errors import ImageError, InputError, nearest
@@ -114,7 +115,7 @@ def explain(
     methods = [parse(text) for text in _listed(method) or ["gradcam"]]
     targets = [parse_target(text) for text in target] if target else [f"top{top}"]
     found = find_photos(photos)
-    _prepare_folder(out)
+    prepare_folder(out)
 
     people = console(stderr=as_json)
     with people.status("loading the model …") if people.is_terminal else nullcontext():
@@ -124,7 +125,7 @@ def explain(
             trust_pickle=trust_pickle,
             device=device,
             task=task,
-            class_names=_class_names(classes) if classes else None,
+            class_names=read_class_names(classes) if classes else None,
         )
     options = {
         "methods": methods,
@@ -133,7 +134,7 @@ def explain(
         "channels": _CHANNELS if "channels" in wanted else 0,
         "seed": seed,
     }
-    names = _file_names(found)
+    names = file_names(found)
     results: list[dict[str, Any]] = []
     failed: list[tuple[str, str]] = []
     with Progress(
@@ -220,12 +221,12 @@ def _write(e: Explanation, stem: Path, wanted: Sequence[Save], style: dict[str, 
                 )
     for method, layer in e.raw if "overlay" in wanted else ():
         for t, target in enumerate(e.targets[0]):
-            what = [_safe(part) for part in (method, layer, target.label.partition(",")[0])]
+            what = [safe(part) for part in (method, layer, target.label.partition(",")[0])]
             path = keep(stem.with_name("-".join([stem.name, *what]) + ".png"))
             e.overlay(0, t, method, layer, **style).save(path)
     for layer in e.channels if "channels" in wanted else ():
         for t, target in enumerate(e.targets[0]):
-            what = [_safe(layer), _safe(target.label.partition(",")[0])]
+            what = [safe(layer), safe(target.label.partition(",")[0])]
             path = keep(stem.with_name("-".join([stem.name, "channels", *what]) + ".png"))
             render.save(e.figure(by="channels", target=t, layer=layer, **style), path)
     if "npz" in wanted:
@@ -329,43 +330,6 @@ def _saves(text: str) -> list[Save]:
                 f"--save {word}: expected {', '.join(valid)}, separated by commas.{nearest(word, valid)}"
             )
     return [word for word in valid if word in words]
-
-
-def _prepare_folder(out: Path) -> None:
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"--out {out} cannot be made a folder: {error.strerror or error}") from error
-
-
-def _class_names(path: Path) -> list[str]:
-    try:
-        return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not text in UTF-8"
-        raise InputError(f"--classes {path} cannot be read: {reason}") from error
-
-
-def _file_names(sources: Sequence[str]) -> dict[str, str]:
-    """A file name for each photo: its stem, made unique where photos of several folders share one."""
-    taken: set[str] = set()
-    names = {}
-    for source in sources:
-        stem = (
-            _safe(Path(source).stem if not source.startswith("sample:") else source.partition(":")[2])
-            or "photo"
-        )
-        name, count = stem, 1
-        while name.lower() in taken:
-            count += 1
-            name = f"{stem}-{count}"
-        taken.add(name.lower())
-        names[source] = name
-    return names
-
-
-def _safe(text: str) -> str:
-    return "".join(c if c.isalnum() or c in "._+" else "_" for c in text)[:60]
 
 
 def _chunks(sources: Sequence[str], size: int) -> Iterator[Sequence[str]]:

@@ -43,6 +43,14 @@ NAMED: dict[str, Named] = {
             _OFTEN.format(16),
         ),
         Named(
+            Smooth(get_method("fullgrad"), n=25),
+            "smooth-fullgrad",
+            "Srinivas & Fleuret, NeurIPS 2019, arXiv:1905.00780",
+            "FullGrad averaged over noisy inputs (the authors' code averages the signed parts before their absolute "
+            "value is taken).",
+            _OFTEN.format(25),
+        ),
+        Named(
             Smooth(get_method("scorecam-paper")),
             "sscam",
             "SS-CAM, Wang et al. 2020, arXiv:2006.14255",

@@ -54,6 +54,7 @@ def rollout(
 @method(
     "attention",
     needs={Need.ATTENTION},
+    paper="as in DINO, Caron et al., ICCV 2021, arXiv:2104.14294",
     advice="The last layer's attention, raw: a baseline for attention methods. It shows where the last layer looks, "
     "after tokens were mixed by all the others.",
     cost="1 forward",

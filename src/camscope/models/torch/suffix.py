@@ -8,7 +8,6 @@ not in modules simply runs again.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
@@ -17,7 +16,8 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import nn
-from torch.utils._pytree import tree_map
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves, tree_map
 
 from camscope.models.layers import Layer
 from camscope.models.torch.modules import first_tensor, named_layers, replace_first_tensor
@@ -108,20 +108,30 @@ def plan_suffix(model: nn.Module, forward: Forward, image: torch.Tensor, layer: 
     replaced = [call for call in calls if call.ended and not (call.parent and call.parent.ended)]
     own = replaced.pop()
     stubs = tuple(Stub(call.name, call.number, call.turn) for call in replaced)
-    kept = Kept(batch=1)
+    # another image beside it: what the model itself keeps of its last forward must not pass for this image's
+    kept = Kept(batch=2)
     with keeping(model, Plan(layer, stubs, own.turn), kept):
-        expected = forward(image)
-    stubs = tuple(replace(stub, shape=tree_map(_hollow, kept.outputs[stub])) for stub in stubs)
-    activations = layer.grid.canonical(_tensor(kept.own, layer))
+        expected = forward(torch.cat([image.flip(-1), image]))[1:]
+    if not all(_replaceable(output) for output in kept.outputs.values()):
+        return Plan(layer, (), own.number, whole=True)
+    stubs = tuple(
+        replace(stub, shape=tree_map(_hollow, _of_image(kept.outputs[stub], 2, 1, 1))) for stub in stubs
+    )
+
+    def right(plan: Plan) -> bool:
+        """Whether three copies of the image come out as the image does."""
+        try:
+            with _replaced(model, plan, kept, 1, 3, layer.grid.canonical):
+                got = forward(image.expand(3, *image.shape[1:]))
+        except Exception:  # whatever the model's own code says of it: it cannot be done like this
+            return False
+        return got.shape[0] == 3 and _close(got, expected.expand_as(got))
+
     for copies in (False, True):
         plan = Plan(layer, stubs, own.turn, copies)
-        try:
-            with replaying(model, plan, kept, 0, activations.expand(2, *activations.shape[1:]).clone()):
-                got = forward(image.expand(2, *image.shape[1:]))
-            if got.shape[0] == 2 and _close(got, expected.expand_as(got)):
-                return replace(plan, stubs=_told_apart(model, forward, image, plan, kept))
-        except (RuntimeError, IndexError, TypeError):
-            continue  # in-place writes into an expanded tensor, say: then with copies; then the whole model
+        if right(plan):
+            without_dead = replace(plan, stubs=_told_apart(model, forward, image, plan, kept))
+            return without_dead if right(without_dead) else plan
     return Plan(layer, (), own.number, whole=True)
 
 
@@ -168,41 +178,71 @@ def replaying(
     The forward must be given a batch of as many images as there are variants; what is in them does not matter.
     Only instance attributes named `forward` are set, and they are put back as they were.
     """
-    count = activations.shape[0]
+    with _replaced(model, plan, kept, image, activations.shape[0], lambda _: activations):
+        yield
+
+
+Alter = Callable[[torch.Tensor], torch.Tensor]
+"""From the layer's output to the activations that take its place, `variant channel *space`."""
+
+
+@contextmanager
+def _replaced(
+    model: nn.Module, plan: Plan, kept: Kept, image: int, count: int, alter: Alter
+) -> Iterator[dict[Stub, Any]]:
+    """Let the stubs return what was kept of one image, and alter what the layer's last call returns.
+
+    Yields:
+        what the stubs return.
+    """
     values = {}
     for stub in plan.stubs:
         kept_of = (kept.outputs[stub], kept.batch, image) if stub.alive else (stub.shape, 1, 0)
         value = _of_image(*kept_of, count)
         values[stub] = tree_map(_cloned, value) if plan.copies else value
-    own = _of_image(kept.own, kept.batch, image, count)
-    whole = _tensor(own, plan.layer)
-    # a copy: the network may go on in place, and the caller's array is the caller's
-    altered = plan.layer.grid.embed(activations.to(whole.dtype), whole).clone()
-    with _replaced(model, plan, values, replace_first_tensor(own, altered)):
-        yield
-
-
-@contextmanager
-def _replaced(model: nn.Module, plan: Plan, values: Mapping[Stub, Any], own: Any) -> Iterator[None]:
-    """Let the stubs return these values and the layer's last call its own."""
-    answers: dict[str, dict[int, Any]] = {plan.layer.module: {plan.turn: own}}
+    answers: dict[str, dict[int, Any]] = {}
     for stub, value in values.items():
         answers.setdefault(stub.module, {})[stub.turn] = value
+    if not plan.whole:
+        own = _of_image(kept.own, kept.batch, image, count)
+        answers.setdefault(plan.layer.module, {})[plan.turn] = tree_map(_cloned, own) if plan.copies else own
     modules = named_layers(model)
     with ExitStack() as stack:
         for name, by_turn in answers.items():
-            stack.enter_context(_answering(modules[name], by_turn, run_first=plan.whole))
-        yield
+            stack.enter_context(_answering(modules[name], by_turn))
+        stack.enter_context(_altered(modules[plan.layer.module], plan, alter))
+        yield values
 
 
 @contextmanager
-def _answering(module: nn.Module, answers: Mapping[int, Any], *, run_first: bool) -> Iterator[None]:
+def _altered(module: nn.Module, plan: Plan, alter: Alter) -> Iterator[None]:
+    """Alter what the layer's last call returns, after the user's own hooks, as it was recorded."""
+    turn = -1
+
+    def hook(_module: nn.Module, _inputs: Any, output: Any) -> Any:
+        nonlocal turn
+        turn += 1
+        if turn != plan.turn:
+            return None
+        own = _tensor(output, plan.layer)
+        # a copy: the network may go on in place, and the caller's array is the caller's
+        altered = plan.layer.grid.embed(alter(own).to(own.dtype), own).clone()
+        return replace_first_tensor(output, altered)
+
+    handle = module.register_forward_hook(hook)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+@contextmanager
+def _answering(module: nn.Module, answers: Mapping[int, Any]) -> Iterator[None]:
     """Let a module's n-th call return what is given for it; its other calls run.
 
     Args:
         module: whose forward is replaced.
         answers: by the number of the call.
-        run_first: run the module's own forward all the same (it may keep count of something).
     """
     before = module.__dict__.get("forward")
     original = module.forward
@@ -211,11 +251,7 @@ def _answering(module: nn.Module, answers: Mapping[int, Any], *, run_first: bool
     def forward(*args: Any, **kwargs: Any) -> Any:
         nonlocal turn
         turn += 1
-        if turn not in answers or run_first:
-            output = original(*args, **kwargs)
-            if turn not in answers:
-                return output
-        return answers[turn]
+        return answers[turn] if turn in answers else original(*args, **kwargs)
 
     module.forward = forward
     try:
@@ -269,23 +305,70 @@ def _trace(model: nn.Module, forward: Forward, image: torch.Tensor, last: str) -
 def _told_apart(
     model: nn.Module, forward: Forward, image: torch.Tensor, plan: Plan, kept: Kept
 ) -> tuple[Stub, ...]:
-    """The stubs, those marked dead whose output nothing after the layer uses.
+    """The stubs, those marked dead whose output nothing that the model returns is computed from."""
+    returned: list[Any] = []
+    handle = model.register_forward_hook(lambda _module, _inputs, output: returned.append(output))
+    try:
+        with _replaced(model, plan, kept, 1, 1, plan.layer.grid.canonical) as values:
+            with _Followed(values) as followed:
+                returned.append(forward(image))
+    finally:
+        handle.remove()
+    used = followed.by(returned)
+    return tuple(replace(stub, alive=stub in used or not _foreseen(values[stub])) for stub in plan.stubs)
 
-    One run tells of all: in variant i the i-th stub's output is NaN, which reaches the logits if anything uses it.
-    """
-    count = len(plan.stubs)
-    if not count:
-        return ()
-    values = {}
-    for i, stub in enumerate(plan.stubs):
-        values[stub] = tree_map(
-            functools.partial(_spoilt, variant=i, count=count), _of_image(kept.outputs[stub], 1, 0, count)
+
+class _Followed(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Follows from which stubs' outputs each tensor is computed, storage by storage."""
+
+    def __init__(self, values: Mapping[Stub, Any]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._stubs = frozenset(values)
+        self._decisive: frozenset[Stub] = frozenset()
+        """What Python has looked into: any line of the model's code may depend on it."""
+        self._origins = {
+            tensor.untyped_storage().data_ptr(): frozenset({stub})
+            for stub, value in values.items()
+            for tensor in _tensors(value)
+        }
+
+    def by(self, result: Any) -> frozenset[Stub]:
+        """The stubs that something the model returned is computed from; all, if it cannot be looked into."""
+        return self._origin(result).union(self._decisive) if _replaceable(result) else self._stubs
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        result = func(*args, **(kwargs or {}))
+        origin = self._origin((args, kwargs))
+        written = list(_tensors(result))
+        if not written:  # a number for Python, or an operation in place
+            self._decisive |= origin
+            written = list(_tensors((args, kwargs)))
+        for tensor in written:
+            self._origins[tensor.untyped_storage().data_ptr()] = origin
+        return result
+
+    def _origin(self, values: Any) -> frozenset[Stub]:
+        known = (
+            self._origins.get(tensor.untyped_storage().data_ptr(), frozenset()) for tensor in _tensors(values)
         )
-    own = tree_map(_cloned, _of_image(kept.own, 1, 0, count))
-    with _replaced(model, plan, values, own):
-        logits = forward(image.expand(count, *image.shape[1:]))
-    alive = logits.isnan().flatten(1).any(1).tolist()
-    return tuple(replace(stub, alive=lives) for stub, lives in zip(plan.stubs, alive, strict=True))
+        return frozenset().union(*known)
+
+
+def _tensors(value: Any) -> Iterator[torch.Tensor]:
+    return (leaf for leaf in tree_leaves(value) if isinstance(leaf, torch.Tensor))
+
+
+def _replaceable(output: Any) -> bool:
+    """Whether all that an output holds can be seen: no tensor is hidden in an object of a class of its own."""
+    plain = (torch.Tensor, str, bytes, bool, int, float, complex, torch.Size, torch.dtype, torch.device)
+    return all(leaf is None or isinstance(leaf, plain) for leaf in tree_leaves(output))
+
+
+def _foreseen(output: Any) -> bool:
+    """Whether an output holds tensors only, and so nothing that Python may look at without being noticed."""
+    return all(leaf is None or isinstance(leaf, torch.Tensor) for leaf in tree_leaves(output))
 
 
 def _of_image(output: Any, batch: int, image: int, count: int) -> Any:
@@ -301,19 +384,6 @@ def _of_image(output: Any, batch: int, image: int, count: int) -> Any:
         return own.repeat(count, *(1,) * (own.ndim - 1))
 
     return tree_map(part, output)
-
-
-def _spoilt(value: Any, *, variant: int, count: int) -> Any:
-    value = _cloned(value)
-    if (
-        isinstance(value, torch.Tensor)
-        and value.is_floating_point()
-        and value.ndim
-        and not value.shape[0] % count
-    ):
-        each = value.shape[0] // count
-        value[variant * each : (variant + 1) * each] = torch.nan
-    return value
 
 
 def _hollow(value: Any) -> Any:
