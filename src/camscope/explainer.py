@@ -341,9 +341,15 @@ class Explainer:
             fused = sorted(single, key=lambda layer: order[layer.module])
             how = {"chosen": "by name"}
         if len(fused) < 2 and (fusions := [e.name for e in wanted if fuses(e)]):
+            stages = [layer.name for layer in self._adapter.stages(batch)]
+            advice = (
+                f"layers={stages}"
+                if len(stages) > 1
+                else "this model has one stage, so name layers inside it"
+            )
             raise LayerError(
-                f"{fusions[0]} needs the maps of several layers, and there is {'one' if fused else 'none'}: name some, "
-                "for instance layers=['layer2', 'layer3', 'layer4']."
+                f"{fusions[0]} needs the maps of several layers, and there is {'one' if fused else 'none'}. Name some: "
+                f"{advice}."
             )
         described = {
             layer.name: f"{layer.kind}, {layer.grid.channels} channels, {layer.grid.describe()}"

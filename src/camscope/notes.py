@@ -13,8 +13,12 @@ from camscope.methods import Method
 _COMPLETE = 0.01
 """The largest gap between the score and its parts that is rounding."""
 
-_SAME_BEHIND_LINEAR_HEAD = ("cam", "gradcam", "hirescam", "xgradcam")
-_POSITIVE_BEHIND_LINEAR_HEAD = ("layercam", "gradcam++-official")
+_SAME_BEHIND_LINEAR_HEAD = (
+    ("cam", "gradcam", "hirescam", "xgradcam", "shapley"),
+    ("layercam", "gradcam++-official", "gradcam-elementwise"),
+    ("ablationcam", "liftcam"),
+)
+"""METHODS §1.0, for logits and activations that are not negative."""
 
 
 class CamscopeWarning(UserWarning):
@@ -35,19 +39,23 @@ class Notes:
     def of_evidence(self, wanted: Sequence[Method], layer: str, evidence: Evidence) -> None:
         """Add what the evidence at a layer says about the methods asked for."""
         careful = [m.name for m in wanted if m.nonnegative]
-        if careful:
-            xp = array_namespace(evidence.activations)
-            if bool(xp.any(evidence.activations < 0)):
-                self.add(
-                    f"{layer} has negative activations, for which {', '.join(careful)} "
-                    f"{'is' if len(careful) == 1 else 'are'} not defined in a meaningful way. Choose a layer after a "
-                    "ReLU, or another method.",
-                    urgent=True,
-                )
-        if evidence.head is not None and evidence.head.features is evidence.activations:
-            names = [m.name for m in wanted]
-            for group in (_SAME_BEHIND_LINEAR_HEAD, _POSITIVE_BEHIND_LINEAR_HEAD):
-                same = [name for name in names if name in group]
+        pooled = evidence.head is not None and evidence.head.features is evidence.activations
+        if not careful and not pooled:
+            return
+        signed = bool(array_namespace(evidence.activations).any(evidence.activations < 0))
+        if careful and signed:
+            self.add(
+                f"{layer} has negative activations, for which {', '.join(careful)} "
+                f"{'is' if len(careful) == 1 else 'are'} not defined in a meaningful way. Choose a layer after a "
+                "ReLU, or another method.",
+                urgent=True,
+            )
+        if pooled:
+            differs = {"gradcam-elementwise"} if signed else set()
+            if evidence.head is not None and not evidence.head.linear:
+                differs |= {"shapley", "ablationcam", "liftcam"}
+            for group in _SAME_BEHIND_LINEAR_HEAD:
+                same = [m.name for m in wanted if m.base in group and m.base not in differs]
                 if len(same) > 1:
                     self.add(
                         f"{layer} is pooled into one linear layer, where {', '.join(same)} are the same map up to a "

@@ -63,7 +63,9 @@ class _Reader:
         )
 
     def expression(self) -> Expression:
-        name = self._next("a name").lower()
+        name = self._next("a method").lower()
+        if name in ("(", ")", ",", "=", "[", "]"):
+            raise self.error(f"there is {name!r} where a method is expected")
         arguments: list[Any] = []
         named: dict[str, Any] = {}
         called = bool(self.tokens) and self.tokens[0] == "("
@@ -128,7 +130,7 @@ class _Reader:
                 values.append(self._value())
                 if self.tokens[:1] == [","]:
                     self._next()
-            if self._next("]") != "]":
+            if self._next("a closing bracket") != "]":
                 raise self.error("a list is not closed")
             return tuple(values)
         if _NUMBER.fullmatch(token):
@@ -136,7 +138,7 @@ class _Reader:
         return _WORDS.get(token.lower(), token)
 
     def _close(self) -> None:
-        if self._next(")") != ")":
+        if self._next("a closing bracket") != ")":
             raise self.error("a bracket is not closed")
 
     def _next(self, expected: str = "") -> str:
