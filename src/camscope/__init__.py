@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from camscope.explanation import Status as Status
     from camscope.images import Preprocessing as Preprocessing
     from camscope.methods import method as method
+    from camscope.models.torch import balanced_gradients as balanced_gradients
     from camscope.models.torch import record as record
     from camscope.notes import CamscopeWarning as CamscopeWarning
     from camscope.saving import load as load
@@ -88,7 +89,7 @@ _HOMES = {
     "camscope.explanation": ("Explanation", "Status"),
     "camscope.images": ("Preprocessing",),
     "camscope.methods": ("method",),
-    "camscope.models.torch": ("record",),
+    "camscope.models.torch": ("balanced_gradients", "record"),
     "camscope.notes": ("CamscopeWarning",),
     "camscope.saving": ("load",),
     "camscope.targets": ("AllClasses", "Class", "Contrast", "PerImage", "TopK"),

@@ -38,6 +38,12 @@ class Notes:
 
     def of_evidence(self, wanted: Sequence[Method], layer: str, evidence: Evidence) -> None:
         """Add what the evidence at a layer says about the methods asked for."""
+        if any(Need.GUIDED_GRADIENTS in m.needs for m in wanted):
+            self.add(
+                "guided-gradcam fails randomisation tests (Adebayo et al. 2018): its edges stay when the weights are "
+                "random, so they show the picture and not what the model uses.",
+                urgent=True,
+            )
         careful = [m.name for m in wanted if m.nonnegative]
         pooled = evidence.head is not None and evidence.head.features is evidence.activations
         if not careful and not pooled:

@@ -35,6 +35,10 @@ def methods(*, as_json: Annotated[bool, Parameter("--json", negative="")] = Fals
         people.print(Padding(escape(_first_line(kind)), (0, 0, 0, 4)))
     people.print()
     people.print("For instance smooth(layercam, n=16), fuse(finer(gradcam), max), balanced(hirescam).")
+    people.print(
+        "Behind global average pooling and one linear layer some are the same map up to a constant: cam, gradcam, "
+        "hirescam, xgradcam; layercam, gradcam++-official; ablationcam, liftcam. That is mathematics, not a bug."
+    )
     people.print("The last ReLU of a formula is applied in heatmaps; raw maps stay signed.")
 
 

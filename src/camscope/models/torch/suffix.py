@@ -130,7 +130,10 @@ def plan_suffix(model: nn.Module, forward: Forward, image: torch.Tensor, layer: 
     for copies in (False, True):
         plan = Plan(layer, stubs, own.turn, copies)
         if right(plan):
-            without_dead = replace(plan, stubs=_told_apart(model, forward, image, plan, kept))
+            try:
+                without_dead = replace(plan, stubs=_told_apart(model, forward, image, plan, kept))
+            except Exception:  # code that cannot be followed (a transform of functions, say): all is kept
+                return plan
             return without_dead if right(without_dead) else plan
     return Plan(layer, (), own.number, whole=True)
 
@@ -176,7 +179,7 @@ def replaying(
     """Inside the block, a forward of the model is the part after the layer, on these activations of one image.
 
     The forward must be given a batch of as many images as there are variants; what is in them does not matter.
-    Only instance attributes named `forward` are set, and they are put back as they were.
+    Instance attributes named `forward` are set, and a hook; all is put back as it was.
     """
     with _replaced(model, plan, kept, image, activations.shape[0], lambda _: activations):
         yield
@@ -309,9 +312,11 @@ def _told_apart(
     returned: list[Any] = []
     handle = model.register_forward_hook(lambda _module, _inputs, output: returned.append(output))
     try:
-        with _replaced(model, plan, kept, 1, 1, plan.layer.grid.canonical) as values:
-            with _Followed(values) as followed:
-                returned.append(forward(image))
+        with (
+            _replaced(model, plan, kept, 1, 1, plan.layer.grid.canonical) as values,
+            _Followed(values) as followed,
+        ):
+            returned.append(forward(image))
     finally:
         handle.remove()
     used = followed.by(returned)
