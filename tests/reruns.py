@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from camscope.evidence import Evidence, LinearHead, ModelEvidence, Responses
+from camscope.evidence import Evidence, LinearHead, ModelEvidence, Responses, SuffixRerun
 from camscope.methods import get_method
 
 CONV = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
@@ -71,7 +71,7 @@ class Pool(nn.Module):
 
 
 @dataclass
-class Runner:
+class Runner(SuffixRerun):
     """An honest `Rerun`: runs everything, in chunks, and remembers how much that was."""
 
     run: nn.Module

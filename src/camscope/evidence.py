@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
+from array_api_compat import array_namespace, device
 from jaxtyping import Float, Int
 
 from camscope.arrays import Array
@@ -88,6 +89,39 @@ class Rerun(Protocol):
             variants: builds some of them: inputs `chunk channel *size`, or activations `chunk channel *space`.
         """
         ...
+
+
+class SuffixRerun(Rerun, Protocol):
+    """Runs the part of the model after a layer."""
+
+    def without(
+        self,
+        image: int,
+        activations: Float[Array, " channel *space"],
+        channels: Int[np.ndarray, " n"],
+    ) -> Responses:
+        """The responses without each of these channels: their activations set to zero.
+
+        Args:
+            image: whose.
+            activations: that image's.
+            channels: which; −1 takes none away.
+        """
+        return self(image, len(channels), without_channels(activations, channels))
+
+
+def without_channels(
+    activations: Float[Array, " channel *space"], channels: Int[np.ndarray, " n"]
+) -> Variants:
+    """Variant i: the activations with the i-th of these channels set to zero; −1 is none."""
+    xp = array_namespace(activations)
+
+    def variants(numbers: Int[np.ndarray, " chunk"]) -> Float[Array, "chunk channel *space"]:
+        gone = channels[numbers][:, None] == np.arange(activations.shape[0])
+        gone = gone.reshape(*gone.shape, *[1] * (activations.ndim - 1))
+        return xp.where(xp.asarray(gone, device=device(activations)), xp.zeros_like(activations), activations)
+
+    return variants
 
 
 class GradientRerun(Protocol):
@@ -208,7 +242,7 @@ class Evidence:
     gradients: Float[Array, "batch target channel *grid"] | None = None
     curvature: Float[Array, "batch target channel *grid"] | None = None
     head: LinearHead | None = None
-    suffix: Rerun | None = None
+    suffix: SuffixRerun | None = None
     model: ModelEvidence | None = None
     seed: int = 0
     gradient_powers: (

@@ -309,11 +309,12 @@ class Planner:
             for some in _batched(copies(wrapper, self._setting), max(1, _TOGETHER // batch)):
                 for group, stacked in _stacked(x, some):
                     repeated = asked.images(np.tile(np.arange(batch), len(group)))
-                    for layer, evidence in self._gradients(stacked, layers, around, repeated):
+                    found, _ = self._gradients(stacked, layers, around, repeated)
+                    for layer, evidence in found:
                         for i in range(len(group)):
                             assert evidence.gradients is not None
                             noisy[layer].add(evidence.gradients[i * batch : (i + 1) * batch])
-            clean = dict(self._gradients(x, layers, around, asked, gradients=False))
+            clean = dict(self._gradients(x, layers, around, asked, gradients=False)[0])
             for e, wanted in kind:
                 maps[e] = {
                     layer.name: e.method(noisy[layer.name].evidence(clean[layer.name])) for layer in wanted
@@ -333,7 +334,7 @@ class Planner:
                 sized = copy.build(x)
                 try:
                     there = [self._layer(sized, x, layer) for layer in layers]
-                    found, top = self._gradients_and_top(sized, there, around, asked)
+                    found, top = self._gradients(sized, there, around, asked)
                 except (RuntimeError, AssertionError, ValueError, TypeError) as error:
                     if isinstance(error, CamscopeError):
                         raise
@@ -357,19 +358,8 @@ class Planner:
         asked: Asked,
         *,
         gradients: bool = True,
-    ) -> list[tuple[str, Evidence]]:
-        """Activations and gradients of all targets, layer by layer."""
-        return self._gradients_and_top(x, layers, around, asked, gradients=gradients)[0]
-
-    def _gradients_and_top(
-        self,
-        x: Array,
-        layers: Sequence[Layer],
-        around: tuple[Modifier, ...],
-        asked: Asked,
-        *,
-        gradients: bool = True,
     ) -> tuple[list[tuple[str, Evidence]], Int[np.ndarray, batch]]:
+        """Activations and gradients of all targets, layer by layer; and each image's top class."""
         needs = frozenset({Need.ACTIVATIONS, *({Need.GRADIENTS} if gradients else set())})
         pieces: dict[str, list[Evidence]] = {}
         balanced = any(isinstance(modifier, Balanced) for modifier in around)

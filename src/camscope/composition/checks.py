@@ -13,6 +13,7 @@ from camscope.composition.expressions import (
     Rest,
     Smooth,
     fuses,
+    modifiers,
 )
 from camscope.composition.wrappers import check_transforms
 from camscope.errors import MethodError
@@ -68,6 +69,10 @@ def check(expression: Expression) -> None:
             )
     if isinstance(expression, Augment):
         check_transforms(expression.transforms)
+    if isinstance(expression, Modifier) and any(
+        isinstance(one, type(expression)) for one in modifiers(inner)
+    ):
+        raise MethodError(f"{expression.name}: {expression.word} twice; once is enough.")
     if isinstance(expression, (Finer, Rest)) and not m.class_specific:
         raise MethodError(f"{expression.name}: {m.name} knows no class, so another target changes nothing.")
     if isinstance(expression, Balanced) and not m.needs & _GRADIENTS:

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal, TypeAlias
 
 from camscope.errors import MethodError
 from camscope.evidence import Need
-from camscope.methods.parameters import Count, NonNegative, checked_fields
+from camscope.methods.parameters import Count, Factor, NonNegative, checked_fields
 from camscope.methods.registry import Method
 from camscope.targets import Outputs, Targets, Weighting
 
@@ -213,7 +213,7 @@ class MultiScale(Wrapper):
             paper has it, which takes channels × height × width of memory.
     """
 
-    sizes: tuple[float, ...] = (1.0, 1.5, 2.0)
+    sizes: tuple[Factor, ...] = (1.0, 1.5, 2.0)
     at: At = "layer"
     word: ClassVar[str] = "multiscale"
 
@@ -317,4 +317,7 @@ def modifiers(expression: Expression) -> tuple[Modifier, ...]:
 def _text(value: Any) -> str:
     if isinstance(value, tuple):
         return f"[{', '.join(map(_text, value))}]"
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        short = f"{value:g}"
+        return short if float(short) == value else repr(value)
+    return str(value)

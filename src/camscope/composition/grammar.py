@@ -31,7 +31,10 @@ def parse(text: str | Expression) -> Expression:
     if not isinstance(text, str):
         raise MethodError(f"A method is given by its name, not as {type(text).__name__}.")
     reader = _Reader(text)
-    expression = reader.expression()
+    try:
+        expression = reader.expression()
+    except RecursionError:
+        raise reader.error("it is nested too deeply") from None
     if reader.tokens:
         raise reader.error(f"{reader.tokens[0]!r} comes after its end")
     return expression
@@ -99,7 +102,10 @@ class _Reader:
         known = [f.name for f in dataclasses.fields(kind) if f.name != "inner"]
         if len(arguments) > len(known):
             raise self.error(f"{name} has {len(known)} parameters ({', '.join(known) or 'none'})")
-        given = {**dict(zip(known, arguments, strict=False)), **named}
+        by_place = dict(zip(known, arguments, strict=False))
+        for parameter in by_place.keys() & named.keys():
+            raise self.error(f"{parameter} is given twice")
+        given = {**by_place, **named}
         for parameter in given:
             if parameter not in known:
                 has = f"It has {', '.join(known)}." if known else "It has none."
@@ -113,6 +119,8 @@ class _Reader:
             if len(self.tokens) > 1 and self.tokens[1] == "=":
                 parameter = self._next()
                 self._next()
+                if parameter in named:
+                    raise self.error(f"{parameter} is given twice")
                 named[parameter] = self._value()
             else:
                 arguments.append(self._value())

@@ -113,6 +113,10 @@ def _transformed(text: str) -> Copy:
         if re.fullmatch(r"\d+\.?\d*|\.\d+", word):
             factor *= float(word)
         elif word in _GEOMETRY:
+            if geometry != "identity":
+                raise MethodError(
+                    f"augment: {text} turns or flips twice; give them as two transforms, [{geometry}, {word}]."
+                )
             geometry = word
         else:
             raise MethodError(

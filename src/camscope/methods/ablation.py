@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int
 
 from camscope.arrays import Array, channel_sum, from_numpy
 from camscope.errors import MethodError
-from camscope.evidence import Evidence, LinearHead, ModelEvidence, Need, Rerun, Responses
+from camscope.evidence import Evidence, LinearHead, ModelEvidence, Need, Rerun, Responses, SuffixRerun
 from camscope.methods.channels import nonzero, pick
 from camscope.methods.registry import method
 from camscope.methods.shared import shared
@@ -137,13 +137,13 @@ def _closed_form(evidence: Evidence) -> _Drops | None:
 
 def _one_by_one(evidence: Evidence) -> _Drops:
     """The scores, and what each loses without each channel."""
-    A, rerun = evidence.activations, cast(Rerun, evidence.suffix)
+    A, suffix = evidence.activations, cast(SuffixRerun, evidence.suffix)
     xp = array_namespace(A)
     scores, drops = [], []
     for image, alive in enumerate(nonzero(evidence)):
         live = np.flatnonzero(alive)
         # the last variant takes no channel away
-        answers = rerun(image, live.size + 1, _without(A[image], np.append(live, -1))).scores
+        answers = suffix.without(image, A[image], np.append(live, -1)).scores
         answers = xp.astype(answers, A.dtype)
         # channels that are zero already change nothing: they share the difference that is put last, zero
         order = np.full(A.shape[1], live.size)
@@ -151,20 +151,6 @@ def _one_by_one(evidence: Evidence) -> _Drops:
         scores.append(answers[-1])
         drops.append(pick(answers[-1:] - answers, order))
     return xp.stack(scores), rearrange(xp.stack(drops), "b c t -> b t c")
-
-
-def _without(
-    activations: Float[Array, " channel *space"], channels: Int[np.ndarray, " n"]
-) -> Callable[[Int[np.ndarray, " chunk"]], Float[Array, "chunk channel *space"]]:
-    """Variant i: the activations with the i-th of these channels set to zero; −1 is none."""
-    xp = array_namespace(activations)
-
-    def variants(numbers: Int[np.ndarray, " chunk"]) -> Float[Array, "chunk channel *space"]:
-        gone = channels[numbers][:, None] == np.arange(activations.shape[0])
-        gone = gone.reshape(*gone.shape, *[1] * (activations.ndim - 1))
-        return xp.where(xp.asarray(gone, device=device(activations)), xp.zeros_like(activations), activations)
-
-    return variants
 
 
 _Alter = Callable[

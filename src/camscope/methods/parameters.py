@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import math
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ class Range:
     high: float = float("inf")
 
     def __contains__(self, value: float) -> bool:
-        return self.low <= value <= self.high
+        return self.low <= value <= self.high and math.isfinite(value)
 
     def __str__(self) -> str:
         return f"at least {self.low:g}" if self.high == float("inf") else f"{self.low:g} to {self.high:g}"
@@ -32,6 +33,7 @@ class Range:
 Count: TypeAlias = Annotated[int, Range(1)]
 Share: TypeAlias = Annotated[float, Range(0, 1)]
 NonNegative: TypeAlias = Annotated[float, Range(0)]
+Factor: TypeAlias = Annotated[float, Range(0.01, 100)]
 
 
 def signature(function: Callable[..., Any]) -> dict[str, tuple[Any, Any]]:
@@ -82,13 +84,14 @@ def checked_fields(name: str, composition: Any) -> Parameters:
 
 
 def _fit(name: str, parameter: str, value: Any, kind: Any) -> Any:
-    """The value if it fits the type, integers widened to floats.
+    """The value if it fits the type; integers widened to floats, numbers written out where a word is expected.
 
     Raises:
         MethodError: if it does not.
     """
     kinds = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
     expected = []
+    hint = ""
     for one in kinds:
         if one is NoneType:
             if value is None:
@@ -102,18 +105,21 @@ def _fit(name: str, parameter: str, value: Any, kind: Any) -> Any:
             choices = get_args(one)
             if value in choices:
                 return value
-            expected.append(f"one of {', '.join(map(str, choices))}{nearest(str(value), choices)}")
+            expected.append(f"one of {', '.join(map(str, choices))}")
+            hint += nearest(str(value), choices)
             continue
         if get_origin(one) is tuple:
             inner = get_args(one)[0]
             if isinstance(value, (tuple, list)) and value:
                 return tuple(_fit(name, parameter, item, inner) for item in value)
-            expected.append("a list")
+            expected.append("a list that is not empty")
             continue
         if one is float and isinstance(value, int) and not isinstance(value, bool):
             value = float(value)
+        if one is str and isinstance(value, (int, float)) and not isinstance(value, bool):
+            value = str(value)  # `augment(gradcam, [flip, 0.9])`: a word that reads as a number
         right_type = isinstance(value, one) and (one is bool or not isinstance(value, bool))
         if right_type and (limits is None or value in limits):
             return value
         expected.append(f"{one.__name__}{f' ({limits})' if limits else ''}")
-    raise MethodError(f"{name}: {parameter}={value!r}; expected {' or '.join(expected)}.")
+    raise MethodError(f"{name}: {parameter}={value!r}; expected {' or '.join(expected)}.{hint}")

@@ -167,10 +167,15 @@ class Targets:
             among: the classes to take them from; all but the target itself if None.
 
         Raises:
-            TargetError: for a callable, which is no class, or if there are not that many other classes.
+            TargetError: for a callable, which is no class, for a target that is contrasted already, or if there
+                are not that many other classes.
         """
         if any(self.functions):
             raise TargetError("A callable target has no similar classes to contrast it with. Give a class.")
+        if any(self.against):
+            raise TargetError(
+                "The target is contrasted with other classes already; finer(…) would do so again."
+            )
         logits = np.asarray(outputs.logits.tolist())
         columns = []
         for t in range(len(self)):

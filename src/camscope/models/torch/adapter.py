@@ -19,6 +19,7 @@ from camscope.evidence import Need
 from camscope.models.layers import AFTER_RELU, Layer
 from camscope.models.torch.balanced import balanced_gradients
 from camscope.models.torch.curvature import twice_differentiable
+from camscope.models.torch.flattened import Flattened, find_flattened
 from camscope.models.torch.head import verified
 from camscope.models.torch.modules import find_layer, unwrap
 from camscope.models.torch.observation import TorchObservation
@@ -62,6 +63,7 @@ class TorchAdapter:
         self._anatomies: dict[tuple[int, ...], Anatomy] = {}
         self._choices: dict[tuple[int, ...], list[Layer]] = {}
         self._plans: dict[tuple[tuple[int, ...], str], Plan] = {}
+        self._flattened: dict[tuple[tuple[int, ...], str], Flattened | None] = {}
 
     # ------------------------------------------------------------------ the input
 
@@ -218,7 +220,9 @@ class TorchAdapter:
                 recorded={layer: recorder.seen[layer.name].activations for layer in layers},
                 classifier=verified(watch.module, watch.value, logits) if watch is not None else None,
                 expand=self._expand,
-                passes=Passes(self.model, self._run, x, anatomy, plans, kept),
+                passes=Passes(
+                    self.model, self._run, x, anatomy, plans, kept, lambda layer: self._flat(x, plans[layer])
+                ),
             )
 
     def _run(self, x: torch.Tensor) -> Outputs:
@@ -242,6 +246,16 @@ class TorchAdapter:
             with torch.no_grad():
                 self._plans[key] = plan_suffix(self.model, self._forward, x[:1], layer)
         return self._plans[key]
+
+    def _flat(self, x: torch.Tensor, plan: Plan) -> Flattened | None:
+        """The linear layer that reads the layer's channels side by side, if any; looked for once likewise."""
+        key = (tuple(x.shape[1:]), plan.layer.name)
+        if key not in self._flattened:
+            with torch.no_grad():
+                whole = plan.whole
+                found = None if whole else find_flattened(self.model, self._forward, x[:1], plan)
+            self._flattened[key] = found
+        return self._flattened[key]
 
     def _forward(self, x: torch.Tensor) -> torch.Tensor:
         return self._logits(self.model(x))

@@ -6,8 +6,9 @@ which the forward for layers should pay for.
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -17,6 +18,7 @@ from torch import nn
 from camscope.evidence import ModelEvidence, Need, Responses
 from camscope.models.layers import Layer
 from camscope.models.torch.attention import attention_of
+from camscope.models.torch.flattened import Flattened
 from camscope.models.torch.full_gradients import full_gradients
 from camscope.models.torch.guided import guided_gradients
 from camscope.models.torch.precision import widened
@@ -45,6 +47,7 @@ class Passes:
         anatomy: what one forward showed.
         plans: how the part after each layer is run.
         kept: what it needs of the forward that was.
+        flattened: finds the linear layer that reads a layer's channels side by side.
     """
 
     model: nn.Module
@@ -53,13 +56,23 @@ class Passes:
     anatomy: Anatomy
     plans: Mapping[Layer, Plan]
     kept: Mapping[Layer, Kept]
+    flattened: Callable[[Layer], Flattened | None]
 
     def suffix(self, layer: Layer, targets: Targets) -> SuffixRerun:
         """Runs the part after the layer."""
         plan = self.plans[layer]
         names = list(self.anatomy.shapes)
         after = names if plan.whole else names[names.index(layer.module) :]
-        return SuffixRerun(self.model, self.run, self.x, targets, plan, self.kept[layer], self._chunk(after))
+        return SuffixRerun(
+            self.model,
+            self.run,
+            self.x,
+            targets,
+            plan,
+            self.kept[layer],
+            self._chunk(after),
+            functools.partial(self.flattened, layer),
+        )
 
     def evidence(
         self, targets: Targets, clean: Responses, needs: frozenset[Need], seed: int

@@ -10,7 +10,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import nn
 
-from camscope.evidence import Responses, Variants
+from camscope.evidence import Responses, Variants, without_channels
+from camscope.models.torch.flattened import Flattened
 from camscope.models.torch.suffix import Kept, Plan, replaying
 from camscope.targets import Outputs, Targets
 
@@ -55,7 +56,7 @@ class MaskedRerun:
 
 @dataclass(frozen=True)
 class SuffixRerun:
-    """Runs the part after a layer on altered activations. See `camscope.evidence.Rerun`."""
+    """Runs the part after a layer on altered activations. See `camscope.evidence.SuffixRerun`."""
 
     model: nn.Module
     run: Run
@@ -64,15 +65,37 @@ class SuffixRerun:
     plan: Plan
     kept: Kept
     chunk: int
+    flattened: Callable[[], Flattened | None]
 
     def __call__(self, image: int, count: int, variants: Variants) -> Responses:
         """The responses to `count` altered activations of one image."""
+        return self._after(self.plan, self.kept, image, image, count, variants)
+
+    def without(
+        self,
+        image: int,
+        activations: Float[torch.Tensor, " channel *space"],
+        channels: Int[np.ndarray, " n"],
+    ) -> Responses:
+        """The responses without each of these channels."""
+        shortcut = self.flattened()
+        if shortcut is None:
+            return self(image, len(channels), without_channels(activations, channels))
+        with torch.no_grad():
+            kept, outputs = shortcut.without(
+                self.model, lambda x: self.run(x).logits, self.x[image : image + 1], channels
+            )
+        return self._after(shortcut.rest, kept, 0, image, len(channels), lambda numbers: outputs[numbers])
+
+    def _after(
+        self, plan: Plan, kept: Kept, place: int, image: int, count: int, variants: Variants
+    ) -> Responses:
+        """What comes after some layer; the image has this place among those the kept outputs are of."""
         found = []
         own = self.x[image : image + 1]
         with torch.no_grad():
             for numbers in _chunks(count, self.chunk):
-                altered = variants(numbers)
-                with replaying(self.model, self.plan, self.kept, image, altered):
+                with replaying(self.model, plan, kept, place, variants(numbers)):
                     outputs = self.run(own.expand(len(numbers), *own.shape[1:]))
                 found.append(_responses(self.targets, image, outputs))
         return _joined(found, self.x, len(self.targets))
@@ -100,7 +123,7 @@ class MaskedGradients:
 def responses(targets: Targets, outputs: Outputs) -> Responses:
     """The targets' scores and probabilities, `image target`."""
     scores = targets.scores(outputs)
-    if outputs.task == "regression" or any(targets.functions):
+    if outputs.task == "regression" or all(targets.functions):
         return Responses(scores, scores)
     return Responses(scores, targets.scored_as("probability").scores(outputs))
 
