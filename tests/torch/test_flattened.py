@@ -1,0 +1,113 @@
+"""Taking channels away where they go side by side into a linear layer: no run of that layer, the same answers."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import camscope
+from camscope.models.torch import TorchAdapter
+from camscope.models.torch.flattened import find_flattened
+from camscope.models.torch.state import explaining
+
+
+class Net(nn.Module):
+    """A convolution, whatever pools and flattens, and two linear layers."""
+
+    def __init__(self, flatten: nn.Module, features: int, *, past: bool = False) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.body = nn.Sequential(nn.Conv2d(3, 6, 3, padding=1), nn.ReLU(inplace=True))
+        self.flatten = flatten
+        self.first = nn.Linear(features, 7)
+        self.relu = nn.ReLU(inplace=True)
+        self.last = nn.Linear(7, 4)
+        self.past = past
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        seen = self.body(x)
+        logits = self.last(self.relu(self.first(self.flatten(seen))))
+        return logits + seen.mean((1, 2, 3))[:, None] if self.past else logits
+
+
+class ChannelsLast(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.permute(0, 2, 3, 1).flatten(1)
+
+
+POOLED = nn.Sequential(nn.MaxPool2d(2), nn.Flatten(), nn.Dropout())
+X = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+
+
+def found(net: Net):
+    adapter = TorchAdapter(net.double().eval())
+    layer = adapter.layer(X, "body")
+    with explaining(net), torch.no_grad():
+        return find_flattened(net, adapter._forward, X[:1], adapter._plan(X, layer))
+
+
+def literal(net: Net, image: int, target: int) -> torch.Tensor:
+    """w_k = (y − y_k) / |y|, each channel taken away in a forward of its own."""
+    x = X[image : image + 1]
+    with torch.no_grad():
+        A, y = net.body(x), net(x)[0, target]
+        weights = []
+        for k in range(6):
+
+            def without(_module, _inputs, output, k=k):
+                output = output.clone()
+                output[:, k] = 0
+                return output
+
+            handle = net.body.register_forward_hook(without)
+            weights.append((y - net(x)[0, target]) / y.abs())
+            handle.remove()
+        return torch.einsum("k,khw->hw", torch.stack(weights), A[0])
+
+
+@pytest.mark.parametrize(
+    ("flatten", "each"),
+    [(POOLED, 16), (nn.Flatten(), 64), (nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()), 1)],
+)
+def test_a_linear_layer_that_reads_the_channels_side_by_side_is_found_and_gives_the_literal_map(
+    flatten, each
+):
+    net = Net(flatten, 6 * each)
+    assert (found(net).linear, found(net).each) == ("first", each)
+    maps = camscope.explain(net, X, methods="ablationcam", layers="body", targets=[0, 3]).maps()
+    for image in range(2):
+        for t, target in enumerate((0, 3)):
+            torch.testing.assert_close(maps[image, t], literal(net, image, target), rtol=1e-9, atol=1e-12)
+
+
+def test_the_layer_itself_is_not_run_for_each_channel():
+    net = Net(POOLED, 96).double().eval()
+    explainer = camscope.Explainer(net)
+    explainer(X, methods="ablationcam", layers="body")  # gets to know the model
+    rows = []
+    handle = net.first.register_forward_pre_hook(lambda _module, inputs: rows.append(len(inputs[0])))
+    explainer(X, methods="ablationcam", layers="body")
+    handle.remove()
+    # the batch, then each image once; in the re-runs the layer is answered for: its input is one channel's shape
+    assert [n for n in rows if n <= 2] == [2, 1, 1]
+    assert len(rows) == 5
+
+
+@pytest.mark.parametrize(
+    "net",
+    [Net(ChannelsLast(), 6 * 64), Net(POOLED, 96, past=True)],
+    ids=["channels last", "read elsewhere too"],
+)
+def test_where_it_would_not_be_exact_it_is_not_used_and_the_map_is_right_all_the_same(net):
+    assert found(net) is None
+    maps = camscope.explain(net, X, methods="ablationcam", layers="body", targets=2).maps()
+    torch.testing.assert_close(maps[1, 0], literal(net, 1, 2), rtol=1e-9, atol=1e-12)
+
+
+def test_no_channel_taken_away_gives_the_score():
+    net = Net(POOLED, 96)
+    shortcut = found(net)
+    with explaining(net), torch.no_grad():
+        kept, outputs = shortcut.without(net, net.forward, X[1:], np.array([-1, 2, -1]))
+    torch.testing.assert_close(outputs[[0, 2]], kept.own.expand(2, -1))
+    assert not torch.allclose(outputs[1], kept.own[0])
