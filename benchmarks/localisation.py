@@ -1,6 +1,7 @@
-"""Do the maps point at the right thing? Mosaics of four known photos, real ImageNet weights, last layer.
+"""Do the maps point at the right thing? Mosaics of four known photos, real ImageNet weights, every method.
 
-    python benchmarks/localisation.py
+    python -m benchmarks.localisation             # the methods that take seconds
+    python -m benchmarks.localisation --markdown  # all of them (about an hour on one core), as the README's table
 
 prints, for each method, the share of the positive map's mass that lies on the photo of the class it explains. A 2×2
 mosaic gives that truth without any annotation; chance is 0.25. `tests/test_localisation.py` holds the bounds.
@@ -8,12 +9,19 @@ mosaic gives that truth without any annotation; chance is 0.25. `tests/test_loca
 
 from __future__ import annotations
 
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from PIL import Image
 from skimage import data
 
 import camscope
+from camscope.evidence import Need
 
 SIDE = 224
 CLASSES = {
@@ -35,12 +43,69 @@ MOSAICS = [
 ]
 """Top left, top right, bottom left, bottom right: every photo with a class stands in several places."""
 
-PLACES = [
-    (m, t, mosaic.index(photo))
-    for m, mosaic in enumerate(MOSAICS)
-    for t, photo in enumerate(CLASSES)
-    if photo in mosaic
-]
+FEW = (1, 5)
+"""Two mosaics that hold every class, for methods that take minutes for one."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """How a method is measured.
+
+    Attributes:
+        call: methods of one name here are explained by one call, in which they share their passes.
+        expression: what runs, where that is not the method itself.
+        few: on the mosaics of `FEW` only.
+        optimised: on the copy of the model made for inference, which gives the same map in less time.
+    """
+
+    call: str = "quick"
+    expression: str = ""
+    few: bool = False
+    optimised: bool = False
+
+
+RUNS = {
+    **{name: Run(name) for name in ("guided-gradcam", "fullgrad", "smoothgradcam++")},
+    "smooth-fullgrad": Run("smooth-fullgrad", few=True),
+    "groupcam": Run("groupcam", optimised=True),
+    "cameras": Run("cameras", few=True),
+    **{name: Run(name, few=True, optimised=True) for name in ("rise", "opticam")},
+    **{
+        name: Run("scorecam", few=True, optimised=True)
+        for name in ("scorecam", "scorecam-paper", "scorecam-paper-logit", "gscorecam")
+    },
+    **{
+        name: Run("polycam", few=True, optimised=True)
+        for name in ("pcam+", "pcam-", "pcam", "polycam+", "polycam-", "polycam")
+    },
+    "sscam": Run("sscam", "smooth(scorecam-paper, n=4)", few=True, optimised=True),
+    "iscam": Run("iscam", "path(scorecam-paper, baseline=zero, n=4)", few=True, optimised=True),
+}
+"""The methods of many forwards or much memory. All others run in one call, on all mosaics."""
+
+COMPOSITIONS = (
+    "finer(layercam)",
+    "finer(hirescam)",
+    "rest(gradcam)",
+    "balanced(gradcam)",
+    "smooth(hirescam)",
+    "fuse(gradcam, how=mean)",
+)
+"""Measured beside what has a name."""
+
+
+def places(of: Sequence[int]) -> list[tuple[int, int, int]]:
+    """Every class that is in one of these mosaics: the mosaic's place among them, the target, the quadrant."""
+    return [
+        (place, t, MOSAICS[m].index(photo))
+        for place, m in enumerate(of)
+        for t, photo in enumerate(CLASSES)
+        if photo in MOSAICS[m]
+    ]
+
+
+ALL = tuple(range(len(MOSAICS)))
+PLACES = places(ALL)
 """Every class that is in a mosaic: the mosaic, the target, and the quadrant its photo is in."""
 
 
@@ -63,23 +128,68 @@ def mosaics() -> torch.Tensor:
 
 
 def quarters(maps: torch.Tensor) -> torch.Tensor:
-    """The mass of maps `… height width` in each quadrant, in reading order, as shares of the whole."""
+    """The mass of maps `… height width` in each quadrant, in reading order, as shares of the whole (0 of nothing)."""
     height, width = maps.shape[-2:]
     halves = maps.unflatten(-1, (2, width // 2)).unflatten(-3, (2, height // 2))  # … row y column x
     mass = halves.sum(dim=(-3, -1)).flatten(-2)
-    return mass / mass.sum(-1, keepdim=True)
+    return mass / mass.sum(-1, keepdim=True).clamp(min=torch.finfo(mass.dtype).tiny)
 
 
-def on_the_right_photo(maps: torch.Tensor) -> np.ndarray:
-    """The share of each positive map in the quadrant of its class, for every class that is in the mosaic."""
+def on_the_right_photo(maps: torch.Tensor, of: Sequence[int] = ALL) -> np.ndarray:
+    """The share of each positive map in the quadrant of its class, for every class that is in its mosaic."""
     share = quarters(maps.clamp(min=0))
-    return np.array([float(share[place]) for place in PLACES])
+    return np.array([float(share[place]) for place in places(of)])
 
 
-def measure(methods: list[str]) -> dict[str, np.ndarray]:
-    """Each method's shares, one for each of `PLACES`, with the demo model at its last layer."""
-    e = camscope.explain("demo", mosaics(), methods=methods, targets=list(CLASSES.values()))
-    return {method: on_the_right_photo(e.maps(method)) for method in e.methods}
+@dataclass(frozen=True)
+class Result:
+    """How one method did.
+
+    Attributes:
+        name: the method.
+        ran: the expression, if it is not the name.
+        class_specific: whether it knows classes at all.
+        shares: of the positive mass on the right photo, map by map.
+        shown: the same of the heatmap, whose lowest value is 0.
+        heaviest: whether the right quadrant is the heaviest of the heatmap, map by map.
+    """
+
+    name: str
+    ran: str
+    class_specific: bool
+    shares: np.ndarray
+    shown: np.ndarray
+    heaviest: np.ndarray
+
+
+def measure(names: Sequence[str]) -> list[Result]:
+    """Measure some methods, at the demo model's last layer (a fusion: at its stages)."""
+    calls: dict[str, list[str]] = {}
+    for name in names:
+        calls.setdefault(RUNS.get(name, Run()).call, []).append(name)
+    found: dict[str, Result] = {}
+    for together in calls.values():
+        runs = [RUNS.get(name, Run()) for name in together]
+        expressions = [run.expression or name for name, run in zip(together, runs, strict=True)]
+        of = FEW if runs[0].few else ALL
+        explainer = camscope.Explainer("demo", optimised=runs[0].optimised)
+        start = time.perf_counter()
+        e = explainer(mosaics()[list(of)], methods=expressions, targets=list(CLASSES.values()))
+        print(f"{time.perf_counter() - start:7.1f} s  {', '.join(together)}", file=sys.stderr, flush=True)
+        found |= {name: _result(name, ran, e, of) for name, ran in zip(together, e.methods, strict=True)}
+    return [found[name] for name in names]
+
+
+def _result(name: str, ran: str, e: camscope.Explanation, of: Sequence[int]) -> Result:
+    share = quarters(e.heatmaps(ran))
+    return Result(
+        name=name,
+        ran="" if ran == name else ran,
+        class_specific=e.facts[ran].class_specific,
+        shares=on_the_right_photo(e.maps(ran), of),
+        shown=np.array([float(share[place]) for place in places(of)]),
+        heaviest=np.array([int(share[m, t].argmax()) == quadrant for m, t, quadrant in places(of)]),
+    )
 
 
 def _square(photo: np.ndarray) -> np.ndarray:
@@ -94,11 +204,49 @@ def _as_input(picture: np.ndarray) -> torch.Tensor:
     return torch.from_numpy((picture.astype(np.float32) - 127) / 128).permute(2, 0, 1)
 
 
+def applicable() -> list[str]:
+    """All methods and named compositions that the demo model can give, and a few more compositions."""
+    attention = {Need.ATTENTION, Need.ATTENTION_GRADIENTS, Need.BLOCK_GRADIENTS}
+    return [*(m.name for m in camscope.list_methods() if not m.needs & attention), *COMPOSITIONS]
+
+
+def table(results: Sequence[Result]) -> str:
+    """Markdown, best first; what knows no class, below."""
+    lines = [
+        "| method | mean | lowest | as shown | heaviest | maps |",
+        "|---|---|---|---|---|---|",
+    ]
+    for r in sorted(results, key=lambda r: (not r.class_specific, -r.shares.mean())):
+        name = (
+            f"`{r.name}`"
+            + (f" as `{r.ran}`" if r.ran else "")
+            + ("" if r.class_specific else " (knows no class)")
+        )
+        lines.append(
+            f"| {name} | {r.shares.mean():.2f} | {r.shares.min():.2f} | {r.shown.mean():.2f} | "
+            f"{r.heaviest.mean():.0%} | {len(r.shares)} |"
+        )
+    return "\n".join(lines)
+
+
+LEGEND = f"""
+Share of the positive map's mass on the photo of the class it explains, in 2×2 mosaics of known photos (chance 0.25),
+EfficientNet-Lite0 with ImageNet's weights at its last layer, a fusion over the last layer of each resolution. *As
+shown*: the same of the heatmap, whose lowest value is 0 (what stays above a floor, as RISE does, looks better there).
+*Heaviest*: how often the right quadrant has most of the heatmap. *Maps*: {len(PLACES)} in {len(MOSAICS)} mosaics,
+{len(places(FEW))} in {len(FEW)} of them where a method takes minutes for each."""
+
+
 def main() -> None:
-    shares = measure([method.name for method in camscope.list_methods()])
-    print(f"| method | lowest | mean | highest |  ({len(PLACES)} maps, chance 0.25)")
-    for method, values in shares.items():
-        print(f"| `{method}` | {values.min():.2f} | {values.mean():.2f} | {values.max():.2f} |")
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--markdown", action="store_true", help="all methods, as the README's table")
+    parser.add_argument("methods", nargs="*", help="only these")
+    given = parser.parse_args()
+    names = given.methods or applicable()
+    if not (given.markdown or given.methods):
+        names = [name for name in names if name not in RUNS]
+    print(table(measure(names)))
+    print(LEGEND)
 
 
 if __name__ == "__main__":

@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import special
 
+import camscope
 from camscope.errors import TargetError
 from camscope.targets import (
     AllClasses,
     Class,
+    Contrast,
     Outputs,
     PerImage,
     TargetInfo,
@@ -105,7 +107,7 @@ def test_a_regression_has_numbers_but_no_probabilities():
     assert outputs.probabilities is None
     assert outputs.log_probabilities is None
     assert outputs.of("logit") is outputs.logits
-    for of in ("probability", "log-probability"):
+    for of in ("probability", "log-probability", "rest"):
         with pytest.raises(TargetError, match=f"no {of}"):
             resolve(Class(1, of), outputs).scores(outputs)
 
@@ -238,7 +240,9 @@ def test_scores_have_the_gradient_of_what_they_are():
         np.testing.assert_allclose(found, gradient, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("target", [Class(2), TopK(2), AllClasses(), Class(2, "probability")])
+@pytest.mark.parametrize(
+    "target", [Class(2), TopK(2), AllClasses(), Class(2, "probability"), Contrast(2), Contrast(2, of="rest")]
+)
 def test_negation_is_evidence_against_and_twice_is_none(target):
     negated = -target
     assert -negated == target
@@ -261,6 +265,183 @@ def test_per_image_takes_a_callable_if_it_is_every_images():
     np.testing.assert_allclose(resolved.scores(outputs), expected)
     with pytest.raises(TargetError, match="same kind"):
         resolve(PerImage([norm, 1, 2]), outputs)
+
+
+# ------------------------------------------------------------------ ReST
+
+
+@pytest.mark.parametrize("task", ["multiclass", "multilabel"])
+@given(logits=MODERATE)
+@settings(deadline=None)
+def test_rest_is_the_logit_plus_the_log_probability(task, logits):
+    """Cai 2025; of a logit that is sure of itself, the logit."""
+    outputs = Outputs(logits, task)
+    log = special.log_softmax(logits, axis=1) if task == "multiclass" else special.log_expit(logits)
+    np.testing.assert_allclose(outputs.of("rest"), logits + log, rtol=0, atol=1e-11)
+    scores = resolve([Class(2, "rest"), -Class(0, "rest")], outputs).scores(outputs)
+    np.testing.assert_array_equal(
+        scores, np.stack([outputs.of("rest")[:, 2], -outputs.of("rest")[:, 0]], axis=1)
+    )
+
+
+def test_targets_by_another_score_are_the_same_classes():
+    resolved = resolve([1, -Class(2), norm], MULTICLASS).scored_as("rest")
+    assert resolved.of == ("rest",) * 3
+    outputs = Outputs(LOGITS, "multiclass", raw={"z": LOGITS})
+    rest = LOGITS + special.log_softmax(LOGITS, axis=1)
+    expected = np.stack([rest[:, 1], -rest[:, 2], (LOGITS**2).sum(1)], axis=1)
+    np.testing.assert_allclose(resolved.scores(outputs), expected, rtol=1e-12)
+
+
+# ------------------------------------------------------------------ contrast
+
+
+def contrasted(logits, c, d, gamma, weighting):
+    """s_c − γ · Σ_d share_d s_d of one row, by hand."""
+    shares = special.softmax(logits[d]) if weighting == "softmax" else np.full(len(d), 1 / len(d))
+    return logits[c] - gamma * sum(share * logits[i] for share, i in zip(shares, d, strict=True))
+
+
+@given(
+    logits=MODERATE,
+    c=st.integers(0, 4),
+    count=st.integers(1, 4),
+    gamma=st.floats(0, 3),
+    weighting=st.sampled_from(["mean", "softmax"]),
+)
+@settings(deadline=None)
+def test_a_contrast_is_the_class_less_a_share_of_the_closest(logits, c, count, gamma, weighting):
+    outputs = Outputs(logits, "multiclass")
+    resolved = resolve(Contrast(c, gamma=gamma, count=count, weighting=weighting), outputs)
+    (against,) = resolved.against
+    np.testing.assert_allclose(against.shares.sum(1), gamma, rtol=1e-12, atol=1e-300)
+    for b, row in enumerate(logits):
+        d = against.classes[b]
+        assert c not in d
+        assert len(set(d.tolist())) == count
+        left = [i for i in range(5) if i != c and i not in d]
+        distance = np.abs(row - row[c])
+        assert not left or distance[d].max() <= distance[left].min()
+        score = resolved.scores(outputs)[b, 0]
+        assert score == pytest.approx(contrasted(row, c, d, gamma, weighting), rel=1e-9, abs=1e-9)
+
+
+@pytest.mark.parametrize("convert", [np.asarray, torch.from_numpy, as_jax])
+@pytest.mark.parametrize("weighting", ["mean", "softmax"])
+@pytest.mark.parametrize("of", ["logit", "probability", "rest"])
+def test_a_contrast_with_named_classes(convert, weighting, of):
+    """Of any score; the classes are weighed by their probabilities all the same."""
+    outputs = Outputs(convert(LOGITS), "multiclass")
+    targets = [
+        Contrast("tabby", ["lynx", 4], 0.5, weighting=weighting, of=of),
+        -Contrast(1, "tabby", 2.0, of=of),
+    ]
+    scores = np.asarray(resolve(targets, outputs, NAMES).scores(outputs))
+    values = np.asarray(Outputs(LOGITS, "multiclass").of(of))
+    shares = special.softmax(LOGITS[:, [3, 4]], axis=1) if weighting == "softmax" else np.full((3, 2), 0.5)
+    first = values[:, 0] - 0.5 * (shares * values[:, [3, 4]]).sum(1)
+    second = -(values[:, 1] - 2.0 * values[:, 0])
+    np.testing.assert_allclose(scores, np.stack([first, second], axis=1), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "against",
+    [2, "Egyptian cat", [2], (2,), ["Egyptian cat"], np.int64(2), np.array([2]), range(2, 3), -3],
+)
+def test_every_way_to_say_against_what(against):
+    resolved = resolve(Contrast(1, against), MULTICLASS, NAMES)
+    assert resolved.against[0].classes.tolist() == [[2]] * 3
+    np.testing.assert_allclose(resolved.scores(MULTICLASS)[:, 0], LOGITS[:, 1] - 0.6 * LOGITS[:, 2])
+
+
+def test_a_class_is_not_contrasted_with_itself():
+    assert resolve(Contrast(1, [1, 2, 3]), MULTICLASS).against[0].classes.tolist() == [[2, 3]] * 3
+
+
+def test_without_gamma_a_contrast_is_the_class():
+    np.testing.assert_array_equal(
+        resolve(Contrast(3, gamma=0), MULTICLASS).scores(MULTICLASS),
+        resolve(3, MULTICLASS).scores(MULTICLASS),
+    )
+
+
+def test_a_contrasts_gradient_takes_the_others_weights_as_constants():
+    logits = torch.tensor(LOGITS, requires_grad=True)
+    outputs = Outputs(logits, "multiclass", raw=logits)
+    scores = resolve(Contrast(0, [3, 4], 0.5, weighting="softmax"), outputs).scores(outputs)
+    (found,) = torch.autograd.grad(scores.sum(), logits)
+    shares = special.softmax(LOGITS[:, [3, 4]], axis=1)
+    expected = np.zeros((3, 5))
+    expected[:, 0] = 1
+    expected[:, [3, 4]] = -0.5 * shares
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)
+
+
+def test_a_contrast_among_other_targets_keeps_its_place():
+    outputs = Outputs(LOGITS, "multiclass", raw={"z": LOGITS})
+    targets = [norm, Contrast(1, 2), Class(0, "probability"), Contrast(0, [1, 2], 1.0), 3]
+    resolved = resolve(targets, outputs)
+    p = special.softmax(LOGITS, axis=1)
+    expected = np.stack(
+        [
+            (LOGITS**2).sum(1),
+            LOGITS[:, 1] - 0.6 * LOGITS[:, 2],
+            p[:, 0],
+            LOGITS[:, 0] - LOGITS[:, [1, 2]].mean(1),
+            LOGITS[:, 3],
+        ],
+        axis=1,
+    )
+    np.testing.assert_allclose(resolved.scores(outputs), expected, rtol=1e-12)
+    for part in (slice(0, 2), slice(1, 4), slice(3, None)):
+        np.testing.assert_allclose(resolved[part].scores(outputs), expected[:, part], rtol=1e-12)
+    assert not resolved.linear
+    assert resolve([Contrast(1, 2), 3], outputs).linear
+    assert not resolve([Contrast(1, 2), 3], outputs).all_logits
+    assert not resolve(Contrast(1, 2, of="rest"), outputs).linear
+
+
+def test_each_image_may_have_a_contrast_of_its_own():
+    targets = PerImage(
+        [Contrast(0, [1, 2], 0.5), Contrast(1, [4, 3], 0.25), -Contrast(2, count=2, gamma=1.0)]
+    )
+    resolved = resolve(targets, MULTICLASS)
+    d = np.argsort(np.abs(LOGITS[2] - LOGITS[2, 2]), kind="stable")[1:3]
+    expected = [
+        contrasted(LOGITS[0], 0, [1, 2], 0.5, "mean"),
+        contrasted(LOGITS[1], 1, [4, 3], 0.25, "mean"),
+        -contrasted(LOGITS[2], 2, d, 1.0, "mean"),
+    ]
+    np.testing.assert_allclose(resolved.scores(MULTICLASS)[:, 0], expected, rtol=1e-12)
+    # any copies of any of the images have their image's own
+    index = np.array([2, 0, 0, 1])
+    some = Outputs(LOGITS[index], "multiclass")
+    np.testing.assert_allclose(
+        resolved.images(index).scores(some)[:, 0], np.asarray(expected)[index], rtol=1e-12
+    )
+
+
+def test_contrasts_down_a_column_have_as_many_others():
+    for other in (Contrast(1, [2, 3]), 1):
+        with pytest.raises(TargetError, match="same kind of score"):
+            resolve(PerImage([Contrast(1, 2), other, Contrast(1, 2)]), MULTICLASS)
+    with pytest.raises(TargetError, match="same kind of score"):
+        resolve(PerImage([Contrast(1, 2), Contrast(1, 2, of="rest"), Contrast(1, 2)]), MULTICLASS)
+
+
+def test_similar_classes_differ_from_image_to_image():
+    resolved = resolve(Contrast(0, count=1), MULTICLASS)
+    nearest = [int(np.argsort(np.abs(row - row[0]), kind="stable")[1]) for row in LOGITS]
+    assert resolved.against[0].classes[:, 0].tolist() == nearest
+    assert len(set(nearest)) > 1
+    assert not resolved.same_for_all_images
+    assert resolve(Contrast(0, 2), MULTICLASS).same_for_all_images
+    assert [row[0].against for row in resolved.infos(NAMES)] == [(NAMES[d],) for d in nearest]
+
+
+def test_of_classes_just_as_close_the_first_are_taken():
+    outputs = Outputs(np.array([[1.0, 2.0, 0.0, 2.0, 0.0]]), "multiclass")
+    assert resolve(Contrast(0, count=2), outputs).against[0].classes.tolist() == [[1, 2]]
 
 
 # ------------------------------------------------------------------ what does not fit is refused
@@ -293,6 +474,17 @@ def test_per_image_takes_a_callable_if_it_is_every_images():
         (PerImage([0, 1.5, 2]), r"1\.5 is no target"),
         ("", r"names no class"),
         ("-", r"names no class"),
+        (Contrast(7), r"no class 7"),
+        (Contrast(1, 7), r"no class 7"),
+        (Contrast("tabbi"), r"Did you mean 'tabby'"),
+        (Contrast(1, "catamont"), r"Did you mean 'catamount'"),
+        ("tabby vs tigr cat", r"no class 'tigr cat'\. Did you mean 'tiger cat'"),
+        (Contrast(1, []), r"Class 1 cannot be contrasted with no other classes: there are 0 to choose from"),
+        (Contrast(1, 1), r"Class 1 cannot be contrasted with no other classes"),
+        (
+            Contrast(1, count=5),
+            r"Class 1 cannot be contrasted with 5 other classes: there are 4 to choose from",
+        ),
     ],
 )
 def test_a_target_that_does_not_fit_says_what_would(targets, message):
@@ -316,6 +508,42 @@ def test_a_name_of_several_classes_asks_for_the_index():
 def test_an_unknown_score_names_the_nearest(make):
     with pytest.raises(TargetError, match=r"Did you mean .*'probability'"):
         make(1, of="probabilty") if make is not AllClasses else make(of="probabilty")
+
+
+def test_a_binary_model_has_one_other_class():
+    outputs = Outputs(np.array([[-1.0, 1.0]]), "binary")
+    np.testing.assert_allclose(resolve(Contrast(1, count=1, gamma=0.5), outputs).scores(outputs), [[1.5]])
+    with pytest.raises(TargetError, match="with 3 other classes: there is 1 to choose from"):
+        resolve(Contrast(1), outputs)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"of": "rst"}, r"Did you mean 'rest'"),
+        ({"weighting": "sofmax"}, r"expected one of mean, softmax\. Did you mean 'softmax'"),
+        ({"count": 0}, r"Contrast\(count=0\): at least one other class"),
+        ({"count": 1.5}, r"Contrast\(count=1\.5\)"),
+        ({"gamma": -1}, r"Contrast\(gamma=-1\): expected a number, at least 0"),
+        ({"gamma": "much"}, r"Contrast\(gamma='much'\)"),
+        ({"gamma": float("nan")}, r"Contrast\(gamma=nan\)"),
+        ({"gamma": float("inf")}, r"Contrast\(gamma=inf\)"),
+        ({"gamma": True}, r"Contrast\(gamma=True\)"),
+    ],
+)
+def test_a_contrast_that_makes_no_sense(options, message):
+    with pytest.raises(TargetError, match=message):
+        Contrast(1, **options)
+
+
+def test_what_cannot_be_contrasted():
+    """A callable is no class; and what is contrasted is so already."""
+    for target, words in (
+        (norm, "no similar classes"),
+        (Contrast(1, 2), "contrasted with other classes already"),
+    ):
+        with pytest.raises(TargetError, match=words):
+            resolve([0, target], MULTICLASS).contrasted(MULTICLASS)
 
 
 @pytest.mark.parametrize("k", [0, -1])
@@ -384,6 +612,22 @@ def test_an_error_inside_a_callable_comes_through():
         ("stop3", Class("stop3")),
         ("black-and-tan", Class("black-and-tan")),
         ("ratio 3:4", Class("ratio 3:4")),
+        ("rest:281", Class(281, "rest")),
+        ("rest:top2", TopK(2, "rest")),
+        ("281 vs 282", Contrast(281, [282])),
+        (" 281  vs  282 ", Contrast(281, [282])),
+        ("281 vs. 282", Contrast(281, [282])),
+        ("281 VS 282", Contrast(281, [282])),
+        ("281 vs 282 vs 283", Contrast(281, [282, 283])),
+        ("281 vs similar", Contrast(281)),
+        ("tabby vs tiger cat", Contrast("tabby", ["tiger cat"])),
+        ("tiger cat vs 282", Contrast("tiger cat", [282])),
+        ("-281 vs 282", -Contrast(281, [282])),
+        ("not:tabby vs similar", -Contrast("tabby")),
+        ("probability:281 vs 282", Contrast(281, [282], of="probability")),
+        ("rest:not:281 vs similar", -Contrast(281, of="rest")),
+        ("281vs282", Class("281vs282")),
+        ("vs 282", Class("vs 282")),
         ("jack-o'-lantern", Class("jack-o'-lantern")),
     ],
 )
@@ -393,8 +637,8 @@ def test_the_grammar(text, target):
 
 @given(
     index=st.integers(0, 10_000),
-    of=st.sampled_from(["logit", "probability", "log-probability"]),
-    word=st.sampled_from(["{}", "top{}", "all"]),
+    of=st.sampled_from(["logit", "probability", "log-probability", "rest"]),
+    word=st.sampled_from(["{}", "top{}", "all", "{} vs similar"]),
     signs=st.lists(st.sampled_from(["-", "not:", "not: "]), max_size=3),
     of_first=st.booleans(),
     blank=st.sampled_from(["", " "]),
@@ -403,7 +647,12 @@ def test_signs_and_scores_may_stand_in_any_order(index, of, word, signs, of_firs
     index += 1  # top0 is refused
     before = [f"{of}:", *signs] if of_first else [*signs, f"{of}:"]
     found = parse_target(blank + "".join(before) + blank + word.format(index))
-    expected = {"{}": Class(index, of), "top{}": TopK(index, of), "all": AllClasses(of)}[word]
+    expected = {
+        "{}": Class(index, of),
+        "top{}": TopK(index, of),
+        "all": AllClasses(of),
+        "{} vs similar": Contrast(index, of=of),
+    }[word]
     assert found == (-expected if len(signs) % 2 else expected)
 
 
@@ -445,3 +694,42 @@ def test_a_callable_object_is_named_by_its_class():
 def test_without_names_a_class_is_its_number():
     assert class_name(281, None) == "class 281"
     assert resolve(-1, MULTICLASS).infos(None)[0][0].label == "class 4"
+
+
+def test_a_contrast_says_against_what():
+    targets = [
+        Contrast("tiger cat", "tabby"),
+        -Contrast("tiger cat", "lynx"),
+        Contrast("tiger cat", [0, 2, 3]),
+        Contrast(1, 0, of="probability"),
+        Class(1, "rest"),
+        -Contrast(1, 0, of="rest"),
+    ]
+    infos = resolve(targets, MULTICLASS, NAMES).infos(NAMES)
+    assert infos[0][0] == TargetInfo(1, "tiger cat", "logit", 1, ("tabby, tabby cat",))
+    assert infos[0][2].against == ("tabby, tabby cat", "Egyptian cat", "lynx, catamount")
+    assert [info.label for info in infos[0]] == [
+        "tiger cat vs tabby",
+        "not tiger cat vs lynx",
+        "tiger cat vs tabby and 2 more",
+        "probability of tiger cat vs tabby",
+        "ReST of tiger cat",
+        "not ReST of tiger cat vs tabby",
+    ]
+    assert resolve(Contrast(1, 0), MULTICLASS).infos(None)[0][0].label == "class 1 vs class 0"
+
+
+def test_contrasts_are_kept_and_read_back(shared_tiny_cnn, tiny_batch, tmp_path):
+    """Whatever is known of a target is known again from the file."""
+    one = [Contrast("a", "b"), Contrast("c", count=2), Class("d", "rest")]
+    other = [Contrast("b", "c"), Contrast("a", count=2), Class("c", "rest")]
+    targets = PerImage([[*one, -Contrast("e", ["a", "b"])], [*other, Contrast("d", ["a", "b"])]])
+    explainer = camscope.Explainer(shared_tiny_cnn, class_names=list("abcde"))
+    e = explainer(tiny_batch, targets=targets)
+    again = camscope.load(e.save(tmp_path / "contrasts.npz"))
+    assert again.targets == e.targets
+    assert [[t.label for t in row] for row in again.targets] == [[t.label for t in row] for row in e.targets]
+    assert again.targets[0][0].against == ("b",)
+    assert len(again.targets[1][1].against) == 2
+    np.testing.assert_array_equal(again.scores, e.scores.numpy())
+    assert e.summary(0)["targets"][0]["against"] == ["b"]

@@ -6,20 +6,18 @@ import dataclasses
 import functools
 import importlib.metadata
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import numpy as np
 from array_api_compat import array_namespace
-from jaxtyping import Bool
 
 from camscope.arrays import Array
 from camscope.composition import Expression, Setting, check, fuses, list_methods, parse, simplified
 from camscope.concepts import Concepts, found_in, labels
 from camscope.errors import InputError, LayerError, MethodError, ModelError, TargetError
 from camscope.evidence import Need
-from camscope.explanation import Explanation, Key, MethodFacts
+from camscope.explanation import Explanation, MethodFacts
 from camscope.images import Preprocessing
 from camscope.inputs import Inputs, prepare
 from camscope.libraries import recognise
@@ -151,7 +149,7 @@ class Explainer:
             for layer, flags in found.gathered.gradient_free(e).items()
             if layer in found.maps[e]
         }
-        self._check_reach(batch, chosen.single, gradient_free, layers)
+        self._check_reach(batch, chosen, found.flat, layers)
 
         for note in (*found.notes, self._presumed if given.preprocessing else ""):
             notes.add(note)
@@ -372,17 +370,10 @@ class Explainer:
         known = preprocessing or self._preprocessing
         return None if known is None else [-m / s for m, s in zip(known.mean, known.std, strict=True)]
 
-    def _check_reach(
-        self,
-        batch: Array,
-        chosen: Sequence[Layer],
-        gradient_free: Mapping[Key, Bool[np.ndarray, "batch target"]],
-        layers: Layers,
-    ) -> None:
-        """Refuse a layer that no class could ever give a gradient; only looked into where all maps came out zero."""
-        for layer in chosen:
-            flags = [free for (_, name), free in gradient_free.items() if name == layer.name]
-            if flags and all(f.all() for f in flags) and not all(self._adapter.reaches(batch, [layer])):
+    def _check_reach(self, batch: Array, chosen: _Chosen, flat: frozenset[str], layers: Layers) -> None:
+        """Refuse a layer that no class could ever give a map; only looked into where maps came out flat."""
+        for layer in dict.fromkeys([*chosen.single, *chosen.fused]):
+            if layer.name in flat and not all(self._adapter.reaches(batch, [layer])):
                 better = self._adapter.choose(batch)[0]
                 raise LayerError(
                     f"The positions of {layer.name!r} do not reach the score: its gradient there is exactly zero for "

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -42,6 +43,7 @@ from camscope.methods import Method
 from camscope.models.adapter import Adapter, Observation
 from camscope.models.layers import Layer
 from camscope.notes import Notes
+from camscope.scaling import flatness
 from camscope.targets import Outputs, Targets
 
 WHOLE = "model"
@@ -107,6 +109,7 @@ class Round:
         gathered: with what else was gathered on the way.
         scores: of the targets.
         notes: what a reader should know about how the model is read.
+        flat: layers at which the maps of a method that knows classes came out flat, all of them.
     """
 
     asked: Asked
@@ -114,6 +117,7 @@ class Round:
     gathered: Gathered
     scores: Float[Array, "batch target"] | None = None
     notes: tuple[str, ...] = ()
+    flat: frozenset[str] = frozenset()
 
 
 class Planner:
@@ -163,7 +167,8 @@ class Planner:
         clean = Outputs(_detached(asked.outputs.logits), asked.outputs.task)
         asked = dataclasses.replace(asked, outputs=clean)
         maps = self._rest(x, direct, wrapped, asked, gathered)
-        return Round(asked, {e: maps_of(e, maps, layers) for e, layers in requests}, gathered, scores, notes)
+        wanted = {e: maps_of(e, maps, layers) for e, layers in requests}
+        return Round(asked, wanted, gathered, scores, notes, _flat(maps))
 
     def _again(self, x: Array, requests: Sequence[Request], asked: Asked) -> Maps:
         """The same for an altered copy, whose targets are those of the original."""
@@ -211,10 +216,12 @@ class Planner:
         tap: Tap | None = None,
     ) -> None:
         """Every method on the evidence it needs. A tap sees the gradients of the targets as they were asked for."""
-        plainly: list[tuple[Modifier, ...]] = [()] if tap else []
-        for around in dict.fromkeys([*plainly, *(modifiers(e) for e in wanted)]):
+        kinds: dict[Any, tuple[Modifier, ...]] = {(): ()} if tap else {}
+        for e in wanted:
+            kinds.setdefault(_kind(e), modifiers(e))
+        for kind, around in kinds.items():
             targets = asked.by(around)
-            beside = {e: {layer.name for layer in ls} for e, ls in wanted.items() if modifiers(e) == around}
+            beside = {e: {layer.name for layer in ls} for e, ls in wanted.items() if _kind(e) == kind}
             for each_target in (True, False):
                 some = {
                     e: names
@@ -282,10 +289,11 @@ class Planner:
         for some in _batched(made, max(1, _TOGETHER // batch)):
             for group, stacked in _stacked(x, some):
                 index = np.tile(np.arange(batch), len(group))
-                there = [
-                    (e, tuple(self._layer(stacked, x, layer) for layer in layers)) for e, layers in inner
-                ]
-                found = self._again(stacked, there, asked.images(index))
+                with _size_refused(wrapper, stacked, x):
+                    there = [
+                        (e, tuple(self._layer(stacked, x, layer) for layer in layers)) for e, layers in inner
+                    ]
+                    found = self._again(stacked, there, asked.images(index))
                 for (e, _), (e_inner, _) in zip(requests, inner, strict=True):
                     for layer, maps in found[e_inner].items():
                         for i, copy in enumerate(group):
@@ -315,6 +323,8 @@ class Planner:
                             assert evidence.gradients is not None
                             noisy[layer].add(evidence.gradients[i * batch : (i + 1) * batch])
             clean = dict(self._gradients(x, layers, around, asked, gradients=False)[0])
+            for layer, evidence in clean.items():
+                self._notes.of_evidence(_methods_at(layer, kind), layer, evidence)
             for e, wanted in kind:
                 maps[e] = {
                     layer.name: e.method(noisy[layer.name].evidence(clean[layer.name])) for layer in wanted
@@ -332,20 +342,13 @@ class Planner:
             sizes: dict[str, list[Size]] = {layer.name: [] for layer in layers}
             for copy in copies(wrapper, self._setting):
                 sized = copy.build(x)
-                try:
+                with _size_refused(wrapper, sized, x):
                     there = [self._layer(sized, x, layer) for layer in layers]
                     found, top = self._gradients(sized, there, around, asked)
-                except (RuntimeError, AssertionError, ValueError, TypeError) as error:
-                    if isinstance(error, CamscopeError):
-                        raise
-                    said = str(error).splitlines()[0] if str(error) else type(error).__name__
-                    raise InputError(
-                        f"{wrapper.name} runs the model at {tuple(sized.shape[2:])}, a size it does not take. "
-                        f"It said: {said}"
-                    ) from error
                 counts = (asked.targets.classes == top[:, None]) | (asked.targets.classes < 0)
                 for layer, evidence in found:
                     sizes[layer].append(Size(evidence.activations, evidence.gradients, counts))
+                    self._notes.of_evidence(_methods_at(layer, kind), layer, evidence)
             for e, wanted in kind:
                 maps[e] = {layer.name: _of_sizes(e.method, wrapper, sizes[layer.name], x) for layer in wanted}
         return maps
@@ -387,6 +390,32 @@ def maps_of(expression: Expression, maps: Maps, layers: Sequence[Layer]) -> dict
     return {name: m for name, m in found.items() if name in wanted} or found
 
 
+@contextmanager
+def _size_refused(wrapper: Composition, copy: Array, x: Array) -> Iterator[None]:
+    """Say what a copy of another size is for, should the model not take it."""
+    try:
+        yield
+    except (RuntimeError, AssertionError, ValueError, TypeError) as error:
+        if isinstance(error, CamscopeError) or copy.shape[1:] == x.shape[1:]:
+            raise
+        said = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(
+            f"{wrapper.name} runs the model at {tuple(copy.shape[2:])}, a size it does not take; "
+            f"{wrapper.method.name} alone runs it at the input's own. It said: {said}"
+        ) from error
+
+
+def _flat(maps: Maps) -> frozenset[str]:
+    def is_flat(m: Array) -> bool:
+        xp = array_namespace(m)
+        axes = tuple(range(2, m.ndim))
+        high, low = xp.max(m, axis=axes), xp.min(m, axis=axes)
+        return bool(xp.all(high - low <= flatness(m) * xp.maximum(xp.abs(high), xp.abs(low))))
+
+    by_class = (found for e, found in maps.items() if e.method.scope == "layer" and e.class_specific)
+    return frozenset(layer for found in by_class for layer, m in found.items() if is_flat(m))
+
+
 def _tap(gathered: Gathered, channels: int, layers: Sequence[Layer]) -> Tap:
     names = {layer.name for layer in layers}
 
@@ -423,10 +452,15 @@ def _without_inner(wrapper: Composition) -> Any:
 
 def _same_backward(requests: Sequence[Request]) -> Iterable[list[Request]]:
     """The requests by what is around their methods: those explain the same targets by the same gradients."""
-    kinds: dict[tuple[Modifier, ...], list[Request]] = {}
+    kinds: dict[Any, list[Request]] = {}
     for e, layers in requests:
-        kinds.setdefault(modifiers(_inner(e)), []).append((e, layers))
+        kinds.setdefault(_kind(_inner(e)), []).append((e, layers))
     return kinds.values()
+
+
+def _kind(e: Expression) -> Any:
+    """What tells apart whose targets or gradients are changed, whatever their methods are."""
+    return tuple(_without_inner(modifier) for modifier in modifiers(e))
 
 
 def _needs(wanted: Iterable[Expression]) -> frozenset[Need]:
@@ -439,6 +473,10 @@ def _layers(wanted: Mapping[Expression, Sequence[Layer]]) -> list[Layer]:
     return list(
         dict.fromkeys(layer for e, layers in wanted.items() if e.method.scope == "layer" for layer in layers)
     )
+
+
+def _methods_at(layer: str, requests: Iterable[Request]) -> list[Method]:
+    return [e.method for e, layers in requests if any(one.name == layer for one in layers)]
 
 
 def _inner(e: Expression) -> Expression:

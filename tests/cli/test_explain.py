@@ -344,3 +344,151 @@ def test_a_reader_that_goes_away_is_no_error(command, monkeypatch):
     line = f"{sys.executable} -m camscope {command} | true"
     done = subprocess.run(line, shell=True, capture_output=True, text=True, check=False)
     assert done.stderr == ""
+
+
+# ---------------------------------------------------------------- compositions
+
+
+def keys_of(run, photo, *arguments: str) -> set[tuple[str, str]]:
+    assert run("explain", photo, *MODEL, "--save", "npz", "--target", "bright", *arguments).status == 0
+    with np.load("camscope-out/beach.npz", allow_pickle=False) as file:
+        return {tuple(key) for key in json.loads(str(file["json"]))["keys"]}
+
+
+@pytest.mark.parametrize(
+    "methods",
+    [
+        ["--method", "smooth(gradcam, n=2),fuse(layercam, max)"],
+        ["--method", "smooth(gradcam, n=2) , fuse(layercam,max)"],
+        ["--method", "smooth(gradcam, n=2)", "--method", "fuse(layercam, max)"],
+        ["--method", " SMOOTH(GradCAM, 2),layercam-fused"],
+    ],
+    ids=" ".join,
+)
+def test_methods_are_separated_by_commas_outside_brackets(run, photo, methods):
+    found = keys_of(run, photo, *methods, "--layer", "cells,seen")
+    fusion = "layercam-fused" if "layercam-fused" in methods[-1] else "fuse(layercam)"
+    assert found == {
+        ("smooth(gradcam, n=2)", "cells"),
+        ("smooth(gradcam, n=2)", "seen"),
+        (fusion, "cells, seen"),
+    }
+
+
+def test_a_composition_on_the_command_line_is_that_of_python(run, photo, pixels):
+    import camscope
+    from tests.cli.brightness import bright
+
+    text = "path(gradcam, n=3)"
+    keys_of(run, photo, "--method", text, "--seed", "4")
+    e = camscope.explain(
+        bright(), pixels, methods=camscope.PathIntegral("gradcam", n=3), targets="bright", seed=4
+    )
+    with np.load("camscope-out/beach.npz") as file:
+        np.testing.assert_allclose(
+            file[f"maps/{text}/seen"], e.raw[text, "seen"].numpy(), rtol=1e-6, atol=1e-7
+        )
+
+
+def test_a_seed_is_of_the_noise(run, photo):
+    maps = []
+    for seed in (1, 1, 2):
+        keys_of(run, photo, "--method", "smooth(gradcam, n=2)", "--seed", str(seed))
+        with np.load("camscope-out/beach.npz") as file:
+            maps.append(file["maps/smooth(gradcam, n=2)/seen"])
+    assert np.array_equal(maps[0], maps[1])
+    assert not np.allclose(maps[0], maps[2])
+
+
+def test_file_names_are_safe_and_no_two_the_same(run, photo):
+    """Brackets, commas, stars and blanks are no part of them, and long expressions may begin alike."""
+    long = "augment(gradcam, [identity, flip, flipud, 0.5, 0.6, 0.7, 0.8, flip*0.9{}])"
+    methods = [
+        "smooth(gradcam, n=2)",
+        "fuse(layercam, max)",
+        "rise(n=4)",
+        "gradcam++",
+        long.format(""),
+        long.format("5"),
+    ]
+    arguments = [word for method in methods for word in ("--method", method)]
+    ran = run(
+        "explain", photo, *MODEL, *arguments, "--layer", "cells,seen", "--target", "bright vs red", "--json"
+    )
+    (one,) = json.loads(ran.out)["explained"]
+    files = [Path(file) for file in one["files"]]
+    assert all(file.is_file() for file in files)
+    assert {file.name for file in files} == names_in("camscope-out")
+    assert len({file.name.lower() for file in files}) == len(files) == 1 + 2 * 4 + 2
+    for file in files:
+        assert set(file.stem) <= set("abcdefghijklmnopqrstuvwxyz0123456789._+-"), file
+        assert len(file.name) < 255
+    names = names_in("camscope-out")
+    assert "beach-smooth_gradcam__n_2_-seen-bright_vs_red.png" in names
+    assert "beach-fuse_layercam_-cells__seen-bright_vs_red.png" in names
+    assert "beach-rise_n_4_-model-bright_vs_red.png" in names
+    assert "beach-gradcam++-cells-bright_vs_red.png" in names
+
+
+def test_a_figure_of_methods_at_different_layers(run, photo):
+    """Some at each layer, one at all of them fused, one of the whole model."""
+    methods = "gradcam,smooth(gradcam, n=2),fuse(layercam),rise(n=4)"
+    ran = run(
+        "explain", photo, *MODEL, "--method", methods, "--layer", "cells,seen", "--save", "figure", "--top", 2
+    )
+    assert ran.status == 0
+    assert names_in("camscope-out") == {"beach-figure-1.png", "beach-figure-2.png"}
+    for name in names_in("camscope-out"):
+        with Image.open(Path("camscope-out") / name) as figure:
+            assert min(figure.size) > 100
+
+
+def test_the_layers_of_a_fusion_are_said(run, photo):
+    out = " ".join(
+        run("explain", photo, *MODEL, "--method", "fuse(layercam)", "--layer", "seen,cells").out.split()
+    )
+    assert "layer cells (Conv2d, 4 channels, 16×16)" in out
+    assert "layer seen (ReLU, 4 channels, 16×16)" in out
+
+
+def test_contrasts_and_rest_on_the_command_line(run, photo):
+    targets = ["0 vs 1", "bright vs red", "not:rest:dark vs 0", "rest:red"]
+    arguments = [word for target in targets for word in ("--target", target)]
+    ran = run("explain", photo, *MODEL, *arguments, "--json", "--save", "overlay")
+    (one,) = json.loads(ran.out)["explained"]
+    logits = {entry["index"]: entry["logit"] for entry in one["top"]}
+    log = {entry["index"]: np.log(entry["probability"]) for entry in one["top"]}
+    rest = {i: logits[i] + log[i] for i in range(3)}
+    expected = [
+        logits[0] - 0.6 * logits[1],
+        logits[0] - 0.6 * logits[2],
+        -(rest[1] - 0.6 * rest[0]),
+        rest[2],
+    ]
+    assert [t["score"] for t in one["targets"]] == pytest.approx(expected, rel=1e-4, abs=1e-5)
+    assert [t["label"] for t in one["targets"]] == [
+        "bright vs dark",
+        "bright vs red",
+        "not ReST of dark, unlit vs bright",
+        "ReST of red, ruddy",
+    ]
+    assert [t["against"] for t in one["targets"]] == [["dark, unlit"], ["red, ruddy"], ["bright"], []]
+
+
+def test_a_named_composition_says_in_its_file_what_it_is(run, photo):
+    run(
+        "explain",
+        photo,
+        *MODEL,
+        "--method",
+        "refinecam,smooth(refinecam, n=2)",
+        "--layer",
+        "cells,seen",
+        "--save",
+        "json",
+    )
+    provenance = json.loads(Path("camscope-out/beach.json").read_text())["provenance"]
+    assert provenance["compositions"] == {
+        "refinecam": "fuse(gradcam++, how=product)",
+        "smooth(refinecam, n=2)": "smooth(fuse(gradcam++, how=product), n=2)",
+    }

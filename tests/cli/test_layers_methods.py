@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from camscope.methods import list_methods
+from camscope.composition import COMPOSITIONS, NAMED, list_methods, parse, split
 from tests.cli.brightness import SPEC
 
 SMALL = ("--model", "timm:test_efficientnet", "--weights", "random")
@@ -76,6 +76,36 @@ def test_methods_json_is_what_python_lists(run):
         (m.name, m.paper, m.formula, m.cost, m.advice) for m in list_methods()
     ]
     assert {m["name"]: m["needs"] for m in listed}["cam"] == ["activations", "linear head"]
+    for m in listed:  # what is listed can be asked for, and is what is said of it
+        e = parse(m["name"])
+        assert (e.class_specific, e.rectified) == (m["class_specific"], m["signed"])
+
+
+def test_methods_shows_compositions_by_their_names_and_as_words(run):
+    """What each name stands for can be pasted; around any method goes what stands at the end, with its parameters."""
+    ran = run("methods")
+    text = " ".join(ran.out.split())
+    for name, named in NAMED.items():
+        assert f"{name} {' '.join(named.formula.split())}" in text
+        assert parse(named.formula) == named.inner
+    around = text.partition("Around any of them")[2]
+    for word, kind in COMPOSITIONS.items():
+        assert f"{word}(METHOD" in around
+        assert all(f"{parameter}=" in around for parameter in kind.parameters())
+        assert " ".join((kind.__doc__ or "").strip().splitlines()[0].split()) in around
+    examples = split(around.partition("For instance")[2].partition(". ")[0].removesuffix("."))
+    assert len(examples) == 3
+    for example in examples:
+        parse(example)
+
+
+def test_methods_shows_parameters(run):
+    listed = {m["name"]: m for m in json.loads(run("methods", "--json").out)}
+    assert listed["scorecam"]["parameters"] == {"top": None}
+    assert listed["finercam"]["parameters"] == {}
+    text = " ".join(run("methods").out.split())
+    assert "Parameters: top=None." in text
+    assert "Parameters: of=probability." in text
 
 
 @pytest.mark.parametrize("columns", [60, 80])

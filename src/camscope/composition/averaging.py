@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,20 +67,21 @@ def over_sizes(sizes: Sequence[Size], space: Sequence[int], target: int) -> Evid
     counts[:, counts.sum(0) == 0] = 1
     shares = counts / counts.sum(0)
 
-    def mean(arrays: Sequence[Array]) -> Array:
+    def mean(arrays: Iterable[Array]) -> Array:
+        """One array at a time: at the input's size each takes channels × height × width."""
         total = None
         for share, array in zip(shares, arrays, strict=True):
             weight = from_numpy(share.reshape(-1, *(1,) * (array.ndim - 1)), like=array)
             total = weight * array if total is None else total + weight * array
         return total
 
-    gradients = [size.gradients[:, target] for size in sizes]
+    gradients: Iterable[Array] = [size.gradients[:, target] for size in sizes]
     if not all(math.prod(g.shape[2:]) == 1 for g in gradients):
-        gradients = [
+        gradients = (
             resize(array_namespace(A).broadcast_to(g, size.activations.shape), space)
             for g, size in zip(gradients, sizes, strict=True)
-        ]
+        )
     return Evidence(
-        mean([resize(size.activations, space) for size in sizes]),
+        mean(resize(size.activations, space) for size in sizes),
         mean(gradients)[:, None],
     )

@@ -55,6 +55,7 @@ def _cascade(maps: Sequence[Float[Array, "batch target *_"]]) -> Float[Array, "b
     for m in reversed(maps[:-1]):
         xp = array_namespace(m)
         coarse = resize(resize(m, result.shape[2:]), m.shape[2:])
-        detail = m / xp.where(coarse > 0, coarse, xp.ones_like(coarse))
+        # a detail that the coarse map has lost altogether has no measure there; nothing is made of it
+        detail = m / xp.where(coarse > 0, coarse, xp.inf)
         result = detail * resize(result, m.shape[2:])
     return result

@@ -159,6 +159,8 @@ def _on_path(
 ) -> Float[Array, "batch channel *size"]:
     """B + share · (x − b)."""
     xp = array_namespace(x)
+    if share == 1:
+        return x  # b + (x − b) may differ by a rounding
     if baseline == "zero":
         return share * x
     if baseline == "black":

@@ -112,10 +112,15 @@ def _resolve_one(target: Target, outputs: Outputs, class_names: Sequence[str] | 
 
 def _resolve_contrast(target: Contrast, outputs: Outputs, class_names: Sequence[str] | None) -> Targets:
     one = _resolve_one(Class(target.which, target.of, target.sign), outputs, class_names)
-    if target.against == "similar":
+    if isinstance(target.against, str) and target.against == "similar":
         among, count = None, target.count
     else:
-        others = [target.against] if isinstance(target.against, (int, str)) else list(target.against)
+        single = isinstance(target.against, (int, str, np.integer))
+        others = (
+            [cast("int | str", target.against)]
+            if single
+            else list(cast("Sequence[int | str]", target.against))
+        )
         total = outputs.logits.shape[1]
         among, count = [_class_index(other, total, class_names) for other in others], None
     return one.contrasted(outputs, gamma=target.gamma, count=count, weighting=target.weighting, among=among)

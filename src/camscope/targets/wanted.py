@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -89,8 +90,11 @@ class Contrast:
                 f"weighting={self.weighting!r}: expected one of {', '.join(get_args(Weighting))}."
                 f"{nearest(str(self.weighting), get_args(Weighting))}"
             )
-        if self.count < 1:
-            raise TargetError(f"Contrast(count={self.count}): at least one other class is needed.")
+        if not isinstance(self.count, int) or self.count < 1:
+            raise TargetError(f"Contrast(count={self.count!r}): at least one other class is needed.")
+        number = isinstance(self.gamma, (int, float)) and not isinstance(self.gamma, bool)
+        if not number or not 0 <= self.gamma < math.inf:
+            raise TargetError(f"Contrast(gamma={self.gamma!r}): expected a number, at least 0.")
 
     def __neg__(self) -> Contrast:
         return replace(self, sign=-self.sign)
@@ -137,7 +141,7 @@ def parse_target(text: str) -> Target:
         return AllClasses(score, sign)
     if top := re.fullmatch(r"top[-_ ]?(\d+)", word.lower()):
         return TopK(int(top[1]), score, sign)
-    which, *others = (_index_or_name(part) for part in re.split(r"\s+vs\.?\s+", word))
+    which, *others = (_index_or_name(part) for part in re.split(r"(?i)\s+vs\.?\s+", word))
     if not others:
         return Class(which, score, sign)
     return Contrast(which, "similar" if others == ["similar"] else others, of=score, sign=sign)

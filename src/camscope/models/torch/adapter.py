@@ -192,6 +192,8 @@ class TorchAdapter:
         graph = bool(needs & {Need.GRADIENTS, Need.CURVATURE}) and bool(layers)
         with ExitStack() as whole:
             whole.enter_context(explaining(self.model))
+            if x.is_inference():  # an altered copy, made under the user's inference mode
+                x = x.clone()
             if balanced:
                 whole.enter_context(balanced_gradients(self.model))
             plans = {layer: self._plan(x, layer) for layer in layers} if Need.SUFFIX in needs else {}

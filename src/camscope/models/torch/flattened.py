@@ -19,7 +19,7 @@ from torch import nn
 
 from camscope.models.grid import Grid
 from camscope.models.layers import Layer
-from camscope.models.torch.modules import named_layers
+from camscope.models.torch.modules import first_tensor, named_layers
 from camscope.models.torch.precision import widened
 from camscope.models.torch.record import InputOf
 from camscope.models.torch.suffix import Forward, Kept, Plan, keeping, plan_suffix, replaying
@@ -84,7 +84,9 @@ def find_flattened(model: nn.Module, forward: Forward, image: torch.Tensor, plan
     kept = Kept(batch=1)
     with keeping(model, plan, kept):
         forward(image)
-    activations = plan.layer.grid.canonical(kept.own)
+    own = first_tensor(kept.own)
+    assert own is not None
+    activations = plan.layer.grid.canonical(own)
     if plan.layer.after_relu:
         activations = activations.clamp(min=0)
     channels = activations.shape[1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -22,7 +23,10 @@ _GRADIENT_BUDGET = 32 * 2**20
 """Bytes of gradients held at a time. More targets than fit are taken in turns; the arithmetic is the same."""
 
 _WHOLE_GRADIENTS = 4
-"""Targets whose gradients of the whole model (inputs, biases, attention) are held at a time."""
+"""Targets whose gradients of the whole model (inputs, biases, attention) are held at a time, at most."""
+
+_BIAS_BUDGET = 512 * 2**20
+"""Bytes of bias gradients, which are as large as all the model's outputs together, held at a time."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,7 @@ class TorchObservation:
     ) -> Iterator[tuple[slice, ModelEvidence]]:
         """Evidence of the model as a whole, a few targets at a time where each needs a backward of its own."""
         clean = responses(targets, self.outputs)
-        chunk = _WHOLE_GRADIENTS if needs & PER_TARGET else max(1, len(targets))
+        chunk = self._at_a_time(needs) if needs & PER_TARGET else max(1, len(targets))
         for start in range(0, len(targets), chunk):
             columns = slice(start, min(start + chunk, len(targets)))
             here = Responses(clean.scores[:, columns].detach(), clean.probabilities[:, columns].detach())
@@ -74,7 +78,7 @@ class TorchObservation:
             chunk = max(1, min(chunk, _GRADIENT_BUDGET // max(1, bytes_each)))
             scores = targets.scores(self.outputs)
         if needs & PER_TARGET:
-            chunk = min(chunk, _WHOLE_GRADIENTS)
+            chunk = min(chunk, self._at_a_time(needs))
         weights = self._head_weights(targets) if pooled else None
         for start in range(0, len(targets), chunk):
             columns = slice(start, min(start + chunk, len(targets)))
@@ -96,6 +100,15 @@ class TorchObservation:
                     second = torch.zeros_like(gradient)
                 suffix = self.passes.suffix(layer, targets[columns]) if Need.SUFFIX in needs else None
                 yield layer.name, columns, Evidence(A, gradient, second, head, suffix, model, seed)
+
+    def _at_a_time(self, needs: frozenset[Need]) -> int:
+        """How many targets share a pass of the whole model; of the bias gradients as many as fit."""
+        if Need.INPUT_GRADIENTS not in needs:
+            return _WHOLE_GRADIENTS
+        x = self.passes.x
+        outputs = sum(math.prod(shape) for shape in self.passes.anatomy.shapes.values())
+        each = outputs * x.shape[0] * x.element_size()
+        return max(1, min(_WHOLE_GRADIENTS, _BIAS_BUDGET // max(1, each)))
 
     def _pooled(self, activations: Mapping[Layer, torch.Tensor], targets: Targets) -> dict[Layer, Features]:
         """What the linear head pools at each layer that has one."""

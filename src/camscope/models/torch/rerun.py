@@ -78,7 +78,8 @@ class SuffixRerun:
         channels: Int[np.ndarray, " n"],
     ) -> Responses:
         """The responses without each of these channels."""
-        shortcut = self.flattened()
+        # a callable may read what the model returns besides its logits, past the linear layer
+        shortcut = None if any(self.targets.functions) else self.flattened()
         if shortcut is None:
             return self(image, len(channels), without_channels(activations, channels))
         with torch.no_grad():
