@@ -78,8 +78,8 @@ RUNS = {
         name: Run("polycam", few=True, optimised=True)
         for name in ("pcam+", "pcam-", "pcam", "polycam+", "polycam-", "polycam")
     },
-    "sscam": Run("sscam", "smooth(scorecam-paper, n=4)", few=True, optimised=True),
-    "iscam": Run("iscam", "path(scorecam-paper, baseline=zero, n=4)", few=True, optimised=True),
+    "sscam": Run("sscam", "smooth(scorecam-paper(top=256), n=4)", few=True, optimised=True),
+    "iscam": Run("iscam", "path(scorecam-paper(top=256), baseline=zero, n=4)", few=True, optimised=True),
 }
 """The methods of many forwards or much memory. All others run in one call, on all mosaics."""
 
