@@ -111,8 +111,9 @@ def columns() -> list[list[int]]:
     return [list(column) for column in zip(*TARGETS, strict=True)]
 
 
-def by_autograd(case: Net, layer: str) -> tuple[torch.Tensor, torch.Tensor]:
-    """Activations and the gradients of `columns()[0]`, by plain PyTorch: what every library should have seen.
+def by_autograd(case: Net, layer: str, classes: list[int] | None = None) -> tuple[torch.Tensor, torch.Tensor]:
+    """Activations and the gradients of one class per image (`columns()[0]`), by plain PyTorch: what every library
+    should have seen.
 
     The network goes on with a copy of a copy, so nothing that follows in place can reach what is kept.
     """
@@ -124,7 +125,7 @@ def by_autograd(case: Net, layer: str) -> tuple[torch.Tensor, torch.Tensor]:
 
     handle = case.layer(layer).register_forward_hook(keep)
     try:
-        score = case.model(case.x)[range(2), columns()[0]].sum()
+        score = case.model(case.x)[range(len(case.x)), columns()[0] if classes is None else classes].sum()
     finally:
         handle.remove()
     return kept[0].detach(), torch.autograd.grad(score, kept[0])[0]
