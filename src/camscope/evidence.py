@@ -43,6 +43,19 @@ class Need(enum.Enum):
     """As attention gradients, of each block's own score, the residual stream detached between blocks."""
 
 
+BACKWARD = frozenset(
+    {
+        Need.GRADIENTS,
+        Need.CURVATURE,
+        Need.INPUT_GRADIENTS,
+        Need.GUIDED_GRADIENTS,
+        Need.ATTENTION_GRADIENTS,
+        Need.BLOCK_GRADIENTS,
+    }
+)
+"""Needs that take a backward for every target, and whose arrays have a target axis."""
+
+
 @dataclass(frozen=True)
 class LinearHead:
     """A head that is, verified on this very batch, logit = Σ_k w_k · mean_ij(F_ij^k) + b (METHODS §1.0).

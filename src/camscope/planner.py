@@ -37,7 +37,7 @@ from camscope.composition import (
     summand,
 )
 from camscope.errors import CamscopeError, InputError, MethodError
-from camscope.evidence import Evidence, Need
+from camscope.evidence import BACKWARD, Evidence, Need
 from camscope.gathering import Gathered
 from camscope.methods import Method
 from camscope.models.adapter import Adapter, Observation
@@ -54,17 +54,6 @@ _TOGETHER = 16
 
 _CHANNELS = frozenset({Need.ACTIVATIONS, Need.GRADIENTS})
 """What it takes to tell which channels contribute most."""
-
-_EACH_TARGET = frozenset(Need) - {
-    Need.ACTIVATIONS,
-    Need.LINEAR_HEAD,
-    Need.SUFFIX,
-    Need.MASKED,
-    Need.MASKED_GRADIENTS,
-    Need.ATTENTION,
-}
-"""Needs whose arrays have a target axis, so that many targets are taken a few at a time. The others are met for all
-targets at once: one sweep of altered inputs serves them all."""
 
 Maps: TypeAlias = "dict[Expression, dict[str, Array]]"
 Tap: TypeAlias = "Callable[[str, Evidence], None]"
@@ -222,11 +211,10 @@ class Planner:
         for kind, around in kinds.items():
             targets = asked.by(around)
             beside = {e: {layer.name for layer in ls} for e, ls in wanted.items() if _kind(e) == kind}
+            # what has a target axis comes a few targets at a time; a sweep of altered inputs serves all at once
             for each_target in (True, False):
                 some = {
-                    e: names
-                    for e, names in beside.items()
-                    if bool(e.method.needs & _EACH_TARGET) == each_target
+                    e: names for e, names in beside.items() if bool(e.method.needs & BACKWARD) == each_target
                 }
                 tapped = tap if each_target and not around else None
                 self._of_layers(seen, some, beside, targets, gathered, tapped)
@@ -268,8 +256,7 @@ class Planner:
         some = [e for e in wanted if e.method.scope == "model"]
         if not some:
             return
-        needs = frozenset[Need]().union(*(e.method.needs for e in some))
-        for _, evidence in seen.model_evidence(targets, needs, self._setting.seed):
+        for _, evidence in seen.model_evidence(targets, _needs(some), self._setting.seed):
             for e in some:
                 m = e.method
                 if m.class_specific or not gathered.has(e, WHOLE):

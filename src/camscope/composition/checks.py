@@ -17,19 +17,8 @@ from camscope.composition.expressions import (
 )
 from camscope.composition.wrappers import check_transforms
 from camscope.errors import MethodError
-from camscope.evidence import Need
+from camscope.evidence import BACKWARD, Need
 from camscope.methods.registry import Method
-
-_GRADIENTS = frozenset(
-    {
-        Need.GRADIENTS,
-        Need.INPUT_GRADIENTS,
-        Need.GUIDED_GRADIENTS,
-        Need.ATTENTION_GRADIENTS,
-        Need.BLOCK_GRADIENTS,
-        Need.CURVATURE,
-    }
-)
 
 
 def check(expression: Expression) -> None:
@@ -75,5 +64,5 @@ def check(expression: Expression) -> None:
         raise MethodError(f"{expression.name}: {expression.word} twice; once is enough.")
     if isinstance(expression, (Finer, Rest)) and not m.class_specific:
         raise MethodError(f"{expression.name}: {m.name} knows no class, so another target changes nothing.")
-    if isinstance(expression, Balanced) and not m.needs & _GRADIENTS:
+    if isinstance(expression, Balanced) and not m.needs & BACKWARD:
         raise MethodError(f"{expression.name}: {m.name} uses no gradients, so there is nothing to balance.")

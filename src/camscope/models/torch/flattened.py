@@ -20,7 +20,7 @@ from torch import nn
 from camscope.models.grid import Grid
 from camscope.models.layers import Layer
 from camscope.models.torch.modules import first_tensor, named_layers
-from camscope.models.torch.precision import widened
+from camscope.models.torch.precision import close, widened
 from camscope.models.torch.record import InputOf
 from camscope.models.torch.suffix import Forward, Kept, Plan, keeping, plan_suffix, replaying
 
@@ -106,7 +106,7 @@ def find_flattened(model: nn.Module, forward: Forward, image: torch.Tensor, plan
         return None
     linear, features = read[0]
     each, left = divmod(features.shape[1], channels)
-    if left or not each or not _equal(features, features[-1:] * mask.repeat_interleave(each, dim=1)):
+    if left or not each or not close(features, features[-1:] * mask.repeat_interleave(each, dim=1)):
         return None
     output = _linear(model, linear).out_features
     after = Layer(linear, "Linear", (output,), Grid("channels-first", (), output), 1, False, False)
@@ -116,7 +116,7 @@ def find_flattened(model: nn.Module, forward: Forward, image: torch.Tensor, plan
     # whatever else the rest reads of the layer, past the linear one, shows here
     kept, outputs = found.without(model, forward, image, np.append(gone.cpu().numpy(), -1))
     with replaying(model, found.rest, kept, 0, outputs):
-        return found if _equal(forward(several), expected) else None
+        return found if close(forward(several), expected) else None
 
 
 def _linear(model: nn.Module, name: str) -> nn.Linear:
@@ -130,8 +130,3 @@ def _reads(name: str, read: list[tuple[str, torch.Tensor]]) -> Any:
         read.append((name, inputs[0]))
 
     return hook
-
-
-def _equal(a: torch.Tensor, b: torch.Tensor) -> bool:
-    tolerance = max(1e-4, 16 * torch.finfo(b.dtype).eps)
-    return a.shape == b.shape and bool((a - b).abs().max() <= tolerance * b.abs().max())

@@ -22,8 +22,7 @@ from torch.overrides import TorchFunctionMode
 
 from camscope.errors import TargetError
 from camscope.evidence import FullGradients
-from camscope.models.torch.forms import all_forms
-from camscope.models.torch.functions import first_operand
+from camscope.models.torch.functions import all_forms, first_operand
 from camscope.models.torch.precision import widened
 from camscope.targets import Outputs, Targets
 

@@ -29,6 +29,13 @@ the same code, but it does not ask the mode first.
 open_multi_head_attention.__kwdefaults__ = _multi_head.__kwdefaults__
 
 
+def all_forms(*names: str) -> frozenset[Any]:
+    """These functions wherever torch has them: as functions and methods, in place and not."""
+    homes = (functional, torch, torch.Tensor)
+    found = (getattr(home, form, None) for home in homes for name in names for form in (name, f"{name}_"))
+    return frozenset(function for function in found if function is not None)
+
+
 def first_operand(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """The tensor a function of one tensor is applied to, however it was passed."""
     return args[0] if args else kwargs.get("input")

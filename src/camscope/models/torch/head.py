@@ -9,6 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import nn
 
+from camscope.models.torch.precision import close
+
 
 @dataclass(frozen=True)
 class Features:
@@ -40,10 +42,10 @@ class Pooled:
         if activations.shape[:2] != self.values.shape:
             return None
         tolerance = max(1e-4, 8 * self.rounding)
-        if _close(activations.flatten(2).mean(2), self.values, tolerance):
+        if close(activations.flatten(2).mean(2), self.values, tolerance):
             return Features(activations, activations_themselves=True)
         rectified = activations.clamp(min=0)
-        if _close(rectified.flatten(2).mean(2), self.values, tolerance):
+        if close(rectified.flatten(2).mean(2), self.values, tolerance):
             return Features(rectified, activations_themselves=False)
         return None
 
@@ -93,10 +95,6 @@ def verified(
     output = pooled.values @ weight.T
     if isinstance(bias, torch.Tensor):
         output = output + bias.detach().to(output.dtype)
-    if not _close(output, logits.to(output.dtype), max(1e-3, 8 * pooled.rounding)):
+    if not close(output, logits.to(output.dtype), max(1e-3, 8 * pooled.rounding)):
         return None
     return Classifier(weight, pooled)
-
-
-def _close(a: torch.Tensor, b: torch.Tensor, tolerance: float) -> bool:
-    return a.shape == b.shape and bool((a - b).abs().max() <= tolerance * b.abs().max())

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import nn
 
-from camscope.evidence import ModelEvidence, Need, Responses
+from camscope.evidence import BACKWARD, ModelEvidence, Need, Responses
 from camscope.models.layers import Layer
 from camscope.models.torch.attention import attention_of
 from camscope.models.torch.flattened import Flattened
@@ -27,9 +27,7 @@ from camscope.models.torch.rerun import MaskedGradients, MaskedRerun, Run, Suffi
 from camscope.models.torch.suffix import Kept, Plan
 from camscope.targets import Targets
 
-PER_TARGET = frozenset(
-    {Need.INPUT_GRADIENTS, Need.GUIDED_GRADIENTS, Need.ATTENTION_GRADIENTS, Need.BLOCK_GRADIENTS}
-)
+PER_TARGET = BACKWARD - {Need.GRADIENTS, Need.CURVATURE}
 """Needs that take a full backward, and the memory of its results, for every target."""
 
 OF_THE_MODEL = PER_TARGET | {Need.MASKED, Need.MASKED_GRADIENTS, Need.ATTENTION}

@@ -21,6 +21,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 from camscope.models.layers import Layer
 from camscope.models.torch.modules import first_tensor, named_layers, replace_first_tensor
+from camscope.models.torch.precision import close
 
 Forward = Callable[[torch.Tensor], torch.Tensor]
 """The model from input to logits, `batch class`."""
@@ -125,7 +126,7 @@ def plan_suffix(model: nn.Module, forward: Forward, image: torch.Tensor, layer: 
                 got = forward(image.expand(3, *image.shape[1:]))
         except Exception:  # whatever the model's own code says of it: it cannot be done like this
             return False
-        return got.shape[0] == 3 and _close(got, expected.expand_as(got))
+        return got.shape[0] == 3 and close(got, expected.expand_as(got))
 
     for copies in (False, True):
         plan = Plan(layer, stubs, own.turn, copies)
@@ -405,8 +406,3 @@ def _tensor(output: Any, layer: Layer) -> torch.Tensor:
     found = first_tensor(output)
     assert found is not None, layer
     return found
-
-
-def _close(a: torch.Tensor, b: torch.Tensor) -> bool:
-    tolerance = max(1e-4, 16 * torch.finfo(b.dtype).eps)
-    return a.shape == b.shape and bool((a - b).abs().max() <= tolerance * b.abs().max())
