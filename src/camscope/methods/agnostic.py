@@ -43,6 +43,7 @@ def fem(evidence: Evidence, *, k: float = 2.0) -> Float[Array, "batch 1 *space"]
     advice="The mean over channels: a baseline. A class-specific method that does not beat it has found nothing.",
     class_specific=False,
     rectified=False,
+    baseline=True,
 )
 def mean_activation(evidence: Evidence) -> Float[Array, "batch 1 *space"]:
     """mean_k A^k."""
@@ -56,6 +57,7 @@ def mean_activation(evidence: Evidence) -> Float[Array, "batch 1 *space"]:
     "gets the i-th draw.",
     class_specific=False,
     rectified=False,
+    baseline=True,
 )
 def random(evidence: Evidence) -> Float[Array, "batch 1 *space"]:
     """U(0, 1) at every position."""
@@ -70,6 +72,7 @@ def random(evidence: Evidence) -> Float[Array, "batch 1 *space"]:
     advice="A centred Gaussian, σ a quarter of each side: the baseline that photographers make strong.",
     class_specific=False,
     rectified=False,
+    baseline=True,
 )
 def centre(evidence: Evidence) -> Float[Array, "batch 1 *space"]:
     """exp(−½ Σ_d (u_d / ¼)²), u_d ∈ [−½, ½] the position along axis d."""

@@ -37,6 +37,7 @@ class Method:
         uses: what it can do without, but takes where the model has it (a closed form, say).
         scope: `layer`: a map of one target layer, from `Evidence`; `model`: one map of the whole model, from
             `ModelEvidence`, whatever layers were chosen.
+        baseline: whether it is one of those every method must beat.
         given: the parameters that were given a value of their own.
     """
 
@@ -52,6 +53,7 @@ class Method:
     nonnegative: bool
     uses: frozenset[Need] = frozenset()
     scope: Scope = "layer"
+    baseline: bool = False
     given: Parameters = ()
 
     def __call__(self, evidence: Any) -> Float[Array, "batch target_or_1 *space"]:
@@ -69,11 +71,6 @@ class Method:
         """Its parameters with their values."""
         defaults = {name: default for name, (_, default) in signature(self.function).items()}
         return {**defaults, **dict(self.given)}
-
-    @property
-    def baseline(self) -> bool:
-        """Whether it is one of those every method must beat."""
-        return self.base in ("mean-activation", "random", "centre")
 
     @property
     def method(self) -> Method:
@@ -105,6 +102,7 @@ def method(
     rectified: bool = True,
     nonnegative: bool = False,
     scope: Scope = "layer",
+    baseline: bool = False,
 ) -> Callable[[MapFunction], MapFunction]:
     """Register a function `evidence → map` under a name. See `Method` for the meaning of each argument.
 
@@ -130,6 +128,7 @@ def method(
             rectified=rectified,
             nonnegative=nonnegative,
             scope=scope,
+            baseline=baseline,
         )
         return function
 

@@ -16,7 +16,7 @@ from camscope.errors import ModelError, TargetError
 from camscope.evidence import Attention, AttentionLayer
 from camscope.models.grid import Grid
 from camscope.models.torch.attention_calls import AttentionCall, AttentionCalls
-from camscope.models.torch.modules import first_tensor, named_layers, replace_first_tensor
+from camscope.models.torch.modules import first_tensor, named_layers, replace_first_tensor, replaced_forward
 from camscope.models.torch.precision import widened
 from camscope.models.torch.probe import Anatomy, examine
 from camscope.models.torch.record import InputOf
@@ -291,18 +291,10 @@ def _head_only(blocks: Sequence[_Block], tokens: Sequence[torch.Tensor]) -> Iter
         i = next(turn) % len(blocks)
         return replace_first_tensor(blocks[i].output, tokens[i])
 
-    modules = list({id(block.module): block.module for block in blocks}.values())
-    own = [module.__dict__.get("forward") for module in modules]
-    try:
-        for module in modules:
-            module.__dict__["forward"] = forward
+    with ExitStack() as stack:
+        for module in {id(block.module): block.module for block in blocks}.values():
+            stack.enter_context(replaced_forward(module, forward))
         yield
-    finally:
-        for module, before in zip(modules, own, strict=True):
-            if before is None:
-                del module.__dict__["forward"]
-            else:
-                module.__dict__["forward"] = before
 
 
 def _block_gradients(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -72,6 +73,23 @@ def find_layer(model: nn.Module, layer: str | nn.Module) -> str:
         f"There is no layer {layer!r} in this {type(model).__name__}.{nearest(layer, layers)} "
         "`camscope layers` lists the candidates; model.named_modules() lists all."
     )
+
+
+@contextmanager
+def replaced_forward(module: nn.Module, forward: Callable[..., Any]) -> Iterator[None]:
+    """Within this context the module runs this in place of its own forward.
+
+    Set on the instance, and put back as it was: an instance's forward of the user's own too.
+    """
+    before = module.__dict__.get("forward")
+    module.__dict__["forward"] = forward
+    try:
+        yield
+    finally:
+        if before is None:
+            del module.__dict__["forward"]
+        else:
+            module.__dict__["forward"] = before
 
 
 def first_tensor(output: Any) -> torch.Tensor | None:

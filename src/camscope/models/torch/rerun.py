@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,12 +46,11 @@ class MaskedRerun:
 
     def __call__(self, image: int, count: int, variants: Variants) -> Responses:
         """The responses to `count` altered copies of one image."""
-        found = []
-        with torch.no_grad():
-            for numbers in _chunks(count, self.chunk):
-                outputs = self.run(variants(numbers).to(self.x))
-                found.append(_responses(self.targets, image, outputs))
-        return _joined(found, self.x, len(self.targets))
+
+        def run(numbers: Int[np.ndarray, " chunk"]) -> Outputs:
+            return self.run(variants(numbers).to(self.x))
+
+        return _in_chunks(run, count, self.chunk, self.targets, image, self.x)
 
 
 @dataclass(frozen=True)
@@ -92,14 +91,13 @@ class SuffixRerun:
         self, plan: Plan, kept: Kept, place: int, image: int, count: int, variants: Variants
     ) -> Responses:
         """What comes after some layer; the image has this place among those the kept outputs are of."""
-        found = []
         own = self.x[image : image + 1]
-        with torch.no_grad():
-            for numbers in _chunks(count, self.chunk):
-                with replaying(self.model, plan, kept, place, variants(numbers)):
-                    outputs = self.run(own.expand(len(numbers), *own.shape[1:]))
-                found.append(_responses(self.targets, image, outputs))
-        return _joined(found, self.x, len(self.targets))
+
+        def run(numbers: Int[np.ndarray, " chunk"]) -> Outputs:
+            with replaying(self.model, plan, kept, place, variants(numbers)):
+                return self.run(own.expand(len(numbers), *own.shape[1:]))
+
+        return _in_chunks(run, count, self.chunk, self.targets, image, self.x)
 
 
 @dataclass(frozen=True)
@@ -129,18 +127,21 @@ def responses(targets: Targets, outputs: Outputs) -> Responses:
     return Responses(scores, targets.scored_as("probability").scores(outputs))
 
 
-def _responses(targets: Targets, image: int, outputs: Outputs) -> Responses:
-    count = outputs.logits.shape[0]
-    return responses(targets.images(np.full(count, image)), outputs)
-
-
-def _chunks(count: int, size: int) -> Iterator[Int[np.ndarray, chunk]]:
-    for start in range(0, count, size):
-        yield np.arange(start, min(start + size, count))
-
-
-def _joined(found: list[Responses], like: torch.Tensor, targets: int) -> Responses:
+def _in_chunks(
+    run: Callable[[Int[np.ndarray, " chunk"]], Outputs],
+    count: int,
+    chunk: int,
+    targets: Targets,
+    image: int,
+    like: torch.Tensor,
+) -> Responses:
+    """The responses to variants 0 … count − 1 for one image's targets, without a graph."""
+    found = []
+    with torch.no_grad():
+        for start in range(0, count, chunk):
+            numbers = np.arange(start, min(start + chunk, count))
+            found.append(responses(targets.images(np.full(len(numbers), image)), run(numbers)))
     if not found:
-        nothing = torch.zeros(0, targets, device=like.device)
+        nothing = torch.zeros(0, len(targets), device=like.device)
         return Responses(nothing, nothing)
     return Responses(torch.cat([r.scores for r in found]), torch.cat([r.probabilities for r in found]))

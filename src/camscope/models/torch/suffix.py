@@ -8,8 +8,9 @@ not in modules simply runs again.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -20,7 +21,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
 from camscope.models.layers import Layer
-from camscope.models.torch.modules import first_tensor, named_layers, replace_first_tensor
+from camscope.models.torch.modules import first_tensor, named_layers, replace_first_tensor, replaced_forward
 from camscope.models.torch.precision import close
 
 Forward = Callable[[torch.Tensor], torch.Tensor]
@@ -240,31 +241,21 @@ def _altered(module: nn.Module, plan: Plan, alter: Alter) -> Iterator[None]:
         handle.remove()
 
 
-@contextmanager
-def _answering(module: nn.Module, answers: Mapping[int, Any]) -> Iterator[None]:
+def _answering(module: nn.Module, answers: Mapping[int, Any]) -> AbstractContextManager[None]:
     """Let a module's n-th call return what is given for it; its other calls run.
 
     Args:
         module: whose forward is replaced.
         answers: by the number of the call.
     """
-    before = module.__dict__.get("forward")
     original = module.forward
-    turn = -1
+    turns = itertools.count()
 
     def forward(*args: Any, **kwargs: Any) -> Any:
-        nonlocal turn
-        turn += 1
+        turn = next(turns)
         return answers[turn] if turn in answers else original(*args, **kwargs)
 
-    module.forward = forward
-    try:
-        yield
-    finally:
-        if before is None:
-            del module.__dict__["forward"]
-        else:
-            module.forward = before
+    return replaced_forward(module, forward)
 
 
 def _trace(model: nn.Module, forward: Forward, image: torch.Tensor, last: str) -> list[_Call]:
