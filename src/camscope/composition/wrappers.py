@@ -157,7 +157,7 @@ def _sized(
 def _on_path(
     x: Float[Array, "batch channel *size"], *, share: float, baseline: str, black: Sequence[float] | None
 ) -> Float[Array, "batch channel *size"]:
-    """B + share · (x − b)."""
+    """The point b + share · (x − b) of the path."""
     xp = array_namespace(x)
     if share == 1:
         return x  # b + (x − b) may differ by a rounding

@@ -77,8 +77,7 @@ def recipro_cam(
     evidence: Evidence, *, of: Literal["probability", "logit"] = "probability"
 ) -> Float[Array, "batch target *space"]:
     """M_ij = p_c of A with everything but position ij set to zero (eq. 1 to 3; `of=logit`: its score)."""
-    responses = _position_responses(evidence, _alone)
-    return _on_grid(evidence, [r.probabilities if of == "probability" else r.scores for r in responses])
+    return _position_map(evidence, _alone, of)
 
 
 @method(
@@ -97,8 +96,7 @@ def recipro_cam_gaussian(
 
     The weights are outer products of [¼, ½, ¼], along as many axes as there are.
     """
-    responses = _position_responses(evidence, _copied)
-    return _on_grid(evidence, [r.probabilities if of == "probability" else r.scores for r in responses])
+    return _position_map(evidence, _copied, of)
 
 
 @method(
@@ -116,7 +114,7 @@ def vit_recipro_cam(evidence: Evidence) -> Float[Array, "batch target *space"]:
     The original weighs the input of the k-th block from the end, on the skip and behind its first LayerNorm. For
     k = 1 and a head that reads CLS alone, only what is behind the LayerNorm counts, so that layer says it all.
     """
-    return _on_grid(evidence, [r.scores for r in _position_responses(evidence, _weighed)])
+    return _position_map(evidence, _weighed, "logit")
 
 
 def _shares(head: LinearHead) -> Float[Array, "batch target channel"]:
@@ -170,12 +168,15 @@ def _position_responses(evidence: Evidence, alter: _Alter) -> list[Responses]:
     return [responses(image) for image in range(A.shape[0])]
 
 
-def _on_grid(
-    evidence: Evidence, responses: list[Float[Array, "position target"]]
+def _position_map(
+    evidence: Evidence, alter: _Alter, of: Literal["probability", "logit"]
 ) -> Float[Array, "batch target *space"]:
+    """What the model answers to each position's altered activations, at that position."""
     A = evidence.activations
     xp = array_namespace(A)
-    maps = rearrange(xp.astype(xp.stack(responses), A.dtype), "b n t -> b t n")
+    responses = _position_responses(evidence, alter)
+    answers = xp.stack([r.probabilities if of == "probability" else r.scores for r in responses])
+    maps = rearrange(xp.astype(answers, A.dtype), "b n t -> b t n")
     return xp.reshape(maps, (*maps.shape[:2], *A.shape[2:]))
 
 

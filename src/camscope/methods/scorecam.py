@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Literal, cast
 
 import numpy as np
 from array_api_compat import array_namespace, device
@@ -62,12 +62,7 @@ def score_cam_paper(evidence: Evidence, *, top: Count | None = None) -> Float[Ar
         evidence: of the layer.
         top: only so many channels, those of largest standard deviation.
     """
-
-    def weigh(image: int, channels: Int[np.ndarray, " n"]) -> Float[Array, "n target"]:
-        seen = responses_through(evidence, image, channels, normalised)
-        return _softmax(seen.probabilities, np.ones((channels.size, 1), dtype=bool))
-
-    return weighted_channels(evidence, weigh, _worth_a_run(evidence, top))
+    return _by_softmax(evidence, top, "probabilities")
 
 
 @method(
@@ -87,12 +82,7 @@ def score_cam_paper_logit(
         evidence: of the layer.
         top: only so many channels, those of largest standard deviation.
     """
-
-    def weigh(image: int, channels: Int[np.ndarray, " n"]) -> Float[Array, "n target"]:
-        seen = responses_through(evidence, image, channels, normalised)
-        return _softmax(seen.scores, np.ones((channels.size, 1), dtype=bool))
-
-    return weighted_channels(evidence, weigh, _worth_a_run(evidence, top))
+    return _by_softmax(evidence, top, "scores")
 
 
 @method(
@@ -120,6 +110,18 @@ def gscore_cam(evidence: Evidence, *, top: Count = 300) -> Float[Array, "batch t
         return _softmax(seen.scores, chosen[image][:, channels].T)
 
     return weighted_channels(evidence, weigh, np.any(chosen, axis=1))
+
+
+def _by_softmax(
+    evidence: Evidence, top: int | None, of: Literal["probabilities", "scores"]
+) -> Float[Array, "batch target *space"]:
+    """Σ_k α_k A^k, α the softmax over the channels of what the model answers to each (algorithm 1)."""
+
+    def weigh(image: int, channels: Int[np.ndarray, " n"]) -> Float[Array, "n target"]:
+        answers = getattr(responses_through(evidence, image, channels, normalised), of)
+        return _softmax(answers, np.ones((channels.size, 1), dtype=bool))
+
+    return weighted_channels(evidence, weigh, _worth_a_run(evidence, top))
 
 
 def _worth_a_run(evidence: Evidence, top: int | None) -> Bool[np.ndarray, "batch channel"]:
