@@ -21,7 +21,7 @@ from PIL import Image
 from skimage import data
 
 import camscope
-from camscope.evidence import Need
+from camscope.evidence import ATTENDED
 
 SIDE = 224
 CLASSES = {
@@ -206,8 +206,7 @@ def _as_input(picture: np.ndarray) -> torch.Tensor:
 
 def applicable() -> list[str]:
     """All methods and named compositions that the demo model can give, and a few more compositions."""
-    attention = {Need.ATTENTION, Need.ATTENTION_GRADIENTS, Need.BLOCK_GRADIENTS}
-    return [*(m.name for m in camscope.list_methods() if not m.needs & attention), *COMPOSITIONS]
+    return [*(m.name for m in camscope.list_methods() if not m.needs & ATTENDED), *COMPOSITIONS]
 
 
 def table(results: Sequence[Result]) -> str:

@@ -70,6 +70,16 @@ def test_picking_what_is_not_there_names_the_nearest(explained, what, method, la
     assert words in str(caught.value)
 
 
+def test_a_composition_is_found_however_it_is_written(model):
+    e = camscope.explain(model, image()[None], methods=camscope.Smooth("gradcam", n=2))
+    assert e.methods == ("smooth(gradcam, n=2)",)
+    assert e.maps("smooth( GradCAM, 2)") is e.maps("smooth(gradcam, n=2)") is e.maps()
+    with pytest.raises(InputError, match=r"'smooth\(gradcam, n=3\)' was not explained.*Did you mean"):
+        e.maps("smooth(gradcam, 3)")
+    with pytest.raises(InputError, match=r"'smooth\(nothing' was not explained"):
+        e.maps("smooth(nothing")
+
+
 # ---------------------------------------------------------------- heatmaps
 
 

@@ -55,6 +55,9 @@ BACKWARD = frozenset(
 )
 """Needs that take a backward for every target, and whose arrays have a target axis."""
 
+ATTENDED = frozenset({Need.ATTENTION, Need.ATTENTION_GRADIENTS, Need.BLOCK_GRADIENTS})
+"""Needs that only a model can meet whose tokens attend to one another."""
+
 
 @dataclass(frozen=True)
 class LinearHead:
@@ -151,10 +154,10 @@ class GradientRerun(Protocol):
 class FullGradients:
     """All the gradients the score is made of in a piecewise linear network (Srinivas & Fleuret 2019, eq. 3).
 
-    score = Σ input_gradients ⊙ inputs + Σ_l Σ biases_l + Σ rest.
+    score = Σ inputs + Σ_l Σ biases_l + Σ rest.
 
     Attributes:
-        inputs: ∂score/∂x.
+        inputs: x ⊙ ∂score/∂x.
         biases: b_l ⊙ ∂score/∂(output of layer l), of every layer with a bias and a grid, in order of execution.
             The bias of a batch norm is β − γμ/√(σ² + ε).
         rest: the same sum over the layers without a grid (fully connected ones), which give no map.
@@ -162,7 +165,7 @@ class FullGradients:
             above it (GELU, LayerNorm, attention, squeeze-and-excitation) is not explained by the map.
     """
 
-    inputs: Float[Array, "batch target channel *size"]
+    inputs: Float[Array, "batch target _ *size"]
     biases: tuple[Float[Array, "batch target _ ..."], ...]
     rest: Float[Array, "batch target"]
     gap: Float[Array, "batch target"]

@@ -132,6 +132,7 @@ class Explainer:
             self._check_offers(name, e)
         given = prepare(inputs, self._preprocessing)
         batch = self._adapter.batch(given.batch)
+        self._adapter.check(batch, frozenset[Need]().union(*(e.method.needs for e in plain.values())))
         chosen, how = self._layers(batch, layers, list(plain.values()), channels)
         notes = Notes()
 
@@ -206,9 +207,10 @@ class Explainer:
         chosen, how = self._layers(batch, layer, [], channels=1)
         notes = Notes()
         needs = frozenset({Need.ACTIVATIONS, Need.LINEAR_HEAD})
-        with self._adapter.observe(batch, chosen.single[:1], needs) as seen:
+        with self._adapter.observe(batch, {chosen.single[0]: needs}) as seen:
             outputs = seen.outputs
-            ((name, _, evidence),) = seen.evidence(resolve(AllClasses(), outputs), needs, seed)
+            everything = resolve(AllClasses(), outputs)
+            ((name, _, evidence),) = seen.evidence(everything, {chosen.single[0]: needs}, seed)
             heatmaps, vectors, class_scores = found_in(evidence, count, steps=steps, seed=seed)
         if class_scores is None:
             notes.add(

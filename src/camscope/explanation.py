@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import enum
 from collections.abc import Mapping, Sequence
@@ -16,7 +17,8 @@ from jaxtyping import Bool, Float, Int
 
 from camscope.arrays import Array, relu
 from camscope.components import Box, Components, boxes_of, mask_of
-from camscope.errors import InputError, nearest
+from camscope.composition import parse
+from camscope.errors import InputError, MethodError, nearest
 from camscope.resample import place, resize
 from camscope.scaling import Scale, flatness, scaled
 from camscope.targets import TargetInfo, class_name
@@ -344,7 +346,7 @@ class Explanation:
     # ------------------------------------------------------------------ inside
 
     def _key(self, method: str | None, layer: str | None) -> Key:
-        method = pick(method, self.methods, "method")
+        method = pick(_written(method, self.methods), self.methods, "method")
         return method, pick(layer, [at for by, at in self.raw if by == method], "layer")
 
     def _displayed(
@@ -384,6 +386,15 @@ def to_numpy(x: Array) -> np.ndarray:
     if isinstance(x, np.ndarray):
         return x
     return np.asarray(to_device(x, "cpu")) if hasattr(x, "detach") else np.asarray(x)
+
+
+def _written(method: str | None, known: Sequence[str]) -> str | None:
+    """A method as it is known here, should it be written in another way: `fuse(gradcam, mean)`."""
+    if method is None or method in known:
+        return method
+    with contextlib.suppress(MethodError):  # the error of a name that is not here names those that are
+        return parse(method).name
+    return method
 
 
 def pick(name: str | None, known: Sequence[str], what: str) -> str:

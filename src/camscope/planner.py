@@ -25,6 +25,7 @@ from camscope.composition import (
     Fuse,
     Modifier,
     MultiScale,
+    NoisyFullGradients,
     NoisyGradients,
     Setting,
     Size,
@@ -52,12 +53,27 @@ WHOLE = "model"
 _TOGETHER = 16
 """Images run at a time when copies of the batch are."""
 
+_TARGETS_TOGETHER = 4
+"""Targets whose gradients of the whole model are summed over copies at a time."""
+
 _CHANNELS = frozenset({Need.ACTIVATIONS, Need.GRADIENTS})
 """What it takes to tell which channels contribute most."""
 
 Maps: TypeAlias = "dict[Expression, dict[str, Array]]"
-Tap: TypeAlias = "Callable[[str, Evidence], None]"
 Request: TypeAlias = "tuple[Expression, tuple[Layer, ...]]"
+
+
+@dataclass(frozen=True)
+class Tap:
+    """Also wanted: the channels that contribute most to the targets as they were asked for.
+
+    Attributes:
+        count: how many.
+        layers: of these layers.
+    """
+
+    count: int
+    layers: Sequence[Layer]
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +114,7 @@ class Round:
         gathered: with what else was gathered on the way.
         scores: of the targets.
         notes: what a reader should know about how the model is read.
-        flat: layers at which the maps of a method that knows classes came out flat, all of them.
+        flat: layers at which the maps of a method that knows classes came out flat, all of one pass.
     """
 
     asked: Asked
@@ -122,6 +138,7 @@ class Planner:
         self._adapter = adapter
         self._setting = setting
         self._notes = notes
+        self._flat: set[str] = set()
 
     def run(
         self,
@@ -143,13 +160,9 @@ class Planner:
         direct, wrapped = _sorted(requests)
         gathered = Gathered()
         plain = {e: layers for e, layers in direct.items() if not _balanced(e)}
-        needs, layers = _needs(plain), _layers(plain)
-        if channels:
-            needs |= _CHANNELS
-            layers = list(dict.fromkeys([*layers, *channels_of]))
-        with self._adapter.observe(x, layers, needs) as seen:
+        tap = Tap(channels, channels_of) if channels else None
+        with self._adapter.observe(x, _needs_by_layer(plain, tap)) as seen:
             asked = Asked(ask(seen.outputs), seen.outputs)
-            tap = _tap(gathered, channels, channels_of) if channels else None
             self._observed(seen, plain, asked, gathered, tap)
             scores = _detached(asked.targets.scores(seen.outputs))
             notes = tuple(seen.notes)
@@ -157,7 +170,7 @@ class Planner:
         asked = dataclasses.replace(asked, outputs=clean)
         maps = self._rest(x, direct, wrapped, asked, gathered)
         wanted = {e: maps_of(e, maps, layers) for e, layers in requests}
-        return Round(asked, wanted, gathered, scores, notes, _flat(maps))
+        return Round(asked, wanted, gathered, scores, notes, frozenset(self._flat))
 
     def _again(self, x: Array, requests: Sequence[Request], asked: Asked) -> Maps:
         """The same for an altered copy, whose targets are those of the original."""
@@ -165,7 +178,7 @@ class Planner:
         gathered = Gathered()
         plain = {e: layers for e, layers in direct.items() if not _balanced(e)}
         if plain:
-            with self._adapter.observe(x, _layers(plain), _needs(plain)) as seen:
+            with self._adapter.observe(x, _needs_by_layer(plain)) as seen:
                 self._observed(seen, plain, asked, gathered)
         maps = self._rest(x, direct, wrapped, asked, gathered)
         return {e: maps_of(e, maps, layers) for e, layers in requests}
@@ -181,7 +194,7 @@ class Planner:
         """What takes passes of its own: other backwards, and altered copies."""
         balanced = {e: layers for e, layers in direct.items() if _balanced(e)}
         if balanced:
-            with self._adapter.observe(x, _layers(balanced), _needs(balanced), balanced=True) as seen:
+            with self._adapter.observe(x, _needs_by_layer(balanced), balanced=True) as seen:
                 self._observed(seen, balanced, asked, gathered)
         maps = gathered.joined()
         for requests in wrapped:
@@ -192,6 +205,7 @@ class Planner:
                 maps |= self._over_noise(x, requests, asked)
             else:
                 maps |= self._over_copies(x, requests, asked)
+        self._flat |= _flat(maps)
         return maps
 
     # ------------------------------------------------------------------ one input
@@ -210,11 +224,13 @@ class Planner:
             kinds.setdefault(_kind(e), modifiers(e))
         for kind, around in kinds.items():
             targets = asked.by(around)
-            beside = {e: {layer.name for layer in ls} for e, ls in wanted.items() if _kind(e) == kind}
+            beside = {e: layers for e, layers in wanted.items() if _kind(e) == kind}
             # what has a target axis comes a few targets at a time; a sweep of altered inputs serves all at once
             for each_target in (True, False):
                 some = {
-                    e: names for e, names in beside.items() if bool(e.method.needs & BACKWARD) == each_target
+                    e: layers
+                    for e, layers in beside.items()
+                    if bool(e.method.needs & BACKWARD) == each_target
                 }
                 tapped = tap if each_target and not around else None
                 self._of_layers(seen, some, beside, targets, gathered, tapped)
@@ -223,33 +239,30 @@ class Planner:
     def _of_layers(
         self,
         seen: Observation,
-        wanted: Mapping[Expression, set[str]],
-        beside: Mapping[Expression, set[str]],
+        wanted: Mapping[Expression, Sequence[Layer]],
+        beside: Mapping[Expression, Sequence[Layer]],
         targets: Targets,
         gathered: Gathered,
         tap: Tap | None,
     ) -> None:
-        some = {e: names for e, names in wanted.items() if e.method.scope == "layer"}
-        if not some and tap is None:
+        needs = _needs_by_layer(wanted, tap)
+        if not needs:
             return
-        needs = _needs(some) | (_CHANNELS if tap else frozenset())
         for layer, _, evidence in seen.evidence(targets, needs, self._setting.seed):
-            here = [e for e, names in some.items() if layer in names]
+            here = _wanted_at(layer, wanted.items())
             _check_head([e.method for e in here], layer, evidence)
             for e in here:
                 m = e.method
                 if m.class_specific or not gathered.has(e, layer):
                     gathered.add(e, m, layer, m(evidence), evidence)
-            if tap:
-                tap(layer, evidence)
-            self._notes.of_evidence(
-                [e.method for e, names in beside.items() if layer in names], layer, evidence
-            )
+            if tap and any(layer == one.name for one in tap.layers):
+                gathered.add_channels(layer, evidence, tap.count)
+            self._notes.of_evidence(_methods_at(layer, beside.items()), layer, evidence)
 
     def _of_model(
         self,
         seen: Observation,
-        wanted: Mapping[Expression, set[str]],
+        wanted: Mapping[Expression, Sequence[Layer]],
         targets: Targets,
         gathered: Gathered,
     ) -> None:
@@ -298,8 +311,13 @@ class Planner:
         batch = x.shape[0]
         maps: Maps = {}
         for kind in _same_backward(requests):
-            layers = _layers(dict(kind))
             around = modifiers(_inner(kind[0][0]))
+            whole = [e for e, _ in kind if e.method.scope == "model"]
+            if whole:
+                maps |= self._whole_over_noise(x, whole, around, asked)
+            layers = _layers(dict(kind))
+            if not layers:
+                continue
             noisy = {layer.name: NoisyGradients() for layer in layers}
             for some in _batched(copies(wrapper, self._setting), max(1, _TOGETHER // batch)):
                 for group, stacked in _stacked(x, some):
@@ -313,10 +331,36 @@ class Planner:
             for layer, evidence in clean.items():
                 self._notes.of_evidence(_methods_at(layer, kind), layer, evidence)
             for e, wanted in kind:
-                maps[e] = {
+                maps[e] = maps.get(e) or {
                     layer.name: e.method(noisy[layer.name].evidence(clean[layer.name])) for layer in wanted
                 }
         return maps
+
+    def _whole_over_noise(
+        self, x: Array, wanted: Sequence[Expression], around: tuple[Modifier, ...], asked: Asked
+    ) -> Maps:
+        """Maps of the parts of the score averaged over noisy copies, a few targets at a time."""
+        wrapper, targets = wanted[0], asked.by(around)
+        balanced = any(isinstance(modifier, Balanced) for modifier in around)
+        needs, seed = _needs(wanted), self._setting.seed
+        pieces: dict[Expression, list[Array]] = {e: [] for e in wanted}
+        for start in range(0, len(targets), _TARGETS_TOGETHER):
+            some = targets[start : start + _TARGETS_TOGETHER]
+            noisy: dict[int, NoisyFullGradients] = {}
+            for copy in copies(wrapper, self._setting):
+                with self._adapter.observe(copy.build(x), {}, balanced=balanced) as seen:
+                    for columns, evidence in seen.model_evidence(some, needs, seed):
+                        assert evidence.full_gradients is not None
+                        noisy.setdefault(columns.start, NoisyFullGradients()).add(evidence.full_gradients)
+            with self._adapter.observe(x, {}) as seen:
+                ((_, clean),) = seen.model_evidence(some, frozenset(), seed)
+            for parts in noisy.values():
+                evidence = parts.evidence(clean)
+                self._notes.of_model([e.method for e in wanted], evidence)
+                for e in wanted:
+                    pieces[e].append(e.method(evidence))
+        xp = array_namespace(x)
+        return {e: {WHOLE: xp.concat(found, axis=1)} for e, found in pieces.items()}
 
     def _over_sizes(self, x: Array, requests: Sequence[Request], asked: Asked) -> Maps:
         """Maps of activations and gradients averaged over sizes of the input."""
@@ -350,10 +394,11 @@ class Planner:
         gradients: bool = True,
     ) -> tuple[list[tuple[str, Evidence]], Int[np.ndarray, batch]]:
         """Activations and gradients of all targets, layer by layer; and each image's top class."""
-        needs = frozenset({Need.ACTIVATIONS, *({Need.GRADIENTS} if gradients else set())})
+        wanted = frozenset({Need.ACTIVATIONS, *({Need.GRADIENTS} if gradients else set())})
+        needs = dict.fromkeys(layers, wanted)
         pieces: dict[str, list[Evidence]] = {}
         balanced = any(isinstance(modifier, Balanced) for modifier in around)
-        with self._adapter.observe(x, layers, needs, balanced=balanced) as seen:
+        with self._adapter.observe(x, needs, balanced=balanced) as seen:
             logits = _detached(seen.outputs.logits)
             for layer, _, evidence in seen.evidence(asked.by(around), needs, self._setting.seed):
                 pieces.setdefault(layer, []).append(evidence)
@@ -387,9 +432,15 @@ def _size_refused(wrapper: Composition, copy: Array, x: Array) -> Iterator[None]
             raise
         said = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(
-            f"{wrapper.name} runs the model at {tuple(copy.shape[2:])}, a size it does not take; "
+            f"{_short(wrapper)} runs the model at {tuple(copy.shape[2:])}, a size it does not take; "
             f"{wrapper.method.name} alone runs it at the input's own. It said: {said}"
         ) from error
+
+
+def _short(composition: Composition) -> str:
+    """The name without its parameters, should they be many digits."""
+    name = composition.name
+    return name if len(name) <= 80 else f"{composition.word}({composition.inner.name}, …)"
 
 
 def _flat(maps: Maps) -> frozenset[str]:
@@ -401,16 +452,6 @@ def _flat(maps: Maps) -> frozenset[str]:
 
     by_class = (found for e, found in maps.items() if e.method.scope == "layer" and e.class_specific)
     return frozenset(layer for found in by_class for layer, m in found.items() if is_flat(m))
-
-
-def _tap(gathered: Gathered, channels: int, layers: Sequence[Layer]) -> Tap:
-    names = {layer.name for layer in layers}
-
-    def tap(layer: str, evidence: Evidence) -> None:
-        if layer in names:
-            gathered.add_channels(layer, evidence, channels)
-
-    return tap
 
 
 def _sorted(
@@ -455,6 +496,20 @@ def _needs(wanted: Iterable[Expression]) -> frozenset[Need]:
     return frozenset[Need]().union(*(m.needs | m.uses for m in methods))
 
 
+def _needs_by_layer(
+    wanted: Mapping[Expression, Sequence[Layer]], tap: Tap | None = None
+) -> dict[Layer, frozenset[Need]]:
+    """What the methods of layers need at each of them."""
+    needs: dict[Layer, frozenset[Need]] = {}
+    for e, layers in wanted.items():
+        if e.method.scope == "layer":
+            for layer in layers:
+                needs[layer] = needs.get(layer, frozenset()) | _needs([e])
+    for layer in tap.layers if tap else ():
+        needs[layer] = needs.get(layer, frozenset()) | _CHANNELS
+    return needs
+
+
 def _layers(wanted: Mapping[Expression, Sequence[Layer]]) -> list[Layer]:
     """All layers wanted by methods of layers, each once."""
     return list(
@@ -462,8 +517,12 @@ def _layers(wanted: Mapping[Expression, Sequence[Layer]]) -> list[Layer]:
     )
 
 
-def _methods_at(layer: str, requests: Iterable[Request]) -> list[Method]:
-    return [e.method for e, layers in requests if any(one.name == layer for one in layers)]
+def _wanted_at(layer: str, requests: Iterable[tuple[Expression, Sequence[Layer]]]) -> list[Expression]:
+    return [e for e, layers in requests if any(one.name == layer for one in layers)]
+
+
+def _methods_at(layer: str, requests: Iterable[tuple[Expression, Sequence[Layer]]]) -> list[Method]:
+    return [e.method for e in _wanted_at(layer, requests)]
 
 
 def _inner(e: Expression) -> Expression:

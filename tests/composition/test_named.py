@@ -27,7 +27,7 @@ LITERATURE = {
     "finercam": "finer(gradcam, gamma=0.6, count=3, weighting=mean)",
     "shapleycam": "rest(shapley)",
     "smoothgradcam++": "smooth(gradcam++, average=gradients)",
-    "smooth-fullgrad": "smooth(fullgrad, n=25)",
+    "smooth-fullgrad": "smooth(fullgrad, n=25, average=gradients)",
     "sscam": "smooth(scorecam-paper)",
     "iscam": "path(scorecam-paper, baseline=zero, n=10)",
     "integrated-gradcam": "path(gradcam, baseline=black, n=20)",

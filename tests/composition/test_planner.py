@@ -13,6 +13,8 @@ import camscope
 from camscope import Preprocessing
 from camscope.composition import parse
 from camscope.errors import CamscopeError, LayerError
+from camscope.models.torch import observation
+from camscope.models.torch.curvature import curvature
 from camscope.targets import Class, Contrast, PerImage, TopK
 from tests.composition.test_fusion import LAYERS, deep
 from tests.torch.nets import Backwards, Net, batch, gap_head, mlp_head
@@ -145,6 +147,32 @@ def test_one_sweep_of_re_runs_serves_all_targets():
         heads.clear()
         net.explainer(X[:1], methods=["reciprocam", "reciprocam(of=logit)"], targets=targets, layers="body")
         assert sum(heads) == 1 + 16  # the forward, and each position once
+
+
+def test_a_method_gets_what_it_needs_at_its_own_layers_only(monkeypatch):
+    """Second derivatives at the one layer of shapley, not at all that a fusion combines."""
+    taken: list[int] = []
+
+    def spy(score: torch.Tensor, layers: Sequence[torch.Tensor]) -> Any:
+        taken.append(len(layers))
+        return curvature(score, layers)
+
+    monkeypatch.setattr(observation, "curvature", spy)
+    x = batch(2, 3, 32, 32, dtype=torch.float64)
+    together = camscope.explain(deep(), x, methods=["shapley", "fuse(layercam)"], targets=[1, 4])
+    assert taken == [1, 1]
+    for method in ("shapley", "fuse(layercam)"):
+        close(
+            together.maps(method), camscope.explain(deep(), x, methods=method, targets=[1, 4]).maps(), method
+        )
+
+
+def test_attention_is_missed_before_any_work():
+    """Refused on one image, before the batch runs."""
+    counted = Counted()
+    with pytest.raises(CamscopeError, match="No attention was seen"):
+        counted.explainer(X, methods=["gradcam", "rollout"])
+    assert set(counted.sizes) == {1}
 
 
 def test_nothing_before_the_first_layer_has_a_graph():
@@ -371,13 +399,13 @@ def test_a_layer_that_reaches_no_class_is_refused_by_whatever_needs_that(method)
         camscope.explain(blind(), x, methods=["eigencam", method], targets=1, layers=["net.body", "net.last"])
 
 
+@pytest.mark.parametrize("wrapped", ["{}", "smooth({}, n=2)", "augment({})"])
 @pytest.mark.parametrize("how", ["max", "product", "mean", "cascade"])
-def test_nor_is_it_fused(how):
+def test_nor_is_it_fused(how, wrapped):
     x = batch(2, 3, 32, 32, dtype=torch.float64)
+    method = wrapped.format(f"fuse(gradcam, {how})")
     with pytest.raises(LayerError, match=r"positions of 'net\.last' do not reach the score"):
-        camscope.explain(
-            blind(), x, methods=f"fuse(gradcam, {how})", targets=1, layers=["net.body", "net.last"]
-        )
+        camscope.explain(blind(), x, methods=method, targets=1, layers=["net.body", "net.last"])
 
 
 def test_what_knows_no_class_may_look_at_any_layer():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import itertools
 from collections.abc import Sequence
@@ -17,7 +18,10 @@ import camscope
 from camscope import Preprocessing
 from camscope.composition import MultiScale, PathIntegral, Setting, Smooth, copies, parse
 from camscope.errors import InputError, MethodError, TargetError
-from camscope.targets import Class, Contrast, PerImage, TopK
+from camscope.models.torch.balanced import balanced_gradients
+from camscope.models.torch.full_gradients import full_gradients
+from camscope.models.torch.state import explaining
+from camscope.targets import Class, Contrast, Outputs, PerImage, TopK, resolve
 from tests.torch.nets import Apply, Net, batch, gap_head, linear, mlp_head
 
 pytestmark = pytest.mark.filterwarnings("ignore::camscope.notes.CamscopeWarning")
@@ -184,9 +188,9 @@ def test_a_contrast_is_not_contrasted_again():
         maps(net(), X, "finercam", targets=Contrast(1, against=2))
 
 
-def test_more_similar_classes_than_there_are():
-    with pytest.raises(TargetError, match="Class 1 cannot be contrasted with 5 other classes: there are 4"):
-        maps(net(), X, "finer(gradcam, count=5)", targets=1)
+def test_more_similar_classes_than_there_are_means_all_of_them():
+    few = maps(net(), X, "finer(gradcam, count=9)", targets=1)
+    close(few, maps(net(), X, "gradcam", targets=Contrast(1, against=[0, 2, 3, 4])))
 
 
 # ------------------------------------------------------------------ rest, balanced
@@ -338,6 +342,35 @@ def test_averaging_gradients_is_the_method_on_clean_activations_and_mean_gradien
     weights = {"gradcam": mean.mean((2, 3), keepdim=True), "hirescam": mean, "layercam": mean.relu()}[name]
     expected = (weights * A).sum(1, keepdim=True)
     close(maps(model, X, f"smooth({name}, n=3, average=gradients)", targets=1, layers="body"), expected)
+
+
+@pytest.mark.parametrize("balanced", [False, True])
+def test_smooth_fullgrad_takes_absolute_values_of_the_mean_parts(balanced):
+    """METHODS §1.16: signed parts averaged over noisy inputs, the input's summed over its channels, then ψ."""
+    model = Net(nn.Sequential(nn.GELU(), *mlp_head(16))).double().eval()
+    targets = resolve([1, 4], Outputs(model(X).detach(), "multiclass"))
+    parts: list[torch.Tensor] = []
+    with explaining(model), balanced_gradients(model) if balanced else contextlib.nullcontext():
+        for one in noisy(X, 3, 0.15):
+            full = full_gradients(model, lambda x: Outputs(model(x), "multiclass"), one, targets)
+            terms = [full.inputs.sum(2, keepdim=True), *full.biases]
+            parts = [a + b / 3 for a, b in zip(parts or [0] * len(terms), terms, strict=True)]
+    expected = torch.zeros(3, 2, 16, 16, dtype=torch.float64)
+    for part in parts:
+        scaled = part.abs() - part.abs().amin((2, 3, 4), keepdim=True)
+        scaled = scaled / scaled.amax((2, 3, 4), keepdim=True).clamp(min=1e-300)
+        expected += up(scaled.sum(2), (16, 16))
+    name = "smooth(fullgrad, n=3, average=gradients)"
+    found = maps(model, X, f"balanced({name})" if balanced else name, targets=[1, 4])
+    close(found, expected, 1e-9)
+    assert not torch.allclose(found, maps(model, X, "smooth(fullgrad, n=3)", targets=[1, 4]), rtol=0.05)
+
+
+def test_more_targets_than_are_summed_at_a_time_are_all_there():
+    model = net()
+    found = maps(model, X, "smooth(fullgrad, n=2, average=gradients)", targets=[0, 1, 2, 3, 4])
+    alone = maps(model, X, "smooth(fullgrad, n=2, average=gradients)", targets=4)
+    close(found[:, 4:], alone, 1e-9)
 
 
 def test_noise_is_a_share_of_each_images_own_range():

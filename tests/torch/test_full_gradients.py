@@ -51,7 +51,7 @@ def take_apart(model: nn.Module, x: torch.Tensor, wanted=(1, 3)) -> FullGradient
 def total(full: FullGradients, x: torch.Tensor) -> torch.Tensor:
     parts = [
         full.rest,
-        (full.inputs * x[:, None]).flatten(2).sum(2),
+        full.inputs.flatten(2).sum(2),
         *(b.flatten(2).sum(2) for b in full.biases),
     ]
     return sum(parts)
@@ -90,7 +90,7 @@ def test_a_net_small_enough_to_do_by_hand():
     """x = (1, 2, 4): 2x − 3 = (−1, 1, 5), so positions 2 and 3 pass, each a third of the mean."""
     full = take_apart(ByHand().double(), torch.tensor([[[1.0, 2.0, 4.0]]]).double(), (0, 1))
     third = 1 / 3
-    expected = torch.tensor([[0, 10 * third, 10 * third], [0, -2 * third, -2 * third]])
+    expected = torch.tensor([[0, 2 * 10 * third, 4 * 10 * third], [0, 2 * -2 * third, 4 * -2 * third]])
     torch.testing.assert_close(full.inputs[0, :, 0], expected.double())
     expected = -3 * torch.tensor([[0, 5 * third, 5 * third], [0, -third, -third]])
     assert len(full.biases) == 1

@@ -1,6 +1,6 @@
 """Methods made of methods: as data, as text, under their names, and their arithmetic. The planner runs them."""
 
-from camscope.composition.averaging import NoisyGradients, Size, over_sizes
+from camscope.composition.averaging import NoisyFullGradients, NoisyGradients, Size, over_sizes
 from camscope.composition.checks import check
 from camscope.composition.expressions import (
     COMPOSITIONS,
@@ -39,6 +39,7 @@ __all__ = [
     "Modifier",
     "MultiScale",
     "Named",
+    "NoisyFullGradients",
     "NoisyGradients",
     "PathIntegral",
     "Rest",

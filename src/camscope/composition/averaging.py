@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from array_api_compat import array_namespace
+from einops import reduce
 from jaxtyping import Bool, Float
 
 from camscope.arrays import Array, from_numpy
-from camscope.evidence import Evidence
+from camscope.evidence import Evidence, FullGradients, ModelEvidence
 from camscope.resample import resize
 
 
@@ -35,6 +37,34 @@ class NoisyGradients:
         """
         first, second, third = (total / self._count for total in self._sums)
         return Evidence(clean.activations, first, gradient_powers=(second, third), seed=clean.seed)
+
+
+class NoisyFullGradients:
+    """Running sums of all the parts of the score over noisy copies of the input, signed."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._sums: list[Array] = []
+        self._rest: Array | None = None
+        self._gap: Array | None = None
+
+    def add(self, full: FullGradients) -> None:
+        """Take in one copy's parts; of the input's, the sum over its channels."""
+        parts = [reduce(full.inputs, "b t c ... -> b t 1 ...", "sum"), *full.biases]
+        self._sums = [a + b for a, b in zip(self._sums, parts, strict=True)] if self._sums else parts
+        self._rest = full.rest if self._rest is None else self._rest + full.rest
+        self._gap = full.gap if self._gap is None else array_namespace(full.gap).maximum(self._gap, full.gap)
+        self._count += 1
+
+    def evidence(self, clean: ModelEvidence) -> ModelEvidence:
+        """The clean input and responses with the mean parts, and the largest gap of any copy.
+
+        Smooth-FullGrad, after the authors' code (Srinivas & Fleuret, NeurIPS 2019), is FullGrad on this.
+        """
+        first, *biases = (total / self._count for total in self._sums)
+        assert self._rest is not None
+        full = FullGradients(first, tuple(biases), self._rest / self._count, self._gap)
+        return dataclasses.replace(clean, full_gradients=full)
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,7 @@ def check(expression: Expression) -> None:
     averages_gradients = isinstance(expression, Smooth) and expression.average == "gradients"
     if isinstance(expression, MultiScale) or averages_gradients:
         plain = isinstance(inner, (Method, Modifier))
-        fits = m.scope == "layer" and m.needs == {Need.ACTIVATIONS, Need.GRADIENTS}
+        fits = m.needs == {Need.ACTIVATIONS, Need.GRADIENTS} or (averages_gradients and m.base == "fullgrad")
         if not (plain and fits):
             what = "activations and gradients" if isinstance(expression, MultiScale) else "gradients"
             others = ", smooth(…) averages maps" if averages_gradients else ", augment(…) averages maps"

@@ -106,7 +106,7 @@ class Finer(Modifier):
 
     Attributes:
         gamma: γ; 0 gives the inner method itself.
-        count: how many similar classes, those whose logits are closest.
+        count: how many similar classes, those whose logits are closest; of a model that has fewer, all others.
         weighting: `mean`, or `softmax`: by the similar classes' probabilities, as constants.
     """
 
@@ -175,7 +175,8 @@ class Smooth(Wrapper):
         n: how many copies.
         sigma: standard deviation of the noise, as a share of each image's own range of values.
         average: `maps`, or `gradients`: one map of the clean activations and the averaged gradients and their
-            averaged powers, as Smooth Grad-CAM++ (Omeiza et al. 2019, arXiv:1908.01224) has it.
+            averaged powers, as Smooth Grad-CAM++ (Omeiza et al. 2019, arXiv:1908.01224) has it; of FullGrad, one map
+            of its averaged parts.
     """
 
     n: Count = 16

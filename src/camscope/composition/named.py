@@ -43,11 +43,11 @@ NAMED: dict[str, Named] = {
             _OFTEN.format(16),
         ),
         Named(
-            Smooth(get_method("fullgrad"), n=25),
+            Smooth(get_method("fullgrad"), n=25, average="gradients"),
             "smooth-fullgrad",
             "Srinivas & Fleuret, NeurIPS 2019, arXiv:1905.00780",
-            "FullGrad averaged over noisy inputs (the authors' code averages the signed parts before their absolute "
-            "value is taken).",
+            "FullGrad of parts averaged over noisy inputs, signed, so that noise cancels before absolute values are "
+            "taken: less grain.",
             _OFTEN.format(25),
         ),
         Named(

@@ -31,7 +31,7 @@ def full_grad(evidence: ModelEvidence) -> Float[Array, "batch target *size"]:
     full = evidence.full_gradients
     assert full is not None
     by_grid: dict[tuple[int, ...], Float[Array, "batch target *space"]] = {}
-    for term in (full.inputs * evidence.inputs[:, None], *full.biases):
+    for term in (full.inputs, *full.biases):
         scaled = _joint_scale(term)
         space = scaled.shape[2:]
         by_grid[space] = by_grid[space] + scaled if space in by_grid else scaled

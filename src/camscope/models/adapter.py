@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from camscope.arrays import Array
 from camscope.evidence import Evidence, ModelEvidence, Need
 from camscope.models.layers import Layer
 from camscope.targets import Outputs, Targets
+
+LayerNeeds: TypeAlias = Mapping[Layer, frozenset[Need]]
+"""What is wanted at each layer."""
 
 
 @runtime_checkable
@@ -27,7 +30,7 @@ class Observation(Protocol):
         ...
 
     def evidence(
-        self, targets: Targets, needs: frozenset[Need], seed: int
+        self, targets: Targets, needs: LayerNeeds, seed: int
     ) -> Iterator[tuple[str, slice, Evidence]]:
         """Evidence layer by layer and for a few targets at a time: the layer, which targets, what was seen."""
         ...
@@ -72,10 +75,14 @@ class Adapter(Protocol):
         """Whether each layer's positions can reach the score at all, for any class."""
         ...
 
+    def check(self, x: Array, needs: frozenset[Need]) -> None:
+        """Refuse what this model cannot give on such an input, before any work on the batch."""
+        ...
+
     def observe(
-        self, x: Array, layers: Sequence[Layer], needs: frozenset[Need], *, balanced: bool = False
+        self, x: Array, needs: LayerNeeds, *, balanced: bool = False
     ) -> AbstractContextManager[Observation]:
-        """Run the model once on the batch, keeping what the needs ask for."""
+        """Run the model once on the batch, keeping at each layer what is wanted there."""
         ...
 
     def describe(self) -> Mapping[str, Any]:

@@ -162,13 +162,13 @@ class Targets:
         Args:
             outputs: of the batch. The classes contrasted with are chosen, and weighed, by its logits.
             gamma: how much of the others is taken off.
-            count: how many: those whose logits are closest to the target's own. None: all of `among`.
+            count: how many at most: those whose logits are closest to the target's own. None: all of `among`.
             weighting: see `Weighting`.
             among: the classes to take them from; all but the target itself if None.
 
         Raises:
             TargetError: for a callable, which is no class, for a target that is contrasted already, or if there
-                are not that many other classes.
+                is no other class.
         """
         if any(self.functions):
             raise TargetError("A callable target has no similar classes to contrast it with. Give a class.")
@@ -285,16 +285,14 @@ def _others(
     logits: Float[np.ndarray, "class"], target: int, among: Sequence[int] | None, count: int | None
 ) -> Int[np.ndarray, other]:
     candidates = np.asarray([c for c in (range(len(logits)) if among is None else among) if c != target])
-    wanted = len(candidates) if count is None else count
-    if not 0 < wanted <= len(candidates):
+    if not len(candidates):
         raise TargetError(
-            f"Class {target} cannot be contrasted with {wanted or 'no'} other classes: there "
-            f"{'is' if len(candidates) == 1 else 'are'} {len(candidates)} to choose from."
+            f"Class {target} cannot be contrasted: there is no other class to contrast it with."
         )
     if count is None:
         return candidates
     distance = np.abs(logits[candidates] - logits[target])
-    return candidates[np.argsort(distance, kind="stable")[:wanted]]
+    return candidates[np.argsort(distance, kind="stable")[:count]]
 
 
 def _call(function: ScoreFunction, raw: Any, batch: int) -> Float[Array, batch]:

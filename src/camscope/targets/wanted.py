@@ -69,7 +69,7 @@ class Contrast:
         which: the class, by index or name.
         against: `similar`, the classes whose logits are closest image by image; or classes by index or name.
         gamma: γ, how much of the others is taken off; 0 gives the class by itself.
-        count: how many similar classes.
+        count: how many similar classes; of a model that has fewer, all others.
         weighting: `mean`, or `softmax`: by their probabilities, as constants.
         of: which score.
         sign: −1 for evidence against.

@@ -15,8 +15,10 @@ from jaxtyping import Float
 from torch import nn
 
 from camscope.errors import InputError, LayerError, ModelError
-from camscope.evidence import Need
+from camscope.evidence import ATTENDED, Need
+from camscope.models.adapter import LayerNeeds
 from camscope.models.layers import AFTER_RELU, Layer
+from camscope.models.torch.attention import attention_of
 from camscope.models.torch.balanced import balanced_gradients
 from camscope.models.torch.curvature import twice_differentiable
 from camscope.models.torch.flattened import Flattened, find_flattened
@@ -64,6 +66,7 @@ class TorchAdapter:
         self._choices: dict[tuple[int, ...], list[Layer]] = {}
         self._plans: dict[tuple[tuple[int, ...], str], Plan] = {}
         self._flattened: dict[tuple[tuple[int, ...], str], Flattened | None] = {}
+        self._attentive: set[tuple[int, ...]] = set()
 
     # ------------------------------------------------------------------ the input
 
@@ -168,12 +171,24 @@ class TorchAdapter:
 
     # ------------------------------------------------------------------ the passes
 
+    def check(self, x: torch.Tensor, needs: frozenset[Need]) -> None:
+        """Refuse attention methods on a model whose attention gives no map; found once for each shape of the input.
+
+        Raises:
+            ModelError: saying what attention the model has instead.
+        """
+        key = tuple(x.shape[1:])
+        if needs & ATTENDED and key not in self._attentive:
+            anatomy = self._anatomy(x)
+            with explaining(self.model), torch.no_grad():
+                attention_of(self.model, self._run, x[:1], None, anatomy=anatomy)
+            self._attentive.add(key)
+
     @contextmanager
     def observe(
         self,
         x: torch.Tensor,
-        layers: Sequence[Layer],
-        needs: frozenset[Need],
+        needs: LayerNeeds,
         *,
         balanced: bool = False,
     ) -> Iterator[TorchObservation]:
@@ -184,30 +199,30 @@ class TorchAdapter:
 
         Args:
             x: the batch.
-            layers: target layers; none if only the outputs or the model as a whole are asked for.
-            needs: of all methods.
+            needs: of all methods at each target layer; none if only the outputs or the model as a whole are asked for.
             balanced: let gradients flow by LibraGrad's rules (`camscope.models.torch.balanced`).
         """
         anatomy = self._anatomy(x)
-        graph = bool(needs & {Need.GRADIENTS, Need.CURVATURE}) and bool(layers)
+        wanted = frozenset[Need]().union(*needs.values())
+        graph = bool(wanted & {Need.GRADIENTS, Need.CURVATURE})
         with ExitStack() as whole:
             whole.enter_context(explaining(self.model))
             if x.is_inference():  # an altered copy, made under the user's inference mode
                 x = x.clone()
             if balanced:
                 whole.enter_context(balanced_gradients(self.model))
-            plans = {layer: self._plan(x, layer) for layer in layers} if Need.SUFFIX in needs else {}
+            plans = {layer: self._plan(x, layer) for layer, some in needs.items() if Need.SUFFIX in some}
             kept = {layer: Kept(batch=x.shape[0]) for layer in plans}
             with ExitStack() as stack:
                 if not graph:
                     stack.enter_context(torch.no_grad())
                 for layer, plan in plans.items():
                     stack.enter_context(keeping(self.model, plan, kept[layer]))
-                recorder = stack.enter_context(Recorder(self.model, layers, start_graph=graph))
+                recorder = stack.enter_context(Recorder(self.model, needs, start_graph=graph))
                 watch = None
-                if anatomy.classifier is not None and needs & {Need.GRADIENTS, Need.LINEAR_HEAD}:
+                if anatomy.classifier is not None and wanted & {Need.GRADIENTS, Need.LINEAR_HEAD}:
                     watch = stack.enter_context(InputOf(self.model.get_submodule(anatomy.classifier)))
-                if Need.CURVATURE in needs:
+                if Need.CURVATURE in wanted:
                     stack.enter_context(twice_differentiable())
                 raw, logits = self._ends(x, anatomy)
             outputs = self._outputs(raw, logits, anatomy)
@@ -219,7 +234,7 @@ class TorchAdapter:
                     *(_whole(plan) for plan in plans.values() if plan.whole),
                 ),
                 logits=logits,
-                recorded={layer: recorder.seen[layer.name].activations for layer in layers},
+                recorded={layer: recorder.seen[layer.name].activations for layer in needs},
                 classifier=verified(watch.module, watch.value, logits) if watch is not None else None,
                 expand=self._expand,
                 passes=Passes(

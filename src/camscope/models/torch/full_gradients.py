@@ -91,11 +91,10 @@ def full_gradients(
             allow_unused=True,
         )
         columns.append(_column(leaf, added.found, gradients))
-    inputs = torch.stack([column.inputs for column in columns], dim=1)
+    inputs = torch.stack([column.inputs for column in columns], dim=1) * widened(x.detach())[:, None]
     rest = torch.stack([column.rest for column in columns], dim=1)
     biases = tuple(_stacked([column.biases.get(i) for column in columns]) for i in sorted(_used(columns)))
-    by_layer = [rest, *(bias.flatten(2).sum(2) for bias in biases)]
-    by_layer.append((inputs * widened(x.detach())[:, None]).flatten(2).sum(2))
+    by_layer = [rest, *(term.flatten(2).sum(2) for term in (*biases, inputs))]
     return FullGradients(inputs, biases, rest, completeness_gap(widened(scores.detach()), by_layer))
 
 

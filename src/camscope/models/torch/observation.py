@@ -11,6 +11,7 @@ from jaxtyping import Float
 
 from camscope.errors import TargetError
 from camscope.evidence import Evidence, LinearHead, ModelEvidence, Need, Responses
+from camscope.models.adapter import LayerNeeds
 from camscope.models.layers import Layer
 from camscope.models.torch.curvature import curvature
 from camscope.models.torch.head import Classifier, Features
@@ -53,52 +54,57 @@ class TorchObservation:
             yield columns, self.passes.evidence(targets[columns], here, needs, seed)
 
     def evidence(
-        self, targets: Targets, needs: frozenset[Need], seed: int
+        self, targets: Targets, needs: LayerNeeds, seed: int
     ) -> Iterator[tuple[str, slice, Evidence]]:
         """Evidence layer by layer, a few targets at a time.
 
         Behind a verified linear head the gradients come from its weights (METHODS §1.0); only the other layers
         share a backward per target, which ends at the shallowest of them.
         """
-        activations = {layer: widened(layer.grid.canonical(t.detach())) for layer, t in self.recorded.items()}
+        activations = {layer: widened(layer.grid.canonical(self.recorded[layer].detach())) for layer in needs}
         pooled = self._pooled(activations, targets)
-        want_gradients = Need.GRADIENTS in needs
-        curved = Need.CURVATURE in needs
         flat = targets.linear  # behind a linear head the logits have no curvature
+        curved = [
+            layer
+            for layer, some in needs.items()
+            if Need.CURVATURE in some and not (flat and _is_pooled(layer, pooled))
+        ]
         backward = [
             layer
-            for layer in self.recorded
-            if want_gradients
-            and not (layer in pooled and pooled[layer].activations_themselves and (flat or not curved))
+            for layer, some in needs.items()
+            if Need.GRADIENTS in some and layer not in curved and not _is_pooled(layer, pooled)
         ]
+        wanted = frozenset[Need]().union(*needs.values())
         chunk = len(targets)
         scores = None
-        if backward:
-            bytes_each = sum(activations[layer].nbytes for layer in backward)
+        if backward or curved:
+            bytes_each = sum(activations[layer].nbytes for layer in (*backward, *curved))
             chunk = max(1, min(chunk, _GRADIENT_BUDGET // max(1, bytes_each)))
             scores = targets.scores(self.outputs)
-        if needs & PER_TARGET:
-            chunk = min(chunk, self._at_a_time(needs))
+        if wanted & PER_TARGET:
+            chunk = min(chunk, self._at_a_time(wanted))
         weights = self._head_weights(targets) if pooled else None
         for start in range(0, len(targets), chunk):
             columns = slice(start, min(start + chunk, len(targets)))
-            gradients, curvatures = self._backward(scores, columns, backward, curved=curved)
+            gradients = self._gradients(scores, columns, backward)
+            first, curvatures = self._curvatures(scores, columns, curved)
+            gradients |= first
             model = None
-            if needs & (OF_THE_MODEL | {Need.SUFFIX}):
-                ((_, model),) = self.model_evidence(targets[columns], needs, seed)
+            if wanted & (OF_THE_MODEL | {Need.SUFFIX}):
+                ((_, model),) = self.model_evidence(targets[columns], wanted, seed)
             for layer, A in activations.items():
                 head = None
                 gradient = gradients.get(layer)
                 if weights is not None and (features := pooled.get(layer)) is not None:
                     head = LinearHead(weights[:, columns], features.values, targets.linear)
-                    if want_gradients and gradient is None:
+                    if Need.GRADIENTS in needs[layer] and gradient is None:
                         space = A.shape[2:]
                         gradient = (head.weights / space.numel())[(..., *(None,) * len(space))]
                 second = curvatures.get(layer)
-                if curved and second is None:
+                if Need.CURVATURE in needs[layer] and second is None:
                     assert gradient is not None
                     second = torch.zeros_like(gradient)
-                suffix = self.passes.suffix(layer, targets[columns]) if Need.SUFFIX in needs else None
+                suffix = self.passes.suffix(layer, targets[columns]) if Need.SUFFIX in needs[layer] else None
                 yield layer.name, columns, Evidence(A, gradient, second, head, suffix, model, seed)
 
     def _at_a_time(self, needs: frozenset[Need]) -> int:
@@ -140,27 +146,41 @@ class TorchObservation:
             ]
         return torch.stack(slopes, dim=1).reshape(batch, len(targets), -1) @ weight
 
-    def _backward(
+    def _gradients(
         self,
         scores: Float[torch.Tensor, "batch target"] | None,
         columns: slice,
         layers: Sequence[Layer],
-        *,
-        curved: bool,
+    ) -> dict[Layer, torch.Tensor]:
+        """One backward per target, through the part after the shallowest of the layers."""
+        if scores is None or not layers:
+            return {}
+        tensors = [self.recorded[layer] for layer in layers]
+        return _stacked(layers, [_gradients(scores[:, t], tensors) for t in _places(columns)])
+
+    def _curvatures(
+        self,
+        scores: Float[torch.Tensor, "batch target"] | None,
+        columns: slice,
+        layers: Sequence[Layer],
     ) -> tuple[dict[Layer, torch.Tensor], dict[Layer, torch.Tensor]]:
-        """Gradients, and H·A if `curved`: one backward per target through the part after the shallowest layer."""
-        if scores is None:
+        """Gradients and H·A."""
+        if scores is None or not layers:
             return {}, {}
         tensors = [self.recorded[layer] for layer in layers]
-        gradients, curvatures = [], []
-        for t in range(columns.start, columns.stop):
-            if curved:
-                first, second = curvature(scores[:, t], tensors)
-                curvatures.append(second)
-            else:
-                first = _gradients(scores[:, t], tensors)
-            gradients.append(first)
-        return _stacked(layers, gradients), _stacked(layers, curvatures)
+        found = [curvature(scores[:, t], tensors) for t in _places(columns)]
+        return _stacked(layers, [first for first, _ in found]), _stacked(
+            layers, [second for _, second in found]
+        )
+
+
+def _places(columns: slice) -> range:
+    return range(columns.start, columns.stop)
+
+
+def _is_pooled(layer: Layer, pooled: Mapping[Layer, Features]) -> bool:
+    """Whether the linear head pools just what the layer puts out, so that its weights give the gradient."""
+    return layer in pooled and pooled[layer].activations_themselves
 
 
 def _gradients(score: Float[torch.Tensor, batch], tensors: Sequence[torch.Tensor]) -> list[torch.Tensor]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -16,8 +16,7 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from camscope.errors import LayerError, ModelError
-from camscope.evidence import Need
-from camscope.models.layers import Layer
+from camscope.models.adapter import LayerNeeds
 from camscope.models.torch.adapter import TorchAdapter
 from camscope.models.torch.modules import first_tensor, named_layers
 from camscope.models.torch.observation import TorchObservation
@@ -63,8 +62,7 @@ class OptimisedAdapter(TorchAdapter):
     def observe(
         self,
         x: torch.Tensor,
-        layers: Sequence[Layer],
-        needs: frozenset[Need],
+        needs: LayerNeeds,
         *,
         balanced: bool = False,
     ) -> Iterator[TorchObservation]:
@@ -75,13 +73,13 @@ class OptimisedAdapter(TorchAdapter):
             ModelError: if the copy does not reproduce the model's output.
         """
         made = self._copy(x)
-        for layer in layers:
+        for layer in needs:
             if layer.module in made.folded:
                 raise LayerError(
                     f"The optimised copy has no output of {layer.name!r} of its own: the batch norm after it is folded "
                     f"in. Use {made.folded[layer.module]!r}, or explain without optimised."
                 )
-        with made.adapter.observe(self._formatted(x), layers, needs, balanced=balanced) as observation:
+        with made.adapter.observe(self._formatted(x), needs, balanced=balanced) as observation:
             yield observation
 
     def describe(self) -> Mapping[str, Any]:

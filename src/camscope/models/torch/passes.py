@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import nn
 
-from camscope.evidence import BACKWARD, ModelEvidence, Need, Responses
+from camscope.evidence import ATTENDED, BACKWARD, ModelEvidence, Need, Responses
 from camscope.models.layers import Layer
 from camscope.models.torch.attention import attention_of
 from camscope.models.torch.flattened import Flattened
@@ -84,7 +84,7 @@ class Passes:
             seed: see `ModelEvidence`.
         """
         attention = None
-        if needs & {Need.ATTENTION, Need.ATTENTION_GRADIENTS, Need.BLOCK_GRADIENTS}:
+        if needs & ATTENDED:
             graded = bool(needs & {Need.ATTENTION_GRADIENTS, Need.BLOCK_GRADIENTS})
             attention = attention_of(
                 self.model,
