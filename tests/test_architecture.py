@@ -133,7 +133,7 @@ def test_these_rooms_use_nothing_but_the_errors(room):
 
 
 def test_the_framework_free_part_of_models_is_so():
-    for name in ("adapter", "grid", "layers"):
+    for name in ("adapter", "batch", "grid", "layers", "reading"):
         assert not {i.split(".")[0] for i in imports_of(SOURCE / "models" / f"{name}.py")} & FRAMEWORKS
 
 

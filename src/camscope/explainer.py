@@ -22,7 +22,9 @@ from camscope.images import Preprocessing
 from camscope.inputs import Inputs, prepare
 from camscope.libraries import recognise
 from camscope.models.adapter import Adapter
+from camscope.models.batch import Batch
 from camscope.models.layers import Layer
+from camscope.models.reading import Plain, Reading
 from camscope.notes import Notes
 from camscope.planner import Planner
 from camscope.targets import AllClasses, Outputs, Targets, TargetsLike, Task, resolve
@@ -39,15 +41,16 @@ class Explainer:
         e = explainer(x, methods=["gradcam", "layercam"], targets=[281, 285], layers=["layer3", "layer4"])
 
     Args:
-        model: a `torch.nn.Module` (DataParallel, DDP and compiled wrappers are looked through), or a name:
-            `demo`, `timm:NAME`, `torchvision:NAME`, `FILE.py:FACTORY`.
-        preprocessing: how photos become the model's input: a `Preprocessing`, or torchvision transforms. By
-            default what the model's library says of it. Not used for tensors.
+        model: a `torch.nn.Module` (DataParallel, DDP and compiled wrappers are looked through), a Hugging Face model
+            or pipeline, a fastai `Learner`, or a name: `demo`, `timm:NAME`, `torchvision:NAME`,
+            `hf:NAME-OR-FOLDER`, `FILE.py:FACTORY`.
+        preprocessing: how photos become the model's input: a `Preprocessing`, torchvision transforms, or a Hugging
+            Face image processor. By default what the model's library says of it. Not used for tensors.
         class_names: one per output. By default what the model's library says.
         task: what the outputs mean: `multiclass` (softmax), `multilabel` (a sigmoid each), `binary` (one logit),
             `regression`. Found from the model if None: one output is binary, a sigmoid at the end is
             multilabel, else multiclass. A multi-label model that returns logits looks like any other: say it.
-        output: picks the logits, `batch class`, from what the model returns.
+        output: where the logits, `batch class`, are in what the model returns: a key, a position, or a function.
         device: move the model there first. Only for models given by name; your own stays where it is.
         optimised: explain on a copy of the model made for inference (batch norm folded, channels last): `True`,
             or `"bfloat16"` to run it in half precision too. See `camscope.models.torch.optimise`.
@@ -65,7 +68,7 @@ class Explainer:
         preprocessing: Any = None,
         class_names: Sequence[str] | None = None,
         task: Task | None = None,
-        output: Callable[[Any], Any] | None = None,
+        output: Callable[[Any], Any] | str | int | None = None,
         device: str | None = None,
         optimised: bool | str = False,
         weights: str | Path | None = None,
@@ -81,14 +84,16 @@ class Explainer:
         else:
             if device is not None or weights is not None:
                 raise ModelError("device and weights are for models given by name; yours comes with both.")
-            known = recognise(_unwrapped(model))
-        self._adapter = _adapt(model, task=task, output=output, optimised=optimised)
+            model, known = recognise(_unwrapped(model))
+        reading = known.reading if output is None and known.reading is not None else Plain(output, known.task)
+        self._adapter = _adapt(model, reading, task=task, optimised=optimised)
         self._known = known
         self._class_names = class_names
         self._preprocessing = (
             known.preprocessing if preprocessing is None else _as_preprocessing(preprocessing)
         )
         self._presumed = known.note if preprocessing is None else ""
+        self._unprepared = known.unprepared
 
     @property
     def preprocessing(self) -> Preprocessing | None:
@@ -104,12 +109,14 @@ class Explainer:
         layers: Layers = None,
         channels: int = 0,
         seed: int = 0,
+        mapped: int | str | None = None,
     ) -> Explanation:
         """Explain a batch: all methods, layers and targets from one forward and one short backward per target.
 
         Args:
             inputs: a tensor, already preprocessed, `batch channel *space`; or a photo (path, PIL image, array
-                `height width [channel]`) or a list of photos, which go through the model's own preprocessing.
+                `height width [channel]`) or a list of photos, which go through the model's own preprocessing. For a
+                model that takes several inputs: a tuple of them, or a dictionary by keyword.
             methods: one or several; see `camscope.list_methods()`. Names, with parameters and compositions if you
                 like (`scorecam(top=64)`, `smooth(layercam, n=16)`), or objects (`camscope.Smooth("layercam", n=16)`).
             targets: None explains each image's top class. A list means these targets for every image;
@@ -118,6 +125,8 @@ class Explainer:
             channels: keep this many of the feature maps that contribute most to each target, for
                 `figure(by="channels")`.
             seed: for methods that draw at random.
+            mapped: which of several inputs the maps are of, by position or keyword. By default the first photo, or
+                the first floating-point tensor with a channel and space.
 
         Raises:
             InputError, LayerError, MethodError, TargetError: what was asked for does not exist or cannot be had;
@@ -130,7 +139,7 @@ class Explainer:
         for name, e in plain.items():
             check(e)
             self._check_offers(name, e)
-        given = prepare(inputs, self._preprocessing)
+        given = prepare(inputs, self._preprocessing, mapped, unprepared=self._unprepared)
         batch = self._adapter.batch(given.batch)
         self._adapter.check(batch, frozenset[Need]().union(*(e.method.needs for e in plain.values())))
         chosen, how = self._layers(batch, layers, list(plain.values()), channels)
@@ -164,7 +173,7 @@ class Explainer:
             logits=outputs.logits,
             probabilities=outputs.probabilities,
             targets=resolved.infos(class_names),
-            input_size=tuple(int(n) for n in batch.shape[2:]),
+            input_size=batch.space,
             facts={name: MethodFacts(e.paper, e.rectified, e.class_specific) for name, e in wanted.items()},
             class_names=class_names,
             views=given.views,
@@ -202,7 +211,7 @@ class Explainer:
             MethodError: if the layer has no positive activations, or fewer channels or positions than concepts.
             InputError, LayerError: as for a call.
         """
-        given = prepare(inputs, self._preprocessing)
+        given = prepare(inputs, self._preprocessing, unprepared=self._unprepared)
         batch = self._adapter.batch(given.batch)
         chosen, how = self._layers(batch, layer, [], channels=1)
         notes = Notes()
@@ -223,8 +232,8 @@ class Explainer:
             scores=xp.mean(heatmaps, axis=tuple(range(2, heatmaps.ndim))),
             logits=outputs.logits,
             probabilities=outputs.probabilities,
-            targets=(labels(count, class_scores, class_names),) * batch.shape[0],
-            input_size=tuple(int(n) for n in batch.shape[2:]),
+            targets=(labels(count, class_scores, class_names),) * len(batch),
+            input_size=batch.space,
             facts={"dff": MethodFacts(_DFF, rectified=False, class_specific=False)},
             class_names=class_names,
             views=given.views,
@@ -254,7 +263,7 @@ class Explainer:
         """
         if inputs is None:
             inputs = self._noise()
-        batch = self._adapter.batch(prepare(inputs, self._preprocessing).batch)
+        batch = self._adapter.batch(prepare(inputs, self._preprocessing, unprepared=self._unprepared).batch)
         found = list(self._adapter.layers(batch))
         chosen = None
         try:
@@ -316,7 +325,7 @@ class Explainer:
     # ------------------------------------------------------------------ layers and methods
 
     def _layers(
-        self, batch: Array, layers: Layers, wanted: Sequence[Expression], channels: int
+        self, batch: Batch, layers: Layers, wanted: Sequence[Expression], channels: int
     ) -> tuple[_Chosen, dict[str, Any]]:
         """Where the methods are wanted, and how that came about."""
         if layers is None:
@@ -372,7 +381,7 @@ class Explainer:
         known = preprocessing or self._preprocessing
         return None if known is None else [-m / s for m, s in zip(known.mean, known.std, strict=True)]
 
-    def _check_reach(self, batch: Array, chosen: _Chosen, flat: frozenset[str], layers: Layers) -> None:
+    def _check_reach(self, batch: Batch, chosen: _Chosen, flat: frozenset[str], layers: Layers) -> None:
         """Refuse a layer that no class could ever give a map; only looked into where maps came out flat."""
         for layer in dict.fromkeys([*chosen.single, *chosen.fused]):
             if layer.name in flat and not all(self._adapter.reaches(batch, [layer])):
@@ -393,6 +402,7 @@ def explain(
     layers: Layers = None,
     channels: int = 0,
     seed: int = 0,
+    mapped: int | str | None = None,
     **model_options: Any,
 ) -> Explanation:
     """Explain once: `Explainer(model, **model_options)(inputs, …)`.
@@ -408,10 +418,19 @@ def explain(
         layers: None for the automatic choice.
         channels: how many of the strongest feature maps to keep.
         seed: for methods that draw at random.
+        mapped: which of several inputs the maps are of.
         model_options: of `Explainer`.
     """
     explainer = Explainer(model, **model_options)
-    return explainer(inputs, methods=methods, targets=targets, layers=layers, channels=channels, seed=seed)
+    return explainer(
+        inputs,
+        methods=methods,
+        targets=targets,
+        layers=layers,
+        channels=channels,
+        seed=seed,
+        mapped=mapped,
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -443,12 +462,14 @@ def _listed(given: Any) -> list[Any]:
 
 
 def _as_preprocessing(given: Any) -> Preprocessing:
-    return given if isinstance(given, Preprocessing) else Preprocessing.from_torchvision(given)
+    if isinstance(given, Preprocessing):
+        return given
+    if hasattr(given, "to_dict"):
+        return Preprocessing.from_huggingface(given)
+    return Preprocessing.from_torchvision(given)
 
 
-def _adapt(
-    model: Any, *, task: Task | None, output: Callable[[Any], Any] | None, optimised: bool | str
-) -> Adapter:
+def _adapt(model: Any, reading: Reading, *, task: Task | None, optimised: bool | str) -> Adapter:
     """The adapter of the model's framework, which is imported only if the model shows that it already is."""
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(model, torch.nn.Module):
@@ -457,8 +478,8 @@ def _adapt(
         if optimised:
             from camscope.models.torch.optimise import OptimisedAdapter
 
-            return OptimisedAdapter(model, task=task, output=output, half=optimised == "bfloat16")
-        return TorchAdapter(model, task=task, output=output)
+            return OptimisedAdapter(model, reading, task=task, half=optimised == "bfloat16")
+        return TorchAdapter(model, reading, task=task)
     raise ModelError(
         f"Cannot explain a {type(model).__name__}: expected a torch.nn.Module, or a name such as 'demo', "
         "'timm:resnet50', 'torchvision:resnet50' or 'FILE.py:FACTORY'."

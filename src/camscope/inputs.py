@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from camscope.arrays import Array
-from camscope.errors import InputError
+from camscope.errors import InputError, nearest
 from camscope.explanation import to_numpy
 from camscope.images import Photo, Preprocessing, to_photo
+from camscope.models.batch import Batch
 from camscope.views import Views, views_of_batch, views_of_photos
 
 
@@ -21,33 +22,107 @@ class Inputs:
     """A batch and what a person looks at for each of its inputs.
 
     Attributes:
-        batch: `batch channel *space`: the user's tensor, or photos preprocessed into a NumPy array.
+        batch: the user's tensors, or photos preprocessed into a NumPy array.
         views: the pictures.
         preprocessing: what was applied to photos; None for a tensor.
     """
 
-    batch: Array
+    batch: Batch
     views: Views
     preprocessing: Preprocessing | None
 
 
-def prepare(inputs: Any, preprocessing: Preprocessing | None) -> Inputs:
+def prepare(
+    inputs: Any,
+    preprocessing: Preprocessing | None,
+    mapped: int | str | None = None,
+    *,
+    unprepared: str = "",
+) -> Inputs:
     """Make a batch.
 
     Args:
         inputs: a tensor, already preprocessed; or a photo (path, PIL image, array `height width [channel]`), a list
-            of photos, or an array of photos `batch height width channel`.
+            of photos, or an array of photos `batch height width channel`; or, for a model that takes several
+            inputs, a tuple of them by position or a dictionary by keyword.
         preprocessing: the model's own, or None if that is not known.
+        mapped: which of several inputs maps are of; None takes the first that is a photo, or a floating-point tensor
+            with a channel and space, or else the first of token numbers.
+        unprepared: why the preprocessing is not known.
 
     Raises:
         InputError: for anything else, an empty list, or a photo for a model of unknown preprocessing.
         ImageError: for a photo that cannot be read.
     """
+    several = _several(inputs)
+    if several is None:
+        if mapped is not None:
+            raise InputError(f"mapped={mapped!r} is for a model that takes several inputs; one was given.")
+        return _one(inputs, preprocessing, unprepared)
+    place = _place(several, mapped)
+    kept = {name: value for name, value in several.items() if name != place}
+    one = _one(several[place], preprocessing, unprepared)
+    if isinstance(inputs, Mapping):
+        return dataclasses.replace(one, batch=Batch((), {**kept, place: one.batch.x}, place))
+    args = tuple(one.batch.x if i == place else value for i, value in several.items())
+    return dataclasses.replace(one, batch=Batch(args, {}, place))
+
+
+def _several(inputs: Any) -> dict[Any, Any] | None:
+    """Several inputs by name or position; None for a single one (or a list of photos)."""
+    if isinstance(inputs, Mapping):
+        return dict(inputs)
+    if isinstance(inputs, tuple) and any(_is_tensor(value) for value in inputs):
+        return dict(enumerate(inputs))
+    return None
+
+
+def _place(several: Mapping[Any, Any], mapped: int | str | None) -> Any:
+    """Where the input that maps are of is."""
+    if mapped is not None:
+        if mapped not in several:
+            raise InputError(
+                f"mapped={mapped!r} is none of the inputs: {', '.join(map(repr, several))}."
+                f"{nearest(str(mapped), list(map(str, several)))}"
+            )
+        return mapped
+    kinds: tuple[Callable[[Any], bool], ...] = (
+        lambda value: not _is_tensor(value) and _is_photo(value),
+        lambda value: _is_tensor(value) and "float" in str(value.dtype) and value.ndim >= 3,
+        lambda value: _is_tensor(value) and "int" in str(value.dtype) and value.ndim == 2,
+    )
+    for kind in kinds:
+        for name, value in several.items():
+            if kind(value):
+                return name
+    shapes = (f"{name!r}: {_shape(value)}" for name, value in several.items())
+    raise InputError(
+        f"None of the inputs is one that maps could be of (batch, channel, *space): {', '.join(shapes)}."
+    )
+
+
+def _shape(value: Any) -> str:
+    return str(tuple(value.shape)) if hasattr(value, "shape") else type(value).__name__
+
+
+def _is_tensor(value: Any) -> bool:
+    return hasattr(value, "shape") and hasattr(value, "ndim") and not isinstance(value, np.ndarray)
+
+
+def _is_photo(value: Any) -> bool:
+    return isinstance(value, (str, Path, np.ndarray, Photo)) or hasattr(value, "convert")
+
+
+def _one(inputs: Any, preprocessing: Preprocessing | None, unprepared: str) -> Inputs:
     if not _from_photos(inputs):
-        return Inputs(inputs, views_of_batch(inputs, to_numpy, preprocessing), None)
+        return Inputs(Batch((inputs,)), views_of_batch(inputs, to_numpy, preprocessing), None)
     photos = [to_photo(photo) for photo in _photos(inputs)]
     if not photos:
         raise InputError("The list of photos is empty.")
+    if preprocessing is None and unprepared:
+        raise InputError(
+            f"A photo was given, but how this model's photos are prepared is not known: {unprepared}."
+        )
     if preprocessing is None:
         raise InputError(
             "A photo was given, but this model does not say how its photos are prepared. Pass "
@@ -55,7 +130,7 @@ def prepare(inputs: Any, preprocessing: Preprocessing | None) -> Inputs:
             "tensor that is already preprocessed."
         )
     return Inputs(
-        np.stack([preprocessing(photo) for photo in photos]),
+        Batch((np.stack([preprocessing(photo) for photo in photos]),)),
         views_of_photos(photos, preprocessing),
         preprocessing,
     )
@@ -65,9 +140,9 @@ def _from_photos(inputs: Any) -> bool:
     """Whether the inputs are photos to be preprocessed, rather than a tensor that already is."""
     if isinstance(inputs, (list, tuple)):
         return not inputs or all(_from_photos(one) for one in inputs) or _refuse_list(inputs)
-    if isinstance(inputs, (str, Path, np.ndarray, Photo)) or hasattr(inputs, "convert"):
+    if _is_photo(inputs):
         return True
-    if hasattr(inputs, "shape") and hasattr(inputs, "ndim"):
+    if _is_tensor(inputs):
         return False
     raise InputError(
         f"Cannot explain {type(inputs).__name__}: give a tensor (batch, channel, *space), a photo (path, PIL image, "

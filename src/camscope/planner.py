@@ -42,6 +42,7 @@ from camscope.evidence import BACKWARD, Evidence, Need
 from camscope.gathering import Gathered
 from camscope.methods import Method
 from camscope.models.adapter import Adapter, Observation
+from camscope.models.batch import Batch
 from camscope.models.layers import Layer
 from camscope.notes import Notes
 from camscope.scaling import flatness
@@ -142,7 +143,7 @@ class Planner:
 
     def run(
         self,
-        x: Array,
+        batch: Batch,
         requests: Sequence[Request],
         ask: Callable[[Outputs], Targets],
         channels: int = 0,
@@ -151,7 +152,7 @@ class Planner:
         """Explain a batch.
 
         Args:
-            x: the batch.
+            batch: the inputs.
             requests: simplified expressions, and the layers each is wanted at.
             ask: what is explained, given the model's outputs.
             channels: how many of the strongest channels to keep.
@@ -161,31 +162,31 @@ class Planner:
         gathered = Gathered()
         plain = {e: layers for e, layers in direct.items() if not _balanced(e)}
         tap = Tap(channels, channels_of) if channels else None
-        with self._adapter.observe(x, _needs_by_layer(plain, tap)) as seen:
+        with self._adapter.observe(batch, _needs_by_layer(plain, tap)) as seen:
             asked = Asked(ask(seen.outputs), seen.outputs)
             self._observed(seen, plain, asked, gathered, tap)
             scores = _detached(asked.targets.scores(seen.outputs))
             notes = tuple(seen.notes)
         clean = Outputs(_detached(asked.outputs.logits), asked.outputs.task)
         asked = dataclasses.replace(asked, outputs=clean)
-        maps = self._rest(x, direct, wrapped, asked, gathered)
+        maps = self._rest(batch, direct, wrapped, asked, gathered)
         wanted = {e: maps_of(e, maps, layers) for e, layers in requests}
         return Round(asked, wanted, gathered, scores, notes, frozenset(self._flat))
 
-    def _again(self, x: Array, requests: Sequence[Request], asked: Asked) -> Maps:
+    def _again(self, batch: Batch, requests: Sequence[Request], asked: Asked) -> Maps:
         """The same for an altered copy, whose targets are those of the original."""
         direct, wrapped = _sorted(requests)
         gathered = Gathered()
         plain = {e: layers for e, layers in direct.items() if not _balanced(e)}
         if plain:
-            with self._adapter.observe(x, _needs_by_layer(plain)) as seen:
+            with self._adapter.observe(batch, _needs_by_layer(plain)) as seen:
                 self._observed(seen, plain, asked, gathered)
-        maps = self._rest(x, direct, wrapped, asked, gathered)
+        maps = self._rest(batch, direct, wrapped, asked, gathered)
         return {e: maps_of(e, maps, layers) for e, layers in requests}
 
     def _rest(
         self,
-        x: Array,
+        batch: Batch,
         direct: Mapping[Expression, Sequence[Layer]],
         wrapped: Sequence[Sequence[Request]],
         asked: Asked,
@@ -194,17 +195,17 @@ class Planner:
         """What takes passes of its own: other backwards, and altered copies."""
         balanced = {e: layers for e, layers in direct.items() if _balanced(e)}
         if balanced:
-            with self._adapter.observe(x, _needs_by_layer(balanced), balanced=True) as seen:
+            with self._adapter.observe(batch, _needs_by_layer(balanced), balanced=True) as seen:
                 self._observed(seen, balanced, asked, gathered)
         maps = gathered.joined()
         for requests in wrapped:
             wrapper = requests[0][0]
             if isinstance(wrapper, MultiScale):
-                maps |= self._over_sizes(x, requests, asked)
+                maps |= self._over_sizes(batch, requests, asked)
             elif isinstance(wrapper, Smooth) and wrapper.average == "gradients":
-                maps |= self._over_noise(x, requests, asked)
+                maps |= self._over_noise(batch, requests, asked)
             else:
-                maps |= self._over_copies(x, requests, asked)
+                maps |= self._over_copies(batch, requests, asked)
         self._flat |= _flat(maps)
         return maps
 
@@ -278,26 +279,26 @@ class Planner:
 
     # ------------------------------------------------------------------ altered copies
 
-    def _over_copies(self, x: Array, requests: Sequence[Request], asked: Asked) -> Maps:
+    def _over_copies(self, batch: Batch, requests: Sequence[Request], asked: Asked) -> Maps:
         """Mean maps over copies, several of which run as one batch."""
         wrapper = requests[0][0]
         assert isinstance(wrapper, Composition)
         inner = [(_inner(e), layers) for e, layers in requests]
         made = copies(wrapper, self._setting)
         totals: Maps = {e: {} for e, _ in requests}
-        batch = x.shape[0]
-        for some in _batched(made, max(1, _TOGETHER // batch)):
-            for group, stacked in _stacked(x, some):
-                index = np.tile(np.arange(batch), len(group))
-                with _size_refused(wrapper, stacked, x):
+        size = len(batch)
+        for some in _batched(made, max(1, _TOGETHER // size)):
+            for group, index, stacked in _stacked(batch, some):
+                with _size_refused(wrapper, stacked, batch):
                     there = [
-                        (e, tuple(self._layer(stacked, x, layer) for layer in layers)) for e, layers in inner
+                        (e, tuple(self._layer(stacked, batch, layer) for layer in layers))
+                        for e, layers in inner
                     ]
                     found = self._again(stacked, there, asked.images(index))
                 for (e, _), (e_inner, _) in zip(requests, inner, strict=True):
                     for layer, maps in found[e_inner].items():
                         for i, copy in enumerate(group):
-                            own = copy.restore(maps[i * batch : (i + 1) * batch])
+                            own = copy.restore(maps[i * size : (i + 1) * size])
                             own = summand(wrapper, own, e_inner.rectified)
                             totals[e][layer] = totals[e][layer] + own if layer in totals[e] else own
         return {
@@ -305,29 +306,28 @@ class Planner:
             for e, by_layer in totals.items()
         }
 
-    def _over_noise(self, x: Array, requests: Sequence[Request], asked: Asked) -> Maps:
+    def _over_noise(self, batch: Batch, requests: Sequence[Request], asked: Asked) -> Maps:
         """Maps of the clean activations and gradients averaged over noisy copies."""
         wrapper = requests[0][0]
-        batch = x.shape[0]
+        size = len(batch)
         maps: Maps = {}
         for kind in _same_backward(requests):
             around = modifiers(_inner(kind[0][0]))
             whole = [e for e, _ in kind if e.method.scope == "model"]
             if whole:
-                maps |= self._whole_over_noise(x, whole, around, asked)
+                maps |= self._whole_over_noise(batch, whole, around, asked)
             layers = _layers(dict(kind))
             if not layers:
                 continue
             noisy = {layer.name: NoisyGradients() for layer in layers}
-            for some in _batched(copies(wrapper, self._setting), max(1, _TOGETHER // batch)):
-                for group, stacked in _stacked(x, some):
-                    repeated = asked.images(np.tile(np.arange(batch), len(group)))
-                    found, _ = self._gradients(stacked, layers, around, repeated)
+            for some in _batched(copies(wrapper, self._setting), max(1, _TOGETHER // size)):
+                for group, index, stacked in _stacked(batch, some):
+                    found, _ = self._gradients(stacked, layers, around, asked.images(index))
                     for layer, evidence in found:
                         for i in range(len(group)):
                             assert evidence.gradients is not None
-                            noisy[layer].add(evidence.gradients[i * batch : (i + 1) * batch])
-            clean = dict(self._gradients(x, layers, around, asked, gradients=False)[0])
+                            noisy[layer].add(evidence.gradients[i * size : (i + 1) * size])
+            clean = dict(self._gradients(batch, layers, around, asked, gradients=False)[0])
             for layer, evidence in clean.items():
                 self._notes.of_evidence(_methods_at(layer, kind), layer, evidence)
             for e, wanted in kind:
@@ -337,7 +337,7 @@ class Planner:
         return maps
 
     def _whole_over_noise(
-        self, x: Array, wanted: Sequence[Expression], around: tuple[Modifier, ...], asked: Asked
+        self, batch: Batch, wanted: Sequence[Expression], around: tuple[Modifier, ...], asked: Asked
     ) -> Maps:
         """Maps of the parts of the score averaged over noisy copies, a few targets at a time."""
         wrapper, targets = wanted[0], asked.by(around)
@@ -348,21 +348,21 @@ class Planner:
             some = targets[start : start + _TARGETS_TOGETHER]
             noisy: dict[int, NoisyFullGradients] = {}
             for copy in copies(wrapper, self._setting):
-                with self._adapter.observe(copy.build(x), {}, balanced=balanced) as seen:
+                with self._adapter.observe(batch.altered(copy.build(batch.x)), {}, balanced=balanced) as seen:
                     for columns, evidence in seen.model_evidence(some, needs, seed):
                         assert evidence.full_gradients is not None
                         noisy.setdefault(columns.start, NoisyFullGradients()).add(evidence.full_gradients)
-            with self._adapter.observe(x, {}) as seen:
+            with self._adapter.observe(batch, {}) as seen:
                 ((_, clean),) = seen.model_evidence(some, frozenset(), seed)
             for parts in noisy.values():
                 evidence = parts.evidence(clean)
                 self._notes.of_model([e.method for e in wanted], evidence)
                 for e in wanted:
                     pieces[e].append(e.method(evidence))
-        xp = array_namespace(x)
+        xp = array_namespace(batch.x)
         return {e: {WHOLE: xp.concat(found, axis=1)} for e, found in pieces.items()}
 
-    def _over_sizes(self, x: Array, requests: Sequence[Request], asked: Asked) -> Maps:
+    def _over_sizes(self, batch: Batch, requests: Sequence[Request], asked: Asked) -> Maps:
         """Maps of activations and gradients averaged over sizes of the input."""
         wrapper = requests[0][0]
         assert isinstance(wrapper, MultiScale)
@@ -372,21 +372,23 @@ class Planner:
             around = modifiers(_inner(kind[0][0]))
             sizes: dict[str, list[Size]] = {layer.name: [] for layer in layers}
             for copy in copies(wrapper, self._setting):
-                sized = copy.build(x)
-                with _size_refused(wrapper, sized, x):
-                    there = [self._layer(sized, x, layer) for layer in layers]
+                sized = batch.altered(copy.build(batch.x))
+                with _size_refused(wrapper, sized, batch):
+                    there = [self._layer(sized, batch, layer) for layer in layers]
                     found, top = self._gradients(sized, there, around, asked)
                 counts = (asked.targets.classes == top[:, None]) | (asked.targets.classes < 0)
                 for layer, evidence in found:
                     sizes[layer].append(Size(evidence.activations, evidence.gradients, counts))
                     self._notes.of_evidence(_methods_at(layer, kind), layer, evidence)
             for e, wanted in kind:
-                maps[e] = {layer.name: _of_sizes(e.method, wrapper, sizes[layer.name], x) for layer in wanted}
+                maps[e] = {
+                    layer.name: _of_sizes(e.method, wrapper, sizes[layer.name], batch.x) for layer in wanted
+                }
         return maps
 
     def _gradients(
         self,
-        x: Array,
+        batch: Batch,
         layers: Sequence[Layer],
         around: tuple[Modifier, ...],
         asked: Asked,
@@ -398,16 +400,16 @@ class Planner:
         needs = dict.fromkeys(layers, wanted)
         pieces: dict[str, list[Evidence]] = {}
         balanced = any(isinstance(modifier, Balanced) for modifier in around)
-        with self._adapter.observe(x, needs, balanced=balanced) as seen:
+        with self._adapter.observe(batch, needs, balanced=balanced) as seen:
             logits = _detached(seen.outputs.logits)
             for layer, _, evidence in seen.evidence(asked.by(around), needs, self._setting.seed):
                 pieces.setdefault(layer, []).append(evidence)
         top = np.asarray(array_namespace(logits).argmax(logits, axis=1).tolist())
         return [(layer, _whole(found)) for layer, found in pieces.items()], top
 
-    def _layer(self, copy: Array, x: Array, layer: Layer) -> Layer:
+    def _layer(self, copy: Batch, batch: Batch, layer: Layer) -> Layer:
         """The layer as it is for a copy, whose size may be another."""
-        return layer if copy.shape[1:] == x.shape[1:] else self._adapter.layer(copy, layer.name)
+        return layer if copy.space == batch.space else self._adapter.layer(copy, layer.name)
 
 
 def maps_of(expression: Expression, maps: Maps, layers: Sequence[Layer]) -> dict[str, Array]:
@@ -423,16 +425,16 @@ def maps_of(expression: Expression, maps: Maps, layers: Sequence[Layer]) -> dict
 
 
 @contextmanager
-def _size_refused(wrapper: Composition, copy: Array, x: Array) -> Iterator[None]:
+def _size_refused(wrapper: Composition, copy: Batch, batch: Batch) -> Iterator[None]:
     """Say what a copy of another size is for, should the model not take it."""
     try:
         yield
     except (RuntimeError, AssertionError, ValueError, TypeError) as error:
-        if isinstance(error, CamscopeError) or copy.shape[1:] == x.shape[1:]:
+        if isinstance(error, CamscopeError) or copy.space == batch.space:
             raise
         said = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(
-            f"{_short(wrapper)} runs the model at {tuple(copy.shape[2:])}, a size it does not take; "
+            f"{_short(wrapper)} runs the model at {copy.space}, a size it does not take; "
             f"{wrapper.method.name} alone runs it at the input's own. It said: {said}"
         ) from error
 
@@ -550,15 +552,19 @@ def _batched(made: Sequence[Copy], size: int) -> Iterator[Sequence[Copy]]:
         yield made[start : start + size]
 
 
-def _stacked(x: Array, some: Sequence[Copy]) -> Iterator[tuple[list[Copy], Array]]:
-    """Copies of one shape as one batch, copy by copy."""
-    xp = array_namespace(x)
+def _stacked(
+    batch: Batch, some: Sequence[Copy]
+) -> Iterator[tuple[list[Copy], Int[np.ndarray, image], Batch]]:
+    """Copies of one shape as one batch, copy by copy; and which image each of its rows is of."""
+    xp = array_namespace(batch.x)
     groups: dict[tuple[int, ...], list[tuple[Copy, Array]]] = {}
     for copy in some:
-        built = copy.build(x)
+        built = copy.build(batch.x)
         groups.setdefault(tuple(built.shape), []).append((copy, built))
     for group in groups.values():
-        yield [copy for copy, _ in group], xp.concat([built for _, built in group], axis=0)
+        index = np.tile(np.arange(len(batch)), len(group))
+        altered = batch.images(index).with_x(xp.concat([built for _, built in group], axis=0))
+        yield [copy for copy, _ in group], index, altered
 
 
 def _whole(pieces: Sequence[Evidence]) -> Evidence:

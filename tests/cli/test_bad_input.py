@@ -139,10 +139,6 @@ WRONG = {
     "what it lacks": (["p", "--method", "rollout"], "attention"),
     "other class": (["p", "--target", "bright vs drak"], "Did you mean 'dark'"),
     "other index": (["p", "--target", "0 vs 7"], "There is no class 7: the model has 3, 0 to 2."),
-    "too few similar": (
-        ["p", "--target", "0 vs similar"],
-        "with 3 other classes: there are 2 to choose from",
-    ),
     "target": (["p", "--target", "brihgt"], "Did you mean 'bright'"),
     "target without class": (["p", "--target=-"], "names no class"),
     "class": (["p", "--target", "7"], "There is no class 7: the model has 3, 0 to 2."),

@@ -348,4 +348,6 @@ def test_to_dict_tells_everything():
         "std": (0.25,),
         "greyscale": "before",
         "source": "by hand",
+        "bgr": False,
+        "crop_offset": "even",
     }

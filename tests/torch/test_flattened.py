@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 import camscope
+from camscope.models.batch import Batch
 from camscope.models.torch import TorchAdapter
 from camscope.models.torch.flattened import find_flattened
 from camscope.models.torch.state import explaining
@@ -41,9 +42,9 @@ X = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(1), dtype=to
 
 def found(net: Net):
     adapter = TorchAdapter(net.double().eval())
-    layer = adapter.layer(X, "body")
+    layer = adapter.layer(Batch((X,)), "body")
     with explaining(net), torch.no_grad():
-        return find_flattened(net, adapter._forward, X[:1], adapter._plan(X, layer))
+        return find_flattened(net, net, X[:1], adapter._plan(Batch((X,)), layer))
 
 
 def literal(net: Net, image: int, target: int) -> torch.Tensor:

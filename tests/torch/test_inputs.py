@@ -67,9 +67,29 @@ def test_an_output_that_overflows_is_refused():
         ([], "list of photos is empty"),
         (None, "Cannot explain NoneType"),
         (3.5, "Cannot explain float"),
-        ({"pixel_values": X}, "Cannot explain dict"),
+        (
+            {"pixel_values": X},
+            r"inputs \(pixel_values\) do not fit Net, whose forward takes \(x: .*missing",
+        ),
+        ({}, "None of the inputs is one that maps could be of"),
+        ({"a": "text"}, "'text' does not exist"),
+        ((X[:, 0, 0], 3), r"None of the inputs is one that maps could be of.*0: \(2, 16\), 1: int"),
     ],
-    ids=["integers", "empty", "no batch", "scalar", "tensors", "mixed", "no photos", "None", "float", "dict"],
+    ids=[
+        "integers",
+        "empty",
+        "no batch",
+        "scalar",
+        "tensors",
+        "mixed",
+        "no photos",
+        "None",
+        "float",
+        "dict",
+        "nothing",
+        "a text",
+        "no space",
+    ],
 )
 def test_what_is_no_batch_is_refused(x, words):
     explainer = camscope.Explainer(Net(), preprocessing=PREPROCESSING)

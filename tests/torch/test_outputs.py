@@ -175,10 +175,24 @@ def test_an_output_that_says_where_its_logits_are_is_understood(wrap):
 
 def test_a_tuple_is_refused_with_the_way_to_say_which():
     model = net(Apply(lambda z: (z, z * 2)))
-    with pytest.raises(camscope.ModelError, match=r"returns tuple.*output=lambda out: out\[0\]"):
+    with pytest.raises(
+        camscope.ModelError, match=r"returns tuple of \(1, 5\), \(1, 5\), not a tensor.*out\[0\]"
+    ):
         explained(model)
-    assert_same(explained(model, output=lambda out: out[0]), explained(net()))
-    doubled = explained(model, output=lambda out: out[1])
+    for output in (lambda out: out[0], 0):
+        assert_same(explained(model, output=output), explained(net()))
+    with pytest.raises(camscope.ModelError, match=r"output=2 is not in what the model returns, tuple of"):
+        explained(model, output=2)
+
+
+def test_the_logits_may_be_named():
+    model = net(Apply(lambda z: {"scores": z, "hidden": z * 2}))
+    assert_same(explained(model, output="scores"), explained(net()))
+    with pytest.raises(
+        camscope.ModelError, match=r"output='score' is not in .* dict with keys \['hidden', 'scores'\]"
+    ):
+        explained(model, output="score")
+    doubled = explained(model, output=lambda out: out["hidden"])
     torch.testing.assert_close(doubled.scores, 2 * explained(net()).scores)
 
 

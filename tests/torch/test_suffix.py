@@ -19,8 +19,10 @@ from torch import nn
 from torch.nn import functional
 
 import camscope
+from camscope.models.batch import Batch
 from camscope.models.grid import Grid
 from camscope.models.layers import Layer
+from camscope.models.reading import Plain as Reading
 from camscope.models.torch import TorchAdapter
 from camscope.models.torch import rerun as rerun_module
 from camscope.models.torch.modules import first_tensor, replace_first_tensor
@@ -43,17 +45,20 @@ class Cut:
         *,
         output: Callable[[Any], torch.Tensor] | None = None,
     ) -> None:
-        self.adapter = TorchAdapter(model, output=output)
+        self.adapter = TorchAdapter(model, Reading(output))
         self.model, self.x = model, x
-        self.layer: Layer = self.adapter.layer(x, layer)
+        self.layer: Layer = self.adapter.layer(Batch((x,)), layer)
         self.plan, self.kept, self.clean = self._kept()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.adapter.reading.logits(self.model(x))
 
     def _kept(self) -> tuple[Plan, Kept, torch.Tensor]:
         with explaining(self.model), torch.no_grad():
-            plan = plan_suffix(self.model, self.adapter._forward, self.x[:1], self.layer)
+            plan = plan_suffix(self.model, self.forward, self.x[:1], self.layer)
             kept = Kept(batch=len(self.x))
             with keeping(self.model, plan, kept):
-                return plan, kept, self.adapter._forward(self.x)
+                return plan, kept, self.forward(self.x)
 
     @property
     def activations(self) -> torch.Tensor:
@@ -72,7 +77,7 @@ class Cut:
             inputs = self.x[image : image + 1].expand(len(altered), *self.x.shape[1:])
         again = replaying(self.model, self.plan, self.kept, image, altered)
         with explaining(self.model), torch.no_grad(), again:
-            return self.adapter._forward(inputs)
+            return self.forward(inputs)
 
     def naive(self, image: int, altered: torch.Tensor) -> torch.Tensor:
         """Every variant through the whole model, by itself."""
@@ -95,7 +100,7 @@ class Cut:
                     return replace_first_tensor(output, new) if len(outputs) == last else None
 
                 handle = module.register_forward_hook(hook)
-                rows.append(self.adapter._forward(x))
+                rows.append(self.forward(x))
                 handle.remove()
         return torch.cat(rows)
 

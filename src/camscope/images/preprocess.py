@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, get_args
@@ -17,9 +18,11 @@ from camscope.images.photo import Photo
 from camscope.images.read import MAX_PIXELS, to_photo
 from camscope.images.translate import (
     Crop,
+    CropOffset,
     Greyscale,
     Interpolation,
     check_interpolation,
+    huggingface_fields,
     timm_fields,
     torchvision_fields,
 )
@@ -44,6 +47,9 @@ class Preprocessing:
         greyscale: whether the photo is made grey ``before`` or ``after`` it is resized (the roundings
             differ), or stays in colour (None). One-channel models get ``before`` unless said otherwise.
         source: where these values come from.
+        bgr: whether the model takes blue first; mean and std are in the model's order.
+        crop_offset: whether half a pixel at the crop's edge is rounded (``even``, torchvision and timm) or cut off
+            (``down``, Hugging Face).
 
     Raises:
         InputError: a value is not one of these.
@@ -57,6 +63,8 @@ class Preprocessing:
     std: tuple[float, ...] = (0.229, 0.224, 0.225)
     greyscale: Greyscale | None = None
     source: str = "by hand"
+    bgr: bool = False
+    crop_offset: CropOffset = "even"
 
     def __post_init__(self) -> None:
         check_interpolation(self.interpolation)
@@ -105,6 +113,21 @@ class Preprocessing:
         """
         return cls(**torchvision_fields(transforms))
 
+    @classmethod
+    def from_huggingface(cls, processor: Any) -> Preprocessing:
+        """Build it from an image processor of Hugging Face transformers (or one inside a processor).
+
+        Its torchvision backend resizes by its own code, which differs from Pillow by one grey level at most. Tried
+        on a test picture: a processor that does anything else is refused.
+
+        Raises:
+            InputError: it does what cannot be translated; the message says what.
+        """
+        processor = getattr(processor, "image_processor", processor)
+        found = cls(**huggingface_fields(processor.to_dict()))
+        _check_same(found, processor)
+        return found
+
     def __call__(self, photo: Photo | Image.Image) -> Float32[np.ndarray, "channel height width"]:
         """Give the model's input for one photo, without the batch axis. A PIL image is turned upright first.
 
@@ -113,6 +136,7 @@ class Preprocessing:
         """
         pixels = np.asarray(self._fitted(to_photo(photo)), dtype=np.float32) / 255
         channels_last = pixels if pixels.ndim == 3 else pixels[..., None]
+        channels_last = channels_last[..., ::-1] if self.bgr else channels_last
         normal = (channels_last - np.asarray(self.mean, np.float32)) / np.asarray(self.std, np.float32)
         return np.ascontiguousarray(rearrange(normal, "height width channel -> channel height width"))
 
@@ -154,6 +178,7 @@ class Preprocessing:
             )
         light = rearrange(values, "... channel height width -> ... height width channel")
         light = np.nan_to_num(np.clip(light * self.std + self.mean, 0, 1), nan=0.0)
+        light = light[..., ::-1] if self.bgr else light
         pixels = np.rint(light * 255).astype(np.uint8)
         return pixels if pixels.shape[-1] == 3 else repeat(pixels, "... 1 -> ... rgb", rgb=3)
 
@@ -200,12 +225,35 @@ class Preprocessing:
 
     def _offset(self, resized: tuple[int, int]) -> tuple[int, int]:
         """Give (top, left) of the resized photo in the input, rounded as torchvision's center_crop does."""
-        # Padding rounds down, cropping rounds half to even.
+        # Padding rounds down, torchvision's cropping rounds half to even.
+        cut = round if self.crop_offset == "even" else math.floor
         top, left = (
-            (want - have) // 2 if want > have else -round((have - want) / 2)
+            (want - have) // 2 if want > have else -cut((have - want) / 2)
             for want, have in zip(self.input_size, resized, strict=True)
         )
         return top, left
+
+
+_TOLERANCE = 3 / 255
+"""Two grey levels, and what floating point adds."""
+
+
+def _check_same(preprocessing: Preprocessing, processor: Any) -> None:
+    """Whether a processor of Hugging Face gives the same for a picture with gradients, an edge and all colours."""
+    height, width = 300, 401  # half a pixel is left over at a crop of an even size
+    across, down = np.meshgrid(np.linspace(0, 255, width), np.linspace(0, 255, height))
+    picture = np.stack([across, down, np.where(across + down > 255, 200.0, 40.0)], axis=-1)
+    photo = Image.fromarray(np.rint(picture).astype(np.uint8))
+    theirs = np.asarray(processor(photo, return_tensors="np")["pixel_values"])[0]
+    ours = preprocessing(photo)
+    same = theirs.shape == ours.shape
+    off = np.abs(theirs - ours).max(axis=(1, 2)) * np.asarray(preprocessing.std) if same else None
+    if off is None or off.max() > _TOLERANCE:
+        what = f"off by {off.max():.2f} of the brightest" if off is not None else f"shape {theirs.shape}"
+        raise InputError(
+            f"The {type(processor).__name__} does something that is not translated here (on a test picture: {what}, "
+            f"expected {ours.shape}). Give the model tensors: processor(photo, return_tensors='pt')['pixel_values']."
+        )
 
 
 IMAGENET = Preprocessing(input_size=(224, 224), resize=256, source="ImageNet standard")

@@ -1,11 +1,11 @@
-"""Preprocessing as timm and torchvision write it down, translated. Neither library is imported."""
+"""Preprocessing as timm, torchvision and Hugging Face write it down, translated. None of them is imported."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NoReturn, TypedDict, cast, get_args
+from typing import Any, Literal, NoReturn, NotRequired, TypedDict, cast, get_args
 
 import numpy as np
 from PIL import Image
@@ -15,6 +15,7 @@ from camscope.errors import InputError, nearest
 Crop = Literal["center", "squash", "border"]
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos", "box", "hamming"]
 Greyscale = Literal["before", "after"]
+CropOffset = Literal["even", "down"]
 
 
 class Fields(TypedDict):
@@ -28,6 +29,8 @@ class Fields(TypedDict):
     std: tuple[float, ...]
     greyscale: Greyscale | None
     source: str
+    bgr: NotRequired[bool]
+    crop_offset: NotRequired[CropOffset]
 
 
 def timm_fields(config: Mapping[str, Any]) -> Fields:
@@ -60,6 +63,62 @@ def timm_fields(config: Mapping[str, Any]) -> Fields:
         greyscale=None,
         source="timm pretrained_cfg",
     )
+
+
+def huggingface_fields(config: Mapping[str, Any]) -> Fields:
+    """Translate the settings of a Hugging Face image processor (`processor.to_dict()`)."""
+    kind = config.get("image_processor_type", "image processor")
+
+    def refuse(reason: str) -> NoReturn:
+        raise InputError(
+            f"Cannot translate the {kind}: {reason}. Give the model tensors (processor(photo)['pixel_values']), or "
+            "describe the preprocessing by hand: Preprocessing(input_size=..., resize=..., mean=..., std=...)."
+        )
+
+    if not config.get("do_resize", True):
+        refuse("it resizes nothing, so that every photo has a size of its own")
+    if config.get("do_pad"):
+        refuse("it pads")
+    resize, input_size, crop = _huggingface_sizes(config, refuse)
+    scale = 255 * float(config.get("rescale_factor", 1 / 255)) if config.get("do_rescale", True) else 255.0
+    offset = 1.0 if config.get("rescale_offset") else 0.0
+    normal = config.get("do_normalize") and config.get("image_mean") is not None
+    mean, std = (config["image_mean"], config["image_std"]) if normal else ((0.0,) * 3, (1.0,) * 3)
+    return Fields(
+        input_size=input_size,
+        resize=resize,
+        crop=crop,
+        interpolation=_interpolation(int(config.get("resample", Image.Resampling.BILINEAR))),
+        mean=tuple((float(value) + offset) / scale for value in mean),
+        std=tuple(float(value) / scale for value in std),
+        greyscale=None,
+        source=str(kind),
+        bgr=bool(config.get("do_flip_channel_order")),
+        crop_offset="down",
+    )
+
+
+def _huggingface_sizes(
+    config: Mapping[str, Any], refuse: Callable[[str], NoReturn]
+) -> tuple[int | tuple[int, int], tuple[int, int], Crop]:
+    """What the photo is resized to, the input's size, and how one becomes the other."""
+    size = config.get("size") or {}
+    crops = config.get("crop_size") if config.get("do_center_crop") else None
+    cropped = (int(crops["height"]), int(crops["width"])) if crops else None
+    if "height" in size and "width" in size:
+        whole = int(size["height"]), int(size["width"])
+        return whole, cropped or whole, "squash"
+    if "shortest_edge" not in size or "longest_edge" in size:
+        refuse(f"its size is {dict(size)}")
+    shorter = int(size["shortest_edge"])
+    if part := config.get("crop_pct"):
+        square = cropped or (shorter, shorter)
+        if cropped is None and shorter >= 384:  # ConvNeXt: from there on nothing is cut off
+            return square, square, "squash"
+        return int(shorter / part), square, "center"
+    if cropped is None:
+        refuse("it keeps the photo's aspect ratio, so that every photo has a size of its own")
+    return shorter, cropped, "center"
 
 
 def torchvision_fields(transforms: Any) -> Fields:

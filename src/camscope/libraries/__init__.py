@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from camscope.images import Preprocessing
+from camscope.models.reading import Reading
+from camscope.targets import Task
 
 
 @dataclass(frozen=True)
@@ -18,28 +21,47 @@ class Known:
         class_names: one per output, or None.
         name: what the library calls the model.
         note: what had to be presumed; empty if nothing.
+        task: what the outputs mean, or None if the library does not say.
+        reading: how the model is called and read, where it is no plain classifier.
+        unprepared: why there is no preprocessing although the library has one, for whoever gives a photo.
     """
 
     preprocessing: Preprocessing | None = None
     class_names: Sequence[str] | None = None
     name: str | None = None
     note: str = ""
+    task: Task | None = None
+    reading: Reading | None = None
+    unprepared: str = ""
 
 
-def recognise(model: Any) -> Known:
-    """Ask the library that a model comes from; your own may carry `preprocessing` and `class_names`."""
-    home = type(model).__module__.partition(".")[0]
-    if home == "timm" or hasattr(model, "pretrained_cfg"):
-        from camscope.libraries import timm
+_HOMES = {
+    "timm": "timm",
+    "torchvision": "torchvision",
+    "transformers": "huggingface",
+    "fastai": "fastai",
+}
+"""Which file knows the models (learners, pipelines) that come from a package."""
 
-        return timm.know(model)
-    if home == "torchvision":
-        from camscope.libraries import torchvision
 
-        return torchvision.know(model)
-    own = getattr(model, "preprocessing", None)
-    names = getattr(model, "class_names", None)
-    return Known(
+def recognise(given: Any) -> tuple[Any, Known]:
+    """The model in what a user hands over, and what the library it comes from says of it.
+
+    Your own model may carry `preprocessing` and `class_names`.
+    """
+    home = type(given).__module__.partition(".")[0]
+    if home not in _HOMES:
+        # a class of your own that is made of a library's: those whose models say what they are
+        bases = {kind.__module__.partition(".")[0] for kind in type(given).__mro__}
+        home = next((name for name in ("transformers", "fastai") if name in bases), home)
+        home = "timm" if hasattr(given, "pretrained_cfg") else home
+    if home in _HOMES:
+        library = importlib.import_module(f"camscope.libraries.{_HOMES[home]}")
+        found: tuple[Any, Known] = library.know(given)
+        return found
+    own = getattr(given, "preprocessing", None)
+    names = getattr(given, "class_names", None)
+    return given, Known(
         preprocessing=own if isinstance(own, Preprocessing) else None,
         class_names=list(names) if isinstance(names, (list, tuple)) else None,
     )

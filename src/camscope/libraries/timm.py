@@ -10,12 +10,12 @@ from camscope.images import Preprocessing
 from camscope.libraries import Known
 
 
-def know(model: Any) -> Known:
-    """What a timm model says of itself."""
+def know(model: Any) -> tuple[Any, Known]:
+    """A timm model and what it says of itself."""
     timm = _timm()
     config = timm.data.resolve_model_data_config(model)
     name = (getattr(model, "pretrained_cfg", None) or {}).get("architecture")
-    return Known(
+    return model, Known(
         preprocessing=Preprocessing.from_timm(config),
         class_names=_class_names(model, name),
         name=f"timm:{name}" if name else None,

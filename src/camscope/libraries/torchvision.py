@@ -10,9 +10,9 @@ from camscope.images import IMAGENET, Preprocessing
 from camscope.libraries import Known
 
 
-def know(_model: Any) -> Known:
+def know(model: Any) -> tuple[Any, Known]:
     """A torchvision model does not carry its preprocessing; ImageNet's standard is presumed, and said."""
-    return Known(
+    return model, Known(
         preprocessing=dataclasses.replace(IMAGENET, source="ImageNet standard (presumed)"),
         note="torchvision models do not say how their images are prepared; ImageNet's standard was presumed "
         "(resize 256, crop 224). Pass preprocessing=weights.transforms() to change it.",

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
-from camscope.arrays import Array
 from camscope.evidence import Evidence, ModelEvidence, Need
+from camscope.models.batch import Batch
 from camscope.models.layers import Layer
 from camscope.targets import Outputs, Targets
 
@@ -51,36 +51,36 @@ class Adapter(Protocol):
         """The needs this framework can meet."""
         ...
 
-    def batch(self, x: Any) -> Array:
-        """The input as the model wants it: on its device, in its precision. Refuses what is not finite."""
+    def batch(self, given: Batch) -> Batch:
+        """The inputs as the model wants them: on its device, in its precision. Refuses what is not finite."""
         ...
 
-    def layers(self, x: Array) -> Sequence[Layer]:
+    def layers(self, batch: Batch) -> Sequence[Layer]:
         """All layers with a grid, in the order they run."""
         ...
 
-    def choose(self, x: Array) -> Sequence[Layer]:
+    def choose(self, batch: Batch) -> Sequence[Layer]:
         """The automatic target layer, then the runners-up."""
         ...
 
-    def stages(self, x: Array) -> Sequence[Layer]:
+    def stages(self, batch: Batch) -> Sequence[Layer]:
         """The last layer of each resolution, the deepest being the automatic choice."""
         ...
 
-    def layer(self, x: Array, layer: Any) -> Layer:
+    def layer(self, batch: Batch, layer: Any) -> Layer:
         """The layer with this name (or this module)."""
         ...
 
-    def reaches(self, x: Array, layers: Sequence[Layer]) -> Sequence[bool]:
+    def reaches(self, batch: Batch, layers: Sequence[Layer]) -> Sequence[bool]:
         """Whether each layer's positions can reach the score at all, for any class."""
         ...
 
-    def check(self, x: Array, needs: frozenset[Need]) -> None:
+    def check(self, batch: Batch, needs: frozenset[Need]) -> None:
         """Refuse what this model cannot give on such an input, before any work on the batch."""
         ...
 
     def observe(
-        self, x: Array, needs: LayerNeeds, *, balanced: bool = False
+        self, batch: Batch, needs: LayerNeeds, *, balanced: bool = False
     ) -> AbstractContextManager[Observation]:
         """Run the model once on the batch, keeping at each layer what is wanted there."""
         ...

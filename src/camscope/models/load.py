@@ -1,4 +1,4 @@
-"""Models by name: `demo`, `timm:NAME`, `torchvision:NAME`, `FILE.py:FACTORY`, each with optional weights."""
+"""Models by name: demo, timm:NAME, torchvision:NAME, hf:NAME-OR-FOLDER, FILE.py:FACTORY, with weights or without."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from camscope.errors import MissingExtraError, ModelError, nearest
 from camscope.images import IMAGENET
 from camscope.libraries import Known, recognise
 
-_KINDS = ("demo", "timm:NAME", "torchvision:NAME", "FILE.py:FACTORY")
+_KINDS = ("demo", "timm:NAME", "torchvision:NAME", "hf:NAME-OR-FOLDER", "FILE.py:FACTORY")
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,9 @@ def load_model(spec: str, *, weights: str | Path | None = None, trust_pickle: bo
     """Build a model from its name.
 
     Args:
-        spec: `demo`, `timm:NAME`, `torchvision:NAME` or `FILE.py:FACTORY` (a function without arguments that
-            returns the model, or the model itself). The model may carry `preprocessing` and `class_names`.
+        spec: `demo`, `timm:NAME`, `torchvision:NAME`, `hf:NAME-OR-FOLDER` (Hugging Face) or `FILE.py:FACTORY` (a
+            function without arguments that returns the model, or the model itself). The model may carry
+            `preprocessing` and `class_names`.
         weights: a file (safetensors, or a PyTorch checkpoint read without running code in it), `random` for
             an untrained network, or None for the published weights.
         trust_pickle: read a checkpoint that can run code. Only for files you would run as a program.
@@ -52,19 +53,22 @@ def load_model(spec: str, *, weights: str | Path | None = None, trust_pickle: bo
     elif kind == "timm" and name:
         from camscope.libraries import timm
 
-        model = timm.create(name, pretrained=pretrained)
-        known = timm.know(model)
+        model, known = timm.know(timm.create(name, pretrained=pretrained))
     elif kind == "torchvision" and name:
         from camscope.libraries import torchvision
 
         model, known = torchvision.create(name, pretrained=pretrained)
+    elif kind == "hf" and name:
+        from camscope.libraries import huggingface
+
+        model, known = huggingface.create(name, pretrained=pretrained)
     elif ".py" in spec:
-        model = _from_file(spec)
-        known = _presumed(recognise(model), spec)
+        model, known = recognise(_from_file(spec))
+        known = _presumed(known, spec)
     else:
         bare = f" Perhaps 'timm:{spec}' or 'torchvision:{spec}'?" if spec.isidentifier() else ""
         raise ModelError(
-            f"{spec!r} names no model.{nearest(kind, ['demo', 'timm', 'torchvision']) or bare} "
+            f"{spec!r} names no model.{nearest(kind, ['demo', 'timm', 'torchvision', 'hf']) or bare} "
             f"A model is one of: {', '.join(_KINDS)}."
         )
     if weights is not None and str(weights) != "random":

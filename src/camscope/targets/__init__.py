@@ -6,6 +6,7 @@ Users write targets (`Class(281)`, `TopK(3)`, `-Class("tabby")`, a callable …)
 
 from camscope.targets.outputs import Of, Outputs, Task
 from camscope.targets.resolving import resolve
+from camscope.targets.structure import OutputScore, Structure, StructuredTarget
 from camscope.targets.table import Against, ScoreFunction, TargetInfo, Targets, Weighting, class_name
 from camscope.targets.wanted import (
     AllClasses,
@@ -24,9 +25,12 @@ __all__ = [
     "Class",
     "Contrast",
     "Of",
+    "OutputScore",
     "Outputs",
     "PerImage",
     "ScoreFunction",
+    "Structure",
+    "StructuredTarget",
     "Target",
     "TargetInfo",
     "Targets",

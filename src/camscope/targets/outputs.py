@@ -11,6 +11,7 @@ from jaxtyping import Float
 
 from camscope.arrays import Array
 from camscope.errors import TargetError
+from camscope.targets.structure import Structure
 
 Of = Literal["logit", "probability", "log-probability", "rest"]
 """Which score of a class: the pre-softmax (or pre-sigmoid) logit, its probability, the log of it, or ReST: the logit
@@ -29,11 +30,13 @@ class Outputs:
         logits: one score per class. A one-logit binary head z is shown as its two classes, (−z, z).
         task: what the logits mean, and so how they become probabilities.
         raw: what the model returned, for targets that are callables.
+        structure: what a region or an instance is found in; None where the logits are all there is.
     """
 
     logits: Float[Array, "batch class"]
     task: Task
     raw: Any = field(repr=False, default=None)
+    structure: Structure | None = field(repr=False, default=None)
 
     @cached_property
     def probabilities(self) -> Float[Array, "batch class"] | None:

@@ -10,6 +10,7 @@ from array_api_compat import array_namespace
 
 from camscope.errors import TargetError, nearest
 from camscope.targets.outputs import Outputs
+from camscope.targets.structure import StructuredTarget
 from camscope.targets.table import Targets
 from camscope.targets.wanted import (
     AllClasses,
@@ -37,6 +38,8 @@ def resolve(targets: TargetsLike, outputs: Outputs, class_names: Sequence[str] |
         TargetError: for a class that does not exist (with the nearest name) or a count that does not fit.
     """
     batch = outputs.logits.shape[0]
+    if targets is None and outputs.structure is not None:
+        targets = outputs.structure.default
     if isinstance(targets, PerImage):
         if len(targets.targets) != batch:
             raise TargetError(
@@ -85,6 +88,10 @@ def _resolve_one(target: Target, outputs: Outputs, class_names: Sequence[str] | 
         target = Class(target) if known else parse_target(target)
     elif isinstance(target, (int, np.integer)) and not isinstance(target, bool):
         target = Class(int(target))
+    if isinstance(target, StructuredTarget):
+        ones = np.ones((batch, 1), dtype=np.int64)
+        score = target.score(outputs, class_names)
+        return Targets(-ones, target.sign * ones, ("logit",), (score,), (None,))
     if isinstance(target, Contrast):
         return _resolve_contrast(target, outputs, class_names)
     if isinstance(target, AllClasses):
@@ -155,4 +162,5 @@ def _named(name: str, class_names: Sequence[str] | None) -> int:
 
 
 def _only(outputs: Outputs, b: int) -> Outputs:
-    return Outputs(outputs.logits[b : b + 1], outputs.task)
+    structure = None if outputs.structure is None else outputs.structure.images(slice(b, b + 1))
+    return Outputs(outputs.logits[b : b + 1], outputs.task, structure=structure)

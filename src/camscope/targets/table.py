@@ -13,6 +13,7 @@ from jaxtyping import Float, Int
 from camscope.arrays import Array
 from camscope.errors import TargetError
 from camscope.targets.outputs import Of, Outputs
+from camscope.targets.structure import OutputScore
 
 ScoreFunction: TypeAlias = Callable[[Any], Float[Array, "batch"]]
 """Any scalar of the model's raw output, one value per image."""
@@ -75,14 +76,14 @@ class Targets:
         classes: index of the class; −1 in the column of a callable.
         signs: +1, or −1 for evidence against.
         of: each column's score.
-        functions: each column's callable, or None.
+        functions: each column's callable (or score of the outputs' structure), or None.
         against: what each column is contrasted with, or None.
     """
 
     classes: Int[np.ndarray, "batch target"]
     signs: Int[np.ndarray, "batch target"]
     of: tuple[Of, ...]
-    functions: tuple[ScoreFunction | None, ...]
+    functions: tuple[ScoreFunction | OutputScore | None, ...]
     against: tuple[Against | None, ...]
 
     def __len__(self) -> int:
@@ -121,19 +122,24 @@ class Targets:
                 np.concatenate([a.classes for a in column]), np.concatenate([a.shares for a in column])
             )
 
+        def function(t: int) -> ScoreFunction | OutputScore | None:
+            column = [f for row in rows if isinstance(f := row.functions[t], OutputScore)]
+            return type(column[0]).stacked(column) if column else first.functions[t]
+
         return Targets(
             np.concatenate([row.classes for row in rows]),
             np.concatenate([row.signs for row in rows]),
             first.of,
-            first.functions,
+            tuple(function(t) for t in range(len(first))),
             tuple(against(t) for t in range(len(first))),
         )
 
     @property
-    def kinds(self) -> tuple[tuple[Of, ScoreFunction | None, int], ...]:
+    def kinds(self) -> tuple[tuple[Of, Any, int], ...]:
         """What is computed in each column: its score, its callable, how many classes it is contrasted with."""
         others = (0 if a is None else a.classes.shape[1] for a in self.against)
-        return tuple(zip(self.of, self.functions, others, strict=True))
+        functions = (type(f) if isinstance(f, OutputScore) else f for f in self.functions)
+        return tuple(zip(self.of, functions, others, strict=True))
 
     def images(self, index: Int[np.ndarray, image]) -> Targets:
         """The targets of these images, in this order, as often as they are named."""
@@ -141,6 +147,7 @@ class Targets:
             self,
             classes=self.classes[index],
             signs=self.signs[index],
+            functions=tuple(f.images(index) if isinstance(f, OutputScore) else f for f in self.functions),
             against=tuple(None if a is None else a.images(index) for a in self.against),
         )
 
@@ -227,12 +234,21 @@ class Targets:
                 order += columns
         for t, function in enumerate(self.functions):
             if function is not None:
-                blocks.append(_call(function, outputs.raw, self.classes.shape[0])[:, None])
+                blocks.append(self._of_function(function, outputs, t))
                 order.append(t)
         scores = blocks[0] if len(blocks) == 1 else xp.concat(blocks, axis=1)
         if order == sorted(order):
             return scores
         return xp.take(scores, xp.asarray(np.argsort(order), device=where), axis=1)
+
+    def _of_function(
+        self, function: ScoreFunction | OutputScore, outputs: Outputs, t: int
+    ) -> Float[Array, "batch 1"]:
+        if not isinstance(function, OutputScore):
+            return _call(function, outputs.raw, self.classes.shape[0])[:, None]
+        scores = function(outputs)
+        xp = array_namespace(scores)
+        return (scores * xp.asarray(self.signs[:, t], dtype=scores.dtype, device=device(scores)))[:, None]
 
     def _of_classes(
         self, outputs: Outputs, values: Float[Array, "batch class"], columns: Sequence[int]
@@ -262,6 +278,8 @@ class Targets:
         def info(b: int, t: int) -> TargetInfo:
             function, against = self.functions[t], self.against[t]
             sign = int(self.signs[b, t])
+            if isinstance(function, OutputScore):
+                return TargetInfo(None, function.labels[b], None, sign)
             if function is not None:
                 return TargetInfo(None, getattr(function, "__name__", type(function).__name__), None, sign)
             index = int(self.classes[b, t])
@@ -271,7 +289,8 @@ class Targets:
             return TargetInfo(index, class_name(index, class_names), self.of[t], sign, others)
 
         batch: int = self.classes.shape[0]
-        named = 1 if self.same_for_all_images else batch
+        own = any(isinstance(f, OutputScore) for f in self.functions)
+        named = 1 if self.same_for_all_images and not own else batch
         rows = tuple(tuple(info(b, t) for t in range(len(self))) for b in range(named))
         return rows if named == batch else rows * batch
 

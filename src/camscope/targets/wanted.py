@@ -10,6 +10,7 @@ from typing import Literal, TypeAlias, cast, get_args
 
 from camscope.errors import TargetError, nearest
 from camscope.targets.outputs import Of
+from camscope.targets.structure import StructuredTarget
 from camscope.targets.table import ScoreFunction, Weighting
 
 
@@ -107,7 +108,7 @@ class PerImage:
     targets: Sequence[Target | Sequence[Target]]
 
 
-Target: TypeAlias = "Class | TopK | AllClasses | Contrast | ScoreFunction | int | str"
+Target: TypeAlias = "Class | TopK | AllClasses | Contrast | StructuredTarget | ScoreFunction | int | str"
 TargetsLike: TypeAlias = "Target | PerImage | Sequence[Target] | None"
 
 

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
-from jaxtyping import Float
 from torch import nn
 
 from camscope.errors import InputError, LayerError, ModelError
 from camscope.evidence import ATTENDED, Need
 from camscope.models.adapter import LayerNeeds
+from camscope.models.batch import Batch
 from camscope.models.layers import AFTER_RELU, Layer
+from camscope.models.reading import Plain, Reading
 from camscope.models.torch.attention import attention_of
 from camscope.models.torch.balanced import balanced_gradients
 from camscope.models.torch.curvature import twice_differentiable
@@ -28,6 +29,7 @@ from camscope.models.torch.observation import TorchObservation
 from camscope.models.torch.passes import Passes
 from camscope.models.torch.probe import Anatomy, choose, examine, reaching, stages
 from camscope.models.torch.record import InputOf, Recorder
+from camscope.models.torch.rerun import Run
 from camscope.models.torch.state import explaining
 from camscope.models.torch.suffix import Kept, Plan, keeping, plan_suffix
 from camscope.targets import Outputs, Task
@@ -40,11 +42,10 @@ class TorchAdapter:
     """Gathers evidence from a `torch.nn.Module`, which it leaves as it came.
 
     Args:
-        model: any module whose forward takes one tensor, `batch channel *space`.
-        task: what the outputs mean; found from the model if None (one output: binary; else multiclass;
-            a sigmoid at the end: multilabel).
-        output: picks the logits, `batch class`, from what the model returns. By default the tensor itself,
-            or the attribute or key `logits`.
+        model: any module.
+        reading: how it is called and what it puts out means.
+        task: what the outputs mean; None asks the reading, and then the model (one output: binary; else
+            multiclass; a sigmoid at the end: multilabel).
 
     Raises:
         ModelError: if it is no module, or one that cannot be hooked.
@@ -55,43 +56,50 @@ class TorchAdapter:
     def __init__(
         self,
         model: nn.Module,
+        reading: Reading | None = None,
         *,
         task: Task | None = None,
-        output: Callable[[Any], torch.Tensor] | None = None,
     ) -> None:
         self.model = unwrap(model)
-        self._task = task
-        self._select = output
-        self._anatomies: dict[tuple[int, ...], Anatomy] = {}
-        self._choices: dict[tuple[int, ...], list[Layer]] = {}
-        self._plans: dict[tuple[tuple[int, ...], str], Plan] = {}
-        self._flattened: dict[tuple[tuple[int, ...], str], Flattened | None] = {}
-        self._attentive: set[tuple[int, ...]] = set()
+        self.reading = reading or Plain()
+        self._task = task or self.reading.task
+        self._anatomies: dict[Hashable, Anatomy] = {}
+        self._choices: dict[Hashable, list[Layer]] = {}
+        self._plans: dict[tuple[Hashable, str], Plan] = {}
+        self._flattened: dict[tuple[Hashable, str], Flattened | None] = {}
+        self._attentive: set[Hashable] = set()
 
     # ------------------------------------------------------------------ the input
 
-    def batch(self, x: Any) -> Float[torch.Tensor, "batch channel *space"]:
-        """The input on the model's device and in its precision.
+    def batch(self, given: Batch) -> Batch:
+        """The inputs on the model's device, those that maps are of also in its precision.
 
         Raises:
-            InputError: if it is no floating-point batch, is empty, or holds NaN or infinity.
+            InputError: if the input that maps are of is no batch, is empty, or holds NaN or infinity.
         """
-        if isinstance(x, np.ndarray):
-            x = torch.from_numpy(x)
+        like = next((p for p in self.model.parameters() if p.is_floating_point()), None)
+
+        def there(value: Any) -> Any:
+            if isinstance(value, np.ndarray) and value.dtype.kind in "fiub":
+                value = torch.from_numpy(value)
+            if not isinstance(value, torch.Tensor):
+                return value
+            value = _usable(value)
+            if like is None:
+                return value
+            return value.to(like.device, like.dtype) if value.is_floating_point() else value.to(like.device)
+
+        x = there(given.x)
         if not isinstance(x, torch.Tensor):
             raise InputError(f"Expected a torch.Tensor, got {type(x).__name__}.")
-        if x.ndim < 3:
+        tokens = x.ndim == 2 and not x.is_floating_point()
+        if x.ndim < 3 and not tokens:
             raise InputError(
                 f"Expected a batch, channel and space, for instance (1, 3, 224, 224); got shape {tuple(x.shape)}."
             )
         if x.shape[0] == 0:
             raise InputError(f"The batch is empty: shape {tuple(x.shape)}.")
-        like = next((p for p in self.model.parameters() if p.is_floating_point()), None)
-        x = x.detach()
-        if x.is_inference():
-            with torch.inference_mode(False):
-                x = x.clone()
-        if not x.is_floating_point() and like is not None:
+        if not x.is_floating_point() and not tokens and like is not None:
             raise InputError(
                 f"The input tensor is {x.dtype}; a tensor is taken as already preprocessed, so it must be floating "
                 "point. Pass the photo itself (path, PIL image or array) to have it preprocessed."
@@ -102,66 +110,67 @@ class TorchAdapter:
             raise InputError(
                 f"The input holds NaN or infinity, in image {', '.join(map(str, bad))} of the batch."
             )
-        tensor: torch.Tensor = x if like is None else x.to(device=like.device, dtype=like.dtype)
-        return tensor
+        return given.others(there).with_x(x)
 
     # ------------------------------------------------------------------ the layers
 
-    def layers(self, x: torch.Tensor) -> Sequence[Layer]:
+    def layers(self, batch: Batch) -> Sequence[Layer]:
         """All layers with a grid, in the order they run."""
-        return self._anatomy(x).layers
+        return self._anatomy(batch).layers
 
-    def choose(self, x: torch.Tensor) -> Sequence[Layer]:
+    def choose(self, batch: Batch) -> Sequence[Layer]:
         """The deepest layer with a grid whose positions reach the score, then the runners-up."""
-        key = tuple(x.shape[1:])
+        key = batch.signature
         if key not in self._choices:
-            anatomy = self._anatomy(x)
+            anatomy, first = self._anatomy(batch), batch.images(slice(1))
             with explaining(self.model):
-                self._choices[key] = choose(self.model, self._forward, x[:1], anatomy)
+                self._choices[key] = choose(self.model, self._forward(first), first.x, anatomy)
         return self._choices[key]
 
-    def stages(self, x: torch.Tensor) -> Sequence[Layer]:
+    def stages(self, batch: Batch) -> Sequence[Layer]:
         """The last layer of each resolution, the deepest being the automatic choice: what a fusion combines."""
-        choice = self.choose(x)[0]
+        choice, first = self.choose(batch)[0], batch.images(slice(1))
         with explaining(self.model):
-            return stages(self.model, self._forward, x[:1], self._anatomy(x), choice)
+            return stages(self.model, self._forward(first), first.x, self._anatomy(batch), choice)
 
-    def layer(self, x: torch.Tensor, layer: str | nn.Module) -> Layer:
+    def layer(self, batch: Batch, layer: str | nn.Module) -> Layer:
         """The layer with this name (or this module).
 
         Raises:
             LayerError: if there is none, or it has no grid.
         """
         if isinstance(layer, str) and layer.endswith(AFTER_RELU):
-            for candidate in self.choose(x):
+            for candidate in self.choose(batch):
                 if candidate.name == layer:
                     return candidate
             raise LayerError(
                 f"There is no layer {layer!r}: {AFTER_RELU} is for a layer whose ReLU is what the classifier pools. "
-                f"The automatic choice is {self.choose(x)[0].name!r}."
+                f"The automatic choice is {self.choose(batch)[0].name!r}."
             )
-        return self._anatomy(x).layer(find_layer(self.model, layer))
+        return self._anatomy(batch).layer(find_layer(self.model, layer))
 
-    def reaches(self, x: torch.Tensor, layers: Sequence[Layer]) -> list[bool]:
+    def reaches(self, batch: Batch, layers: Sequence[Layer]) -> list[bool]:
         """Whether each layer's positions can reach the score at all, for any class."""
-        anatomy = self._anatomy(x)
+        anatomy, first = self._anatomy(batch), batch.images(slice(1))
         found: list[bool] = []
         with explaining(self.model):
             for start in range(0, len(layers), 32):
                 some = layers[start : start + 32]
-                found += [r.positions for r in reaching(self.model, self._forward, x[:1], anatomy, some)]
+                reach = reaching(self.model, self._forward(first), first.x, anatomy, some)
+                found += [r.positions for r in reach]
         return found
 
-    def _anatomy(self, x: torch.Tensor) -> Anatomy:
-        key = tuple(x.shape[1:])
+    def _anatomy(self, batch: Batch) -> Anatomy:
+        key, x = batch.signature, batch.x
         if key not in self._anatomies:
+            first = batch.images(slice(1))
             try:
                 with explaining(self.model):
-                    self._anatomies[key] = examine(self.model, self._forward, x[:1])
+                    self._anatomies[key] = examine(self.model, self._forward(first), first.x)
             except RuntimeError as error:
                 convolutions = (m for m in self.model.modules() if isinstance(m, nn.modules.conv._ConvNd))
-                first = next(convolutions, None)
-                if first is None or x.ndim != len(first.kernel_size) + 1:
+                convolution = next(convolutions, None)
+                if convolution is None or x.ndim != len(convolution.kernel_size) + 1:
                     raise
                 raise InputError(
                     f"The model does not run on shape {tuple(x.shape)}, which looks like one image without its batch "
@@ -171,23 +180,23 @@ class TorchAdapter:
 
     # ------------------------------------------------------------------ the passes
 
-    def check(self, x: torch.Tensor, needs: frozenset[Need]) -> None:
+    def check(self, batch: Batch, needs: frozenset[Need]) -> None:
         """Refuse attention methods on a model whose attention gives no map; found once for each shape of the input.
 
         Raises:
             ModelError: saying what attention the model has instead.
         """
-        key = tuple(x.shape[1:])
+        key = batch.signature
         if needs & ATTENDED and key not in self._attentive:
-            anatomy = self._anatomy(x)
+            anatomy, first = self._anatomy(batch), batch.images(slice(1))
             with explaining(self.model), torch.no_grad():
-                attention_of(self.model, self._run, x[:1], None, anatomy=anatomy)
+                attention_of(self.model, self._run(first), first.x, None, anatomy=anatomy)
             self._attentive.add(key)
 
     @contextmanager
     def observe(
         self,
-        x: torch.Tensor,
+        batch: Batch,
         needs: LayerNeeds,
         *,
         balanced: bool = False,
@@ -198,21 +207,21 @@ class TorchAdapter:
         ends, so evidence must be taken inside it.
 
         Args:
-            x: the batch.
+            batch: the inputs.
             needs: of all methods at each target layer; none if only the outputs or the model as a whole are asked for.
             balanced: let gradients flow by LibraGrad's rules (`camscope.models.torch.balanced`).
         """
-        anatomy = self._anatomy(x)
+        anatomy = self._anatomy(batch)
         wanted = frozenset[Need]().union(*needs.values())
         graph = bool(wanted & {Need.GRADIENTS, Need.CURVATURE})
         with ExitStack() as whole:
             whole.enter_context(explaining(self.model))
-            if x.is_inference():  # an altered copy, made under the user's inference mode
-                x = x.clone()
+            if batch.x.is_inference():  # an altered copy, made under the user's inference mode
+                batch = batch.with_x(batch.x.clone())
             if balanced:
                 whole.enter_context(balanced_gradients(self.model))
-            plans = {layer: self._plan(x, layer) for layer, some in needs.items() if Need.SUFFIX in some}
-            kept = {layer: Kept(batch=x.shape[0]) for layer in plans}
+            plans = {layer: self._plan(batch, layer) for layer, some in needs.items() if Need.SUFFIX in some}
+            kept = {layer: Kept(batch=len(batch)) for layer in plans}
             with ExitStack() as stack:
                 if not graph:
                     stack.enter_context(torch.no_grad())
@@ -224,8 +233,8 @@ class TorchAdapter:
                     watch = stack.enter_context(InputOf(self.model.get_submodule(anatomy.classifier)))
                 if Need.CURVATURE in wanted:
                     stack.enter_context(twice_differentiable())
-                raw, logits = self._ends(x, anatomy)
-            outputs = self._outputs(raw, logits, anatomy)
+                raw, logits = self._ends(batch, anatomy)
+            outputs = self._outputs(raw, logits, anatomy, batch)
             self._check_finite(outputs.logits)
             yield TorchObservation(
                 outputs=outputs,
@@ -238,64 +247,65 @@ class TorchAdapter:
                 classifier=verified(watch.module, watch.value, logits) if watch is not None else None,
                 expand=self._expand,
                 passes=Passes(
-                    self.model, self._run, x, anatomy, plans, kept, lambda layer: self._flat(x, plans[layer])
+                    self.model,
+                    self._run(batch),
+                    lambda image: self._run(batch.images(slice(image, image + 1))),
+                    batch.x,
+                    anatomy,
+                    plans,
+                    kept,
+                    lambda layer: self._flat(batch, plans[layer]),
                 ),
             )
 
-    def _run(self, x: torch.Tensor) -> Outputs:
-        """The outputs, nothing recorded."""
-        anatomy = self._anatomy(x)
-        return self._outputs(*self._ends(x, anatomy), anatomy)
+    def _run(self, batch: Batch) -> Run:
+        """From altered inputs of a batch to outputs, nothing recorded."""
+        anatomy = self._anatomy(batch)
 
-    def _ends(self, x: torch.Tensor, anatomy: Anatomy) -> tuple[Any, torch.Tensor]:
+        def run(x: torch.Tensor) -> Outputs:
+            altered = batch.altered(x)
+            return self._outputs(*self._ends(altered, anatomy), anatomy, altered)
+
+        return run
+
+    def _forward(self, batch: Batch) -> Callable[[torch.Tensor], torch.Tensor]:
+        """From altered inputs of a batch to logits as the model puts them out."""
+        return lambda x: self._logits(self.reading.call(self.model, batch.altered(x)))
+
+    def _ends(self, batch: Batch, anatomy: Anatomy) -> tuple[Any, torch.Tensor]:
         """What the model returns, and the logits: what goes into a final softmax or sigmoid if there is one."""
         if anatomy.final_activation is None:
-            raw = self.model(x)
+            raw = self.reading.call(self.model, batch)
             return raw, self._logits(raw)
         with InputOf(self.model.get_submodule(anatomy.final_activation)) as final:
-            raw = self.model(x)
+            raw = self.reading.call(self.model, batch)
         return raw, final.value
 
-    def _plan(self, x: torch.Tensor, layer: Layer) -> Plan:
+    def _plan(self, batch: Batch, layer: Layer) -> Plan:
         """How the part after a layer is run; found once for each layer and shape of the input."""
-        key = (tuple(x.shape[1:]), layer.name)
+        key = (batch.signature, layer.name)
         if key not in self._plans:
+            first = batch.images(slice(1))
             with torch.no_grad():
-                self._plans[key] = plan_suffix(self.model, self._forward, x[:1], layer)
+                self._plans[key] = plan_suffix(self.model, self._forward(first), first.x, layer)
         return self._plans[key]
 
-    def _flat(self, x: torch.Tensor, plan: Plan) -> Flattened | None:
+    def _flat(self, batch: Batch, plan: Plan) -> Flattened | None:
         """The linear layer that reads the layer's channels side by side, if any; looked for once likewise."""
-        key = (tuple(x.shape[1:]), plan.layer.name)
+        key = (batch.signature, plan.layer.name)
         if key not in self._flattened:
+            first = batch.images(slice(1))
             with torch.no_grad():
                 whole = plan.whole
-                found = None if whole else find_flattened(self.model, self._forward, x[:1], plan)
+                found = None if whole else find_flattened(self.model, self._forward(first), first.x, plan)
             self._flattened[key] = found
         return self._flattened[key]
 
-    def _forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self._logits(self.model(x))
-
     def _logits(self, raw: Any) -> torch.Tensor:
-        logits: Any
-        if self._select is not None:
-            logits = self._select(raw)
-        elif isinstance(raw, torch.Tensor):
-            logits = raw
-        elif isinstance(raw, Mapping) and "logits" in raw:
-            logits = raw["logits"]
-        else:
-            logits = getattr(raw, "logits", None)
-        if not isinstance(logits, torch.Tensor):
-            inside = f" with keys {sorted(map(str, raw))}" if isinstance(raw, Mapping) else ""
-            raise ModelError(
-                f"The model returns {type(raw).__name__}{inside}, not a tensor. Say where the logits are: "
-                "Explainer(model, output=lambda out: out[0])."
-            )
+        logits: torch.Tensor = self.reading.logits(raw)
         return logits
 
-    def _outputs(self, raw: Any, logits: torch.Tensor, anatomy: Anatomy) -> Outputs:
+    def _outputs(self, raw: Any, logits: torch.Tensor, anatomy: Anatomy, batch: Batch) -> Outputs:
         if logits.ndim == 1:
             logits = logits[:, None]
         if logits.ndim != 2:
@@ -305,7 +315,8 @@ class TorchAdapter:
             )
         if self._reads_probabilities(anatomy):
             logits = logits.clamp(min=torch.finfo(logits.dtype).tiny).log()
-        return Outputs(self._expand(logits), self._find_task(logits, anatomy), raw)
+        structure = self.reading.structure(raw, batch)
+        return Outputs(self._expand(logits), self._find_task(logits, anatomy), raw, structure)
 
     def _reads_probabilities(self, anatomy: Anatomy) -> bool:
         return anatomy.returns_probabilities and self._task in (None, "multiclass")
@@ -393,6 +404,15 @@ class TorchAdapter:
         """Changes whenever a weight does: where each tensor lies, and how often it was written in place."""
         state = itertools.chain(self.model.parameters(), self.model.buffers())
         return tuple((tensor.data_ptr(), tensor._version) for tensor in state)
+
+
+def _usable(value: torch.Tensor) -> torch.Tensor:
+    """The user's tensor without its graph, and such that autograd may use it."""
+    value = value.detach()
+    if value.is_inference():
+        with torch.inference_mode(False):
+            value = value.clone()
+    return value
 
 
 def _whole(plan: Plan) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
@@ -20,9 +20,8 @@ from camscope.models.torch.modules import first_tensor, named_layers, replace_fi
 from camscope.models.torch.precision import widened
 from camscope.models.torch.probe import Anatomy, examine
 from camscope.models.torch.record import InputOf
+from camscope.models.torch.rerun import Run
 from camscope.targets import Outputs, Targets
-
-Run = Callable[[torch.Tensor], Outputs]
 
 _INSTEAD = "Methods that need no attention work here: gradcam, hirescam."
 
@@ -33,6 +32,7 @@ def attention_of(
     x: Float[torch.Tensor, "batch channel *size"],
     targets: Targets | None,
     *,
+    run_first: Run | None = None,
     blocks: bool = False,
     gradients: bool = True,
     anatomy: Anatomy | None = None,
@@ -52,6 +52,7 @@ def attention_of(
         model: an unwrapped module.
         run: runs it.
         x: the batch.
+        run_first: runs the first image alone, where that takes something else.
         targets: what is differentiated; None for the probabilities alone, without a graph.
         blocks: whether to fill `Attention.blocks`. Needs targets.
         gradients: whether the layers' own gradients are wanted; they cost nothing if not.
@@ -63,14 +64,14 @@ def attention_of(
         TargetError: if a target does not depend on the attention.
     """
     with torch.no_grad():
-        plain = run(x[:1]).logits
+        plain = (run_first or run)(x[:1]).logits
     graded = targets is not None and gradients
     with torch.set_grad_enabled(graded):
         seen = _watch(model, run, x)
     _check_same(seen.outputs.logits[:1], plain, x.dtype, "Computed step by step, the attention")
     tokens = _tokens(seen.calls, x.shape[0])
     if anatomy is None:
-        anatomy = examine(model, lambda image: run(image).logits, x[:1])
+        anatomy = examine(model, lambda image: (run_first or run)(image).logits, x[:1])
     grid = _grid(anatomy, tokens)
     reading = _reading(model, run, x, seen, anatomy)
     per_block: tuple[torch.Tensor, ...] = ()

@@ -92,6 +92,14 @@ def replaced_forward(module: nn.Module, forward: Callable[..., Any]) -> Iterator
             module.__dict__["forward"] = before
 
 
+def count_tensors(output: Any) -> int:
+    """How many tensors a module puts out, inside tuples, lists and mappings too."""
+    if isinstance(output, torch.Tensor):
+        return 1
+    parts = output.values() if isinstance(output, Mapping) else output
+    return sum(map(count_tensors, parts)) if isinstance(output, (Mapping, list, tuple)) else 0
+
+
 def first_tensor(output: Any) -> torch.Tensor | None:
     """The first tensor in a module's output: the output itself, or of a tuple, list or mapping."""
     if isinstance(output, torch.Tensor):

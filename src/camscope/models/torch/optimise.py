@@ -17,6 +17,8 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from camscope.errors import LayerError, ModelError
 from camscope.models.adapter import LayerNeeds
+from camscope.models.batch import Batch
+from camscope.models.reading import Reading
 from camscope.models.torch.adapter import TorchAdapter
 from camscope.models.torch.modules import first_tensor, named_layers
 from camscope.models.torch.observation import TorchObservation
@@ -41,27 +43,27 @@ class OptimisedAdapter(TorchAdapter):
 
     Args:
         model: see `TorchAdapter`.
+        reading: see `TorchAdapter`.
         task: see `TorchAdapter`.
-        output: see `TorchAdapter`.
         half: run the copy in bfloat16. Faster where the processor has it; maps agree to about two digits.
     """
 
     def __init__(
         self,
         model: nn.Module,
+        reading: Reading | None = None,
         *,
         task: Task | None = None,
-        output: Callable[[Any], torch.Tensor] | None = None,
         half: bool = False,
     ) -> None:
-        super().__init__(model, task=task, output=output)
+        super().__init__(model, reading, task=task)
         self._half = half
         self._copied: _Copy | None = None
 
     @contextmanager
     def observe(
         self,
-        x: torch.Tensor,
+        batch: Batch,
         needs: LayerNeeds,
         *,
         balanced: bool = False,
@@ -72,14 +74,14 @@ class OptimisedAdapter(TorchAdapter):
             LayerError: for a convolution that is folded in the copy, so that its own output does not exist.
             ModelError: if the copy does not reproduce the model's output.
         """
-        made = self._copy(x)
+        made = self._copy(batch)
         for layer in needs:
             if layer.module in made.folded:
                 raise LayerError(
                     f"The optimised copy has no output of {layer.name!r} of its own: the batch norm after it is folded "
                     f"in. Use {made.folded[layer.module]!r}, or explain without optimised."
                 )
-        with made.adapter.observe(self._formatted(x), needs, balanced=balanced) as observation:
+        with made.adapter.observe(self._formatted(batch), needs, balanced=balanced) as observation:
             yield observation
 
     def describe(self) -> Mapping[str, Any]:
@@ -91,23 +93,30 @@ class OptimisedAdapter(TorchAdapter):
             "optimised": f"batch norm folded into {folded} convolutions, channels last, {precision}",
         }
 
-    def _copy(self, x: torch.Tensor) -> _Copy:
+    def _copy(self, batch: Batch) -> _Copy:
         versions = self._versions()
         if self._copied is None or self._copied.versions != versions:
+            first = batch.images(slice(1))
             with explaining(self.model), torch.no_grad():
                 twin = copy.deepcopy(self.model)
-                folded = fold_batch_norm(twin, x[:1])
+                folded = fold_batch_norm(twin, lambda: self.reading.call(twin, first))
                 twin.to(memory_format=torch.channels_last)
                 if self._half:
                     twin.to(torch.bfloat16)
-                self._check(self._forward(x[:1]), self._logits(twin(self._formatted(x[:1]))))
-            self._copied = _Copy(TorchAdapter(twin, task=self._task, output=self._select), folded, versions)
+                own = self._logits(self.reading.call(self.model, first))
+                self._check(own, self._logits(self.reading.call(twin, self._formatted(first))))
+            self._copied = _Copy(TorchAdapter(twin, self.reading, task=self._task), folded, versions)
         return self._copied
 
-    def _formatted(self, x: torch.Tensor) -> torch.Tensor:
-        if x.ndim == 4:
-            x = x.contiguous(memory_format=torch.channels_last)
-        return x.to(torch.bfloat16) if self._half else x
+    def _formatted(self, batch: Batch) -> Batch:
+        def formatted(value: Any) -> Any:
+            if not isinstance(value, torch.Tensor) or not value.is_floating_point():
+                return value
+            if value.ndim == 4:
+                value = value.contiguous(memory_format=torch.channels_last)
+            return value.to(torch.bfloat16) if self._half else value
+
+        return batch.others(formatted).with_x(formatted(batch.x))
 
     def _check(self, expected: Float[torch.Tensor, ...], got: Float[torch.Tensor, ...]) -> None:
         off = float((expected - got.to(expected.dtype)).abs().max() / expected.abs().max().clamp(min=1e-30))
@@ -118,14 +127,14 @@ class OptimisedAdapter(TorchAdapter):
             )
 
 
-def fold_batch_norm(model: nn.Module, image: torch.Tensor) -> dict[str, str]:
+def fold_batch_norm(model: nn.Module, run: Callable[[], object]) -> dict[str, str]:
     """Fold each batch norm that directly follows a convolution into its weights, in place.
 
     Which follows which is seen in one forward: the batch norm's input is the very tensor the convolution put out.
 
     Args:
         model: in eval mode; its own, not the user's.
-        image: a batch of one.
+        run: runs it on an image.
 
     Returns:
         The folded pairs, convolution → batch norm, by name.
@@ -153,7 +162,7 @@ def fold_batch_norm(model: nn.Module, image: torch.Tensor) -> dict[str, str]:
         if isinstance(module, (nn.modules.conv._ConvNd, nn.modules.batchnorm._BatchNorm))
     ]
     try:
-        model(image)
+        run()
     finally:
         for handle in handles:
             handle.remove()

@@ -40,7 +40,8 @@ class Passes:
 
     Attributes:
         model: inside `explaining`.
-        run: from input to outputs.
+        run: from inputs of the batch to outputs.
+        run_of: the same from any number of variants of one image.
         x: the batch.
         anatomy: what one forward showed.
         plans: how the part after each layer is run.
@@ -50,6 +51,7 @@ class Passes:
 
     model: nn.Module
     run: Run
+    run_of: Callable[[int], Run]
     x: Float[torch.Tensor, "batch channel *size"]
     anatomy: Anatomy
     plans: Mapping[Layer, Plan]
@@ -63,7 +65,7 @@ class Passes:
         after = names if plan.whole else names[names.index(layer.module) :]
         return SuffixRerun(
             self.model,
-            self.run,
+            self.run_of,
             self.x,
             targets,
             plan,
@@ -91,6 +93,7 @@ class Passes:
                 self.run,
                 self.x,
                 targets if graded else None,
+                run_first=self.run_of(0),
                 blocks=Need.BLOCK_GRADIENTS in needs,
                 gradients=Need.ATTENTION_GRADIENTS in needs,
                 anatomy=self.anatomy,
@@ -98,7 +101,7 @@ class Passes:
         return ModelEvidence(
             inputs=widened(self.x),
             responses=clean,
-            masked=MaskedRerun(self.run, self.x, targets, self._chunk(list(self.anatomy.shapes)))
+            masked=MaskedRerun(self.run_of, self.x, targets, self._chunk(list(self.anatomy.shapes)))
             if Need.MASKED in needs
             else None,
             masked_gradients=MaskedGradients(self.run, targets, self.x)

@@ -17,7 +17,7 @@ from camscope.errors import LayerError
 from camscope.models.grid import Grid, find_grid
 from camscope.models.layers import AFTER_RELU, Layer
 from camscope.models.torch.head import verified
-from camscope.models.torch.modules import first_tensor, named_layers
+from camscope.models.torch.modules import count_tensors, first_tensor, named_layers
 from camscope.models.torch.record import InputOf, Recorder
 
 Forward = Callable[[torch.Tensor], Any]
@@ -84,6 +84,8 @@ class _Output:
     shape: tuple[int, ...]
     names: list[str] = field(default_factory=list)
     modules: list[nn.Module] = field(default_factory=list)
+    beside: set[str] = field(default_factory=set)
+    """Those of the names that put out other tensors beside it, so that the rest may go on with one of these."""
 
 
 def examine(model: nn.Module, forward: Forward, image: torch.Tensor) -> Anatomy:
@@ -106,11 +108,19 @@ def examine(model: nn.Module, forward: Forward, image: torch.Tensor) -> Anatomy:
             calls[name] = calls.get(name, 0) + 1
             if isinstance(module, _FINAL_ACTIVATIONS):
                 finals.append((name, tensor))
-            last = outputs[-1] if outputs else None
-            if last is None or last.tensor() is not tensor or last.version != tensor._version:
-                outputs.append(_Output(weakref.ref(tensor), tensor._version, tuple(tensor.shape)))
-            outputs[-1].names.append(name)
-            outputs[-1].modules.append(module)
+            several = count_tensors(output) > 1
+            # a model inside the model that sums up what its parts put out comes after all of them
+            candidates = reversed(outputs) if several else outputs[-1:]
+            this = next(
+                (o for o in candidates if o.tensor() is tensor and o.version == tensor._version), None
+            )
+            if this is None:
+                this = _Output(weakref.ref(tensor), tensor._version, tuple(tensor.shape))
+                outputs.append(this)
+            this.names.append(name)
+            this.modules.append(module)
+            if several:
+                this.beside.add(name)
 
         return see
 
@@ -300,7 +310,8 @@ def _layers(
         if grid is None:
             continue
         # the outermost module this tensor comes out of; an identity that passes it on does not stand for it
-        name = next(n for n in [*_parents(output.names[0]), output.names[0]] if n in output.names)
+        alone = set(output.names) - output.beside
+        name = next((n for n in _parents(output.names[0]) if n in alone), output.names[0])
         eligible = (
             not _NO_NEW_FEATURES.search(type(output.modules[0]).__name__)
             and not _PASSES_ON.search(type(modules[name]).__name__)

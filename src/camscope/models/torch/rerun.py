@@ -16,7 +16,7 @@ from camscope.models.torch.suffix import Kept, Plan, replaying
 from camscope.targets import Outputs, Targets
 
 Run = Callable[[torch.Tensor], Outputs]
-"""The model from input to outputs."""
+"""The model from (altered) inputs of a batch to outputs, whatever else it takes filled in."""
 
 _BUDGET = 128 * 2**20
 """Bytes of activations alive at a time on the CPU, where larger chunks are no faster."""
@@ -39,18 +39,19 @@ def chunk_size(bytes_each: int, device: torch.device) -> int:
 class MaskedRerun:
     """Runs the whole model on altered inputs. See `camscope.evidence.Rerun`."""
 
-    run: Run
+    run_of: Callable[[int], Run]
     x: Float[torch.Tensor, "batch channel *size"]
     targets: Targets
     chunk: int
 
     def __call__(self, image: int, count: int, variants: Variants) -> Responses:
         """The responses to `count` altered copies of one image."""
+        run = self.run_of(image)
 
-        def run(numbers: Int[np.ndarray, " chunk"]) -> Outputs:
-            return self.run(variants(numbers).to(self.x))
+        def answers(numbers: Int[np.ndarray, " chunk"]) -> Outputs:
+            return run(variants(numbers).to(self.x))
 
-        return _in_chunks(run, count, self.chunk, self.targets, image, self.x)
+        return _in_chunks(answers, count, self.chunk, self.targets, image, self.x)
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class SuffixRerun:
     """Runs the part after a layer on altered activations. See `camscope.evidence.SuffixRerun`."""
 
     model: nn.Module
-    run: Run
+    run_of: Callable[[int], Run]
     x: Float[torch.Tensor, "batch channel *size"]
     targets: Targets
     plan: Plan
@@ -83,7 +84,10 @@ class SuffixRerun:
             return self(image, len(channels), without_channels(activations, channels))
         with torch.no_grad():
             kept, outputs = shortcut.without(
-                self.model, lambda x: self.run(x).logits, self.x[image : image + 1], channels
+                self.model,
+                lambda x: self.run_of(image)(x).logits,
+                self.x[image : image + 1],
+                channels,
             )
         return self._after(shortcut.rest, kept, 0, image, len(channels), lambda numbers: outputs[numbers])
 
@@ -91,13 +95,13 @@ class SuffixRerun:
         self, plan: Plan, kept: Kept, place: int, image: int, count: int, variants: Variants
     ) -> Responses:
         """What comes after some layer; the image has this place among those the kept outputs are of."""
-        own = self.x[image : image + 1]
+        own, run = self.x[image : image + 1], self.run_of(image)
 
-        def run(numbers: Int[np.ndarray, " chunk"]) -> Outputs:
+        def answers(numbers: Int[np.ndarray, " chunk"]) -> Outputs:
             with replaying(self.model, plan, kept, place, variants(numbers)):
-                return self.run(own.expand(len(numbers), *own.shape[1:]))
+                return run(own.expand(len(numbers), *own.shape[1:]))
 
-        return _in_chunks(run, count, self.chunk, self.targets, image, self.x)
+        return _in_chunks(answers, count, self.chunk, self.targets, image, self.x)
 
 
 @dataclass(frozen=True)

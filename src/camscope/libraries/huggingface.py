@@ -1,0 +1,111 @@
+"""Hugging Face transformers: models, pipelines, names and folders; their image processors and labels."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from camscope.errors import InputError, MissingExtraError, ModelError
+from camscope.images import Preprocessing
+from camscope.libraries import Known
+from camscope.targets import Task
+
+_TASKS: dict[str | None, Task] = {
+    "single_label_classification": "multiclass",
+    "multi_label_classification": "multilabel",
+    "regression": "regression",
+}
+
+
+def know(given: Any) -> tuple[Any, Known]:
+    """A model and what it says of itself, or its pipeline does.
+
+    Args:
+        given: a `PreTrainedModel`, or a pipeline around one.
+    """
+    _transformers()
+    if hasattr(given, "model"):
+        model, processor = given.model, getattr(given, "image_processor", None)
+    else:
+        model, processor = given, _saved_processor(given.name_or_path)
+    known = Known(
+        class_names=_class_names(model.config),
+        name=f"hf:{model.name_or_path}" if model.name_or_path else None,
+        task=_TASKS.get(getattr(model.config, "problem_type", None)),
+    )
+    return model, _prepared(known, processor)
+
+
+def create(name: str, *, pretrained: bool) -> tuple[Any, Known]:
+    """A model by its name on the hub, or from a folder; with its weights or without.
+
+    Raises:
+        ModelError: if there is no such model, its class is not known, or it cannot be fetched.
+        MissingExtraError: if transformers is not installed.
+    """
+    transformers = _transformers()
+    if Path(name).is_dir() and not (Path(name) / "config.json").is_file():
+        raise ModelError(f"The folder {name} has no config.json, so it is no model saved by save_pretrained.")
+    try:
+        config = transformers.AutoConfig.from_pretrained(name)
+        kind = _kind(transformers, config)
+        model = kind.from_pretrained(name) if pretrained else kind(config)
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        raise ModelError(
+            f"transformers could not open {name!r} ({type(error).__name__}: {_first_line(error)}). Is it the name of a "
+            "model on the hub, or a folder saved by save_pretrained? Offline, only folders and what was fetched before "
+            "can be opened."
+        ) from error
+    return know(model)
+
+
+def _kind(transformers: Any, config: Any) -> Any:
+    """The class that the weights were saved from."""
+    for name in getattr(config, "architectures", None) or ():
+        if kind := getattr(transformers, name, None):
+            return kind
+    return transformers.AutoModelForImageClassification._model_mapping[type(config)]
+
+
+def _class_names(config: Any) -> list[str] | None:
+    """The labels by number, unless they are numbers only."""
+    labels = getattr(config, "id2label", None) or {}
+    names = [str(labels.get(i, "")) for i in range(len(labels))]
+    given = all(names) and any(name != f"LABEL_{i}" for i, name in enumerate(names))
+    return names if given else None
+
+
+def _prepared(known: Known, processor: Any) -> Known:
+    """With the image processor's preprocessing, or why there is none."""
+    if processor is None:
+        return dataclasses.replace(
+            known,
+            unprepared="no image processor came with it. Pass preprocessing=AutoImageProcessor.from_pretrained(…)",
+        )
+    try:
+        return dataclasses.replace(known, preprocessing=Preprocessing.from_huggingface(processor))
+    except InputError as error:
+        return dataclasses.replace(known, unprepared=str(error))
+
+
+def _saved_processor(name: str) -> Any:
+    """The image processor beside the model's weights: in its folder, or fetched before. Nothing is downloaded."""
+    if not name:
+        return None
+    try:
+        return _transformers().AutoImageProcessor.from_pretrained(name, local_files_only=True)
+    except (OSError, ValueError, KeyError, ImportError):  # there is none, which is no error
+        return None
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else "no message"
+
+
+def _transformers() -> Any:
+    try:
+        import transformers
+    except ImportError as error:
+        raise MissingExtraError("Hugging Face models", "transformers") from error
+    return transformers

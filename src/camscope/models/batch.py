@@ -1,0 +1,113 @@
+"""What a model is called with: the input that maps are of, and whatever else it takes."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int
+
+from camscope.arrays import Array
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """The arguments of one call.
+
+    Arrays with as many rows as the batch belong to its images, row by row; everything else belongs to all of them.
+
+    Attributes:
+        args: by position.
+        kwargs: by keyword.
+        mapped: where the input is that maps are of: `batch channel *space`, or token numbers `batch token`.
+    """
+
+    args: tuple[Any, ...] = ()
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    mapped: int | str = 0
+
+    @property
+    def x(self) -> Array:
+        """The input that maps are of."""
+        return self.args[self.mapped] if isinstance(self.mapped, int) else self.kwargs[self.mapped]
+
+    @property
+    def space(self) -> tuple[int, ...]:
+        """The size of what maps are of, without batch and channel."""
+        shape = self.x.shape
+        return tuple(int(n) for n in (shape[1:] if len(shape) == 2 else shape[2:]))
+
+    @property
+    def signature(self) -> Hashable:
+        """The same for calls that run through the model alike: all shapes but the batch axis, all plain values."""
+        found: list[Hashable] = [tuple(self.x.shape[1:])]
+
+        def note(value: Any) -> Any:
+            if _is_array(value):
+                found.append((str(value.dtype), *(value.shape[1:] if self._by_row(value) else value.shape)))
+            elif isinstance(value, Hashable):
+                found.append(value)
+            return value
+
+        self.others(note)
+        return tuple(found)
+
+    def __len__(self) -> int:
+        return int(self.x.shape[0])
+
+    def images(self, index: Int[np.ndarray, image] | slice) -> Batch:
+        """The call for these images, in this order, as often as they are named."""
+
+        def taken(value: Any) -> Any:
+            return value[index] if self._by_row(value) else value
+
+        return self.others(taken).with_x(taken(self.x))
+
+    def altered(self, x: Array) -> Batch:
+        """The call with another input, of the same images; or any number of variants of the only one there is.
+
+        Raises:
+            ValueError: for another number of rows than that.
+        """
+        rows = int(x.shape[0])
+        if rows == len(self):
+            return self.with_x(x)
+        if len(self) != 1:
+            raise ValueError(f"{rows} rows for the inputs of {len(self)} images")
+        return self.images(np.zeros(rows, dtype=np.int64)).with_x(x)
+
+    def others(self, change: Callable[[Any], Any]) -> Batch:
+        """The same with every value changed but the input that maps are of, also inside lists and dictionaries."""
+        args = tuple(
+            value if place == self.mapped else _each(value, change) for place, value in enumerate(self.args)
+        )
+        kwargs = {
+            name: value if name == self.mapped else _each(value, change)
+            for name, value in self.kwargs.items()
+        }
+        return Batch(args, kwargs, self.mapped)
+
+    def with_x(self, x: Array) -> Batch:
+        """The same with another input that maps are of, everything else as it is."""
+        if isinstance(self.mapped, int):
+            args = (*self.args[: self.mapped], x, *self.args[self.mapped + 1 :])
+            return dataclasses.replace(self, args=args)
+        return dataclasses.replace(self, kwargs={**self.kwargs, self.mapped: x})
+
+    def _by_row(self, value: Any) -> bool:
+        return _is_array(value) and len(value.shape) > 0 and value.shape[0] == len(self)
+
+
+def _is_array(value: Any) -> bool:
+    return hasattr(value, "shape") and hasattr(value, "dtype")
+
+
+def _each(value: Any, change: Callable[[Any], Any]) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _each(inner, change) for key, inner in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(_each(inner, change) for inner in value)
+    return change(value)

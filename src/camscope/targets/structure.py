@@ -1,0 +1,64 @@
+"""Targets of what a model puts out besides class scores: regions of a segmentation, instances, embeddings."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from camscope.arrays import Array
+
+if TYPE_CHECKING:
+    from camscope.targets.outputs import Outputs
+
+
+class Structure(ABC):
+    """What a model puts out besides class scores, for a batch. One kind for each kind of model."""
+
+    @property
+    def default(self) -> Any:
+        """The target where none is asked for; None for the top class."""
+        return None
+
+    @abstractmethod
+    def images(self, index: Int[np.ndarray, image] | slice) -> Structure:
+        """The same for these images."""
+
+
+class OutputScore(ABC):
+    """A score of what a model puts out besides class scores (a region, an instance, an embedding), image by image."""
+
+    @property
+    @abstractmethod
+    def labels(self) -> Sequence[str]:
+        """What it is about in words, one for each image."""
+
+    @abstractmethod
+    def __call__(self, outputs: Outputs) -> Float[Array, batch]:
+        """Its value for each image, differentiable wherever the outputs are."""
+
+    @abstractmethod
+    def images(self, index: Int[np.ndarray, image]) -> Self:
+        """The same for these images, in this order, as often as they are named."""
+
+    @classmethod
+    @abstractmethod
+    def stacked(cls, rows: Sequence[Self]) -> Self:
+        """One score for the images of all, in this order."""
+
+
+class StructuredTarget(ABC):
+    """A target that is found in a structure. `sign` −1 is the evidence against it."""
+
+    sign: int
+
+    @abstractmethod
+    def score(self, outputs: Outputs, class_names: Sequence[str] | None) -> OutputScore:
+        """Find it in the outputs of a batch.
+
+        Raises:
+            TargetError: if the model's outputs have no such thing, or it is not there.
+        """

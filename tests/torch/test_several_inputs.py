@@ -1,0 +1,196 @@
+"""Models that take more than one input: by position or keyword, each row with its image, whatever runs again."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+import camscope
+from camscope import PerImage
+from tests.torch.nets import batch, linear, mlp_head
+
+pytestmark = pytest.mark.filterwarnings("ignore::camscope.notes.CamscopeWarning")
+X = batch(3, 3, 16, 16, dtype=torch.float64)
+AGE = torch.tensor([[0.5], [-2.0], [1.5]], dtype=torch.float64)
+
+
+class Both(nn.Module):
+    """An image, and a number that opens and closes the channels of its features."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            self.stem = nn.Sequential(nn.Conv2d(3, 6, 3, 2, 1), nn.ReLU())
+            self.body = nn.Sequential(nn.Conv2d(6, 12, 3, 2, 1), nn.ReLU())
+        self.gate = linear(1, 12, 3)
+        self.head = mlp_head(16)
+
+    def forward(self, image: torch.Tensor, age: torch.Tensor, scale: float = 1.0) -> torch.Tensor:
+        return self.head(self.body(self.stem(image)) * self.gate(age).sigmoid()[..., None, None]) * scale
+
+
+def model() -> Both:
+    return Both().double().eval()
+
+
+class For(nn.Module):
+    """The same for one age, as a model of one input: what each image must come out as."""
+
+    def __init__(self, both: Both, age: torch.Tensor) -> None:
+        super().__init__()
+        self.stem, self.body, self.both, self.age = both.stem, both.body, both, age
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return self.both(image, self.age.expand(len(image), 1))
+
+
+METHODS = [
+    "gradcam",
+    "layercam",
+    "ablationcam",
+    "reciprocam",
+    "scorecam(top=3)",
+    "groupcam(groups=3)",
+    "rise(n=6)",
+    "opticam(steps=2)",
+    "fullgrad",
+    "guided-gradcam",
+    "shapley",
+    "smooth(gradcam, n=3)",
+    "smooth(layercam, n=3, average=gradients)",
+    "multiscale(gradcam, [1])",
+    "augment(scorecam(top=3))",
+    "path(gradcam, zero, 3)",
+    "finer(gradcam)",
+    "balanced(gradcam)",
+]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_row_goes_with_its_image_in_whatever_runs_again(method):
+    both = model()
+    e = camscope.explain(both, (X, AGE), methods=method, targets=[1, 4], layers="body", seed=2)
+    for i in range(3):
+        alone = For(both, AGE[i : i + 1]).eval()
+        # a draw goes by the image's place in the batch, so each is explained in its place
+        expected = camscope.explain(alone, X, methods=method, targets=[1, 4], layers="body", seed=2)
+        torch.testing.assert_close(e.maps()[i], expected.maps()[i], rtol=1e-8, atol=1e-11)
+        torch.testing.assert_close(e.scores[i], expected.scores[i])
+    wrong = camscope.explain(
+        For(both, AGE[1:2]).eval(), X, methods=method, targets=[1, 4], layers="body", seed=2
+    )
+    assert not torch.allclose(e.maps()[0], wrong.maps()[0], rtol=1e-3)
+
+
+def test_by_position_and_by_keyword_are_the_same():
+    both, call = model(), {"methods": "ablationcam", "targets": 1, "layers": "body"}
+    expected = camscope.explain(both, (X, AGE, 2.0), **call)
+    found = camscope.explain(both, {"scale": 2.0, "age": AGE, "image": X}, **call)
+    assert torch.equal(found.maps(), expected.maps())
+    assert not torch.allclose(found.scores, camscope.explain(both, (X, AGE), **call).scores)
+
+
+def test_a_batch_is_its_images_one_by_one():
+    both = model()
+    together = camscope.explain(both, (X, AGE), methods="ablationcam", targets=PerImage([0, 1, 2]))
+    for i in range(3):
+        alone = camscope.explain(both, (X[i : i + 1], AGE[i : i + 1]), methods="ablationcam", targets=i)
+        torch.testing.assert_close(alone.maps()[0], together.maps()[i])
+
+
+class Pair(nn.Module):
+    """Two images through the same layers: which of the calls is meant is which input is mapped."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        both = model()
+        self.left, self.right, self.head = both.body, model().body, linear(24, 5, 1)
+        self.stems = nn.ModuleList([both.stem, model().stem])
+
+    def forward(self, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+        features = [self.left(self.stems[0](left)), self.right(self.stems[1](right))]
+        return self.head(torch.cat([f.mean((2, 3)) for f in features], dim=1))
+
+
+def test_the_input_that_maps_are_of_can_be_chosen():
+    """The picture that a heatmap is laid on, and what methods mask, is the one that was named."""
+    pair = Pair().double().eval()
+    wide = batch(3, 3, 16, 24, seed=5, dtype=torch.float64)
+    first = camscope.explain(pair, (X, wide), targets=1, layers="left")
+    second = camscope.explain(pair, {"left": X, "right": wide}, targets=1, layers="right", mapped="right")
+    assert first.heatmaps().shape[2:] == (16, 16)
+    assert second.heatmaps().shape[2:] == (16, 24)
+    masked = camscope.explain(pair, (X, wide), targets=1, methods="rise(n=4)", mapped=1)
+    assert masked.maps().shape[2:] == (16, 24)
+
+
+def test_an_input_of_lists_and_plain_values_arrives_as_it_is():
+    class Listed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.both = model()
+
+        def forward(self, x: torch.Tensor, extra: dict) -> torch.Tensor:
+            assert extra["name"] == "a"
+            assert len(extra["ages"]) == 2
+            assert all(len(age) == len(x) for age in extra["ages"])
+            return self.both(x, sum(extra["ages"]))
+
+    extra = {"name": "a", "ages": [AGE / 4, 3 * AGE / 4]}
+    found = camscope.explain(
+        Listed().eval(), (X, extra), methods="ablationcam", targets=1, layers="both.body"
+    )
+    expected = camscope.explain(model(), (X, AGE), methods="ablationcam", targets=1, layers="body")
+    torch.testing.assert_close(found.maps(), expected.maps())
+
+
+def test_inputs_come_to_the_models_precision_and_integers_stay():
+    both = model()
+    e = camscope.explain(both, (X.float(), AGE.float()), targets=1, layers="body")
+    torch.testing.assert_close(
+        e.scores, camscope.explain(both, (X, AGE), targets=1).scores, rtol=1e-5, atol=1e-5
+    )
+
+    class Looked(Both):
+        def forward(self, image: torch.Tensor, which: torch.Tensor) -> torch.Tensor:
+            assert which.dtype == torch.int64
+            return super().forward(image, AGE[which])
+
+    looked = Looked().double().eval()
+    looked.load_state_dict(both.state_dict())
+    found = camscope.explain(looked, (X, torch.tensor([2, 0, 1])), targets=1, layers="body")
+    expected = camscope.explain(both, (X, AGE[[2, 0, 1]]), targets=1, layers="body")
+    torch.testing.assert_close(found.maps(), expected.maps())
+
+
+def test_another_shape_of_another_input_is_another_way_through_the_model():
+    """What was found out about the model for one is not taken for the other."""
+
+    class Counts(Both):
+        def forward(self, image: torch.Tensor, ages: torch.Tensor) -> torch.Tensor:
+            x = self.body(self.stem(image))
+            return self.head(torch.tanh(x) if ages.shape[1] > 1 else x)
+
+    explainer = camscope.Explainer(Counts().double().eval())
+    call = {"methods": "ablationcam", "targets": 1, "layers": "body"}
+    one, two = explainer((X, AGE), **call), explainer((X, AGE.expand(-1, 2)), **call)
+    assert not torch.allclose(one.maps(), two.maps())
+    assert torch.equal(explainer((X, AGE), **call).maps(), one.maps())
+
+
+@pytest.mark.parametrize(
+    ("inputs", "mapped", "words"),
+    [
+        ((X, AGE), 2, r"mapped=2 is none of the inputs: 0, 1"),
+        ({"image": X, "age": AGE}, "imag", r"mapped='imag' is none.*Did you mean 'image'"),
+        (X, 0, "mapped=0 is for a model that takes several inputs; one was given"),
+        ({"image": X, "agee": AGE}, None, r"inputs \(agee, image\) do not fit Both.*Did you mean 'age'"),
+        ((X,) * 5, None, r"do not fit Both, whose forward takes \(image: .*too many positional"),
+        ((AGE, AGE), None, r"None of the inputs is one that maps could be of"),
+    ],
+)
+def test_what_does_not_fit_says_what_would(inputs, mapped, words):
+    with pytest.raises(camscope.InputError, match=words):
+        camscope.explain(model(), inputs, mapped=mapped)
