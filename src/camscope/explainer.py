@@ -87,18 +87,15 @@ class Explainer:
             model, known = recognise(_unwrapped(model))
         reading = known.reading if output is None and known.reading is not None else Plain(output, known.task)
         self._adapter = _adapt(model, reading, task=task, optimised=optimised)
+        if preprocessing is not None:
+            known = dataclasses.replace(known, preprocessing=_as_preprocessing(preprocessing), note="")
         self._known = known
         self._class_names = class_names
-        self._preprocessing = (
-            known.preprocessing if preprocessing is None else _as_preprocessing(preprocessing)
-        )
-        self._presumed = known.note if preprocessing is None else ""
-        self._unprepared = known.unprepared
 
     @property
     def preprocessing(self) -> Preprocessing | None:
         """How photos become the model's input, or None if that is not known."""
-        return self._preprocessing
+        return self._known.preprocessing
 
     def __call__(
         self,
@@ -139,7 +136,7 @@ class Explainer:
         for name, e in plain.items():
             check(e)
             self._check_offers(name, e)
-        given = prepare(inputs, self._preprocessing, mapped, unprepared=self._unprepared)
+        given = prepare(inputs, self._known, mapped)
         batch = self._adapter.batch(given.batch)
         self._adapter.check(batch, frozenset[Need]().union(*(e.method.needs for e in plain.values())))
         chosen, how = self._layers(batch, layers, list(plain.values()), channels)
@@ -161,7 +158,7 @@ class Explainer:
         }
         self._check_reach(batch, chosen, found.flat, layers)
 
-        for note in (*found.notes, self._presumed if given.preprocessing else ""):
+        for note in (*found.notes, self._known.note if given.preprocessing else ""):
             notes.add(note)
         explanation = Explanation(
             raw={
@@ -211,7 +208,7 @@ class Explainer:
             MethodError: if the layer has no positive activations, or fewer channels or positions than concepts.
             InputError, LayerError: as for a call.
         """
-        given = prepare(inputs, self._preprocessing, unprepared=self._unprepared)
+        given = prepare(inputs, self._known)
         batch = self._adapter.batch(given.batch)
         chosen, how = self._layers(batch, layer, [], channels=1)
         notes = Notes()
@@ -263,7 +260,7 @@ class Explainer:
         """
         if inputs is None:
             inputs = self._noise()
-        batch = self._adapter.batch(prepare(inputs, self._preprocessing, unprepared=self._unprepared).batch)
+        batch = self._adapter.batch(prepare(inputs, self._known).batch)
         found = list(self._adapter.layers(batch))
         chosen = None
         try:
@@ -293,13 +290,13 @@ class Explainer:
     # ------------------------------------------------------------------ inputs
 
     def _noise(self) -> Array:
-        if self._preprocessing is None:
+        if self.preprocessing is None:
             raise InputError(
                 "The model's input size is not known; give an input, for instance torch.randn(1, 3, 224, 224)."
             )
         import torch
 
-        shape = (1, len(self._preprocessing.mean), *self._preprocessing.input_size)
+        shape = (1, len(self.preprocessing.mean), *self.preprocessing.input_size)
         return torch.randn(shape, generator=torch.Generator().manual_seed(0))
 
     def _names(self, count: int, notes: Notes) -> Sequence[str] | None:
@@ -378,7 +375,7 @@ class Explainer:
             )
 
     def _black(self, preprocessing: Preprocessing | None) -> list[float] | None:
-        known = preprocessing or self._preprocessing
+        known = preprocessing or self.preprocessing
         return None if known is None else [-m / s for m, s in zip(known.mean, known.std, strict=True)]
 
     def _check_reach(self, batch: Batch, chosen: _Chosen, flat: frozenset[str], layers: Layers) -> None:

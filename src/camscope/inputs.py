@@ -13,8 +13,9 @@ import numpy as np
 from camscope.errors import InputError, nearest
 from camscope.explanation import to_numpy
 from camscope.images import Photo, Preprocessing, to_photo
+from camscope.libraries import Known
 from camscope.models.batch import Batch
-from camscope.views import Views, views_of_batch, views_of_photos
+from camscope.views import Views, views_of_batch, views_of_photos, views_of_pictures
 
 
 @dataclass(frozen=True)
@@ -32,23 +33,16 @@ class Inputs:
     preprocessing: Preprocessing | None
 
 
-def prepare(
-    inputs: Any,
-    preprocessing: Preprocessing | None,
-    mapped: int | str | None = None,
-    *,
-    unprepared: str = "",
-) -> Inputs:
+def prepare(inputs: Any, known: Known, mapped: int | str | None = None) -> Inputs:
     """Make a batch.
 
     Args:
         inputs: a tensor, already preprocessed; or a photo (path, PIL image, array `height width [channel]`), a list
             of photos, or an array of photos `batch height width channel`; or, for a model that takes several
             inputs, a tuple of them by position or a dictionary by keyword.
-        preprocessing: the model's own, or None if that is not known.
+        known: how the model's photos are prepared, or why that is not known.
         mapped: which of several inputs maps are of; None takes the first that is a photo, or a floating-point tensor
             with a channel and space, or else the first of token numbers.
-        unprepared: why the preprocessing is not known.
 
     Raises:
         InputError: for anything else, an empty list, or a photo for a model of unknown preprocessing.
@@ -58,10 +52,10 @@ def prepare(
     if several is None:
         if mapped is not None:
             raise InputError(f"mapped={mapped!r} is for a model that takes several inputs; one was given.")
-        return _one(inputs, preprocessing, unprepared)
+        return _one(inputs, known)
     place = _place(several, mapped)
     kept = {name: value for name, value in several.items() if name != place}
-    one = _one(several[place], preprocessing, unprepared)
+    one = _one(several[place], known)
     if isinstance(inputs, Mapping):
         return dataclasses.replace(one, batch=Batch((), {**kept, place: one.batch.x}, place))
     args = tuple(one.batch.x if i == place else value for i, value in several.items())
@@ -113,15 +107,19 @@ def _is_photo(value: Any) -> bool:
     return isinstance(value, (str, Path, np.ndarray, Photo)) or hasattr(value, "convert")
 
 
-def _one(inputs: Any, preprocessing: Preprocessing | None, unprepared: str) -> Inputs:
+def _one(inputs: Any, known: Known) -> Inputs:
+    preprocessing = known.preprocessing
     if not _from_photos(inputs):
         return Inputs(Batch((inputs,)), views_of_batch(inputs, to_numpy, preprocessing), None)
     photos = [to_photo(photo) for photo in _photos(inputs)]
     if not photos:
         raise InputError("The list of photos is empty.")
-    if preprocessing is None and unprepared:
+    if preprocessing is None and known.prepare is not None:
+        made = known.prepare(photos)
+        return Inputs(Batch((made.batch,)), views_of_pictures(made.pictures, photos), None)
+    if preprocessing is None and known.unprepared:
         raise InputError(
-            f"A photo was given, but how this model's photos are prepared is not known: {unprepared}."
+            f"A photo was given, but how this model's photos are prepared is not known: {known.unprepared}."
         )
     if preprocessing is None:
         raise InputError(

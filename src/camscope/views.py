@@ -72,6 +72,16 @@ def views_of_photos(photos: Sequence[Photo], preprocessing: Preprocessing) -> Vi
     return Views([maker(photo) for photo in photos])
 
 
+def views_of_pictures(pictures: Sequence[Image.Image], photos: Sequence[Photo]) -> Views:
+    """Pictures as the model sees them, of photos whose way there is not known."""
+
+    def maker(picture: Image.Image, photo: Photo) -> Callable[[], View]:
+        geometry = Geometry.identity((picture.height, picture.width))
+        return lambda: View(picture, geometry, None, photo.notes)
+
+    return Views([maker(picture, photo) for picture, photo in zip(pictures, photos, strict=True)])
+
+
 def views_of_batch(
     x: Any, to_numpy: Callable[[Any], np.ndarray], preprocessing: Preprocessing | None
 ) -> Views:

@@ -3,13 +3,29 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from camscope.images import Preprocessing
+from PIL import Image
+
+from camscope.arrays import Array
+from camscope.images import Photo, Preprocessing
 from camscope.models.reading import Reading
 from camscope.targets import Task
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Photos as a model takes them.
+
+    Attributes:
+        batch: the model's input, `batch channel height width`.
+        pictures: each as the model sees it, of the input's size.
+    """
+
+    batch: Array
+    pictures: Sequence[Image.Image]
 
 
 @dataclass(frozen=True)
@@ -23,6 +39,7 @@ class Known:
         note: what had to be presumed; empty if nothing.
         task: what the outputs mean, or None if the library does not say.
         reading: how the model is called and read, where it is no plain classifier.
+        prepare: makes inputs of photos, where that is the library's own work and no `Preprocessing` says how.
         unprepared: why there is no preprocessing although the library has one, for whoever gives a photo.
     """
 
@@ -32,6 +49,7 @@ class Known:
     note: str = ""
     task: Task | None = None
     reading: Reading | None = None
+    prepare: Callable[[Sequence[Photo]], Prepared] | None = None
     unprepared: str = ""
 
 

@@ -27,12 +27,12 @@ from camscope.models.torch.head import verified
 from camscope.models.torch.modules import find_layer, unwrap
 from camscope.models.torch.observation import TorchObservation
 from camscope.models.torch.passes import Passes
-from camscope.models.torch.probe import Anatomy, choose, examine, reaching, stages
+from camscope.models.torch.probe import Anatomy, choose, examine, is_dense, reaching, stages
 from camscope.models.torch.record import InputOf, Recorder
 from camscope.models.torch.rerun import Run
 from camscope.models.torch.state import explaining
 from camscope.models.torch.suffix import Kept, Plan, keeping, plan_suffix
-from camscope.targets import Outputs, Task
+from camscope.targets import Dense, Outputs, Task
 
 _digests: WeakKeyDictionary[nn.Module, tuple[tuple[tuple[int, int], ...], str]] = WeakKeyDictionary()
 """Each model's weights as they were when last hashed, and their digest: hashing costs as much as a forward."""
@@ -124,14 +124,14 @@ class TorchAdapter:
         if key not in self._choices:
             anatomy, first = self._anatomy(batch), batch.images(slice(1))
             with explaining(self.model):
-                self._choices[key] = choose(self.model, self._forward(first), first.x, anatomy)
+                self._choices[key] = choose(self.model, self._scored(first), first.x, anatomy)
         return self._choices[key]
 
     def stages(self, batch: Batch) -> Sequence[Layer]:
         """The last layer of each resolution, the deepest being the automatic choice: what a fusion combines."""
         choice, first = self.choose(batch)[0], batch.images(slice(1))
         with explaining(self.model):
-            return stages(self.model, self._forward(first), first.x, self._anatomy(batch), choice)
+            return stages(self.model, self._scored(first), first.x, self._anatomy(batch), choice)
 
     def layer(self, batch: Batch, layer: str | nn.Module) -> Layer:
         """The layer with this name (or this module).
@@ -156,7 +156,7 @@ class TorchAdapter:
         with explaining(self.model):
             for start in range(0, len(layers), 32):
                 some = layers[start : start + 32]
-                reach = reaching(self.model, self._forward(first), first.x, anatomy, some)
+                reach = reaching(self.model, self._scored(first), first.x, anatomy, some)
                 found += [r.positions for r in reach]
         return found
 
@@ -272,6 +272,16 @@ class TorchAdapter:
         """From altered inputs of a batch to logits as the model puts them out."""
         return lambda x: self._logits(self.reading.call(self.model, batch.altered(x)))
 
+    def _scored(self, batch: Batch) -> Callable[[torch.Tensor], torch.Tensor]:
+        """From altered inputs of a batch to one score per class: of a dense output its mean over the positions."""
+        forward = self._forward(batch)
+
+        def scored(x: torch.Tensor) -> torch.Tensor:
+            logits = forward(x)
+            return logits.flatten(2).mean(2) if is_dense(logits, x) else logits
+
+        return scored
+
     def _ends(self, batch: Batch, anatomy: Anatomy) -> tuple[Any, torch.Tensor]:
         """What the model returns, and the logits: what goes into a final softmax or sigmoid if there is one."""
         if anatomy.final_activation is None:
@@ -308,15 +318,20 @@ class TorchAdapter:
     def _outputs(self, raw: Any, logits: torch.Tensor, anatomy: Anatomy, batch: Batch) -> Outputs:
         if logits.ndim == 1:
             logits = logits[:, None]
-        if logits.ndim != 2:
+        dense = is_dense(logits, batch.x)
+        if logits.ndim != 2 and not dense:
             raise ModelError(
                 f"The model's output has shape {tuple(logits.shape)}; class scores need (batch, class). If they are "
                 "elsewhere in the output, or must be pooled, pass Explainer(model, output=…)."
             )
         if self._reads_probabilities(anatomy):
             logits = logits.clamp(min=torch.finfo(logits.dtype).tiny).log()
-        structure = self.reading.structure(raw, batch)
-        return Outputs(self._expand(logits), self._find_task(logits, anatomy), raw, structure)
+        task = self._find_task(logits, anatomy)
+        expanded = self._expand(logits)
+        if dense:
+            regions = Dense(expanded, batch.space, task)
+            return Outputs(regions.scores, task, raw, regions)
+        return Outputs(expanded, task, raw, self.reading.structure(raw, batch))
 
     def _reads_probabilities(self, anatomy: Anatomy) -> bool:
         return anatomy.returns_probabilities and self._task in (None, "multiclass")
@@ -407,8 +422,8 @@ class TorchAdapter:
 
 
 def _usable(value: torch.Tensor) -> torch.Tensor:
-    """The user's tensor without its graph, and such that autograd may use it."""
-    value = value.detach()
+    """The user's tensor without its graph and what a subclass adds, and such that autograd may use it."""
+    value = value.detach().as_subclass(torch.Tensor)
     if value.is_inference():
         with torch.inference_mode(False):
             value = value.clone()

@@ -1,0 +1,89 @@
+"""fastai: a Learner's model, its transforms for photos, its vocabulary, and what its loss says of its outputs."""
+
+from __future__ import annotations
+
+import functools
+import random
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from einops import rearrange
+from PIL import Image
+
+from camscope.errors import InputError
+from camscope.images import Photo
+from camscope.libraries import Known, Prepared
+from camscope.targets import Task
+
+_TASKS: dict[str, Task] = {
+    "CrossEntropyLossFlat": "multiclass",
+    "LabelSmoothingCrossEntropyFlat": "multiclass",
+    "LabelSmoothingCrossEntropy": "multiclass",
+    "FocalLossFlat": "multiclass",
+    "BCEWithLogitsLossFlat": "multilabel",
+    "MSELossFlat": "regression",
+    "L1LossFlat": "regression",
+}
+"""What each of fastai's losses says of the outputs."""
+
+
+def know(learner: Any) -> tuple[Any, Known]:
+    """A Learner's model, and what the Learner says of it."""
+    vocab = getattr(learner.dls, "vocab", None)
+    # of several blocks each has its own vocabulary; of a regression there is none
+    names = [str(name) for name in vocab] if vocab is not None and not _nested(vocab) else None
+    return learner.model, Known(
+        class_names=names or None,
+        name="fastai Learner",
+        task=_TASKS.get(type(learner.loss_func).__name__),
+        prepare=functools.partial(_prepare, learner.dls),
+    )
+
+
+def _nested(vocab: Any) -> bool:
+    return any(isinstance(name, (list, tuple)) or hasattr(name, "items") for name in vocab)
+
+
+def _prepare(dls: Any, photos: Sequence[Photo]) -> Prepared:
+    """Photos as the validation set's are prepared, and decoded again to be looked at.
+
+    Raises:
+        InputError: if the Learner's inputs are no pictures.
+    """
+    import torch
+    from fastai.vision.core import PILImage
+
+    items = [PILImage.create(np.asarray(photo.pixels.convert("RGB"))) for photo in photos]
+    loader = dls.test_dl(items, num_workers=0)
+    inputs, pictures = [], []
+    for batch in _undisturbed(loader):
+        x = batch[0]
+        if not isinstance(x, torch.Tensor) or x.ndim != 4:
+            raise InputError(
+                f"This Learner's transforms make {type(x).__name__} of a photo, not a batch of pictures; give the "
+                "model's own input as a tensor."
+            )
+        inputs.append(x.as_subclass(torch.Tensor))
+        pictures += [_picture(one.as_subclass(torch.Tensor)) for one in loader.decode(batch)[0]]
+    return Prepared(torch.cat(inputs), pictures)
+
+
+def _undisturbed(loader: Any) -> list[Any]:
+    """All batches, with the random states as they were: a loader draws a seed."""
+    import torch
+
+    state = random.getstate()
+    try:
+        with torch.random.fork_rng(devices=[]):
+            return list(loader)
+    finally:
+        random.setstate(state)
+
+
+def _picture(decoded: Any) -> Image.Image:
+    """A decoded picture `channel height width`, of bytes or of numbers up to 1."""
+    values = np.asarray(decoded.cpu(), dtype=np.float32)
+    values = values if values.max() > 1 else values * 255
+    pixels = rearrange(np.clip(np.rint(values), 0, 255).astype(np.uint8), "channel h w -> h w channel")
+    return Image.fromarray(np.repeat(pixels, 3, axis=-1) if pixels.shape[-1] == 1 else pixels)

@@ -1,0 +1,136 @@
+"""A fastai Learner: its transforms, vocabulary and meaning of outputs, and its layers by position."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+import camscope
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    from fastai.vision import all as fastai
+
+SIZE = 48
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    place = tmp_path_factory.mktemp("pictures")
+    rng = np.random.default_rng(0)
+    for i in range(12):
+        blocks = np.kron(rng.integers(0, 256, (5, 7, 3)), np.ones((10, 10, 1)))
+        Image.fromarray(blocks.astype(np.uint8)).save(place / f"{'ab'[i % 2]}_{i}.png")
+    return place
+
+
+def learner(dls, **options) -> fastai.Learner:
+    """With a network small enough to run often, built as vision_learner builds one: body, then fastai's own head."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        body = nn.Sequential(
+            nn.Conv2d(3, 8, 3, 2, 1), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 16, 3, 2, 1), nn.ReLU()
+        )
+        classes = dls.c
+        model = nn.Sequential(body, fastai.create_head(16, classes, concat_pool=True))
+    return fastai.Learner(dls, model.eval(), **options)
+
+
+@pytest.fixture(scope="module")
+def single(folder) -> fastai.Learner:
+    dls = fastai.ImageDataLoaders.from_name_func(
+        folder,
+        fastai.get_image_files(folder),
+        label_func=lambda name: {"a": "cat", "b": "dog"}[name[0]],
+        item_tfms=fastai.Resize(SIZE),
+        batch_tfms=fastai.Normalize.from_stats(*fastai.imagenet_stats),
+        bs=4,
+        num_workers=0,
+    )
+    return learner(dls, loss_func=fastai.CrossEntropyLossFlat())
+
+
+@pytest.fixture(scope="module")
+def several(folder) -> fastai.Learner:
+    block = fastai.DataBlock(
+        blocks=(fastai.ImageBlock, fastai.MultiCategoryBlock),
+        get_items=fastai.get_image_files,
+        get_y=lambda path: [["nucleus", "cytosol"], ["golgi"]][int(path.stem[0] == "b")],
+        item_tfms=fastai.Resize(SIZE),
+    )
+    return learner(block.dataloaders(folder, bs=4, num_workers=0), loss_func=fastai.BCEWithLogitsLossFlat())
+
+
+def own(learn: fastai.Learner, paths: list[Path]) -> torch.Tensor:
+    """The batch as fastai makes it of files."""
+    return next(iter(learn.dls.test_dl(paths)))[0].as_subclass(torch.Tensor)
+
+
+def test_a_photo_goes_through_the_learners_own_transforms(single, folder):
+    paths = sorted(folder.glob("*.png"))[:6]  # more than a batch of its loader
+    e = camscope.explain(single, [str(path) for path in paths], targets="dog")
+    x = own(single, paths)[:4]
+    expected = camscope.explain(single.model, x, targets=1)
+    torch.testing.assert_close(e.maps()[:4], expected.maps())
+    assert len(e) == 6
+    assert e.class_names == ["cat", "dog"]
+    assert e.provenance["task"] == "multiclass"
+
+
+def test_what_is_shown_is_the_picture_as_the_model_sees_it(single, folder):
+    path = sorted(folder.glob("*.png"))[0]
+    view = camscope.explain(single, str(path)).views[0]
+    assert view.picture.size == (SIZE, SIZE)
+    expected = fastai.Resize(SIZE)(fastai.PILImage.create(path), split_idx=1)
+    assert np.abs(np.asarray(view.picture, int) - np.asarray(expected, int)).max() <= 1
+
+
+def test_a_multi_label_learner_is_one(several, folder):
+    path = sorted(folder.glob("*.png"))[0]
+    e = camscope.explain(several, str(path), targets=camscope.AllClasses())
+    assert e.provenance["task"] == "multilabel"
+    assert e.class_names == ["cytosol", "golgi", "nucleus"]
+    torch.testing.assert_close(e.probabilities, several.model(own(several, [path])).detach().sigmoid())
+
+
+@pytest.mark.parametrize("names", [True, False], ids=["by name", "by module"])
+def test_layers_are_those_of_its_model(single, names):
+    x = torch.randn(2, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(0))
+    layer = "0" if names else single.model[0]
+    e = camscope.explain(single, x, layers=layer, targets=[0, 1], methods=["gradcam", "hirescam"])
+    assert e.layers == ("0",)
+    with torch.no_grad():
+        A = single.model[0](x)
+    A.requires_grad_()
+    (g,) = torch.autograd.grad(single.model[1](A)[:, 1].sum(), A)
+    expected = (g.mean((2, 3), keepdim=True) * A).sum(1).detach()
+    torch.testing.assert_close(e.maps("gradcam")[:, 1], expected, rtol=1e-4, atol=1e-6)
+
+
+def test_a_tensor_of_fastais_own_type_is_a_tensor(single):
+    x = fastai.TensorImage(torch.randn(2, 3, SIZE, SIZE))
+    e = camscope.explain(single, x, targets=1)
+    assert type(e.maps()) is torch.Tensor
+    torch.testing.assert_close(
+        e.maps(), camscope.explain(single, x.as_subclass(torch.Tensor), targets=1).maps()
+    )
+
+
+def test_the_model_is_left_as_it_came(single, folder, untouched):
+    single.model.train()
+    with untouched(single.model):
+        camscope.explain(single, str(sorted(folder.glob("*.png"))[0]), methods=["gradcam", "ablationcam"])
+    single.model.eval()
+
+
+def test_a_preprocessing_of_ones_own_goes_before_the_learners(single, photos):
+    preprocessing = camscope.Preprocessing((SIZE, SIZE), (SIZE, SIZE), "squash")
+    e = camscope.explain(single, Image.fromarray(photos["cat"]), preprocessing=preprocessing)
+    assert e.provenance["preprocessing"]["crop"] == "squash"
+    assert e.views[0].picture.size == (451, 300)
