@@ -70,9 +70,11 @@ def literal(net: Net, image: int, target: int) -> torch.Tensor:
     ("flatten", "each"),
     [(POOLED, 16), (nn.Flatten(), 64), (nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()), 1)],
 )
+@pytest.mark.parametrize("at_a_time", [32, 4], ids=["all channels at once", "a few at a time"])
 def test_a_linear_layer_that_reads_the_channels_side_by_side_is_found_and_gives_the_literal_map(
-    flatten, each
+    flatten, each, at_a_time, monkeypatch
 ):
+    monkeypatch.setattr("camscope.models.torch.flattened._CHANNELS_AT_A_TIME", at_a_time)
     net = Net(flatten, 6 * each)
     assert (found(net).linear, found(net).each) == ("first", each)
     maps = camscope.explain(net, X, methods="ablationcam", layers="body", targets=[0, 3]).maps()
