@@ -54,6 +54,11 @@ class TestFeatureMaps:
         assert find_grid((2, 64, 4, 7, 7), given, prefers_last=False) == Grid("channels-first", (4, 7, 7), 64)
         assert find_grid((2, 4, 7, 7, 64), given, prefers_last=True) == Grid("channels-last", (4, 7, 7), 64)
 
+    @pytest.mark.parametrize("shape", [(2, 16, 196, 96), (2, 4, 196, 192), (2, 1, 196, 384)], ids=str)
+    def test_a_grid_cut_into_windows_is_none(self, shape):
+        """NesT's blocks put out `batch window token channel`: no axes of an image, and no telling which is where."""
+        assert find_grid(shape, PHOTO, [(56, 56), (28, 28), (14, 14)], prefers_last=True) is None
+
     def test_one_axis_with_channels_last_needs_the_kind_of_layer(self):
         assert find_grid((2, 32, 16), (2, 1, 128), prefers_last=True) == Grid("channels-last", (32,), 16)
 
@@ -193,3 +198,9 @@ def test_it_is_a_view_of_the_output(grid):
 )
 def test_in_words(grid, words):
     assert grid.describe() == words
+
+
+def test_a_convolution_has_its_channels_first_whatever_the_sizes_look_like():
+    """An input that is padded to another aspect, and as many channels as rows."""
+    shape, inputs = (1, 32, 32, 40), (1, 3, 96, 100)
+    assert find_grid(shape, inputs, prefers_last=False, certain=True).space == (32, 40)

@@ -58,10 +58,15 @@ if TYPE_CHECKING:
     from camscope.notes import CamscopeWarning as CamscopeWarning
     from camscope.saving import load as load
     from camscope.targets import AllClasses as AllClasses
+    from camscope.targets import Caption as Caption
     from camscope.targets import Class as Class
     from camscope.targets import Contrast as Contrast
+    from camscope.targets import Instance as Instance
     from camscope.targets import PerImage as PerImage
+    from camscope.targets import Region as Region
+    from camscope.targets import Similarity as Similarity
     from camscope.targets import TopK as TopK
+    from camscope.text import Vocabulary as Vocabulary
 
 _HOMES = {
     "camscope.composition": (
@@ -92,7 +97,18 @@ _HOMES = {
     "camscope.models.torch": ("balanced_gradients", "record"),
     "camscope.notes": ("CamscopeWarning",),
     "camscope.saving": ("load",),
-    "camscope.targets": ("AllClasses", "Class", "Contrast", "PerImage", "TopK"),
+    "camscope.targets": (
+        "AllClasses",
+        "Caption",
+        "Class",
+        "Contrast",
+        "Instance",
+        "PerImage",
+        "Region",
+        "Similarity",
+        "TopK",
+    ),
+    "camscope.text": ("Vocabulary",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

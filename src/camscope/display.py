@@ -65,6 +65,10 @@ def overlay(
 
 def figure(e: Explanation, image: int = 0, *, by: str | None = None, **options: Any) -> Figure:
     """A figure of one image. See `Explanation.figure`."""
+    if e.views.texts:
+        from camscope import display_text
+
+        return display_text.figure(e, image, by=by, **options)
     kinds: dict[str, Callable[..., Figure]] = {
         "targets": targets_figure,
         "methods": methods_figure,
@@ -106,11 +110,11 @@ def targets_figure(
         note = STATUS_WORDS[e.status[method, layer][image][t]]
         panels.append(
             Panel(
-                e.view(image).picture, heat[t], _short(target), _numbers(e, image, t), _four(found[t]), note
+                e.view(image).picture, heat[t], short(target), numbers_of(e, image, t), _four(found[t]), note
             )
         )
     rows = [panels] if len(panels) <= 5 else render.grid_of(panels)
-    return render.figure(rows, **_drawn(style, scale, _caption(e, (method,), (layer,))))
+    return render.figure(rows, **_drawn(style, scale, caption_of(e, (method,), (layer,))))
 
 
 def methods_figure(
@@ -133,8 +137,8 @@ def methods_figure(
         note = STATUS_WORDS[e.status[method, layer][image][target]]
         return Panel(picture, heat, title, subtitle, note=note)
 
-    style.setdefault("title", f"{_short(info)} · {_numbers(e, image, target)}")
-    caption = _caption(e, (), e.layers if len(e.layers) == 1 else ())
+    style.setdefault("title", f"{short(info)} · {numbers_of(e, image, target)}")
+    caption = caption_of(e, (), e.layers if len(e.layers) == 1 else ())
     if len(e.layers) == 1:
         panels = [Panel(picture, None, "Photo"), *(panel(m, e.layers[0], m) for m in e.methods)]
         return render.figure(render.grid_of(panels), **_drawn(style, scale, caption))
@@ -187,21 +191,26 @@ def channels_figure(
         )
     info = e.targets[image][target]
     style.setdefault(
-        "title", f"What adds most to the score {float(e.scores[image, target]):.4g} of {_short(info)}"
+        "title", f"What adds most to the score {float(e.scores[image, target]):.4g} of {short(info)}"
     )
     style.setdefault("colorbar_label", "activation (relative)")
-    return render.figure(render.grid_of(panels), **_drawn(style, "map", _caption(e, (), (layer,))))
+    return render.figure(render.grid_of(panels), **_drawn(style, "map", caption_of(e, (), (layer,))))
 
 
 def html(e: Explanation) -> str:
     """The notebook display: a figure of the first image and what was explained."""
+    what = "texts" if e.views.texts else "images"
     rows = [
         ("model", str(e.provenance.get("model_name") or e.provenance.get("model"))),
         ("methods", ", ".join(e.methods)),
         ("layers", ", ".join(e.layers)),
-        ("images", str(len(e))),
+        (what, str(len(e))),
         *(("note", note) for note in e.notes),
     ]
+    if e.views.texts:
+        from camscope import display_text
+
+        return display_text.html(e) + render.html_summary(None, rows)
     shown = min(len(e.targets[0]), 19)
     if not e.views.has(0):
         return render.html_summary(None, rows)
@@ -220,12 +229,13 @@ def _first_targets(e: Explanation, count: int) -> Figure:
     return targets_figure(cut, 0)
 
 
-def _short(target: TargetInfo) -> str:
+def short(target: TargetInfo) -> str:
     """The label with the first synonym only: ImageNet's names list up to ten."""
     return target.label.partition(",")[0]
 
 
-def _numbers(e: Explanation, image: int, target: int) -> str:
+def numbers_of(e: Explanation, image: int, target: int) -> str:
+    """A target's probability, or its score where it has none."""
     probability = e.probability(image, target)
     if probability is None:
         return f"{float(e.scores[image, target]):.3g}"
@@ -238,7 +248,8 @@ def _four(boxes: Sequence[tuple[int, ...]]) -> list[tuple[int, int, int, int]]:
     return [(box[0], box[1], box[2], box[3]) for box in boxes]
 
 
-def _caption(e: Explanation, methods: Sequence[str], layers: Sequence[str]) -> str:
+def caption_of(e: Explanation, methods: Sequence[str], layers: Sequence[str]) -> str:
+    """The model, and what else is the same for all of a figure."""
     model = e.provenance.get("model_name") or e.provenance.get("model")
     return " · ".join([str(model), *methods, *layers])
 

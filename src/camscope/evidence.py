@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 from array_api_compat import array_namespace, device
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 
 from camscope.arrays import Array
 
@@ -54,6 +54,9 @@ BACKWARD = frozenset(
     }
 )
 """Needs that take a backward for every target, and whose arrays have a target axis."""
+
+OF_INPUTS = frozenset({Need.MASKED, Need.MASKED_GRADIENTS, Need.INPUT_GRADIENTS, Need.GUIDED_GRADIENTS})
+"""Needs that alter the input or differentiate by it: inputs must be numbers with something in between."""
 
 ATTENDED = frozenset({Need.ATTENTION, Need.ATTENTION_GRADIENTS, Need.BLOCK_GRADIENTS})
 """Needs that only a model can meet whose tokens attend to one another."""
@@ -214,7 +217,7 @@ class ModelEvidence:
     """What was seen of the model as a whole, for one set of targets.
 
     Attributes:
-        inputs: the batch.
+        inputs: the batch; of texts the token numbers, `batch token`.
         responses: the model's answers to it: `batch target`.
         masked: runs the model on altered inputs; None if no method asked.
         masked_gradients: the same with gradients.
@@ -225,7 +228,7 @@ class ModelEvidence:
         shared: intermediate results that several methods use; see `camscope.methods.shared`.
     """
 
-    inputs: Float[Array, "batch channel *size"]
+    inputs: Shaped[Array, batch * size]
     responses: Responses
     masked: Rerun | None = None
     masked_gradients: GradientRerun | None = None

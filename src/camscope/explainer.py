@@ -6,28 +6,49 @@ import dataclasses
 import functools
 import importlib.metadata
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import numpy as np
 from array_api_compat import array_namespace
+from jaxtyping import Float, Int
 
 from camscope.arrays import Array
-from camscope.composition import Expression, Setting, check, fuses, list_methods, parse, simplified
+from camscope.composition import (
+    AtLevel,
+    Expression,
+    Setting,
+    alters_input,
+    by_level,
+    check,
+    fuses,
+    list_methods,
+    parse,
+    simplified,
+)
 from camscope.concepts import Concepts, found_in, labels
 from camscope.errors import InputError, LayerError, MethodError, ModelError, TargetError
-from camscope.evidence import Need
+from camscope.evidence import OF_INPUTS, Need
 from camscope.explanation import Explanation, MethodFacts
 from camscope.images import Preprocessing
 from camscope.inputs import Inputs, prepare
-from camscope.libraries import recognise
+from camscope.lengths import Rows, joined, of_one_length, targets_of_part, views_of_part
+from camscope.libraries import recognise, text_reader
 from camscope.models.adapter import Adapter
 from camscope.models.batch import Batch
 from camscope.models.layers import Layer
 from camscope.models.reading import Plain, Reading
 from camscope.notes import Notes
 from camscope.planner import Planner
-from camscope.targets import AllClasses, Outputs, Targets, TargetsLike, Task, resolve
+from camscope.resample import trimmed
+from camscope.targets import AllClasses, Outputs, Targets, TargetsLike, Task, captions_of, embeddings, resolve
+
+_ANY_CAPTION = "a photo"
+"""For what does not depend on the caption."""
+
+_ANY_TEXT = "the quick brown fox jumps over the lazy dog"
+"""For what does not depend on the text."""
 
 _DFF = "Collins, Achanta & Süsstrunk, ECCV 2018, arXiv:1806.10206"
 
@@ -46,6 +67,10 @@ class Explainer:
             `hf:NAME-OR-FOLDER`, `FILE.py:FACTORY`.
         preprocessing: how photos become the model's input: a `Preprocessing`, torchvision transforms, or a Hugging
             Face image processor. By default what the model's library says of it. Not used for tensors.
+        tokenizer: how texts become token numbers: a Hugging Face tokenizer, a dictionary word → number (or a
+            `camscope.Vocabulary`), or a function from a text to a list of (token, number). By default the one that
+            comes with a Hugging Face pipeline or lies beside the model's weights. Of a model that compares images with
+            captions: what reads those.
         class_names: one per output. By default what the model's library says.
         task: what the outputs mean: `multiclass` (softmax), `multilabel` (a sigmoid each), `binary` (one logit),
             `regression`. Found from the model if None: one output is binary, a sigmoid at the end is
@@ -73,6 +98,7 @@ class Explainer:
         optimised: bool | str = False,
         weights: str | Path | None = None,
         trust_pickle: bool = False,
+        tokenizer: Any = None,
     ) -> None:
         if isinstance(model, str):
             from camscope.models.load import load_model
@@ -85,10 +111,16 @@ class Explainer:
             if device is not None or weights is not None:
                 raise ModelError("device and weights are for models given by name; yours comes with both.")
             model, known = recognise(_unwrapped(model))
-        reading = known.reading if output is None and known.reading is not None else Plain(output, known.task)
+        reading: Reading = Plain(output, known.task)
+        if output is None and known.captioned is not None:
+            reading = known.captioned(tokenizer)
+        elif output is None and known.reading is not None:
+            reading = known.reading
         self._adapter = _adapt(model, reading, task=task, optimised=optimised)
         if preprocessing is not None:
             known = dataclasses.replace(known, preprocessing=_as_preprocessing(preprocessing), note="")
+        if tokenizer is not None and known.captioned is None:
+            known = dataclasses.replace(known, texts=text_reader(tokenizer, model))
         self._known = known
         self._class_names = class_names
 
@@ -96,6 +128,11 @@ class Explainer:
     def preprocessing(self) -> Preprocessing | None:
         """How photos become the model's input, or None if that is not known."""
         return self._known.preprocessing
+
+    @property
+    def reads_texts(self) -> bool:
+        """Whether strings are texts for this model, and not the names of photos."""
+        return self._known.texts is not None
 
     def __call__(
         self,
@@ -113,7 +150,9 @@ class Explainer:
         Args:
             inputs: a tensor, already preprocessed, `batch channel *space`; or a photo (path, PIL image, array
                 `height width [channel]`) or a list of photos, which go through the model's own preprocessing. For a
-                model that takes several inputs: a tuple of them, or a dictionary by keyword.
+                model that takes several inputs: a tuple of them, or a dictionary by keyword. For a model that reads
+                texts: a text or a list of texts, which go through its tokenizer, or token numbers `batch token` (with
+                an `attention_mask` by keyword where they are padded).
             methods: one or several; see `camscope.list_methods()`. Names, with parameters and compositions if you
                 like (`scorecam(top=64)`, `smooth(layercam, n=16)`), or objects (`camscope.Smooth("layercam", n=16)`).
             targets: None explains each image's top class. A list means these targets for every image;
@@ -136,33 +175,90 @@ class Explainer:
         for name, e in plain.items():
             check(e)
             self._check_offers(name, e)
+        notes = Notes()
         given = prepare(inputs, self._known, mapped)
         batch = self._adapter.batch(given.batch)
-        self._adapter.check(batch, frozenset[Need]().union(*(e.method.needs for e in plain.values())))
-        chosen, how = self._layers(batch, layers, list(plain.values()), channels)
-        notes = Notes()
+        if given.preprocessing is None and self.preprocessing is not None and not self._known.note:
+            notes.of_tensor(batch.x, self.preprocessing)
+        captions: tuple[str, ...] = ()
+        if self._known.captioned is not None:
+            captions = self._captions(targets, notes)
+            batch = self._adapter.captioned(batch, captions)
+        if layers is None and not given.views.texts and self._adapter.levels(batch):
+            plain = {name: by_level(e) for name, e in plain.items()}
+        asked = _Asked(wanted, plain, layers, channels, seed, captions)
+        if given.views.texts:
+            explanation = self._each_length(batch, given, asked, targets, notes)
+        else:
+            self._adapter.check(batch, asked.needs)
+            chosen, how = self._layers(batch, layers, list(plain.values()), channels)
+            explanation = self._explained(batch, given, asked, targets, notes, chosen, how)
+        notes.warn()
+        return explanation
+
+    def _each_length(
+        self, batch: Batch, given: Inputs, asked: _Asked, targets: TargetsLike, notes: Notes
+    ) -> Explanation:
+        """Explain texts, those of one length together. The layers are chosen on the longest."""
+        for name, e in asked.plain.items():
+            _check_tokens(name, e)
+        texts = given.views.texts
+        parts: list[tuple[Rows, Explanation]] = []
+        chosen: _Chosen | None = None
+        how: dict[str, Any] = {}
+        for rows, part in of_one_length(batch, texts):
+            self._adapter.check(part, asked.needs)
+            if chosen is None:
+                chosen, how = self._layers(part, asked.layers, list(asked.plain.values()), asked.channels)
+                self._check_token_layers(part, asked, chosen)
+            here = dataclasses.replace(given, batch=part, views=views_of_part(texts, rows))
+            theirs = targets_of_part(targets, rows, len(texts))
+            at = chosen.at(functools.partial(self._adapter.layer, part))
+            parts.append((rows, self._explained(part, here, asked, theirs, notes, at, how)))
+        for note in given.notes:
+            notes.add(note)
+        whole = joined(parts, given.views, batch.space[0])
+        return dataclasses.replace(whole, notes=notes.all)
+
+    def _explained(
+        self,
+        batch: Batch,
+        given: Inputs,
+        asked: _Asked,
+        targets: TargetsLike,
+        notes: Notes,
+        chosen: _Chosen,
+        how: dict[str, Any],
+    ) -> Explanation:
+        """Explain a batch of inputs of one size at the layers that are chosen."""
+        wanted, plain, captions = asked.wanted, asked.plain, asked.captions
+
+        def names(outputs: Outputs) -> Sequence[str] | None:
+            return captions or self._names(outputs.logits.shape[1], notes)
 
         def ask(outputs: Outputs) -> Targets:
-            return resolve(targets, outputs, self._names(outputs.logits.shape[1], notes))
+            return resolve(targets, outputs, names(outputs))
 
-        planner = Planner(self._adapter, Setting(seed, self._black(given.preprocessing)), notes)
+        planner = Planner(self._adapter, Setting(asked.seed, self._black(given.preprocessing)), notes)
         requests = [(e, chosen.of(e)) for e in plain.values()]
-        found = planner.run(batch, requests, ask, channels, chosen.single)
+        found = planner.run(batch, requests, ask, asked.channels, chosen.single)
         outputs, resolved = found.asked.outputs, found.asked.targets
-        class_names = self._names(outputs.logits.shape[1], notes)
+        class_names = names(outputs)
         gradient_free = {
             (name, layer): flags
             for name, e in plain.items()
             for layer, flags in found.gathered.gradient_free(e).items()
             if layer in found.maps[e]
         }
-        self._check_reach(batch, chosen, found.flat, layers)
+        self._check_reach(batch, chosen, found.flat, asked.layers)
 
         for note in (*found.notes, self._known.note if given.preprocessing else ""):
             notes.add(note)
-        explanation = Explanation(
+        if found.asked.levels is not None and chosen.levels:
+            how = {**how, "level_of_target": _level_names(found.asked.levels, chosen.levels)}
+        return Explanation(
             raw={
-                (name, layer): _for_each_target(maps, len(resolved))
+                (name, layer): _for_each_target(_of_input(maps, batch, found.covered), len(resolved))
                 for name, e in plain.items()
                 for layer, maps in found.maps[e].items()
             },
@@ -175,7 +271,7 @@ class Explainer:
             class_names=class_names,
             views=given.views,
             provenance={
-                **self._provenance(given, outputs, how, seed),
+                **self._provenance(given, outputs, how, asked.seed),
                 "methods": {name: e.paper for name, e in wanted.items()},
                 "compositions": {name: plain[name].name for name in wanted if plain[name].name != name},
             },
@@ -183,8 +279,6 @@ class Explainer:
             channels=found.gathered.channels_joined(),
             gradient_free=gradient_free,
         )
-        notes.warn()
-        return explanation
 
     def concepts(
         self,
@@ -209,7 +303,14 @@ class Explainer:
             InputError, LayerError: as for a call.
         """
         given = prepare(inputs, self._known)
-        batch = self._adapter.batch(given.batch)
+        batch = self._batch(given)
+        if given.views.texts:
+            (_, batch), *others = of_one_length(batch, given.views.texts)
+            if others:
+                raise InputError(
+                    "Concepts are found in what a layer puts out for all texts, so they must be of one length; "
+                    "these are not."
+                )
         chosen, how = self._layers(batch, layer, [], channels=1)
         notes = Notes()
         needs = frozenset({Need.ACTIVATIONS, Need.LINEAR_HEAD})
@@ -244,11 +345,24 @@ class Explainer:
         notes.warn()
         return Concepts(explanation, vectors, class_scores)
 
+    def embed(self, inputs: Any) -> Float[Array, "batch feature"]:
+        """Each image's embedding, for `Similarity`: what a model compares with captions, or its output itself.
+
+        Args:
+            inputs: as for a call.
+
+        Raises:
+            InputError: as for a call.
+        """
+        with self._adapter.observe(self._batch(prepare(inputs, self._known)), {}) as seen:
+            vectors = embeddings(seen.outputs)
+            return vectors.detach() if hasattr(vectors, "detach") else vectors
+
     def layers(self, inputs: Any = None, *, every: bool = False) -> tuple[list[Layer], Layer | None]:
         """The layers with a grid, in the order they run, whether they reach the score, and the one that is chosen.
 
         Args:
-            inputs: as for a call; None runs an image of noise of the model's own input size.
+            inputs: as for a call; None runs an image of noise of the model's own input size, or some text.
             every: also the layers inside blocks.
 
         Returns:
@@ -259,8 +373,11 @@ class Explainer:
             LayerError: if no layer has a grid.
         """
         if inputs is None:
-            inputs = self._noise()
-        batch = self._adapter.batch(prepare(inputs, self._known).batch)
+            inputs = _ANY_TEXT if self._known.texts is not None else self._noise()
+        given = prepare(inputs, self._known)
+        batch = self._batch(given)
+        if given.views.texts:
+            _, batch = of_one_length(batch, given.views.texts)[0]
         found = list(self._adapter.layers(batch))
         chosen = None
         try:
@@ -284,15 +401,43 @@ class Explainer:
             "task": outputs.task,
             "layers": how,
             "preprocessing": given.preprocessing.to_dict() if given.preprocessing else None,
+            **({"tokenizer": self._known.texts.name} if given.views.texts and self._known.texts else {}),
             "seed": seed,
         }
 
     # ------------------------------------------------------------------ inputs
 
+    def _batch(self, given: Inputs) -> Batch:
+        """The call, where it does not matter which captions a model compares images with."""
+        batch = self._adapter.batch(given.batch)
+        if self._known.captioned is None:
+            return batch
+        return self._adapter.captioned(batch, tuple(self._class_names or (_ANY_CAPTION,)))
+
+    def _captions(self, targets: TargetsLike, notes: Notes) -> tuple[str, ...]:
+        """All captions of a call: the class names, and what the targets name besides.
+
+        Raises:
+            TargetError: if there are none.
+        """
+        captions = tuple(captions_of(targets, tuple(self._class_names or ())))
+        if not captions:
+            raise TargetError(
+                "This model compares images with captions, and none was given. Pass targets=['a photo of a cat', 'a "
+                "photo of a dog'], or Explainer(model, class_names=[…]) for captions that are always there."
+            )
+        if len(captions) == 1:
+            notes.add(
+                f"{captions[0]!r} is the only caption, so it is compared with nothing: the map is of its similarity, "
+                "and where captions compete its probability is 1. Name others to compare it with."
+            )
+        return captions
+
     def _noise(self) -> Array:
         if self.preprocessing is None:
             raise InputError(
-                "The model's input size is not known; give an input, for instance torch.randn(1, 3, 224, 224)."
+                "The model's input size is not known; give an input, for instance torch.randn(1, 3, 224, 224), or "
+                "token numbers if it reads texts."
             )
         import torch
 
@@ -325,11 +470,16 @@ class Explainer:
         self, batch: Batch, layers: Layers, wanted: Sequence[Expression], channels: int
     ) -> tuple[_Chosen, dict[str, Any]]:
         """Where the methods are wanted, and how that came about."""
+        levels: tuple[Layer, ...] = ()
         if layers is None:
             single: list[Layer] = []
             fused: list[Layer] = []
             how: dict[str, Any] = {"chosen": "automatic"}
-            if channels or any(e.method.scope == "layer" and not fuses(e) for e in wanted):
+            at_levels = any(isinstance(e, AtLevel) for e in wanted)
+            levels = tuple(self._adapter.levels(batch)) if at_levels else ()
+            if channels or any(
+                e.method.scope == "layer" and not isinstance(e, AtLevel) and not fuses(e) for e in wanted
+            ):
                 choice = self._adapter.choose(batch)
                 single = [choice[0]]
                 how["choice"] = choice[0].name
@@ -359,11 +509,13 @@ class Explainer:
             )
         described = {
             layer.name: f"{layer.kind}, {layer.grid.channels} channels, {layer.grid.describe()}"
-            for layer in dict.fromkeys([*single, *fused])
+            for layer in dict.fromkeys([*single, *fused, *levels])
         }
+        if levels:
+            how["levels"] = [layer.name for layer in levels]
         if layers is None and fused:
             how["fused"] = [layer.name for layer in fused]
-        return _Chosen(tuple(single), tuple(fused)), {**how, "layers": described}
+        return _Chosen(tuple(single), tuple(fused), levels), {**how, "layers": described}
 
     def _check_offers(self, name: str, e: Expression) -> None:
         lacking = e.method.needs - self._adapter.offers
@@ -378,10 +530,28 @@ class Explainer:
         known = preprocessing or self.preprocessing
         return None if known is None else [-m / s for m, s in zip(known.mean, known.std, strict=True)]
 
+    def _check_token_layers(self, batch: Batch, asked: _Asked, chosen: _Chosen) -> None:
+        """Refuse a layer that was named, of which the score takes a class token only, or a last state.
+
+        Raises:
+            LayerError: naming one that would do.
+        """
+        by_class = any(e.method.scope == "layer" and e.method.class_specific for e in asked.plain.values())
+        named = list(dict.fromkeys([*chosen.single, *chosen.fused])) if asked.layers is not None else []
+        for layer, reaches in zip(named, self._adapter.reaches(batch, named), strict=True):
+            if by_class and not reaches:
+                raise LayerError(
+                    f"What {layer.name!r} puts out for each token does not reach the score: behind it only the first "
+                    f"or the last token is used (a class token, the last state). Use "
+                    f"{self._adapter.choose(batch)[0].name!r} or leave the layer out."
+                )
+
     def _check_reach(self, batch: Batch, chosen: _Chosen, flat: frozenset[str], layers: Layers) -> None:
         """Refuse a layer that no class could ever give a map; only looked into where maps came out flat."""
+        # nothing reaches what a detector found at one level from another
+        levels = {layer.name for layer in self._adapter.levels(batch)}
         for layer in dict.fromkeys([*chosen.single, *chosen.fused]):
-            if layer.name in flat and not all(self._adapter.reaches(batch, [layer])):
+            if layer.name in flat - levels and not all(self._adapter.reaches(batch, [layer])):
                 better = self._adapter.choose(batch)[0]
                 raise LayerError(
                     f"The positions of {layer.name!r} do not reach the score: its gradient there is exactly zero for "
@@ -406,10 +576,12 @@ def explain(
 
     camscope.explain(model, x)                    # Grad-CAM, top class, automatic layer
     camscope.explain("demo", "photo.jpg")         # names and paths too
+    camscope.explain("hf:FOLDER", "a film I loved").words()
 
     Args:
         model: a module or a name, see `Explainer`.
-        inputs: a preprocessed tensor, a photo, or a list of photos.
+        inputs: a preprocessed tensor, a photo, or a list of photos; of a model that reads texts a text, a list of
+            texts, or token numbers.
         methods: see `camscope.list_methods()`.
         targets: None for each image's top class.
         layers: None for the automatic choice.
@@ -431,16 +603,73 @@ def explain(
 
 
 @dataclasses.dataclass(frozen=True)
+class _Asked:
+    """What is asked for, whatever the inputs: methods as they were written and simplified, layers, and the rest."""
+
+    wanted: Mapping[str, Expression]
+    plain: Mapping[str, Expression]
+    layers: Layers
+    channels: int
+    seed: int
+    captions: tuple[str, ...]
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        """Of all methods together."""
+        return frozenset[Need]().union(*(e.method.needs for e in self.plain.values()))
+
+
+@dataclasses.dataclass(frozen=True)
 class _Chosen:
-    """The layers of methods that take one, and of fusions, in the order they run."""
+    """The layers of methods that take one, of fusions, in the order they run, and the levels of a detector."""
 
     single: tuple[Layer, ...]
     fused: tuple[Layer, ...]
+    levels: tuple[Layer, ...] = ()
+
+    def at(self, find: Callable[[str], Layer]) -> _Chosen:
+        """The same layers for an input of another size."""
+        return _Chosen(
+            tuple(find(layer.name) for layer in self.single), tuple(find(layer.name) for layer in self.fused)
+        )
 
     def of(self, e: Expression) -> tuple[Layer, ...]:
         if e.method.scope == "model":
             return ()
+        if isinstance(e, AtLevel):
+            return self.levels
         return self.fused if fuses(e) else self.single
+
+
+def _check_tokens(name: str, e: Expression) -> None:
+    """Refuse what alters the input, or differentiates by it: there is nothing between two token numbers.
+
+    Raises:
+        MethodError: naming what works.
+    """
+    lacking = e.method.needs & OF_INPUTS
+    if not lacking and not alters_input(e):
+        return
+    able = [
+        m.name
+        for m in list_methods()
+        if not m.method.needs & OF_INPUTS and not m.method.baseline and not alters_input(simplified(m))
+    ]
+    what = ", ".join(sorted(need.value for need in lacking)) or "altered inputs"
+    raise MethodError(
+        f"{name} needs {what}, and this input is token numbers: nothing lies between two tokens, so they can be "
+        f"neither altered a little nor differentiated by. These work on texts: {', '.join(able)} (attention methods "
+        "where tokens attend to one another); fused, finer, rest and balanced too."
+    )
+
+
+def _of_input(maps: Array, batch: Batch, covered: tuple[float, ...] | None) -> Array:
+    """Maps at a layer's resolution without what the model has padded its input by."""
+    return maps if covered is None or tuple(maps.shape[2:]) == batch.space else trimmed(maps, covered)
+
+
+def _level_names(levels: Int[np.ndarray, "batch target"], layers: Sequence[Layer]) -> list[list[str | None]]:
+    return [[layers[level].name if level >= 0 else None for level in row] for row in levels.tolist()]
 
 
 def _for_each_target(maps: Array, targets: int) -> Array:

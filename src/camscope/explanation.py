@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import enum
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +22,7 @@ from camscope.errors import InputError, MethodError, nearest
 from camscope.resample import place, resize
 from camscope.scaling import Scale, flatness, scaled
 from camscope.targets import TargetInfo, class_name
+from camscope.text import Text
 from camscope.views import View, Views
 
 if TYPE_CHECKING:
@@ -96,6 +97,8 @@ class Explanation:
         notes: what a careful reader should be told.
         channels: by layer, if asked for.
         gradient_free: maps whose score does not depend on the layer, by (method, layer): image and target.
+        spans: of texts of several lengths: from where to where each text's part of a map reaches, by (method, layer).
+            Elsewhere there is no token, and the map is zero.
     """
 
     raw: Mapping[Key, Float[Array, "batch target *space"]]
@@ -111,6 +114,7 @@ class Explanation:
     notes: tuple[str, ...] = ()
     channels: Mapping[str, Channels] = field(default_factory=dict, repr=False)
     gradient_free: Mapping[Key, Bool[np.ndarray, "batch target"]] = field(default_factory=dict, repr=False)
+    spans: Mapping[Key, Int[np.ndarray, "batch 2"]] = field(default_factory=dict, repr=False)
 
     # ------------------------------------------------------------------ what is there
 
@@ -138,9 +142,16 @@ class Explanation:
             fields = {f.name: getattr(channels, f.name)[here] for f in dataclasses.fields(Channels)}
             return Channels(**fields)
 
+        raw = {key: maps[here] for key, maps in self.raw.items()}
+        size = self.input_size
+        if self.spans:  # a text in a row of its own
+            raw = {key: maps[..., slice(*self.spans[key][image].tolist())] for key, maps in raw.items()}
+            size = (len(self.views.texts[image]),)
         return dataclasses.replace(
             self,
-            raw={key: maps[here] for key, maps in self.raw.items()},
+            raw=raw,
+            input_size=size,
+            spans={},
             scores=self.scores[here],
             logits=self.logits[here],
             probabilities=None if self.probabilities is None else self.probabilities[here],
@@ -153,8 +164,9 @@ class Explanation:
     def __repr__(self) -> str:
         targets = ", ".join(target.label for target in self.targets[0][:3])
         more = f" and {len(self.targets[0]) - 3} more" if len(self.targets[0]) > 3 else ""
+        what = "text" if self.views.texts else "image"
         return (
-            f"Explanation({len(self)} image{'s' if len(self) > 1 else ''}, methods {list(self.methods)}, "
+            f"Explanation({len(self)} {what}{'s' if len(self) > 1 else ''}, methods {list(self.methods)}, "
             f"layers {list(self.layers)}, targets {targets}{more})"
         )
 
@@ -194,7 +206,11 @@ class Explanation:
         """
         key = self._key(method, layer)
         maps = self._displayed(key, self.raw[key], rectify, scale)
-        return scaled(resize(maps, self.input_size), scale)
+        if key not in self.spans:
+            return scaled(resize(maps, self.input_size), scale)
+        heat = scaled(self._token_by_token(key, maps), scale)
+        xp = array_namespace(heat)
+        return xp.where(xp.isnan(heat), 0.5 if scale == "signed" else 0.0, heat)
 
     def photo_heatmaps(
         self,
@@ -264,6 +280,9 @@ class Explanation:
     def ranges(self) -> Mapping[Key, Float[np.ndarray, "batch target 2"]]:
         """Lowest and highest raw value of every map, by (method, layer)."""
         found = {}
+        if self.spans:
+            each = [self[image].ranges for image in range(len(self))]
+            return {key: np.concatenate([ranges[key] for ranges in each]) for key in self.raw}
         for key, maps in self.raw.items():
             flat = to_numpy(maps).reshape(*maps.shape[:2], -1)
             found[key] = np.stack([flat.min(axis=-1), flat.max(axis=-1)], axis=-1)
@@ -290,6 +309,55 @@ class Explanation:
         if index is None or self.probabilities is None:
             return None
         return float(self.probabilities[image, index])
+
+    # ------------------------------------------------------------------ words
+
+    def tokens(
+        self, image: int = 0, method: str | None = None, layer: str | None = None, *, target: int = 0
+    ) -> list[tuple[str, float]]:
+        """The tokens of a text and the raw, signed evidence in each, special ones (`[CLS]`) included.
+
+        Raises:
+            InputError: if the input is no text, or a name is not among those explained.
+        """
+        text = self.text(image)
+        values = self.token_evidence(image, method, layer)[target]
+        return list(zip(text.tokens, values.tolist(), strict=True))
+
+    def words(
+        self, image: int = 0, method: str | None = None, layer: str | None = None, *, target: int = 0
+    ) -> list[tuple[str, float]]:
+        """The words of a text and the raw, signed evidence in each: above zero for the target, below against it.
+
+        A word's evidence is the sum over its tokens, since evidence adds up. Special tokens (`[CLS]`, `</s>`) are no
+        words; `tokens()` has them.
+
+            for word, evidence in e.words(target=1): ...
+
+        Raises:
+            InputError: if the input is no text, or a name is not among those explained.
+        """
+        text = self.text(image)
+        values = text.of_words(self.token_evidence(image, method, layer)[target])
+        return [(word.text, value) for word, value in zip(text.words, values.tolist(), strict=True)]
+
+    def text(self, image: int = 0) -> Text:
+        """The tokens and words of one text.
+
+        Raises:
+            InputError: if the input is no text.
+        """
+        if not self.views.texts:
+            raise InputError("This input is no text, so it has no words; use heatmaps() or overlay().")
+        return self.views.texts[image]
+
+    def token_evidence(
+        self, image: int = 0, method: str | None = None, layer: str | None = None
+    ) -> Float[np.ndarray, "target token"]:
+        """The raw signed maps of one text at its tokens, interpolated where the layer has fewer positions."""
+        key = self._key(method, layer)
+        alone = self[image]
+        return np.asarray(to_numpy(resize(alone.raw[key], alone.input_size))[0])
 
     # ------------------------------------------------------------------ pictures
 
@@ -318,11 +386,24 @@ class Explanation:
             by: `targets` (the photo and the heatmap of each target), `methods` (methods × layers for one target)
                 or `channels` (the feature maps that contribute most). By default `targets` for one method and
                 layer, else `methods`.
-            options: of `camscope.display.targets_figure`, `methods_figure` or `channels_figure`.
+            options: of `camscope.display.targets_figure`, `methods_figure` or `channels_figure`; of a text those of
+                `camscope.display_text.figure`.
         """
         from camscope import display
 
         return display.figure(self, image, by=by, **options)
+
+    def __rich_console__(self, console: Any, options: Any) -> Iterator[Any]:
+        """What `rich.print` shows: of texts the coloured words, of anything else the line that `print` does."""
+        if not self.views.texts:
+            yield repr(self)
+            return
+        from camscope import display_text
+
+        for image in range(len(self)):
+            for row, words in display_text.terminal(self, image):
+                yield f"{row.title} {row.subtitle}"
+                yield words
 
     def _repr_html_(self) -> str:
         from camscope import display
@@ -345,6 +426,9 @@ class Explanation:
 
     # ------------------------------------------------------------------ inside
 
+    def _written(self, method: str | None) -> str | None:
+        return _written(method, self.methods)
+
     def _key(self, method: str | None, layer: str | None) -> Key:
         method = pick(_written(method, self.methods), self.methods, "method")
         return method, pick(layer, [at for by, at in self.raw if by == method], "layer")
@@ -359,7 +443,24 @@ class Explanation:
         wants = self.facts[key[0]].rectified if rectify is None else rectify
         return relu(maps) if wants and scale != "signed" else maps
 
+    def _token_by_token(
+        self, key: Key, maps: Float[Array, "batch target position"]
+    ) -> Float[Array, "batch target token"]:
+        """Maps of texts at their tokens, NaN where there is none."""
+        xp = array_namespace(maps)
+        rows = []
+        for image, text in enumerate(self.views.texts):
+            start, stop = self.spans[key][image].tolist()
+            row = resize(maps[image : image + 1, :, start:stop], (len(text),))
+            before = xp.full_like(maps[:1, :, :1], xp.nan)
+            after = self.input_size[0] - len(text) - text.first
+            spread = [*[before] * text.first, row, *[before] * after]
+            rows.append(xp.concat(spread, axis=2))
+        return xp.concat(rows, axis=0)
+
     def _status_of(self, key: Key) -> tuple[tuple[Status, ...], ...]:
+        if self.spans:
+            return tuple(self[image].status[key][0] for image in range(len(self)))
         maps = to_numpy(self.raw[key])
         flat = maps.reshape(*maps.shape[:2], -1)
         finite = np.isfinite(flat).all(axis=-1)

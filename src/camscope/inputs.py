@@ -15,7 +15,8 @@ from camscope.explanation import to_numpy
 from camscope.images import Photo, Preprocessing, to_photo
 from camscope.libraries import Known
 from camscope.models.batch import Batch
-from camscope.views import Views, views_of_batch, views_of_photos, views_of_pictures
+from camscope.text_inputs import BESIDE_TOKENS, are_texts, are_tokens, read, refuse_unread, texts_of_tokens
+from camscope.views import Views, views_of_batch, views_of_photos, views_of_pictures, views_of_texts
 
 
 @dataclass(frozen=True)
@@ -26,11 +27,13 @@ class Inputs:
         batch: the user's tensors, or photos preprocessed into a NumPy array.
         views: the pictures.
         preprocessing: what was applied to photos; None for a tensor.
+        notes: what a reader of the maps should know of how the inputs were read.
     """
 
     batch: Batch
     views: Views
     preprocessing: Preprocessing | None
+    notes: tuple[str, ...] = ()
 
 
 def prepare(inputs: Any, known: Known, mapped: int | str | None = None) -> Inputs:
@@ -39,8 +42,9 @@ def prepare(inputs: Any, known: Known, mapped: int | str | None = None) -> Input
     Args:
         inputs: a tensor, already preprocessed; or a photo (path, PIL image, array `height width [channel]`), a list
             of photos, or an array of photos `batch height width channel`; or, for a model that takes several
-            inputs, a tuple of them by position or a dictionary by keyword.
-        known: how the model's photos are prepared, or why that is not known.
+            inputs, a tuple of them by position or a dictionary by keyword. For a model that reads texts: a text, a
+            list of texts, or token numbers `batch token` (by themselves or with what goes with them).
+        known: how the model's photos are prepared or its texts are read, or why that is not known.
         mapped: which of several inputs maps are of; None takes the first that is a photo, or a floating-point tensor
             with a channel and space, or else the first of token numbers.
 
@@ -48,6 +52,21 @@ def prepare(inputs: Any, known: Known, mapped: int | str | None = None) -> Input
         InputError: for anything else, an empty list, or a photo for a model of unknown preprocessing.
         ImageError: for a photo that cannot be read.
     """
+    if known.texts is not None and isinstance(inputs, (list, tuple)) and not inputs:
+        raise InputError("The list of texts is empty.")
+    if known.texts is not None and are_texts(inputs):
+        found = read(inputs, known.texts)
+        positional = found.mapped == 0
+        call = Batch((found.inputs[0],)) if positional else Batch((), found.inputs, found.mapped)
+        return Inputs(call, views_of_texts(found.texts), None, found.notes)
+    given = _tensors_or_photos(inputs, known, mapped)
+    if are_tokens(given.batch):
+        texts = texts_of_tokens(given.batch, inputs, known.texts)
+        return dataclasses.replace(given, views=views_of_texts(texts))
+    return given
+
+
+def _tensors_or_photos(inputs: Any, known: Known, mapped: int | str | None) -> Inputs:
     several = _several(inputs)
     if several is None:
         if mapped is not None:
@@ -86,7 +105,7 @@ def _place(several: Mapping[Any, Any], mapped: int | str | None) -> Any:
         lambda value: _is_tensor(value) and "int" in str(value.dtype) and value.ndim == 2,
     )
     for kind in kinds:
-        for name, value in several.items():
+        for name, value in sorted(several.items(), key=lambda entry: entry[0] in BESIDE_TOKENS):
             if kind(value):
                 return name
     shapes = (f"{name!r}: {_shape(value)}" for name, value in several.items())
@@ -110,7 +129,10 @@ def _is_photo(value: Any) -> bool:
 def _one(inputs: Any, known: Known) -> Inputs:
     preprocessing = known.preprocessing
     if not _from_photos(inputs):
-        return Inputs(Batch((inputs,)), views_of_batch(inputs, to_numpy, preprocessing), None)
+        x = inputs if known.arrange is None else known.arrange(inputs)
+        return Inputs(Batch((x,)), views_of_batch(x, to_numpy, preprocessing), None)
+    if are_texts(inputs):
+        refuse_unread(inputs, known)
     photos = [to_photo(photo) for photo in _photos(inputs)]
     if not photos:
         raise InputError("The list of photos is empty.")

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 
 from array_api_compat import array_namespace
 
+from camscope.arrays import Array
 from camscope.evidence import Evidence, ModelEvidence, Need
+from camscope.images import Preprocessing
 from camscope.methods import Method
 
 _COMPLETE = 0.01
@@ -19,6 +21,13 @@ _SAME_BEHIND_LINEAR_HEAD = (
     ("ablationcam", "liftcam"),
 )
 """METHODS §1.0, for logits and activations that are not negative."""
+
+
+_FAR = 10
+"""Values this many times too bright are bytes."""
+
+_NORMALISED = 0.5
+"""A darkest value below minus this tells that means are subtracted."""
 
 
 class CamscopeWarning(UserWarning):
@@ -82,6 +91,31 @@ class Notes:
                     "comes closer."
                 )
 
+    def of_tensor(self, x: Array, preprocessing: Preprocessing) -> None:
+        """Add where a tensor that was given is not what the model's own preprocessing makes of a photo."""
+        if x.ndim != 4 or x.shape[1] != len(preprocessing.mean):
+            return
+        size = tuple(int(n) for n in x.shape[2:])
+        if size != preprocessing.input_size:
+            self.add(
+                f"The tensor is {_by(size)}; the model's own preprocessing makes {_by(preprocessing.input_size)}."
+            )
+        ends = [
+            [(end - m) / s for end in (0, 1)]
+            for m, s in zip(preprocessing.mean, preprocessing.std, strict=True)
+        ]
+        darkest, brightest = min(low for low, _ in ends), max(high for _, high in ends)
+        xp = array_namespace(x)
+        low, high = float(xp.min(x)), float(xp.max(x))
+        bytes_ = high > _FAR * max(1.0, brightest)
+        fractions = low >= 0 and high <= 1 and darkest < -_NORMALISED
+        if bytes_ or fractions:
+            self.add(
+                f"The tensor's values lie between {low:.3g} and {high:.3g}, where the model's own preprocessing gives "
+                f"{darkest:.3g} to {brightest:.3g}: it seems not to be normalised. Give the photo itself, or the "
+                "tensor after the preprocessing."
+            )
+
     @property
     def all(self) -> tuple[str, ...]:
         """The notes."""
@@ -92,3 +126,7 @@ class Notes:
         for note, urgent in self._notes.items():
             if urgent:
                 warnings.warn(note, CamscopeWarning, stacklevel=3)
+
+
+def _by(size: Sequence[int]) -> str:
+    return "×".join(map(str, size))

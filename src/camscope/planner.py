@@ -18,11 +18,13 @@ from jaxtyping import Float, Int
 
 from camscope.arrays import Array
 from camscope.composition import (
+    AtLevel,
     Balanced,
     Composition,
     Copy,
     Expression,
     Fuse,
+    Joined,
     Modifier,
     MultiScale,
     NoisyFullGradients,
@@ -31,11 +33,13 @@ from camscope.composition import (
     Size,
     Smooth,
     Wrapper,
+    at_level,
     copies,
     fused,
     modifiers,
     over_sizes,
     summand,
+    turns,
 )
 from camscope.errors import CamscopeError, InputError, MethodError
 from camscope.evidence import BACKWARD, Evidence, Need
@@ -79,10 +83,11 @@ class Tap:
 
 @dataclass(frozen=True, eq=False)
 class Asked:
-    """What is explained: the targets, and the clean outputs that similar classes are chosen by."""
+    """What is explained: the targets, the clean outputs that similar classes are chosen by, and the targets' levels."""
 
     targets: Targets
     outputs: Outputs
+    levels: Int[np.ndarray, "batch target"] | None = None
     _modified: dict[tuple[Modifier, ...], Targets] = field(default_factory=dict, repr=False)
 
     def by(self, around: tuple[Modifier, ...]) -> Targets:
@@ -101,6 +106,7 @@ class Asked:
         return Asked(
             self.targets.images(index),
             Outputs(logits, self.outputs.task),
+            None if self.levels is None else self.levels[index],
             {around: targets.images(index) for around, targets in self._modified.items()},
         )
 
@@ -116,6 +122,7 @@ class Round:
         scores: of the targets.
         notes: what a reader should know about how the model is read.
         flat: layers at which the maps of a method that knows classes came out flat, all of one pass.
+        covered: how much of the layers' grids the input takes along each axis; None for all.
     """
 
     asked: Asked
@@ -124,6 +131,7 @@ class Round:
     scores: Float[Array, "batch target"] | None = None
     notes: tuple[str, ...] = ()
     flat: frozenset[str] = frozenset()
+    covered: tuple[float, ...] | None = None
 
 
 class Planner:
@@ -163,15 +171,17 @@ class Planner:
         plain = {e: layers for e, layers in direct.items() if not _balanced(e)}
         tap = Tap(channels, channels_of) if channels else None
         with self._adapter.observe(batch, _needs_by_layer(plain, tap)) as seen:
-            asked = Asked(ask(seen.outputs), seen.outputs)
+            targets, structure = ask(seen.outputs), seen.outputs.structure
+            asked = Asked(targets, seen.outputs, targets.levels(seen.outputs))
             self._observed(seen, plain, asked, gathered, tap)
             scores = _detached(asked.targets.scores(seen.outputs))
             notes = tuple(seen.notes)
-        clean = Outputs(_detached(asked.outputs.logits), asked.outputs.task)
+        clean = asked.outputs.detached()
         asked = dataclasses.replace(asked, outputs=clean)
         maps = self._rest(batch, direct, wrapped, asked, gathered)
-        wanted = {e: maps_of(e, maps, layers) for e, layers in requests}
-        return Round(asked, wanted, gathered, scores, notes, frozenset(self._flat))
+        wanted = {e: maps_of(e, maps, layers, asked) for e, layers in requests}
+        covered = None if structure is None else structure.covered
+        return Round(asked, wanted, gathered, scores, notes, frozenset(self._flat), covered)
 
     def _again(self, batch: Batch, requests: Sequence[Request], asked: Asked) -> Maps:
         """The same for an altered copy, whose targets are those of the original."""
@@ -182,7 +192,7 @@ class Planner:
             with self._adapter.observe(batch, _needs_by_layer(plain)) as seen:
                 self._observed(seen, plain, asked, gathered)
         maps = self._rest(batch, direct, wrapped, asked, gathered)
-        return {e: maps_of(e, maps, layers) for e, layers in requests}
+        return {e: maps_of(e, maps, layers, asked) for e, layers in requests}
 
     def _rest(
         self,
@@ -283,6 +293,11 @@ class Planner:
         """Mean maps over copies, several of which run as one batch."""
         wrapper = requests[0][0]
         assert isinstance(wrapper, Composition)
+        if turns(wrapper) and asked.targets.placed:
+            raise MethodError(
+                f"{_short(wrapper)} flips or turns the picture, and what is explained is at one place of it. Use "
+                "copies of other brightness, augment(…, transforms=[0.9, 1.0, 1.1]), or smooth(…)."
+            )
         inner = [(_inner(e), layers) for e, layers in requests]
         made = copies(wrapper, self._setting)
         totals: Maps = {e: {} for e, _ in requests}
@@ -412,12 +427,17 @@ class Planner:
         return layer if copy.space == batch.space else self._adapter.layer(copy, layer.name)
 
 
-def maps_of(expression: Expression, maps: Maps, layers: Sequence[Layer]) -> dict[str, Array]:
-    """An expression's maps at the layers it was wanted at, fused where it is a fusion."""
-    if isinstance(expression, Fuse):
-        inner = maps_of(expression.inner, maps, layers)
+def maps_of(expression: Expression, maps: Maps, layers: Sequence[Layer], asked: Asked) -> dict[str, Array]:
+    """An expression's maps at the layers it was wanted at, one of all where it joins them."""
+    if isinstance(expression, Joined):
+        inner = maps_of(expression.inner, maps, layers, asked)
         in_order = [inner[layer.name] for layer in layers]
-        return {", ".join(layer.name for layer in layers): fused(in_order, expression)}
+        if isinstance(expression, AtLevel):
+            one = at_level(in_order, asked.levels)
+        else:
+            assert isinstance(expression, Fuse)
+            one = fused(in_order, expression)
+        return {", ".join(dict.fromkeys(layer.name for layer in layers)): one}
     found = maps[expression]
     wanted = {layer.name for layer in layers}
     # a map of the whole model, or of a fusion inside a wrapper, has a name of its own
@@ -464,7 +484,7 @@ def _sorted(
     wrapped: dict[Any, dict[Expression, list[Layer]]] = {}
     for expression, layers in requests:
         inside = expression
-        while isinstance(inside, Fuse):
+        while isinstance(inside, Joined):
             inside = inside.inner
         if isinstance(inside, Wrapper):
             place = wrapped.setdefault(_without_inner(inside), {}).setdefault(inside, [])

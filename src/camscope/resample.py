@@ -25,6 +25,17 @@ def resize(
     return maps
 
 
+def trimmed(
+    maps: Float[Array, "batch target *space"], covered: Sequence[float]
+) -> Float[Array, "batch target *space"]:
+    """Maps of the part of a padded input that is the input itself, the first share of each axis."""
+    for axis, share in enumerate(covered):
+        if share != 1:
+            count = maps.shape[axis + 2]
+            maps = _along(maps, axis + 2, (np.arange(count) + 0.5) * share)
+    return maps
+
+
 def place(
     maps: Float[Array, "batch target *space"],
     size: Sequence[int],

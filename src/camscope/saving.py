@@ -15,6 +15,7 @@ from camscope.errors import InputError
 from camscope.explanation import Explanation, MethodFacts, to_numpy
 from camscope.images import Geometry
 from camscope.targets import TargetInfo
+from camscope.text import Text
 from camscope.views import Views, view_of_saved
 
 _FORMAT = 1
@@ -26,7 +27,8 @@ def save(e: Explanation, path: str | Path) -> Path:
     `numpy.load(path)` gives `maps/METHOD/LAYER` (raw, signed, layer resolution, `image target *space`),
     `heatmaps/METHOD/LAYER` (in [0, 1]; on the photo if it is one image with a photo, NaN outside the model's
     crop; else at the size of the model's input), `scores`, `logits`, `probabilities`, and `json`: a string with
-    the axes of each array, targets, status, provenance.
+    the axes of each array, targets, status, provenance. Of texts also their tokens and words, and for texts of several
+    lengths `spans/METHOD/LAYER`: from where to where each one's map reaches.
 
     Args:
         e: the explanation.
@@ -48,6 +50,8 @@ def save(e: Explanation, path: str | Path) -> Path:
             arrays[f"heatmaps/{name}"] = e.photo_heatmaps(0, method, layer)[None].astype(np.float32)
         else:
             arrays[f"heatmaps/{name}"] = to_numpy(e.heatmaps(method, layer)).astype(np.float32)
+        if (method, layer) in e.spans:
+            arrays[f"spans/{name}"] = e.spans[method, layer]
     arrays["scores"] = to_numpy(e.scores)
     arrays["logits"] = to_numpy(e.logits)
     if e.probabilities is not None:
@@ -72,6 +76,7 @@ def load(path: str | Path) -> Explanation:
             raise ValueError(f"its format is {document['format']}, this version reads {_FORMAT}")
         keys = [(method, layer) for method, layer in document["keys"]]
         raw = {key: arrays["maps/" + "/".join(key)] for key in keys}
+        spans = {key: arrays[name] for key in keys if (name := "spans/" + "/".join(key)) in arrays}
     except FileNotFoundError:
         raise InputError(f"There is no file {path}.") from None
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
@@ -92,7 +97,10 @@ def load(path: str | Path) -> Explanation:
         input_size=tuple(document["input_size"]),
         facts={name: MethodFacts(**facts) for name, facts in document["methods"].items()},
         class_names=document["class_names"],
-        views=Views([view_of_saved(image["source"], _geometry(image["geometry"])) for image in images]),
+        views=Views(
+            [view_of_saved(image["source"], _geometry(image["geometry"])) for image in images],
+            [Text.from_dict(image["text"]) for image in images if image.get("text")],
+        ),
         provenance=document["provenance"],
         notes=tuple(document["notes"]),
         gradient_free={
@@ -101,6 +109,7 @@ def load(path: str | Path) -> Explanation:
             )
             for key in keys
         },
+        spans=spans,
     )
 
 
@@ -131,11 +140,24 @@ def summary(e: Explanation, image: int = 0) -> dict[str, Any]:
         "targets": targets,
         "status": {"/".join(key): [str(s) for s in status[image]] for key, status in e.status.items()},
         "notes": list(view.notes) if view else [],
+        **(_words(e, image) if e.views.texts else {}),
+    }
+
+
+def _words(e: Explanation, image: int) -> dict[str, Any]:
+    """The text, and the evidence in each of its words by method and layer: a list for each target."""
+    text = e.text(image)
+    found = {key: text.of_words(e.token_evidence(image, *key)) for key in e.raw}
+    return {
+        "text": text.to_dict(),
+        "words": {"/".join(key): values.tolist() for key, values in found.items()},
     }
 
 
 def _document(e: Explanation, arrays: Mapping[str, np.ndarray], on_photo: bool) -> dict[str, Any]:
     def axes(name: str, array: np.ndarray) -> list[str]:
+        if name.startswith("spans/"):
+            return ["image", "end"]
         if name.startswith(("maps/", "heatmaps/")):
             space = {1: ["position"], 2: ["height", "width"], 3: ["depth", "height", "width"]}
             return [

@@ -11,6 +11,7 @@ from PIL import Image
 
 from camscope.errors import InputError
 from camscope.images import Geometry, Photo, Preprocessing, read_photo
+from camscope.text import Text
 
 
 @dataclass(frozen=True)
@@ -34,11 +35,13 @@ class Views:
     """The views of a batch, each made when it is first looked at.
 
     Args:
-        makers: one function per image; None where the input is no picture (a signal, a volume).
+        makers: one function per image; None where the input is no picture (a signal, a volume, a text).
+        texts: one per input, if they are texts.
     """
 
-    def __init__(self, makers: Sequence[Callable[[], View] | None]) -> None:
+    def __init__(self, makers: Sequence[Callable[[], View] | None], texts: Sequence[Text] = ()) -> None:
         self._makers = tuple(makers)
+        self.texts = tuple(texts)
         self._made: dict[int, View] = {}
 
     def __len__(self) -> int:
@@ -48,8 +51,9 @@ class Views:
         if image not in self._made:
             make = self._makers[image]
             if make is None:
+                what = "use words(), figure()" if self.texts else "use heatmaps()"
                 raise InputError(
-                    "This input is not a picture, so there is nothing to lay a heatmap on; use heatmaps()."
+                    f"This input is not a picture, so there is nothing to lay a heatmap on; {what}."
                 )
             self._made[image] = make()
         return self._made[image]
@@ -60,7 +64,10 @@ class Views:
 
     def only(self, image: int) -> Views:
         """The views of one image of the batch."""
-        return Views([(lambda: self[image]) if self.has(image) else None])
+        return Views(
+            [(lambda: self[image]) if self.has(image) else None],
+            [text.unpadded for text in self.texts[image : image + 1]],
+        )
 
 
 def views_of_photos(photos: Sequence[Photo], preprocessing: Preprocessing) -> Views:
@@ -70,6 +77,11 @@ def views_of_photos(photos: Sequence[Photo], preprocessing: Preprocessing) -> Vi
         return lambda: View(photo.pixels, preprocessing.geometry(photo.size), photo.source, photo.notes)
 
     return Views([maker(photo) for photo in photos])
+
+
+def views_of_texts(texts: Sequence[Text]) -> Views:
+    """Texts, which are no pictures."""
+    return Views([None] * len(texts), texts)
 
 
 def views_of_pictures(pictures: Sequence[Image.Image], photos: Sequence[Photo]) -> Views:

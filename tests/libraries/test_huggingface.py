@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -133,6 +135,19 @@ def test_the_model_is_left_as_it_came(models, name, untouched):
     with untouched(models(name).train()):
         camscope.explain(models(name), X, methods=["gradcam", "ablationcam"], targets=1)
     models(name).eval()
+
+
+@pytest.mark.parametrize("name", ["ViT", "Swin", "ConvNext", "ResNet"])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_says_the_same(models, name, dtype):
+    model = copy.deepcopy(models(name))
+    expected = camscope.explain(model, X, methods="hirescam", targets=[0, 1]).maps()
+    if dtype is torch.bfloat16:
+        model = model.to(memory_format=torch.channels_last)
+    e = camscope.explain(model.to(dtype), X, methods="hirescam", targets=[0, 1])
+    assert e.maps().dtype == torch.float32
+    alike = torch.nn.functional.cosine_similarity(e.maps().flatten(2), expected.flatten(2), dim=2)
+    assert float(alike.min()) > 0.98
 
 
 def test_a_number_for_a_name_is_no_name():
@@ -285,3 +300,28 @@ def test_what_is_no_model_says_so(tmp_path, folder, what):
     words = "has no config.json" if what == "no config" else "could not open"
     with pytest.raises(camscope.ModelError, match=words):
         camscope.explain(f"hf:{place}", X)
+
+
+@pytest.mark.parametrize(
+    ("x", "words"),
+    [
+        (X, ()),
+        (
+            torch.rand(1, 3, 64, 64),
+            ("between .* and 1, where .* gives -1 to 1: it seems not to be normalised",),
+        ),
+        (torch.rand(1, 3, 64, 64) * 255, (r"and 25\d, where .* seems not to be normalised",)),
+        (torch.randn(1, 3, 72, 64), ("The tensor is 72×64; the model's own preprocessing makes 64×64",)),
+    ],
+    ids=["as it should", "fractions", "bytes", "another size"],
+)
+def test_a_tensor_that_the_processor_would_not_make_is_noted(folder, x, words):
+    model = hf.ViTForImageClassification.from_pretrained(folder).eval()
+    explainer = camscope.Explainer(model)
+    if x.shape[2] != 64:  # a model that takes any size
+        processor = hf.ViTImageProcessor(size={"height": 64, "width": 64})
+        explainer = camscope.Explainer(MODELS["ResNet"][0](), preprocessing=processor)
+    notes = explainer(x).notes
+    assert len(notes) == len(words)
+    for note, pattern in zip(notes, words, strict=True):
+        assert re.search(pattern, note)

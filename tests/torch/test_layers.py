@@ -101,6 +101,62 @@ def test_pooling_is_not_chosen():
     assert camscope.explain(Net(head), batch(1, 3, 32, 32)).layers == ("body",)
 
 
+class Mixer(nn.Module):
+    """Self-attention, though its class does not say so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.qkv = linear(16, 48, 0)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        q, k, v = self.qkv(x).chunk(3, -1)
+        return (q @ k.mT).softmax(-1) @ v
+
+
+class Block(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(16)
+        self.attn = Mixer()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.attn(self.norm(x))
+
+
+class ClassToken(nn.Module):
+    """Patches, one block, and a score of the class token."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed = nn.Conv2d(3, 16, 8, 8)
+        self.block = Block()
+        self.head = linear(16, 4, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.embed(x).flatten(2).mT
+        x = torch.cat([x.mean(1, keepdim=True), x], 1)
+        return self.head(self.block(x)[:, 0])
+
+
+def test_the_inside_of_attention_is_not_chosen_whatever_its_class_is_called():
+    """ConViT's query-key-value projection is the deepest layer that reaches the score; what goes into it is meant."""
+    assert camscope.explain(ClassToken(), batch(1, 3, 32, 32)).layers == ("block.norm",)
+
+
+def test_a_network_with_attention_in_its_name_is_no_attention():
+    class AttentionNet(Net):
+        pass
+
+    assert camscope.explain(nn.Sequential(AttentionNet()), batch(1, 3, 16, 16)).layers == ("0.body",)
+
+
+def test_the_relu_of_a_layer_is_not_offered_beside_the_module_that_applies_it():
+    """`body` ends in a ReLU and is what the head pools, so the ReLU of the norm before it is `body` once more."""
+    layers = camscope.explain(Net(), batch(1, 3, 16, 16)).provenance["layers"]
+    assert layers["choice"] == "body"
+    assert layers["runners_up"] == ["body.1", "body.0"]
+
+
 # ---------------------------------------------------------------------- grids
 
 
@@ -169,6 +225,42 @@ def test_what_changes_in_the_input_changes_at_its_place_in_the_map(spec, options
             cell % change.shape[1] * grid[1] // change.shape[1],
         )
         assert found == (row, column)
+
+
+class Sorted(nn.Module):
+    """Tokens put in another order by a module, as Hiera does for its pooling, and back again."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        order = torch.randperm(48, generator=torch.Generator().manual_seed(0))
+        self.embed = nn.Conv2d(3, 16, 8, 8)
+        self.sort = Apply(lambda x: x[:, order])
+        self.among = linear(16, 16, 0)
+        self.back = Apply(lambda x: x[:, order.argsort()])
+        self.last = linear(16, 16, 1)
+        self.head = linear(16, 4, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.among(self.sort(self.embed(x).flatten(2).mT))
+        return self.head(self.last(self.back(x)).tanh().mean(1))
+
+
+def test_tokens_in_an_order_of_their_own_are_no_grid():
+    model, x = Sorted(), batch(1, 3, 48, 64)
+    e = camscope.explain(model, x)
+    assert e.layers == ("last",)
+    assert e.maps().shape == (1, 1, 6, 8)
+    for layer in ("sort", "among"):
+        with pytest.raises(camscope.LayerError, match=rf"'{layer}' has no spatial grid.*'last' has one: 6×8"):
+            camscope.explain(model, x, layers=layer)
+
+
+@pytest.mark.slow
+def test_hieras_blocks_have_a_grid_once_its_tokens_are_in_order_again():
+    layers, chosen = camscope.Explainer(build("timm:hiera_tiny_224")).layers(batch(1, 3, 224, 224))
+    assert chosen.name == "blocks.11"
+    assert {"patch_embed", "blocks.10"} <= {layer.name for layer in layers}
+    assert not {f"blocks.{i}" for i in range(10)} & {layer.name for layer in layers}
 
 
 class Plants(nn.Module):

@@ -26,8 +26,8 @@ app = App(
 app.command(
     "camscope.cli.explain:explain",
     name="explain",
-    help="Explain photos: which parts of each drove the model's scores.",
-    usage="Usage: camscope explain PHOTO... [OPTIONS]",
+    help="Explain photos, or texts: which parts of each drove the model's scores.",
+    usage="Usage: camscope explain PHOTO-OR-TEXT... [OPTIONS]",
 )
 app.command(
     "camscope.cli.concepts:concepts",

@@ -1,10 +1,10 @@
-"""`camscope explain`: photos in; a table, figures and files out."""
+"""`camscope explain`: photos or texts in; a table, figures and files out."""
 
 from __future__ import annotations
 
 import shlex
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -18,13 +18,14 @@ from rich.table import Table
 from camscope.cli.app import say_error
 from camscope.cli.files import file_names, prepare_folder, read_class_names, safe
 from camscope.cli.output import console, print_json
+from camscope.cli.texts import find_texts, show_words
 from camscope.composition import parse, split
 from camscope.errors import ImageError, InputError, nearest
 from camscope.explainer import Explainer
 from camscope.explanation import Explanation
 from camscope.images import Photo, find_photos, read_photo
 from camscope.notes import CamscopeWarning
-from camscope.targets import Task, parse_target
+from camscope.targets import Task, TopK, parse_target
 
 Save = Literal["figure", "overlay", "channels", "npz", "json"]
 _CHANNELS = 15
@@ -38,7 +39,7 @@ def explain(
     method: Annotated[list[str] | None, Parameter(negative="")] = None,
     target: Annotated[list[str] | None, Parameter(negative="", allow_leading_hyphen=True)] = None,
     layer: Annotated[list[str] | None, Parameter(negative="")] = None,
-    top: int = 3,
+    top: int | None = None,
     out: Path = Path("camscope-out"),
     save: str = "figure,overlay",
     colormap: str | None = None,
@@ -52,15 +53,16 @@ def explain(
     trust_pickle: Annotated[bool, Parameter(negative="")] = False,
     as_json: Annotated[bool, Parameter("--json", negative="")] = False,
 ) -> int:
-    """Explain photos: which parts of each drove the model's scores.
+    """Explain photos, or texts: which parts of each drove the model's scores.
 
     Parameters
     ----------
     photos
-        Files, folders, globs, or sample:NAME (cat, coffee, astronaut, camera, rocket …).
+        Files, folders, globs, or sample:NAME (cat, coffee, astronaut, camera, rocket …). For a model that reads texts:
+        "a text", several, or a .txt file with one text a line.
     model
         demo (EfficientNet-Lite0 with ImageNet weights), timm:NAME, torchvision:NAME, or FILE.py:FACTORY
-        (a function that returns the model; its attributes `preprocessing` and `class_names` are used).
+        (a function that returns the model; its attributes `preprocessing`, `tokenizer` and `class_names` are used).
     method
         One, or several separated by commas; `camscope methods` lists them. Default: gradcam. With parameters and
         compositions if you like: "scorecam(top=64)", "smooth(layercam, n=16)", "fuse(layercam, max)".
@@ -71,11 +73,11 @@ def explain(
     layer
         One, or several separated by commas; `camscope layers` lists them. Default: chosen automatically.
     top
-        How many of each photo's top classes to explain, if no target is given.
+        How many of each photo's top classes to explain, if no target is given. Default: 3.
     out
         Where the files go.
     save
-        What to write, separated by commas: figure, overlay, channels, npz, json.
+        What to write, separated by commas: figure, overlay (of a text its coloured words as HTML), channels, npz, json.
     colormap
         Any name of the cmap catalogue, such as inferno (the default), magma, viridis, jet.
     opacity
@@ -99,8 +101,11 @@ def explain(
     """
     wanted = _saves(save)
     if not photos:
-        raise InputError("Which photo? Give files, folders, globs, or a sample: camscope explain sample:cat")
-    if batch < 1 or top < 1:
+        raise InputError(
+            "Which photo? Give files, folders, globs, or a sample: camscope explain sample:cat. For a model that reads "
+            "texts: a text, or a .txt file."
+        )
+    if batch < 1 or (top is not None and top < 1):
         raise InputError("--batch and --top must be at least 1.")
     if not 0 <= opacity <= 1:
         raise InputError(f"--opacity {opacity}: expected 0 (only the photo) to 1 (only the colours).")
@@ -113,8 +118,11 @@ def explain(
         colours(np.zeros((1, 1), dtype=np.float32), colormap)
         style["colormap"] = colormap
     methods = [parse(text) for text in _listed(method) or ["gradcam"]]
-    targets = [parse_target(text) for text in target] if target else [f"top{top}"]
-    found = find_photos(photos)
+    targets = (
+        [parse_target(text) for text in target]
+        if target
+        else [TopK(3, or_fewer=True) if top is None else TopK(top)]
+    )
     prepare_folder(out)
 
     people = console(stderr=as_json)
@@ -127,6 +135,12 @@ def explain(
             task=task,
             class_names=read_class_names(classes) if classes else None,
         )
+    texts = find_texts(photos) if explainer.reads_texts else {}
+    found = list(texts) or find_photos(photos)
+    if texts and "channels" in wanted:
+        raise InputError(
+            "--save channels lays feature maps over photos; these are texts. Leave channels out."
+        )
     options = {
         "methods": methods,
         "targets": targets,
@@ -134,7 +148,7 @@ def explain(
         "channels": _CHANNELS if "channels" in wanted else 0,
         "seed": seed,
     }
-    names = file_names(found)
+    names = file_names(found, "text" if texts else "photo")
     results: list[dict[str, Any]] = []
     failed: list[tuple[str, str]] = []
     with Progress(
@@ -143,12 +157,15 @@ def explain(
     ) as progress:  # fmt: skip
         running = progress.add_task("explaining", total=len(found))
         for some in _chunks(found, batch):
-            for e, source in _explained(explainer, some, options, failed):
+            for e, source in _explained(explainer, some, options, failed, texts):
                 try:
                     written = _write(e, out / names[source], wanted, style)
                 except OSError as error:
                     raise InputError(f"Cannot write to {out}: {error.strerror or error}") from error
-                results.append({**e.summary(), "notes": [*e.summary()["notes"], *e.notes], "files": written})
+                known = e.summary()
+                results.append(
+                    {**known, "source": source, "notes": [*known["notes"], *e.notes], "files": written}
+                )
                 if len(found) <= 3 and not as_json:
                     _show(people, e, source, written)
             progress.update(running, advance=len(some))
@@ -164,14 +181,21 @@ def explain(
                 "--weights": weights,
                 "--classes": classes,
             }
-            _suggest(people, found[0], results[0]["top"], given)
+            _suggest(people, found[0], results[0]["top"], given, of_text=bool(texts))
     return 1 if failed else 0
 
 
 def _explained(
-    explainer: Explainer, sources: Sequence[str], options: dict[str, Any], failed: list[tuple[str, str]]
+    explainer: Explainer,
+    sources: Sequence[str],
+    options: dict[str, Any],
+    failed: list[tuple[str, str]],
+    texts: Mapping[str, str],
 ) -> Iterator[tuple[Explanation, str]]:
-    """Explanations of the photos that can be read, one by one, from one run of the batch."""
+    """Explanations of the photos that can be read, one by one, from one run of the batch; or of texts."""
+    if texts:
+        yield from _explained_texts(explainer, sources, options, failed, texts)
+        return
     readable: list[tuple[str, Photo]] = []
     for source in sources:
         try:
@@ -187,6 +211,29 @@ def _explained(
         warnings.simplefilter("ignore", CamscopeWarning)  # shown as notes
         e = explainer([photo for _, photo in readable], **options)
     for i, (source, _) in enumerate(readable):
+        yield e[i], source
+
+
+def _explained_texts(
+    explainer: Explainer,
+    sources: Sequence[str],
+    options: dict[str, Any],
+    failed: list[tuple[str, str]],
+    texts: Mapping[str, str],
+) -> Iterator[tuple[Explanation, str]]:
+    """Explanations of the texts that the model takes, from one run; if it refuses one, each by itself."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", CamscopeWarning)  # shown as notes
+            e = explainer([texts[source] for source in sources], **options)
+    except InputError as error:
+        if len(sources) == 1:
+            failed.append((sources[0], str(error)))
+            return
+        for source in sources:
+            yield from _explained_texts(explainer, [source], options, failed, texts)
+        return
+    for i, source in enumerate(sources):
         yield e[i], source
 
 
@@ -219,7 +266,12 @@ def _write(e: Explanation, stem: Path, wanted: Sequence[Save], style: dict[str, 
                 render.save(
                     e.figure(target=t, **style), keep(stem.with_name(f"{stem.name}-figure{suffix}.png"))
                 )
-    for method, layer in e.raw if "overlay" in wanted else ():
+    if "overlay" in wanted and e.views.texts:
+        from camscope.display_text import page
+
+        path = keep(stem.with_name(f"{stem.name}-words.html"))
+        path.write_text(page(e), encoding="utf-8")
+    for method, layer in e.raw if "overlay" in wanted and not e.views.texts else ():
         for t, target in enumerate(e.targets[0]):
             what = [safe(part) for part in (method, layer, target.label.partition(",")[0])]
             path = keep(stem.with_name("-".join([stem.name, *what]) + ".png"))
@@ -261,10 +313,11 @@ def _show(console: Console, e: Explanation, source: str, written: Sequence[str])
         if name == layers.get("choice"):
             why = f", chosen automatically (next: {', '.join(layers['runners_up'])})"
         console.print(f"layer [bold]{escape(name)}[/] ({escape(about)}){escape(why)}")
-    view = e.view(0)
-    for note in (*view.notes, *e.notes):
+    if e.views.texts:
+        show_words(console, e)
+    for note in (*(e.view(0).notes if e.views.has(0) else ()), *e.notes):
         console.print(f"note: {escape(note)}", style="yellow")
-    for (method, layer), status in e.status.items():
+    for (method, layer), status in e.status.items() if not e.views.texts else ():
         for target, one in zip(e.targets[0], status[0], strict=True):
             if one != "ok":
                 words = f"{method} at {layer}, {target.label}: {STATUS_WORDS[one]}"
@@ -293,10 +346,18 @@ def _close(
             console.print(f"… and {len(results) - _MOST_LINES} more")
     if len(found) > 3 or failed:
         wrote = f"; the files are in {out}" if results else ""
-        console.print(f"{len(results)} of {len(found)} photos explained{wrote}.", markup=False)
+        what = "texts" if any("text" in result for result in results) else "photos"
+        console.print(f"{len(results)} of {len(found)} {what} explained{wrote}.", markup=False)
 
 
-def _suggest(console: Console, photo: str, top: Sequence[dict[str, Any]], given: dict[str, Any]) -> None:
+def _suggest(
+    console: Console,
+    photo: str,
+    top: Sequence[dict[str, Any]],
+    given: dict[str, Any],
+    *,
+    of_text: bool = False,
+) -> None:
     """What to try next, ready to be pasted."""
     model = [word for option, value in given.items() if value for word in (option, str(value))]
     again = shlex.join(["camscope", "explain", f"./{photo}" if photo.startswith("-") else photo, *model])
@@ -305,9 +366,9 @@ def _suggest(console: Console, photo: str, top: Sequence[dict[str, Any]], given:
     for line in (
         f"{again} --target {second} --target not:{second}   # for and against one class",
         f"{again} --method gradcam,layercam --save figure,npz",
-        f"{again} --save channels   # the feature maps the score is made of",
+        *([] if of_text else [f"{again} --save channels   # the feature maps the score is made of"]),
         "camscope layers; camscope methods   # what there is to choose from",
-        "camscope explain YOUR-FOLDER --model timm:resnet50 --out maps",
+        *([] if of_text else ["camscope explain YOUR-FOLDER --model timm:resnet50 --out maps"]),
     ):
         console.print(f"  {line}", markup=False, soft_wrap=True)
 

@@ -33,14 +33,19 @@ def read_class_names(path: Path) -> list[str]:
         raise InputError(f"--classes {path} cannot be read: {reason}") from error
 
 
-def file_names(sources: Sequence[str]) -> dict[str, str]:
-    """A file name for each photo: its stem, made unique where photos of several folders share one."""
+def file_names(sources: Sequence[str], otherwise: str = "photo") -> dict[str, str]:
+    """A file name for each photo: its stem, made unique where photos of several folders share one.
+
+    Args:
+        sources: paths, samples, or texts.
+        otherwise: the name where nothing of a source can be one.
+    """
     taken: set[str] = set()
     names = {}
     for source in sources:
         stem = (
             safe(Path(source).stem if not source.startswith("sample:") else source.partition(":")[2])
-            or "photo"
+            or otherwise
         )
         name, count = stem, 1
         while name.lower() in taken:

@@ -4,12 +4,14 @@ from camscope.composition.averaging import NoisyFullGradients, NoisyGradients, S
 from camscope.composition.checks import check
 from camscope.composition.expressions import (
     COMPOSITIONS,
+    AtLevel,
     Augment,
     Balanced,
     Composition,
     Expression,
     Finer,
     Fuse,
+    Joined,
     Modifier,
     MultiScale,
     Named,
@@ -17,18 +19,21 @@ from camscope.composition.expressions import (
     Rest,
     Smooth,
     Wrapper,
+    alters_input,
+    by_level,
     fuses,
     modifiers,
     simplified,
 )
-from camscope.composition.fusion import fused
+from camscope.composition.fusion import at_level, fused
 from camscope.composition.grammar import parse, split
 from camscope.composition.named import NAMED, list_methods
-from camscope.composition.wrappers import Copy, Setting, copies, summand
+from camscope.composition.wrappers import Copy, Setting, copies, summand, turns
 
 __all__ = [
     "COMPOSITIONS",
     "NAMED",
+    "AtLevel",
     "Augment",
     "Balanced",
     "Composition",
@@ -36,6 +41,7 @@ __all__ = [
     "Expression",
     "Finer",
     "Fuse",
+    "Joined",
     "Modifier",
     "MultiScale",
     "Named",
@@ -47,6 +53,9 @@ __all__ = [
     "Size",
     "Smooth",
     "Wrapper",
+    "alters_input",
+    "at_level",
+    "by_level",
     "check",
     "copies",
     "fused",
@@ -58,4 +67,5 @@ __all__ = [
     "simplified",
     "split",
     "summand",
+    "turns",
 ]

@@ -145,8 +145,22 @@ class Balanced(Modifier):
 Fusion = Literal["max", "product", "mean", "cascade"]
 
 
+class Joined(Composition):
+    """A composition that makes one map of several layers' maps."""
+
+
 @dataclass(frozen=True)
-class Fuse(Composition):
+class AtLevel(Joined):
+    """The inner method at the level of a detector's pyramid that each target comes from.
+
+    What is chosen where no layer is named; see `camscope.composition.fusion.at_level`.
+    """
+
+    word: ClassVar[str] = "level"
+
+
+@dataclass(frozen=True)
+class Fuse(Joined):
     """One map of several layers' maps. See `camscope.composition.fusion`.
 
     Attributes:
@@ -306,6 +320,20 @@ def simplified(expression: Expression) -> Expression:
 def fuses(expression: Expression) -> bool:
     """Whether it makes one map of several layers."""
     return isinstance(expression, Composition) and (isinstance(expression, Fuse) or fuses(expression.inner))
+
+
+def alters_input(expression: Expression) -> bool:
+    """Whether it runs the model on altered copies of the input."""
+    return isinstance(expression, Composition) and (
+        isinstance(expression, Wrapper) or alters_input(expression.inner)
+    )
+
+
+def by_level(expression: Expression) -> Expression:
+    """The expression at the level each target comes from, where that is a question: for gradients of classes."""
+    m = expression.method
+    asks = m.scope == "layer" and m.class_specific and Need.GRADIENTS in m.needs
+    return AtLevel(expression) if asks and not fuses(expression) else expression
 
 
 def modifiers(expression: Expression) -> tuple[Modifier, ...]:

@@ -1,14 +1,18 @@
-"""One map of several layers' maps. All work on heatmaps (rectified), finest resolution, shallowest layer first."""
+"""One map of several layers' maps.
+
+Fusions work on heatmaps (rectified), finest resolution, shallowest layer first.
+"""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
 
+import numpy as np
 from array_api_compat import array_namespace
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
-from camscope.arrays import Array, relu
+from camscope.arrays import Array, from_numpy, relu
 from camscope.composition.expressions import Fuse
 from camscope.resample import resize
 from camscope.scaling import scaled
@@ -41,6 +45,32 @@ def fused(maps: Sequence[Float[Array, "batch target *_"]], fuse: Fuse) -> Float[
     if fuse.how == "product":
         return functools.reduce(xp.multiply, unit)
     return functools.reduce(xp.add, unit) / len(unit)
+
+
+def at_level(
+    maps: Sequence[Float[Array, "batch target *_"]], levels: Int[np.ndarray, "batch target"] | None
+) -> Float[Array, "batch target *space"]:
+    """The map of the level that each target comes from, signed as it is, at the finest level's resolution.
+
+    ODAM (Zhao & Chan, ICLR 2023, arXiv:2304.06354) looks there. The maps of the others are zero, or, where one level is
+    made from another, of what leads to it. A target that comes from no one level (of a function of yours) gets the
+    sum of all.
+
+    Args:
+        maps: of the levels; one may stand for several.
+        levels: the number of each target's level, −1 for none.
+    """
+    finest = max((m.shape[2:] for m in maps), key=lambda s: functools.reduce(lambda a, b: a * b, s, 1))
+    total = None
+    for number, m in enumerate(maps):
+        first = all(m is not earlier for earlier in maps[:number])
+        own = np.full(m.shape[:2], first) if levels is None else (levels == number) | ((levels < 0) & first)
+        if total is None or own.any():
+            share = from_numpy(own.astype(np.float64), like=m)
+            part = resize(m, finest) * share[(..., *(None,) * len(finest))]
+            total = part if total is None else total + part
+    assert total is not None
+    return total
 
 
 def _over_maximum(m: Float[Array, "batch target *space"]) -> Float[Array, "batch target *space"]:

@@ -77,6 +77,14 @@ def copies(wrapper: Expression, setting: Setting) -> list[Copy]:
     ]
 
 
+def turns(wrapper: Expression) -> bool:
+    """Whether it runs copies in which things are at other places: flipped or turned."""
+    if not isinstance(wrapper, Augment):
+        return False
+    words = [part.strip().lower() for text in wrapper.transforms for part in str(text).split("*")]
+    return any(word in _GEOMETRY and word != "identity" for word in words)
+
+
 def summand(
     wrapper: Expression, maps: Float[Array, "batch target *space"], rectified: bool
 ) -> Float[Array, "batch target *space"]:

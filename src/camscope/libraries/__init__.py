@@ -11,8 +11,9 @@ from PIL import Image
 
 from camscope.arrays import Array
 from camscope.images import Photo, Preprocessing
-from camscope.models.reading import Reading
+from camscope.models.reading import Captioned, Reading
 from camscope.targets import Task
+from camscope.text import TextReader, as_reader
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,10 @@ class Known:
         note: what had to be presumed; empty if nothing.
         task: what the outputs mean, or None if the library does not say.
         reading: how the model is called and read, where it is no plain classifier.
+        arrange: puts a tensor's axes as `batch channel *space`, where the library has them in another order.
         prepare: makes inputs of photos, where that is the library's own work and no `Preprocessing` says how.
+        texts: how texts become token numbers, of a model that reads texts.
+        captioned: makes the reading of a model that compares images with captions, given a tokenizer or None.
         unprepared: why there is no preprocessing although the library has one, for whoever gives a photo.
     """
 
@@ -49,7 +53,10 @@ class Known:
     note: str = ""
     task: Task | None = None
     reading: Reading | None = None
+    arrange: Callable[[Any], Array] | None = None
     prepare: Callable[[Sequence[Photo]], Prepared] | None = None
+    texts: TextReader | None = None
+    captioned: Callable[[Any], Captioned] | None = None
     unprepared: str = ""
 
 
@@ -58,14 +65,28 @@ _HOMES = {
     "torchvision": "torchvision",
     "transformers": "huggingface",
     "fastai": "fastai",
+    "open_clip": "openclip",
 }
 """Which file knows the models (learners, pipelines) that come from a package."""
+
+
+def text_reader(tokenizer: Any, model: Any) -> TextReader:
+    """How a model's texts are read by a tokenizer: one of Hugging Face's, a vocabulary, or a function.
+
+    Raises:
+        InputError: for anything else.
+    """
+    if any(kind.__module__.partition(".")[0] == "transformers" for kind in type(tokenizer).__mro__):
+        from camscope.libraries.huggingface_text import reader_of
+
+        return reader_of(tokenizer, model)
+    return as_reader(tokenizer)
 
 
 def recognise(given: Any) -> tuple[Any, Known]:
     """The model in what a user hands over, and what the library it comes from says of it.
 
-    Your own model may carry `preprocessing` and `class_names`.
+    Your own model may carry `preprocessing`, `tokenizer` and `class_names`.
     """
     home = type(given).__module__.partition(".")[0]
     if home not in _HOMES:
@@ -79,7 +100,9 @@ def recognise(given: Any) -> tuple[Any, Known]:
         return found
     own = getattr(given, "preprocessing", None)
     names = getattr(given, "class_names", None)
+    tokenizer = getattr(given, "tokenizer", None)
     return given, Known(
+        texts=None if tokenizer is None else text_reader(tokenizer, given),
         preprocessing=own if isinstance(own, Preprocessing) else None,
         class_names=list(names) if isinstance(names, (list, tuple)) else None,
     )

@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from pathlib import Path
 from typing import Any
 
 from camscope.errors import InputError, MissingExtraError, ModelError
 from camscope.images import Preprocessing
 from camscope.libraries import Known
+from camscope.libraries.huggingface_captions import captioned_reading, is_captioned
+from camscope.libraries.huggingface_places import reading_of as reading_of_places
+from camscope.libraries.huggingface_text import (
+    TextClassifier,
+    is_text_model,
+    reader_of,
+    saved_tokenizer,
+)
+from camscope.models.batch import Batch
+from camscope.models.reading import Plain
 from camscope.targets import Task
+from camscope.text import TextReader, Unread
 
 _TASKS: dict[str | None, Task] = {
     "single_label_classification": "multiclass",
@@ -25,7 +37,7 @@ def know(given: Any) -> tuple[Any, Known]:
         given: a `PreTrainedModel`, or a pipeline around one.
     """
     _transformers()
-    if hasattr(given, "model"):
+    if isinstance(given, _transformers().Pipeline):
         model, processor = given.model, getattr(given, "image_processor", None)
     else:
         model, processor = given, _saved_processor(given.name_or_path)
@@ -34,7 +46,46 @@ def know(given: Any) -> tuple[Any, Known]:
         name=f"hf:{model.name_or_path}" if model.name_or_path else None,
         task=_TASKS.get(getattr(model.config, "problem_type", None)),
     )
+    if is_captioned(model):
+        tokenizer = given.tokenizer if given is not model else saved_tokenizer(model.name_or_path)
+        known = dataclasses.replace(
+            known, class_names=None, captioned=functools.partial(captioned_reading, model, tokenizer)
+        )
+    if is_text_model(model):
+        return model, dataclasses.replace(
+            known, texts=_reader(given, model), reading=TextClassifier(task=known.task)
+        )
+    if (reading := reading_of_places(model)) is not None:
+        return model, _prepared(dataclasses.replace(known, reading=reading), processor)
+    if hasattr(model.config, "num_frames") and model.main_input_name == "pixel_values":
+        known = dataclasses.replace(known, arrange=_frames_behind, reading=FramesFirst(task=known.task))
+    elif "For" not in type(model).__name__ and known.captioned is None:
+        known = dataclasses.replace(known, class_names=None, task="regression", reading=Plain(_pooled))
     return model, _prepared(known, processor)
+
+
+class FramesFirst(Plain):
+    """A video model, which takes `batch frame channel height width`."""
+
+    def call(self, model: Any, batch: Batch) -> Any:
+        """Run the model on frames in its own order."""
+        return super().call(model, batch.with_x(_frames_behind(batch.x)))
+
+
+def _frames_behind(video: Any) -> Any:
+    """Frames behind channels, or the other way round."""
+    if video.ndim != 5:
+        raise InputError(
+            f"A video is a batch, its frames, channel, height and width, as its processor makes it; got shape "
+            f"{tuple(video.shape)}."
+        )
+    return video.swapaxes(1, 2)
+
+
+def _pooled(raw: Any) -> Any:
+    """The embedding of a model without a head: what it pools itself, or the mean of its tokens."""
+    pooled = getattr(raw, "pooler_output", None)
+    return raw.last_hidden_state.mean(1) if pooled is None else pooled.flatten(1)
 
 
 def create(name: str, *, pretrained: bool) -> tuple[Any, Known]:
@@ -97,6 +148,17 @@ def _saved_processor(name: str) -> Any:
         return _transformers().AutoImageProcessor.from_pretrained(name, local_files_only=True)
     except (OSError, ValueError, KeyError, ImportError):  # there is none, which is no error
         return None
+
+
+def _reader(given: Any, model: Any) -> TextReader:
+    """How a model's texts are read: by its pipeline's tokenizer, or the one that lies beside the weights."""
+    tokenizer = given.tokenizer if given is not model else saved_tokenizer(model.name_or_path)
+    if tokenizer is not None:
+        return reader_of(tokenizer, model)
+    return Unread(
+        f"no tokenizer came with this {type(model).__name__}. Pass Explainer(model, tokenizer="
+        "AutoTokenizer.from_pretrained(…)), or save one beside the weights: tokenizer.save_pretrained(folder)."
+    )
 
 
 def _first_line(error: Exception) -> str:

@@ -55,6 +55,10 @@ class Adapter(Protocol):
         """The inputs as the model wants them: on its device, in its precision. Refuses what is not finite."""
         ...
 
+    def captioned(self, batch: Batch, texts: Sequence[str]) -> Batch:
+        """The call with captions, for a model whose classes they are."""
+        ...
+
     def layers(self, batch: Batch) -> Sequence[Layer]:
         """All layers with a grid, in the order they run."""
         ...
@@ -65,6 +69,10 @@ class Adapter(Protocol):
 
     def stages(self, batch: Batch) -> Sequence[Layer]:
         """The last layer of each resolution, the deepest being the automatic choice."""
+        ...
+
+    def levels(self, batch: Batch) -> Sequence[Layer]:
+        """The levels of a detector's pyramid by number; none of any other model."""
         ...
 
     def layer(self, batch: Batch, layer: Any) -> Layer:

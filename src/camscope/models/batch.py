@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from array_api_compat import array_namespace
 from jaxtyping import Int
 
 from camscope.arrays import Array
@@ -39,6 +40,11 @@ class Batch:
         """The size of what maps are of, without batch and channel."""
         shape = self.x.shape
         return tuple(int(n) for n in (shape[1:] if len(shape) == 2 else shape[2:]))
+
+    @property
+    def of_tokens(self) -> bool:
+        """Whether maps are of token numbers: there is no channel, and nothing to be differentiated or altered."""
+        return len(self.x.shape) == 2
 
     @property
     def signature(self) -> Hashable:
@@ -78,6 +84,27 @@ class Batch:
         if len(self) != 1:
             raise ValueError(f"{rows} rows for the inputs of {len(self)} images")
         return self.images(np.zeros(rows, dtype=np.int64)).with_x(x)
+
+    def tokens(self, rows: Int[np.ndarray, image], first: Int[np.ndarray, image], count: int) -> Batch:
+        """The call for some tokens of these texts, and of whatever else there is token by token: a mask, say.
+
+        Args:
+            rows: which texts.
+            first: of each, its first token.
+            count: how many tokens, of all the same number.
+        """
+        xp = array_namespace(self.x)
+        of_each = tuple(self.x.shape[:2])
+
+        def cut(value: Any) -> Any:
+            if not self._by_row(value):
+                return value
+            if tuple(value.shape[:2]) != of_each:
+                return value[rows]
+            pairs = zip(rows.tolist(), first.tolist(), strict=True)
+            return xp.stack([value[row, start : start + count] for row, start in pairs])
+
+        return self.others(cut).with_x(cut(self.x))
 
     def others(self, change: Callable[[Any], Any]) -> Batch:
         """The same with every value changed but the input that maps are of, also inside lists and dictionaries."""

@@ -85,6 +85,7 @@ def find_grid(
     seen: Iterable[tuple[int, ...]] = (),
     *,
     prefers_last: bool | None = None,
+    certain: bool = False,
 ) -> Grid | None:
     """The grid in a layer's output, or None if there is none.
 
@@ -94,10 +95,13 @@ def find_grid(
         seen: grids met earlier in the same forward (the patch embedding's, say), in order of execution.
         prefers_last: whether layers of this kind keep channels last (LayerNorm, Linear), first (convolution),
             or None if the kind does not tell. Decides only what the sizes leave open.
+        certain: whether a layer of this kind can do nothing else (a convolution), whatever the sizes look like.
 
     The sizes decide first: the axes of a grid shrink together, each by the stride, so height/H ≈ width/W. A token
-    axis is a grid met before, plus a few prefix tokens; or, if none fits, the input's own aspect.
+    axis is a grid met before, plus a few prefix tokens; or, if none fits, the input's own aspect. A grid met before
+    that was cut into windows, `batch window token channel`, is none: the order of its positions is not known.
     """
+    seen = tuple(seen)
     if len(shape) < 3 or shape[0] != input_shape[0]:
         return None
     size = tuple(input_shape[2:])
@@ -111,10 +115,12 @@ def find_grid(
             fits = _shrinks(layout[1], size) > 0
         else:
             layout = ("channels-last", last) if prefers_last else ("channels-first", first)
-            fits = all(n <= 4 * s for n, s in zip(layout[1], size, strict=True))
+            fits = all(n <= 4 * s for n, s in zip(layout[1], size, strict=True)) and not _windows(
+                layout[1], size, seen
+            )
             other = ("channels-first", first) if prefers_last else ("channels-last", last)
             # a permuted output of such a layer: its sizes say the opposite beyond doubt
-            if not _shrinks(layout[1], size) and _shrinks(other[1], size):
+            if not certain and not _shrinks(layout[1], size) and _shrinks(other[1], size):
                 layout, fits = other, True
         if fits:
             channels = shape[1] if layout[0] == "channels-first" else shape[-1]
@@ -122,7 +128,7 @@ def find_grid(
                 "channels-first" if layout[0] == "channels-first" else "channels-last", layout[1], channels
             )
     elif len(shape) == 3:
-        grid = _token_grid(shape, size, tuple(seen))
+        grid = _token_grid(shape, size, seen)
     return grid if grid is not None and math.prod(grid.space) > 1 else None
 
 
@@ -135,6 +141,13 @@ def _shrinks(space: Sequence[int], size: Sequence[int]) -> int:
     return 2 if off < 1 else 1 if off <= 2 and min(space) > 4 else 0
 
 
+def _windows(space: tuple[int, ...], size: Sequence[int], seen: tuple[tuple[int, ...], ...]) -> bool:
+    """Whether these axes, which do not shrink together, are the positions of a grid met before in another order."""
+    return not _shrinks(space, size) and any(
+        grid != space and math.prod(grid) == math.prod(space) and _shrinks(grid, size) for grid in seen
+    )
+
+
 def _token_grid(
     shape: Sequence[int], size: tuple[int, ...], seen: tuple[tuple[int, ...], ...]
 ) -> Grid | None:
@@ -142,7 +155,10 @@ def _token_grid(
         if layout == "tokens-last" and channels < _FEWEST_CHANNELS:
             continue  # a few tokens (CLS, distillation) of `count` channels, without the grid
         options = [grid for grid in seen if 0 <= count - math.prod(grid) <= _MOST_PREFIX_TOKENS]
-        options = options or _same_aspect(count, size)
+        if (
+            not options and len(size) < 3
+        ):  # of a video's tokens the order is not plain: patches of frames, or of tubes
+            options = _same_aspect(count, size)
         options = [grid for grid in options if math.prod(grid) > 1]
         if options:
             space = min(reversed(options), key=lambda grid: count - math.prod(grid))

@@ -77,7 +77,7 @@ def load_model(spec: str, *, weights: str | Path | None = None, trust_pickle: bo
 
 
 def _presumed(known: Known, spec: str) -> Known:
-    if known.preprocessing is not None:
+    if known.preprocessing is not None or known.texts is not None:
         return known
     return dataclasses.replace(
         known,

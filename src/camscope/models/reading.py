@@ -26,7 +26,7 @@ class Reading(Protocol):
         ...
 
     def logits(self, raw: Any) -> Array:
-        """One score per class, `batch class`, of what the model returned.
+        """One score per class, `batch class`, of what the model returned; or at every position, `batch class *space`.
 
         Raises:
             ModelError: if there are none.
@@ -38,8 +38,30 @@ class Reading(Protocol):
         ...
 
 
+@runtime_checkable
+class Captioned(Reading, Protocol):
+    """Reads a model whose classes are captions, which come with the call."""
+
+    def with_captions(self, model: Any, batch: Batch, texts: Sequence[str]) -> Batch:
+        """The call with these captions."""
+        ...
+
+
+@runtime_checkable
+class Placed(Protocol):
+    """A reading that knows where in the model to look, which a detector's scores alone do not tell."""
+
+    def within(self, model: Any) -> str:
+        """The part of the model whose deepest layer is the automatic choice."""
+        ...
+
+    def levels(self, model: Any) -> Sequence[str]:
+        """The layers that are the levels of its pyramid, by the numbers in its structure; none if it has no pyramid."""
+        ...
+
+
 class Plain:
-    """A classifier: a tensor, or the `logits` of what it returns.
+    """A classifier or a segmenter: a tensor, or the `logits` of what it returns.
 
     Args:
         output: where the logits are: a function of what the model returns, a key, attribute or position in it.
@@ -84,7 +106,7 @@ class Plain:
                     f"output={self._output!r} is not in what the model returns, {_described(raw)}."
                 ) from error
         if isinstance(raw, Mapping):
-            return raw.get("logits")
+            return raw.get("logits", raw.get("out"))  # torchvision's segmenters: out, and aux for training
         return raw if hasattr(raw, "shape") else getattr(raw, "logits", None)
 
 

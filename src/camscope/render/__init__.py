@@ -6,11 +6,16 @@ from camscope.render.colour import DEFAULT, DIVERGING, colours
 from camscope.render.figure import Panel, figure, grid_of, png, save
 from camscope.render.html import html_summary
 from camscope.render.overlay import overlay, with_colorbar
+from camscope.render.words import WordRow
+from camscope.render.words_figure import words_figure
+from camscope.render.words_html import words_html
+from camscope.render.words_terminal import words_text
 
 __all__ = [
     "DEFAULT",
     "DIVERGING",
     "Panel",
+    "WordRow",
     "colours",
     "figure",
     "grid_of",
@@ -19,4 +24,7 @@ __all__ = [
     "png",
     "save",
     "with_colorbar",
+    "words_figure",
+    "words_html",
+    "words_text",
 ]

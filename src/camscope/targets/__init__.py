@@ -4,8 +4,12 @@ Users write targets (`Class(281)`, `TopK(3)`, `-Class("tabby")`, a callable …)
 `Targets`, a table of `batch × target` that every framework can evaluate and differentiate the same way.
 """
 
+from camscope.targets.captions import Caption, captions_of
+from camscope.targets.instances import Detections, Instance
 from camscope.targets.outputs import Of, Outputs, Task
+from camscope.targets.regions import Dense, Region
 from camscope.targets.resolving import resolve
+from camscope.targets.similarity import Embedding, Similarity, embeddings
 from camscope.targets.structure import OutputScore, Structure, StructuredTarget
 from camscope.targets.table import Against, ScoreFunction, TargetInfo, Targets, Weighting, class_name
 from camscope.targets.wanted import (
@@ -22,13 +26,20 @@ from camscope.targets.wanted import (
 __all__ = [
     "Against",
     "AllClasses",
+    "Caption",
     "Class",
     "Contrast",
+    "Dense",
+    "Detections",
+    "Embedding",
+    "Instance",
     "Of",
     "OutputScore",
     "Outputs",
     "PerImage",
+    "Region",
     "ScoreFunction",
+    "Similarity",
     "Structure",
     "StructuredTarget",
     "Target",
@@ -38,7 +49,9 @@ __all__ = [
     "Task",
     "TopK",
     "Weighting",
+    "captions_of",
     "class_name",
+    "embeddings",
     "parse_target",
     "resolve",
 ]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal, cast
+from typing import Any, Literal, cast, get_args
 
 from array_api_compat import array_namespace
 from jaxtyping import Float
 
 from camscope.arrays import Array
-from camscope.errors import TargetError
+from camscope.errors import TargetError, nearest
 from camscope.targets.structure import Structure
 
 Of = Literal["logit", "probability", "log-probability", "rest"]
@@ -31,12 +31,15 @@ class Outputs:
         task: what the logits mean, and so how they become probabilities.
         raw: what the model returned, for targets that are callables.
         structure: what a region or an instance is found in; None where the logits are all there is.
+        given: the probabilities where they are not those of the logits (a segmenter's shares of the area); by default
+            what the structure says.
     """
 
     logits: Float[Array, "batch class"]
     task: Task
     raw: Any = field(repr=False, default=None)
     structure: Structure | None = field(repr=False, default=None)
+    given: Float[Array, "batch class"] | None = field(repr=False, default=None)
 
     @cached_property
     def probabilities(self) -> Float[Array, "batch class"] | None:
@@ -44,6 +47,8 @@ class Outputs:
         xp = array_namespace(self.logits)
         if self.task == "regression":
             return None
+        if self._own is not None:
+            return self._own
         if self.task == "multiclass":
             return xp.exp(self.log_probabilities)
         # as tanh: no overflow for logits of any size
@@ -55,6 +60,8 @@ class Outputs:
         xp = array_namespace(self.logits)
         if self.task == "regression":
             return None
+        if self._own is not None:
+            return xp.log(xp.clip(self._own, xp.finfo(self._own.dtype).smallest_normal, None))
         if self.task == "multiclass":
             shifted = self.logits - xp.max(self.logits, axis=1, keepdims=True)
             return shifted - xp.log(xp.sum(xp.exp(shifted), axis=1, keepdims=True))
@@ -75,3 +82,30 @@ class Outputs:
             return cast(Array, self.probabilities)
         logs = cast(Array, self.log_probabilities)
         return self.logits + logs if score == "rest" else logs
+
+    def detached(self) -> Outputs:
+        """The classes' scores and probabilities by themselves, without what they were made from."""
+        given = None if self.structure is None else self.probabilities
+        return Outputs(detached(self.logits), self.task, given=None if given is None else detached(given))
+
+    @property
+    def _own(self) -> Float[Array, "batch class"] | None:
+        """Probabilities that are not those of the logits."""
+        if self.given is not None or self.structure is None:
+            return self.given
+        return self.structure.probabilities
+
+
+def check_of(of: str) -> None:
+    """Refuse what is no kind of score.
+
+    Raises:
+        TargetError: naming the valid ones, and the nearest.
+    """
+    if of not in get_args(Of):
+        raise TargetError(f"of={of!r}: expected one of {', '.join(get_args(Of))}.{nearest(of, get_args(Of))}")
+
+
+def detached(x: Array) -> Array:
+    """The values without what they were made from."""
+    return x.detach() if hasattr(x, "detach") else x

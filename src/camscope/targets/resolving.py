@@ -8,7 +8,8 @@ from typing import cast
 import numpy as np
 from array_api_compat import array_namespace
 
-from camscope.errors import TargetError, nearest
+from camscope.errors import TargetError
+from camscope.targets.names import class_index
 from camscope.targets.outputs import Outputs
 from camscope.targets.structure import StructuredTarget
 from camscope.targets.table import Targets
@@ -97,13 +98,13 @@ def _resolve_one(target: Target, outputs: Outputs, class_names: Sequence[str] | 
     if isinstance(target, AllClasses):
         classes = np.broadcast_to(np.arange(count), (batch, count))
     elif isinstance(target, TopK):
-        if target.k > count:
+        if target.k > count and not target.or_fewer:
             raise TargetError(f"TopK({target.k}): the model has only {count} classes.")
         xp = array_namespace(outputs.logits)
         order = xp.argsort(outputs.logits, axis=1, descending=True)[:, : target.k]
         classes = np.asarray(order.tolist(), dtype=np.int64)
     elif isinstance(target, Class):
-        classes = np.full((batch, 1), _class_index(target.which, count, class_names))
+        classes = np.full((batch, 1), class_index(target.which, count, class_names))
     elif callable(target):
         ones = np.ones((batch, 1), dtype=np.int64)
         return Targets(-ones, ones, ("logit",), (target,), (None,))
@@ -129,36 +130,8 @@ def _resolve_contrast(target: Contrast, outputs: Outputs, class_names: Sequence[
             else list(cast("Sequence[int | str]", target.against))
         )
         total = outputs.logits.shape[1]
-        among, count = [_class_index(other, total, class_names) for other in others], None
+        among, count = [class_index(other, total, class_names) for other in others], None
     return one.contrasted(outputs, gamma=target.gamma, count=count, weighting=target.weighting, among=among)
-
-
-def _class_index(which: int | str, count: int, class_names: Sequence[str] | None) -> int:
-    if isinstance(which, str):
-        return _named(which, class_names)
-    if not -count <= which < count:
-        raise TargetError(f"There is no class {which}: the model has {count}, 0 to {count - 1}.")
-    return which % count
-
-
-def _named(name: str, class_names: Sequence[str] | None) -> int:
-    if class_names is None:
-        raise TargetError(
-            f"The class {name!r} was asked for by name, but this model's class names are not known. "
-            "Pass class_names=[…], or the class's index."
-        )
-    wanted = name.strip().lower()
-    exact = [i for i, known in enumerate(class_names) if known.lower() == wanted]
-    synonyms = [
-        i for i, known in enumerate(class_names) if wanted in [s.strip() for s in known.lower().split(",")]
-    ]
-    found = exact or synonyms
-    if not found:
-        each = [synonym.strip() for known in class_names for synonym in known.split(",")]
-        raise TargetError(f"There is no class {name!r}.{nearest(name, each)}")
-    if len(found) > 1:
-        raise TargetError(f"The name {name!r} stands for the classes {found}; give the index.")
-    return found[0]
 
 
 def _only(outputs: Outputs, b: int) -> Outputs:

@@ -23,6 +23,20 @@ class Structure(ABC):
         """The target where none is asked for; None for the top class."""
         return None
 
+    @property
+    def probabilities(self) -> Float[Array, "batch class"] | None:
+        """The classes' probabilities, where they are not those of their scores."""
+        return None
+
+    @property
+    def covered(self) -> tuple[float, ...] | None:
+        """How much of the layers' grids the input takes along each axis, where the model pads it behind; else None."""
+        return None
+
+    def levels_of(self, classes: Int[np.ndarray, batch]) -> Int[np.ndarray, batch] | None:
+        """The level of the model's pyramid that each image's class gets its score from; None if it has no pyramid."""
+        return None
+
     @abstractmethod
     def images(self, index: Int[np.ndarray, image] | slice) -> Structure:
         """The same for these images."""
@@ -35,6 +49,16 @@ class OutputScore(ABC):
     @abstractmethod
     def labels(self) -> Sequence[str]:
         """What it is about in words, one for each image."""
+
+    @property
+    def placed(self) -> bool:
+        """Whether it is at a place of the input, which a mirrored copy has elsewhere."""
+        return False
+
+    @property
+    def levels(self) -> Int[np.ndarray, batch] | None:
+        """The level of the model's pyramid that each comes from; None if there is no such thing."""
+        return None
 
     @abstractmethod
     def __call__(self, outputs: Outputs) -> Float[Array, batch]:

@@ -272,6 +272,29 @@ class Targets:
             scores = scores - xp.concat(others, axis=1)
         return scores * xp.asarray(self.signs[:, columns], dtype=values.dtype, device=where)
 
+    @property
+    def placed(self) -> bool:
+        """Whether any target is at a place of the input."""
+        return any(function.placed for function in self.functions if isinstance(function, OutputScore))
+
+    def levels(self, outputs: Outputs) -> Int[np.ndarray, "batch target"] | None:
+        """The level of the model's pyramid that each target comes from, −1 for none; None if it has no pyramid."""
+        structure = outputs.structure
+        if structure is None:
+            return None
+        found = [
+            function.levels
+            if isinstance(function, OutputScore)
+            else structure.levels_of(self.classes[:, t])
+            if function is None
+            else None
+            for t, function in enumerate(self.functions)
+        ]
+        if all(column is None for column in found):
+            return None
+        none = np.full(self.classes.shape[0], -1)
+        return np.stack([none if column is None else column for column in found], axis=1)
+
     def infos(self, class_names: Sequence[str] | None) -> tuple[tuple[TargetInfo, ...], ...]:
         """Each image's targets with their names."""
 

@@ -9,7 +9,9 @@ from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias, cast, get_args
 
 from camscope.errors import TargetError, nearest
-from camscope.targets.outputs import Of
+from camscope.targets.instances import Instance
+from camscope.targets.outputs import Of, check_of
+from camscope.targets.regions import Region
 from camscope.targets.structure import StructuredTarget
 from camscope.targets.table import ScoreFunction, Weighting
 
@@ -23,7 +25,7 @@ class Class:
     sign: int = 1
 
     def __post_init__(self) -> None:
-        _check_of(self.of)
+        check_of(self.of)
 
     def __neg__(self) -> Class:
         return replace(self, sign=-self.sign)
@@ -31,14 +33,22 @@ class Class:
 
 @dataclass(frozen=True)
 class TopK:
-    """The k classes with the highest scores, image by image, highest first."""
+    """The k classes with the highest scores, image by image, highest first.
+
+    Attributes:
+        k: how many.
+        of: which score.
+        sign: −1 for evidence against.
+        or_fewer: take all classes where the model has fewer than k, in place of an error.
+    """
 
     k: int = 1
     of: Of = "logit"
     sign: int = 1
+    or_fewer: bool = False
 
     def __post_init__(self) -> None:
-        _check_of(self.of)
+        check_of(self.of)
         if self.k < 1:
             raise TargetError(f"TopK({self.k}): k must be at least 1.")
 
@@ -54,7 +64,7 @@ class AllClasses:
     sign: int = 1
 
     def __post_init__(self) -> None:
-        _check_of(self.of)
+        check_of(self.of)
 
     def __neg__(self) -> AllClasses:
         return replace(self, sign=-self.sign)
@@ -85,7 +95,7 @@ class Contrast:
     sign: int = 1
 
     def __post_init__(self) -> None:
-        _check_of(self.of)
+        check_of(self.of)
         if self.weighting not in get_args(Weighting):
             raise TargetError(
                 f"weighting={self.weighting!r}: expected one of {', '.join(get_args(Weighting))}."
@@ -116,7 +126,9 @@ def parse_target(text: str) -> Target:
     """Read a target as the command line writes it.
 
     `281`, `tabby`, `top3`, `all`, `281 vs 282`, `tabby vs similar`, each optionally with `-` or `not:` before it
-    (evidence against) and with `probability:`, `log-probability:` or `rest:` before that.
+    (evidence against) and with `probability:`, `log-probability:` or `rest:` before that. Of segmenters `region` (the
+    largest class) or `region:cat`, where they are predicted; of detectors `instance` (the most likely one),
+    `instance:1` (the next) or `instance:10,20,60,80` (a box).
 
     Raises:
         TargetError: if it names no class.
@@ -138,6 +150,11 @@ def parse_target(text: str) -> Target:
         raise TargetError(
             f"The target {text!r} names no class. Write for instance 281, tabby, top3, all or -281."
         )
+    kind, _, rest = (part.strip() for part in word.partition(":"))
+    if kind.lower() == "region":
+        return Region(_index_or_name(rest) if rest else None, of=score, sign=sign)
+    if kind.lower() == "instance":
+        return Instance(_box(rest), of=score, sign=sign)
     if word.lower() == "all":
         return AllClasses(score, sign)
     if top := re.fullmatch(r"top[-_ ]?(\d+)", word.lower()):
@@ -148,10 +165,16 @@ def parse_target(text: str) -> Target:
     return Contrast(which, "similar" if others == ["similar"] else others, of=score, sign=sign)
 
 
+def _box(word: str) -> int | tuple[float, ...]:
+    """A number, or the four sides of a box."""
+    try:
+        sides = tuple(float(side) for side in word.split(",")) if word else (0,)
+    except ValueError as error:
+        raise TargetError(
+            f"instance:{word} names no instance. Write instance:1 (a number) or instance:10,20,60,80 (x0, y0, x1, y1)."
+        ) from error
+    return int(sides[0]) if len(sides) == 1 else sides
+
+
 def _index_or_name(word: str) -> int | str:
     return int(word) if re.fullmatch(r"\d+", word) else word
-
-
-def _check_of(of: str) -> None:
-    if of not in get_args(Of):
-        raise TargetError(f"of={of!r}: expected one of {', '.join(get_args(Of))}.{nearest(of, get_args(Of))}")

@@ -18,7 +18,7 @@ from camscope.evidence import ATTENDED, Need
 from camscope.models.adapter import LayerNeeds
 from camscope.models.batch import Batch
 from camscope.models.layers import AFTER_RELU, Layer
-from camscope.models.reading import Plain, Reading
+from camscope.models.reading import Captioned, Placed, Plain, Reading
 from camscope.models.torch.attention import attention_of
 from camscope.models.torch.balanced import balanced_gradients
 from camscope.models.torch.curvature import twice_differentiable
@@ -32,6 +32,7 @@ from camscope.models.torch.record import InputOf, Recorder
 from camscope.models.torch.rerun import Run
 from camscope.models.torch.state import explaining
 from camscope.models.torch.suffix import Kept, Plan, keeping, plan_suffix
+from camscope.models.torch.tokens import Embeddings, check_vocabulary, refused
 from camscope.targets import Dense, Outputs, Task
 
 _digests: WeakKeyDictionary[nn.Module, tuple[tuple[tuple[int, int], ...], str]] = WeakKeyDictionary()
@@ -68,6 +69,7 @@ class TorchAdapter:
         self._plans: dict[tuple[Hashable, str], Plan] = {}
         self._flattened: dict[tuple[Hashable, str], Flattened | None] = {}
         self._attentive: set[Hashable] = set()
+        self._vocabulary: int | None = None
 
     # ------------------------------------------------------------------ the input
 
@@ -93,6 +95,8 @@ class TorchAdapter:
         if not isinstance(x, torch.Tensor):
             raise InputError(f"Expected a torch.Tensor, got {type(x).__name__}.")
         tokens = x.ndim == 2 and not x.is_floating_point()
+        if x.ndim == 1 and not x.is_floating_point():
+            raise InputError(f"Token numbers need a batch axis: pass ids[None]; got shape {tuple(x.shape)}.")
         if x.ndim < 3 and not tokens:
             raise InputError(
                 f"Expected a batch, channel and space, for instance (1, 3, 224, 224); got shape {tuple(x.shape)}."
@@ -112,6 +116,11 @@ class TorchAdapter:
             )
         return given.others(there).with_x(x)
 
+    def captioned(self, batch: Batch, texts: Sequence[str]) -> Batch:
+        """The call with captions, for a model whose classes they are."""
+        assert isinstance(self.reading, Captioned)
+        return self.reading.with_captions(self.model, batch, texts)
+
     # ------------------------------------------------------------------ the layers
 
     def layers(self, batch: Batch) -> Sequence[Layer]:
@@ -123,6 +132,8 @@ class TorchAdapter:
         key = batch.signature
         if key not in self._choices:
             anatomy, first = self._anatomy(batch), batch.images(slice(1))
+            if isinstance(self.reading, Placed):
+                anatomy = anatomy.within(self.reading.within(self.model))
             with explaining(self.model):
                 self._choices[key] = choose(self.model, self._scored(first), first.x, anatomy)
         return self._choices[key]
@@ -132,6 +143,24 @@ class TorchAdapter:
         choice, first = self.choose(batch)[0], batch.images(slice(1))
         with explaining(self.model):
             return stages(self.model, self._scored(first), first.x, self._anatomy(batch), choice)
+
+    def levels(self, batch: Batch) -> Sequence[Layer]:
+        """The levels of a detector's pyramid by number; none of any other model.
+
+        For a level of one position, which is no grid, stands the next finer one that it is made from.
+
+        Raises:
+            LayerError: if no level has a grid.
+        """
+        names = self.reading.levels(self.model) if isinstance(self.reading, Placed) else ()
+        anatomy = self._anatomy(batch)
+        with_grid = {layer.name: layer for layer in anatomy.layers}
+        found: list[Layer] = []
+        for name in names:
+            if not found and name not in with_grid:
+                return [anatomy.layer(name)]
+            found.append(with_grid.get(name) or found[-1])
+        return found
 
     def layer(self, batch: Batch, layer: str | nn.Module) -> Layer:
         """The layer with this name (or this module).
@@ -162,6 +191,8 @@ class TorchAdapter:
 
     def _anatomy(self, batch: Batch) -> Anatomy:
         key, x = batch.signature, batch.x
+        if key not in self._anatomies and batch.of_tokens:
+            self._anatomies[key] = self._anatomy_of_text(batch.images(slice(1)))
         if key not in self._anatomies:
             first = batch.images(slice(1))
             try:
@@ -178,6 +209,15 @@ class TorchAdapter:
                 ) from error
         return self._anatomies[key]
 
+    def _anatomy_of_text(self, first: Batch) -> Anatomy:
+        try:
+            with explaining(self.model), Embeddings(self.model, first.x) as seen:
+                anatomy = examine(self.model, self._forward(first), first.x)
+        except (RuntimeError, IndexError) as error:
+            raise refused(first.x, error) from error
+        self._vocabulary = seen.vocabulary
+        return anatomy
+
     # ------------------------------------------------------------------ the passes
 
     def check(self, batch: Batch, needs: frozenset[Need]) -> None:
@@ -185,8 +225,13 @@ class TorchAdapter:
 
         Raises:
             ModelError: saying what attention the model has instead.
+            InputError: for token numbers that are no tokens of this model.
         """
         key = batch.signature
+        if batch.of_tokens:
+            self._anatomy(batch)
+            if self._vocabulary is not None:
+                check_vocabulary(batch.x, self._vocabulary)
         if needs & ATTENDED and key not in self._attentive:
             anatomy, first = self._anatomy(batch), batch.images(slice(1))
             with explaining(self.model), torch.no_grad():

@@ -29,7 +29,7 @@ _INSTEAD = "Methods that need no attention work here: gradcam, hirescam."
 def attention_of(
     model: nn.Module,
     run: Run,
-    x: Float[torch.Tensor, "batch channel *size"],
+    x: Shaped[torch.Tensor, batch * size],
     targets: Targets | None,
     *,
     run_first: Run | None = None,
@@ -68,7 +68,7 @@ def attention_of(
     graded = targets is not None and gradients
     with torch.set_grad_enabled(graded):
         seen = _watch(model, run, x)
-    _check_same(seen.outputs.logits[:1], plain, x.dtype, "Computed step by step, the attention")
+    _check_same(seen.outputs.logits[:1], plain, _precision(model, x), "Computed step by step, the attention")
     tokens = _tokens(seen.calls, x.shape[0])
     if anatomy is None:
         anatomy = examine(model, lambda image: (run_first or run)(image).logits, x[:1])
@@ -199,12 +199,20 @@ def _grid(anatomy: Anatomy, tokens: int) -> Grid:
         ModelError: if no layer puts out that many tokens with a grid in them.
     """
     for layer in reversed(anatomy.layers):
-        if layer.grid.layout == "tokens" and layer.shape[1] == tokens:
+        of_text = layer.grid.layout == "channels-last" and len(layer.grid.space) == 1
+        if (layer.grid.layout == "tokens" or of_text) and layer.shape[1] == tokens:
             return layer.grid
     raise ModelError(
         f"The model attends over {tokens} elements, but no layer puts out {tokens} tokens over a grid of patches. "
         f"Attention over channels, or beside convolutions, gives no map. {_INSTEAD}"
     )
+
+
+def _precision(model: nn.Module, x: torch.Tensor) -> torch.dtype:
+    """What the model computes in; of token numbers its weights tell."""
+    if x.is_floating_point():
+        return x.dtype
+    return next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.float32)
 
 
 def _check_same(logits: torch.Tensor, expected: torch.Tensor, precision: torch.dtype, what: str) -> None:
@@ -342,7 +350,9 @@ def _reading(
             watch = stack.enter_context(InputOf(model.get_submodule(anatomy.classifier)))
         with _head_only(blocks, tokens):
             logits = run(x).logits
-    _check_same(logits, seen.outputs.logits, x.dtype, "The head, run by itself on the blocks' tokens,")
+    _check_same(
+        logits, seen.outputs.logits, _precision(model, x), "The head, run by itself on the blocks' tokens,"
+    )
     ends = [logits]
     if watch is not None and isinstance(watch.value, torch.Tensor):
         # the classifier's input too: a classifier of zeros, as some are initialised, hides what it reads

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -100,6 +101,18 @@ def count_tensors(output: Any) -> int:
     return sum(map(count_tensors, parts)) if isinstance(output, (Mapping, list, tuple)) else 0
 
 
+def is_captured(module: nn.Module) -> bool:
+    """Whether a hook of Hugging Face's keeps the module's output, which the network may go on with (hidden states).
+
+    What we put in its place must be there before that hook sees it.
+    """
+    return any(
+        hook.__name__ == "output_capturing_hook"
+        for hook in module._forward_hooks.values()
+        if hasattr(hook, "__name__")
+    )
+
+
 def first_tensor(output: Any) -> torch.Tensor | None:
     """The first tensor in a module's output: the output itself, or of a tuple, list or mapping."""
     if isinstance(output, torch.Tensor):
@@ -118,7 +131,9 @@ def replace_first_tensor(output: Any, tensor: torch.Tensor) -> Any:
     if isinstance(output, tuple):
         values = [tensor if i == place else value for i, value in enumerate(output)]
         return type(output)(*values) if hasattr(output, "_fields") else type(output)(values)
-    replaced = output.copy()
+    replaced = copy.copy(
+        output
+    )  # the mapping's own copy() does not fit those of classes with required fields
     replaced[place] = tensor
     return replaced
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Shaped
 from torch import nn
 
 from camscope.evidence import ATTENDED, BACKWARD, ModelEvidence, Need, Responses
@@ -52,7 +52,7 @@ class Passes:
     model: nn.Module
     run: Run
     run_of: Callable[[int], Run]
-    x: Float[torch.Tensor, "batch channel *size"]
+    x: Shaped[torch.Tensor, batch * size]
     anatomy: Anatomy
     plans: Mapping[Layer, Plan]
     kept: Mapping[Layer, Kept]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 import weakref
@@ -11,13 +12,15 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
+from jaxtyping import Shaped
 from torch import nn
 
 from camscope.errors import LayerError
 from camscope.models.grid import Grid, find_grid
 from camscope.models.layers import AFTER_RELU, Layer
 from camscope.models.torch.head import verified
-from camscope.models.torch.modules import count_tensors, first_tensor, named_layers
+from camscope.models.torch.modules import count_tensors, first_tensor, named_layers, replace_first_tensor
+from camscope.models.torch.order import in_order, reorders
 from camscope.models.torch.record import InputOf, Recorder
 
 Forward = Callable[[torch.Tensor], Any]
@@ -32,6 +35,7 @@ _CHANNELS_FIRST = (
 )
 _FINAL_ACTIVATIONS = (nn.Softmax, nn.LogSoftmax, nn.Sigmoid)
 _ATTENTION = re.compile(r"attn|attention", re.IGNORECASE)
+_NAMED_ATTENTION = re.compile(r"(self_?)?(attn|attention)\d*", re.IGNORECASE)
 _NO_NEW_FEATURES = re.compile(r"pool|flatten|permute|upsample", re.IGNORECASE)
 _PASSES_ON = re.compile(r"identity|dropout|droppath|stochasticdepth", re.IGNORECASE)
 
@@ -46,6 +50,7 @@ class Anatomy:
         classifier: name of the last linear layer (or 1×1 convolution) with as many outputs as the model.
         final_activation: name of the softmax or sigmoid module that makes the model's output, if one does.
         returns_probabilities: whether the outputs are a softmax all the same, made by a function.
+        dense: whether the outputs are scores of every position, `batch class *space`.
     """
 
     layers: tuple[Layer, ...]
@@ -53,6 +58,12 @@ class Anatomy:
     classifier: str | None
     final_activation: str | None
     returns_probabilities: bool
+    dense: bool = False
+
+    def within(self, part: str) -> Anatomy:
+        """Only the layers of one part of the model."""
+        inside = tuple(layer for layer in self.layers if f"{layer.name}.".startswith(f"{part}."))
+        return replace(self, layers=inside)
 
     def layer(self, name: str) -> Layer:
         """The layer with that name, of those with a grid.
@@ -99,12 +110,15 @@ def examine(model: nn.Module, forward: Forward, image: torch.Tensor) -> Anatomy:
     outputs: list[_Output] = []
     calls: dict[str, int] = {}
     finals: list[tuple[str, torch.Tensor]] = []
+    reordered: list[int] = []  # how many outputs came before, each time the tokens were put in another order
 
     def hook(name: str) -> Any:
-        def see(module: nn.Module, _inputs: Any, output: Any) -> None:
+        def see(module: nn.Module, inputs: Any, output: Any) -> None:
             tensor = first_tensor(output)
             if tensor is None:
                 return
+            if reorders(module, inputs, output):
+                reordered.append(len(outputs))
             calls[name] = calls.get(name, 0) + 1
             if isinstance(module, _FINAL_ACTIVATIONS):
                 finals.append((name, tensor))
@@ -137,19 +151,47 @@ def examine(model: nn.Module, forward: Forward, image: torch.Tensor) -> Anatomy:
     )
     shapes = {name: output.shape for output in outputs for name in output.names}
     final_activation = next((name for name, tensor in finals if _is_or_views(final, tensor)), None)
+    layers = tuple(_layers(model, outputs, calls, _as_grid(image)))
+    if reordered and image.ndim > 2:
+        later = {name for output in outputs[reordered[0] :] for name in output.names}
+        tokens = [layer for layer in layers if layer.name in later and layer.grid.layout.startswith("tokens")]
+        kept = dict(zip(tokens, in_order(model, forward, image, tokens), strict=True))
+        layers = tuple(layer for layer in layers if kept.get(layer, True))
     return Anatomy(
-        layers=tuple(_layers(model, outputs, calls, tuple(image.shape))),
+        layers=layers,
         shapes=shapes,
         classifier=_classifier(outputs, classes),
         final_activation=final_activation,
         returns_probabilities=final_activation is None
         and _is_softmax(logits)
         and _is_softmax(_of_noise(forward, image)),
+        dense=final is not None and is_dense(final, image),
     )
 
 
+def is_dense(outputs: torch.Tensor, x: torch.Tensor) -> bool:
+    """Whether outputs are class scores of every position, `batch class *space`, as a segmenter's are."""
+    return (
+        outputs.ndim == x.ndim > 2
+        and outputs.shape[0] == x.shape[0]
+        and x.is_floating_point()
+        and outputs[0, 0].numel() > 1
+    )
+
+
+def _as_grid(x: torch.Tensor) -> tuple[int, ...]:
+    """The shape of the input with a channel: token numbers have none."""
+    return (x.shape[0], 1, x.shape[1]) if x.ndim == 2 else tuple(x.shape)
+
+
 def _of_noise(forward: Forward, image: torch.Tensor) -> Any:
-    """The outputs for noise: what happens to sum to one for one image does not for another."""
+    """The outputs for noise: what happens to sum to one for one image does not for another.
+
+    Token numbers are not drawn, since not all numbers are tokens; they come in another order.
+    """
+    if not image.is_floating_point():
+        with torch.no_grad():
+            return forward(image.flip(-1))
     noise = torch.randn(image.shape, generator=torch.Generator().manual_seed(0)).to(image)
     with torch.no_grad():
         return forward(noise)
@@ -157,7 +199,7 @@ def _of_noise(forward: Forward, image: torch.Tensor) -> Any:
 
 def _is_softmax(outputs: torch.Tensor) -> bool:
     """Whether rows are probabilities: non-negative and summing to one."""
-    if outputs.ndim != 2 or outputs.shape[1] < 2:
+    if outputs.ndim < 2 or outputs.shape[1] < 2:
         return False
     rows = outputs.float()
     return not bool((rows < 0).any() or (rows.sum(1) - 1).abs().max() > 1e-3)
@@ -177,11 +219,13 @@ class Reach:
     Attributes:
         positions: whether its grid positions reach the score at all.
         is_score_map: whether it is already the map of the class scores, before pooling.
-        pooled_after_relu: whether what the classifier pools is its ReLU, which the model applies as a function.
+        pooled: whether it is what the classifier pools.
+        pooled_after_relu: whether what the classifier pools is its ReLU.
     """
 
     positions: bool
     is_score_map: bool = False
+    pooled: bool = False
     pooled_after_relu: bool = False
 
 
@@ -215,7 +259,7 @@ def reaching(
     gradients = torch.autograd.grad(ends, tensors, mixes, retain_graph=True, allow_unused=True)
     answers = []
     for layer, tensor, gradient in zip(layers, tensors, gradients, strict=True):
-        if gradient is None or not bool((layer.grid.canonical(gradient) != 0).any()):
+        if gradient is None or not _reached(layer.grid.canonical(gradient), tokens=image.ndim == 2):
             answers.append(Reach(False))
             continue
         features = classifier.pooled.features(layer.grid.canonical(tensor.detach())) if classifier else None
@@ -223,10 +267,53 @@ def reaching(
             Reach(
                 positions=True,
                 is_score_map=_is_score_map(logits, tensor, layer.grid),
+                pooled=features is not None and features.activations_themselves,
                 pooled_after_relu=features is not None and not features.activations_themselves,
             )
         )
     return answers
+
+
+def _reached(gradient: Shaped[torch.Tensor, "one channel *space"], *, tokens: bool) -> bool:
+    """Whether the score depends on positions, and not on what stands for all of them.
+
+    Of tokens, the first and the last do: the class token, and the last state of a recurrent network in each direction.
+    Of an image they are no positions of the grid.
+    """
+    reached = (gradient != 0).any(1)[0]
+    if not tokens:
+        return bool(reached.any())
+    count = int(reached.sum())
+    ends = int(reached[0]) + int(reached[-1])
+    return count > 1 and (count > ends or len(reached) == 2)
+
+
+def _bypassed(model: nn.Module, forward: Forward, x: torch.Tensor, anatomy: Anatomy, layer: Layer) -> bool:
+    """Whether tokens reach the score beside a layer too: it is one of several branches, convolutions of several widths.
+
+    A layer after which nothing but the last token's own residual goes on beside is none. Asked of token numbers only,
+    whose embedding shows it; call it inside `explaining(model)`.
+    """
+    embedding = next(
+        (one for one in anatomy.layers if isinstance(model.get_submodule(one.module), nn.Embedding)), None
+    )
+    if x.ndim != 2 or embedding is None or embedding.name == layer.name:
+        return False
+
+    def cut(_module: nn.Module, _inputs: Any, output: Any) -> Any:
+        tensor = first_tensor(output)
+        return output if tensor is None else replace_first_tensor(output, tensor.detach())
+
+    with Recorder(model, [embedding], start_graph=True) as recorder, ExitStack() as stack:
+        stack.callback(model.get_submodule(layer.module).register_forward_hook(cut).remove)
+        logits = forward(x)
+    if not logits.requires_grad:
+        return False
+    mix = torch.rand(logits.shape, generator=torch.Generator().manual_seed(0)).add(0.5).to(logits)
+    (gradient,) = torch.autograd.grad(
+        logits, recorder.seen[embedding.name].activations, mix, allow_unused=True
+    )
+    return gradient is not None and _reached(embedding.grid.canonical(gradient), tokens=True)
 
 
 def _is_score_map(logits: torch.Tensor, tensor: torch.Tensor, grid: Grid) -> bool:
@@ -252,16 +339,26 @@ def choose(
     """
     found: list[Layer] = []
     score_maps: list[Layer] = []
+    pooled = False  # met already: what is before it may have the same ReLU, but a module for it
     candidates = [layer for layer in reversed(anatomy.layers) if layer.eligible]
+    if anatomy.dense:
+        candidates = _bottleneck_first(model, anatomy, candidates)
     for start in range(0, len(candidates), 8):
         some = candidates[start : start + 8]
         for layer, reach in zip(some, reaching(model, forward, image, anatomy, some), strict=True):
+            if (
+                reach.positions
+                and len(found) <= runners_up
+                and _bypassed(model, forward, image, anatomy, layer)
+            ):
+                continue
             if reach.is_score_map:
                 score_maps.append(replace(layer, reaches=True))
             elif reach.positions:
-                if reach.pooled_after_relu:
+                if reach.pooled_after_relu and not pooled:
                     found.append(replace(layer, name=f"{layer.name}{AFTER_RELU}", outline=True, reaches=True))
                 found.append(replace(layer, reaches=True))
+                pooled |= reach.pooled or reach.pooled_after_relu
         if len(found) > runners_up:
             break
     if found or score_maps:
@@ -276,6 +373,42 @@ def choose(
         "This model has no layer with a spatial grid, so there is no place on the input to point at. Its last layers "
         f"put out {', '.join(f'{name}: {shape}' for name, shape in last) or 'nothing'} for one image."
     )
+
+
+def _bottleneck_first(model: nn.Module, anatomy: Anatomy, candidates: Sequence[Layer]) -> list[Layer]:
+    """The deepest layers of a segmenter's encoder before the others.
+
+    What comes last in a segmenter is one step away from the scores of the same position, and its map little but the
+    segmentation itself. Seg-Grad-CAM looks at the bottleneck instead, where the model sees the furthest: the coarsest
+    resolution, in the part of the model (encoder, backbone) that first gets there. A resolution that is pooled to on a
+    side branch, whatever the size of the input, is none of the model's own.
+
+    Args:
+        model: an unwrapped module.
+        anatomy: what one forward showed.
+        candidates: deepest first.
+    """
+    aside = {layer.grid.space for layer in anatomy.layers if "AdaptiveAvgPool" in layer.kind}
+    own = [layer for layer in candidates if layer.grid.space not in aside]
+    if not own:
+        return list(candidates)
+    coarsest = min(math.prod(layer.grid.space) for layer in own)
+    there = [layer for layer in own if math.prod(layer.grid.space) == coarsest]
+    modules = named_layers(model)
+    names = [layer.name.split(".") for layer in own]
+    shared = sum(
+        1 for _ in itertools.takewhile(lambda parts: len(set(parts)) == 1, zip(*names, strict=False))
+    )
+    encoder: list[Layer] = []
+    part = ""
+    for layer in reversed(there):
+        its = ".".join(layer.name.split(".")[: shared + 1])
+        # a network of single layers side by side has no parts
+        if encoder and its != part and any(True for _ in modules[part].children()):
+            break
+        part = its
+        encoder.insert(0, layer)
+    return encoder + [layer for layer in candidates if layer not in encoder]
 
 
 def stages(
@@ -303,6 +436,7 @@ def _layers(
 ) -> Iterable[Layer]:
     modules = named_layers(model)
     outline = set(_outline(model))
+    attention = _attention(model)
     grids = _Grids(input_shape)
     layers: dict[str, Layer] = {}
     for output in outputs:
@@ -315,7 +449,7 @@ def _layers(
         eligible = (
             not _NO_NEW_FEATURES.search(type(output.modules[0]).__name__)
             and not _PASSES_ON.search(type(modules[name]).__name__)
-            and not any(_ATTENTION.search(type(modules[parent]).__name__) for parent in _parents(name))
+            and attention.isdisjoint(_parents(name))
         )
         for alias in output.names:
             # every name stays findable; only the outermost stands for the tensor
@@ -346,7 +480,10 @@ class _Grids:
         if told is not None and len(output.shape) == len(self._input_shape):
             self._channels_last[output.shape] = told
         prefers_last = self._channels_last.get(output.shape) if told is None else told
-        grid = find_grid(output.shape, self._input_shape, self._seen, prefers_last=prefers_last)
+        certain = isinstance(output.modules[0], _CHANNELS_FIRST)
+        grid = find_grid(
+            output.shape, self._input_shape, self._seen, prefers_last=prefers_last, certain=certain
+        )
         if grid is not None and not grid.layout.startswith("tokens") and grid.space not in self._seen:
             self._seen.append(grid.space)
         return grid
@@ -372,9 +509,25 @@ def _parents(name: str) -> list[str]:
     return [".".join(parts[:i]) for i in range(1, len(parts))]
 
 
+def _attention(model: nn.Module) -> set[str]:
+    """The modules that are attention, by the name of their class or by what their parent calls them.
+
+    Not what holds most of the model: that is a network with attention in its name.
+    """
+    most = sum(1 for _ in model.modules()) / 2
+    return {
+        name
+        for name, module in named_layers(model).items()
+        if (_ATTENTION.search(type(module).__name__) or _NAMED_ATTENTION.fullmatch(name.rpartition(".")[2]))
+        and sum(1 for _ in module.modules()) <= most
+    }
+
+
 def _channels_last(module: nn.Module) -> bool | None:
     if "2d" in type(module).__name__.lower() or isinstance(module, _CHANNELS_FIRST):
         return False
+    if isinstance(module, nn.RNNBase):
+        return module.batch_first
     return True if isinstance(module, _CHANNELS_LAST) else None
 
 

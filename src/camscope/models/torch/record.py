@@ -13,7 +13,13 @@ from jaxtyping import Shaped
 from torch import nn
 
 from camscope.errors import LayerError
-from camscope.models.torch.modules import find_layer, first_tensor, replace_first_tensor, unwrap
+from camscope.models.torch.modules import (
+    find_layer,
+    first_tensor,
+    is_captured,
+    replace_first_tensor,
+    unwrap,
+)
 
 
 @dataclass(eq=False)
@@ -139,7 +145,8 @@ class Recorder:
 
     def __enter__(self) -> Recorder:
         for layer, module in self._layers:
-            self._handles.append(module.register_forward_hook(self._hook(layer)))
+            handle = module.register_forward_hook(self._hook(layer), prepend=is_captured(module))
+            self._handles.append(handle)
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 from torch import nn
 
 from camscope.evidence import Responses, Variants, without_channels
@@ -60,7 +60,7 @@ class SuffixRerun:
 
     model: nn.Module
     run_of: Callable[[int], Run]
-    x: Float[torch.Tensor, "batch channel *size"]
+    x: Shaped[torch.Tensor, batch * size]
     targets: Targets
     plan: Plan
     kept: Kept

@@ -30,6 +30,9 @@ def explaining(model: nn.Module) -> Iterator[None]:
         if any(getattr(module, "_compiled_call_impl", None) is not None for module in modules):
             # compiled in place by module.compile(): hooks and maps need the eager modules
             stack.enter_context(torch.compiler.set_stance("force_eager"))
+        if cuda and any(isinstance(module, nn.RNNBase) for module in modules):
+            # cuDNN's recurrent layers have no backward outside of training
+            stack.enter_context(torch.backends.cudnn.flags(enabled=False))
         try:
             for module in training:
                 module.training = False

@@ -21,7 +21,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
 from camscope.models.layers import Layer
-from camscope.models.torch.modules import first_tensor, named_layers, replace_first_tensor, replaced_forward
+from camscope.models.torch.modules import (
+    first_tensor,
+    is_captured,
+    named_layers,
+    replace_first_tensor,
+    replaced_forward,
+)
 from camscope.models.torch.precision import close
 
 Forward = Callable[[torch.Tensor], torch.Tensor]
@@ -51,6 +57,7 @@ class Stub:
         turn: of the call when the suffix runs.
         alive: whether the rest of the network uses what it returned. Of what it does not, only the shape is kept.
         shape: what it returned for one image, every tensor in it without memory of its own.
+        shared: which of the tensors it returned are the same for all images: a table of relative positions.
     """
 
     module: str
@@ -58,6 +65,7 @@ class Stub:
     turn: int
     alive: bool = True
     shape: Any = field(default=None, compare=False, repr=False)
+    shared: frozenset[int] = field(default=frozenset(), compare=False)
 
 
 @dataclass(frozen=True)
@@ -110,6 +118,9 @@ def plan_suffix(model: nn.Module, forward: Forward, image: torch.Tensor, layer: 
     replaced = [call for call in calls if call.ended and not (call.parent and call.parent.ended)]
     own = replaced.pop()
     stubs = tuple(Stub(call.name, call.number, call.turn) for call in replaced)
+    alone = Kept(batch=1)
+    with keeping(model, Plan(layer, stubs, own.turn), alone):
+        forward(image)
     # another image beside it: what the model itself keeps of its last forward must not pass for this image's
     kept = Kept(batch=2)
     with keeping(model, Plan(layer, stubs, own.turn), kept):
@@ -117,7 +128,13 @@ def plan_suffix(model: nn.Module, forward: Forward, image: torch.Tensor, layer: 
     if not all(_replaceable(output) for output in kept.outputs.values()):
         return Plan(layer, (), own.number, whole=True)
     stubs = tuple(
-        replace(stub, shape=tree_map(_hollow, _of_image(kept.outputs[stub], 2, 1, 1))) for stub in stubs
+        replace(
+            stub,
+            shape=tree_map(_hollow, _of_image(kept.outputs[stub], 2, 1, 1, shared)),
+            shared=shared,
+        )
+        for stub in stubs
+        for shared in [_shared(kept.outputs[stub], alone.outputs[stub])]
     )
 
     def right(plan: Plan) -> bool:
@@ -203,7 +220,7 @@ def _replaced(
     values = {}
     for stub in plan.stubs:
         kept_of = (kept.outputs[stub], kept.batch, image) if stub.alive else (stub.shape, 1, 0)
-        value = _of_image(*kept_of, count)
+        value = _of_image(*kept_of, count, stub.shared)
         values[stub] = tree_map(_cloned, value) if plan.copies else value
     answers: dict[str, dict[int, Any]] = {}
     for stub, value in values.items():
@@ -234,7 +251,7 @@ def _altered(module: nn.Module, plan: Plan, alter: Alter) -> Iterator[None]:
         altered = plan.layer.grid.embed(alter(own).to(own.dtype), own).clone()
         return replace_first_tensor(output, altered)
 
-    handle = module.register_forward_hook(hook)
+    handle = module.register_forward_hook(hook, prepend=is_captured(module))
     try:
         yield
     finally:
@@ -368,10 +385,19 @@ def _foreseen(output: Any) -> bool:
     return all(leaf is None or isinstance(leaf, torch.Tensor) for leaf in tree_leaves(output))
 
 
-def _of_image(output: Any, batch: int, image: int, count: int) -> Any:
+def _shared(of_two: Any, of_one: Any) -> frozenset[int]:
+    """Which of the tensors in a module's output are as large for two images as for one."""
+    pairs = zip(_tensors(of_two), _tensors(of_one), strict=False)
+    return frozenset(i for i, (two, one) in enumerate(pairs) if two.shape == one.shape)
+
+
+def _of_image(output: Any, batch: int, image: int, count: int, shared: frozenset[int] = frozenset()) -> Any:
     """One image's part of a module's output, as it would be for `count` copies of the image (views, no memory)."""
+    numbers = itertools.count()
 
     def part(value: Any) -> Any:
+        if isinstance(value, torch.Tensor) and next(numbers) in shared:
+            return value
         if not isinstance(value, torch.Tensor) or value.ndim == 0 or value.shape[0] % batch:
             return value
         each = value.shape[0] // batch  # more than one where a module folds windows into the batch

@@ -1,0 +1,158 @@
+"""Explained texts to look at: what stands in each row of words. The drawing is left to `render`."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Float
+
+from camscope import render
+from camscope.display import STATUS_WORDS, caption_of, numbers_of, short
+from camscope.errors import InputError, nearest
+from camscope.explanation import Explanation
+from camscope.render import WordRow
+from camscope.scaling import Scale, scaled
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from rich.text import Text as RichText
+
+_MOST_ROWS = 19
+
+
+def rows(
+    e: Explanation,
+    image: int = 0,
+    *,
+    by: str | None = None,
+    method: str | None = None,
+    layer: str | None = None,
+    target: int | None = None,
+    scale: Scale | None = None,
+) -> tuple[list[WordRow], bool]:
+    """The words of one text with their values, a row for each map.
+
+    Args:
+        e: the explanation.
+        image: which text of the batch.
+        by: `targets` or `methods`, see `Explanation.figure`; None: all there is.
+        method: only this one.
+        layer: only this one.
+        target: only this one of the targets.
+        scale: see `camscope.scaling.Scale`. None: `signed` if negative values mean evidence against, for every method
+            shown; else `map`. Words are scaled, not tokens: special tokens have no part in it.
+
+    Returns:
+        The rows, and whether their values are signed.
+    """
+    if by not in (None, "targets", "methods"):
+        raise InputError(
+            f"by={by!r}: a text's figure is by targets or methods.{nearest(by, ['targets', 'methods'])}"
+        )
+    if by == "targets":
+        method, layer = e._key(method, layer)
+    if by == "methods" and target is None:
+        target = 0
+    chosen = e._written(method)
+    keys = [key for key in e.raw if chosen in (None, key[0]) and layer in (None, key[1])]
+    if not keys:
+        e._key(method, layer)  # says which there are
+    targets = range(len(e.targets[image])) if target is None else [target]
+    signed = scale == "signed" or (scale is None and all(e.facts[key[0]].rectified for key in keys))
+    text = e.text(image)
+    made = []
+    for key in keys:
+        words = text.of_words(e.token_evidence(image, *key))
+        shown = _scaled(words, "signed" if signed else scale or "map", e.facts[key[0]].rectified)
+        for t in targets:
+            info = e.targets[image][t]
+            beside = [numbers_of(e, image, t)]
+            title = short(info)
+            if len(keys) > 1:
+                beside += [key[0], *([key[1]] if len(e.layers) > 1 and key[1] != "model" else [])]
+            made.append(
+                WordRow(
+                    words=[word.text for word in text.words],
+                    glued=[word.glued for word in text.words],
+                    values=shown[t],
+                    title=title,
+                    subtitle=" · ".join(beside),
+                    note=STATUS_WORDS[e.status[key][image][t]],
+                )
+            )
+    return made, signed
+
+
+def figure(
+    e: Explanation,
+    image: int = 0,
+    *,
+    by: str | None = None,
+    method: str | None = None,
+    layer: str | None = None,
+    target: int | None = None,
+    scale: Scale | None = None,
+    opacity: float | None = None,
+    **style: Any,
+) -> Figure:
+    """The words of one text on the colours of their evidence, a row for each target, method and layer.
+
+    Args:
+        e: the explanation.
+        image: which text of the batch.
+        by: see `rows`.
+        method: see `rows`.
+        layer: see `rows`.
+        target: see `rows`.
+        scale: see `rows`.
+        opacity: for photos; words have none.
+        style: of `camscope.render.words_figure`: colormap, width, font_size, title …
+    """
+    made, signed = rows(e, image, by=by, method=method, layer=layer, target=target, scale=scale)
+    methods = e.methods if len(e.methods) == 1 else ()
+    layers = e.layers if len(e.layers) == 1 else ()
+    options: dict[str, Any] = {"signed": signed, "caption": caption_of(e, methods, layers), **style}
+    if signed:
+        options.setdefault("colorbar_label", "evidence against – for")
+    if isinstance(scale, tuple):
+        options = {
+            "low": f"{scale[0]:.3g}",
+            "high": f"{scale[1]:.3g}",
+            "colorbar_label": "evidence",
+            **options,
+        }
+    return render.words_figure(made, **options)
+
+
+def html(e: Explanation, image: int = 0, **chosen: Any) -> str:
+    """The words of one text as HTML."""
+    made, signed = rows(e, image, **chosen)
+    more = len(made) - _MOST_ROWS
+    low, high = ("evidence against", "for") if signed else ("none", "most evidence")
+    body = render.words_html(made[:_MOST_ROWS], signed=signed, low=low, high=high)
+    return body + (f"<div>… and {more} more</div>" if more > 0 else "")
+
+
+def page(e: Explanation, image: int = 0) -> str:
+    """The words of one text as an HTML file."""
+    title = escape(e.text(image).readable[:80])
+    head = f'<!doctype html><html><head><meta charset="utf-8"><title>{title}</title></head>'
+    return f"{head}<body>{html(e, image)}</body></html>\n"
+
+
+def terminal(e: Explanation, image: int = 0, **chosen: Any) -> list[tuple[WordRow, RichText]]:
+    """The words of one text for the terminal, row by row."""
+    made, signed = rows(e, image, **chosen)
+    return [(row, render.words_text(row, signed=signed)) for row in made]
+
+
+def _scaled(
+    words: Float[np.ndarray, "target word"], scale: Scale, rectify: bool
+) -> Float[np.ndarray, "target word"]:
+    """To [0, 1], zeros where there is nothing to scale."""
+    if not words.shape[-1]:
+        return words
+    finite = np.where(np.isfinite(words), words, 0)
+    return np.asarray(scaled(finite[None], scale, rectify=rectify)[0])

@@ -1,0 +1,311 @@
+"""Targets of models that score every position: a class in a region."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Self, cast
+
+import numpy as np
+from array_api_compat import array_namespace, device
+from einops import rearrange
+from jaxtyping import Bool, Float, Int
+
+from camscope.arrays import Array, from_numpy
+from camscope.errors import TargetError, nearest
+from camscope.targets.names import class_index
+from camscope.targets.outputs import Of, Outputs, Task, check_of
+from camscope.targets.structure import OutputScore, Structure, StructuredTarget
+from camscope.targets.table import class_name
+
+_BACKGROUND = ("background", "__background__")
+"""What a class is called that is no thing."""
+
+_WORDS = ("predicted", "all")
+
+
+@dataclass(frozen=True, eq=False)
+class Dense(Structure):
+    """Class scores at every position: a segmentation of images, signals or volumes.
+
+    Attributes:
+        logits: at the model's own resolution. A one-logit segmenter z is shown as its two classes, (−z, z).
+        size: of the model's input.
+        task: what the logits mean.
+    """
+
+    logits: Float[Array, "batch class *space"]
+    size: tuple[int, ...]
+    task: Task
+
+    @property
+    def default(self) -> Region:
+        """The class with most positions, where it is predicted."""
+        return Region()
+
+    @functools.cached_property
+    def scores(self) -> Float[Array, "batch class"]:
+        """One per class: the mean logit over all positions."""
+        return _mean(self.logits)
+
+    @functools.cached_property
+    def probabilities(self) -> Float[Array, "batch class"] | None:
+        """One per class: the mean probability over all positions, its share of the area; None for a regression."""
+        return None if self.task == "regression" else _mean(self.of("probability"))
+
+    def of(self, score: Of) -> Float[Array, "batch class *space"]:
+        """The classes' scores of one kind at each position."""
+        if score == "logit":
+            return self.logits
+        batch, _, *space = self.logits.shape
+        positions = Outputs(rearrange(self.logits, "b c ... -> (b ...) c"), self.task).of(score)
+        return rearrange(positions.reshape(batch, -1, positions.shape[1]), "b n c -> b c n").reshape(
+            batch, -1, *space
+        )
+
+    def predicted(self, classes: Int[np.ndarray, batch]) -> Bool[np.ndarray, batch * space]:
+        """Where each image's class is predicted: the most likely one there; of a multi-label model, likely itself."""
+        if self.task == "multilabel":
+            likely = [(row[c] > 0).tolist() for row, c in zip(self.logits, classes.tolist(), strict=True)]
+            return np.asarray(likely, dtype=bool)
+        there: np.ndarray = self._top == classes.reshape(-1, *(1,) * (self._top.ndim - 1))
+        return there
+
+    @functools.cached_property
+    def areas(self) -> Int[np.ndarray, "batch class"]:
+        """At how many positions each class is predicted."""
+        xp = array_namespace(self.logits)
+        count = self.logits.shape[1]
+        if self.task == "multilabel":
+            likely = xp.astype(self.logits > 0, xp.int64)
+            return np.asarray(xp.sum(likely, axis=tuple(range(2, likely.ndim))).tolist())
+        return np.stack([np.bincount(top.ravel(), minlength=count) for top in self._top])
+
+    @functools.cached_property
+    def _top(self) -> Int[np.ndarray, batch * space]:
+        return np.asarray(array_namespace(self.logits).argmax(self.logits, axis=1).tolist())
+
+    def images(self, index: Int[np.ndarray, image] | slice) -> Dense:
+        """The same for these images."""
+        return Dense(self.logits[index], self.size, self.task)
+
+
+@dataclass(frozen=True, eq=False)
+class Region(StructuredTarget):
+    """A class in a region: Σ_ij∈M y_c(ij), the sum of its scores over the positions of M.
+
+    Seg-Grad-CAM (Vinogradova, Dibrov & Myers, AAAI 2020, arXiv:2002.11434) is Grad-CAM of it. The sum is the mean
+    times the number of positions, so a map of the mean would be the same up to that factor, and so the same heatmap.
+    M counts the positions of the model's output, which is often coarser than its input: of those on the edge of a
+    mask the share that is inside.
+
+    Attributes:
+        which: the class, by index or name. None: in each image the one with most positions, leaving out a class that
+            is called background unless there is no other. A one-logit segmenter has two classes, 0 and 1 (its logit;
+            0 is minus that).
+        where: `predicted`, the positions whose most likely class it is (of a multi-label model, those where it is more
+            likely than not); `all`; a position `(row, column)`; or a mask, `*space` for all images or `batch *space`.
+            Positions and masks are in pixels of the model's input. Each is found once, in the outputs for the clean
+            input, and stays the same however the input or the activations are altered.
+        of: which score.
+        sign: −1 for evidence against.
+
+    Raises:
+        TargetError: if `where` is none of these.
+    """
+
+    which: int | str | None = None
+    where: Any = "predicted"
+    of: Of = "logit"
+    sign: int = 1
+
+    def __post_init__(self) -> None:
+        check_of(self.of)
+        if isinstance(self.where, str) and self.where not in _WORDS:
+            raise TargetError(
+                f"Region(where={self.where!r}): expected {', '.join(map(repr, _WORDS))}, a position such as (row, "
+                f"column) or a mask.{nearest(self.where, _WORDS)}"
+            )
+
+    def __neg__(self) -> Region:
+        return replace(self, sign=-self.sign)
+
+    def score(self, outputs: Outputs, class_names: Sequence[str] | None) -> RegionScore:
+        """Find it in the outputs of a batch.
+
+        Raises:
+            TargetError: if the model scores no positions, there is no such class, or the region is empty, outside the
+                input or of another shape.
+        """
+        dense = outputs.structure
+        if not isinstance(dense, Dense):
+            raise TargetError(
+                "A Region is for models that score every position (batch, class, *space); this one puts out scores of "
+                f"shape {tuple(outputs.logits.shape)}. For a classifier give the class itself: Class({self.which!r})."
+            )
+        count = dense.logits.shape[1]
+        if self.which is None:
+            classes = _largest(dense, class_names)
+        else:
+            classes = np.full(dense.logits.shape[0], class_index(self.which, count, class_names))
+        weights, words = self._weights(dense, classes)
+        names = [class_name(int(c), class_names) for c in classes]
+        empty = [b for b, w in enumerate(weights) if not w.any()]
+        if empty:
+            raise TargetError(self._nowhere(dense, empty[0], names[empty[0]], class_names))
+        kind = "" if self.of == "logit" else f"{self.of} of "
+        return RegionScore(classes, weights, self.of, tuple(f"{kind}{name} {words}" for name in names))
+
+    def _weights(
+        self, dense: Dense, classes: Int[np.ndarray, batch]
+    ) -> tuple[Float[np.ndarray, batch * space], str]:
+        """Each position's share in the region, and the region in words."""
+        space = tuple(dense.logits.shape[2:])
+        batch = len(classes)
+        if isinstance(self.where, str):
+            inside = dense.predicted(classes) if self.where == "predicted" else np.ones((batch, *space), bool)
+            return inside.astype(np.float64), "where predicted" if self.where == "predicted" else "everywhere"
+        if isinstance(self.where, (tuple, list)) and all(
+            isinstance(place, (int, np.integer)) for place in self.where
+        ):
+            position = tuple(int(place) for place in self.where)
+            weights = np.zeros((batch, *space))
+            for row in weights:
+                row[_cell(position, dense.size, space)] = 1
+            return weights, f"at {position}"
+        mask = np.asarray(self.where.tolist() if hasattr(self.where, "tolist") else self.where)
+        return _shares(_checked(mask, dense.size, batch), space), "in the mask"
+
+    def _nowhere(self, dense: Dense, image: int, name: str, class_names: Sequence[str] | None) -> str:
+        if not isinstance(self.where, str):
+            return f"The mask of image {image} is empty: no position of it is set."
+        areas = dense.areas[image]
+        found = [int(c) for c in np.argsort(-areas, kind="stable")[:5] if areas[c]]
+        listed = ", ".join(f"{class_name(c, class_names)} ({areas[c]} positions)" for c in found)
+        return (
+            f"{name} is predicted nowhere in image {image}, so its region there is empty. Predicted are "
+            f"{listed or 'no classes'}. Take one of these, or say where: Region({self.which!r}, where='all'), a "
+            "position or a mask."
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class RegionScore(OutputScore):
+    """The sum of a class's scores over a region.
+
+    Attributes:
+        classes: image by image.
+        weights: each position's share in the region.
+        of: which score.
+        words: the class and the region.
+    """
+
+    classes: Int[np.ndarray, batch]
+    weights: Float[np.ndarray, batch * space]
+    of: Of
+    words: tuple[str, ...]
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The class and the region in words."""
+        return self.words
+
+    @property
+    def placed(self) -> bool:
+        """Whether the region is not everywhere."""
+        return bool((self.weights != self.weights.flat[0]).any())
+
+    def __call__(self, outputs: Outputs) -> Float[Array, batch]:
+        """Σ w_ij y_c(ij) for each image."""
+        dense = cast(Dense, outputs.structure)
+        values = dense.of(self.of)
+        batch, _, *space = values.shape
+        xp = array_namespace(values)
+        index = xp.asarray(self.classes, device=device(values)).reshape(batch, *(1,) * (len(space) + 1))
+        of_class = xp.take_along_axis(values, xp.broadcast_to(index, (batch, 1, *space)), axis=1)
+        # of a copy of another size the same region has other positions
+        weights = from_numpy(_shares(self.weights, tuple(space)), like=values)
+        return xp.sum(xp.reshape(of_class[:, 0] * weights, (batch, -1)), axis=1)
+
+    def images(self, index: Int[np.ndarray, image]) -> Self:
+        """The same for these images."""
+        words = tuple(self.words[i] for i in index.tolist())
+        return replace(self, classes=self.classes[index], weights=self.weights[index], words=words)
+
+    @classmethod
+    def stacked(cls, rows: Sequence[Self]) -> Self:
+        """One score for the images of all."""
+        if len({row.of for row in rows}) > 1:
+            raise TargetError(
+                "PerImage needs the same kind of score (logit, probability …) down each column."
+            )
+        return cls(
+            np.concatenate([row.classes for row in rows]),
+            np.concatenate([row.weights for row in rows]),
+            rows[0].of,
+            tuple(words for row in rows for words in row.words),
+        )
+
+
+def _mean(values: Float[Array, "batch class *space"]) -> Float[Array, "batch class"]:
+    return array_namespace(values).mean(values, axis=tuple(range(2, values.ndim)))
+
+
+def _largest(dense: Dense, class_names: Sequence[str] | None) -> Int[np.ndarray, batch]:
+    """The class with most positions in each image; background only if there is no other."""
+    sizes = dense.areas.copy()
+    for c, name in enumerate(class_names or ()):
+        if name.strip().lower() in _BACKGROUND:
+            others = np.delete(sizes, c, axis=1).any(axis=1)
+            sizes[others, c] = 0
+    largest: np.ndarray = sizes.argmax(axis=1)
+    return largest
+
+
+def _cell(position: tuple[int, ...], size: tuple[int, ...], space: tuple[int, ...]) -> tuple[int, ...]:
+    """The position of the output that a pixel of the input lies in."""
+    if len(position) != len(size):
+        raise TargetError(
+            f"The position {position} has {len(position)} coordinates, the model's input {len(size)}: {size}."
+        )
+    if any(not 0 <= place < n for place, n in zip(position, size, strict=True)):
+        last = tuple(n - 1 for n in size)
+        raise TargetError(
+            f"The position {position} is outside the model's input of {size}: the last one is {last}. Positions are "
+            "(row, column) in pixels of the model's input."
+        )
+    return tuple(place * n // whole for place, n, whole in zip(position, space, size, strict=True))
+
+
+def _checked(mask: np.ndarray, size: tuple[int, ...], batch: int) -> Float[np.ndarray, batch * size]:
+    if mask.dtype.kind not in "biuf":
+        raise TargetError(
+            f"A mask holds truth values or numbers, not {mask.dtype}. Region(where=…) takes 'predicted', 'all', a "
+            "position such as (row, column), or a mask."
+        )
+    if mask.shape == size:
+        mask = np.broadcast_to(mask, (batch, *size))
+    if mask.shape != (batch, *size):
+        raise TargetError(
+            f"The mask has shape {mask.shape}; expected {size}, the model's input, or {(batch, *size)}, one for each "
+            "image of the batch. A mask of a photo must be resized and cropped as the photo is."
+        )
+    mask = mask.astype(np.float64)
+    if not np.isfinite(mask).all() or mask.min() < 0 or mask.max() > 1:
+        raise TargetError("A mask is True or False, or a share between 0 and 1, at each position.")
+    return mask
+
+
+def _shares(
+    mask: Float[np.ndarray, batch * size], space: tuple[int, ...]
+) -> Float[np.ndarray, batch * space]:
+    """A mask at another resolution: how much of each of its cells is inside. No thin part of it is lost."""
+    for axis, (n, cells) in enumerate(zip(mask.shape[1:], space, strict=True), start=1):
+        if n != cells:
+            edges = np.arange(n + 1) / n
+            starts, ends = np.arange(cells) / cells, np.arange(1, cells + 1) / cells
+            shared = np.minimum(ends[:, None], edges[1:]) - np.maximum(starts[:, None], edges[:-1])
+            matrix = np.clip(shared, 0, None) * cells
+            mask = np.moveaxis(np.moveaxis(mask, axis, -1) @ matrix.T, -1, axis)
+    return mask

@@ -1,0 +1,104 @@
+"""Hugging Face video models, which take frames before channels, and models that put out an embedding."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import transformers as hf
+from torch import nn
+
+import camscope
+from camscope import Similarity
+
+TINY = {
+    "hidden_size": 32,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 2,
+    "intermediate_size": 64,
+    "image_size": 32,
+    "num_frames": 8,
+}
+VIDEO = torch.randn(2, 8, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+
+
+def build(name: str, **config: object) -> nn.Module:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = getattr(hf, name)(
+            getattr(hf, name.split("For")[0].removesuffix("Model") + "Config")(**config)
+        ).eval()
+        for parameter in model.parameters():
+            if parameter.ndim > 1:
+                nn.init.normal_(parameter, std=0.2)
+    return model
+
+
+MODELS = {
+    "VideoMAE": lambda: build("VideoMAEForVideoClassification", patch_size=8, tubelet_size=2, **TINY),
+    "Vivit": lambda: build("VivitForVideoClassification", tubelet_size=[2, 8, 8], **TINY),
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_video_keeps_its_axes(name):
+    model = MODELS[name]()
+    e = camscope.explain(model, VIDEO, targets=[0, 1], methods=["gradcam", "hirescam", "ablationcam"])
+    assert e.maps("hirescam").shape == (2, 2, 4, 4, 4)
+    assert e.heatmaps("hirescam").shape == (2, 2, 8, 32, 32)
+    with torch.no_grad():
+        torch.testing.assert_close(e.logits, model(VIDEO).logits)
+    alone = camscope.explain(model, VIDEO[1:], targets=[0, 1], methods="hirescam")
+    torch.testing.assert_close(alone.maps(), e.maps("hirescam")[1:], rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "method", ["scorecam(top=2)", "smooth(gradcam, n=2)", "fullgrad", "augment(gradcam, [flip])"]
+)
+def test_altered_videos_are_videos(method):
+    e = camscope.explain(MODELS["VideoMAE"](), VIDEO, targets=1, methods=method)
+    assert torch.isfinite(e.maps()).all()
+    assert e.maps().abs().max() > 0
+
+
+def test_what_moves_in_time_and_space_is_found_there():
+    """A frame's patch that alone is not black, in a model that adds patches up: the map is there and nowhere else."""
+
+    class Adds(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.embed = nn.Conv3d(3, 6, (2, 8, 8), (2, 8, 8), bias=False)
+            self.head = nn.Linear(6, 4, bias=False)
+
+        def forward(self, video: torch.Tensor) -> torch.Tensor:
+            return self.head(self.embed(video).relu().mean((2, 3, 4)))
+
+    video = torch.zeros(1, 3, 8, 32, 32)
+    video[:, :, 4:6, 16:24, 8:16] = 1
+    heat = camscope.explain(Adds().eval(), video, targets=1, methods="hirescam").maps().abs()
+    assert (heat > 0).nonzero().tolist() == [[0, 0, 2, 2, 1]]
+
+
+def test_tokens_whose_order_is_not_plain_are_refused():
+    """TimeSformer's are patches of frames, ordered by place and then by time: no grid is guessed."""
+    model = build("TimesformerForVideoClassification", patch_size=8, **TINY)
+    with pytest.raises(camscope.LayerError, match="no layer with a spatial grid"):
+        camscope.explain(model, VIDEO)
+
+
+def test_an_image_is_no_video():
+    with pytest.raises(
+        camscope.InputError, match=r"A video is a batch, its frames.*got shape \(2, 3, 32, 32\)"
+    ):
+        camscope.explain(MODELS["VideoMAE"](), VIDEO[:, 0])
+
+
+def test_a_model_without_a_head_gives_an_embedding():
+    size = {k: v for k, v in TINY.items() if k not in ("num_frames", "intermediate_size")}
+    model = build("Dinov2Model", patch_size=8, **size)
+    explainer, x = camscope.Explainer(model), VIDEO[:, 0]
+    vectors = explainer.embed(x)
+    with torch.no_grad():
+        torch.testing.assert_close(vectors, model(x).pooler_output)
+    e = explainer(x, targets=Similarity(vectors[0]))
+    torch.testing.assert_close(e.scores[0, 0], torch.tensor(1.0))
+    assert e.maps().shape == (2, 1, 4, 4)
