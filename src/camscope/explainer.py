@@ -8,7 +8,7 @@ import importlib.metadata
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from array_api_compat import array_namespace
@@ -16,13 +16,11 @@ from jaxtyping import Float, Int
 
 from camscope.arrays import Array
 from camscope.composition import (
-    AtLevel,
     Expression,
     Setting,
     alters_input,
     by_level,
     check,
-    fuses,
     list_methods,
     parse,
     simplified,
@@ -33,6 +31,7 @@ from camscope.evidence import OF_INPUTS, Need
 from camscope.explanation import Explanation, MethodFacts
 from camscope.images import Preprocessing
 from camscope.inputs import Inputs, prepare
+from camscope.layer_choice import Chosen, Layers, check_reach, check_token_layers, choose_layers
 from camscope.lengths import Rows, joined, of_one_length, targets_of_part, views_of_part
 from camscope.libraries import recognise, text_reader
 from camscope.models.adapter import Adapter
@@ -51,8 +50,6 @@ _ANY_TEXT = "the quick brown fox jumps over the lazy dog"
 """For what does not depend on the text."""
 
 _DFF = "Collins, Achanta & Süsstrunk, ECCV 2018, arXiv:1806.10206"
-
-Layers: TypeAlias = "str | Any | Sequence[str | Any] | None"
 
 
 class Explainer:
@@ -191,7 +188,7 @@ class Explainer:
             explanation = self._each_length(batch, given, asked, targets, notes)
         else:
             self._adapter.check(batch, asked.needs)
-            chosen, how = self._layers(batch, layers, list(plain.values()), channels)
+            chosen, how = choose_layers(self._adapter, batch, layers, list(plain.values()), channels)
             explanation = self._explained(batch, given, asked, targets, notes, chosen, how)
         notes.warn()
         return explanation
@@ -202,15 +199,15 @@ class Explainer:
         """Explain texts, those of one length together. The layers are chosen on the longest."""
         for name, e in asked.plain.items():
             _check_tokens(name, e)
-        texts = given.views.texts
+        texts, expressions = given.views.texts, list(asked.plain.values())
         parts: list[tuple[Rows, Explanation]] = []
-        chosen: _Chosen | None = None
+        chosen: Chosen | None = None
         how: dict[str, Any] = {}
         for rows, part in of_one_length(batch, texts):
             self._adapter.check(part, asked.needs)
             if chosen is None:
-                chosen, how = self._layers(part, asked.layers, list(asked.plain.values()), asked.channels)
-                self._check_token_layers(part, asked, chosen)
+                chosen, how = choose_layers(self._adapter, part, asked.layers, expressions, asked.channels)
+                check_token_layers(self._adapter, part, asked.layers, expressions, chosen)
             here = dataclasses.replace(given, batch=part, views=views_of_part(texts, rows))
             theirs = targets_of_part(targets, rows, len(texts))
             at = chosen.at(functools.partial(self._adapter.layer, part))
@@ -227,7 +224,7 @@ class Explainer:
         asked: _Asked,
         targets: TargetsLike,
         notes: Notes,
-        chosen: _Chosen,
+        chosen: Chosen,
         how: dict[str, Any],
     ) -> Explanation:
         """Explain a batch of inputs of one size at the layers that are chosen."""
@@ -250,7 +247,7 @@ class Explainer:
             for layer, flags in found.gathered.gradient_free(e).items()
             if layer in found.maps[e]
         }
-        self._check_reach(batch, chosen, found.flat, asked.layers)
+        check_reach(self._adapter, batch, asked.layers, chosen, found.flat)
 
         for note in (*found.notes, self._known.note if given.preprocessing else ""):
             notes.add(note)
@@ -311,7 +308,7 @@ class Explainer:
                     "Concepts are found in what a layer puts out for all texts, so they must be of one length; "
                     "these are not."
                 )
-        chosen, how = self._layers(batch, layer, [], channels=1)
+        chosen, how = choose_layers(self._adapter, batch, layer, [], channels=1)
         notes = Notes()
         needs = frozenset({Need.ACTIVATIONS, Need.LINEAR_HEAD})
         with self._adapter.observe(batch, {chosen.single[0]: needs}) as seen:
@@ -464,58 +461,7 @@ class Explainer:
             return None
         return known
 
-    # ------------------------------------------------------------------ layers and methods
-
-    def _layers(
-        self, batch: Batch, layers: Layers, wanted: Sequence[Expression], channels: int
-    ) -> tuple[_Chosen, dict[str, Any]]:
-        """Where the methods are wanted, and how that came about."""
-        levels: tuple[Layer, ...] = ()
-        if layers is None:
-            single: list[Layer] = []
-            fused: list[Layer] = []
-            how: dict[str, Any] = {"chosen": "automatic"}
-            at_levels = any(isinstance(e, AtLevel) for e in wanted)
-            levels = tuple(self._adapter.levels(batch)) if at_levels else ()
-            if channels or any(
-                e.method.scope == "layer" and not isinstance(e, AtLevel) and not fuses(e) for e in wanted
-            ):
-                choice = self._adapter.choose(batch)
-                single = [choice[0]]
-                how["choice"] = choice[0].name
-                how["runners_up"] = [layer.name for layer in choice[1:]]
-            if any(fuses(e) for e in wanted):
-                fused = list(self._adapter.stages(batch))
-        else:
-            given = _listed(layers)
-            if not given:
-                raise LayerError("The list of layers is empty. Leave it out to have one chosen.")
-            single = list(
-                {layer.name: layer for layer in (self._adapter.layer(batch, x) for x in given)}.values()
-            )
-            order = {layer.name: place for place, layer in enumerate(self._adapter.layers(batch))}
-            fused = sorted(single, key=lambda layer: order[layer.module])
-            how = {"chosen": "by name"}
-        if len(fused) < 2 and (fusions := [e.name for e in wanted if fuses(e)]):
-            stages = [layer.name for layer in self._adapter.stages(batch)]
-            advice = (
-                f"layers={stages}"
-                if len(stages) > 1
-                else "this model has one stage, so name layers inside it"
-            )
-            raise LayerError(
-                f"{fusions[0]} needs the maps of several layers, and there is {'one' if fused else 'none'}. Name some: "
-                f"{advice}."
-            )
-        described = {
-            layer.name: f"{layer.kind}, {layer.grid.channels} channels, {layer.grid.describe()}"
-            for layer in dict.fromkeys([*single, *fused, *levels])
-        }
-        if levels:
-            how["levels"] = [layer.name for layer in levels]
-        if layers is None and fused:
-            how["fused"] = [layer.name for layer in fused]
-        return _Chosen(tuple(single), tuple(fused), levels), {**how, "layers": described}
+    # ------------------------------------------------------------------ methods
 
     def _check_offers(self, name: str, e: Expression) -> None:
         lacking = e.method.needs - self._adapter.offers
@@ -529,35 +475,6 @@ class Explainer:
     def _black(self, preprocessing: Preprocessing | None) -> list[float] | None:
         known = preprocessing or self.preprocessing
         return None if known is None else [-m / s for m, s in zip(known.mean, known.std, strict=True)]
-
-    def _check_token_layers(self, batch: Batch, asked: _Asked, chosen: _Chosen) -> None:
-        """Refuse a layer that was named, of which the score takes a class token only, or a last state.
-
-        Raises:
-            LayerError: naming one that would do.
-        """
-        by_class = any(e.method.scope == "layer" and e.method.class_specific for e in asked.plain.values())
-        named = list(dict.fromkeys([*chosen.single, *chosen.fused])) if asked.layers is not None else []
-        for layer, reaches in zip(named, self._adapter.reaches(batch, named), strict=True):
-            if by_class and not reaches:
-                raise LayerError(
-                    f"What {layer.name!r} puts out for each token does not reach the score: behind it only the first "
-                    f"or the last token is used (a class token, the last state). Use "
-                    f"{self._adapter.choose(batch)[0].name!r} or leave the layer out."
-                )
-
-    def _check_reach(self, batch: Batch, chosen: _Chosen, flat: frozenset[str], layers: Layers) -> None:
-        """Refuse a layer that no class could ever give a map; only looked into where maps came out flat."""
-        # nothing reaches what a detector found at one level from another
-        levels = {layer.name for layer in self._adapter.levels(batch)}
-        for layer in dict.fromkeys([*chosen.single, *chosen.fused]):
-            if layer.name in flat - levels and not all(self._adapter.reaches(batch, [layer])):
-                better = self._adapter.choose(batch)[0]
-                raise LayerError(
-                    f"The positions of {layer.name!r} do not reach the score: its gradient there is exactly zero for "
-                    f"every class (behind it, only a class token is used, say). Use {better.name!r}"
-                    f"{' or leave the layer out' if layers is not None else ''}."
-                )
 
 
 def explain(
@@ -617,28 +534,6 @@ class _Asked:
     def needs(self) -> frozenset[Need]:
         """Of all methods together."""
         return frozenset[Need]().union(*(e.method.needs for e in self.plain.values()))
-
-
-@dataclasses.dataclass(frozen=True)
-class _Chosen:
-    """The layers of methods that take one, of fusions, in the order they run, and the levels of a detector."""
-
-    single: tuple[Layer, ...]
-    fused: tuple[Layer, ...]
-    levels: tuple[Layer, ...] = ()
-
-    def at(self, find: Callable[[str], Layer]) -> _Chosen:
-        """The same layers for an input of another size."""
-        return _Chosen(
-            tuple(find(layer.name) for layer in self.single), tuple(find(layer.name) for layer in self.fused)
-        )
-
-    def of(self, e: Expression) -> tuple[Layer, ...]:
-        if e.method.scope == "model":
-            return ()
-        if isinstance(e, AtLevel):
-            return self.levels
-        return self.fused if fuses(e) else self.single
 
 
 def _check_tokens(name: str, e: Expression) -> None:

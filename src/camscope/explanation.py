@@ -20,7 +20,7 @@ from camscope.components import Box, Components, boxes_of, mask_of
 from camscope.composition import parse
 from camscope.errors import InputError, MethodError, nearest
 from camscope.resample import place, resize
-from camscope.scaling import Scale, flatness, scaled
+from camscope.scaling import Scale, is_flat, scaled
 from camscope.targets import TargetInfo, class_name
 from camscope.text import Text
 from camscope.views import View, Views
@@ -466,7 +466,7 @@ class Explanation:
         finite = np.isfinite(flat).all(axis=-1)
         with np.errstate(invalid="ignore"):
             low, high = flat.min(axis=-1), flat.max(axis=-1)
-            constant = high - low <= flatness(self.raw[key]) * np.maximum(np.abs(high), np.abs(low))
+            constant = is_flat(low, high)
         free = self.gradient_free.get(key, np.zeros_like(finite))
         negative = (high <= 0) & self.facts[key[0]].rectified
 

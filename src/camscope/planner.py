@@ -49,7 +49,7 @@ from camscope.models.adapter import Adapter, Observation
 from camscope.models.batch import Batch
 from camscope.models.layers import Layer
 from camscope.notes import Notes
-from camscope.scaling import flatness
+from camscope.scaling import is_flat
 from camscope.targets import Outputs, Targets
 
 WHOLE = "model"
@@ -466,14 +466,14 @@ def _short(composition: Composition) -> str:
 
 
 def _flat(maps: Maps) -> frozenset[str]:
-    def is_flat(m: Array) -> bool:
+    def all_flat(m: Array) -> bool:
         xp = array_namespace(m)
         axes = tuple(range(2, m.ndim))
         high, low = xp.max(m, axis=axes), xp.min(m, axis=axes)
-        return bool(xp.all(high - low <= flatness(m) * xp.maximum(xp.abs(high), xp.abs(low))))
+        return bool(xp.all(is_flat(low, high)))
 
     by_class = (found for e, found in maps.items() if e.method.scope == "layer" and e.class_specific)
-    return frozenset(layer for found in by_class for layer, m in found.items() if is_flat(m))
+    return frozenset(layer for found in by_class for layer, m in found.items() if all_flat(m))
 
 
 def _sorted(

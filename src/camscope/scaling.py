@@ -7,7 +7,7 @@ from numbers import Real
 from typing import Literal, TypeAlias, get_args
 
 from array_api_compat import array_namespace
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from camscope.arrays import Array, relu
 from camscope.errors import InputError, nearest
@@ -58,12 +58,14 @@ def scaled(
     if scale == "signed":
         low, high = -xp.maximum(-low, high), xp.maximum(-low, high)
     extent = high - low
-    flat = ~(extent > flatness(maps) * xp.maximum(xp.abs(high), xp.abs(low)))
+    flat = is_flat(low, high)
     heat = xp.clip((maps - low) / xp.where(flat, xp.ones_like(extent), extent), 0, 1)
     level = 0.5 if scale == "signed" else 0.0
     return xp.where(flat & ~xp.isnan(maps), xp.full_like(heat, level), heat)
 
 
-def flatness(maps: Float[Array, ...]) -> float:
-    """The spread, relative to the largest value, up to which a map is rounding noise on a constant."""
-    return 16 * float(array_namespace(maps).finfo(maps.dtype).eps)
+def is_flat(low: Float[Array, "*maps"], high: Float[Array, "*maps"]) -> Bool[Array, "*maps"]:
+    """Whether maps are rounding noise on a constant, by their lowest and highest values (or NaN)."""
+    xp = array_namespace(high)
+    noise = 16 * float(xp.finfo(high.dtype).eps)
+    return ~(high - low > noise * xp.maximum(xp.abs(high), xp.abs(low)))

@@ -21,13 +21,14 @@ from camscope.models.layers import AFTER_RELU, Layer
 from camscope.models.reading import Captioned, Placed, Plain, Reading
 from camscope.models.torch.attention import attention_of
 from camscope.models.torch.balanced import balanced_gradients
+from camscope.models.torch.choice import choose, reaching, stages
 from camscope.models.torch.curvature import twice_differentiable
 from camscope.models.torch.flattened import Flattened, find_flattened
 from camscope.models.torch.head import verified
 from camscope.models.torch.modules import find_layer, unwrap
 from camscope.models.torch.observation import TorchObservation
 from camscope.models.torch.passes import Passes
-from camscope.models.torch.probe import Anatomy, choose, examine, is_dense, reaching, stages
+from camscope.models.torch.probe import Anatomy, examine, is_dense
 from camscope.models.torch.record import InputOf, Recorder
 from camscope.models.torch.rerun import Run
 from camscope.models.torch.state import explaining
