@@ -9,7 +9,9 @@ import pytest
 
 import camscope
 from camscope.composition import at_level
-from camscope.targets import Detections, Instance, Outputs, parse_target, resolve
+from camscope.display import _box_of
+from camscope.images import Geometry
+from camscope.targets import Detections, Instance, Outputs, TargetInfo, parse_target, resolve
 
 NAMES = ["cat", "dog", "cow"]
 BOXES = np.array(
@@ -242,3 +244,13 @@ def test_the_wrong_class_for_a_box_is_refused():
 def test_what_is_refused(make, says):
     with pytest.raises(camscope.TargetError, match=says):
         make()
+
+
+def test_the_figure_outlines_the_instance_on_the_photo():
+    """At the photo's size, cut where the photo ends; a class has no outline."""
+    geometry = Geometry(photo_size=(200, 400), input_size=(100, 100), scale=(0.5, 0.5), offset=(0.0, -50.0))
+    info = TargetInfo(None, "dog at (50, 40, 90, 70)", None, 1, box=(0.5, 0.4, 0.9, 0.7))
+    assert _box_of(info, geometry) == [(80, 200, 140, 280)]
+    assert _box_of(replace(info, box=(-0.9, 0.4, 0.2, 1.3)), geometry) == [(80, 0, 200, 140)]
+    assert _box_of(replace(info, box=None), geometry) == []
+    assert info.short == "dog at (50, 40, 90, 70)"

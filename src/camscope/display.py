@@ -11,6 +11,7 @@ from PIL import Image
 from camscope import render
 from camscope.errors import InputError, nearest
 from camscope.explanation import Explanation, Status, pick, to_numpy
+from camscope.images import Geometry
 from camscope.render import Panel
 from camscope.resample import place
 from camscope.scaling import Scale, scaled
@@ -108,10 +109,9 @@ def targets_figure(
     panels = [Panel(e.view(image).picture, None, "Photo")]
     for t, target in enumerate(e.targets[image]):
         note = STATUS_WORDS[e.status[method, layer][image][t]]
+        drawn = [*_four(found[t]), *_box_of(target, e.view(image).geometry)]
         panels.append(
-            Panel(
-                e.view(image).picture, heat[t], short(target), numbers_of(e, image, t), _four(found[t]), note
-            )
+            Panel(e.view(image).picture, heat[t], target.short, numbers_of(e, image, t), drawn, note)
         )
     rows = [panels] if len(panels) <= 5 else render.grid_of(panels)
     return render.figure(rows, **_drawn(style, scale, caption_of(e, (method,), (layer,))))
@@ -135,9 +135,9 @@ def methods_figure(
     def panel(method: str, layer: str, title: str = "", subtitle: str = "") -> Panel:
         heat = e.photo_heatmaps(image, method, layer, scale=scale)[target]
         note = STATUS_WORDS[e.status[method, layer][image][target]]
-        return Panel(picture, heat, title, subtitle, note=note)
+        return Panel(picture, heat, title, subtitle, _box_of(info, e.view(image).geometry), note)
 
-    style.setdefault("title", f"{short(info)} · {numbers_of(e, image, target)}")
+    style.setdefault("title", f"{info.short} · {numbers_of(e, image, target)}")
     caption = caption_of(e, (), e.layers if len(e.layers) == 1 else ())
     if len(e.layers) == 1:
         panels = [Panel(picture, None, "Photo"), *(panel(m, e.layers[0], m) for m in e.methods)]
@@ -191,7 +191,7 @@ def channels_figure(
         )
     info = e.targets[image][target]
     style.setdefault(
-        "title", f"What adds most to the score {float(e.scores[image, target]):.4g} of {short(info)}"
+        "title", f"What adds most to the score {float(e.scores[image, target]):.4g} of {info.short}"
     )
     style.setdefault("colorbar_label", "activation (relative)")
     return render.figure(render.grid_of(panels), **_drawn(style, "map", caption_of(e, (), (layer,))))
@@ -229,11 +229,6 @@ def _first_targets(e: Explanation, count: int) -> Figure:
     return targets_figure(cut, 0)
 
 
-def short(target: TargetInfo) -> str:
-    """The label with the first synonym only: ImageNet's names list up to ten."""
-    return target.label.partition(",")[0]
-
-
 def numbers_of(e: Explanation, image: int, target: int) -> str:
     """A target's probability, or its score where it has none."""
     probability = e.probability(image, target)
@@ -246,6 +241,22 @@ def numbers_of(e: Explanation, image: int, target: int) -> str:
 
 def _four(boxes: Sequence[tuple[int, ...]]) -> list[tuple[int, int, int, int]]:
     return [(box[0], box[1], box[2], box[3]) for box in boxes]
+
+
+def _box_of(target: TargetInfo, geometry: Geometry) -> list[tuple[int, int, int, int]]:
+    """An instance's box on the photo: top, left, bottom, right."""
+    if target.box is None:
+        return []
+    x0, y0, x1, y1 = target.box
+    corners = [
+        round((share * size - offset) / scale)
+        for share, size, offset, scale in zip(
+            (y0, x0, y1, x1), geometry.input_size * 2, geometry.offset * 2, geometry.scale * 2, strict=True
+        )
+    ]
+    limits = geometry.photo_size * 2
+    top, left, bottom, right = (min(max(c, 0), limit) for c, limit in zip(corners, limits, strict=True))
+    return [(top, left, bottom, right)] if top < bottom and left < right else []
 
 
 def caption_of(e: Explanation, methods: Sequence[str], layers: Sequence[str]) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from camscope import render
-from camscope.display import STATUS_WORDS, caption_of, numbers_of, short
+from camscope.display import STATUS_WORDS, caption_of, numbers_of
 from camscope.errors import InputError, nearest
 from camscope.explanation import Explanation
 from camscope.render import WordRow
@@ -69,7 +69,7 @@ def rows(
         for t in targets:
             info = e.targets[image][t]
             beside = [numbers_of(e, image, t)]
-            title = short(info)
+            title = info.short
             if len(keys) > 1:
                 beside += [key[0], *([key[1]] if len(e.layers) > 1 and key[1] != "model" else [])]
             made.append(

@@ -127,6 +127,11 @@ class Explainer:
         return self._known.preprocessing
 
     @property
+    def default_method(self) -> str:
+        """What is run where no method is asked for: Grad-CAM; HiResCAM for a detector, whose instances have a place."""
+        return self._known.default_method
+
+    @property
     def reads_texts(self) -> bool:
         """Whether strings are texts for this model, and not the names of photos."""
         return self._known.texts is not None
@@ -135,7 +140,7 @@ class Explainer:
         self,
         inputs: Any,
         *,
-        methods: str | Expression | Sequence[str | Expression] = "gradcam",
+        methods: str | Expression | Sequence[str | Expression] | None = None,
         targets: TargetsLike = None,
         layers: Layers = None,
         channels: int = 0,
@@ -150,8 +155,9 @@ class Explainer:
                 model that takes several inputs: a tuple of them, or a dictionary by keyword. For a model that reads
                 texts: a text or a list of texts, which go through its tokenizer, or token numbers `batch token` (with
                 an `attention_mask` by keyword where they are padded).
-            methods: one or several; see `camscope.list_methods()`. Names, with parameters and compositions if you
-                like (`scorecam(top=64)`, `smooth(layercam, n=16)`), or objects (`camscope.Smooth("layercam", n=16)`).
+            methods: one or several; see `camscope.list_methods()`. None takes `default_method`. Names, with parameters
+                and compositions if you like (`scorecam(top=64)`, `smooth(layercam, n=16)`), or objects
+                (`camscope.Smooth("layercam", n=16)`).
             targets: None explains each image's top class. A list means these targets for every image;
                 `PerImage([...])` gives one, or one list, per image. See `camscope.targets.resolve`.
             layers: names or modules; None takes the deepest layer whose positions reach the score.
@@ -165,7 +171,8 @@ class Explainer:
             InputError, LayerError, MethodError, TargetError: what was asked for does not exist or cannot be had;
                 the message names the nearest that can.
         """
-        wanted = {e.name: e for e in (parse(m) for m in _listed(methods))}
+        asked_for = self.default_method if methods is None else methods
+        wanted = {e.name: e for e in (parse(m) for m in _listed(asked_for))}
         if not wanted:
             raise MethodError("The list of methods is empty.")
         plain = {name: simplified(e) for name, e in wanted.items()}
@@ -481,7 +488,7 @@ def explain(
     model: Any,
     inputs: Any,
     *,
-    methods: str | Expression | Sequence[str | Expression] = "gradcam",
+    methods: str | Expression | Sequence[str | Expression] | None = None,
     targets: TargetsLike = None,
     layers: Layers = None,
     channels: int = 0,
@@ -499,7 +506,7 @@ def explain(
         model: a module or a name, see `Explainer`.
         inputs: a preprocessed tensor, a photo, or a list of photos; of a model that reads texts a text, a list of
             texts, or token numbers.
-        methods: see `camscope.list_methods()`.
+        methods: see `camscope.list_methods()`; None for Grad-CAM (of a detector: HiResCAM).
         targets: None for each image's top class.
         layers: None for the automatic choice.
         channels: how many of the strongest feature maps to keep.

@@ -89,7 +89,14 @@ def load(path: str | Path) -> Explanation:
         probabilities=arrays.get("probabilities"),
         targets=tuple(
             tuple(
-                TargetInfo(t["index"], t["name"], t["of"], t["sign"], tuple(t["against"]))
+                TargetInfo(
+                    t["index"],
+                    t["name"],
+                    t["of"],
+                    t["sign"],
+                    tuple(t["against"]),
+                    None if t["box"] is None else tuple(t["box"]),
+                )
                 for t in image["targets"]
             )
             for image in images
@@ -125,6 +132,7 @@ def summary(e: Explanation, image: int = 0) -> dict[str, Any]:
                 "of": target.of,
                 "sign": target.sign,
                 "against": list(target.against),
+                "box": None if target.box is None else list(target.box),
                 "score": float(e.scores[image, t]),
                 "probability": e.probability(image, t),
             }

@@ -336,6 +336,14 @@ def test_every_kind_of_method(detector):
         assert bool((maps != maps.flatten()[0]).any()), name
 
 
+def test_without_a_method_it_is_odam(detector):
+    """HiResCAM: Grad-CAM's weights are means over the whole level, so that its maps of two boxes are much alike."""
+    explainer = camscope.Explainer(detector("retinanet"))
+    e = explainer(X, targets=Instance(0))
+    assert e.methods == ("hirescam",)
+    assert torch.equal(e.maps(), explainer(X, targets=Instance(0), methods="hirescam").maps())
+
+
 def test_ablation_by_hand(detector):
     """Without one channel of the level, the same anchor has another score."""
     model = detector("retinanet")

@@ -61,11 +61,13 @@ def explain(
         Files, folders, globs, or sample:NAME (cat, coffee, astronaut, camera, rocket …). For a model that reads texts:
         "a text", several, or a .txt file with one text a line.
     model
-        demo (EfficientNet-Lite0 with ImageNet weights), timm:NAME, torchvision:NAME, or FILE.py:FACTORY
+        demo (EfficientNet-Lite0 with ImageNet weights), timm:NAME, torchvision:NAME, hf:NAME-OR-FOLDER (Hugging
+        Face), or FILE.py:FACTORY
         (a function that returns the model; its attributes `preprocessing`, `tokenizer` and `class_names` are used).
     method
-        One, or several separated by commas; `camscope methods` lists them. Default: gradcam. With parameters and
-        compositions if you like: "scorecam(top=64)", "smooth(layercam, n=16)", "fuse(layercam, max)".
+        One, or several separated by commas; `camscope methods` lists them. Default: gradcam (of a detector: hirescam).
+        With parameters and compositions if you like: "scorecam(top=64)", "smooth(layercam, n=16)",
+        "fuse(layercam, max)".
     target
         What to explain: a class index or name, top3, all; `not:tabby` or `-281` for evidence against;
         `probability:281` for its probability; `281 vs 282` or `281 vs similar` for what tells it apart. Say it
@@ -117,7 +119,7 @@ def explain(
 
         colours(np.zeros((1, 1), dtype=np.float32), colormap)
         style["colormap"] = colormap
-    methods = [parse(text) for text in _listed(method) or ["gradcam"]]
+    methods = [parse(text) for text in _listed(method)]
     targets = (
         [parse_target(text) for text in target]
         if target
@@ -142,7 +144,7 @@ def explain(
             "--save channels lays feature maps over photos; these are texts. Leave channels out."
         )
     options = {
-        "methods": methods,
+        "methods": methods or None,
         "targets": targets,
         "layers": _words(layer) or None,
         "channels": _CHANNELS if "channels" in wanted else 0,
@@ -273,12 +275,12 @@ def _write(e: Explanation, stem: Path, wanted: Sequence[Save], style: dict[str, 
         path.write_text(page(e), encoding="utf-8")
     for method, layer in e.raw if "overlay" in wanted and not e.views.texts else ():
         for t, target in enumerate(e.targets[0]):
-            what = [safe(part) for part in (method, layer, target.label.partition(",")[0])]
+            what = [safe(part) for part in (method, layer, target.short)]
             path = keep(stem.with_name("-".join([stem.name, *what]) + ".png"))
             e.overlay(0, t, method, layer, **style).save(path)
     for layer in e.channels if "channels" in wanted else ():
         for t, target in enumerate(e.targets[0]):
-            what = [safe(layer), safe(target.label.partition(",")[0])]
+            what = [safe(layer), safe(target.short)]
             path = keep(stem.with_name("-".join([stem.name, "channels", *what]) + ".png"))
             render.save(e.figure(by="channels", target=t, layer=layer, **style), path)
     if "npz" in wanted:

@@ -11,6 +11,7 @@ from camscope.errors import InputError, MissingExtraError, ModelError
 from camscope.images import Preprocessing
 from camscope.libraries import Known
 from camscope.libraries.huggingface_captions import captioned_reading, is_captioned
+from camscope.libraries.huggingface_places import Queries
 from camscope.libraries.huggingface_places import reading_of as reading_of_places
 from camscope.libraries.huggingface_text import (
     TextClassifier,
@@ -56,7 +57,10 @@ def know(given: Any) -> tuple[Any, Known]:
             known, texts=_reader(given, model), reading=TextClassifier(task=known.task)
         )
     if (reading := reading_of_places(model)) is not None:
-        return model, _prepared(dataclasses.replace(known, reading=reading), processor)
+        known = dataclasses.replace(known, reading=reading)
+        if isinstance(reading, Queries):
+            known = dataclasses.replace(known, default_method="hirescam")
+        return model, _prepared(known, processor)
     if hasattr(model.config, "num_frames") and model.main_input_name == "pixel_values":
         known = dataclasses.replace(known, arrange=_frames_behind, reading=FramesFirst(task=known.task))
     elif "For" not in type(model).__name__ and known.captioned is None:

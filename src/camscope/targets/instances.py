@@ -369,6 +369,11 @@ class InstanceScore(OutputScore):
         return self.words
 
     @property
+    def outlines(self) -> Float[np.ndarray, "batch 4"]:
+        """The boxes."""
+        return self.boxes
+
+    @property
     def placed(self) -> bool:
         """A box always is at one place."""
         return True

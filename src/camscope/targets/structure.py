@@ -56,6 +56,11 @@ class OutputScore(ABC):
         return False
 
     @property
+    def outlines(self) -> Float[np.ndarray, "batch 4"] | None:
+        """x0, y0, x1, y1 of each image's instance, in shares of the input's size; None for what has no box."""
+        return None
+
+    @property
     def levels(self) -> Int[np.ndarray, batch] | None:
         """The level of the model's pyramid that each comes from; None if there is no such thing."""
         return None

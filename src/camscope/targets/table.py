@@ -32,6 +32,7 @@ class TargetInfo:
         of: which score.
         sign: −1 for evidence against.
         against: names of the classes it is contrasted with.
+        box: x0, y0, x1, y1 of an instance, in shares of the input's size; None for what has no box.
     """
 
     index: int | None
@@ -39,6 +40,12 @@ class TargetInfo:
     of: Of | None
     sign: int
     against: tuple[str, ...] = ()
+    box: tuple[float, ...] | None = None
+
+    @property
+    def short(self) -> str:
+        """The label with a class's first synonym only: ImageNet's names list up to ten."""
+        return self.label if self.index is None else self.label.partition(",")[0]
 
     @property
     def label(self) -> str:
@@ -302,7 +309,9 @@ class Targets:
             function, against = self.functions[t], self.against[t]
             sign = int(self.signs[b, t])
             if isinstance(function, OutputScore):
-                return TargetInfo(None, function.labels[b], None, sign)
+                outlines = function.outlines
+                box = None if outlines is None else tuple(float(side) for side in outlines[b])
+                return TargetInfo(None, function.labels[b], None, sign, box=box)
             if function is not None:
                 return TargetInfo(None, getattr(function, "__name__", type(function).__name__), None, sign)
             index = int(self.classes[b, t])
