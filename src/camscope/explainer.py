@@ -437,7 +437,10 @@ class Explainer:
             )
         return captions
 
-    def _noise(self) -> Array:
+    def _noise(self) -> Any:
+        """Something to run the model on where there is no input: a batch, or a photo for what the library prepares."""
+        if self.preprocessing is None and self._known.prepare is not None:
+            return np.random.default_rng(0).integers(0, 256, (480, 640, 3), dtype=np.uint8)
         if self.preprocessing is None:
             raise InputError(
                 "The model's input size is not known; give an input, for instance torch.randn(1, 3, 224, 224), or "

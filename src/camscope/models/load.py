@@ -111,19 +111,26 @@ def _from_file(spec: str) -> Any:
     if not hasattr(module, factory):
         public = [name for name in vars(module) if not name.startswith("_")]
         raise ModelError(f"{file} has no {factory!r}.{nearest(factory, public)}")
-    import torch
-
     made = getattr(module, factory)
-    if not isinstance(made, torch.nn.Module):
+    if not _holds_a_model(made):
         try:
             made = made()
         except Exception as error:
             raise ModelError(
                 f"{spec}: calling {factory}() without arguments failed: {type(error).__name__}: {error}"
             ) from error
-    if not isinstance(made, torch.nn.Module):
-        raise ModelError(f"{spec}: {factory} gave {type(made).__name__}, not a torch.nn.Module.")
+    if not _holds_a_model(made):
+        raise ModelError(
+            f"{spec}: {factory} gave {type(made).__name__}, not a torch.nn.Module (nor a pipeline or learner of one)."
+        )
     return made
+
+
+def _holds_a_model(made: Any) -> bool:
+    """Whether it is a model, or what a library wraps around one."""
+    import torch
+
+    return isinstance(recognise(made)[0], torch.nn.Module)
 
 
 def _read(path: Path, trust_pickle: bool) -> Mapping[str, Any]:
