@@ -728,3 +728,21 @@ def test_contrasts_are_kept_and_read_back(shared_tiny_cnn, tiny_batch, tmp_path)
     assert len(again.targets[1][1].against) == 2
     np.testing.assert_array_equal(again.scores, e.scores.numpy())
     assert e.summary(0)["targets"][0]["against"] == ["b"]
+
+
+def test_a_number_that_is_a_classs_name_is_that_name_however_it_is_written():
+    """Folders of digits, sorted as text."""
+    names = ["0", "1", "10", "2", "3"]
+    for text, index in [
+        ("2", 3),
+        ("-2", 3),
+        ("not:2", 3),
+        ("probability:2", 3),
+        (" 2", 3),
+        ("10", 2),
+        ("4", 4),
+    ]:
+        assert resolve(text, MULTICLASS, names).classes[0, 0] == index, text
+    contrast = resolve("2 vs 10", MULTICLASS, names)
+    assert (contrast.classes[0, 0], contrast.against[0].classes[0, 0]) == (3, 2)
+    assert resolve(2, MULTICLASS, names).classes[0, 0] == 2

@@ -41,7 +41,18 @@ from camscope.models.reading import Plain, Reading
 from camscope.notes import Notes
 from camscope.planner import Planner
 from camscope.resample import trimmed
-from camscope.targets import AllClasses, Outputs, Targets, TargetsLike, Task, captions_of, embeddings, resolve
+from camscope.targets import (
+    AllClasses,
+    Outputs,
+    Targets,
+    TargetsLike,
+    Task,
+    asks_for_classes,
+    captions_of,
+    detached,
+    embeddings,
+    resolve,
+)
 
 _ANY_CAPTION = "a photo"
 """For what does not depend on the caption."""
@@ -113,6 +124,8 @@ class Explainer:
             reading = known.captioned(tokenizer)
         elif output is None and known.reading is not None:
             reading = known.reading
+        elif isinstance(known.reading, Plain):
+            reading = type(known.reading)(output, known.task)
         self._adapter = _adapt(model, reading, task=task, optimised=optimised)
         if preprocessing is not None:
             known = dataclasses.replace(known, preprocessing=_as_preprocessing(preprocessing), note="")
@@ -184,6 +197,8 @@ class Explainer:
         batch = self._adapter.batch(given.batch)
         if given.preprocessing is None and self.preprocessing is not None and not self._known.note:
             notes.of_tensor(batch.x, self.preprocessing)
+        if self._known.values is not None:
+            notes.of_values(batch.x, self._known.values)
         captions: tuple[str, ...] = ()
         if self._known.captioned is not None:
             captions = self._captions(targets, notes)
@@ -358,9 +373,18 @@ class Explainer:
         Raises:
             InputError: as for a call.
         """
-        with self._adapter.observe(self._batch(prepare(inputs, self._known)), {}) as seen:
-            vectors = embeddings(seen.outputs)
-            return vectors.detach() if hasattr(vectors, "detach") else vectors
+        given = prepare(inputs, self._known)
+        batch = self._batch(given)
+        parts = (
+            of_one_length(batch, given.views.texts) if given.views.texts else [(np.arange(len(batch)), batch)]
+        )
+        found: list[Array] = [None] * len(batch)
+        for rows, part in parts:
+            with self._adapter.observe(part, {}) as seen:
+                vectors = detached(embeddings(seen.outputs))
+                for row, vector in zip(rows.tolist(), vectors, strict=True):
+                    found[row] = vector
+        return array_namespace(found[0]).stack(found)
 
     def layers(self, inputs: Any = None, *, every: bool = False) -> tuple[list[Layer], Layer | None]:
         """The layers with a grid, in the order they run, whether they reach the score, and the one that is chosen.
@@ -425,6 +449,8 @@ class Explainer:
             TargetError: if there are none.
         """
         captions = tuple(captions_of(targets, tuple(self._class_names or ())))
+        if not captions and not asks_for_classes(targets):
+            return (_ANY_CAPTION,)
         if not captions:
             raise TargetError(
                 "This model compares images with captions, and none was given. Pass targets=['a photo of a cat', 'a "

@@ -156,6 +156,7 @@ class Explanation:
             logits=self.logits[here],
             probabilities=None if self.probabilities is None else self.probabilities[here],
             targets=self.targets[here],
+            provenance=_of_image(self.provenance, image),
             views=self.views.only(image),
             channels={layer: cut(channels) for layer, channels in self.channels.items()},
             gradient_free={key: flags[here] for key, flags in self.gradient_free.items()},
@@ -480,6 +481,15 @@ class Explanation:
             return Status.ALL_NEGATIVE if negative[b, t] else Status.OK
 
         return tuple(tuple(one(b, t) for t in range(maps.shape[1])) for b in range(maps.shape[0]))
+
+
+def _of_image(provenance: Mapping[str, Any], image: int) -> Mapping[str, Any]:
+    """What came about image by image, of one of them."""
+    layers = provenance.get("layers", {})
+    if "level_of_target" not in layers:
+        return provenance
+    levels = layers["level_of_target"][image : image + 1]
+    return {**provenance, "layers": {**layers, "level_of_target": levels}}
 
 
 def to_numpy(x: Array) -> np.ndarray:

@@ -45,8 +45,8 @@ def prepare(inputs: Any, known: Known, mapped: int | str | None = None) -> Input
             inputs, a tuple of them by position or a dictionary by keyword. For a model that reads texts: a text, a
             list of texts, or token numbers `batch token` (by themselves or with what goes with them).
         known: how the model's photos are prepared or its texts are read, or why that is not known.
-        mapped: which of several inputs maps are of; None takes the first that is a photo, or a floating-point tensor
-            with a channel and space, or else the first of token numbers.
+        mapped: which of several inputs maps are of; None takes the first floating-point tensor with a channel and
+            space, or else the first photo, or else the first of token numbers.
 
     Raises:
         InputError: for anything else, an empty list, or a photo for a model of unknown preprocessing.
@@ -100,8 +100,8 @@ def _place(several: Mapping[Any, Any], mapped: int | str | None) -> Any:
             )
         return mapped
     kinds: tuple[Callable[[Any], bool], ...] = (
-        lambda value: not _is_tensor(value) and _is_photo(value),
         lambda value: _is_tensor(value) and "float" in str(value.dtype) and value.ndim >= 3,
+        lambda value: not _is_tensor(value) and _is_photo(value),
         lambda value: _is_tensor(value) and "int" in str(value.dtype) and value.ndim == 2,
     )
     for kind in kinds:

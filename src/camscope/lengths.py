@@ -18,7 +18,7 @@ from camscope.arrays import Array
 from camscope.errors import InputError, TargetError
 from camscope.explanation import Channels, Explanation, Key
 from camscope.models.batch import Batch
-from camscope.targets import PerImage, TargetsLike
+from camscope.targets import PerImage, StructuredTarget, TargetsLike
 from camscope.text import Text
 from camscope.views import Views, views_of_texts
 
@@ -62,6 +62,10 @@ def targets_of_part(targets: TargetsLike, rows: Rows, count: int) -> TargetsLike
     Raises:
         TargetError: if there is not one target, or one list, for each text.
     """
+    if isinstance(targets, StructuredTarget):
+        return targets.of_images(rows)
+    if isinstance(targets, (list, tuple)):
+        return [t.of_images(rows) if isinstance(t, StructuredTarget) else t for t in targets]
     if not isinstance(targets, PerImage):
         return targets
     if len(targets.targets) != count:

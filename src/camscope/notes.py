@@ -104,7 +104,11 @@ class Notes:
             [(end - m) / s for end in (0, 1)]
             for m, s in zip(preprocessing.mean, preprocessing.std, strict=True)
         ]
-        darkest, brightest = min(low for low, _ in ends), max(high for _, high in ends)
+        self.of_values(x, (min(low for low, _ in ends), max(high for _, high in ends)))
+
+    def of_values(self, x: Array, expected: tuple[float, float]) -> None:
+        """Add where a tensor's values are not between those that the model expects."""
+        darkest, brightest = expected
         xp = array_namespace(x)
         low, high = float(xp.min(x)), float(xp.max(x))
         bytes_ = high > _FAR * max(1.0, brightest)
@@ -112,8 +116,8 @@ class Notes:
         if bytes_ or fractions:
             self.add(
                 f"The tensor's values lie between {low:.3g} and {high:.3g}, where the model's own preprocessing gives "
-                f"{darkest:.3g} to {brightest:.3g}: it seems not to be normalised. Give the photo itself, or the "
-                "tensor after the preprocessing."
+                f"{darkest:.3g} to {brightest:.3g}: it seems not to be prepared. Give the photo itself, or the tensor "
+                "after the preprocessing."
             )
 
     @property

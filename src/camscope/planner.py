@@ -50,7 +50,7 @@ from camscope.models.batch import Batch
 from camscope.models.layers import Layer
 from camscope.notes import Notes
 from camscope.scaling import is_flat
-from camscope.targets import Outputs, Targets
+from camscope.targets import Outputs, Targets, detached
 
 WHOLE = "model"
 """Stands for the layer of a method that is about the model as a whole."""
@@ -174,7 +174,7 @@ class Planner:
             targets, structure = ask(seen.outputs), seen.outputs.structure
             asked = Asked(targets, seen.outputs, targets.levels(seen.outputs))
             self._observed(seen, plain, asked, gathered, tap)
-            scores = _detached(asked.targets.scores(seen.outputs))
+            scores = detached(asked.targets.scores(seen.outputs))
             notes = tuple(seen.notes)
         clean = asked.outputs.detached()
         asked = dataclasses.replace(asked, outputs=clean)
@@ -416,7 +416,7 @@ class Planner:
         pieces: dict[str, list[Evidence]] = {}
         balanced = any(isinstance(modifier, Balanced) for modifier in around)
         with self._adapter.observe(batch, needs, balanced=balanced) as seen:
-            logits = _detached(seen.outputs.logits)
+            logits = detached(seen.outputs.logits)
             for layer, _, evidence in seen.evidence(asked.by(around), needs, self._setting.seed):
                 pieces.setdefault(layer, []).append(evidence)
         top = np.asarray(array_namespace(logits).argmax(logits, axis=1).tolist())
@@ -612,7 +612,3 @@ def _of_sizes(m: Method, wrapper: MultiScale, sizes: Sequence[Size], x: Array) -
     targets = range(sizes[0].gradients.shape[1])
     rows = [xp.concat([m(over_sizes(part, space, t)) for t in targets], axis=1) for part in parts]
     return xp.concat(rows, axis=0)
-
-
-def _detached(x: Array) -> Array:
-    return x.detach() if hasattr(x, "detach") else x

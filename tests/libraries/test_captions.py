@@ -169,6 +169,26 @@ def test_the_image_is_encoded_once_and_each_caption_once(tokenizer):
     assert counted.text == 1
 
 
+def test_captions_are_encoded_anew_when_the_model_has_learned(tokenizer):
+    model = clip()
+    explainer = camscope.Explainer(model, tokenizer=tokenizer)
+    before = explainer(X, targets=CAPTIONS)
+    with torch.no_grad():
+        for parameter in model.text_model.parameters():
+            parameter.mul_(1.5)
+    after = explainer(X, targets=CAPTIONS)
+    torch.testing.assert_close(
+        after.logits, camscope.Explainer(model, tokenizer=tokenizer)(X, targets=CAPTIONS).logits
+    )
+    assert not torch.allclose(after.logits, before.logits, rtol=1e-3)
+
+
+def test_a_similarity_alone_needs_no_caption(explainers):
+    explainer = explainers("clip")
+    e = explainer(X, targets=[Similarity(explainer.embed(X)), -Similarity(explainer.embed(X))])
+    torch.testing.assert_close(e.scores[:, 0], torch.ones(2))
+
+
 def test_captions_may_be_given_once_for_all(tokenizer):
     explainer = camscope.Explainer(clip(), tokenizer=tokenizer, class_names=CAPTIONS)
     best = explainer(X)

@@ -134,3 +134,56 @@ def test_a_preprocessing_of_ones_own_goes_before_the_learners(single, photos):
     e = camscope.explain(single, Image.fromarray(photos["cat"]), preprocessing=preprocessing)
     assert e.provenance["preprocessing"]["crop"] == "squash"
     assert e.views[0].picture.size == (451, 300)
+
+
+@pytest.mark.parametrize(
+    ("loss", "task"),
+    [
+        (nn.BCEWithLogitsLoss(), "multilabel"),
+        (nn.CrossEntropyLoss(), "multiclass"),
+        (nn.MSELoss(), "regression"),
+    ],
+)
+def test_pytorchs_own_losses_say_what_the_outputs_mean(single, loss, task):
+    learn = fastai.Learner(single.dls, single.model, loss_func=loss)
+    x = torch.randn(1, 3, SIZE, SIZE)
+    assert camscope.explain(learn, x).provenance["task"] == task
+
+
+def test_grey_pictures_stay_grey(folder):
+    block = fastai.DataBlock(
+        blocks=(fastai.ImageBlock(fastai.PILImageBW), fastai.CategoryBlock),
+        get_items=fastai.get_image_files,
+        get_y=lambda path: path.stem[0],
+        item_tfms=fastai.Resize(SIZE),
+    )
+    dls = block.dataloaders(folder, bs=4, num_workers=0)
+    model = nn.Sequential(
+        nn.Conv2d(1, 4, 3, 2), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2)
+    )
+    learn = fastai.Learner(dls, model.eval(), loss_func=fastai.CrossEntropyLossFlat())
+    path = sorted(folder.glob("*.png"))[0]
+    e = camscope.explain(learn, str(path))
+    torch.testing.assert_close(e.logits, model(own(learn, [path])).detach())
+    assert e.views[0].picture.mode == "RGB"
+
+
+def test_a_segmentations_codes_are_its_classes(folder, tmp_path):
+    for path in folder.glob("*.png"):
+        Image.fromarray(np.zeros((50, 70), np.uint8)).save(tmp_path / path.name)
+    dls = fastai.SegmentationDataLoaders.from_label_func(
+        folder,
+        fastai.get_image_files(folder),
+        lambda path: tmp_path / path.name,
+        codes=["ground", "cell"],
+        item_tfms=fastai.Resize(SIZE),
+        bs=4,
+        num_workers=0,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 2, 3, padding=1)).eval()
+    learn = fastai.Learner(dls, model, loss_func=fastai.CrossEntropyLossFlat(axis=1))
+    e = camscope.explain(learn, str(sorted(folder.glob("*.png"))[0]), targets=camscope.Region("cell", "all"))
+    assert "cell" in e.targets[0][0].label
+    assert e.class_names == ["ground", "cell"]

@@ -308,9 +308,9 @@ def test_what_is_no_model_says_so(tmp_path, folder, what):
         (X, ()),
         (
             torch.rand(1, 3, 64, 64),
-            ("between .* and 1, where .* gives -1 to 1: it seems not to be normalised",),
+            ("between .* and 1, where .* gives -1 to 1: it seems not to be prepared",),
         ),
-        (torch.rand(1, 3, 64, 64) * 255, (r"and 25\d, where .* seems not to be normalised",)),
+        (torch.rand(1, 3, 64, 64) * 255, (r"and 25\d, where .* seems not to be prepared",)),
         (torch.randn(1, 3, 72, 64), ("The tensor is 72×64; the model's own preprocessing makes 64×64",)),
     ],
     ids=["as it should", "fractions", "bytes", "another size"],

@@ -85,6 +85,12 @@ def test_tokens_whose_order_is_not_plain_are_refused():
         camscope.explain(model, VIDEO)
 
 
+def test_where_the_logits_are_does_not_change_how_it_is_called():
+    model = MODELS["VideoMAE"]()
+    e = camscope.explain(model, VIDEO, targets=1, output="logits")
+    assert torch.equal(e.maps(), camscope.explain(model, VIDEO, targets=1).maps())
+
+
 def test_an_image_is_no_video():
     with pytest.raises(
         camscope.InputError, match=r"A video is a batch, its frames.*got shape \(2, 3, 32, 32\)"
@@ -102,3 +108,33 @@ def test_a_model_without_a_head_gives_an_embedding():
     e = explainer(x, targets=Similarity(vectors[0]))
     torch.testing.assert_close(e.scores[0, 0], torch.tensor(1.0))
     assert e.maps().shape == (2, 1, 4, 4)
+
+
+def test_features_with_axes_are_averaged_over_these():
+    sizes = {"depths": [1, 1, 1, 1], "hidden_sizes": [8, 16, 24, 32], "num_attention_heads": [1, 2, 2, 2]}
+    model = build("SegformerModel", **sizes)
+    x = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        expected = model(x).last_hidden_state.mean((2, 3))
+    torch.testing.assert_close(camscope.Explainer(model).embed(x), expected)
+
+
+def test_a_model_of_ones_own_is_what_it_puts_out():
+    """Whatever its class is called."""
+
+    class MyNet(hf.PreTrainedModel):
+        config_class = hf.PretrainedConfig
+
+        def __init__(self, config: hf.PretrainedConfig) -> None:
+            super().__init__(config)
+            self.conv, self.head = nn.Conv2d(3, 6, 3, 2), nn.Linear(6, 2)
+            self.post_init()
+
+        def forward(self, pixel_values: torch.Tensor) -> object:
+            logits = self.head(self.conv(pixel_values).relu().mean((2, 3)))
+            return hf.modeling_outputs.ImageClassifierOutput(logits=logits)
+
+    model = MyNet(hf.PretrainedConfig(id2label={0: "no", 1: "yes"}, label2id={"no": 0, "yes": 1})).eval()
+    e = camscope.explain(model, VIDEO[:, 0], targets="yes")
+    assert e.provenance["task"] == "multiclass"
+    assert e.maps().shape == (2, 1, 15, 15)

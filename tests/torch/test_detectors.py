@@ -336,6 +336,19 @@ def test_every_kind_of_method(detector):
         assert bool((maps != maps.flatten()[0]).any()), name
 
 
+def test_one_image_of_a_batch_keeps_its_own_levels(detector):
+    e = camscope.explain(detector("retinanet"), X, targets=[Instance(0), Instance(3)])
+    levels = e.provenance["layers"]["level_of_target"]
+    assert len(levels) == len(X) > 1
+    for i in range(len(X)):
+        assert e[i].provenance["layers"]["level_of_target"] == [levels[i]]
+
+
+def test_bytes_are_noted(detector):
+    notes = camscope.explain(detector("retinanet"), X.abs() * 255).notes
+    assert any("it seems not to be prepared" in note for note in notes)
+
+
 def test_without_a_method_it_is_odam(detector):
     """HiResCAM: Grad-CAM's weights are means over the whole level, so that its maps of two boxes are much alike."""
     explainer = camscope.Explainer(detector("retinanet"))

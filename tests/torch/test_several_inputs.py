@@ -180,6 +180,24 @@ def test_another_shape_of_another_input_is_another_way_through_the_model():
     assert torch.equal(explainer((X, AGE), **call).maps(), one.maps())
 
 
+def test_an_image_as_a_tensor_goes_before_what_could_be_a_photo():
+    both = model()
+    expected = camscope.explain(both, (X, AGE), targets=1)
+    assert torch.equal(
+        camscope.explain(both, {"image": X, "age": AGE.numpy()}, targets=1).maps(), expected.maps()
+    )
+
+    class Named(Both):
+        def forward(self, image: torch.Tensor, age: torch.Tensor, mode: str) -> torch.Tensor:
+            assert mode == "fast"
+            return super().forward(image, age)
+
+    named = Named().double().eval()
+    named.load_state_dict(both.state_dict())
+    found = camscope.explain(named, {"image": X, "age": AGE, "mode": "fast"}, targets=1)
+    assert torch.equal(found.maps(), expected.maps())
+
+
 @pytest.mark.parametrize(
     ("inputs", "mapped", "words"),
     [
@@ -188,6 +206,11 @@ def test_another_shape_of_another_input_is_another_way_through_the_model():
         (X, 0, "mapped=0 is for a model that takes several inputs; one was given"),
         ({"image": X, "agee": AGE}, None, r"inputs \(agee, image\) do not fit Both.*Did you mean 'age'"),
         ((X,) * 5, None, r"do not fit Both, whose forward takes \(image: .*too many positional"),
+        (
+            (X, AGE[:2]),
+            None,
+            r"does not run on these inputs: \(3, 3, 16, 16\) with \(2, 1\)\. Those with 3 rows",
+        ),
         ((AGE, AGE), None, r"None of the inputs is one that maps could be of"),
     ],
 )

@@ -25,7 +25,7 @@ from camscope.explainer import Explainer
 from camscope.explanation import Explanation
 from camscope.images import Photo, find_photos, read_photo
 from camscope.notes import CamscopeWarning
-from camscope.targets import Task, TopK, parse_target
+from camscope.targets import Target, Task, TopK, parse_target
 
 Save = Literal["figure", "overlay", "channels", "npz", "json"]
 _CHANNELS = 15
@@ -120,11 +120,9 @@ def explain(
         colours(np.zeros((1, 1), dtype=np.float32), colormap)
         style["colormap"] = colormap
     methods = [parse(text) for text in _listed(method)]
-    targets = (
-        [parse_target(text) for text in target]
-        if target
-        else [TopK(3, or_fewer=True) if top is None else TopK(top)]
-    )
+    for text in target or ():
+        parse_target(text)  # refuses what is no target before any work is done
+    targets: list[Target] = [*target] if target else [TopK(3, or_fewer=True) if top is None else TopK(top)]
     prepare_folder(out)
 
     people = console(stderr=as_json)

@@ -22,15 +22,22 @@ _TASKS: dict[str, Task] = {
     "LabelSmoothingCrossEntropy": "multiclass",
     "FocalLossFlat": "multiclass",
     "BCEWithLogitsLossFlat": "multilabel",
+    "BCELossFlat": "multilabel",
     "MSELossFlat": "regression",
     "L1LossFlat": "regression",
+    "CrossEntropyLoss": "multiclass",
+    "BCEWithLogitsLoss": "multilabel",
+    "BCELoss": "multilabel",
+    "MSELoss": "regression",
+    "L1Loss": "regression",
+    "SmoothL1Loss": "regression",
 }
-"""What each of fastai's losses says of the outputs."""
+"""What each of fastai's and PyTorch's losses says of the outputs."""
 
 
 def know(learner: Any) -> tuple[Any, Known]:
     """A Learner's model, and what the Learner says of it."""
-    vocab = getattr(learner.dls, "vocab", None)
+    vocab = getattr(learner.dls, "vocab", None) or _codes(learner.dls)
     # of several blocks each has its own vocabulary; of a regression there is none
     names = [str(name) for name in vocab] if vocab is not None and not _nested(vocab) else None
     return learner.model, Known(
@@ -39,6 +46,12 @@ def know(learner: Any) -> tuple[Any, Known]:
         task=_TASKS.get(type(learner.loss_func).__name__),
         prepare=functools.partial(_prepare, learner.dls),
     )
+
+
+def _codes(dls: Any) -> Any:
+    """The classes of a segmentation's masks, which a transform knows."""
+    steps = getattr(getattr(dls, "after_item", None), "fs", ())
+    return next((step.codes for step in steps if getattr(step, "codes", None) is not None), None)
 
 
 def _nested(vocab: Any) -> bool:
@@ -54,7 +67,9 @@ def _prepare(dls: Any, photos: Sequence[Photo]) -> Prepared:
     import torch
     from fastai.vision.core import PILImage
 
-    items = [PILImage.create(np.asarray(photo.pixels.convert("RGB"))) for photo in photos]
+    kind = _kind(dls, PILImage)
+    mode = getattr(kind, "_open_args", {}).get("mode", "RGB")
+    items = [kind.create(np.asarray(photo.pixels.convert(mode))) for photo in photos]
     loader = dls.test_dl(items, num_workers=0)
     inputs, pictures = [], []
     for batch in _undisturbed(loader):
@@ -67,6 +82,15 @@ def _prepare(dls: Any, photos: Sequence[Photo]) -> Prepared:
         inputs.append(x.as_subclass(torch.Tensor))
         pictures += [_picture(one.as_subclass(torch.Tensor)) for one in loader.decode(batch)[0]]
     return Prepared(torch.cat(inputs), pictures)
+
+
+def _kind(dls: Any, otherwise: type) -> Any:
+    """The class of the data's own pictures: in colour, or grey."""
+    try:
+        kind = type(dls.valid_ds[0][0])
+    except (IndexError, AttributeError, FileNotFoundError):  # an exported Learner brings no data
+        return otherwise
+    return kind if hasattr(kind, "create") else otherwise
 
 
 def _undisturbed(loader: Any) -> list[Any]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import re
 from pathlib import Path
 from typing import Any
 
-from camscope.errors import InputError, MissingExtraError, ModelError
+from camscope.errors import InputError, MissingExtraError, ModelError, nearest
 from camscope.images import Preprocessing
 from camscope.libraries import Known
 from camscope.libraries.huggingface_captions import captioned_reading, is_captioned
@@ -63,7 +64,7 @@ def know(given: Any) -> tuple[Any, Known]:
         return model, _prepared(known, processor)
     if hasattr(model.config, "num_frames") and model.main_input_name == "pixel_values":
         known = dataclasses.replace(known, arrange=_frames_behind, reading=FramesFirst(task=known.task))
-    elif "For" not in type(model).__name__ and known.captioned is None:
+    elif _is_headless(model) and known.captioned is None:
         known = dataclasses.replace(known, class_names=None, task="regression", reading=Plain(_pooled))
     return model, _prepared(known, processor)
 
@@ -87,9 +88,21 @@ def _frames_behind(video: Any) -> Any:
 
 
 def _pooled(raw: Any) -> Any:
-    """The embedding of a model without a head: what it pools itself, or the mean of its tokens."""
+    """The embedding of a model without a head: what it pools itself, or the mean of its positions."""
     pooled = getattr(raw, "pooler_output", None)
-    return raw.last_hidden_state.mean(1) if pooled is None else pooled.flatten(1)
+    if pooled is not None:
+        return pooled.flatten(1)
+    features = raw.last_hidden_state  # `batch token channel`, or `batch channel height width`
+    return features.mean(1) if features.ndim == 3 else features.flatten(2).mean(2)
+
+
+def _is_headless(model: Any) -> bool:
+    """Whether it is the library's own model that others put heads on."""
+    kind = type(model)
+    own = kind.__module__.startswith("transformers.") and model.base_model is model
+    return own and not re.search(
+        r"For[A-Z]", kind.__name__
+    )  # …ForImageClassification, but not PoolFormerModel
 
 
 def create(name: str, *, pretrained: bool) -> tuple[Any, Known]:
@@ -110,9 +123,14 @@ def create(name: str, *, pretrained: bool) -> tuple[Any, Known]:
         raise ModelError(
             f"transformers could not open {name!r} ({type(error).__name__}: {_first_line(error)}). Is it the name of a "
             "model on the hub, or a folder saved by save_pretrained? Offline, only folders and what was fetched before "
-            "can be opened."
+            f"can be opened.{_nearest_folder(name)}"
         ) from error
     return know(model)
+
+
+def _nearest_folder(name: str) -> str:
+    """A folder beside it that holds a model, should the name be mistyped."""
+    return nearest(name, [config.parent.as_posix() for config in Path(name).parent.glob("*/config.json")])
 
 
 def _kind(transformers: Any, config: Any) -> Any:

@@ -25,7 +25,9 @@ def know(model: Any) -> tuple[Any, Known]:
     if kind == "detection":
         from camscope.libraries.torchvision_detection import Detector
 
-        return model, Known(reading=Detector(model), prepare=_as_they_are, default_method="hirescam")
+        return model, Known(
+            reading=Detector(model), prepare=_as_they_are, values=(0.0, 1.0), default_method="hirescam"
+        )
     if kind == "segmentation":
         return model, Known(
             preprocessing=dataclasses.replace(

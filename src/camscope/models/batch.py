@@ -61,6 +61,19 @@ class Batch:
         self.others(note)
         return tuple(found)
 
+    @property
+    def shapes_of_others(self) -> list[tuple[int, ...]]:
+        """Of all arrays but the one that maps are of."""
+        found: list[tuple[int, ...]] = []
+
+        def note(value: Any) -> Any:
+            if _is_array(value):
+                found.append(tuple(value.shape))
+            return value
+
+        self.others(note)
+        return found
+
     def __len__(self) -> int:
         return int(self.x.shape[0])
 

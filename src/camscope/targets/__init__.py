@@ -4,9 +4,9 @@ Users write targets (`Class(281)`, `TopK(3)`, `-Class("tabby")`, a callable …)
 `Targets`, a table of `batch × target` that every framework can evaluate and differentiate the same way.
 """
 
-from camscope.targets.captions import Caption, captions_of
+from camscope.targets.captions import Caption, asks_for_classes, captions_of
 from camscope.targets.instances import Detections, Instance
-from camscope.targets.outputs import Of, Outputs, Task
+from camscope.targets.outputs import Of, Outputs, Task, detached
 from camscope.targets.regions import Dense, Region
 from camscope.targets.resolving import resolve
 from camscope.targets.similarity import Embedding, Similarity, embeddings
@@ -49,8 +49,10 @@ __all__ = [
     "Task",
     "TopK",
     "Weighting",
+    "asks_for_classes",
     "captions_of",
     "class_name",
+    "detached",
     "embeddings",
     "parse_target",
     "resolve",

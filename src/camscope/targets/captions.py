@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from camscope.targets.structure import StructuredTarget
 from camscope.targets.wanted import Class, Contrast, PerImage, TargetsLike, parse_target
 
 
@@ -28,6 +29,15 @@ def captions_of(targets: TargetsLike, among: tuple[str, ...] = ()) -> list[str]:
         among: captions that are known already.
     """
     return list(dict.fromkeys([*among, *_named(targets, among)]))
+
+
+def asks_for_classes(targets: TargetsLike) -> bool:
+    """Whether any target is about classes: captions, for a model that has no others."""
+    if isinstance(targets, PerImage):
+        targets = targets.targets  # type: ignore[assignment]
+    if isinstance(targets, (list, tuple)):
+        return any(asks_for_classes(target) for target in targets)
+    return not isinstance(targets, StructuredTarget)
 
 
 def _named(targets: Any, among: tuple[str, ...]) -> Iterator[str]:

@@ -86,7 +86,7 @@ def _resolve_one(target: Target, outputs: Outputs, class_names: Sequence[str] | 
     batch, count = outputs.logits.shape
     if isinstance(target, str):
         known = class_names is not None and target in class_names
-        target = Class(target) if known else parse_target(target)
+        target = Class(target) if known else parse_target(target, class_names)
     elif isinstance(target, (int, np.integer)) and not isinstance(target, bool):
         target = Class(int(target))
     if isinstance(target, StructuredTarget):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from array_api_compat import array_namespace
@@ -43,6 +43,11 @@ class Similarity(StructuredTarget):
 
     def __neg__(self) -> Similarity:
         return replace(self, sign=-self.sign)
+
+    def of_images(self, index: Int[np.ndarray, image]) -> Self:
+        """The target for some of the images."""
+        given = np.asarray(_host(self.to), dtype=np.float64)
+        return self if given.ndim == 1 else replace(self, to=given[index])
 
     def score(self, outputs: Outputs, class_names: Sequence[str] | None) -> CosineScore:
         """The cosine with each image's embedding.

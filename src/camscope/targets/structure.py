@@ -84,6 +84,10 @@ class StructuredTarget(ABC):
 
     sign: int
 
+    def of_images(self, index: Int[np.ndarray, image]) -> Self:
+        """The target for some of the images, where it holds something for each."""
+        return self
+
     @abstractmethod
     def score(self, outputs: Outputs, class_names: Sequence[str] | None) -> OutputScore:
         """Find it in the outputs of a batch.

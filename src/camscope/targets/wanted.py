@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias, cast, get_args
 
@@ -122,7 +122,7 @@ Target: TypeAlias = "Class | TopK | AllClasses | Contrast | StructuredTarget | S
 TargetsLike: TypeAlias = "Target | PerImage | Sequence[Target] | None"
 
 
-def parse_target(text: str) -> Target:
+def parse_target(text: str, class_names: Sequence[str] | None = None) -> Target:
     """Read a target as the command line writes it.
 
     `281`, `tabby`, `top3`, `all`, `281 vs 282`, `tabby vs similar`, each optionally with `-` or `not:` before it
@@ -130,10 +130,15 @@ def parse_target(text: str) -> Target:
     largest class) or `region:cat`, where they are predicted; of detectors `instance` (the most likely one),
     `instance:1` (the next) or `instance:10,20,60,80` (a box).
 
+    Args:
+        text: the target.
+        class_names: if they are known already: a number that is a class's name is that name, not an index.
+
     Raises:
         TargetError: if it names no class.
     """
     word = text.strip()
+    names = frozenset(class_names or ())
     sign, of = 1, "logit"
     while True:
         head, colon, rest = word.partition(":")
@@ -152,14 +157,14 @@ def parse_target(text: str) -> Target:
         )
     kind, _, rest = (part.strip() for part in word.partition(":"))
     if kind.lower() == "region":
-        return Region(_index_or_name(rest) if rest else None, of=score, sign=sign)
+        return Region(_index_or_name(rest, names) if rest else None, of=score, sign=sign)
     if kind.lower() == "instance":
         return Instance(_box(rest), of=score, sign=sign)
     if word.lower() == "all":
         return AllClasses(score, sign)
     if top := re.fullmatch(r"top[-_ ]?(\d+)", word.lower()):
         return TopK(int(top[1]), score, sign)
-    which, *others = (_index_or_name(part) for part in re.split(r"(?i)\s+vs\.?\s+", word))
+    which, *others = (_index_or_name(part, names) for part in re.split(r"(?i)\s+vs\.?\s+", word))
     if not others:
         return Class(which, score, sign)
     return Contrast(which, "similar" if others == ["similar"] else others, of=score, sign=sign)
@@ -176,5 +181,5 @@ def _box(word: str) -> int | tuple[float, ...]:
     return int(sides[0]) if len(sides) == 1 else sides
 
 
-def _index_or_name(word: str) -> int | str:
-    return int(word) if re.fullmatch(r"\d+", word) else word
+def _index_or_name(word: str, names: Set[str]) -> int | str:
+    return int(word) if re.fullmatch(r"\d+", word) and word not in names else word

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -25,7 +24,7 @@ from camscope.models.torch.choice import choose, reaching, stages
 from camscope.models.torch.curvature import twice_differentiable
 from camscope.models.torch.flattened import Flattened, find_flattened
 from camscope.models.torch.head import verified
-from camscope.models.torch.modules import find_layer, unwrap
+from camscope.models.torch.modules import find_layer, unwrap, versions
 from camscope.models.torch.observation import TorchObservation
 from camscope.models.torch.passes import Passes
 from camscope.models.torch.probe import Anatomy, examine, is_dense
@@ -197,7 +196,7 @@ class TorchAdapter:
         if key not in self._anatomies:
             first = batch.images(slice(1))
             try:
-                with explaining(self.model):
+                with explaining(self.model), _together(batch):
                     self._anatomies[key] = examine(self.model, self._forward(first), first.x)
             except RuntimeError as error:
                 convolutions = (m for m in self.model.modules() if isinstance(m, nn.modules.conv._ConvNd))
@@ -279,7 +278,8 @@ class TorchAdapter:
                     watch = stack.enter_context(InputOf(self.model.get_submodule(anatomy.classifier)))
                 if Need.CURVATURE in wanted:
                     stack.enter_context(twice_differentiable())
-                raw, logits = self._ends(batch, anatomy)
+                with _together(batch):
+                    raw, logits = self._ends(batch, anatomy)
             outputs = self._outputs(raw, logits, anatomy, batch)
             self._check_finite(outputs.logits)
             yield TorchObservation(
@@ -450,21 +450,32 @@ class TorchAdapter:
 
     def _weights_digest(self) -> str:
         """SHA-256 over the names and bytes of the state; computed anew only when a tensor has changed."""
-        versions = self._versions()
+        now = versions(self.model)
         known = _digests.get(self.model)
-        if known is None or known[0] != versions:
+        if known is None or known[0] != now:
             sha = hashlib.sha256()
             for name, value in self.model.state_dict().items():
                 if isinstance(value, torch.Tensor):
                     sha.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
                     sha.update(value.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
-            known = _digests[self.model] = (versions, sha.hexdigest())
+            known = _digests[self.model] = (now, sha.hexdigest())
         return known[1]
 
-    def _versions(self) -> tuple[tuple[int, int], ...]:
-        """Changes whenever a weight does: where each tensor lies, and how often it was written in place."""
-        state = itertools.chain(self.model.parameters(), self.model.buffers())
-        return tuple((tensor.data_ptr(), tensor._version) for tensor in state)
+
+@contextmanager
+def _together(batch: Batch) -> Iterator[None]:
+    """Say how several inputs were read, should the model not run on them."""
+    try:
+        yield
+    except RuntimeError as error:
+        shapes = batch.shapes_of_others
+        if not shapes:
+            raise
+        raise InputError(
+            f"The model does not run on these inputs: {tuple(batch.x.shape)} with {', '.join(map(str, shapes))}. "
+            f"Those with {len(batch)} rows, as many as the batch, were taken to belong to its images, one row each; "
+            f"others to all of them. It said: {str(error).splitlines()[0]}"
+        ) from error
 
 
 def _usable(value: torch.Tensor) -> torch.Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -42,6 +43,12 @@ def unwrap(model: nn.Module) -> nn.Module:
             "weights. Build it outside; explaining under inference_mode is fine."
         )
     return model
+
+
+def versions(model: nn.Module) -> tuple[tuple[int, int], ...]:
+    """Changes whenever a weight does: where each tensor lies, and how often it was written in place."""
+    state = itertools.chain(model.parameters(), model.buffers())
+    return tuple((tensor.data_ptr(), tensor._version) for tensor in state)
 
 
 def named_layers(model: nn.Module) -> dict[str, nn.Module]:

@@ -20,7 +20,7 @@ from camscope.models.adapter import LayerNeeds
 from camscope.models.batch import Batch
 from camscope.models.reading import Reading
 from camscope.models.torch.adapter import TorchAdapter
-from camscope.models.torch.modules import first_tensor, named_layers
+from camscope.models.torch.modules import first_tensor, named_layers, versions
 from camscope.models.torch.observation import TorchObservation
 from camscope.models.torch.state import explaining
 from camscope.targets import Task
@@ -94,8 +94,8 @@ class OptimisedAdapter(TorchAdapter):
         }
 
     def _copy(self, batch: Batch) -> _Copy:
-        versions = self._versions()
-        if self._copied is None or self._copied.versions != versions:
+        now = versions(self.model)
+        if self._copied is None or self._copied.versions != now:
             first = batch.images(slice(1))
             with explaining(self.model), torch.no_grad():
                 twin = copy.deepcopy(self.model)
@@ -105,7 +105,7 @@ class OptimisedAdapter(TorchAdapter):
                     twin.to(torch.bfloat16)
                 own = self._logits(self.reading.call(self.model, first))
                 self._check(own, self._logits(self.reading.call(twin, self._formatted(first))))
-            self._copied = _Copy(TorchAdapter(twin, self.reading, task=self._task), folded, versions)
+            self._copied = _Copy(TorchAdapter(twin, self.reading, task=self._task), folded, now)
         return self._copied
 
     def _formatted(self, batch: Batch) -> Batch:

@@ -13,6 +13,7 @@ from torch.nn.functional import normalize
 
 from camscope.errors import InputError
 from camscope.models.batch import Batch
+from camscope.models.torch.modules import versions
 from camscope.models.torch.state import explaining
 from camscope.targets import Embedding, Task
 
@@ -67,6 +68,7 @@ class ZeroShot:
         self._towers = towers
         self.task = towers.task
         self._encoded: dict[str, torch.Tensor] = {}
+        self._weights: tuple[tuple[int, int], ...] = ()
 
     def call(self, model: nn.Module, batch: Batch) -> Matched:
         """The scaled cosines of every image and every caption."""
@@ -84,13 +86,17 @@ class ZeroShot:
         return Embedding(raw.vectors)
 
     def with_captions(self, model: nn.Module, batch: Batch, texts: Sequence[str]) -> Batch:
-        """The call with these captions, each of which is encoded once.
+        """The call with these captions, each of which is encoded once, as long as the weights stay.
 
         Raises:
             InputError: if a caption is empty.
         """
         if any(not text.strip() for text in texts):
             raise InputError("A caption is empty. Write for instance 'a photo of a cat'.")
+        now = versions(model)
+        if now != self._weights:  # the model has learned since
+            self._encoded.clear()
+            self._weights = now
         new = [text for text in texts if text not in self._encoded]
         with explaining(model), torch.no_grad():
             for start in range(0, len(new), _AT_A_TIME):
