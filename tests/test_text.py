@@ -152,6 +152,17 @@ def test_texts_of_several_lengths_are_each_as_if_alone(cnn):
             np.testing.assert_allclose(e.ranges[key][i], alone.ranges[key][0], rtol=1e-4, atol=1e-6)
 
 
+def test_embeddings_of_texts_are_those_of_each_alone(cnn):
+    explainer = camscope.Explainer(cnn, tokenizer=VOCABULARY, task="regression")
+    together = explainer.embed(TEXTS)
+    for text, vector in zip(TEXTS, together, strict=True):
+        torch.testing.assert_close(vector, explainer.embed(text)[0])
+    e = explainer(TEXTS, targets=[camscope.Similarity(together), camscope.Similarity(together[0])])
+    torch.testing.assert_close(e.scores[:, 0], torch.ones(len(TEXTS)))
+    expected = torch.nn.functional.cosine_similarity(together, together[:1])
+    torch.testing.assert_close(e.scores[:, 1], expected)
+
+
 def test_targets_and_channels_go_with_their_texts(cnn):
     explainer = camscope.Explainer(cnn, tokenizer=VOCABULARY, class_names=["no", "yes"])
     each = ["yes", "no", "no", "yes"]

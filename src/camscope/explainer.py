@@ -165,7 +165,8 @@ class Explainer:
         Args:
             inputs: a tensor, already preprocessed, `batch channel *space`; or a photo (path, PIL image, array
                 `height width [channel]`) or a list of photos, which go through the model's own preprocessing. For a
-                model that takes several inputs: a tuple of them, or a dictionary by keyword. For a model that reads
+                model that takes several inputs: a tuple of them, or a dictionary by keyword; arrays with as many rows
+                as the batch belong to its images, row by row, all others to every image. For a model that reads
                 texts: a text or a list of texts, which go through its tokenizer, or token numbers `batch token` (with
                 an `attention_mask` by keyword where they are padded).
             methods: one or several; see `camscope.list_methods()`. None takes `default_method`. Names, with parameters
