@@ -145,6 +145,11 @@ class Explainer:
         return self._known.default_method
 
     @property
+    def keeps_sizes(self) -> bool:
+        """Whether photos keep their own sizes, so that only those of one size can be explained together."""
+        return self._known.keeps_sizes
+
+    @property
     def reads_texts(self) -> bool:
         """Whether strings are texts for this model, and not the names of photos."""
         return self._known.texts is not None

@@ -13,6 +13,7 @@ import transformers as hf
 from PIL import Image
 
 import camscope
+from camscope.cli import main
 from tests.libraries.test_huggingface import TINY, build
 
 LIBRARIES = ["timm", "torchvision", "transformers", "fastai", "open_clip", "segmentation_models_pytorch"]
@@ -65,3 +66,15 @@ def test_a_segmenter_of_segmentation_models_pytorch_is_one():
     torch.testing.assert_close(e.scores.sum(), logits.sum(), rtol=1e-4, atol=1e-3)
     assert e.layers[0].startswith("encoder.layer4")
     assert not torch.allclose(e.maps()[0, 0], e.maps()[0, 1])
+
+
+def test_the_command_explains_photos_of_several_sizes_by_a_detector(tmp_path, capsys):
+    """Which takes each at its own size, so one by one."""
+    model = ["--model", "torchvision:ssdlite320_mobilenet_v3_large", "--weights", "random"]
+    found = ["sample:cat", "sample:coffee"]
+    code = main(
+        ["explain", *found, *model, "--target", "instance:0", "--out", str(tmp_path), "--save", "npz"]
+    )
+    assert code == 0, capsys.readouterr()
+    sizes = [camscope.load(tmp_path / f"{name}.npz").input_size for name in ("cat", "coffee")]
+    assert sizes == [(300, 451), (400, 600)]

@@ -156,7 +156,7 @@ def explain(
         console=console(stderr=True), disable=len(found) < 3, transient=True,
     ) as progress:  # fmt: skip
         running = progress.add_task("explaining", total=len(found))
-        for some in _chunks(found, batch):
+        for some in _chunks(found, 1 if explainer.keeps_sizes else batch):
             for e, source in _explained(explainer, some, options, failed, texts):
                 try:
                     written = _write(e, out / names[source], wanted, style)

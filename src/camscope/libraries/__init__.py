@@ -44,6 +44,7 @@ class Known:
         prepare: makes inputs of photos, where that is the library's own work and no `Preprocessing` says how.
         texts: how texts become token numbers, of a model that reads texts.
         captioned: makes the reading of a model that compares images with captions, given a tokenizer or None.
+        keeps_sizes: whether photos keep their own sizes, so that those of a batch must be of one.
         values: what a tensor's values lie between, where no preprocessing tells.
         default_method: what explains it best where no method is asked for. What a detector finds is at one place, which
             the channel means of Grad-CAM know nothing of: ODAM is HiResCAM.
@@ -60,6 +61,7 @@ class Known:
     prepare: Callable[[Sequence[Photo]], Prepared] | None = None
     texts: TextReader | None = None
     captioned: Callable[[Any], Captioned] | None = None
+    keeps_sizes: bool = False
     values: tuple[float, float] | None = None
     default_method: str = "gradcam"
     unprepared: str = ""

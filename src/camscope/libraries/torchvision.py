@@ -26,7 +26,11 @@ def know(model: Any) -> tuple[Any, Known]:
         from camscope.libraries.torchvision_detection import Detector
 
         return model, Known(
-            reading=Detector(model), prepare=_as_they_are, values=(0.0, 1.0), default_method="hirescam"
+            reading=Detector(model),
+            prepare=_as_they_are,
+            keeps_sizes=True,
+            values=(0.0, 1.0),
+            default_method="hirescam",
         )
     if kind == "segmentation":
         return model, Known(
