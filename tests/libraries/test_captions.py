@@ -71,7 +71,7 @@ def siglip() -> nn.Module:
     return model
 
 
-def open_clip(**vision: Any) -> nn.Module:
+def open_clip(init_logit_bias: float | None = None, **vision: Any) -> nn.Module:
     library = pytest.importorskip("open_clip")
     size = {"width": 32, "patch_size": 8, "layers": 3, "head_width": 16}
     return seeded(
@@ -79,6 +79,7 @@ def open_clip(**vision: Any) -> nn.Module:
             embed_dim=16,
             vision_cfg={"image_size": 64, **(vision or size)},
             text_cfg={"context_length": 24, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 2},
+            init_logit_bias=init_logit_bias,
         )
     )
 
@@ -87,6 +88,7 @@ MODELS = {
     "clip": clip,
     "siglip": siglip,
     "open_clip": open_clip,
+    "open_clip siglip": lambda: open_clip(init_logit_bias=-1.0),
     "open_clip resnet": lambda: open_clip(layers=(1, 1, 1, 1), width=8, head_width=8),
 }
 
@@ -110,8 +112,8 @@ def own_logits(name: str, model: nn.Module, tokenizer: Any, x: torch.Tensor) -> 
         if name.startswith("open_clip"):
             import open_clip
 
-            image, text, scale = model(x, open_clip.SimpleTokenizer(context_length=24)(CAPTIONS))
-            return scale * image @ text.T
+            image, text, scale, *bias = model(x, open_clip.SimpleTokenizer(context_length=24)(CAPTIONS))
+            return scale * image @ text.T + sum(bias)
         padding = "max_length" if name == "siglip" else True
         tokens = tokenizer(CAPTIONS, padding=padding, max_length=24, return_tensors="pt")
         taken = {k: v for k, v in tokens.items() if k in ("input_ids", "attention_mask")}
@@ -125,7 +127,7 @@ def test_captions_are_classes_scored_as_the_model_itself_does(explainers, tokeni
     e = explainer(X, targets=CAPTIONS)
     expected = own_logits(name, explainer._adapter.model, tokenizer, X)
     torch.testing.assert_close(e.logits, expected, rtol=1e-4, atol=1e-4)
-    own = expected.sigmoid() if name == "siglip" else expected.softmax(1)
+    own = expected.sigmoid() if "siglip" in name else expected.softmax(1)
     torch.testing.assert_close(e.probabilities, own, rtol=1e-3, atol=1e-4)
     assert [t.label for t in e.targets[0]] == CAPTIONS
     assert {str(s) for rows in e.status.values() for row in rows for s in row} <= {"ok", "all-negative"}

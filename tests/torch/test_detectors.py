@@ -344,6 +344,21 @@ def test_one_image_of_a_batch_keeps_its_own_levels(detector):
         assert e[i].provenance["layers"]["level_of_target"] == [levels[i]]
 
 
+OTHER_KINDS = ["ablationcam", "scorecam(top=3)", "smooth(hirescam, n=2)", "eigencam", "rise(n=6)", "fullgrad"]
+
+
+@pytest.mark.parametrize("method", OTHER_KINDS)
+def test_every_kind_of_method_at_proposals(method, detector):
+    """Of the same instance, however the input or the activations are altered."""
+    explainer = camscope.Explainer(detector("fasterrcnn"))
+    e = explainer(X[:1], targets=[Instance(0), Instance(2)], methods=method)
+    assert torch.isfinite(e.maps()).all()
+    assert e.maps().abs().amax((2, 3)).min() > 0
+    assert [t.label for t in e.targets[0]] == [
+        t.label for t in explainer(X[:1], targets=[Instance(0), Instance(2)]).targets[0]
+    ]
+
+
 def test_bytes_are_noted(detector):
     notes = camscope.explain(detector("retinanet"), X.abs() * 255).notes
     assert any("it seems not to be prepared" in note for note in notes)

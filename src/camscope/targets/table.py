@@ -185,7 +185,10 @@ class Targets:
                 is no other class.
         """
         if any(self.functions):
-            raise TargetError("A callable target has no similar classes to contrast it with. Give a class.")
+            raise TargetError(
+                "A target that is no class (a function, a region, an instance) has no similar classes to contrast it "
+                "with. Give a class."
+            )
         if any(self.against):
             raise TargetError(
                 "The target is contrasted with other classes already; finer(…) would do so again."

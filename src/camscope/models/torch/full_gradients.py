@@ -242,6 +242,8 @@ def _axis_of_channels(
     constant: torch.Tensor, output: torch.Tensor, layout: Literal[1, -1]
 ) -> Literal[1, -1] | None:
     """Where the channels are of which a constant holds one value each; None if it is another kind of constant."""
+    if output.ndim == 0:  # a number that is no part of any image: the size of a box, say
+        return None
     differs = [axis - constant.ndim for axis, size in enumerate(constant.shape) if size > 1]
     return layout if [axis % output.ndim for axis in differs] == [layout % output.ndim] else None
 
@@ -262,7 +264,9 @@ def _column(leaf: torch.Tensor, biases: Sequence[_Bias], gradients: Sequence[tor
             if math.prod(product.shape[2:]) > 1:
                 maps[i] = product
                 continue
-        if product.shape[0] % batch == 0:  # windows or frames of an image may have joined the batch's axis
+        if (
+            product.ndim and product.shape[0] % batch == 0
+        ):  # windows or frames of an image may have joined the batch's axis
             rest = rest + product.reshape(batch, -1).sum(1).to(rest.dtype)
     return _Column(widened(inputs), maps, rest)
 
