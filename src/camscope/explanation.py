@@ -428,10 +428,15 @@ class Explanation:
     # ------------------------------------------------------------------ inside
 
     def _written(self, method: str | None) -> str | None:
-        return _written(method, self.methods)
+        """A method as it is known here, should it be written in another way: `fuse(gradcam, mean)`."""
+        if method is None or method in self.methods:
+            return method
+        with contextlib.suppress(MethodError):  # the error of a name that is not here names those that are
+            return parse(method).name
+        return method
 
     def _key(self, method: str | None, layer: str | None) -> Key:
-        method = pick(_written(method, self.methods), self.methods, "method")
+        method = pick(self._written(method), self.methods, "method")
         return method, pick(layer, [at for by, at in self.raw if by == method], "layer")
 
     def _displayed(
@@ -497,15 +502,6 @@ def to_numpy(x: Array) -> np.ndarray:
     if isinstance(x, np.ndarray):
         return x
     return np.asarray(to_device(x, "cpu")) if hasattr(x, "detach") else np.asarray(x)
-
-
-def _written(method: str | None, known: Sequence[str]) -> str | None:
-    """A method as it is known here, should it be written in another way: `fuse(gradcam, mean)`."""
-    if method is None or method in known:
-        return method
-    with contextlib.suppress(MethodError):  # the error of a name that is not here names those that are
-        return parse(method).name
-    return method
 
 
 def pick(name: str | None, known: Sequence[str], what: str) -> str:

@@ -15,7 +15,7 @@ from camscope.explanation import to_numpy
 from camscope.images import Photo, Preprocessing, to_photo
 from camscope.libraries import Known
 from camscope.models.batch import Batch
-from camscope.text_inputs import BESIDE_TOKENS, are_texts, are_tokens, read, refuse_unread, texts_of_tokens
+from camscope.text_inputs import BESIDE_TOKENS, are_texts, read, refuse_unread, texts_of_tokens
 from camscope.views import Views, views_of_batch, views_of_photos, views_of_pictures, views_of_texts
 
 
@@ -60,7 +60,7 @@ def prepare(inputs: Any, known: Known, mapped: int | str | None = None) -> Input
         call = Batch((found.inputs[0],)) if positional else Batch((), found.inputs, found.mapped)
         return Inputs(call, views_of_texts(found.texts), None, found.notes)
     given = _tensors_or_photos(inputs, known, mapped)
-    if are_tokens(given.batch):
+    if given.batch.of_tokens:
         texts = texts_of_tokens(given.batch, inputs, known.texts)
         return dataclasses.replace(given, views=views_of_texts(texts))
     return given

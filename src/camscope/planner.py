@@ -346,9 +346,11 @@ class Planner:
             for layer, evidence in clean.items():
                 self._notes.of_evidence(_methods_at(layer, kind), layer, evidence)
             for e, wanted in kind:
-                maps[e] = maps.get(e) or {
-                    layer.name: e.method(noisy[layer.name].evidence(clean[layer.name])) for layer in wanted
-                }
+                if e.method.scope == "layer":
+                    maps[e] = {
+                        layer.name: e.method(noisy[layer.name].evidence(clean[layer.name]))
+                        for layer in wanted
+                    }
         return maps
 
     def _whole_over_noise(
@@ -356,7 +358,7 @@ class Planner:
     ) -> Maps:
         """Maps of the parts of the score averaged over noisy copies, a few targets at a time."""
         wrapper, targets = wanted[0], asked.by(around)
-        balanced = any(isinstance(modifier, Balanced) for modifier in around)
+        balanced = _has_balanced(around)
         needs, seed = _needs(wanted), self._setting.seed
         pieces: dict[Expression, list[Array]] = {e: [] for e in wanted}
         for start in range(0, len(targets), _TARGETS_TOGETHER):
@@ -414,7 +416,7 @@ class Planner:
         wanted = frozenset({Need.ACTIVATIONS, *({Need.GRADIENTS} if gradients else set())})
         needs = dict.fromkeys(layers, wanted)
         pieces: dict[str, list[Evidence]] = {}
-        balanced = any(isinstance(modifier, Balanced) for modifier in around)
+        balanced = _has_balanced(around)
         with self._adapter.observe(batch, needs, balanced=balanced) as seen:
             logits = detached(seen.outputs.logits)
             for layer, _, evidence in seen.evidence(asked.by(around), needs, self._setting.seed):
@@ -553,7 +555,11 @@ def _inner(e: Expression) -> Expression:
 
 
 def _balanced(e: Expression) -> bool:
-    return any(isinstance(modifier, Balanced) for modifier in modifiers(e))
+    return _has_balanced(modifiers(e))
+
+
+def _has_balanced(around: Sequence[Modifier]) -> bool:
+    return any(isinstance(modifier, Balanced) for modifier in around)
 
 
 def _check_head(methods: Sequence[Method], layer: str, evidence: Evidence) -> None:

@@ -70,11 +70,6 @@ def refuse_unread(inputs: Any, known: Known) -> None:
     )
 
 
-def are_tokens(batch: Batch) -> bool:
-    """Whether maps are of token numbers, `batch token`."""
-    return len(batch.x.shape) == 2 and "float" not in str(getattr(batch.x, "dtype", ""))
-
-
 def texts_of_tokens(batch: Batch, given: Any, reader: TextReader | None) -> tuple[Text, ...]:
     """The texts of token numbers that were given, without their padding.
 

@@ -6,6 +6,7 @@ Fusions work on heatmaps (rectified), finest resolution, shallowest layer first.
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -33,7 +34,7 @@ def fused(maps: Sequence[Float[Array, "batch target *_"]], fuse: Fuse) -> Float[
         fuse: how.
     """
     maps = [relu(m) for m in maps]
-    finest = max((m.shape[2:] for m in maps), key=lambda s: functools.reduce(lambda a, b: a * b, s, 1))
+    finest = max((m.shape[2:] for m in maps), key=math.prod)
     if fuse.how == "cascade":
         return _cascade(maps)
     xp = array_namespace(maps[0])
@@ -60,7 +61,7 @@ def at_level(
         maps: of the levels; one may stand for several.
         levels: the number of each target's level, −1 for none.
     """
-    finest = max((m.shape[2:] for m in maps), key=lambda s: functools.reduce(lambda a, b: a * b, s, 1))
+    finest = max((m.shape[2:] for m in maps), key=math.prod)
     total = None
     for number, m in enumerate(maps):
         first = all(m is not earlier for earlier in maps[:number])

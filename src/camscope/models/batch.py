@@ -44,7 +44,7 @@ class Batch:
     @property
     def of_tokens(self) -> bool:
         """Whether maps are of token numbers: there is no channel, and nothing to be differentiated or altered."""
-        return len(self.x.shape) == 2
+        return len(self.x.shape) == 2 and "float" not in str(getattr(self.x, "dtype", ""))
 
     @property
     def signature(self) -> Hashable:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self, TypeAlias, cast
 
@@ -374,6 +374,11 @@ class InstanceScore(OutputScore):
         return self.boxes
 
     @property
+    def kind(self) -> Hashable:
+        """Of one kind of score."""
+        return type(self), self.of
+
+    @property
     def placed(self) -> bool:
         """A box always is at one place."""
         return True
@@ -403,10 +408,6 @@ class InstanceScore(OutputScore):
     @classmethod
     def stacked(cls, rows: Sequence[Self]) -> Self:
         """One score for the images of all."""
-        if len({row.of for row in rows}) > 1:
-            raise TargetError(
-                "PerImage needs the same kind of score (logit, probability …) down each column."
-            )
         first = rows[0]
         parts: dict[str, Any] = {
             name: None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self, cast
 
@@ -212,6 +212,11 @@ class RegionScore(OutputScore):
         return self.words
 
     @property
+    def kind(self) -> Hashable:
+        """Of one kind of score."""
+        return type(self), self.of
+
+    @property
     def placed(self) -> bool:
         """Whether the region is not everywhere."""
         return bool((self.weights != self.weights.flat[0]).any())
@@ -236,10 +241,6 @@ class RegionScore(OutputScore):
     @classmethod
     def stacked(cls, rows: Sequence[Self]) -> Self:
         """One score for the images of all."""
-        if len({row.of for row in rows}) > 1:
-            raise TargetError(
-                "PerImage needs the same kind of score (logit, probability …) down each column."
-            )
         return cls(
             np.concatenate([row.classes for row in rows]),
             np.concatenate([row.weights for row in rows]),

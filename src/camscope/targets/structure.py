@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -49,6 +49,11 @@ class OutputScore(ABC):
     @abstractmethod
     def labels(self) -> Sequence[str]:
         """What it is about in words, one for each image."""
+
+    @property
+    def kind(self) -> Hashable:
+        """The same for scores that can stand in one column, image by image."""
+        return type(self)
 
     @property
     def placed(self) -> bool:

@@ -145,7 +145,7 @@ class Targets:
     def kinds(self) -> tuple[tuple[Of, Any, int], ...]:
         """What is computed in each column: its score, its callable, how many classes it is contrasted with."""
         others = (0 if a is None else a.classes.shape[1] for a in self.against)
-        functions = (type(f) if isinstance(f, OutputScore) else f for f in self.functions)
+        functions = (f.kind if isinstance(f, OutputScore) else f for f in self.functions)
         return tuple(zip(self.of, functions, others, strict=True))
 
     def images(self, index: Int[np.ndarray, image]) -> Targets:
