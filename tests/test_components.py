@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from camscope.components import boxes_of, mask_of
+from camscope.arrays import boxes_of, mask_of
 from camscope.errors import InputError
 
 

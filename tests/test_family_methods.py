@@ -11,7 +11,7 @@ from sklearn.decomposition import NMF, KernelPCA
 from camscope.errors import MethodError
 from camscope.evidence import Evidence, FullGradients, ModelEvidence, Responses
 from camscope.methods import get_method
-from camscope.methods.factorise import factorise
+from camscope.methods.nmf import factorise
 
 BATCH, TARGETS, CHANNELS = 2, 3, 6
 SPACES = [(7,), (4, 5), (3, 2, 4)]

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 import camscope
-from camscope.composition import at_level
-from camscope.display import _box_of
+from camscope.composition import at_fpn_level
 from camscope.images import Geometry
-from camscope.targets import Detections, Instance, Outputs, TargetInfo, parse_target, resolve
+from camscope.outputs import Detections, Outputs
+from camscope.results.figures import _box_of
+from camscope.targets import Instance, TargetInfo, parse_target, resolve
 
 NAMES = ["cat", "dog", "cow"]
 BOXES = np.array(
@@ -35,7 +36,7 @@ def found(**changes: object) -> Detections:
 
 
 def outputs(detections: Detections) -> Outputs:
-    return Outputs(detections.scores, detections.task, structure=detections)
+    return Outputs(detections.scores, detections.task, predictions=detections)
 
 
 def scores(target: object, of: Detections) -> np.ndarray:
@@ -185,14 +186,14 @@ def test_each_target_knows_its_level():
 def test_the_map_is_that_of_the_targets_level(rng):
     fine, coarse = rng.normal(size=(2, 2, 4, 4)), rng.normal(size=(2, 2, 2, 2))
     levels = np.array([[0, 1], [1, -1]])
-    joined = at_level([fine, coarse], levels)
-    up = at_level([np.zeros_like(fine), coarse], np.ones((2, 2), dtype=int))
+    joined = at_fpn_level([fine, coarse], levels)
+    up = at_fpn_level([np.zeros_like(fine), coarse], np.ones((2, 2), dtype=int))
     np.testing.assert_allclose(joined[0, 0], fine[0, 0])
     np.testing.assert_allclose(joined[0, 1], up[0, 1])
     np.testing.assert_allclose(joined[1, 0], up[1, 0])
     np.testing.assert_allclose(joined[1, 1], fine[1, 1] + up[1, 1])
     # one layer may stand for two levels, and is then there once
-    np.testing.assert_allclose(at_level([fine, fine], np.array([[1, 0], [-1, -1]])), fine)
+    np.testing.assert_allclose(at_fpn_level([fine, fine], np.array([[1, 0], [-1, -1]])), fine)
 
 
 # ---------------------------------------------------------------------- words and errors

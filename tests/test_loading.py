@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 
 from camscope.errors import ModelError
-from camscope.models.load import load_model
+from camscope.libraries.loading import load_model
 from tests.cli.brightness import NAMES, SIDE, SPEC, Bright
 
 

@@ -12,7 +12,7 @@ from camscope.evidence import Evidence, ModelEvidence, Responses
 from camscope.methods import get_method
 from camscope.methods.groupcam import blur
 from camscope.methods.opticam import objective
-from camscope.methods.random_masks import random_masks
+from camscope.methods.rise import random_masks
 from tests.reruns import (
     CLASSES,
     SIZES,
@@ -374,7 +374,7 @@ def test_rise_masks_show_a_share_p_and_each_lies_elsewhere():
 def test_rise_sums_its_masks_in_chunks(monkeypatch):
     net = Net(2, "mlp")
     whole = maps_of("rise", seen(net), n=20, cells=3)
-    monkeypatch.setattr("camscope.methods.random_masks._BUDGET", 12 * 15 * 3)
+    monkeypatch.setattr("camscope.methods.rise._BUDGET", 12 * 15 * 3)
     close(maps_of("rise", seen(net), n=20, cells=3), whole, 1e-12)
 
 

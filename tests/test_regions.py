@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 
 import camscope
-from camscope.targets import Dense, Outputs, Region, parse_target, resolve
+from camscope.outputs import Dense, Outputs
+from camscope.targets import Region, parse_target, resolve
 
 NAMES = ["background", "cat", "dog"]
 
 
 def outputs(logits: np.ndarray, size: tuple[int, ...] | None = None, task: str = "multiclass") -> Outputs:
     dense = Dense(logits, size or logits.shape[2:], task)
-    return Outputs(dense.scores, task, structure=dense)
+    return Outputs(dense.scores, task, predictions=dense)
 
 
 @pytest.fixture

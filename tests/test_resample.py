@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from camscope.resample import place, resize
+from camscope.arrays import place, resize
 
 MODES = {1: "linear", 2: "bilinear", 3: "trilinear"}
 SIZES = [

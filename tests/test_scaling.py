@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from camscope.arrays import check_scale, is_flat, scaled
 from camscope.errors import InputError
-from camscope.scaling import check_scale, is_flat, scaled
 
 SCALES = ["map", "image", "batch", "signed", (-1.0, 2.0)]
 FINITE = st.floats(-1e6, 1e6, allow_subnormal=False)

@@ -14,11 +14,11 @@ from scipy import special
 
 import camscope
 from camscope.errors import TargetError
+from camscope.outputs import Outputs
 from camscope.targets import (
     AllClasses,
     Class,
     Contrast,
-    Outputs,
     PerImage,
     TargetInfo,
     TopK,

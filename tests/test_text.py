@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 import camscope
-from camscope.libraries import Known
+from camscope.libraries.info import ModelInfo
 from camscope.models.batch import Batch
 from tests.texts import TextCNN
 from tests.torch.conftest import untouched  # noqa: F401
@@ -417,7 +417,7 @@ def test_pictures_have_no_words_and_texts_no_picture(cnn, tiny_cnn, tiny_batch):
     with pytest.raises(camscope.InputError, match=r"not a picture.*use words\(\), figure\(\)"):
         e.overlay()
     assert repr(e).startswith("Explanation(1 text, ")
-    assert Known().texts is None
+    assert ModelInfo().texts is None
 
 
 # ------------------------------------------------------------------ looking and keeping

@@ -23,40 +23,26 @@ if TYPE_CHECKING:
     from camscope.composition import Rest as Rest
     from camscope.composition import Smooth as Smooth
     from camscope.composition import list_methods as list_methods
-    from camscope.errors import (
-        CamscopeError as CamscopeError,
-    )
-    from camscope.errors import (
-        ImageError as ImageError,
-    )
-    from camscope.errors import (
-        InputError as InputError,
-    )
-    from camscope.errors import (
-        LayerError as LayerError,
-    )
-    from camscope.errors import (
-        MethodError as MethodError,
-    )
-    from camscope.errors import (
-        MissingExtraError as MissingExtraError,
-    )
-    from camscope.errors import (
-        ModelError as ModelError,
-    )
-    from camscope.errors import (
-        TargetError as TargetError,
-    )
-    from camscope.explainer import Explainer as Explainer
-    from camscope.explainer import explain as explain
-    from camscope.explanation import Explanation as Explanation
-    from camscope.explanation import Status as Status
+    from camscope.engine import Explainer as Explainer
+    from camscope.engine import explain as explain
+    from camscope.errors import CamscopeError as CamscopeError
+    from camscope.errors import CamscopeWarning as CamscopeWarning
+    from camscope.errors import ImageError as ImageError
+    from camscope.errors import InputError as InputError
+    from camscope.errors import LayerError as LayerError
+    from camscope.errors import MethodError as MethodError
+    from camscope.errors import MissingExtraError as MissingExtraError
+    from camscope.errors import ModelError as ModelError
+    from camscope.errors import TargetError as TargetError
+    from camscope.evidence import Evidence as Evidence
+    from camscope.evidence import Need as Need
     from camscope.images import Preprocessing as Preprocessing
     from camscope.methods import method as method
     from camscope.models.torch import balanced_gradients as balanced_gradients
     from camscope.models.torch import record as record
-    from camscope.notes import CamscopeWarning as CamscopeWarning
-    from camscope.saving import load as load
+    from camscope.results import Explanation as Explanation
+    from camscope.results import Status as Status
+    from camscope.results import load as load
     from camscope.targets import AllClasses as AllClasses
     from camscope.targets import Caption as Caption
     from camscope.targets import Class as Class
@@ -80,8 +66,13 @@ _HOMES = {
         "Smooth",
         "list_methods",
     ),
+    "camscope.engine": (
+        "Explainer",
+        "explain",
+    ),
     "camscope.errors": (
         "CamscopeError",
+        "CamscopeWarning",
         "ImageError",
         "InputError",
         "LayerError",
@@ -90,13 +81,21 @@ _HOMES = {
         "ModelError",
         "TargetError",
     ),
-    "camscope.explainer": ("Explainer", "explain"),
-    "camscope.explanation": ("Explanation", "Status"),
+    "camscope.evidence": (
+        "Evidence",
+        "Need",
+    ),
     "camscope.images": ("Preprocessing",),
     "camscope.methods": ("method",),
-    "camscope.models.torch": ("balanced_gradients", "record"),
-    "camscope.notes": ("CamscopeWarning",),
-    "camscope.saving": ("load",),
+    "camscope.models.torch": (
+        "balanced_gradients",
+        "record",
+    ),
+    "camscope.results": (
+        "Explanation",
+        "Status",
+        "load",
+    ),
     "camscope.targets": (
         "AllClasses",
         "Caption",

@@ -10,6 +10,10 @@ class CamscopeError(Exception):
     """Base of every error camscope raises on purpose. Its message is meant for the person who called."""
 
 
+class CamscopeWarning(UserWarning):
+    """Something about an explanation that its reader should know before trusting it."""
+
+
 class InputError(CamscopeError, ValueError):
     """An input (tensor, photo, option) is not what the call needs."""
 

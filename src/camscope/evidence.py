@@ -35,6 +35,8 @@ class Need(enum.Enum):
     """One forward and one full backward per target."""
     GUIDED_GRADIENTS = "guided input gradients"
     """One forward and one full backward per target with every ReLU's backward replaced."""
+    LIBRAGRAD = "balanced gradients"
+    """Backwards by LibraGrad's rules, through which a score is the sum of its parts."""
     ATTENTION = "attention"
     """One forward that keeps every attention layer's probabilities."""
     ATTENTION_GRADIENTS = "attention gradients"
@@ -68,6 +70,7 @@ class LinearHead:
 
     Attributes:
         weights: w, the derivative of each target's score by each pooled channel.
+        pools_activations: whether what is pooled is the layer's activations themselves, and not their ReLU.
         linear: whether that formula is true of the targets' scores: of logits and their differences. Of other
             scores (a probability) the weights are the derivative and nothing more.
         features: F, what is pooled: the layer's activations, or their ReLU where the model applies one
@@ -76,6 +79,7 @@ class LinearHead:
 
     weights: Float[Array, "batch target channel"]
     features: Float[Array, "batch channel *space"]
+    pools_activations: bool
     linear: bool = True
 
 

@@ -314,8 +314,8 @@ def test_the_seed_decides_the_random_baseline(run, photo):
 
 def test_help_describes_every_command_with_its_own_first_line(run):
     from camscope.cli.explain import explain
-    from camscope.cli.layers import layers
-    from camscope.cli.methods import methods
+    from camscope.cli.list_layers import layers
+    from camscope.cli.list_methods import methods
 
     text = " ".join(run("--help").out.replace("│", " ").split())
     for function in (explain, layers, methods):

@@ -18,13 +18,14 @@ import camscope
 from camscope import Preprocessing
 from camscope.composition import MultiScale, PathIntegral, Setting, Smooth, copies, parse
 from camscope.errors import InputError, MethodError, TargetError
-from camscope.models.torch.balanced import balanced_gradients
-from camscope.models.torch.full_gradients import full_gradients
-from camscope.models.torch.state import explaining
-from camscope.targets import Class, Contrast, Outputs, PerImage, TopK, resolve
+from camscope.models.torch.backwards.full_gradients import full_gradients
+from camscope.models.torch.backwards.libragrad import balanced_gradients
+from camscope.models.torch.hooks.state import explaining
+from camscope.outputs import Outputs
+from camscope.targets import Class, Contrast, PerImage, TopK, resolve
 from tests.torch.nets import Apply, Net, batch, gap_head, linear, mlp_head
 
-pytestmark = pytest.mark.filterwarnings("ignore::camscope.notes.CamscopeWarning")
+pytestmark = pytest.mark.filterwarnings("ignore::camscope.engine.notes.CamscopeWarning")
 X = batch(3, 3, 16, 16, dtype=torch.float64)
 GRADIENT = ["gradcam", "hirescam", "layercam", "gradcam++", "gradcam++-official", "xgradcam", "eigengradcam"]
 BY_CLASS = [

@@ -142,7 +142,7 @@ def test_the_map_is_the_gradient_by_hand_and_follows_the_caption(explainers, nam
         explainer._adapter.batch(camscope.models.batch.Batch((X,))), CAPTIONS
     )
     with camscope.record(model, [layer]) as seen:
-        logits = explainer._adapter.reading.call(model, batch).logits
+        logits = explainer._adapter.decoder.call(model, batch).logits
         logits[:, 1].sum().backward()
     model.zero_grad()
     grid = explainer._adapter.layer(batch, layer).grid

@@ -85,7 +85,7 @@ def test_a_photo_goes_through_the_learners_own_transforms(single, folder):
 
 def test_what_is_shown_is_the_picture_as_the_model_sees_it(single, folder):
     path = sorted(folder.glob("*.png"))[0]
-    view = camscope.explain(single, str(path)).views[0]
+    view = camscope.explain(single, str(path)).input_images[0]
     assert view.picture.size == (SIZE, SIZE)
     expected = fastai.Resize(SIZE)(fastai.PILImage.create(path), split_idx=1)
     assert np.abs(np.asarray(view.picture, int) - np.asarray(expected, int)).max() <= 1
@@ -133,7 +133,7 @@ def test_a_preprocessing_of_ones_own_goes_before_the_learners(single, photos):
     preprocessing = camscope.Preprocessing((SIZE, SIZE), (SIZE, SIZE), "squash")
     e = camscope.explain(single, Image.fromarray(photos["cat"]), preprocessing=preprocessing)
     assert e.provenance["preprocessing"]["crop"] == "squash"
-    assert e.views[0].picture.size == (451, 300)
+    assert e.input_images[0].picture.size == (451, 300)
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,7 @@ def test_grey_pictures_stay_grey(folder):
     path = sorted(folder.glob("*.png"))[0]
     e = camscope.explain(learn, str(path))
     torch.testing.assert_close(e.logits, model(own(learn, [path])).detach())
-    assert e.views[0].picture.mode == "RGB"
+    assert e.input_images[0].picture.mode == "RGB"
 
 
 def test_a_segmentations_codes_are_its_classes(folder, tmp_path):

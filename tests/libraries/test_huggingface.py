@@ -17,8 +17,8 @@ from torch import nn
 
 import camscope
 from camscope import Preprocessing
-from camscope.libraries import recognise
-from camscope.models.load import load_model
+from camscope.libraries.loading import load_model
+from camscope.libraries.registry import recognise
 
 LABELS = {0: "cat", 1: "dog", 2: "cow"}
 NAMED = {"id2label": LABELS, "label2id": {name: i for i, name in LABELS.items()}}

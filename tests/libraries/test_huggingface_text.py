@@ -7,7 +7,7 @@ import torch
 import transformers as hf
 
 import camscope
-from camscope.libraries import recognise
+from camscope.libraries.registry import recognise
 from tests.texts import BERT, byte_level, sentencepiece, transformer, wordpiece
 
 SMALL = {key: value for key, value in BERT.items() if key not in ("id2label", "label2id")}

@@ -12,8 +12,8 @@ from skimage import data
 from torch import nn
 
 import camscope
-from camscope.explanation import Explanation
 from camscope.libraries import demo
+from camscope.results.explanation import Explanation
 from camscope.targets import Class, PerImage
 
 TOLERANCE = 1e-5

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from camscope.render.text import fit, width_of
+from camscope.render.fitting import fit, width_of
 
 
 @settings(max_examples=40, deadline=None)

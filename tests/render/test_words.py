@@ -13,7 +13,7 @@ from rich.console import Console
 
 from camscope import render
 from camscope.errors import InputError
-from camscope.render.words import WORDS, WORDS_DIVERGING, WordRow, painted, right_to_left, words_colormap
+from camscope.render.word_rows import WORDS, WORDS_DIVERGING, WordRow, painted, right_to_left, words_colormap
 
 WORDS_OF = [
     "A", "gorgeous", ",", "witty", "film", ":", "the", "cast", "is", "wonderful", ",", "even", "where", "the", "plot",

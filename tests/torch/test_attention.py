@@ -12,11 +12,12 @@ from torch.nn import functional
 from torch.overrides import _get_current_function_mode_stack
 
 from camscope.errors import ModelError, TargetError
-from camscope.models.torch.attention import attention_of
-from camscope.models.torch.attention_calls import AttentionCalls
-from camscope.models.torch.balanced import balanced_gradients
-from camscope.models.torch.state import explaining
-from camscope.targets import Outputs, resolve
+from camscope.models.torch.attention.calls import AttentionCalls
+from camscope.models.torch.attention.evidence import attention_of
+from camscope.models.torch.backwards.libragrad import balanced_gradients
+from camscope.models.torch.hooks.state import explaining
+from camscope.outputs import Outputs
+from camscope.targets import resolve
 
 STYLES = ["matmul", "operator", "fused", "einsum", "einsum-tokens-first", "multi-head"]
 

@@ -8,8 +8,8 @@ from torch import nn
 from torch.nn import functional
 from torch.overrides import _get_current_function_mode_stack
 
-from camscope.models.torch.balanced import balanced_gradients
-from camscope.models.torch.state import explaining
+from camscope.models.torch.backwards.libragrad import balanced_gradients
+from camscope.models.torch.hooks.state import explaining
 
 
 def noise(*shape, seed=0):

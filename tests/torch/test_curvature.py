@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from camscope.errors import ModelError
-from camscope.models.torch.curvature import curvature, twice_differentiable
+from camscope.models.torch.backwards.curvature import curvature, twice_differentiable
 from tests.torch.nets import batch
 
 

@@ -8,8 +8,8 @@ from torch import nn
 import camscope
 from camscope.models.batch import Batch
 from camscope.models.torch import TorchAdapter
-from camscope.models.torch.flattened import find_flattened
-from camscope.models.torch.state import explaining
+from camscope.models.torch.hooks.state import explaining
+from camscope.models.torch.reruns.flattened import find_flattened
 
 
 class Net(nn.Module):
@@ -74,7 +74,7 @@ def literal(net: Net, image: int, target: int) -> torch.Tensor:
 def test_a_linear_layer_that_reads_the_channels_side_by_side_is_found_and_gives_the_literal_map(
     flatten, each, at_a_time, monkeypatch
 ):
-    monkeypatch.setattr("camscope.models.torch.flattened._CHANNELS_AT_A_TIME", at_a_time)
+    monkeypatch.setattr("camscope.models.torch.reruns.flattened._CHANNELS_AT_A_TIME", at_a_time)
     net = Net(flatten, 6 * each)
     assert (found(net).linear, found(net).each) == ("first", each)
     maps = camscope.explain(net, X, methods="ablationcam", layers="body", targets=[0, 3]).maps()

@@ -13,9 +13,10 @@ from torch.nn import functional
 from camscope.errors import TargetError
 from camscope.evidence import FullGradients, ModelEvidence, Responses
 from camscope.methods import get_method
-from camscope.models.torch.full_gradients import completeness_gap, full_gradients
-from camscope.models.torch.state import explaining
-from camscope.targets import Class, Outputs, Targets, resolve
+from camscope.models.torch.backwards.full_gradients import completeness_gap, full_gradients
+from camscope.models.torch.hooks.state import explaining
+from camscope.outputs import Outputs
+from camscope.targets import Class, Targets, resolve
 from tests.torch.nets import batch
 
 

@@ -9,13 +9,14 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from camscope.arrays import resize
 from camscope.errors import TargetError
 from camscope.evidence import Evidence, ModelEvidence, Responses
 from camscope.methods import get_method
-from camscope.models.torch.guided import guided_gradients
-from camscope.models.torch.state import explaining
-from camscope.resample import resize
-from camscope.targets import Outputs, resolve
+from camscope.models.torch.backwards.guided import guided_gradients
+from camscope.models.torch.hooks.state import explaining
+from camscope.outputs import Outputs
+from camscope.targets import resolve
 from tests.torch.nets import Apply, batch
 
 

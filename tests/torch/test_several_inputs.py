@@ -10,7 +10,7 @@ import camscope
 from camscope import PerImage
 from tests.torch.nets import batch, linear, mlp_head
 
-pytestmark = pytest.mark.filterwarnings("ignore::camscope.notes.CamscopeWarning")
+pytestmark = pytest.mark.filterwarnings("ignore::camscope.engine.notes.CamscopeWarning")
 X = batch(3, 3, 16, 16, dtype=torch.float64)
 AGE = torch.tensor([[0.5], [-2.0], [1.5]], dtype=torch.float64)
 
@@ -119,10 +119,12 @@ def test_the_input_that_maps_are_of_can_be_chosen():
     pair = Pair().double().eval()
     wide = batch(3, 3, 16, 24, seed=5, dtype=torch.float64)
     first = camscope.explain(pair, (X, wide), targets=1, layers="left")
-    second = camscope.explain(pair, {"left": X, "right": wide}, targets=1, layers="right", mapped="right")
+    second = camscope.explain(
+        pair, {"left": X, "right": wide}, targets=1, layers="right", explained_input="right"
+    )
     assert first.heatmaps().shape[2:] == (16, 16)
     assert second.heatmaps().shape[2:] == (16, 24)
-    masked = camscope.explain(pair, (X, wide), targets=1, methods="rise(n=4)", mapped=1)
+    masked = camscope.explain(pair, (X, wide), targets=1, methods="rise(n=4)", explained_input=1)
     assert masked.maps().shape[2:] == (16, 24)
 
 
@@ -214,6 +216,6 @@ def test_an_image_as_a_tensor_goes_before_what_could_be_a_photo():
         ((AGE, AGE), None, r"None of the inputs is one that maps could be of"),
     ],
 )
-def test_what_does_not_fit_says_what_would(inputs, mapped, words):
+def test_what_does_not_fit_says_what_would(inputs, explained_input, words):
     with pytest.raises(camscope.InputError, match=words):
-        camscope.explain(model(), inputs, mapped=mapped)
+        camscope.explain(model(), inputs, explained_input=explained_input)

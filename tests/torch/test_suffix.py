@@ -20,14 +20,14 @@ from torch.nn import functional
 
 import camscope
 from camscope.models.batch import Batch
+from camscope.models.decoding import LogitsDecoder as OutputDecoder
 from camscope.models.grid import Grid
-from camscope.models.layers import Layer
-from camscope.models.reading import Plain as Reading
+from camscope.models.layer import Layer
 from camscope.models.torch import TorchAdapter
-from camscope.models.torch import rerun as rerun_module
-from camscope.models.torch.modules import first_tensor, replace_first_tensor
-from camscope.models.torch.state import explaining
-from camscope.models.torch.suffix import Kept, Plan, keeping, plan_suffix, replaying
+from camscope.models.torch.hooks.modules import first_tensor, replace_first_tensor
+from camscope.models.torch.hooks.state import explaining
+from camscope.models.torch.reruns import rerun as rerun_module
+from camscope.models.torch.reruns.suffix import Kept, Plan, keeping, plan_suffix, replaying
 from tests.torch.nets import Apply, Net, SharedReLU, batch, linear, mlp_head
 
 EXACT = 1e-10
@@ -45,13 +45,13 @@ class Cut:
         *,
         output: Callable[[Any], torch.Tensor] | None = None,
     ) -> None:
-        self.adapter = TorchAdapter(model, Reading(output))
+        self.adapter = TorchAdapter(model, OutputDecoder(output))
         self.model, self.x = model, x
         self.layer: Layer = self.adapter.layer(Batch((x,)), layer)
         self.plan, self.kept, self.clean = self._kept()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.adapter.reading.logits(self.model(x))
+        return self.adapter.decoder.logits(self.model(x))
 
     def _kept(self) -> tuple[Plan, Kept, torch.Tensor]:
         with explaining(self.model), torch.no_grad():
@@ -280,7 +280,7 @@ def test_in_every_number_of_dimensions(dims):
 # ------------------------------------------------------------------ ways to write a forward
 
 
-class Plain(nn.Module):
+class LogitsDecoder(nn.Module):
     """Convolutions `one`, `two`, `three` with functions between them, and a linear head that is not pooled alone."""
 
     def __init__(self) -> None:
@@ -300,7 +300,7 @@ class Plain(nn.Module):
         return self.end(functional.relu(self.three(functional.relu(self.two(h)) + h)))
 
 
-class FunctionsInPlace(Plain):
+class FunctionsInPlace(LogitsDecoder):
     """What stands beside the layer is written into by functions in place."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -312,7 +312,7 @@ class FunctionsInPlace(Plain):
         return self.end(self.three(h))
 
 
-class AsksForTheBatch(Plain):
+class AsksForTheBatch(LogitsDecoder):
     """The shape of the input is asked for before and after the layer."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -322,7 +322,7 @@ class AsksForTheBatch(Plain):
         return self.fc(torch.tanh(h).mean(2))
 
 
-class Twice(Plain):
+class Twice(LogitsDecoder):
     """`two` is called twice; the last call counts."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -342,7 +342,7 @@ class Pair(nn.Module):
         return y, y.mean((2, 3), keepdim=True), y.shape[1]
 
 
-class Tuples(Plain):
+class Tuples(LogitsDecoder):
     """The layer, and one before it, put out tuples, all of which is used."""
 
     def __init__(self) -> None:
@@ -362,7 +362,7 @@ class Temperature(nn.Module):
         return torch.tensor(3.0, dtype=torch.float64)
 
 
-class ScaledByANumber(Plain):
+class ScaledByANumber(LogitsDecoder):
     """What is kept has no batch axis."""
 
     def __init__(self) -> None:
@@ -374,7 +374,7 @@ class ScaledByANumber(Plain):
         return super().forward(x) * t
 
 
-class Gated(Plain):
+class Gated(LogitsDecoder):
     """A gate before the layer says, by a comparison, which positions after it count."""
 
     def __init__(self) -> None:
@@ -387,7 +387,7 @@ class Gated(Plain):
         return self.end(h * (gate > 0))
 
 
-class Indexed(Plain):
+class Indexed(LogitsDecoder):
     """Whole numbers from before the layer choose among weights after it."""
 
     def __init__(self) -> None:
@@ -403,7 +403,7 @@ class Indexed(Plain):
         return self.fc(torch.tanh(self.three(h)).mean((2, 3)) * self.book(code))
 
 
-class Positions(Plain):
+class Positions(LogitsDecoder):
     """A table of positions, without a batch axis of its own, is added behind the layer."""
 
     def __init__(self) -> None:
@@ -416,7 +416,7 @@ class Positions(Plain):
         return self.end(self.three(functional.relu(self.two(functional.relu(self.one(x))))) + table)
 
 
-class Windows(Plain):
+class Windows(LogitsDecoder):
     """A module folds windows into the batch, before the layer and for after it."""
 
     def __init__(self) -> None:
@@ -432,7 +432,7 @@ class Windows(Plain):
         return self.end(self.three(functional.relu(self.two(h)))) * means[:, None]
 
 
-class ReadsTheInput(Plain):
+class ReadsTheInput(LogitsDecoder):
     """The input itself is used behind the layer."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -440,7 +440,7 @@ class ReadsTheInput(Plain):
 
 
 WRITTEN = {
-    "plain": (Plain, "two"),
+    "plain": (LogitsDecoder, "two"),
     "functions in place": (FunctionsInPlace, "two"),
     "asks for the batch": (AsksForTheBatch, "two"),
     "called twice": (Twice, "two"),
@@ -521,7 +521,7 @@ def test_what_is_used_is_kept_however_it_is_used(make):
     assert cut.alive == used[make]
 
 
-class Decides(Plain):
+class Decides(LogitsDecoder):
     """Python looks at a number from before the layer, and goes one way or another."""
 
     def __init__(self) -> None:
@@ -540,7 +540,7 @@ def test_what_python_looks_at_is_kept():
     cut.check()
 
 
-class Also(Plain):
+class Also(LogitsDecoder):
     """Returns features from before the layer beside its logits."""
 
     def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -575,7 +575,7 @@ def test_nothing_is_copied_where_nothing_is_written_into(model_of):
     assert not Cut(model_of("resnet18"), "layer4.1.bn2", batch_of(64)).plan.copies
 
 
-@pytest.mark.parametrize("make", [Plain, FunctionsInPlace, Tuples, Windows], ids=lambda m: m.__name__)
+@pytest.mark.parametrize("make", [LogitsDecoder, FunctionsInPlace, Tuples, Windows], ids=lambda m: m.__name__)
 def test_a_replay_leaves_no_trace_in_what_was_kept(make):
     """An image's re-run is the same whatever was re-run before it."""
     layer = "second" if make is Tuples else "two"
@@ -601,7 +601,7 @@ class KeepsItsSkip(nn.Module):
         return functional.relu(self.seen)
 
 
-class Stateful(Plain):
+class Stateful(LogitsDecoder):
     """The skip goes through an attribute of a module, not through what it returns."""
 
     def __init__(self) -> None:
@@ -620,7 +620,7 @@ class Box:
         self.tensor = tensor
 
 
-class Boxed(Plain):
+class Boxed(LogitsDecoder):
     """A module before the layer puts out such an object."""
 
     def __init__(self) -> None:
@@ -632,7 +632,7 @@ class Boxed(Plain):
         return self.end(self.three(functional.relu(self.two(box.tensor)) + box.tensor))
 
 
-class Refuses(Plain):
+class Refuses(LogitsDecoder):
     """Its own code refuses a batch that is not the input's, by an error of its own."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -667,7 +667,7 @@ def test_running_whole_is_said(case):
     assert "'two'" in note
     assert "the same maps, slower" in note
     whole = camscope.explain(
-        Plain().double().eval(), batch_of(16), methods="ablationcam", layers="two", targets=1
+        LogitsDecoder().double().eval(), batch_of(16), methods="ablationcam", layers="two", targets=1
     )
     assert not any("cannot be run by itself" in note for note in whole.notes)
 
@@ -689,7 +689,7 @@ def test_a_stateful_models_map_is_that_of_the_same_model_without_a_state():
 
 def test_each_image_is_re_run_with_its_own_past():
     """The skip is another for every image, and so is what the layer puts out for nothing at all."""
-    cut = Cut(Plain().double().eval(), "two", batch_of(16, 3))
+    cut = Cut(LogitsDecoder().double().eval(), "two", batch_of(16, 3))
     nothing = torch.zeros_like(cut.activations[:2])
     answers = [cut.replayed(image, nothing) for image in range(3)]
     for image, answer in enumerate(answers):
@@ -699,7 +699,7 @@ def test_each_image_is_re_run_with_its_own_past():
 
 
 @pytest.mark.parametrize("name", ["ablationcam", "reciprocam", "reciprocam-gaussian", "vit-reciprocam"])
-@pytest.mark.parametrize("make", [Plain, FunctionsInPlace, Stateful], ids=lambda m: m.__name__)
+@pytest.mark.parametrize("make", [LogitsDecoder, FunctionsInPlace, Stateful], ids=lambda m: m.__name__)
 def test_a_batch_is_its_images_one_by_one(name, make):
     model, x = make().double().eval(), batch_of(16, 3)
     explainer = camscope.Explainer(model)
@@ -711,7 +711,7 @@ def test_a_batch_is_its_images_one_by_one(name, make):
 
 @pytest.mark.parametrize("name", ["ablationcam", "reciprocam", "reciprocam-gaussian", "vit-reciprocam"])
 def test_the_size_of_the_chunks_changes_nothing(name, monkeypatch):
-    model, x = Plain().double().eval(), batch_of(8, 2)  # 16 positions
+    model, x = LogitsDecoder().double().eval(), batch_of(8, 2)  # 16 positions
     call = {"methods": name, "layers": "two", "targets": [0, 2]}
     whole = camscope.explain(model, x, **call).raw[name, "two"]
     sizes = []
@@ -743,7 +743,9 @@ class TroubleError(Exception):
 SUFFIX = ["ablationcam", "reciprocam", "vit-reciprocam"]
 
 
-@pytest.mark.parametrize("make", [Plain, FunctionsInPlace, Stateful, Tuples], ids=lambda m: m.__name__)
+@pytest.mark.parametrize(
+    "make", [LogitsDecoder, FunctionsInPlace, Stateful, Tuples], ids=lambda m: m.__name__
+)
 def test_the_model_is_left_as_it_came(make, untouched):
     model = make().double().train()
     layer = "second" if make is Tuples else "two"
@@ -767,7 +769,7 @@ def test_also_when_an_exception_flies(when, untouched):
             raise TroubleError
         return x
 
-    model = Plain().double()
+    model = LogitsDecoder().double()
     model.fc = nn.Sequential(Apply(trouble), model.fc)
     explainer = camscope.Explainer(model)
     with untouched(model):
@@ -782,7 +784,7 @@ def test_also_when_an_exception_flies(when, untouched):
 
 def test_a_forward_the_user_has_set_is_put_back():
     """An instance's own forward, as hooks of other tools leave it, is run and stays."""
-    model, x = Plain().double().eval(), batch_of(16)
+    model, x = LogitsDecoder().double().eval(), batch_of(16)
     plain = camscope.explain(model, x, methods=SUFFIX, layers="two", targets=0)
     doubled = copy.deepcopy(model)
     for name in ("one", "two", "three"):
@@ -806,7 +808,7 @@ def test_a_forward_the_user_has_set_is_put_back():
 @pytest.mark.parametrize("where", ["one", "two", "three"])
 def test_the_users_hooks_run_and_what_they_change_is_changed_once(where):
     """Before the layer, at it, and behind it: activations are as they leave the user's hooks."""
-    model, x = Plain().double().eval(), batch_of(16)
+    model, x = LogitsDecoder().double().eval(), batch_of(16)
     written_out = copy.deepcopy(model)
     with torch.no_grad():
         getattr(written_out, where).weight.mul_(2)
@@ -822,7 +824,7 @@ def test_the_users_hooks_run_and_what_they_change_is_changed_once(where):
 def test_features_that_a_users_hook_collects_are_there():
     """Some models are written so: what later modules use is what hooks have put aside."""
 
-    class Collecting(Plain):
+    class Collecting(LogitsDecoder):
         def __init__(self) -> None:
             super().__init__()
             self.seen: dict[str, torch.Tensor] = {}
@@ -844,7 +846,7 @@ def test_features_that_a_users_hook_collects_are_there():
 @pytest.mark.parametrize("outer", [torch.no_grad, torch.inference_mode, torch.enable_grad])
 @pytest.mark.parametrize("frozen", [True, False])
 def test_under_any_grad_mode_frozen_or_not(outer, frozen):
-    model, x = Plain().double().eval(), batch_of(16)
+    model, x = LogitsDecoder().double().eval(), batch_of(16)
     expected = camscope.explain(model, x, methods=SUFFIX, layers="two", targets=0)
     model.requires_grad_(not frozen)
     with outer():
@@ -855,7 +857,7 @@ def test_under_any_grad_mode_frozen_or_not(outer, frozen):
 
 
 def test_no_graph_is_built_by_a_re_run():
-    model = Plain().double().eval()
+    model = LogitsDecoder().double().eval()
     graphs = []
     model.three.register_forward_hook(lambda _m, _i, output: graphs.append(output.requires_grad))
     camscope.explain(model, batch_of(16), methods=SUFFIX, layers="two", targets=0)
@@ -867,7 +869,7 @@ def test_no_graph_is_built_by_a_re_run():
 
 
 def test_only_the_part_after_the_layer_runs():
-    model, x = Plain().double().eval(), batch_of(16, 2)
+    model, x = LogitsDecoder().double().eval(), batch_of(16, 2)
     explainer = camscope.Explainer(model)
     explainer(x, methods="reciprocam", layers="two", targets=0)  # planned once
     images = dict.fromkeys(("one", "two", "three"), 0)
@@ -891,7 +893,7 @@ def test_a_layer_is_planned_once_for_each_size_of_the_input(monkeypatch):
         return plan_suffix(model, forward, image, layer)
 
     monkeypatch.setattr("camscope.models.torch.adapter.plan_suffix", plan)
-    explainer = camscope.Explainer(Plain().double().eval())
+    explainer = camscope.Explainer(LogitsDecoder().double().eval())
     for size in (16, 16, 20, 16):
         explainer(batch_of(size), methods=SUFFIX, layers=["one", "two"], targets=0)
     assert sorted(planned) == [("one", 16), ("one", 20), ("two", 16), ("two", 20)]
@@ -919,7 +921,7 @@ def test_planning_takes_no_memory_for_each_pair_of_layers(model_of):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_other_precisions_replay_what_they_said(dtype):
     """The unaltered activations give back the model's own answer, to rounding."""
-    model = Plain().to(dtype).eval()
+    model = LogitsDecoder().to(dtype).eval()
     cut = Cut(model, "two", batch_of(16, 3, dtype=dtype))
     assert not cut.plan.whole
     for image in range(3):

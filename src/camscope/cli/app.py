@@ -30,18 +30,18 @@ app.command(
     usage="Usage: camscope explain PHOTO-OR-TEXT... [OPTIONS]",
 )
 app.command(
-    "camscope.cli.concepts:concepts",
+    "camscope.cli.find_concepts:concepts",
     name="concepts",
     help="Find the concepts that a layer's features in some photos are made of.",
     usage="Usage: camscope concepts PHOTO... [OPTIONS]",
 )
 app.command(
-    "camscope.cli.layers:layers",
+    "camscope.cli.list_layers:layers",
     name="layers",
     help="List the layers that have a spatial grid, and mark the one chosen when none is named.",
 )
 app.command(
-    "camscope.cli.methods:methods",
+    "camscope.cli.list_methods:methods",
     name="methods",
     help="List the methods with paper, needs, cost and one honest line of advice.",
 )

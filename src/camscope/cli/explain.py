@@ -20,12 +20,12 @@ from camscope.cli.files import file_names, prepare_folder, read_class_names, saf
 from camscope.cli.output import console, print_json
 from camscope.cli.texts import find_texts, show_words
 from camscope.composition import parse, split
-from camscope.errors import ImageError, InputError, nearest
-from camscope.explainer import Explainer
-from camscope.explanation import Explanation
+from camscope.engine.explainer import Explainer
+from camscope.errors import CamscopeWarning, ImageError, InputError, nearest
 from camscope.images import Photo, find_photos, read_photo
-from camscope.notes import CamscopeWarning
-from camscope.targets import Target, Task, TopK, parse_target
+from camscope.outputs import Task
+from camscope.results.explanation import Explanation
+from camscope.targets import TargetLike, TopK, parse_target
 
 Save = Literal["figure", "overlay", "channels", "npz", "json"]
 _CHANNELS = 15
@@ -122,7 +122,9 @@ def explain(
     methods = [parse(text) for text in _listed(method)]
     for text in target or ():
         parse_target(text)  # refuses what is no target before any work is done
-    targets: list[Target] = [*target] if target else [TopK(3, or_fewer=True) if top is None else TopK(top)]
+    targets: list[TargetLike] = (
+        [*target] if target else [TopK(3, or_fewer=True) if top is None else TopK(top)]
+    )
     prepare_folder(out)
 
     people = console(stderr=as_json)
@@ -266,12 +268,12 @@ def _write(e: Explanation, stem: Path, wanted: Sequence[Save], style: dict[str, 
                 render.save(
                     e.figure(target=t, **style), keep(stem.with_name(f"{stem.name}-figure{suffix}.png"))
                 )
-    if "overlay" in wanted and e.views.texts:
-        from camscope.display_text import page
+    if "overlay" in wanted and e.input_images.texts:
+        from camscope.results.figures import page
 
         path = keep(stem.with_name(f"{stem.name}-words.html"))
         path.write_text(page(e), encoding="utf-8")
-    for method, layer in e.raw if "overlay" in wanted and not e.views.texts else ():
+    for method, layer in e.raw if "overlay" in wanted and not e.input_images.texts else ():
         for t, target in enumerate(e.targets[0]):
             what = [safe(part) for part in (method, layer, target.short)]
             path = keep(stem.with_name("-".join([stem.name, *what]) + ".png"))
@@ -294,8 +296,6 @@ def _write(e: Explanation, stem: Path, wanted: Sequence[Save], style: dict[str, 
 
 def _show(console: Console, e: Explanation, source: str, written: Sequence[str]) -> None:
     """One photo for people: its top classes, the layer, what to know, and the files."""
-    from camscope.display import STATUS_WORDS
-
     console.print(f"[bold]{escape(source)}[/]", soft_wrap=True)
     table = Table(box=None, pad_edge=False)
     table.add_column("class", justify="right", header_style="dim")
@@ -313,14 +313,14 @@ def _show(console: Console, e: Explanation, source: str, written: Sequence[str])
         if name == layers.get("choice"):
             why = f", chosen automatically (next: {', '.join(layers['runners_up'])})"
         console.print(f"layer [bold]{escape(name)}[/] ({escape(about)}){escape(why)}")
-    if e.views.texts:
+    if e.input_images.texts:
         show_words(console, e)
-    for note in (*(e.view(0).notes if e.views.has(0) else ()), *e.notes):
+    for note in (*(e.input_image(0).notes if e.input_images.has(0) else ()), *e.notes):
         console.print(f"note: {escape(note)}", style="yellow")
-    for (method, layer), status in e.status.items() if not e.views.texts else ():
+    for (method, layer), status in e.status.items() if not e.input_images.texts else ():
         for target, one in zip(e.targets[0], status[0], strict=True):
             if one != "ok":
-                words = f"{method} at {layer}, {target.label}: {STATUS_WORDS[one]}"
+                words = f"{method} at {layer}, {target.label}: {one.words}"
                 console.print(words, style="yellow", markup=False)
     for path in written:
         console.print(f"wrote {path}", markup=False, soft_wrap=True)

@@ -8,10 +8,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
-from camscope import display_text
 from camscope.errors import InputError
-from camscope.explanation import Explanation
-from camscope.text_inputs import names_file
+from camscope.inputs.token_numbers import names_file
+from camscope.results import figures
+from camscope.results.explanation import Explanation
 
 _STRONGEST = 5
 
@@ -39,7 +39,7 @@ def find_texts(given: Sequence[str]) -> dict[str, str]:
 
 def show_words(console: Console, e: Explanation) -> None:
     """The words of one text on their colours, and the strongest in figures, for eyes and terminals without colours."""
-    for row, words in display_text.terminal(e):
+    for row, words in figures.terminal(e):
         console.print(f"[bold]{escape(row.title)}[/] [dim]{escape(row.subtitle)}[/]")
         console.print(words)
         if row.note:

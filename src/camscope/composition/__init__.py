@@ -1,39 +1,41 @@
-"""Methods made of methods: as data, as text, under their names, and their arithmetic. The planner runs them."""
+"""Methods made of methods: as data, as text, under their names, and their arithmetic. The engine runs them."""
 
 from camscope.composition.averaging import NoisyFullGradients, NoisyGradients, Size, over_sizes
-from camscope.composition.checks import check
 from camscope.composition.expressions import (
     COMPOSITIONS,
-    AtLevel,
-    Augment,
-    Balanced,
+    NAMED,
     Composition,
     Expression,
-    Finer,
-    Fuse,
-    Joined,
+    LayerFusion,
     Modifier,
-    MultiScale,
     Named,
+    check,
+    composition,
+    modifiers_of,
+    name_composition,
+    parse,
+    simplified,
+)
+from camscope.composition.fusion import AtFpnLevel, Fuse, by_fpn_level, fuses
+from camscope.composition.grammar import split
+from camscope.composition.modifiers import Balanced, Finer, Rest
+from camscope.composition.wrappers import (
+    Augment,
+    Copy,
+    MultiScale,
     PathIntegral,
-    Rest,
+    Setting,
     Smooth,
     Wrapper,
     alters_input,
-    by_level,
-    fuses,
-    modifiers,
-    simplified,
 )
-from camscope.composition.fusion import at_level, fused
-from camscope.composition.grammar import parse, split
-from camscope.composition.named import NAMED, list_methods
-from camscope.composition.wrappers import Copy, Setting, copies, summand, turns
+
+from camscope.composition.named import list_methods  # isort: skip  # made of those above
 
 __all__ = [
     "COMPOSITIONS",
     "NAMED",
-    "AtLevel",
+    "AtFpnLevel",
     "Augment",
     "Balanced",
     "Composition",
@@ -41,7 +43,7 @@ __all__ = [
     "Expression",
     "Finer",
     "Fuse",
-    "Joined",
+    "LayerFusion",
     "Modifier",
     "MultiScale",
     "Named",
@@ -54,18 +56,15 @@ __all__ = [
     "Smooth",
     "Wrapper",
     "alters_input",
-    "at_level",
-    "by_level",
+    "by_fpn_level",
     "check",
-    "copies",
-    "fused",
+    "composition",
     "fuses",
     "list_methods",
-    "modifiers",
+    "modifiers_of",
+    "name_composition",
     "over_sizes",
     "parse",
     "simplified",
     "split",
-    "summand",
-    "turns",
 ]

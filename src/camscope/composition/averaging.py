@@ -12,9 +12,8 @@ from array_api_compat import array_namespace
 from einops import reduce
 from jaxtyping import Bool, Float
 
-from camscope.arrays import Array, from_numpy
+from camscope.arrays import Array, from_numpy, resize
 from camscope.evidence import Evidence, FullGradients, ModelEvidence
-from camscope.resample import resize
 
 
 class NoisyGradients:

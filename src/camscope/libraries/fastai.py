@@ -13,8 +13,8 @@ from PIL import Image
 
 from camscope.errors import InputError
 from camscope.images import Photo
-from camscope.libraries import Known, Prepared
-from camscope.targets import Task
+from camscope.libraries.info import ModelInfo, Prepared
+from camscope.outputs import Task
 
 _TASKS: dict[str, Task] = {
     "CrossEntropyLossFlat": "multiclass",
@@ -35,12 +35,12 @@ _TASKS: dict[str, Task] = {
 """What each of fastai's and PyTorch's losses says of the outputs."""
 
 
-def know(learner: Any) -> tuple[Any, Known]:
+def recognise(learner: Any) -> tuple[Any, ModelInfo]:
     """A Learner's model, and what the Learner says of it."""
     vocab = getattr(learner.dls, "vocab", None) or _codes(learner.dls)
     # of several blocks each has its own vocabulary; of a regression there is none
     names = [str(name) for name in vocab] if vocab is not None and not _nested(vocab) else None
-    return learner.model, Known(
+    return learner.model, ModelInfo(
         class_names=names or None,
         name="fastai Learner",
         task=_TASKS.get(type(learner.loss_func).__name__),

@@ -8,13 +8,13 @@ from typing import Any
 
 from camscope.errors import ModelError
 from camscope.images import Preprocessing
-from camscope.libraries import Known
+from camscope.libraries.info import ModelInfo
 
 _WORDS = 49408
 """Words of CLIP's own vocabulary, which most of its models use."""
 
 
-def know(model: Any) -> tuple[Any, Known]:
+def recognise(model: Any) -> tuple[Any, ModelInfo]:
     """An open_clip model and what it says of itself.
 
     Raises:
@@ -25,14 +25,14 @@ def know(model: Any) -> tuple[Any, Known]:
             f"A {type(model).__name__} is a part of an open_clip model. Pass the whole model, which compares images "
             "with captions."
         )
-    return model, Known(
+    return model, ModelInfo(
         preprocessing=_preprocessing(model),
         name=f"open_clip {type(model).__name__}",
-        captioned=functools.partial(_reading, model),
+        caption_decoder=functools.partial(_caption_decoder, model),
     )
 
 
-def _reading(model: Any, tokenizer: Callable[[Sequence[str]], Any] | None) -> Any:
+def _caption_decoder(model: Any, tokenizer: Callable[[Sequence[str]], Any] | None) -> Any:
     """Reads the model as a classifier of captions.
 
     Raises:

@@ -7,23 +7,40 @@ from typing import Any
 
 from camscope.errors import MissingExtraError, ModelError, nearest
 from camscope.images import Preprocessing
-from camscope.libraries import Known
+from camscope.libraries.info import ModelInfo
 
 
-def know(model: Any) -> tuple[Any, Known]:
+def recognise(model: Any) -> tuple[Any, ModelInfo]:
     """A timm model and what it says of itself."""
     timm = _timm()
     config = timm.data.resolve_model_data_config(model)
     name = (getattr(model, "pretrained_cfg", None) or {}).get("architecture")
-    return model, Known(
+    return model, ModelInfo(
         preprocessing=Preprocessing.from_timm(config),
         class_names=_class_names(model, name),
         name=f"timm:{name}" if name else None,
     )
 
 
-def create(name: str, *, pretrained: bool) -> Any:
+def create(name: str, *, pretrained: bool) -> tuple[Any, ModelInfo]:
+    """A model of timm's registry and what it says of itself.
+
+    Args:
+        name: as timm has it.
+        pretrained: with its published weights, or untrained.
+
+    Raises:
+        ModelError, MissingExtraError: see `build`.
+    """
+    return recognise(build(name, pretrained=pretrained))
+
+
+def build(name: str, *, pretrained: bool) -> Any:
     """A model of timm's registry, with its published weights or without.
+
+    Args:
+        name: as timm has it.
+        pretrained: with its published weights, or untrained.
 
     Raises:
         ModelError: for an unknown name (with the nearest), or weights that cannot be fetched.

@@ -1,7 +1,18 @@
 """The methods: pure maths from evidence to maps. Importing this package registers all of them."""
 
-from camscope.methods.linear import cam  # isort: skip  # the register lists methods in the order of these lines
-from camscope.methods.gradient import (  # isort: skip
+# isort: off  # the register lists methods in the order of these lines
+from camscope.methods.ablation import (
+    ablation_cam,
+    lift_cam,
+    recipro_cam,
+    recipro_cam_gaussian,
+    vit_recipro_cam,
+)
+from camscope.methods.agnostic import centre, fem, mean_activation, random
+from camscope.methods.attention import attention_map, chefer, grad_eclip, legrad, rollout
+from camscope.methods.cam import cam
+from camscope.methods.fullgrad import full_grad
+from camscope.methods.gradient import (
     channel_contributions,
     grad_cam,
     grad_cam_elementwise,
@@ -13,25 +24,27 @@ from camscope.methods.gradient import (  # isort: skip
     shapley,
     xgrad_cam,
 )
-from camscope.methods.ablation import (  # isort: skip
-    ablation_cam,
-    lift_cam,
-    recipro_cam,
-    recipro_cam_gaussian,
-    vit_recipro_cam,
+from camscope.methods.groupcam import group_cam
+from camscope.methods.opticam import opti_cam
+from camscope.methods.pca import eigen_cam, eigen_grad_cam, kpca_cam
+from camscope.methods.polycam import pcam, pcam_minus, pcam_plus
+from camscope.methods.registry import (
+    BehindLinearHead,
+    Explained,
+    Method,
+    default_method,
+    get_method,
+    list_methods,
+    method,
 )
-from camscope.methods.scorecam import gscore_cam, score_cam, score_cam_paper, score_cam_paper_logit  # isort: skip
-from camscope.methods.groupcam import group_cam  # isort: skip
-from camscope.methods.polycam import pcam, pcam_minus, pcam_plus  # isort: skip
-from camscope.methods.random_masks import rise  # isort: skip
-from camscope.methods.opticam import opti_cam  # isort: skip
-from camscope.methods.full import full_grad  # isort: skip
-from camscope.methods.attention import attention_map, chefer, grad_eclip, legrad, rollout  # isort: skip
-from camscope.methods.components import eigen_cam, eigen_grad_cam, kpca_cam  # isort: skip
-from camscope.methods.agnostic import centre, fem, mean_activation, random  # isort: skip
-from camscope.methods.registry import Method, get_method, list_methods, method  # isort: skip
+from camscope.methods.rise import rise
+from camscope.methods.scorecam import gscore_cam, score_cam, score_cam_paper, score_cam_paper_logit
+
+# isort: on
 
 __all__ = [
+    "BehindLinearHead",
+    "Explained",
     "Method",
     "ablation_cam",
     "attention_map",
@@ -39,6 +52,7 @@ __all__ = [
     "centre",
     "channel_contributions",
     "chefer",
+    "default_method",
     "eigen_cam",
     "eigen_grad_cam",
     "fem",

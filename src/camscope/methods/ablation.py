@@ -14,7 +14,7 @@ from camscope.arrays import Array, channel_sum, from_numpy
 from camscope.errors import MethodError
 from camscope.evidence import Evidence, LinearHead, ModelEvidence, Need, Rerun, Responses, SuffixRerun
 from camscope.methods.channels import nonzero, pick
-from camscope.methods.registry import method
+from camscope.methods.registry import BehindLinearHead, method
 from camscope.methods.shared import shared
 
 _POSITIONS = "1 forward + 1 re-run of the part after the layer per position (all targets at once)"
@@ -29,6 +29,8 @@ _POSITIONS = "1 forward + 1 re-run of the part after the layer per position (all
     "per live channel; channels that can replace each other both look unimportant.",
     cost="1 forward behind a GAP + linear head; else 1 forward + 1 re-run of the part after the layer per "
     "live channel (all targets at once)",
+    behind_linear_head=BehindLinearHead("ablationcam", of_logits=True),
+    explains={"class", "instance"},
 )
 def ablation_cam(evidence: Evidence) -> Float[Array, "batch target *space"]:
     """ReLU(Σ_k w_k A^k), w_k = (y − y_k) / |y|, y_k the score without channel k (eq. 2; |y|, not y: see below).
@@ -48,6 +50,7 @@ def ablation_cam(evidence: Evidence) -> Float[Array, "batch target *space"]:
     paper="Jung & Oh, ICCV 2021, arXiv:2102.05228",
     advice="Weighs each channel by its exact Shapley value. Only behind a GAP + linear head, where DeepLIFT is exact; "
     "there it is Ablation-CAM up to scale. For other heads use ablationcam.",
+    behind_linear_head=BehindLinearHead("ablationcam", of_logits=True),
 )
 def lift_cam(evidence: Evidence) -> Float[Array, "batch target *space"]:
     """ReLU(Σ_k c_k A^k), c_k = w_k · mean_ij F_ij^k, channel k's share in the score (eq. 8, DeepLIFT from A = 0).

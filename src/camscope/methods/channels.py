@@ -6,7 +6,7 @@ import numpy as np
 from array_api_compat import array_namespace, device
 from jaxtyping import Bool, Float, Int
 
-from camscope.arrays import Array
+from camscope.arrays import Array, to_numpy
 from camscope.evidence import Evidence
 from camscope.methods.shared import shared
 
@@ -19,17 +19,12 @@ def pick(
     return xp.take(values, xp.asarray(numbers, device=device(values)), axis=0)
 
 
-def on_host(values: Array) -> np.ndarray:
-    """The values as a NumPy array, whatever device they are on. For small arrays only."""
-    return np.asarray(values.tolist()).reshape(tuple(values.shape))
-
-
 @shared
 def nonzero(evidence: Evidence) -> Bool[np.ndarray, "batch channel"]:
     """Which channels are not zero everywhere: the others add nothing to any weighted sum of channels."""
     A = evidence.activations
     xp = array_namespace(A)
-    return on_host(xp.any(A != 0, axis=_space(A)))
+    return to_numpy(xp.any(A != 0, axis=_space(A)))
 
 
 @shared
@@ -38,14 +33,14 @@ def varying(evidence: Evidence) -> Bool[np.ndarray, "batch channel"]:
     A = evidence.activations
     xp = array_namespace(A)
     axes = _space(A)
-    return on_host(~(xp.max(A, axis=axes) == xp.min(A, axis=axes)))
+    return to_numpy(~(xp.max(A, axis=axes) == xp.min(A, axis=axes)))
 
 
 @shared
 def spread(evidence: Evidence) -> Float[np.ndarray, "batch channel"]:
     """The standard deviation of each channel over space."""
     A = evidence.activations
-    return on_host(array_namespace(A).std(A, axis=_space(A)))
+    return to_numpy(array_namespace(A).std(A, axis=_space(A)))
 
 
 def largest(values: Float[np.ndarray, "*leading channel"], n: int) -> Bool[np.ndarray, "*leading channel"]:

@@ -12,11 +12,10 @@ from array_api_compat import array_namespace
 from einops import reduce
 from jaxtyping import Float
 
-from camscope.arrays import Array, channel_sum, over_space, relu, space_sum
+from camscope.arrays import Array, channel_sum, over_space, relu, resize, space_sum
 from camscope.evidence import Evidence, Need
-from camscope.methods.registry import method
+from camscope.methods.registry import BehindLinearHead, method
 from camscope.methods.shared import shared
-from camscope.resample import resize
 
 _NEEDS = {Need.ACTIVATIONS, Need.GRADIENTS}
 
@@ -26,6 +25,8 @@ _NEEDS = {Need.ACTIVATIONS, Need.GRADIENTS}
     needs=_NEEDS,
     paper="Selvaraju et al., ICCV 2017, arXiv:1610.02391",
     advice="The default: robust at the last layer; smears at earlier layers, where one weight serves a whole channel.",
+    behind_linear_head=BehindLinearHead("cam"),
+    explains={"class"},
 )
 def grad_cam(evidence: Evidence) -> Float[Array, "batch target *space"]:
     """ReLU(Σ_k α_k A^k), α_k the mean gradient over space (eq. 1 and 2)."""
@@ -38,6 +39,8 @@ def grad_cam(evidence: Evidence) -> Float[Array, "batch target *space"]:
     needs=_NEEDS,
     paper="Draelos & Carin 2020, arXiv:2011.08891",
     advice="Faithful: behind one linear layer the raw map plus the bias sums to the logit; sharper at earlier layers.",
+    behind_linear_head=BehindLinearHead("cam"),
+    explains={"instance"},
 )
 def hires_cam(evidence: Evidence) -> Float[Array, "batch target *space"]:
     """Σ_k g^k ⊙ A^k, element by element."""
@@ -50,6 +53,7 @@ def hires_cam(evidence: Evidence) -> Float[Array, "batch target *space"]:
     paper="Jiang et al., IEEE TIP 30 (2021), doi:10.1109/TIP.2021.3089943",
     advice="Fine detail at early layers; drops negative weights, so it points at the wrong object more often "
     "(0.3–0.5 of its mass on the right photo of a 2×2 mosaic, where Grad-CAM has 0.7–0.95).",
+    behind_linear_head=BehindLinearHead("layercam"),
 )
 def layer_cam(evidence: Evidence) -> Float[Array, "batch target *space"]:
     """ReLU(Σ_k relu(g^k) ⊙ A^k) (eq. 6 and 7)."""
@@ -77,6 +81,7 @@ def grad_cam_plus_plus(evidence: Evidence) -> Float[Array, "batch target *space"
     advice="Grad-CAM++ as its authors' code computes it (α renormalised): close to averaging the positive gradients. "
     "Equals LayerCAM on a GAP + linear head.",
     nonnegative=True,
+    behind_linear_head=BehindLinearHead("layercam"),
 )
 def grad_cam_plus_plus_official(evidence: Evidence) -> Float[Array, "batch target *space"]:
     """ReLU(Σ_k w_k A^k), w_k the α-weighted mean of relu(g^k) over the positions where g^k > 0."""
@@ -91,6 +96,7 @@ def grad_cam_plus_plus_official(evidence: Evidence) -> Float[Array, "batch targe
     paper="Fu et al., BMVC 2020, arXiv:2008.02312",
     advice="Grad-CAM with gradients averaged where the channel is active; the same map on a GAP + linear head.",
     nonnegative=True,
+    behind_linear_head=BehindLinearHead("cam"),
 )
 def xgrad_cam(evidence: Evidence) -> Float[Array, "batch target *space"]:
     """ReLU(Σ_k w_k A^k), w_k = Σ_ij (A_ij^k / S_k) g_ij^k, S_k = Σ_ij A_ij^k (eq. 8)."""
@@ -108,6 +114,7 @@ def xgrad_cam(evidence: Evidence) -> Float[Array, "batch target *space"]:
     needs=_NEEDS,
     paper="pytorch-grad-cam (no paper)",
     advice="Known from pytorch-grad-cam. Equals LayerCAM where the activations are not negative, as after a ReLU.",
+    behind_linear_head=BehindLinearHead("layercam", of_nonnegative=True),
 )
 def grad_cam_elementwise(evidence: Evidence) -> Float[Array, "batch target *space"]:
     """Σ_k relu(g^k ⊙ A^k)."""
@@ -121,6 +128,7 @@ def grad_cam_elementwise(evidence: Evidence) -> Float[Array, "batch target *spac
     advice="Grad-CAM with a second-order term. The same map as Grad-CAM for a logit behind ReLU or linear layers; the "
     "term counts with GELU, attention, probabilities and the ReST target.",
     cost="1 forward + 2 short backwards per target (as gradcam for the logits of a GAP + linear head)",
+    behind_linear_head=BehindLinearHead("cam", of_logits=True),
 )
 def shapley(evidence: Evidence) -> Float[Array, "batch target *space"]:
     """ReLU(Σ_k w_k A^k), w_k the mean over space of g^k − ½ (H·A)^k, H the Hessian of the score by A."""
@@ -137,6 +145,9 @@ def shapley(evidence: Evidence) -> Float[Array, "batch target *space"]:
     advice="Crisp edges under Grad-CAM's area. Fails randomisation tests (Adebayo et al. 2018): the edges stay when "
     "the weights are random, so they show the picture, not what the model uses. For pictures, not for proof.",
     cost="2 forwards + 1 short and 1 full backward per target",
+    at_input_size=True,
+    warning="guided-gradcam fails randomisation tests (Adebayo et al. 2018): its edges stay when the weights are "
+    "random, so they show the picture and not what the model uses.",
 )
 def guided_grad_cam(evidence: Evidence) -> Float[Array, "batch target *size"]:
     """Σ_c guided_c ⊙ up(ReLU(Grad-CAM)), guided the input gradient with guided ReLUs, c the input's channels."""

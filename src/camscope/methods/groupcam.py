@@ -9,9 +9,9 @@ from array_api_compat import array_namespace, device
 from einops import einsum, rearrange, reduce
 from jaxtyping import Float, Int
 
-from camscope.arrays import Array, from_numpy, relu
+from camscope.arrays import Array, from_numpy, relu, to_numpy
 from camscope.evidence import Evidence, ModelEvidence, Need, Rerun
-from camscope.methods.channels import on_host, pick
+from camscope.methods.channels import pick
 from camscope.methods.masks import normalised, quantile
 from camscope.methods.parameters import Count, Range, Share
 from camscope.methods.registry import method
@@ -55,7 +55,7 @@ def group_cam(
     for image in range(batch):
         flat = rearrange(regions[image], "t g ... -> (t g) ...")
         axes = tuple(range(1, flat.ndim))
-        active = np.flatnonzero(on_host(~(xp.max(flat, axis=axes) == xp.min(flat, axis=axes))))
+        active = np.flatnonzero(to_numpy(~(xp.max(flat, axis=axes) == xp.min(flat, axis=axes))))
         if not active.size:
             maps.append(xp.zeros((targets, *space), dtype=flat.dtype, device=device(flat)))
             continue

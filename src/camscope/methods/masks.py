@@ -10,10 +10,9 @@ import numpy as np
 from array_api_compat import array_namespace, device
 from jaxtyping import Float, Int
 
-from camscope.arrays import Array
+from camscope.arrays import Array, resize
 from camscope.evidence import Evidence, ModelEvidence, Rerun, Responses
 from camscope.methods.channels import pick
-from camscope.resample import resize
 
 MakeMasks = Callable[[Float[Array, "chunk *space"], Sequence[int]], Float[Array, "chunk *size"]]
 """From some channels to masks of the input's size."""

@@ -10,12 +10,11 @@ from array_api_compat import array_namespace
 from einops import einsum, reduce
 from jaxtyping import Float
 
-from camscope.arrays import Array, from_numpy, relu
+from camscope.arrays import Array, from_numpy, relu, resize
 from camscope.evidence import Evidence, GradientRerun, ModelEvidence, Need
 from camscope.methods.masks import unit, upsampled
 from camscope.methods.parameters import Count, Range
 from camscope.methods.registry import method
-from camscope.resample import resize
 
 
 @method(

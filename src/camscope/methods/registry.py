@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from importlib.metadata import entry_points
 from typing import Any, Literal
 
 from jaxtyping import Float
@@ -15,6 +17,24 @@ from camscope.methods.parameters import Parameters, checked, signature
 
 MapFunction = Callable[..., Float[Array, "batch target_or_1 *space"]]
 Scope = Literal["layer", "model"]
+Explained = Literal["class", "instance"]
+
+
+@dataclass(frozen=True)
+class BehindLinearHead:
+    """With which others a method is the same, up to a positive constant, at a layer pooled into one linear layer.
+
+    METHODS §1.0 has the algebra.
+
+    Attributes:
+        as_method: the method that stands for all of them.
+        of_logits: whether that holds for logits and their differences only.
+        of_nonnegative: whether it holds for activations ≥ 0 only.
+    """
+
+    as_method: str
+    of_logits: bool = False
+    of_nonnegative: bool = False
 
 
 @dataclass(frozen=True)
@@ -38,6 +58,10 @@ class Method:
         scope: `layer`: a map of one target layer, from `Evidence`; `model`: one map of the whole model, from
             `ModelEvidence`, whatever layers were chosen.
         baseline: whether it is one of those every method must beat.
+        at_input_size: whether its map is at the input's size, and not at the layer's.
+        behind_linear_head: with which others it is the same there; None if with none.
+        explains: what it is run for where no method is named; of those that a model can give, the first registered.
+        warning: what whoever runs it must be told; empty if nothing.
         given: the parameters that were given a value of their own.
     """
 
@@ -54,6 +78,10 @@ class Method:
     uses: frozenset[Need] = frozenset()
     scope: Scope = "layer"
     baseline: bool = False
+    at_input_size: bool = False
+    behind_linear_head: BehindLinearHead | None = None
+    explains: frozenset[Explained] = frozenset()
+    warning: str = ""
     given: Parameters = ()
 
     def __call__(self, evidence: Any) -> Float[Array, "batch target_or_1 *space"]:
@@ -103,6 +131,10 @@ def method(
     nonnegative: bool = False,
     scope: Scope = "layer",
     baseline: bool = False,
+    at_input_size: bool = False,
+    behind_linear_head: BehindLinearHead | None = None,
+    explains: Iterable[Explained] = (),
+    warning: str = "",
 ) -> Callable[[MapFunction], MapFunction]:
     """Register a function `evidence → map` under a name. See `Method` for the meaning of each argument.
 
@@ -129,6 +161,10 @@ def method(
             nonnegative=nonnegative,
             scope=scope,
             baseline=baseline,
+            at_input_size=at_input_size,
+            behind_linear_head=behind_linear_head,
+            explains=frozenset(explains),
+            warning=warning,
         )
         return function
 
@@ -143,7 +179,38 @@ def _cost(needs: frozenset[Need]) -> str:
 
 def list_methods() -> list[Method]:
     """All methods, in the order they are registered: the family first, baselines last."""
+    _load_entry_points()
     return list(_methods.values())
+
+
+def default_method(offers: Iterable[Need], explained: Explained = "class") -> Method:
+    """What is run where no method is named.
+
+    What a detector finds is at one place, which the channel means of Grad-CAM know nothing of: ODAM is HiResCAM.
+
+    Args:
+        offers: the needs that the model can meet.
+        explained: what is explained: a class, or one instance among several.
+
+    Raises:
+        MethodError: if the model can meet the needs of none.
+    """
+    able = (m for m in list_methods() if explained in m.explains and m.needs <= frozenset(offers))
+    found = next(able, None)
+    if found is None:
+        words = ", ".join(sorted(need.value for need in offers)) or "nothing"
+        raise MethodError(
+            f"This model gives {words}, and no method explains a model by that alone where none is named. "
+            "`camscope methods` says what each needs."
+        )
+    return found
+
+
+@functools.cache
+def _load_entry_points() -> None:
+    """Methods of other packages: what their entry points of the group `camscope.methods` import registers them."""
+    for entry in entry_points(group="camscope.methods"):
+        entry.load()
 
 
 def get_method(name: str | Method) -> Method:
@@ -154,6 +221,7 @@ def get_method(name: str | Method) -> Method:
     """
     if isinstance(name, Method):
         return name
+    _load_entry_points()
     found = _methods.get(name.strip().lower() if isinstance(name, str) else "")
     if found is None:
         raise MethodError(

@@ -9,9 +9,9 @@ from array_api_compat import array_namespace, device
 from einops import reduce
 from jaxtyping import Bool, Float, Int
 
-from camscope.arrays import Array
+from camscope.arrays import Array, to_numpy
 from camscope.evidence import Evidence, Need
-from camscope.methods.channels import largest, on_host, spread, varying
+from camscope.methods.channels import largest, spread, varying
 from camscope.methods.masks import normalised, responses_through, weighted_channels
 from camscope.methods.parameters import Count
 from camscope.methods.registry import method
@@ -134,7 +134,7 @@ def _worth_a_run(evidence: Evidence, top: int | None) -> Bool[np.ndarray, "batch
 @shared
 def _steepest(evidence: Evidence, top: int) -> Bool[np.ndarray, "batch target channel"]:
     """The channels of largest mean gradient of each target, those that are constant left out."""
-    slopes = on_host(reduce(cast(Array, evidence.gradients), "b t c ... -> b t c", "mean"))
+    slopes = to_numpy(reduce(cast(Array, evidence.gradients), "b t c ... -> b t c", "mean"))
     chosen: np.ndarray = largest(slopes, top) & varying(evidence)[:, None]
     return chosen
 

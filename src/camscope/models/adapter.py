@@ -8,8 +8,9 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from camscope.evidence import Evidence, ModelEvidence, Need
 from camscope.models.batch import Batch
-from camscope.models.layers import Layer
-from camscope.targets import Outputs, Targets
+from camscope.models.layer import Layer
+from camscope.outputs import Outputs
+from camscope.targets import Targets
 
 LayerNeeds: TypeAlias = Mapping[Layer, frozenset[Need]]
 """What is wanted at each layer."""
@@ -51,11 +52,15 @@ class Adapter(Protocol):
         """The needs this framework can meet."""
         ...
 
+    def is_tensor(self, value: Any) -> bool:
+        """Whether a value is a tensor of this framework, already preprocessed, and no photo."""
+        ...
+
     def batch(self, given: Batch) -> Batch:
         """The inputs as the model wants them: on its device, in its precision. Refuses what is not finite."""
         ...
 
-    def captioned(self, batch: Batch, texts: Sequence[str]) -> Batch:
+    def with_captions(self, batch: Batch, texts: Sequence[str]) -> Batch:
         """The call with captions, for a model whose classes they are."""
         ...
 
@@ -71,7 +76,7 @@ class Adapter(Protocol):
         """The last layer of each resolution, the deepest being the automatic choice."""
         ...
 
-    def levels(self, batch: Batch) -> Sequence[Layer]:
+    def fpn_levels(self, batch: Batch) -> Sequence[Layer]:
         """The levels of a detector's pyramid by number; none of any other model."""
         ...
 
@@ -88,7 +93,7 @@ class Adapter(Protocol):
         ...
 
     def observe(
-        self, batch: Batch, needs: LayerNeeds, *, balanced: bool = False
+        self, batch: Batch, needs: LayerNeeds, *, libragrad: bool = False
     ) -> AbstractContextManager[Observation]:
         """Run the model once on the batch, keeping at each layer what is wanted there."""
         ...

@@ -23,17 +23,18 @@ class Batch:
     Attributes:
         args: by position.
         kwargs: by keyword.
-        mapped: where the input is that maps are of: `batch channel *space`, or token numbers `batch token`.
+        explained_input: where the input is that maps are of: `batch channel *space`, or token numbers `batch token`.
     """
 
     args: tuple[Any, ...] = ()
     kwargs: Mapping[str, Any] = field(default_factory=dict)
-    mapped: int | str = 0
+    explained_input: int | str = 0
 
     @property
     def x(self) -> Array:
         """The input that maps are of."""
-        return self.args[self.mapped] if isinstance(self.mapped, int) else self.kwargs[self.mapped]
+        place = self.explained_input
+        return self.args[place] if isinstance(place, int) else self.kwargs[place]
 
     @property
     def space(self) -> tuple[int, ...]:
@@ -122,20 +123,21 @@ class Batch:
     def others(self, change: Callable[[Any], Any]) -> Batch:
         """The same with every value changed but the input that maps are of, also inside lists and dictionaries."""
         args = tuple(
-            value if place == self.mapped else _each(value, change) for place, value in enumerate(self.args)
+            value if place == self.explained_input else _each(value, change)
+            for place, value in enumerate(self.args)
         )
         kwargs = {
-            name: value if name == self.mapped else _each(value, change)
+            name: value if name == self.explained_input else _each(value, change)
             for name, value in self.kwargs.items()
         }
-        return Batch(args, kwargs, self.mapped)
+        return Batch(args, kwargs, self.explained_input)
 
     def with_x(self, x: Array) -> Batch:
         """The same with another input that maps are of, everything else as it is."""
-        if isinstance(self.mapped, int):
-            args = (*self.args[: self.mapped], x, *self.args[self.mapped + 1 :])
+        if isinstance(self.explained_input, int):
+            args = (*self.args[: self.explained_input], x, *self.args[self.explained_input + 1 :])
             return dataclasses.replace(self, args=args)
-        return dataclasses.replace(self, kwargs={**self.kwargs, self.mapped: x})
+        return dataclasses.replace(self, kwargs={**self.kwargs, self.explained_input: x})
 
     def _by_row(self, value: Any) -> bool:
         return _is_array(value) and len(value.shape) > 0 and value.shape[0] == len(self)

@@ -6,7 +6,7 @@ from camscope.render.colour import DEFAULT, DIVERGING, colours
 from camscope.render.figure import Panel, figure, grid_of, png, save
 from camscope.render.html import html_summary
 from camscope.render.overlay import overlay, with_colorbar
-from camscope.render.words import WordRow
+from camscope.render.word_rows import WordRow
 from camscope.render.words_figure import words_figure
 from camscope.render.words_html import words_html
 from camscope.render.words_terminal import words_text

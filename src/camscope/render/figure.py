@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from camscope.errors import InputError
 from camscope.render.colour import DEFAULT, resolve
+from camscope.render.export import png, save
+from camscope.render.fitting import fit
 from camscope.render.layout import Grid, stacked
 from camscope.render.page import SOFT, Page, require_matplotlib
 from camscope.render.panel import Panel, grid_of
 from camscope.render.parts import Bar, Fonts, Heading, draw_panel, text_height
-from camscope.render.saving import png, save
-from camscope.render.text import fit
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from camscope.errors import InputError
 from camscope.render.colour import DEFAULT, colours, lut, resolve
-from camscope.render.photo import Photo, as_rgb
+from camscope.render.rgb import Photo, as_rgb
 
 _INK = (38, 38, 38)
 _FRAME = (235, 235, 235)

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from camscope.errors import MissingExtraError
+from camscope.render.fitting import BASELINE, LINE, height_of
 from camscope.render.layout import Cell
-from camscope.render.text import BASELINE, LINE, height_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -10,12 +10,12 @@ import numpy as np
 from PIL import Image
 
 from camscope.render.colour import lut
+from camscope.render.fitting import fit, height_of, width_of
 from camscope.render.layout import Cell, Grid
 from camscope.render.overlay import check_size, overlay
 from camscope.render.page import PLAIN, SOFT, Page
 from camscope.render.panel import Panel
-from camscope.render.photo import as_rgb
-from camscope.render.text import fit, height_of, width_of
+from camscope.render.rgb import as_rgb
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

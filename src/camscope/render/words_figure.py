@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from camscope.errors import InputError
 from camscope.render.colour import DEFAULT
+from camscope.render.fitting import BASELINE, fit, height_of
 from camscope.render.page import PLAIN, SOFT, Page, require_matplotlib
 from camscope.render.parts import Bar, Fonts, text_height
-from camscope.render.text import BASELINE, fit, height_of
-from camscope.render.words import WordRow, hex_of, painted, right_to_left, words_colormap
+from camscope.render.word_rows import WordRow, hex_of, painted, right_to_left, words_colormap
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

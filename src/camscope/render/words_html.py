@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from html import escape
 
 from camscope.render.colour import DEFAULT, lut
-from camscope.render.words import WordRow, hex_of, painted, words_colormap
+from camscope.render.word_rows import WordRow, hex_of, painted, words_colormap
 
 _STOPS = 16
 _TEXT = "line-height:1.9;overflow-wrap:anywhere;max-width:48em;margin:.15em 0 .2em"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from camscope.render.colour import DEFAULT
-from camscope.render.words import WordRow, hex_of, painted, words_colormap
+from camscope.render.word_rows import WordRow, hex_of, painted, words_colormap
 
 if TYPE_CHECKING:
     from rich.text import Text

@@ -5,23 +5,17 @@ Users write targets (`Class(281)`, `TopK(3)`, `-Class("tabby")`, a callable …)
 """
 
 from camscope.targets.captions import Caption, asks_for_classes, captions_of
-from camscope.targets.instances import Detections, Instance
-from camscope.targets.outputs import Of, Outputs, Task, detached
-from camscope.targets.regions import Dense, Region
+from camscope.targets.class_names import class_name
+from camscope.targets.classes import AllClasses, Class, Contrast, TopK
+from camscope.targets.instances import Instance
+from camscope.targets.per_image import PerImage, TargetLike, TargetsLike
+from camscope.targets.regions import Region
 from camscope.targets.resolving import resolve
-from camscope.targets.similarity import Embedding, Similarity, embeddings
-from camscope.targets.structure import OutputScore, Structure, StructuredTarget
-from camscope.targets.table import Against, ScoreFunction, TargetInfo, Targets, Weighting, class_name
-from camscope.targets.wanted import (
-    AllClasses,
-    Class,
-    Contrast,
-    PerImage,
-    Target,
-    TargetsLike,
-    TopK,
-    parse_target,
-)
+from camscope.targets.scores import OutputScore
+from camscope.targets.similarity import Similarity
+from camscope.targets.table import Against, ScoreFunction, TargetInfo, Targets, Weighting
+from camscope.targets.target import PredictionTarget, Target, written
+from camscope.targets.words import parse_target
 
 __all__ = [
     "Against",
@@ -29,31 +23,24 @@ __all__ = [
     "Caption",
     "Class",
     "Contrast",
-    "Dense",
-    "Detections",
-    "Embedding",
     "Instance",
-    "Of",
     "OutputScore",
-    "Outputs",
     "PerImage",
+    "PredictionTarget",
     "Region",
     "ScoreFunction",
     "Similarity",
-    "Structure",
-    "StructuredTarget",
     "Target",
     "TargetInfo",
+    "TargetLike",
     "Targets",
     "TargetsLike",
-    "Task",
     "TopK",
     "Weighting",
     "asks_for_classes",
     "captions_of",
     "class_name",
-    "detached",
-    "embeddings",
     "parse_target",
     "resolve",
+    "written",
 ]

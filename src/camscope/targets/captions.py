@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from camscope.targets.structure import StructuredTarget
-from camscope.targets.wanted import Class, Contrast, PerImage, TargetsLike, parse_target
+from camscope.targets.classes import Class
+from camscope.targets.per_image import PerImage, TargetsLike
+from camscope.targets.target import Target
+from camscope.targets.words import parse_target
 
 
 @dataclass(frozen=True)
@@ -28,37 +30,30 @@ def captions_of(targets: TargetsLike, among: tuple[str, ...] = ()) -> list[str]:
         targets: what was asked for.
         among: captions that are known already.
     """
-    return list(dict.fromkeys([*among, *_named(targets, among)]))
+    named = (name for one in _each(targets) for name in _names(one, among))
+    return list(dict.fromkeys([*among, *named]))
 
 
 def asks_for_classes(targets: TargetsLike) -> bool:
     """Whether any target is about classes: captions, for a model that has no others."""
-    if isinstance(targets, PerImage):
-        targets = targets.targets  # type: ignore[assignment]
-    if isinstance(targets, (list, tuple)):
-        return any(asks_for_classes(target) for target in targets)
-    return not isinstance(targets, StructuredTarget)
+    return any(not isinstance(one, Target) or one.about_classes for one in _each(targets))
 
 
-def _named(targets: Any, among: tuple[str, ...]) -> Iterator[str]:
+def _each(targets: Any) -> Iterator[Any]:
+    """Every single target, wherever it stands."""
     if isinstance(targets, PerImage):
         targets = targets.targets
     if isinstance(targets, (list, tuple)):
         for target in targets:
-            yield from _named(target, among)
-        return
-    if isinstance(targets, str) and targets not in among:
-        targets = parse_target(targets)
-    if isinstance(targets, Class):
-        yield from _strings(targets.which)
-    elif isinstance(targets, Contrast):
-        yield from _strings(targets.which)
-        if targets.against != "similar":
-            yield from _strings(targets.against)
+            yield from _each(target)
+    else:
+        yield targets
 
 
-def _strings(found: Any) -> Iterator[str]:
-    if isinstance(found, str):
-        yield found
-    elif isinstance(found, (list, tuple)):
-        yield from (one for one in found if isinstance(one, str))
+def _names(target: Any, among: tuple[str, ...]) -> Iterator[str]:
+    if isinstance(target, str):
+        if target in among:
+            return
+        target = parse_target(target)
+    if isinstance(target, Target):
+        yield from target.class_names

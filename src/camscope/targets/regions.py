@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Self, cast
+from collections.abc import Sequence, Set
+from dataclasses import dataclass
+from typing import Any, cast
 
 import numpy as np
 from array_api_compat import array_namespace, device
-from einops import rearrange
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 
 from camscope.arrays import Array, from_numpy
 from camscope.errors import TargetError, nearest
-from camscope.targets.names import class_index
-from camscope.targets.outputs import Of, Outputs, Task, check_of
-from camscope.targets.structure import OutputScore, Structure, StructuredTarget
-from camscope.targets.table import class_name
+from camscope.outputs import Dense, Of, Outputs, check_of
+from camscope.targets.class_names import class_index, class_name
+from camscope.targets.classes import index_or_name
+from camscope.targets.scores import OutputScore
+from camscope.targets.target import PredictionTarget, Target, written
+from camscope.targets.words import read_words
 
 _BACKGROUND = ("background", "__background__")
 """What a class is called that is no thing."""
@@ -25,74 +25,9 @@ _BACKGROUND = ("background", "__background__")
 _WORDS = ("predicted", "all")
 
 
+@written
 @dataclass(frozen=True, eq=False)
-class Dense(Structure):
-    """Class scores at every position: a segmentation of images, signals or volumes.
-
-    Attributes:
-        logits: at the model's own resolution. A one-logit segmenter z is shown as its two classes, (−z, z).
-        size: of the model's input.
-        task: what the logits mean.
-    """
-
-    logits: Float[Array, "batch class *space"]
-    size: tuple[int, ...]
-    task: Task
-
-    @property
-    def default(self) -> Region:
-        """The class with most positions, where it is predicted."""
-        return Region()
-
-    @functools.cached_property
-    def scores(self) -> Float[Array, "batch class"]:
-        """One per class: the mean logit over all positions."""
-        return _mean(self.logits)
-
-    @functools.cached_property
-    def probabilities(self) -> Float[Array, "batch class"] | None:
-        """One per class: the mean probability over all positions, its share of the area; None for a regression."""
-        return None if self.task == "regression" else _mean(self.of("probability"))
-
-    def of(self, score: Of) -> Float[Array, "batch class *space"]:
-        """The classes' scores of one kind at each position."""
-        if score == "logit":
-            return self.logits
-        batch, _, *space = self.logits.shape
-        positions = Outputs(rearrange(self.logits, "b c ... -> (b ...) c"), self.task).of(score)
-        return rearrange(positions.reshape(batch, -1, positions.shape[1]), "b n c -> b c n").reshape(
-            batch, -1, *space
-        )
-
-    def predicted(self, classes: Int[np.ndarray, batch]) -> Bool[np.ndarray, batch * space]:
-        """Where each image's class is predicted: the most likely one there; of a multi-label model, likely itself."""
-        if self.task == "multilabel":
-            likely = [(row[c] > 0).tolist() for row, c in zip(self.logits, classes.tolist(), strict=True)]
-            return np.asarray(likely, dtype=bool)
-        there: np.ndarray = self._top == classes.reshape(-1, *(1,) * (self._top.ndim - 1))
-        return there
-
-    @functools.cached_property
-    def areas(self) -> Int[np.ndarray, "batch class"]:
-        """At how many positions each class is predicted."""
-        xp = array_namespace(self.logits)
-        count = self.logits.shape[1]
-        if self.task == "multilabel":
-            likely = xp.astype(self.logits > 0, xp.int64)
-            return np.asarray(xp.sum(likely, axis=tuple(range(2, likely.ndim))).tolist())
-        return np.stack([np.bincount(top.ravel(), minlength=count) for top in self._top])
-
-    @functools.cached_property
-    def _top(self) -> Int[np.ndarray, batch * space]:
-        return np.asarray(array_namespace(self.logits).argmax(self.logits, axis=1).tolist())
-
-    def images(self, index: Int[np.ndarray, image] | slice) -> Dense:
-        """The same for these images."""
-        return Dense(self.logits[index], self.size, self.task)
-
-
-@dataclass(frozen=True, eq=False)
-class Region(StructuredTarget):
+class Region(PredictionTarget):
     """A class in a region: Σ_ij∈M y_c(ij), the sum of its scores over the positions of M.
 
     Seg-Grad-CAM (Vinogradova, Dibrov & Myers, AAAI 2020, arXiv:2002.11434) is Grad-CAM of it. The sum is the mean
@@ -128,9 +63,6 @@ class Region(StructuredTarget):
                 f"column) or a mask.{nearest(self.where, _WORDS)}"
             )
 
-    def __neg__(self) -> Region:
-        return replace(self, sign=-self.sign)
-
     def score(self, outputs: Outputs, class_names: Sequence[str] | None) -> RegionScore:
         """Find it in the outputs of a batch.
 
@@ -138,7 +70,7 @@ class Region(StructuredTarget):
             TargetError: if the model scores no positions, there is no such class, or the region is empty, outside the
                 input or of another shape.
         """
-        dense = outputs.structure
+        dense = outputs.predictions
         if not isinstance(dense, Dense):
             raise TargetError(
                 "A Region is for models that score every position (batch, class, *space); this one puts out scores of "
@@ -155,7 +87,16 @@ class Region(StructuredTarget):
         if empty:
             raise TargetError(self._nowhere(dense, empty[0], names[empty[0]], class_names))
         kind = "" if self.of == "logit" else f"{self.of} of "
-        return RegionScore(classes, weights, self.of, tuple(f"{kind}{name} {words}" for name in names))
+        labels = tuple(f"{kind}{name} {words}" for name in names)
+        return RegionScore(labels=labels, of=self.of, classes=classes, weights=weights)
+
+    @classmethod
+    def read(cls, text: str, of: Of, sign: int, names: Set[str]) -> Target | None:
+        """`region`, `region:cat`."""
+        rest = read_words(text, "region")
+        if rest is None:
+            return None
+        return cls(index_or_name(rest, names) if rest else None, of=of, sign=sign)
 
     def _weights(
         self, dense: Dense, classes: Int[np.ndarray, batch]
@@ -190,31 +131,17 @@ class Region(StructuredTarget):
         )
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class RegionScore(OutputScore):
     """The sum of a class's scores over a region.
 
     Attributes:
         classes: image by image.
         weights: each position's share in the region.
-        of: which score.
-        words: the class and the region.
     """
 
     classes: Int[np.ndarray, batch]
     weights: Float[np.ndarray, batch * space]
-    of: Of
-    words: tuple[str, ...]
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """The class and the region in words."""
-        return self.words
-
-    @property
-    def kind(self) -> Hashable:
-        """Of one kind of score."""
-        return type(self), self.of
 
     @property
     def placed(self) -> bool:
@@ -223,7 +150,7 @@ class RegionScore(OutputScore):
 
     def __call__(self, outputs: Outputs) -> Float[Array, batch]:
         """Σ w_ij y_c(ij) for each image."""
-        dense = cast(Dense, outputs.structure)
+        dense = cast(Dense, outputs.predictions)
         values = dense.of(self.of)
         batch, _, *space = values.shape
         xp = array_namespace(values)
@@ -232,25 +159,6 @@ class RegionScore(OutputScore):
         # of a copy of another size the same region has other positions
         weights = from_numpy(_shares(self.weights, tuple(space)), like=values)
         return xp.sum(xp.reshape(of_class[:, 0] * weights, (batch, -1)), axis=1)
-
-    def images(self, index: Int[np.ndarray, image]) -> Self:
-        """The same for these images."""
-        words = tuple(self.words[i] for i in index.tolist())
-        return replace(self, classes=self.classes[index], weights=self.weights[index], words=words)
-
-    @classmethod
-    def stacked(cls, rows: Sequence[Self]) -> Self:
-        """One score for the images of all."""
-        return cls(
-            np.concatenate([row.classes for row in rows]),
-            np.concatenate([row.weights for row in rows]),
-            rows[0].of,
-            tuple(words for row in rows for words in row.words),
-        )
-
-
-def _mean(values: Float[Array, "batch class *space"]) -> Float[Array, "batch class"]:
-    return array_namespace(values).mean(values, axis=tuple(range(2, values.ndim)))
 
 
 def _largest(dense: Dense, class_names: Sequence[str] | None) -> Int[np.ndarray, batch]:

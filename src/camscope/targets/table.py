@@ -12,8 +12,9 @@ from jaxtyping import Float, Int
 
 from camscope.arrays import Array
 from camscope.errors import TargetError
-from camscope.targets.outputs import Of, Outputs
-from camscope.targets.structure import OutputScore
+from camscope.outputs import Of, Outputs
+from camscope.targets.class_names import class_name
+from camscope.targets.scores import OutputScore
 
 ScoreFunction: TypeAlias = Callable[[Any], Float[Array, "batch"]]
 """Any scalar of the model's raw output, one value per image."""
@@ -83,7 +84,7 @@ class Targets:
         classes: index of the class; −1 in the column of a callable.
         signs: +1, or −1 for evidence against.
         of: each column's score.
-        functions: each column's callable (or score of the outputs' structure), or None.
+        functions: each column's callable (or score of the model's predictions), or None.
         against: what each column is contrasted with, or None.
     """
 
@@ -92,6 +93,20 @@ class Targets:
     of: tuple[Of, ...]
     functions: tuple[ScoreFunction | OutputScore | None, ...]
     against: tuple[Against | None, ...]
+
+    @staticmethod
+    def of_classes(classes: Int[np.ndarray, "batch target"], of: Of, sign: int) -> Targets:
+        """One column for each column of classes, all of one kind of score."""
+        columns = classes.shape[1]
+        return Targets(
+            classes, np.full_like(classes, sign), (of,) * columns, (None,) * columns, (None,) * columns
+        )
+
+    @staticmethod
+    def of_function(function: ScoreFunction | OutputScore, batch: int, sign: int) -> Targets:
+        """One column that is no class."""
+        ones = np.ones((batch, 1), dtype=np.int64)
+        return Targets(-ones, sign * ones, ("logit",), (function,), (None,))
 
     def __len__(self) -> int:
         return len(self.of)
@@ -287,15 +302,15 @@ class Targets:
         """Whether any target is at a place of the input."""
         return any(function.placed for function in self.functions if isinstance(function, OutputScore))
 
-    def levels(self, outputs: Outputs) -> Int[np.ndarray, "batch target"] | None:
-        """The level of the model's pyramid that each target comes from, −1 for none; None if it has no pyramid."""
-        structure = outputs.structure
-        if structure is None:
+    def fpn_levels(self, outputs: Outputs) -> Int[np.ndarray, "batch target"] | None:
+        """The level of the feature pyramid that each target comes from, −1 for none; None if there is no pyramid."""
+        predictions = outputs.predictions
+        if predictions is None:
             return None
         found = [
-            function.levels
+            function.fpn_levels
             if isinstance(function, OutputScore)
-            else structure.levels_of(self.classes[:, t])
+            else predictions.fpn_levels_of(self.classes[:, t])
             if function is None
             else None
             for t, function in enumerate(self.functions)
@@ -328,11 +343,6 @@ class Targets:
         named = 1 if self.same_for_all_images and not own else batch
         rows = tuple(tuple(info(b, t) for t in range(len(self))) for b in range(named))
         return rows if named == batch else rows * batch
-
-
-def class_name(index: int, class_names: Sequence[str] | None) -> str:
-    """The class's name, or `class 281` where no names are known."""
-    return class_names[index] if class_names is not None else f"class {index}"
 
 
 def _others(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from camscope.text.merging import Scheme, find_scheme, words_by_marks, words_by_offsets
-from camscope.text.reading import (
+from camscope.text.readers import (
     Read,
     TextReader,
     Tokenizer,
@@ -13,7 +13,7 @@ from camscope.text.reading import (
     as_reader,
     numbered,
 )
-from camscope.text.words import Text, Word
+from camscope.text.text import Text, Word
 
 __all__ = [
     "Read",

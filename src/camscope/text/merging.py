@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from camscope.text.words import Word
+from camscope.text.text import Word
 
 _APOSTROPHES = "'’ʼ＇"
 _CLOSING = ".,;:!?…)]}%»”’"

@@ -1,7 +1,7 @@
-"""The PyTorch adapter: plain modules, timm, torchvision; wrappers (DataParallel, DDP, compiled) unwrapped."""
+"""PyTorch's adapter: any module, inside wrappers too (DataParallel, DDP, compiled)."""
 
 from camscope.models.torch.adapter import TorchAdapter
-from camscope.models.torch.balanced import balanced_gradients
-from camscope.models.torch.record import Recorder, Recording, record
+from camscope.models.torch.backwards.libragrad import balanced_gradients
+from camscope.models.torch.hooks.record import Recorder, Recording, record
 
 __all__ = ["Recorder", "Recording", "TorchAdapter", "balanced_gradients", "record"]

@@ -16,24 +16,25 @@ from camscope.errors import InputError, LayerError, ModelError
 from camscope.evidence import ATTENDED, Need
 from camscope.models.adapter import LayerNeeds
 from camscope.models.batch import Batch
-from camscope.models.layers import AFTER_RELU, Layer
-from camscope.models.reading import Captioned, Placed, Plain, Reading
-from camscope.models.torch.attention import attention_of
-from camscope.models.torch.balanced import balanced_gradients
-from camscope.models.torch.choice import choose, reaching, stages
-from camscope.models.torch.curvature import twice_differentiable
-from camscope.models.torch.flattened import Flattened, find_flattened
-from camscope.models.torch.head import verified
-from camscope.models.torch.modules import find_layer, unwrap, versions
+from camscope.models.decoding import CaptionDecoder, LayerGuide, LogitsDecoder, OutputDecoder
+from camscope.models.layer import AFTER_RELU, Layer
+from camscope.models.observing import Ending, OutputRules, is_dense
+from camscope.models.torch.anatomy.choice import choose, reaching, stages
+from camscope.models.torch.anatomy.examine import Anatomy, examine
+from camscope.models.torch.anatomy.head import verified
+from camscope.models.torch.anatomy.vocabulary import Embeddings, check_vocabulary, refused
+from camscope.models.torch.attention.evidence import attention_of
+from camscope.models.torch.backwards.curvature import twice_differentiable
+from camscope.models.torch.backwards.libragrad import balanced_gradients
+from camscope.models.torch.hooks.modules import find_layer, unwrap, versions
+from camscope.models.torch.hooks.record import InputOf, Recorder
+from camscope.models.torch.hooks.state import explaining
 from camscope.models.torch.observation import TorchObservation
 from camscope.models.torch.passes import Passes
-from camscope.models.torch.probe import Anatomy, examine, is_dense
-from camscope.models.torch.record import InputOf, Recorder
-from camscope.models.torch.rerun import Run
-from camscope.models.torch.state import explaining
-from camscope.models.torch.suffix import Kept, Plan, keeping, plan_suffix
-from camscope.models.torch.tokens import Embeddings, check_vocabulary, refused
-from camscope.targets import Dense, Outputs, Task
+from camscope.models.torch.reruns.flattened import Flattened, find_flattened
+from camscope.models.torch.reruns.rerun import Run
+from camscope.models.torch.reruns.suffix import Kept, Plan, keeping, plan_suffix
+from camscope.outputs import Outputs, Task
 
 _digests: WeakKeyDictionary[nn.Module, tuple[tuple[tuple[int, int], ...], str]] = WeakKeyDictionary()
 """Each model's weights as they were when last hashed, and their digest: hashing costs as much as a forward."""
@@ -44,8 +45,8 @@ class TorchAdapter:
 
     Args:
         model: any module.
-        reading: how it is called and what it puts out means.
-        task: what the outputs mean; None asks the reading, and then the model (one output: binary; else
+        decoder: how it is called and what it puts out means.
+        task: what the outputs mean; None asks the decoder, and then the model (one output: binary; else
             multiclass; a sigmoid at the end: multilabel).
 
     Raises:
@@ -57,13 +58,13 @@ class TorchAdapter:
     def __init__(
         self,
         model: nn.Module,
-        reading: Reading | None = None,
+        decoder: OutputDecoder | None = None,
         *,
         task: Task | None = None,
     ) -> None:
         self.model = unwrap(model)
-        self.reading = reading or Plain()
-        self._task = task or self.reading.task
+        self.decoder = decoder or LogitsDecoder()
+        self.rules = OutputRules(self.decoder, task or self.decoder.task)
         self._anatomies: dict[Hashable, Anatomy] = {}
         self._choices: dict[Hashable, list[Layer]] = {}
         self._plans: dict[tuple[Hashable, str], Plan] = {}
@@ -72,6 +73,10 @@ class TorchAdapter:
         self._vocabulary: int | None = None
 
     # ------------------------------------------------------------------ the input
+
+    def is_tensor(self, value: Any) -> bool:
+        """Whether it is a tensor, or an array of another library that is none of NumPy's: those are photos."""
+        return hasattr(value, "shape") and hasattr(value, "ndim") and not isinstance(value, np.ndarray)
 
     def batch(self, given: Batch) -> Batch:
         """The inputs on the model's device, those that maps are of also in its precision.
@@ -116,10 +121,10 @@ class TorchAdapter:
             )
         return given.others(there).with_x(x)
 
-    def captioned(self, batch: Batch, texts: Sequence[str]) -> Batch:
+    def with_captions(self, batch: Batch, texts: Sequence[str]) -> Batch:
         """The call with captions, for a model whose classes they are."""
-        assert isinstance(self.reading, Captioned)
-        return self.reading.with_captions(self.model, batch, texts)
+        assert isinstance(self.decoder, CaptionDecoder)
+        return self.decoder.with_captions(self.model, batch, texts)
 
     # ------------------------------------------------------------------ the layers
 
@@ -132,8 +137,8 @@ class TorchAdapter:
         key = batch.signature
         if key not in self._choices:
             anatomy, first = self._anatomy(batch), batch.images(slice(1))
-            if isinstance(self.reading, Placed):
-                anatomy = anatomy.within(self.reading.within(self.model))
+            if isinstance(self.decoder, LayerGuide):
+                anatomy = anatomy.within(self.decoder.within(self.model))
             with explaining(self.model):
                 self._choices[key] = choose(self.model, self._scored(first), first.x, anatomy)
         return self._choices[key]
@@ -144,7 +149,7 @@ class TorchAdapter:
         with explaining(self.model):
             return stages(self.model, self._scored(first), first.x, self._anatomy(batch), choice)
 
-    def levels(self, batch: Batch) -> Sequence[Layer]:
+    def fpn_levels(self, batch: Batch) -> Sequence[Layer]:
         """The levels of a detector's pyramid by number; none of any other model.
 
         For a level of one position, which is no grid, stands the next finer one that it is made from.
@@ -152,7 +157,7 @@ class TorchAdapter:
         Raises:
             LayerError: if no level has a grid.
         """
-        names = self.reading.levels(self.model) if isinstance(self.reading, Placed) else ()
+        names = self.decoder.fpn_levels(self.model) if isinstance(self.decoder, LayerGuide) else ()
         anatomy = self._anatomy(batch)
         with_grid = {layer.name: layer for layer in anatomy.layers}
         found: list[Layer] = []
@@ -244,7 +249,7 @@ class TorchAdapter:
         batch: Batch,
         needs: LayerNeeds,
         *,
-        balanced: bool = False,
+        libragrad: bool = False,
     ) -> Iterator[TorchObservation]:
         """Run the model once on the batch, keeping what the needs ask for.
 
@@ -254,7 +259,7 @@ class TorchAdapter:
         Args:
             batch: the inputs.
             needs: of all methods at each target layer; none if only the outputs or the model as a whole are asked for.
-            balanced: let gradients flow by LibraGrad's rules (`camscope.models.torch.balanced`).
+            libragrad: let gradients flow by LibraGrad's rules (`camscope.models.torch.backwards.libragrad`).
         """
         anatomy = self._anatomy(batch)
         wanted = frozenset[Need]().union(*needs.values())
@@ -263,7 +268,7 @@ class TorchAdapter:
             whole.enter_context(explaining(self.model))
             if batch.x.is_inference():  # an altered copy, made under the user's inference mode
                 batch = batch.with_x(batch.x.clone())
-            if balanced:
+            if libragrad:
                 whole.enter_context(balanced_gradients(self.model))
             plans = {layer: self._plan(batch, layer) for layer, some in needs.items() if Need.SUFFIX in some}
             kept = {layer: Kept(batch=len(batch)) for layer in plans}
@@ -285,13 +290,13 @@ class TorchAdapter:
             yield TorchObservation(
                 outputs=outputs,
                 notes=(
-                    *self._notes(anatomy, logits),
+                    *self.rules.notes(logits, self._ending(anatomy)),
                     *(_whole(plan) for plan in plans.values() if plan.whole),
                 ),
                 logits=logits,
                 recorded={layer: recorder.seen[layer.name].activations for layer in needs},
                 classifier=verified(watch.module, watch.value, logits) if watch is not None else None,
-                expand=self._expand,
+                expand=self.rules.both_classes,
                 passes=Passes(
                     self.model,
                     self._run(batch),
@@ -316,7 +321,7 @@ class TorchAdapter:
 
     def _forward(self, batch: Batch) -> Callable[[torch.Tensor], torch.Tensor]:
         """From altered inputs of a batch to logits as the model puts them out."""
-        return lambda x: self._logits(self.reading.call(self.model, batch.altered(x)))
+        return lambda x: self._logits(self.decoder.call(self.model, batch.altered(x)))
 
     def _scored(self, batch: Batch) -> Callable[[torch.Tensor], torch.Tensor]:
         """From altered inputs of a batch to one score per class: of a dense output its mean over the positions."""
@@ -331,10 +336,10 @@ class TorchAdapter:
     def _ends(self, batch: Batch, anatomy: Anatomy) -> tuple[Any, torch.Tensor]:
         """What the model returns, and the logits: what goes into a final softmax or sigmoid if there is one."""
         if anatomy.final_activation is None:
-            raw = self.reading.call(self.model, batch)
+            raw = self.decoder.call(self.model, batch)
             return raw, self._logits(raw)
         with InputOf(self.model.get_submodule(anatomy.final_activation)) as final:
-            raw = self.reading.call(self.model, batch)
+            raw = self.decoder.call(self.model, batch)
         return raw, final.value
 
     def _plan(self, batch: Batch, layer: Layer) -> Plan:
@@ -358,65 +363,16 @@ class TorchAdapter:
         return self._flattened[key]
 
     def _logits(self, raw: Any) -> torch.Tensor:
-        logits: torch.Tensor = self.reading.logits(raw)
+        logits: torch.Tensor = self.decoder.logits(raw)
         return logits
 
     def _outputs(self, raw: Any, logits: torch.Tensor, anatomy: Anatomy, batch: Batch) -> Outputs:
-        if logits.ndim == 1:
-            logits = logits[:, None]
-        dense = is_dense(logits, batch.x)
-        if logits.ndim != 2 and not dense:
-            raise ModelError(
-                f"The model's output has shape {tuple(logits.shape)}; class scores need (batch, class). If they are "
-                "elsewhere in the output, or must be pooled, pass Explainer(model, output=…)."
-            )
-        if self._reads_probabilities(anatomy):
-            logits = logits.clamp(min=torch.finfo(logits.dtype).tiny).log()
-        task = self._find_task(logits, anatomy)
-        expanded = self._expand(logits)
-        if dense:
-            regions = Dense(expanded, batch.space, task)
-            return Outputs(regions.scores, task, raw, regions)
-        return Outputs(expanded, task, raw, self.reading.structure(raw, batch))
+        return self.rules.outputs(raw, logits, self._ending(anatomy), batch)
 
-    def _reads_probabilities(self, anatomy: Anatomy) -> bool:
-        return anatomy.returns_probabilities and self._task in (None, "multiclass")
-
-    def _find_task(self, logits: torch.Tensor, anatomy: Anatomy) -> Task:
-        if self._task is not None:
-            if self._task == "binary" and logits.shape[1] != 1:
-                raise ModelError(f"task='binary' is for one logit; this model puts out {logits.shape[1]}.")
-            return self._task
-        if logits.shape[1] == 1:
-            return "binary"
+    def _ending(self, anatomy: Anatomy) -> Ending:
         final = anatomy.final_activation
         sigmoid = final is not None and isinstance(self.model.get_submodule(final), nn.Sigmoid)
-        return "multilabel" if sigmoid else "multiclass"
-
-    def _expand(self, logits: torch.Tensor) -> torch.Tensor:
-        """A one-logit binary head z as its two classes (−z, z), in single precision at least."""
-        if logits.dtype in (torch.float16, torch.bfloat16):
-            logits = logits.float()
-        if logits.ndim == 1:
-            logits = logits[:, None]
-        if logits.shape[1] == 1 and self._task in (None, "binary"):
-            return torch.cat([-logits, logits], dim=1)
-        return logits
-
-    def _notes(self, anatomy: Anatomy, logits: torch.Tensor) -> tuple[str, ...]:
-        notes = []
-        one_logit = logits.ndim == 1 or logits.shape[1] == 1
-        if one_logit and self._task is None and anatomy.final_activation is None:
-            notes.append(
-                "The model has one output, which is read as the logit of a yes/no question (class 1: yes). If it is a "
-                "plain number, say task='regression'."
-            )
-        if self._reads_probabilities(anatomy):
-            notes.append(
-                "The model returns softmax probabilities and its logits cannot be reached, so 'logit' means "
-                "the log-probability here. For logits, return them, or end the model in an nn.Softmax module."
-            )
-        return tuple(notes)
+        return Ending(sigmoid, final is not None and not sigmoid, anatomy.returns_probabilities)
 
     def _check_finite(self, logits: torch.Tensor) -> None:
         if bool(logits.isfinite().all()):

@@ -12,13 +12,14 @@ from jaxtyping import Float
 from camscope.errors import TargetError
 from camscope.evidence import Evidence, LinearHead, ModelEvidence, Need, Responses
 from camscope.models.adapter import LayerNeeds
-from camscope.models.layers import Layer
-from camscope.models.torch.curvature import curvature
-from camscope.models.torch.head import Classifier, Features
+from camscope.models.layer import Layer
+from camscope.models.observing import responses, slices_of
+from camscope.models.torch.anatomy.head import Classifier, Features
+from camscope.models.torch.backwards.curvature import curvature
 from camscope.models.torch.passes import OF_THE_MODEL, PER_TARGET, Passes
 from camscope.models.torch.precision import widened
-from camscope.models.torch.rerun import responses
-from camscope.targets import Outputs, Targets
+from camscope.outputs import Outputs
+from camscope.targets import Targets
 
 _GRADIENT_BUDGET = 32 * 2**20
 """Bytes of gradients held at a time. More targets than fit are taken in turns; the arithmetic is the same."""
@@ -48,8 +49,7 @@ class TorchObservation:
         """Evidence of the model as a whole, a few targets at a time where each needs a backward of its own."""
         clean = responses(targets, self.outputs)
         chunk = self._at_a_time(needs) if needs & PER_TARGET else max(1, len(targets))
-        for start in range(0, len(targets), chunk):
-            columns = slice(start, min(start + chunk, len(targets)))
+        for columns in slices_of(len(targets), chunk):
             here = Responses(clean.scores[:, columns].detach(), clean.probabilities[:, columns].detach())
             yield columns, self.passes.evidence(targets[columns], here, needs, seed)
 
@@ -84,8 +84,7 @@ class TorchObservation:
         if wanted & PER_TARGET:
             chunk = min(chunk, self._at_a_time(wanted))
         weights = self._head_weights(targets) if pooled else None
-        for start in range(0, len(targets), chunk):
-            columns = slice(start, min(start + chunk, len(targets)))
+        for columns in slices_of(len(targets), chunk):
             gradients = self._gradients(scores, columns, backward)
             first, curvatures = self._curvatures(scores, columns, curved)
             gradients |= first
@@ -96,7 +95,9 @@ class TorchObservation:
                 head = None
                 gradient = gradients.get(layer)
                 if weights is not None and (features := pooled.get(layer)) is not None:
-                    head = LinearHead(weights[:, columns], features.values, targets.linear)
+                    head = LinearHead(
+                        weights[:, columns], features.values, features.activations_themselves, targets.linear
+                    )
                     if Need.GRADIENTS in needs[layer] and gradient is None:
                         space = A.shape[2:]
                         gradient = (head.weights / space.numel())[(..., *(None,) * len(space))]

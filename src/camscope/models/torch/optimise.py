@@ -18,12 +18,12 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 from camscope.errors import LayerError, ModelError
 from camscope.models.adapter import LayerNeeds
 from camscope.models.batch import Batch
-from camscope.models.reading import Reading
+from camscope.models.decoding import OutputDecoder
 from camscope.models.torch.adapter import TorchAdapter
-from camscope.models.torch.modules import first_tensor, named_layers, versions
+from camscope.models.torch.hooks.modules import first_tensor, named_layers, versions
+from camscope.models.torch.hooks.state import explaining
 from camscope.models.torch.observation import TorchObservation
-from camscope.models.torch.state import explaining
-from camscope.targets import Task
+from camscope.outputs import Task
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class OptimisedAdapter(TorchAdapter):
 
     Args:
         model: see `TorchAdapter`.
-        reading: see `TorchAdapter`.
+        decoder: see `TorchAdapter`.
         task: see `TorchAdapter`.
         half: run the copy in bfloat16. Faster where the processor has it; maps agree to about two digits.
     """
@@ -51,12 +51,12 @@ class OptimisedAdapter(TorchAdapter):
     def __init__(
         self,
         model: nn.Module,
-        reading: Reading | None = None,
+        decoder: OutputDecoder | None = None,
         *,
         task: Task | None = None,
         half: bool = False,
     ) -> None:
-        super().__init__(model, reading, task=task)
+        super().__init__(model, decoder, task=task)
         self._half = half
         self._copied: _Copy | None = None
 
@@ -66,7 +66,7 @@ class OptimisedAdapter(TorchAdapter):
         batch: Batch,
         needs: LayerNeeds,
         *,
-        balanced: bool = False,
+        libragrad: bool = False,
     ) -> Iterator[TorchObservation]:
         """Run the copy once on the batch. See `TorchAdapter.observe`.
 
@@ -81,7 +81,7 @@ class OptimisedAdapter(TorchAdapter):
                     f"The optimised copy has no output of {layer.name!r} of its own: the batch norm after it is folded "
                     f"in. Use {made.folded[layer.module]!r}, or explain without optimised."
                 )
-        with made.adapter.observe(self._formatted(batch), needs, balanced=balanced) as observation:
+        with made.adapter.observe(self._formatted(batch), needs, libragrad=libragrad) as observation:
             yield observation
 
     def describe(self) -> Mapping[str, Any]:
@@ -99,13 +99,13 @@ class OptimisedAdapter(TorchAdapter):
             first = batch.images(slice(1))
             with explaining(self.model), torch.no_grad():
                 twin = copy.deepcopy(self.model)
-                folded = fold_batch_norm(twin, lambda: self.reading.call(twin, first))
+                folded = fold_batch_norm(twin, lambda: self.decoder.call(twin, first))
                 twin.to(memory_format=torch.channels_last)
                 if self._half:
                     twin.to(torch.bfloat16)
-                own = self._logits(self.reading.call(self.model, first))
-                self._check(own, self._logits(self.reading.call(twin, self._formatted(first))))
-            self._copied = _Copy(TorchAdapter(twin, self.reading, task=self._task), folded, now)
+                own = self._logits(self.decoder.call(self.model, first))
+                self._check(own, self._logits(self.decoder.call(twin, self._formatted(first))))
+            self._copied = _Copy(TorchAdapter(twin, self.decoder, task=self.rules.task), folded, now)
         return self._copied
 
     def _formatted(self, batch: Batch) -> Batch:

@@ -16,15 +16,15 @@ from jaxtyping import Shaped
 from torch import nn
 
 from camscope.evidence import ATTENDED, BACKWARD, ModelEvidence, Need, Responses
-from camscope.models.layers import Layer
-from camscope.models.torch.attention import attention_of
-from camscope.models.torch.flattened import Flattened
-from camscope.models.torch.full_gradients import full_gradients
-from camscope.models.torch.guided import guided_gradients
+from camscope.models.layer import Layer
+from camscope.models.torch.anatomy.examine import Anatomy
+from camscope.models.torch.attention.evidence import attention_of
+from camscope.models.torch.backwards.full_gradients import full_gradients
+from camscope.models.torch.backwards.guided import guided_gradients
 from camscope.models.torch.precision import widened
-from camscope.models.torch.probe import Anatomy
-from camscope.models.torch.rerun import MaskedGradients, MaskedRerun, Run, SuffixRerun, chunk_size
-from camscope.models.torch.suffix import Kept, Plan
+from camscope.models.torch.reruns.flattened import Flattened
+from camscope.models.torch.reruns.rerun import MaskedGradients, MaskedRerun, Run, SuffixRerun, chunk_size
+from camscope.models.torch.reruns.suffix import Kept, Plan
 from camscope.targets import Targets
 
 PER_TARGET = BACKWARD - {Need.GRADIENTS, Need.CURVATURE}

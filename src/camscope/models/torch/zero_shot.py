@@ -13,9 +13,9 @@ from torch.nn.functional import normalize
 
 from camscope.errors import InputError
 from camscope.models.batch import Batch
-from camscope.models.torch.modules import versions
-from camscope.models.torch.state import explaining
-from camscope.targets import Embedding, Task
+from camscope.models.torch.hooks.modules import versions
+from camscope.models.torch.hooks.state import explaining
+from camscope.outputs import Embedding, Task
 
 CAPTIONS = "captions"
 """Where a call carries its captions."""
@@ -81,7 +81,7 @@ class ZeroShot:
         """One score per caption."""
         return raw.logits
 
-    def structure(self, raw: Matched, batch: Batch) -> Embedding:
+    def predictions(self, raw: Matched, batch: Batch) -> Embedding:
         """The images' vectors."""
         return Embedding(raw.vectors)
 
@@ -104,4 +104,4 @@ class ZeroShot:
                 vectors = normalize(self._towers.text(model, some), dim=-1)
                 self._encoded |= dict(zip(some, vectors, strict=True))
         captions = Captions(tuple(texts), torch.stack([self._encoded[text] for text in texts]))
-        return Batch(batch.args, {**batch.kwargs, CAPTIONS: captions}, batch.mapped)
+        return Batch(batch.args, {**batch.kwargs, CAPTIONS: captions}, batch.explained_input)

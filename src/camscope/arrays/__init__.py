@@ -1,0 +1,29 @@
+"""The maths that every array library shares: small operations, one resize, scales, masks and boxes."""
+
+from camscope.arrays.host import detached, to_numpy
+from camscope.arrays.localise import Box, Components, boxes_of, mask_of
+from camscope.arrays.normalise import Scale, check_scale, is_flat, scaled
+from camscope.arrays.ops import Array, channel_sum, from_numpy, over_space, relu, space_sum
+from camscope.arrays.resize import place, resize, trimmed
+
+__all__ = [
+    "Array",
+    "Box",
+    "Components",
+    "Scale",
+    "boxes_of",
+    "channel_sum",
+    "check_scale",
+    "detached",
+    "from_numpy",
+    "is_flat",
+    "mask_of",
+    "over_space",
+    "place",
+    "relu",
+    "resize",
+    "scaled",
+    "space_sum",
+    "to_numpy",
+    "trimmed",
+]

@@ -1,0 +1,71 @@
+"""From raw signed maps to heatmaps in [0, 1]: the scale is chosen at display and never touches the raw map."""
+
+from __future__ import annotations
+
+import math
+from numbers import Real
+from typing import Literal, TypeAlias, get_args
+
+from array_api_compat import array_namespace
+from jaxtyping import Bool, Float
+
+from camscope.arrays.ops import Array, relu
+from camscope.errors import InputError, nearest
+
+Named = Literal["map", "image", "batch", "signed"]
+Scale: TypeAlias = Named | tuple[float, float]
+"""`map`: each map fills [0, 1] by itself. `image`: all targets of an image share a scale. `batch`: all maps do.
+`signed`: symmetric, 0.5 is zero, evidence against lies below. `(low, high)`: fixed values, comparable everywhere."""
+
+
+def check_scale(scale: Scale) -> None:
+    """Refuse what is no scale.
+
+    Raises:
+        InputError: naming the valid scales, and the nearest.
+    """
+    if isinstance(scale, tuple) and len(scale) == 2 and all(isinstance(end, Real) for end in scale):
+        fits = 0 < scale[1] - scale[0] < math.inf
+    else:
+        fits = scale in get_args(Named)
+    if not fits:
+        raise InputError(
+            f"scale={scale!r}: expected one of {', '.join(get_args(Named))}, or (low, high) with low < high."
+            f"{nearest(str(scale), get_args(Named))}"
+        )
+
+
+def scaled(
+    maps: Float[Array, "batch target *space"], scale: Scale = "map", *, rectify: bool = False
+) -> Float[Array, "batch target *space"]:
+    """Scale maps to [0, 1]. NaN (no map there) stays NaN; a flat map becomes zeros, never NaN.
+
+    Args:
+        maps: raw signed maps, resized or not.
+        scale: see `Scale`. All but `signed` and a fixed range use the minimum and maximum of what shares them.
+        rectify: set evidence against to zero first, as the final ReLU of the formulas does.
+    """
+    check_scale(scale)
+    xp = array_namespace(maps)
+    if rectify and scale != "signed":
+        maps = relu(maps)
+    if isinstance(scale, tuple):
+        return xp.clip((maps - scale[0]) / (scale[1] - scale[0]), 0, 1)
+    axes = tuple(range({"map": 2, "image": 1, "batch": 0}.get(scale, 2), maps.ndim))
+    known = xp.isfinite(maps)
+    high = xp.max(xp.where(known, maps, -xp.inf), axis=axes, keepdims=True)
+    low = xp.min(xp.where(known, maps, xp.inf), axis=axes, keepdims=True)
+    if scale == "signed":
+        low, high = -xp.maximum(-low, high), xp.maximum(-low, high)
+    extent = high - low
+    flat = is_flat(low, high)
+    heat = xp.clip((maps - low) / xp.where(flat, xp.ones_like(extent), extent), 0, 1)
+    level = 0.5 if scale == "signed" else 0.0
+    return xp.where(flat & ~xp.isnan(maps), xp.full_like(heat, level), heat)
+
+
+def is_flat(low: Float[Array, "*maps"], high: Float[Array, "*maps"]) -> Bool[Array, "*maps"]:
+    """Whether maps are rounding noise on a constant, by their lowest and highest values (or NaN)."""
+    xp = array_namespace(high)
+    noise = 16 * float(xp.finfo(high.dtype).eps)
+    return ~(high - low > noise * xp.maximum(xp.abs(high), xp.abs(low)))

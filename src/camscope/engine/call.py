@@ -1,0 +1,130 @@
+"""What one call asks for, whatever its inputs are; what cannot be had is refused before any work is done."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from camscope.composition import (
+    Expression,
+    alters_input,
+    by_fpn_level,
+    check,
+    list_methods,
+    parse,
+    simplified,
+)
+from camscope.engine.layer_choice import Layers
+from camscope.engine.requests import StrongestChannels
+from camscope.errors import MethodError
+from camscope.evidence import OF_INPUTS, Need
+from camscope.methods import Explained, default_method
+
+MethodsLike: TypeAlias = "str | Expression | Sequence[str | Expression] | None"
+"""One method or several: names, text, or objects; None takes the default one."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """What is asked for.
+
+    Attributes:
+        wanted: the methods as they were written, by their names.
+        plain: the same, simplified.
+        layers: as the user named them; None for the automatic choice.
+        channels: how many of the strongest channels are kept.
+        seed: of what is drawn at random.
+    """
+
+    wanted: Mapping[str, Expression]
+    plain: Mapping[str, Expression]
+    layers: Layers
+    channels: int
+    seed: int
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        """Of all methods together."""
+        return frozenset[Need]().union(*(e.needs for e in self.plain.values()))
+
+    @property
+    def expressions(self) -> list[Expression]:
+        """The methods, simplified."""
+        return list(self.plain.values())
+
+    def at_fpn_levels(self) -> Call:
+        """The same, each method at the level of the feature pyramid that a target comes from."""
+        return dataclasses.replace(self, plain={name: by_fpn_level(e) for name, e in self.plain.items()})
+
+
+def read_call(
+    methods: MethodsLike,
+    offers: frozenset[Need],
+    *,
+    explained: Explained,
+    layers: Layers,
+    channels: int,
+    seed: int,
+) -> Call:
+    """Read what a user asks for.
+
+    Args:
+        methods: see `MethodsLike`.
+        offers: the needs that the model can meet.
+        explained: what the model is explained for, a class or an instance, by which the default method is chosen.
+        layers: see `Call`.
+        channels: see `Call`.
+        seed: see `Call`.
+
+    Raises:
+        MethodError: for a method that does not exist, has no meaning, or needs what the model cannot give.
+    """
+    if methods is None:
+        methods = default_method(offers, explained)
+    listed: list[Any] = list(methods) if isinstance(methods, (list, tuple)) else [methods]
+    wanted = {e.name: e for e in (parse(m) for m in listed)}
+    if not wanted:
+        raise MethodError("The list of methods is empty.")
+    plain = {name: simplified(e) for name, e in wanted.items()}
+    for name, e in plain.items():
+        check(e)
+        _check_offered(e.needs - offers, name, offers)
+    if channels:
+        _check_offered(StrongestChannels.needs - offers, "channels=", offers)
+    return Call(wanted, plain, layers, channels, seed)
+
+
+def check_tokens(name: str, e: Expression) -> None:
+    """Refuse what alters the input, or differentiates by it: there is nothing between two token numbers.
+
+    Raises:
+        MethodError: naming what works.
+    """
+    lacking = e.needs & OF_INPUTS
+    if not lacking and not alters_input(e):
+        return
+    able = [
+        m.name
+        for m in list_methods()
+        if not m.needs & OF_INPUTS and not m.method.baseline and not alters_input(simplified(m))
+    ]
+    what = _words(lacking) or "altered inputs"
+    raise MethodError(
+        f"{name} needs {what}, and this input is token numbers: nothing lies between two tokens, so they can be "
+        f"neither altered a little nor differentiated by. These work on texts: {', '.join(able)} (attention methods "
+        "where tokens attend to one another); fused, finer, rest and balanced too."
+    )
+
+
+def _check_offered(lacking: frozenset[Need], name: str, offers: frozenset[Need]) -> None:
+    if lacking:
+        able = [m.name for m in list_methods() if not m.needs - offers]
+        raise MethodError(
+            f"This model cannot give {_words(lacking)}, which {name} needs. These would work: {', '.join(able)}."
+        )
+
+
+def _words(needs: Iterable[Need]) -> str:
+    return ", ".join(sorted(need.value for need in needs))

@@ -1,0 +1,298 @@
+"""Explainer and explain(): from a model and an input to an explanation."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from array_api_compat import array_namespace
+from jaxtyping import Float
+
+from camscope.arrays import Array, detached
+from camscope.engine.call import MethodsLike, read_call
+from camscope.engine.concept_search import find_concepts
+from camscope.engine.explaining import Explaining
+from camscope.engine.layer_choice import Layers
+from camscope.engine.length_buckets import of_one_length
+from camscope.engine.model import open_model
+from camscope.engine.notes import Notes
+from camscope.errors import LayerError
+from camscope.images import Preprocessing
+from camscope.methods import default_method
+from camscope.models.layer import Layer
+from camscope.outputs import Task, embeddings
+from camscope.results import Concepts, Explanation
+from camscope.targets import TargetsLike
+
+
+class Explainer:
+    """Explains one model, as often as you like. Nothing about the model is changed, by anything.
+
+        explainer = camscope.Explainer(model)
+        e = explainer(x, methods=["gradcam", "layercam"], targets=[281, 285], layers=["layer3", "layer4"])
+
+    Args:
+        model: a `torch.nn.Module` (DataParallel, DDP and compiled wrappers are looked through), a Hugging Face model
+            or pipeline, a fastai `Learner`, or a name: `demo`, `timm:NAME`, `torchvision:NAME`,
+            `hf:NAME-OR-FOLDER`, `FILE.py:FACTORY`.
+        preprocessing: how photos become the model's input: a `Preprocessing`, torchvision transforms, or a Hugging
+            Face image processor. By default what the model's library says of it. Not used for tensors.
+        tokenizer: how texts become token numbers: a Hugging Face tokenizer, a dictionary word → number (or a
+            `camscope.Vocabulary`), or a function from a text to a list of (token, number). By default the one that
+            comes with a Hugging Face pipeline or lies beside the model's weights. Of a model that compares images with
+            captions: what reads those.
+        class_names: one per output. By default what the model's library says.
+        task: what the outputs mean: `multiclass` (softmax), `multilabel` (a sigmoid each), `binary` (one logit),
+            `regression`. Found from the model if None: one output is binary, a sigmoid at the end is
+            multilabel, else multiclass. A multi-label model that returns logits looks like any other: say it.
+        output: where the logits, `batch class`, are in what the model returns: a key, a position, or a function.
+        device: move the model there first. Only for models given by name; your own stays where it is.
+        optimised: explain on a copy of the model made for inference (batch norm folded, channels last): `True`,
+            or `"bfloat16"` to run it in half precision too. See `camscope.models.torch.optimise`.
+        weights: a file, for models given by name; see `camscope.libraries.loading.load_model`.
+        trust_pickle: read a weights file that can run code.
+
+    Raises:
+        ModelError: if the model cannot be loaded or hooked.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        *,
+        preprocessing: Any = None,
+        class_names: Sequence[str] | None = None,
+        task: Task | None = None,
+        output: Callable[[Any], Any] | str | int | None = None,
+        device: str | None = None,
+        optimised: bool | str = False,
+        weights: str | Path | None = None,
+        trust_pickle: bool = False,
+        tokenizer: Any = None,
+    ) -> None:
+        self._model = open_model(
+            model,
+            preprocessing=preprocessing,
+            class_names=class_names,
+            task=task,
+            output=output,
+            device=device,
+            optimised=optimised,
+            weights=weights,
+            trust_pickle=trust_pickle,
+            tokenizer=tokenizer,
+        )
+
+    @property
+    def preprocessing(self) -> Preprocessing | None:
+        """How photos become the model's input, or None if that is not known."""
+        return self._model.preprocessing
+
+    @property
+    def default_method(self) -> str:
+        """What is run where no method is asked for: Grad-CAM; HiResCAM for a detector, whose instances have a place.
+
+        Of a model that gives no gradients it is the first method that it can give.
+        """
+        explained = self._model.info.explained
+        return default_method(self._model.adapter.offers, explained).name
+
+    @property
+    def keeps_sizes(self) -> bool:
+        """Whether photos keep their own sizes, so that only those of one size can be explained together."""
+        return self._model.info.keeps_sizes
+
+    @property
+    def reads_texts(self) -> bool:
+        """Whether strings are texts for this model, and not the names of photos."""
+        return self._model.info.texts is not None
+
+    def __call__(
+        self,
+        inputs: Any,
+        *,
+        methods: MethodsLike = None,
+        targets: TargetsLike = None,
+        layers: Layers = None,
+        channels: int = 0,
+        seed: int = 0,
+        explained_input: int | str | None = None,
+    ) -> Explanation:
+        """Explain a batch: all methods, layers and targets from one forward and one short backward per target.
+
+        Args:
+            inputs: a tensor, already preprocessed, `batch channel *space`; or a photo (path, PIL image, array
+                `height width [channel]`) or a list of photos, which go through the model's own preprocessing. For a
+                model that takes several inputs: a tuple of them, or a dictionary by keyword; arrays with as many rows
+                as the batch belong to its images, row by row, all others to every image. For a model that reads
+                texts: a text or a list of texts, which go through its tokenizer, or token numbers `batch token` (with
+                an `attention_mask` by keyword where they are padded).
+            methods: one or several; see `camscope.list_methods()`. None takes `default_method`. Names, with parameters
+                and compositions if you like (`scorecam(top=64)`, `smooth(layercam, n=16)`), or objects
+                (`camscope.Smooth("layercam", n=16)`).
+            targets: None explains each image's top class. A list means these targets for every image;
+                `PerImage([...])` gives one, or one list, per image. See `camscope.targets.resolve`.
+            layers: names or modules; None takes the deepest layer whose positions reach the score.
+            channels: keep this many of the feature maps that contribute most to each target, for
+                `figure(by="channels")`.
+            seed: for methods that draw at random.
+            explained_input: which of several inputs the maps are of, by position or keyword. By default the first photo, or
+                the first floating-point tensor with a channel and space.
+
+        Raises:
+            InputError, LayerError, MethodError, TargetError: what was asked for does not exist or cannot be had;
+                the message names the nearest that can.
+        """
+        model, notes = self._model, Notes()
+        call = read_call(
+            methods,
+            model.adapter.offers,
+            explained=model.info.explained,
+            layers=layers,
+            channels=channels,
+            seed=seed,
+        )
+        given, batch = model.prepared(inputs, explained_input)
+        notes.of_inputs(batch.x, given.preprocessing is not None, model.info)
+        captions = model.captions(targets, notes)
+        if captions:
+            batch = model.adapter.with_captions(batch, captions)
+        texts = bool(given.input_images.texts)
+        if layers is None and not texts and model.adapter.fpn_levels(batch):
+            call = call.at_fpn_levels()
+        explaining = Explaining(model, call, captions, notes)
+        explanation = (explaining.texts if texts else explaining.pictures)(batch, given, targets)
+        notes.warn()
+        return explanation
+
+    def concepts(
+        self,
+        inputs: Any,
+        *,
+        count: int = 4,
+        layer: Any = None,
+        steps: int = 500,
+        seed: int = 0,
+    ) -> Concepts:
+        """The few concepts a layer's activations on a batch are made of. See `camscope.results.Concepts`.
+
+        Args:
+            inputs: as for a call; the more images show the same things, the clearer the concepts.
+            count: how many concepts.
+            layer: a name or module; None takes the automatic choice. Its negative activations count as zero.
+            steps: of the factorisation, at most.
+            seed: of its random start.
+
+        Raises:
+            MethodError: if the layer has no positive activations, or fewer channels or positions than concepts.
+            InputError, LayerError: as for a call.
+        """
+        notes = Notes()
+        found = find_concepts(
+            self._model, inputs, count=count, layer=layer, steps=steps, seed=seed, notes=notes
+        )
+        notes.warn()
+        return found
+
+    def embed(self, inputs: Any) -> Float[Array, "batch feature"]:
+        """Each image's embedding, for `Similarity`: what a model compares with captions, or its output itself.
+
+        Args:
+            inputs: as for a call.
+
+        Raises:
+            InputError: as for a call.
+        """
+        model = self._model
+        given, batch = model.prepared(inputs)
+        batch, texts = model.of_any_captions(batch), given.input_images.texts
+        parts = of_one_length(batch, texts) if texts else [(np.arange(len(batch)), batch)]
+        found: list[Array] = [None] * len(batch)
+        for rows, part in parts:
+            with model.adapter.observe(part, {}) as seen:
+                vectors = detached(embeddings(seen.outputs))
+                for row, vector in zip(rows.tolist(), vectors, strict=True):
+                    found[row] = vector
+        return array_namespace(found[0]).stack(found)
+
+    def layers(
+        self, inputs: Any = None, *, every: bool = False, size: Sequence[int] | None = None
+    ) -> tuple[list[Layer], Layer | None]:
+        """The layers with a grid, in the order they run, whether they reach the score, and the one that is chosen.
+
+        Args:
+            inputs: as for a call; None runs an image of noise of the model's own input size, or some text.
+            every: also the layers inside blocks.
+            size: of the noise, if it is not the model's own.
+
+        Returns:
+            The layers, each tried, and the automatic choice (None if none reaches the score).
+
+        Raises:
+            InputError: if no input is given and the model's input size is not known.
+            LayerError: if no layer has a grid.
+        """
+        model = self._model
+        given, batch = model.anything(size) if inputs is None else model.prepared(inputs)
+        batch = model.of_any_captions(batch)
+        if given is not None and given.input_images.texts:
+            _, batch = of_one_length(batch, given.input_images.texts)[0]
+        found = list(model.adapter.layers(batch))
+        chosen = None
+        try:
+            chosen = model.adapter.choose(batch)[0]
+        except LayerError:
+            if not found:
+                raise
+        if chosen is not None and chosen.after_relu:
+            # a layer that is no module stands behind the one it belongs to
+            place = next(i for i, layer in enumerate(found) if layer.name == chosen.module)
+            found.insert(place + 1, chosen)
+        shown = [layer for layer in found if every or layer.outline or (chosen and layer.name == chosen.name)]
+        reach = model.adapter.reaches(batch, shown)
+        return [dataclasses.replace(layer, reaches=r) for layer, r in zip(shown, reach, strict=True)], chosen
+
+
+def explain(
+    model: Any,
+    inputs: Any,
+    *,
+    methods: MethodsLike = None,
+    targets: TargetsLike = None,
+    layers: Layers = None,
+    channels: int = 0,
+    seed: int = 0,
+    explained_input: int | str | None = None,
+    **model_options: Any,
+) -> Explanation:
+    """Explain once: `Explainer(model, **model_options)(inputs, …)`.
+
+    camscope.explain(model, x)                    # Grad-CAM, top class, automatic layer
+    camscope.explain("demo", "photo.jpg")         # names and paths too
+    camscope.explain("hf:FOLDER", "a film I loved").words()
+
+    Args:
+        model: a module or a name, see `Explainer`.
+        inputs: a preprocessed tensor, a photo, or a list of photos; of a model that reads texts a text, a list of
+            texts, or token numbers.
+        methods: see `camscope.list_methods()`; None for Grad-CAM (of a detector: HiResCAM).
+        targets: None for each image's top class.
+        layers: None for the automatic choice.
+        channels: how many of the strongest feature maps to keep.
+        seed: for methods that draw at random.
+        explained_input: which of several inputs the maps are of.
+        model_options: of `Explainer`.
+    """
+    explainer = Explainer(model, **model_options)
+    return explainer(
+        inputs,
+        methods=methods,
+        targets=targets,
+        layers=layers,
+        channels=channels,
+        seed=seed,
+        explained_input=explained_input,
+    )

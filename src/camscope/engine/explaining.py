@@ -1,0 +1,157 @@
+"""One call from its batch to its explanation."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from array_api_compat import array_namespace
+from jaxtyping import Int
+
+from camscope.arrays import Array, trimmed
+from camscope.composition import Setting
+from camscope.engine.building import build
+from camscope.engine.call import Call, check_tokens
+from camscope.engine.layer_choice import Chosen, check_reach, check_token_layers, choose_layers
+from camscope.engine.length_buckets import Rows, images_of_part, joined, of_one_length, targets_of_part
+from camscope.engine.model import Model
+from camscope.engine.notes import Notes
+from camscope.engine.planner import Planner
+from camscope.engine.requests import Request
+from camscope.inputs import Inputs
+from camscope.models.batch import Batch
+from camscope.models.layer import Layer
+from camscope.outputs import Outputs
+from camscope.results import Explanation, MethodFacts
+from camscope.targets import Targets, TargetsLike, resolve
+
+
+@dataclass(frozen=True)
+class Explaining:
+    """One call on its way.
+
+    Attributes:
+        model: what is explained.
+        call: what is asked for.
+        captions: the model's classes, where they are captions.
+        notes: takes what a reader of the maps should know.
+    """
+
+    model: Model
+    call: Call
+    captions: tuple[str, ...]
+    notes: Notes
+
+    def pictures(self, batch: Batch, given: Inputs, targets: TargetsLike) -> Explanation:
+        """Explain inputs that are all of one size.
+
+        Args:
+            batch: the inputs, on the model's device.
+            given: the same as they were prepared.
+            targets: as the user gave them.
+        """
+        adapter, call = self.model.adapter, self.call
+        adapter.check(batch, call.needs)
+        chosen, how = choose_layers(adapter, batch, call.layers, call.expressions, call.channels)
+        return self._at(batch, given, targets, chosen, how)
+
+    def texts(self, batch: Batch, given: Inputs, targets: TargetsLike) -> Explanation:
+        """Explain texts, those of one length together. The layers are chosen on the longest.
+
+        Args:
+            batch: all texts, in rows of one length.
+            given: the same as they were prepared.
+            targets: as the user gave them.
+        """
+        adapter, call = self.model.adapter, self.call
+        for name, e in call.plain.items():
+            check_tokens(name, e)
+        texts = given.input_images.texts
+        parts: list[tuple[Rows, Explanation]] = []
+        chosen: Chosen | None = None
+        how: dict[str, Any] = {}
+        for rows, part in of_one_length(batch, texts):
+            adapter.check(part, call.needs)
+            if chosen is None:
+                chosen, how = choose_layers(adapter, part, call.layers, call.expressions, call.channels)
+                check_token_layers(adapter, part, call.layers, call.expressions, chosen)
+            here = dataclasses.replace(given, batch=part, input_images=images_of_part(texts, rows))
+            theirs = targets_of_part(targets, rows, len(texts))
+            at = chosen.at(functools.partial(adapter.layer, part))
+            parts.append((rows, self._at(part, here, theirs, at, how)))
+        for note in given.notes:
+            self.notes.add(note)
+        whole = joined(parts, given.input_images, batch.space[0])
+        return dataclasses.replace(whole, notes=self.notes.all)
+
+    def _at(
+        self, batch: Batch, given: Inputs, targets: TargetsLike, chosen: Chosen, how: Mapping[str, Any]
+    ) -> Explanation:
+        """Explain inputs of one size at the layers that are chosen."""
+        call, adapter = self.call, self.model.adapter
+
+        def ask(outputs: Outputs) -> Targets:
+            return resolve(targets, outputs, self._names(outputs))
+
+        planner = Planner(adapter, Setting(call.seed, self.model.black(given)), self.notes)
+        requests = [Request(e, chosen.of(e)) for e in call.expressions]
+        found = planner.run(batch, requests, ask, call.channels, chosen.single)
+        check_reach(adapter, batch, call.layers, chosen, found.flat)
+        for note in (*found.notes, self.model.info.note if given.preprocessing else ""):
+            self.notes.add(note)
+        resolved, class_names = found.resolved, self._names(found.resolved.outputs)
+        count = len(resolved.targets)
+        return build(
+            self.model,
+            batch,
+            given,
+            resolved.outputs,
+            raw={
+                (name, layer): _for_each_target(_of_input(maps, batch, found.covered), count)
+                for name, e in call.plain.items()
+                for layer, maps in found.maps[e].items()
+            },
+            scores=found.scores,
+            targets=resolved.targets.infos(class_names),
+            class_names=class_names,
+            facts={
+                name: MethodFacts(e.paper, e.rectified, e.class_specific) for name, e in call.wanted.items()
+            },
+            layers={**how, **_levels(resolved.fpn_levels, chosen.fpn_levels)},
+            notes=self.notes.all,
+            seed=call.seed,
+            compositions={name: e.name for name, e in call.plain.items() if e.name != name},
+            channels=found.gathered.channels_joined(),
+            gradient_free={
+                (name, layer): flags
+                for name, e in call.plain.items()
+                for layer, flags in found.gathered.gradient_free(e).items()
+                if layer in found.maps[e]
+            },
+        )
+
+    def _names(self, outputs: Outputs) -> Sequence[str] | None:
+        return self.captions or self.model.names(outputs.logits.shape[1], self.notes)
+
+
+def _of_input(maps: Array, batch: Batch, covered: tuple[float, ...] | None) -> Array:
+    """Maps at a layer's resolution without what the model has padded its input by."""
+    return maps if covered is None or tuple(maps.shape[2:]) == batch.space else trimmed(maps, covered)
+
+
+def _levels(levels: Int[np.ndarray, "batch target"] | None, layers: Sequence[Layer]) -> dict[str, Any]:
+    """The layer that is the level of the feature pyramid that each target comes from, for the provenance."""
+    if levels is None or not layers:
+        return {}
+    names = [[layers[level].name if level >= 0 else None for level in row] for row in levels.tolist()]
+    return {"level_of_target": names}
+
+
+def _for_each_target(maps: Array, targets: int) -> Array:
+    if maps.shape[1] == targets:
+        return maps
+    return array_namespace(maps).broadcast_to(maps, (maps.shape[0], targets, *maps.shape[2:]))

@@ -1,0 +1,152 @@
+"""What a careful reader of an explanation should be told."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Sequence
+
+from array_api_compat import array_namespace
+
+from camscope.arrays import Array
+from camscope.errors import CamscopeWarning
+from camscope.evidence import Evidence, ModelEvidence, Need
+from camscope.images import Preprocessing
+from camscope.libraries import ModelInfo
+from camscope.methods import Method
+
+_COMPLETE = 0.01
+"""The largest gap between the score and its parts that is rounding."""
+
+_FAR = 10
+"""Values this many times too bright are bytes."""
+
+_NORMALISED = 0.5
+"""A darkest value below minus this tells that means are subtracted."""
+
+
+class Notes:
+    """Notes in the order they came up, each once; the urgent ones are also warnings."""
+
+    def __init__(self) -> None:
+        self._notes: dict[str, bool] = {}
+
+    def add(self, note: str, *, urgent: bool = False) -> None:
+        """Add a note, unless it is empty."""
+        if note:
+            self._notes.setdefault(note, urgent)
+
+    def of_evidence(self, wanted: Sequence[Method], layer: str, evidence: Evidence) -> None:
+        """Add what the evidence at a layer says about the methods asked for.
+
+        Args:
+            wanted: the methods at that layer.
+            layer: its name.
+            evidence: what was seen there.
+        """
+        for m in wanted:
+            self.add(m.warning, urgent=True)
+        careful = [m.name for m in wanted if m.nonnegative]
+        head = evidence.head if evidence.head is not None and evidence.head.pools_activations else None
+        if not careful and head is None:
+            return
+        signed = bool(array_namespace(evidence.activations).any(evidence.activations < 0))
+        if careful and signed:
+            self.add(
+                f"{layer} has negative activations, for which {', '.join(careful)} "
+                f"{'is' if len(careful) == 1 else 'are'} not defined in a meaningful way. Choose a layer after a "
+                "ReLU, or another method.",
+                urgent=True,
+            )
+        for same in [] if head is None else _same_maps(wanted, signed=signed, logits=head.linear):
+            self.add(
+                f"{layer} is pooled into one linear layer, where {', '.join(same)} are the same map up to a "
+                "positive constant: that is mathematics, not a bug."
+            )
+
+    def of_model(self, wanted: Sequence[Method], evidence: ModelEvidence) -> None:
+        """Add what the evidence of the model as a whole says about the methods asked for.
+
+        Args:
+            wanted: the methods of the whole model.
+            evidence: what was seen of it.
+        """
+        full = evidence.full_gradients
+        if full is None:
+            return
+        gap = float(array_namespace(full.gap).max(full.gap))
+        names = [m.name for m in wanted if Need.INPUT_GRADIENTS in m.needs]
+        if gap > _COMPLETE:
+            self.add(
+                f"{', '.join(names)}: the parts do not add up to the score in this model "
+                f"({gap:.0%} is missing), since it is not piecewise linear: LayerNorm, "
+                f"attention, smooth activations or gates. The map shows part of the evidence. balanced({names[0]}) "
+                "comes closer."
+            )
+
+    def of_inputs(self, x: Array, prepared: bool, info: ModelInfo) -> None:
+        """Add where a batch is not what the model expects.
+
+        Args:
+            x: the inputs that maps are of.
+            prepared: whether they were photos, which are prepared as they should be.
+            info: what the library says of the model's inputs.
+        """
+        if not prepared and info.preprocessing is not None and not info.note:
+            self.of_tensor(x, info.preprocessing)
+        if info.values is not None:
+            self.of_values(x, info.values)
+
+    def of_tensor(self, x: Array, preprocessing: Preprocessing) -> None:
+        """Add where a tensor that was given is not what the model's own preprocessing makes of a photo."""
+        if x.ndim != 4 or x.shape[1] != len(preprocessing.mean):
+            return
+        size = tuple(int(n) for n in x.shape[2:])
+        if size != preprocessing.input_size:
+            self.add(
+                f"The tensor is {_by(size)}; the model's own preprocessing makes {_by(preprocessing.input_size)}."
+            )
+        ends = [
+            [(end - m) / s for end in (0, 1)]
+            for m, s in zip(preprocessing.mean, preprocessing.std, strict=True)
+        ]
+        self.of_values(x, (min(low for low, _ in ends), max(high for _, high in ends)))
+
+    def of_values(self, x: Array, expected: tuple[float, float]) -> None:
+        """Add where a tensor's values are not between those that the model expects."""
+        darkest, brightest = expected
+        xp = array_namespace(x)
+        low, high = float(xp.min(x)), float(xp.max(x))
+        bytes_ = high > _FAR * max(1.0, brightest)
+        fractions = low >= 0 and high <= 1 and darkest < -_NORMALISED
+        if bytes_ or fractions:
+            self.add(
+                f"The tensor's values lie between {low:.3g} and {high:.3g}, where the model's own preprocessing gives "
+                f"{darkest:.3g} to {brightest:.3g}: it seems not to be prepared. Give the photo itself, or the tensor "
+                "after the preprocessing."
+            )
+
+    @property
+    def all(self) -> tuple[str, ...]:
+        """The notes."""
+        return tuple(self._notes)
+
+    def warn(self) -> None:
+        """Raise the urgent notes as Python warnings, where `explain` was called."""
+        for note, urgent in self._notes.items():
+            if urgent:
+                warnings.warn(note, CamscopeWarning, stacklevel=3)
+
+
+def _by(size: Sequence[int]) -> str:
+    return "×".join(map(str, size))
+
+
+def _same_maps(wanted: Sequence[Method], *, signed: bool, logits: bool) -> Iterable[list[str]]:
+    """The methods that are the same behind a linear head, where there are several."""
+    groups: dict[str, list[str]] = {}
+    for m in wanted:
+        facts = m.behind_linear_head
+        if facts is None or (facts.of_nonnegative and signed) or (facts.of_logits and not logits):
+            continue
+        groups.setdefault(facts.as_method, []).append(m.name)
+    return (names for names in groups.values() if len(names) > 1)

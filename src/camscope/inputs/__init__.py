@@ -1,0 +1,15 @@
+"""From what a user hands over to a batch, and what a person looks at for each of its inputs."""
+
+from camscope.inputs.input_images import InputImage, InputImages, image_of_saved, images_of_texts
+from camscope.inputs.prepare import Inputs, prepare
+from camscope.inputs.token_numbers import names_file
+
+__all__ = [
+    "InputImage",
+    "InputImages",
+    "Inputs",
+    "image_of_saved",
+    "images_of_texts",
+    "names_file",
+    "prepare",
+]

@@ -1,0 +1,196 @@
+"""From what a user hands over to a batch: photos are preprocessed, tensors are taken as they are."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from camscope.errors import InputError, nearest
+from camscope.images import Photo, Preprocessing, to_photo
+from camscope.inputs.input_images import (
+    InputImages,
+    images_of_batch,
+    images_of_photos,
+    images_of_pictures,
+    images_of_texts,
+)
+from camscope.inputs.token_numbers import BESIDE_TOKENS, are_texts, read, refuse_unread, texts_of_tokens
+from camscope.libraries.info import ModelInfo
+from camscope.models.batch import Batch
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """A batch and what a person looks at for each of its inputs.
+
+    Attributes:
+        batch: the user's tensors, or photos preprocessed into a NumPy array.
+        input_images: the pictures, or the texts.
+        preprocessing: what was applied to photos; None for a tensor.
+        notes: what a reader of the maps should know of how the inputs were read.
+    """
+
+    batch: Batch
+    input_images: InputImages
+    preprocessing: Preprocessing | None
+    notes: tuple[str, ...] = ()
+
+
+IsTensor: TypeAlias = Callable[[Any], bool]
+"""Whether a value is a tensor of the model's framework. A NumPy array is one for ONNX Runtime, and a photo for PyTorch."""
+
+
+def prepare(
+    inputs: Any, info: ModelInfo, is_tensor: IsTensor, explained_input: int | str | None = None
+) -> Inputs:
+    """Make a batch.
+
+    Args:
+        inputs: a tensor, already preprocessed; or a photo (path, PIL image, array `height width [channel]`), a list
+            of photos, or an array of photos `batch height width channel`; or, for a model that takes several
+            inputs, a tuple of them by position or a dictionary by keyword. For a model that reads texts: a text, a
+            list of texts, or token numbers `batch token` (by themselves or with what goes with them).
+        info: how the model's photos are prepared or its texts are read, or why that is not known.
+        is_tensor: tells tensors from photos.
+        explained_input: which of several inputs maps are of; None takes the first floating-point tensor with a channel
+            and space, or else the first photo, or else the first of token numbers.
+
+    Raises:
+        InputError: for anything else, an empty list, or a photo for a model of unknown preprocessing.
+        ImageError: for a photo that cannot be read.
+    """
+    if info.texts is not None and isinstance(inputs, (list, tuple)) and not inputs:
+        raise InputError("The list of texts is empty.")
+    if info.texts is not None and are_texts(inputs):
+        found = read(inputs, info.texts)
+        positional = found.explained_input == 0
+        call = Batch((found.inputs[0],)) if positional else Batch((), found.inputs, found.explained_input)
+        return Inputs(call, images_of_texts(found.texts), None, found.notes)
+    given = _Preparation(info, is_tensor).of(inputs, explained_input)
+    if given.batch.of_tokens:
+        texts = texts_of_tokens(given.batch, inputs, info.texts)
+        return dataclasses.replace(given, input_images=images_of_texts(texts))
+    return given
+
+
+@dataclass(frozen=True)
+class _Preparation:
+    """How one model's tensors and photos are told apart and prepared."""
+
+    info: ModelInfo
+    is_tensor: IsTensor
+
+    def of(self, inputs: Any, explained_input: int | str | None) -> Inputs:
+        """One input, or several of which one is explained."""
+        several = self._several(inputs)
+        if several is None:
+            if explained_input is not None:
+                raise InputError(
+                    f"explained_input={explained_input!r} is for a model that takes several inputs; one was given."
+                )
+            return self._one(inputs)
+        place = self._place(several, explained_input)
+        one = self._one(several[place])
+        if isinstance(inputs, Mapping):
+            return dataclasses.replace(one, batch=Batch((), {**several, place: one.batch.x}, place))
+        args = tuple(one.batch.x if i == place else value for i, value in several.items())
+        return dataclasses.replace(one, batch=Batch(args, {}, place))
+
+    def _several(self, inputs: Any) -> dict[Any, Any] | None:
+        """Several inputs by name or position; None for a single one (or a list of photos)."""
+        if isinstance(inputs, Mapping):
+            return dict(inputs)
+        if isinstance(inputs, tuple) and any(self.is_tensor(value) for value in inputs):
+            return dict(enumerate(inputs))
+        return None
+
+    def _place(self, several: Mapping[Any, Any], explained_input: int | str | None) -> Any:
+        """Where the input that maps are of is."""
+        if explained_input is not None:
+            if explained_input not in several:
+                raise InputError(
+                    f"explained_input={explained_input!r} is none of the inputs: {', '.join(map(repr, several))}."
+                    f"{nearest(str(explained_input), list(map(str, several)))}"
+                )
+            return explained_input
+        kinds: tuple[Callable[[Any], bool], ...] = (
+            lambda value: self.is_tensor(value) and "float" in str(value.dtype) and value.ndim >= 3,
+            lambda value: not self.is_tensor(value) and _is_photo(value),
+            lambda value: self.is_tensor(value) and "int" in str(value.dtype) and value.ndim == 2,
+        )
+        for kind in kinds:
+            for name, value in sorted(several.items(), key=lambda entry: entry[0] in BESIDE_TOKENS):
+                if kind(value):
+                    return name
+        shapes = (f"{name!r}: {_shape(value)}" for name, value in several.items())
+        raise InputError(
+            f"None of the inputs is one that maps could be of (batch, channel, *space): {', '.join(shapes)}."
+        )
+
+    def _one(self, inputs: Any) -> Inputs:
+        info = self.info
+        if not self._from_photos(inputs):
+            x = inputs if info.arrange is None else info.arrange(inputs)
+            return Inputs(Batch((x,)), images_of_batch(x, info.preprocessing), None)
+        if are_texts(inputs):
+            refuse_unread(inputs, info)
+        photos = [to_photo(photo) for photo in _photos(inputs)]
+        if not photos:
+            raise InputError("The list of photos is empty.")
+        if info.preprocessing is not None:
+            return Inputs(
+                Batch((np.stack([info.preprocessing(photo) for photo in photos]),)),
+                images_of_photos(photos, info.preprocessing),
+                info.preprocessing,
+            )
+        if info.prepare is not None:
+            made = info.prepare(photos)
+            return Inputs(Batch((made.batch,)), images_of_pictures(made.pictures, photos), None)
+        if info.unprepared:
+            raise InputError(
+                f"A photo was given, but how this model's photos are prepared is not known: {info.unprepared}."
+            )
+        raise InputError(
+            "A photo was given, but this model does not say how its photos are prepared. Pass "
+            "Explainer(model, preprocessing=…) (a camscope.Preprocessing, or torchvision transforms), or give a "
+            "tensor that is already preprocessed."
+        )
+
+    def _from_photos(self, inputs: Any) -> bool:
+        """Whether the inputs are photos to be preprocessed, rather than a tensor that already is."""
+        if isinstance(inputs, (list, tuple)):
+            return not inputs or all(self._from_photos(one) for one in inputs) or _refuse_list(inputs)
+        if self.is_tensor(inputs):
+            return False
+        if _is_photo(inputs):
+            return True
+        raise InputError(
+            f"Cannot explain {type(inputs).__name__}: give a tensor (batch, channel, *space), a photo (path, PIL "
+            "image, array), or a list of photos."
+        )
+
+
+def _shape(value: Any) -> str:
+    return str(tuple(value.shape)) if hasattr(value, "shape") else type(value).__name__
+
+
+def _is_photo(value: Any) -> bool:
+    return isinstance(value, (str, Path, np.ndarray, Photo)) or hasattr(value, "convert")
+
+
+def _refuse_list(inputs: Iterable[Any]) -> bool:
+    kinds = sorted({type(one).__name__ for one in inputs})
+    raise InputError(
+        f"A list may hold photos only, not {', '.join(kinds)}. Stack tensors into one batch: torch.stack(list)."
+    )
+
+
+def _photos(inputs: Any) -> list[Any]:
+    if isinstance(inputs, np.ndarray) and inputs.ndim == 4:
+        return list(inputs)
+    return list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]

@@ -1,0 +1,72 @@
+"""Hugging Face models that compare images with captions: CLIP, SigLIP, ALIGN, AltCLIP and their like."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from camscope.errors import InputError, ModelError
+
+
+def is_captioned(model: Any) -> bool:
+    """Whether a model has vectors for images and for captions."""
+    return hasattr(model, "get_image_features") and hasattr(model, "get_text_features")
+
+
+def caption_decoder_of(model: Any, saved: Any, tokenizer: Any) -> Any:
+    """Reads the model as a classifier of captions.
+
+    Args:
+        model: with `get_image_features` and `get_text_features`.
+        saved: the tokenizer that came with it, or None.
+        tokenizer: the user's, or a processor that has one; None for the saved one.
+
+    Raises:
+        ModelError: if there is no tokenizer.
+    """
+    from camscope.models.torch.zero_shot import Towers, ZeroShot
+
+    own = getattr(tokenizer, "tokenizer", tokenizer) or saved
+    if own is None:
+        raise ModelError(
+            f"A {type(model).__name__} reads captions, and no tokenizer came with it. Pass Explainer(model, "
+            "tokenizer=AutoTokenizer.from_pretrained(…)), its processor, or a folder that holds both."
+        )
+    by_itself = hasattr(model, "logit_bias")
+
+    def text(model: Any, texts: Sequence[str]) -> Any:
+        # SigLIP was trained on captions of one length
+        tokens = own(list(texts), padding="max_length" if by_itself else True, return_tensors="pt")
+        _check_length(model, own, texts, tokens["input_ids"].shape[1])
+        device = next(model.parameters()).device
+        takes = {name: value.to(device) for name, value in tokens.items() if name != "token_type_ids"}
+        return _vectors(model.get_text_features(**takes))
+
+    def scaled(model: Any, cosines: Any) -> Any:
+        scale = model.logit_scale.exp() if hasattr(model, "logit_scale") else 1 / model.temperature
+        return cosines * scale + (model.logit_bias if by_itself else 0)
+
+    return ZeroShot(
+        Towers(
+            image=lambda model, x: _vectors(model.get_image_features(pixel_values=x)),
+            text=text,
+            scaled=scaled,
+            task="multilabel" if by_itself else "multiclass",
+        )
+    )
+
+
+def _vectors(features: Any) -> Any:
+    """The vectors, by themselves or among what went before them."""
+    return features if hasattr(features, "shape") else features.pooler_output
+
+
+def _check_length(model: Any, tokenizer: Any, texts: Sequence[str], longest: int) -> None:
+    limit = getattr(getattr(model.config, "text_config", None), "max_position_embeddings", None)
+    if limit is None or longest <= limit:
+        return
+    length, text = max((len(tokenizer(text)["input_ids"]), text) for text in texts)
+    raise InputError(
+        f"The caption {text[:60] + '…' if len(text) > 60 else text!r} has {length} tokens; the model takes {limit}. "
+        "Say it shorter."
+    )

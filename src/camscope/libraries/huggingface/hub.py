@@ -1,0 +1,195 @@
+"""Hugging Face transformers: models, pipelines, names and folders; their image processors and labels."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import re
+from pathlib import Path
+from typing import Any
+
+from camscope.errors import InputError, MissingExtraError, ModelError, nearest
+from camscope.images import Preprocessing
+from camscope.libraries.huggingface.clip import caption_decoder_of, is_captioned
+from camscope.libraries.huggingface.queries import Queries
+from camscope.libraries.huggingface.queries import decoder_of as query_decoder_of
+from camscope.libraries.huggingface.tokenizers import (
+    TextClassifier,
+    is_text_model,
+    reader_of,
+    saved_tokenizer,
+)
+from camscope.libraries.info import ModelInfo
+from camscope.models.batch import Batch
+from camscope.models.decoding import LogitsDecoder
+from camscope.outputs import Task
+from camscope.text import TextReader, Unread
+
+_TASKS: dict[str | None, Task] = {
+    "single_label_classification": "multiclass",
+    "multi_label_classification": "multilabel",
+    "regression": "regression",
+}
+
+
+def recognise(given: Any) -> tuple[Any, ModelInfo]:
+    """A model and what it says of itself, or its pipeline does.
+
+    Args:
+        given: a `PreTrainedModel`, or a pipeline around one.
+    """
+    _transformers()
+    if isinstance(given, _transformers().Pipeline):
+        model, processor = given.model, getattr(given, "image_processor", None)
+    else:
+        model, processor = given, _saved_processor(given.name_or_path)
+    info = ModelInfo(
+        class_names=_class_names(model.config),
+        name=f"hf:{model.name_or_path}" if model.name_or_path else None,
+        task=_TASKS.get(getattr(model.config, "problem_type", None)),
+    )
+    if is_captioned(model):
+        tokenizer = given.tokenizer if given is not model else saved_tokenizer(model.name_or_path)
+        info = dataclasses.replace(
+            info, class_names=None, caption_decoder=functools.partial(caption_decoder_of, model, tokenizer)
+        )
+    if is_text_model(model):
+        return model, dataclasses.replace(
+            info, texts=_reader(given, model), decoder=TextClassifier(task=info.task)
+        )
+    if (decoder := query_decoder_of(model)) is not None:
+        info = dataclasses.replace(info, decoder=decoder)
+        if isinstance(decoder, Queries):
+            info = dataclasses.replace(info, explained="instance")
+        return model, _prepared(info, processor)
+    if hasattr(model.config, "num_frames") and model.main_input_name == "pixel_values":
+        info = dataclasses.replace(info, arrange=_frames_behind, decoder=FramesFirst(task=info.task))
+    elif _is_headless(model) and info.caption_decoder is None:
+        info = dataclasses.replace(info, class_names=None, task="regression", decoder=LogitsDecoder(_pooled))
+    return model, _prepared(info, processor)
+
+
+class FramesFirst(LogitsDecoder):
+    """A video model, which takes `batch frame channel height width`."""
+
+    def call(self, model: Any, batch: Batch) -> Any:
+        """Run the model on frames in its own order."""
+        return super().call(model, batch.with_x(_frames_behind(batch.x)))
+
+
+def _frames_behind(video: Any) -> Any:
+    """Frames behind channels, or the other way round."""
+    if video.ndim != 5:
+        raise InputError(
+            f"A video is a batch, its frames, channel, height and width, as its processor makes it; got shape "
+            f"{tuple(video.shape)}."
+        )
+    return video.swapaxes(1, 2)
+
+
+def _pooled(raw: Any) -> Any:
+    """The embedding of a model without a head: what it pools itself, or the mean of its positions."""
+    pooled = getattr(raw, "pooler_output", None)
+    if pooled is not None:
+        return pooled.flatten(1)
+    features = raw.last_hidden_state  # `batch token channel`, or `batch channel height width`
+    return features.mean(1) if features.ndim == 3 else features.flatten(2).mean(2)
+
+
+def _is_headless(model: Any) -> bool:
+    """Whether it is the library's own model that others put heads on."""
+    kind = type(model)
+    own = kind.__module__.startswith("transformers.") and model.base_model is model
+    return own and not re.search(
+        r"For[A-Z]", kind.__name__
+    )  # …ForImageClassification, but not PoolFormerModel
+
+
+def create(name: str, *, pretrained: bool) -> tuple[Any, ModelInfo]:
+    """A model by its name on the hub, or from a folder; with its weights or without.
+
+    Raises:
+        ModelError: if there is no such model, its class is not known, or it cannot be fetched.
+        MissingExtraError: if transformers is not installed.
+    """
+    transformers = _transformers()
+    if Path(name).is_dir() and not (Path(name) / "config.json").is_file():
+        raise ModelError(f"The folder {name} has no config.json, so it is no model saved by save_pretrained.")
+    try:
+        config = transformers.AutoConfig.from_pretrained(name)
+        kind = _kind(transformers, config)
+        model = kind.from_pretrained(name) if pretrained else kind(config)
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        raise ModelError(
+            f"transformers could not open {name!r} ({type(error).__name__}: {_first_line(error)}). Is it the name of a "
+            "model on the hub, or a folder saved by save_pretrained? Offline, only folders and what was fetched before "
+            f"can be opened.{_nearest_folder(name)}"
+        ) from error
+    return recognise(model)
+
+
+def _nearest_folder(name: str) -> str:
+    """A folder beside it that holds a model, should the name be mistyped."""
+    return nearest(name, [config.parent.as_posix() for config in Path(name).parent.glob("*/config.json")])
+
+
+def _kind(transformers: Any, config: Any) -> Any:
+    """The class that the weights were saved from."""
+    for name in getattr(config, "architectures", None) or ():
+        if kind := getattr(transformers, name, None):
+            return kind
+    return transformers.AutoModelForImageClassification._model_mapping[type(config)]
+
+
+def _class_names(config: Any) -> list[str] | None:
+    """The labels by number, unless they are numbers only."""
+    labels = getattr(config, "id2label", None) or {}
+    names = [str(labels.get(i, "")) for i in range(len(labels))]
+    given = all(names) and any(name != f"LABEL_{i}" for i, name in enumerate(names))
+    return names if given else None
+
+
+def _prepared(info: ModelInfo, processor: Any) -> ModelInfo:
+    """With the image processor's preprocessing, or why there is none."""
+    if processor is None:
+        return dataclasses.replace(
+            info,
+            unprepared="no image processor came with it. Pass preprocessing=AutoImageProcessor.from_pretrained(…)",
+        )
+    try:
+        return dataclasses.replace(info, preprocessing=Preprocessing.from_huggingface(processor))
+    except InputError as error:
+        return dataclasses.replace(info, unprepared=str(error))
+
+
+def _saved_processor(name: str) -> Any:
+    """The image processor beside the model's weights: in its folder, or fetched before. Nothing is downloaded."""
+    if not name:
+        return None
+    try:
+        return _transformers().AutoImageProcessor.from_pretrained(name, local_files_only=True)
+    except (OSError, ValueError, KeyError, ImportError):  # there is none, which is no error
+        return None
+
+
+def _reader(given: Any, model: Any) -> TextReader:
+    """How a model's texts are read: by its pipeline's tokenizer, or the one that lies beside the weights."""
+    tokenizer = given.tokenizer if given is not model else saved_tokenizer(model.name_or_path)
+    if tokenizer is not None:
+        return reader_of(tokenizer, model)
+    return Unread(
+        f"no tokenizer came with this {type(model).__name__}. Pass Explainer(model, tokenizer="
+        "AutoTokenizer.from_pretrained(…)), or save one beside the weights: tokenizer.save_pretrained(folder)."
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else "no message"
+
+
+def _transformers() -> Any:
+    try:
+        import transformers
+    except ImportError as error:
+        raise MissingExtraError("Hugging Face models", "transformers") from error
+    return transformers

@@ -1,0 +1,126 @@
+"""Models by name: demo, timm:NAME, torchvision:NAME, hf:NAME-OR-FOLDER, FILE.py:FACTORY, with weights or without."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from camscope.errors import ModelError, nearest
+from camscope.images import IMAGENET
+from camscope.libraries.info import ModelInfo
+from camscope.libraries.registry import LIBRARIES, recognise
+from camscope.libraries.weights import fill
+from camscope.models.registry import framework_of
+
+RANDOM = "random"
+"""What stands in place of a weights file for an untrained network."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model and what is known of it."""
+
+    model: Any
+    info: ModelInfo
+
+
+def load_model(spec: str, *, weights: str | Path | None = None, trust_pickle: bool = False) -> Loaded:
+    """Build a model from its name.
+
+    Args:
+        spec: `demo`, `timm:NAME`, `torchvision:NAME`, `hf:NAME-OR-FOLDER` (Hugging Face) or `FILE.py:FACTORY` (a
+            function without arguments that returns the model, or the model itself). The model may carry
+            `preprocessing` and `class_names`.
+        weights: a file (safetensors, or a PyTorch checkpoint read without running code in it), `random` for
+            an untrained network, or None for the published weights.
+        trust_pickle: read a checkpoint that can run code. Only for files you would run as a program.
+
+    Raises:
+        ModelError: for an unknown spec or name, weights that do not fit or cannot be had, a checkpoint that
+            would run code.
+    """
+    kind, colon, name = spec.partition(":")
+    pretrained = weights is None
+    library = next(
+        (one for one in LIBRARIES if one.scheme == kind and bool(one.wanted) == bool(name) == bool(colon)),
+        None,
+    )
+    if library is not None:
+        model, info = library.load().create(name, pretrained=pretrained)
+    elif ".py" in spec:
+        model, info = recognise(_from_file(spec))
+        info = _presumed(info, spec)
+    else:
+        raise ModelError(_unknown(spec, kind))
+    if weights is not None and str(weights) != RANDOM:
+        fill(model, Path(weights), trust_pickle=trust_pickle)
+    return Loaded(model, info)
+
+
+def _unknown(spec: str, kind: str) -> str:
+    named = [library for library in LIBRARIES if library.scheme]
+    bare = f" Perhaps 'timm:{spec}' or 'torchvision:{spec}'?" if spec.isidentifier() else ""
+    written = [*(library.written for library in named), "FILE.py:FACTORY"]
+    return (
+        f"{spec!r} names no model.{nearest(kind, [library.scheme for library in named]) or bare} "
+        f"A model is one of: {', '.join(written)}."
+    )
+
+
+def _presumed(info: ModelInfo, spec: str) -> ModelInfo:
+    if info.preprocessing is not None or info.texts is not None:
+        return info
+    return dataclasses.replace(
+        info,
+        preprocessing=dataclasses.replace(IMAGENET, source="ImageNet standard (presumed)"),
+        note=f"{spec} does not say how its photos are prepared; ImageNet's standard was presumed (resize 256, "
+        "crop 224, its mean and std). Give the model an attribute: model.preprocessing = camscope.Preprocessing(…).",
+    )
+
+
+def _from_file(spec: str) -> Any:
+    file, _, factory = spec.rpartition(":")
+    if not factory or not file.endswith(".py"):
+        raise ModelError(f"{spec!r}: say which function of the file builds the model, FILE.py:FACTORY.")
+    path = Path(file)
+    if not path.is_file():
+        raise ModelError(f"There is no file {file}.")
+    found = importlib.util.spec_from_file_location(f"camscope_user_{path.stem}", path)
+    assert found is not None
+    assert found.loader is not None
+    module = importlib.util.module_from_spec(found)
+    sys.modules[found.name] = (
+        module  # as the import system does: dataclasses and pickles look their module up
+    )
+    sys.path.insert(0, str(path.parent.resolve()))
+    try:
+        found.loader.exec_module(module)
+    except Exception as error:
+        raise ModelError(f"{file} could not be run: {type(error).__name__}: {error}") from error
+    finally:
+        sys.path.remove(str(path.parent.resolve()))
+    if not hasattr(module, factory):
+        public = [name for name in vars(module) if not name.startswith("_")]
+        raise ModelError(f"{file} has no {factory!r}.{nearest(factory, public)}")
+    made = getattr(module, factory)
+    if not _holds_a_model(made):
+        try:
+            made = made()
+        except Exception as error:
+            raise ModelError(
+                f"{spec}: calling {factory}() without arguments failed: {type(error).__name__}: {error}"
+            ) from error
+    if not _holds_a_model(made):
+        raise ModelError(
+            f"{spec}: {factory} gave {type(made).__name__}, not a torch.nn.Module (nor a pipeline or learner of one)."
+        )
+    return made
+
+
+def _holds_a_model(made: Any) -> bool:
+    """Whether it is a model, or what a library wraps around one."""
+    return framework_of(recognise(made)[0]) is not None

@@ -1,0 +1,120 @@
+"""The register of libraries: whose models an object is one of, and which models can be had by name."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from typing import Any
+
+from camscope.images import Preprocessing
+from camscope.libraries.info import ModelInfo
+from camscope.text import TextReader, as_reader
+
+
+@dataclass(frozen=True)
+class Library:
+    """A library of models, told by names, so that nothing of it is imported before one of its models is met.
+
+    Attributes:
+        home: the module that knows its models. It has `recognise(given)`, which gives the model in what the library
+            hands over (a pipeline, a learner) and a `ModelInfo`; for models by name `create(name, pretrained=…)`, which
+            gives the same two; and, where the library has tokenizers, `reader_of(tokenizer, model)`.
+        package: the top-level package that its classes come from; empty if it is known by its names only.
+        subclasses: whether a class of the user's own that derives from one of its classes is its own too.
+        mark: an attribute that only its models have; empty if there is none.
+        scheme: the word before the colon in the name of a model, `timm` in `timm:resnet50`; empty if it has no names.
+        wanted: what stands behind the colon, for messages; empty if nothing does.
+    """
+
+    home: str
+    package: str = ""
+    subclasses: bool = False
+    mark: str = ""
+    scheme: str = ""
+    wanted: str = "NAME"
+
+    @property
+    def written(self) -> str:
+        """How its models are named, for messages."""
+        return f"{self.scheme}:{self.wanted}" if self.wanted else self.scheme
+
+    def owns(self, given: Any) -> bool:
+        """Whether an object comes from it."""
+        if not self.package:
+            return False
+        kinds = type(given).__mro__ if self.subclasses else type(given).__mro__[:1]
+        return any(_package(kind) == self.package for kind in kinds) or (
+            bool(self.mark) and hasattr(given, self.mark)
+        )
+
+    def load(self) -> Any:
+        """The module that knows its models."""
+        return importlib.import_module(self.home)
+
+
+LIBRARIES: list[Library] = [
+    Library("camscope.libraries.demo", scheme="demo", wanted=""),
+    Library("camscope.libraries.timm", "timm", mark="pretrained_cfg", scheme="timm"),
+    Library("camscope.libraries.torchvision", "torchvision", scheme="torchvision"),
+    Library(
+        "camscope.libraries.huggingface",
+        "transformers",
+        subclasses=True,
+        scheme="hf",
+        wanted="NAME-OR-FOLDER",
+    ),
+    Library("camscope.libraries.fastai", "fastai", subclasses=True),
+    Library("camscope.libraries.openclip", "open_clip"),
+]
+"""All that are known, in the order in which they are asked."""
+
+
+def register_library(library: Library) -> None:
+    """Add a library; it is asked before those that are known already.
+
+    Args:
+        library: see `Library`. One with the same `home` is replaced.
+    """
+    LIBRARIES[:] = [library, *(known for known in LIBRARIES if known.home != library.home)]
+
+
+def recognise(given: Any) -> tuple[Any, ModelInfo]:
+    """The model in what a user hands over, and what the library it comes from says of it.
+
+    Your own model may carry `preprocessing`, `tokenizer` and `class_names`.
+    """
+    # an object of a library's very own class first: those that are made of another's come after
+    direct = (library for library in LIBRARIES if library.package == _package(type(given)))
+    found = next(direct, None) or next((library for library in LIBRARIES if library.owns(given)), None)
+    if found is not None and found.package:
+        recognised: tuple[Any, ModelInfo] = found.load().recognise(given)
+        return recognised
+    own = getattr(given, "preprocessing", None)
+    names = getattr(given, "class_names", None)
+    tokenizer = getattr(given, "tokenizer", None)
+    return given, ModelInfo(
+        texts=None if tokenizer is None else text_reader(tokenizer, given),
+        preprocessing=own if isinstance(own, Preprocessing) else None,
+        class_names=list(names) if isinstance(names, (list, tuple)) else None,
+    )
+
+
+def text_reader(tokenizer: Any, model: Any) -> TextReader:
+    """How a model's texts are read by a tokenizer: one of a library's, a vocabulary, or a function.
+
+    Args:
+        tokenizer: as the user gave it.
+        model: whose texts are read; it may limit their length.
+
+    Raises:
+        InputError: for anything else.
+    """
+    for library in LIBRARIES:
+        if library.subclasses and library.owns(tokenizer) and hasattr(home := library.load(), "reader_of"):
+            reader: TextReader = home.reader_of(tokenizer, model)
+            return reader
+    return as_reader(tokenizer)
+
+
+def _package(kind: type) -> str:
+    return kind.__module__.partition(".")[0]

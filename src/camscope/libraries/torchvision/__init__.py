@@ -1,0 +1,5 @@
+"""torchvision: its classifiers, segmenters and detectors."""
+
+from camscope.libraries.torchvision.zoo import create, recognise
+
+__all__ = ["create", "recognise"]

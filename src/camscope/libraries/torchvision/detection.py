@@ -1,0 +1,213 @@
+"""torchvision's detectors: all they consider in one forward, before overlapping boxes are left out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import nn
+from torch.nn.utils.rnn import pad_sequence
+from torchvision.models.detection import FCOS, FasterRCNN
+from torchvision.models.detection.ssd import SSD
+from torchvision.ops import clip_boxes_to_image
+
+from camscope.models.batch import Batch
+from camscope.outputs import Detections, Task
+
+
+class Found(list[Any]):
+    """What the model returns, a dictionary for each image, with what it was made from.
+
+    Attributes:
+        parts: by name, what these modules put out in that forward; of `roi_heads` what went in.
+        detections: all that was considered.
+    """
+
+    def __init__(self, returned: Sequence[Any], parts: dict[str, Any]) -> None:
+        super().__init__(returned)
+        self.parts = parts
+        self.detections: Detections | None = None
+
+
+class Detector:
+    """How a torchvision detector is called and read.
+
+    Args:
+        model: Faster, Mask or Keypoint R-CNN, RetinaNet, FCOS, SSD or SSDlite.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self.task: Task = "multiclass" if isinstance(model, (FasterRCNN, SSD)) else "multilabel"
+
+    def call(self, model: nn.Module, batch: Batch) -> Found:
+        """Run the model on a list of images, as it takes them."""
+        with _seen(model) as parts:
+            returned = model(list(batch.x))
+        found = Found(returned, parts)
+        read = _two_stages if isinstance(model, FasterRCNN) else _one_stage
+        found.detections = read(model, parts, batch.space)
+        return found
+
+    def logits(self, raw: Found) -> Float[torch.Tensor, "batch class"]:
+        """The best candidate's logit of each class."""
+        assert raw.detections is not None
+        scores: torch.Tensor = raw.detections.scores
+        return scores
+
+    def predictions(self, raw: Found, batch: Batch) -> Detections | None:
+        """All candidates."""
+        return raw.detections
+
+    def within(self, model: nn.Module) -> str:
+        """The trunk that every level of the pyramid is made from."""
+        backbone = model.backbone
+        if hasattr(backbone, "body"):
+            return "backbone.body"
+        return self.fpn_levels(model)[0]
+
+    def fpn_levels(self, model: nn.Module) -> Sequence[str]:
+        """The layers of the pyramid that candidates come from, finest first."""
+        backbone: Any = model.backbone
+        if hasattr(backbone, "fpn"):
+            names = [f"fpn.layer_blocks.{i}" for i in range(len(backbone.fpn.layer_blocks))]
+            if hasattr(backbone.fpn.extra_blocks, "p6"):
+                names += ["fpn.extra_blocks.p6", "fpn.extra_blocks.p7"]
+        elif hasattr(backbone, "extra"):
+            # what SSD's first level puts out is scaled further, by no module of its own
+            lite = not hasattr(backbone, "scale_weight")
+            names = [f"features.{i}" for i in range(len(backbone.features))] if lite else ["features"]
+            names += [f"extra.{i}" for i in range(len(backbone.extra))]
+        else:
+            return ["backbone"]
+        if isinstance(model, FasterRCNN):
+            names = names[
+                : len(model.roi_heads.box_roi_pool.featmap_names)
+            ]  # the last one is for proposals only
+        return [f"backbone.{name}" for name in names]
+
+
+@contextmanager
+def _seen(model: nn.Module) -> Iterator[dict[str, Any]]:
+    """During one forward, keep what some modules put out."""
+    parts: dict[str, Any] = {}
+
+    def keep(name: str) -> Any:
+        def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
+            parts[name] = output
+
+        return hook
+
+    def keep_inputs(_module: nn.Module, inputs: Any) -> None:
+        parts["roi_heads"] = inputs
+
+    with ExitStack() as stack:
+        names = ("transform", "backbone", "head", "anchor_generator", "roi_heads.box_predictor")
+        for name, module in model.named_modules():
+            if name in names:
+                stack.callback(module.register_forward_hook(keep(name)).remove)
+            elif name == "roi_heads":
+                stack.callback(module.register_forward_pre_hook(keep_inputs).remove)
+        yield parts
+
+
+def _one_stage(model: Any, parts: dict[str, Any], size: tuple[int, ...]) -> Detections:
+    """Anchors: as many in every image, at the same places."""
+    logits, codes = parts["head"]["cls_logits"], parts["head"]["bbox_regression"].detach()
+    anchors = parts["anchor_generator"]
+    images = parts["transform"][0]
+    if isinstance(model, FCOS):
+        decoded = [model.box_coder.decode(c, a) for c, a in zip(codes, anchors, strict=True)]
+    else:
+        decoded = [model.box_coder.decode_single(c, a) for c, a in zip(codes, anchors, strict=True)]
+    boxes = [_in_pixels(b, shape, size) for b, shape in zip(decoded, images.image_sizes, strict=True)]
+    centerness = parts["head"].get("bbox_ctrness")
+    return Detections(
+        logits=logits,
+        boxes=torch.stack(boxes)[:, :, None],
+        size=(size[0], size[1]),
+        task="multiclass" if isinstance(model, SSD) else "multilabel",
+        background=0 if isinstance(model, SSD) else None,
+        centerness=None if centerness is None else centerness.detach()[..., 0].sigmoid(),
+        fpn_levels=_anchor_levels(model, parts, logits.shape[0], logits.shape[1]),
+        overlap=float(model.nms_thresh),
+        padded=_padded(images),
+    )
+
+
+def _anchor_levels(
+    model: Any, parts: dict[str, Any], batch: int, count: int
+) -> Int[np.ndarray, "batch candidate"]:
+    """Anchors stand level by level, at each position as many as the level has."""
+    features = parts["backbone"]
+    maps = [features] if isinstance(features, torch.Tensor) else list(features.values())
+    each = model.anchor_generator.num_anchors_per_location()
+    counts = [m.shape[2] * m.shape[3] * n for m, n in zip(maps, each, strict=True)]
+    assert sum(counts) == count
+    return np.broadcast_to(np.repeat(np.arange(len(counts)), counts), (batch, count))
+
+
+def _two_stages(model: Any, parts: dict[str, Any], size: tuple[int, ...]) -> Detections:
+    """Proposals: other ones in every image, and another number of them."""
+    features, proposals, shapes = parts["roi_heads"][:3]
+    logits, codes = parts["roi_heads.box_predictor"]
+    heads = model.roi_heads
+    counts = [len(p) for p in proposals]
+    decoded = heads.box_coder.decode(codes.detach(), list(proposals)).split(counts)
+    boxes = [
+        _in_pixels(b.flatten(0, 1), shape, size).reshape(b.shape)
+        for b, shape in zip(decoded, shapes, strict=True)
+    ]
+    pixels = [_in_pixels(p, shape, (1, 1)) for p, shape in zip(proposals, shapes, strict=True)]
+    fpn_levels = heads.box_roi_pool.map_levels(list(proposals)).split(counts)
+
+    def again(
+        wanted: Float[np.ndarray, "row 4"], images: Int[np.ndarray, row]
+    ) -> Float[torch.Tensor, "row output"]:
+        order = np.argsort(images, kind="stable")
+        rois = []
+        for b, (height, width) in enumerate(shapes):
+            own = torch.as_tensor(wanted[order][images[order] == b]).to(proposals[0])
+            rois.append(own * own.new_tensor([width, height, width, height]))
+        pooled = heads.box_roi_pool(features, rois, shapes)
+        found: torch.Tensor = heads.box_predictor(heads.box_head(pooled))[0]
+        return found[torch.as_tensor(np.argsort(order), device=found.device)]
+
+    return Detections(
+        logits=_stacked(logits.split(counts)),
+        boxes=_stacked(boxes),
+        size=(size[0], size[1]),
+        task="multiclass",
+        background=0,
+        present=_stacked([torch.ones(n, dtype=torch.bool, device=logits.device) for n in counts]),
+        fpn_levels=_stacked(fpn_levels).cpu().numpy(),
+        overlap=float(heads.nms_thresh),
+        fixed=False,
+        proposals=_stacked(pixels).cpu().double().numpy(),
+        again=again,
+        padded=_padded(parts["transform"][0]),
+    )
+
+
+def _stacked(rows: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Side by side, the shorter ones filled up with zeros."""
+    return pad_sequence(list(rows), batch_first=True)
+
+
+def _in_pixels(
+    boxes: Float[torch.Tensor, "n 4"], shape: tuple[int, int], size: tuple[int, ...]
+) -> Float[torch.Tensor, "n 4"]:
+    """Boxes on an image as the model resized it, cut off at its edges, in pixels of another size of it."""
+    down, across = size[0] / shape[0], size[1] / shape[1]
+    cut = clip_boxes_to_image(boxes.detach(), shape)
+    scaled: torch.Tensor = cut * cut.new_tensor([across, down, across, down])
+    return scaled
+
+
+def _padded(images: Any) -> tuple[float, ...]:
+    """How much of what the model sees is the image; the rest is filled up to the right and below."""
+    height, width = images.image_sizes[0]
+    return height / images.tensors.shape[-2], width / images.tensors.shape[-1]

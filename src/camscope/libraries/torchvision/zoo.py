@@ -1,0 +1,102 @@
+"""torchvision: models by name, the preprocessing and class names of their weights."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from camscope.errors import InputError, MissingExtraError, ModelError, nearest
+from camscope.images import IMAGENET, Photo, Preprocessing
+from camscope.libraries.info import ModelInfo, Prepared
+
+
+def recognise(model: Any) -> tuple[Any, ModelInfo]:
+    """A torchvision model does not carry its preprocessing; ImageNet's standard is presumed, and said.
+
+    Detectors resize and normalise by themselves: photos go in as they are.
+    """
+    kind = next(
+        (k for base in type(model).__mro__ if (k := _kind(base.__module__)) in ("segmentation", "detection")),
+        "",
+    )
+    if kind == "detection":
+        from camscope.libraries.torchvision.detection import Detector
+
+        return model, ModelInfo(
+            decoder=Detector(model),
+            prepare=_as_they_are,
+            keeps_sizes=True,
+            values=(0.0, 1.0),
+            explained="instance",
+        )
+    if kind == "segmentation":
+        return model, ModelInfo(
+            preprocessing=dataclasses.replace(
+                _SEGMENTATION, source="torchvision's for segmentation (presumed)"
+            ),
+            note="torchvision models do not say how their images are prepared; its own for segmentation was presumed "
+            "(resized to 520², ImageNet's mean and standard deviation). Pass preprocessing=… to change it.",
+        )
+    return model, ModelInfo(
+        preprocessing=dataclasses.replace(IMAGENET, source="ImageNet standard (presumed)"),
+        note="torchvision models do not say how their images are prepared; ImageNet's standard was presumed "
+        "(resize 256, crop 224). Pass preprocessing=weights.transforms() to change it.",
+    )
+
+
+def create(name: str, *, pretrained: bool) -> tuple[Any, ModelInfo]:
+    """A model of torchvision's registry, with its default weights or without, and what is known of it.
+
+    Raises:
+        ModelError: for an unknown name (with the nearest), or weights that cannot be fetched.
+        MissingExtraError: if torchvision is not installed.
+    """
+    try:
+        from torchvision import models
+    except ImportError as error:
+        raise MissingExtraError("torchvision models", "timm") from error
+    classifiers = models.list_models(module=models)
+    others = [*models.list_models(module=models.segmentation), *models.list_models(module=models.detection)]
+    if name not in classifiers and name not in others:
+        raise ModelError(f"torchvision has no model {name!r}.{nearest(name, [*classifiers, *others])}")
+    weights = models.get_model_weights(name).DEFAULT
+    options = {} if pretrained or name not in others else {"weights_backbone": None}
+    try:
+        model = models.get_model(name, weights=weights if pretrained else None, **options)
+    except Exception as error:
+        if not pretrained:
+            raise ModelError(f"torchvision could not build {name!r}: {error}") from error
+        raise ModelError(
+            f"torchvision could not fetch the weights of {name!r} ({type(error).__name__}: {error}). Offline, give a "
+            "file: --weights FILE (weights=FILE in Python); or look at the untrained network with --weights random."
+        ) from error
+    info = recognise(model)[1]
+    if name in classifiers:
+        info = ModelInfo(preprocessing=Preprocessing.from_torchvision(weights.transforms()))
+    names = weights.meta.get("categories")
+    return model, dataclasses.replace(info, class_names=names, name=f"torchvision:{name}")
+
+
+_SEGMENTATION = Preprocessing(input_size=(520, 520), resize=(520, 520), crop="squash")
+
+
+def _kind(module: str) -> str:
+    """`detection` of `torchvision.models.detection.fcos`."""
+    parts = module.split(".")
+    return parts[2] if parts[:2] == ["torchvision", "models"] and len(parts) > 2 else ""
+
+
+def _as_they_are(photos: Sequence[Photo]) -> Prepared:
+    """Photos in [0, 1] at their own size, which must be the same."""
+    pictures = [photo.pixels.convert("RGB") for photo in photos]
+    sizes = {picture.size for picture in pictures}
+    if len(sizes) > 1:
+        raise InputError(
+            f"A detector takes photos at their own size, and a batch has one: these are "
+            f"{', '.join(f'{w}×{h}' for w, h in sorted(sizes))}. Give them one by one, or resized to one size."
+        )
+    pixels = np.stack([np.asarray(picture, dtype=np.float32) / 255 for picture in pictures])
+    return Prepared(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)), pictures)

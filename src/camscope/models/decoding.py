@@ -1,0 +1,140 @@
+"""How a kind of model is called, and what it puts out means."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, runtime_checkable
+
+from camscope.arrays import Array
+from camscope.errors import InputError, ModelError, nearest
+from camscope.models.batch import Batch
+from camscope.outputs import Predictions, Task
+
+
+@runtime_checkable
+class OutputDecoder(Protocol):
+    """How one kind of model is called, and what it puts out means."""
+
+    @property
+    def task(self) -> Task | None:
+        """What the logits mean; None if that is found from the model."""
+        ...
+
+    def call(self, model: Any, batch: Batch) -> Any:
+        """Run the model."""
+        ...
+
+    def logits(self, raw: Any) -> Array:
+        """One score per class, `batch class`, of what the model returned; or at every position, `batch class *space`.
+
+        Raises:
+            ModelError: if there are none.
+        """
+        ...
+
+    def predictions(self, raw: Any, batch: Batch) -> Predictions | None:
+        """What a region, an instance or the like is found in; None where the logits are all there is."""
+        ...
+
+
+@runtime_checkable
+class CaptionDecoder(OutputDecoder, Protocol):
+    """Of a model whose classes are captions, which come with the call."""
+
+    def with_captions(self, model: Any, batch: Batch, texts: Sequence[str]) -> Batch:
+        """The call with these captions."""
+        ...
+
+
+@runtime_checkable
+class LayerGuide(Protocol):
+    """A decoder that knows where in the model to look, which a detector's scores alone do not tell."""
+
+    def within(self, model: Any) -> str:
+        """The part of the model whose deepest layer is the automatic choice."""
+        ...
+
+    def fpn_levels(self, model: Any) -> Sequence[str]:
+        """The layers that are the levels of its feature pyramid, by number; none if it has no pyramid."""
+        ...
+
+
+class LogitsDecoder:
+    """A classifier or a segmenter: a tensor, or the `logits` of what it returns.
+
+    Args:
+        output: where the logits are: a function of what the model returns, a key, attribute or position in it.
+        task: what they mean.
+    """
+
+    def __init__(self, output: Any = None, task: Task | None = None) -> None:
+        self._output = output
+        self.task = task
+
+    def call(self, model: Any, batch: Batch) -> Any:
+        """Run the model.
+
+        Raises:
+            InputError: if its forward takes other inputs; the message names them.
+        """
+        if batch.kwargs or len(batch.args) > 1:
+            _check_inputs(model, batch)
+        return model(*batch.args, **batch.kwargs)
+
+    def logits(self, raw: Any) -> Array:
+        """One score per class."""
+        found = self._selected(raw)
+        if not hasattr(found, "shape"):
+            raise ModelError(
+                f"The model returns {_described(raw)}, not a tensor. Say where the logits are: Explainer(model, "
+                "output=…), a key, a position, or a function such as lambda out: out[0]."
+            )
+        return found
+
+    def predictions(self, raw: Any, batch: Batch) -> None:
+        """Nothing but logits."""
+
+    def _selected(self, raw: Any) -> Any:
+        if callable(self._output):
+            return self._output(raw)
+        if self._output is not None:
+            try:
+                return picked(raw, self._output)
+            except (KeyError, IndexError, AttributeError, TypeError) as error:
+                raise ModelError(
+                    f"output={self._output!r} is not in what the model returns, {_described(raw)}."
+                ) from error
+        if isinstance(raw, Mapping):
+            return raw.get("logits", raw.get("out"))  # torchvision's segmenters: out, and aux for training
+        return raw if hasattr(raw, "shape") else getattr(raw, "logits", None)
+
+
+def _check_inputs(model: Any, batch: Batch) -> None:
+    takes = inspect.signature(getattr(model, "forward", model))
+    try:
+        takes.bind(*batch.args, **batch.kwargs)
+    except TypeError as error:
+        unknown = [name for name in batch.kwargs if name not in takes.parameters]
+        hint = nearest(unknown[0], list(takes.parameters)) if unknown else ""
+        raise InputError(
+            f"The inputs ({', '.join([*map(str, range(len(batch.args))), *batch.kwargs])}) do not fit "
+            f"{type(model).__name__}, whose forward takes {takes}: {error}.{hint}"
+        ) from error
+
+
+def picked(raw: Any, name: Any) -> Any:
+    """A part of what a model returns: by key, attribute or position."""
+    if isinstance(name, str) and not isinstance(raw, Mapping):
+        return getattr(raw, name)
+    return raw[name]
+
+
+def _described(raw: Any) -> str:
+    kind = type(raw).__name__
+    if isinstance(raw, Mapping):
+        return f"{kind} with keys {sorted(map(str, raw))}"
+    if isinstance(raw, Sequence) and not isinstance(raw, str):
+        parts = (tuple(part.shape) if hasattr(part, "shape") else type(part).__name__ for part in raw)
+        return f"{kind} of {', '.join(map(str, parts))}"
+    return kind

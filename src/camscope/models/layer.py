@@ -1,0 +1,50 @@
+"""What a model's layers offer: shape, grid, and whether their positions reach the score. Framework-free."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from camscope.models.grid import Grid
+
+AFTER_RELU = "+relu"
+"""Ends the name of a layer that stands for the ReLU of another one's output, where the model applies it as a function
+and has no module for it (torchvision's DenseNet: `features+relu` is what it pools)."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer that could be a target layer.
+
+    Attributes:
+        name: its qualified name; the outermost of several modules that put out the very same tensor.
+        kind: the class of the module.
+        shape: of its output for one image.
+        grid: where the positions are in that output.
+        calls: how often one forward calls it.
+        outline: whether it is a stage or a block, what people mean by "a layer", and not a part of one.
+        eligible: whether it may be chosen automatically: pooling and the inside of attention may not.
+        reaches: whether its positions reach the score; None as long as that was not tried.
+    """
+
+    name: str
+    kind: str
+    shape: tuple[int, ...]
+    grid: Grid
+    calls: int
+    outline: bool
+    eligible: bool
+    reaches: bool | None = None
+
+    def describe(self) -> str:
+        """Its kind, channels and grid in words."""
+        return f"{self.kind}, {self.grid.channels} channels, {self.grid.describe()}"
+
+    @property
+    def module(self) -> str:
+        """The name of the module whose output this is, or is the ReLU of."""
+        return self.name.removesuffix(AFTER_RELU)
+
+    @property
+    def after_relu(self) -> bool:
+        """Whether the layer is the ReLU of its module's output."""
+        return self.name.endswith(AFTER_RELU)

@@ -1,0 +1,118 @@
+"""The register of frameworks: which adapter takes an object. Nothing is imported that is not loaded already.
+
+An object of a framework can only be there once its framework is, so a framework that is not loaded is never asked.
+Keras is asked before PyTorch, since a Keras model on PyTorch's backend is a `torch.nn.Module` too.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import sys
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from typing import Any, Protocol, cast
+
+from camscope.errors import ModelError
+from camscope.models.adapter import Adapter
+from camscope.models.decoding import OutputDecoder
+from camscope.outputs import Task
+
+
+class Doorway(Protocol):
+    """What the module that stands before an adapter offers."""
+
+    def owns(self, given: Any) -> bool:
+        """Whether an object is a model of this framework."""
+        ...
+
+    def unwrap(self, model: Any) -> Any:
+        """The user's own model inside of what wraps it.
+
+        Raises:
+            ModelError: if it cannot be explained.
+        """
+        ...
+
+    def adapt(
+        self, model: Any, decoder: OutputDecoder, *, task: Task | None, optimised: bool | str
+    ) -> Adapter:
+        """The adapter of a model.
+
+        Raises:
+            ModelError: if it cannot be explained, or not as it is asked for.
+        """
+        ...
+
+    def move(self, model: Any, device: str) -> Any:
+        """The model on another device.
+
+        Raises:
+            ModelError: if there is no such device.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Framework:
+    """A framework whose models can be explained.
+
+    Attributes:
+        name: as people write it.
+        package: the package that is loaded where one of its models is.
+        home: the module that is its doorway, see `Doorway`.
+    """
+
+    name: str
+    package: str
+    home: str
+
+    def load(self) -> Doorway:
+        """Its doorway."""
+        return cast(Doorway, importlib.import_module(self.home))
+
+
+FRAMEWORKS: list[Framework] = [
+    Framework("PyTorch", "torch", "camscope.models.torch.doorway"),
+]
+"""All that are known, in the order in which they are asked."""
+
+
+def register_framework(framework: Framework) -> None:
+    """Add a framework; it is asked before those that are known already.
+
+    Another package names it as an entry point of the group `camscope.adapters`, `NAME = "module:FRAMEWORK"`.
+
+    Args:
+        framework: see `Framework`. One of the same name is replaced.
+    """
+    FRAMEWORKS[:] = [framework, *(known for known in FRAMEWORKS if known.name != framework.name)]
+
+
+def framework_of(given: Any) -> Framework | None:
+    """The framework that an object is a model of; None if there is none."""
+    _load_entry_points()
+    loaded = (framework for framework in FRAMEWORKS if framework.package in sys.modules)
+    return next((framework for framework in loaded if framework.load().owns(given)), None)
+
+
+def doorway_of(model: Any) -> Doorway:
+    """The doorway of the framework that a model is of.
+
+    Raises:
+        ModelError: if it is a model of none.
+    """
+    framework = framework_of(model)
+    if framework is None:
+        known = ", ".join(one.name for one in FRAMEWORKS)
+        raise ModelError(
+            f"Cannot explain a {type(model).__name__}: expected a model of {known}, or a name such as 'demo', "
+            "'timm:resnet50', 'torchvision:resnet50' or 'FILE.py:FACTORY'."
+        )
+    return framework.load()
+
+
+@functools.cache
+def _load_entry_points() -> None:
+    for entry in entry_points(group="camscope.adapters"):
+        register_framework(entry.load())

@@ -1,0 +1,1 @@
+"""The attention of a transformer over one grid of patches."""

@@ -1,0 +1,1 @@
+"""Watching and standing in for a module's calls, and leaving the model as it came."""

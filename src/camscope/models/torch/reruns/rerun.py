@@ -1,0 +1,145 @@
+"""Running the model, or the part of it after a layer, on altered variants of one image, a chunk at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int, Shaped
+from torch import nn
+
+from camscope.evidence import Responses, Variants, without_channels
+from camscope.models.observing import responses, slices_of
+from camscope.models.torch.reruns.flattened import Flattened
+from camscope.models.torch.reruns.suffix import Kept, Plan, replaying
+from camscope.outputs import Outputs
+from camscope.targets import Targets
+
+Run = Callable[[torch.Tensor], Outputs]
+"""The model from (altered) inputs of a batch to outputs, whatever else it takes filled in."""
+
+_BUDGET = 128 * 2**20
+"""Bytes of activations alive at a time on the CPU, where larger chunks are no faster."""
+_DEVICE_BUDGET = 2 * 2**30
+"""The same on an accelerator, where they are."""
+
+
+def chunk_size(bytes_each: int, device: torch.device) -> int:
+    """How many variants to run at a time.
+
+    Args:
+        bytes_each: of the largest activation of one variant; a few of that size are alive at once.
+        device: where they run.
+    """
+    budget = _BUDGET if device.type == "cpu" else _DEVICE_BUDGET
+    return max(1, min(512, budget // max(1, 4 * bytes_each)))
+
+
+@dataclass(frozen=True)
+class MaskedRerun:
+    """Runs the whole model on altered inputs. See `camscope.evidence.Rerun`."""
+
+    run_of: Callable[[int], Run]
+    x: Float[torch.Tensor, "batch channel *size"]
+    targets: Targets
+    chunk: int
+
+    def __call__(self, image: int, count: int, variants: Variants) -> Responses:
+        """The responses to `count` altered copies of one image."""
+        run = self.run_of(image)
+
+        def answers(numbers: Int[np.ndarray, " chunk"]) -> Outputs:
+            return run(variants(numbers).to(self.x))
+
+        return _in_chunks(answers, count, self.chunk, self.targets, image, self.x)
+
+
+@dataclass(frozen=True)
+class SuffixRerun:
+    """Runs the part after a layer on altered activations. See `camscope.evidence.SuffixRerun`."""
+
+    model: nn.Module
+    run_of: Callable[[int], Run]
+    x: Shaped[torch.Tensor, batch * size]
+    targets: Targets
+    plan: Plan
+    kept: Kept
+    chunk: int
+    flattened: Callable[[], Flattened | None]
+
+    def __call__(self, image: int, count: int, variants: Variants) -> Responses:
+        """The responses to `count` altered activations of one image."""
+        return self._after(self.plan, self.kept, image, image, count, variants)
+
+    def without(
+        self,
+        image: int,
+        activations: Float[torch.Tensor, " channel *space"],
+        channels: Int[np.ndarray, " n"],
+    ) -> Responses:
+        """The responses without each of these channels."""
+        # a callable may read what the model returns besides its logits, past the linear layer
+        shortcut = None if any(self.targets.functions) else self.flattened()
+        if shortcut is None:
+            return self(image, len(channels), without_channels(activations, channels))
+        with torch.no_grad():
+            kept, outputs = shortcut.without(
+                self.model,
+                lambda x: self.run_of(image)(x).logits,
+                self.x[image : image + 1],
+                channels,
+            )
+        return self._after(shortcut.rest, kept, 0, image, len(channels), lambda numbers: outputs[numbers])
+
+    def _after(
+        self, plan: Plan, kept: Kept, place: int, image: int, count: int, variants: Variants
+    ) -> Responses:
+        """What comes after some layer; the image has this place among those the kept outputs are of."""
+        own, run = self.x[image : image + 1], self.run_of(image)
+
+        def answers(numbers: Int[np.ndarray, " chunk"]) -> Outputs:
+            with replaying(self.model, plan, kept, place, variants(numbers)):
+                return run(own.expand(len(numbers), *own.shape[1:]))
+
+        return _in_chunks(answers, count, self.chunk, self.targets, image, self.x)
+
+
+@dataclass(frozen=True)
+class MaskedGradients:
+    """Runs the whole model forward and backward on altered inputs. See `camscope.evidence.GradientRerun`."""
+
+    run: Run
+    targets: Targets
+    like: torch.Tensor
+
+    def __call__(
+        self, inputs: Float[torch.Tensor, "batch channel *size"], target: int
+    ) -> tuple[Float[torch.Tensor, batch], Float[torch.Tensor, "batch channel *size"]]:
+        """Each image's score for one target, and its gradient by the inputs."""
+        leaf = inputs.detach().to(self.like).requires_grad_()
+        with torch.enable_grad():
+            scores = self.targets[target : target + 1].scores(self.run(leaf))[:, 0]
+            (gradient,) = torch.autograd.grad(scores.sum(), leaf)
+        return scores.detach().to(inputs.dtype), gradient.to(inputs.dtype)
+
+
+def _in_chunks(
+    run: Callable[[Int[np.ndarray, " chunk"]], Outputs],
+    count: int,
+    chunk: int,
+    targets: Targets,
+    image: int,
+    like: torch.Tensor,
+) -> Responses:
+    """The responses to variants 0 … count − 1 for one image's targets, without a graph."""
+    found = []
+    with torch.no_grad():
+        for some in slices_of(count, chunk):
+            numbers = np.arange(some.start, some.stop)
+            found.append(responses(targets.images(np.full(len(numbers), image)), run(numbers)))
+    if not found:
+        nothing = torch.zeros(0, len(targets), device=like.device)
+        return Responses(nothing, nothing)
+    return Responses(torch.cat([r.scores for r in found]), torch.cat([r.probabilities for r in found]))

@@ -1,0 +1,220 @@
+"""What a detector found: every candidate, before it leaves out what is unlikely or overlaps."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
+
+import numpy as np
+from array_api_compat import array_namespace, device
+from einops import rearrange
+from jaxtyping import Bool, Float, Int
+
+from camscope.arrays import Array, detached, from_numpy
+from camscope.outputs.boxes import areas, overlaps, sides
+from camscope.outputs.logits import Of, Outputs, Task
+from camscope.outputs.predictions import Predictions
+
+ABSENT = -1e4
+"""The logit of what is no candidate: nothing, but finite."""
+
+SAME_BOX = 0.99
+"""Intersection over union from which on a box is the candidate's own."""
+
+MATCHES = 0.5
+"""And from which on it is about the same thing."""
+
+_ROUNDING = 1e-4
+
+Again: TypeAlias = (
+    "Callable[[Float[np.ndarray, 'row 4'], Int[np.ndarray, 'row']], Float[Array, 'row output']]"
+)
+"""From proposals (in shares of the input's size) and the images they are of to the logits of what is in them."""
+
+
+@dataclass(frozen=True, eq=False)
+class Detections(Predictions):
+    """All that a detector considers, before it leaves out what is unlikely or overlaps (non-maximum suppression).
+
+    Attributes:
+        logits: of each candidate. Outputs are the classes, and one for nothing where the model has that.
+        boxes: x0, y0, x1, y1 in pixels of the model's input; one for each output, or one for all.
+        size: (height, width) of the model's input.
+        task: what the logits mean: `multiclass` (softmax over the outputs) or `multilabel`.
+        background: the output that stands for no object, the first or the last one; None if there is none. The first
+            stays class 0 by number, which is never detected; the last is no class.
+        present: which candidates there are, where images have different numbers of them.
+        centerness: what the model weighs a candidate's probabilities with when it ranks (FCOS); the score is then the
+            geometric mean of both.
+        fpn_levels: which level of the feature pyramid each candidate comes from; None where there is no such thing.
+        overlap: the intersection over union above which the less likely of two instances of a class is left out.
+        fixed: whether the n-th candidate is the same one for every input: an anchor, a query.
+        proposals: where each candidate was looked for, in shares of the input's size; and `again`, which looks there
+            in what the model made of this input. None where candidates are fixed, or cannot be looked for again.
+        padded: how much of the layers' grids the input takes along each axis; None for all.
+    """
+
+    logits: Float[Array, "batch candidate output"]
+    boxes: Float[Array, "batch candidate #output 4"]
+    size: tuple[int, int]
+    task: Task
+    background: int | None = None
+    present: Bool[Array, "batch candidate"] | None = None
+    centerness: Float[Array, "batch candidate"] | None = None
+    fpn_levels: Int[np.ndarray, "batch candidate"] | None = None
+    overlap: float = 1.0
+    fixed: bool = True
+    proposals: Float[np.ndarray, "batch candidate 4"] | None = None
+    again: Again | None = None
+    padded: tuple[float, ...] | None = None
+
+    @property
+    def covered(self) -> tuple[float, ...] | None:
+        """How much of the layers' grids the input takes."""
+        return self.padded
+
+    @functools.cached_property
+    def scores(self) -> Float[Array, "batch class"]:
+        """One per class: the logit of its best candidate."""
+        return self._best(self.logits, ABSENT)
+
+    @functools.cached_property
+    def probabilities(self) -> Float[Array, "batch class"]:
+        """One per class: the probability of its best candidate."""
+        return self._best(self.of("probability"), 0.0)
+
+    @property
+    def classes(self) -> int:
+        """How many classes there are."""
+        count: int = self.logits.shape[2]
+        return count - (self.background is not None and self.background != 0)
+
+    @functools.cached_property
+    def confidence(self) -> Float[Array, "batch candidate output"]:
+        """What the model ranks by; 0 for nothing, for no candidate, and for a box without area."""
+        found = detached(self.of("probability"))
+        xp = array_namespace(found)
+        if self.centerness is not None:
+            found = xp.sqrt(found * self.centerness[..., None])
+        zero = xp.zeros_like(found)
+        found = xp.where(areas(self.boxes) > 0, found, zero)
+        return found if self._real is None else xp.where(self._real, found, zero)
+
+    def of(self, score: Of) -> Float[Array, "batch candidate output"]:
+        """The scores of one kind."""
+        if score == "logit":
+            return self.logits
+        rows = Outputs(rearrange(self.logits, "b n c -> (b n) c"), self.task).of(score)
+        return array_namespace(rows).reshape(rows, self.logits.shape)
+
+    def fpn_levels_of(self, classes: Int[np.ndarray, batch]) -> Int[np.ndarray, batch] | None:
+        """The level that each image's class has its best candidate at."""
+        if self.fpn_levels is None:
+            return None
+        values = self._kept(self.logits, ABSENT)
+        xp = array_namespace(values)
+        best = [int(xp.argmax(row[:, c])) for row, c in zip(values, classes.tolist(), strict=True)]
+        return self.fpn_levels[np.arange(len(classes)), best]
+
+    def images(self, index: Int[np.ndarray, image] | slice) -> Detections:
+        """The same for these images."""
+        numbers = np.arange(self.logits.shape[0])[index]
+        again = self.again
+        parts: dict[str, Any] = {
+            name: None if (value := getattr(self, name)) is None else value[index]
+            for name in ("logits", "boxes", "present", "centerness", "fpn_levels", "proposals")
+        }
+        looked: Any = None if again is None else lambda boxes, rows: again(boxes, numbers[rows])
+        return replace(self, **parts, again=looked)
+
+    def ranked(self, image: int, count: int) -> list[tuple[int, int]]:
+        """The detections of an image, most likely first: candidate and output of each, no two overlapping too much."""
+        confidence = self.confidence[image]
+        xp = array_namespace(confidence)
+        found: list[tuple[int, int]] = []
+        while len(found) < count:
+            place = int(xp.argmax(confidence))
+            candidate, output = divmod(place, confidence.shape[1])
+            if not float(confidence[candidate, output]) > 0:
+                break
+            found.append((candidate, output))
+            boxes = self._boxes(image, output)
+            gone = overlaps(boxes, boxes[candidate]) > self.overlap
+            own = xp.arange(boxes.shape[0], device=device(boxes)) == candidate
+            column = xp.arange(confidence.shape[1], device=device(boxes)) == output
+            confidence = xp.where((gone | own)[:, None] & column, xp.zeros_like(confidence), confidence)
+        return found
+
+    def at(
+        self, image: int, box: Sequence[float], output: int | None
+    ) -> tuple[tuple[int, int] | None, float]:
+        """The candidate (and output) that a box is about, if any, and the best intersection over union there is.
+
+        A box that is a candidate's own is that candidate, the most likely of them. Of a box drawn by hand it is the
+        one with the largest overlap × score, of those that overlap by half.
+        """
+        confidence = self.confidence[image]
+        xp = array_namespace(confidence)
+        drawn = from_numpy(np.asarray(box, dtype=np.float64), like=self.boxes)
+        overlap = xp.where(confidence > 0, overlaps(self.boxes[image], drawn), xp.zeros_like(confidence))
+        if output is not None:
+            column = xp.arange(confidence.shape[1], device=device(confidence)) == output
+            overlap = xp.where(column, overlap, xp.zeros_like(overlap))
+        best = float(xp.max(overlap))
+        if best < MATCHES:
+            return None, best
+        if best >= SAME_BOX:
+            values = xp.where(overlap >= SAME_BOX, confidence, xp.zeros_like(confidence))
+        else:
+            values = xp.where(overlap >= MATCHES, confidence * overlap, xp.zeros_like(confidence))
+        candidate, found = divmod(int(xp.argmax(values)), confidence.shape[1])
+        return (candidate, found), best
+
+    def box(self, image: int, candidate: int, output: int) -> tuple[float, float, float, float]:
+        """A candidate's box."""
+        x0, y0, x1, y1 = (float(side) for side in self._boxes(image, output)[candidate])
+        return x0, y0, x1, y1
+
+    def closest(self, image: int, output: int, box: Float[np.ndarray, side], first: int) -> int:
+        """The candidate whose box for an output is closest to one (in shares of the input's size).
+
+        Args:
+            image: of the batch.
+            output: of the model.
+            box: in shares of the input's size.
+            first: the candidate to take if none is closer.
+        """
+        boxes = self._boxes(image, output)
+        shared = overlaps(boxes, from_numpy(box * sides(self.size), like=boxes))
+        xp = array_namespace(boxes)
+        same = first < boxes.shape[0] and float(shared[first]) >= float(xp.max(shared)) - _ROUNDING
+        return first if same else int(xp.argmax(shared))
+
+    def _boxes(self, image: int, output: int) -> Float[Array, "candidate 4"]:
+        shared = self.boxes.shape[2] == 1
+        boxes: Array = self.boxes[image, :, 0 if shared else output]
+        return boxes
+
+    @functools.cached_property
+    def _real(self) -> Bool[Array, "#batch #candidate output"] | None:
+        """Which candidates and outputs are an instance of a class."""
+        xp = array_namespace(self.logits)
+        if self.background is None:
+            return (
+                None if self.present is None else xp.broadcast_to(self.present[..., None], self.logits.shape)
+            )
+        outputs = xp.arange(self.logits.shape[2], device=device(self.logits))
+        classes = outputs != self.background % self.logits.shape[2]
+        return classes[None, None] if self.present is None else self.present[..., None] & classes
+
+    def _kept(self, values: Array, otherwise: float) -> Float[Array, "batch candidate output"]:
+        if self._real is None:
+            return values
+        xp = array_namespace(values)
+        return xp.where(self._real, values, xp.full_like(values, otherwise))
+
+    def _best(self, values: Array, otherwise: float) -> Float[Array, "batch class"]:
+        best: Array = array_namespace(values).max(self._kept(values, otherwise), axis=1)
+        return best[:, : self.classes]

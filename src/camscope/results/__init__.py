@@ -1,0 +1,9 @@
+"""What one holds afterwards: maps and the questions one asks of them, figures, files, concepts."""
+
+from camscope.results.concepts import Concepts
+from camscope.results.explanation import Explanation
+from camscope.results.loading_saved import load
+from camscope.results.maps import Channels, Key, Maps, MethodFacts
+from camscope.results.status import Status
+
+__all__ = ["Channels", "Concepts", "Explanation", "Key", "Maps", "MethodFacts", "Status", "load"]

@@ -1,0 +1,41 @@
+"""Figures of an explanation: which panels or words stand where. The drawing is left to `render`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from camscope.errors import InputError, nearest
+from camscope.results.figures import photos, texts
+from camscope.results.figures.html import html
+from camscope.results.figures.photos import overlay
+from camscope.results.figures.registry import FIGURES, figure_kind
+from camscope.results.figures.texts import page, terminal
+from camscope.results.maps import Maps
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["FIGURES", "figure", "figure_kind", "html", "overlay", "page", "terminal"]
+
+
+def figure(e: Maps, image: int = 0, *, by: str | None = None, **options: Any) -> Figure:
+    """A figure of one image or text.
+
+    Args:
+        e: the explanation.
+        image: which of the batch.
+        by: what it is arranged by; see `Explanation.figure`.
+        options: of that kind of figure.
+
+    Raises:
+        InputError: if there is no such kind; the message names those there are.
+    """
+    kinds = FIGURES["text" if e.of_texts else "image"]
+    if by is None:
+        by = texts.usual_kind(e) if e.of_texts else photos.usual_kind(e)
+    if by not in kinds:
+        raise InputError(
+            f"by={by!r}: the figure of {'a text' if e.of_texts else 'an image'} is by {', '.join(kinds)}."
+            f"{nearest(by, kinds)}"
+        )
+    return kinds[by](e, image, **options)

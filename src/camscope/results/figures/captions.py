@@ -1,0 +1,56 @@
+"""The words of a figure that are the same for pictures and for texts: numbers, captions, what the colours mean."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from camscope.arrays import Scale
+from camscope.results.maps import Maps
+
+
+def numbers_of(e: Maps, image: int, target: int) -> str:
+    """A target's probability, or its score where it has none.
+
+    Args:
+        e: the explanation.
+        image: which of the batch.
+        target: which of its targets.
+    """
+    probability = e.probability(image, target)
+    if probability is None:
+        return f"{float(e.scores[image, target]):.3g}"
+    info = e.targets[image][target]
+    # under "not tabby" a bare 17 % would read as the probability that it is none
+    return f"{probability:.1%}" if info.sign > 0 else f"{info.name.partition(',')[0]}: {probability:.1%}"
+
+
+def caption_of(e: Maps, methods: Sequence[str] = (), layers: Sequence[str] = ()) -> str:
+    """The model, and what else is the same for all of a figure.
+
+    Args:
+        e: the explanation.
+        methods: those that the whole figure is of.
+        layers: likewise.
+    """
+    return " · ".join([model_of(e), *methods, *layers])
+
+
+def model_of(e: Maps) -> str:
+    """What the model is called."""
+    return str(e.provenance.get("model_name") or e.provenance.get("model"))
+
+
+def colours_of(scale: Scale | None, *, signed: bool) -> dict[str, Any]:
+    """The options of a figure that say what its colours mean.
+
+    Args:
+        scale: of the heatmaps.
+        signed: whether 0.5 stands for zero.
+    """
+    if isinstance(scale, tuple):
+        low, high = (f"{end:.3g}" for end in scale)
+        return {"signed": signed, "low": low, "high": high, "colorbar_label": "evidence"}
+    if signed:
+        return {"signed": True, "colorbar_label": "evidence against – for"}
+    return {"signed": False}

@@ -1,0 +1,224 @@
+"""Figures of pictures: heatmaps by target, by method and layer, and the channels a map is made of."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from PIL import Image
+
+from camscope import render
+from camscope.arrays import Scale, place, scaled, to_numpy
+from camscope.errors import InputError
+from camscope.images import Geometry
+from camscope.render import Panel
+from camscope.results.figures.captions import caption_of, colours_of, numbers_of
+from camscope.results.figures.registry import figure_kind
+from camscope.results.maps import Maps, pick
+from camscope.targets import TargetInfo
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_MOST_TARGETS = 19
+"""Panels that a notebook shows by itself, besides the photo."""
+
+
+def overlay(
+    e: Maps,
+    image: int,
+    target: int,
+    method: str,
+    layer: str,
+    *,
+    colormap: str = render.DEFAULT,
+    opacity: float = 0.5,
+    scale: Scale = "map",
+    colorbar: bool = False,
+) -> Image.Image:
+    """One heatmap on the photo as the person has it.
+
+    Args:
+        e: the explanation.
+        image: which image of the batch.
+        target: which of its targets.
+        method: one of `e.methods`.
+        layer: one of `e.layers`.
+        colormap: any name of the cmap catalogue, `jet` and `magma` included.
+        opacity: of the colours, 0 (only the photo) to 1 (only the colours).
+        scale: see `camscope.arrays.normalise.Scale`.
+        colorbar: attach one.
+    """
+    heat = e.photo_heatmaps(image, method, layer, scale=scale)[target]
+    signed = scale == "signed"
+    picture = render.overlay(
+        e.input_image(image).picture, heat, colormap=colormap, opacity=opacity, signed=signed
+    )
+    if not colorbar:
+        return picture
+    shown = render.DIVERGING if signed and colormap == render.DEFAULT else colormap
+    low, middle = ("-1", "0") if signed else ("0", "")
+    return render.with_colorbar(picture, shown, low=low, middle=middle, high="1")
+
+
+def usual_kind(e: Maps) -> str:
+    """What a figure is arranged by where nothing is said."""
+    return "targets" if len(e.raw) == 1 else "methods"
+
+
+@figure_kind("targets")
+def targets_figure(
+    e: Maps,
+    image: int = 0,
+    *,
+    method: str | None = None,
+    layer: str | None = None,
+    boxes: bool = False,
+    scale: Scale = "map",
+    **style: Any,
+) -> Figure:
+    """The photo, then the heatmap of each target with its name and probability.
+
+    Args:
+        e: the explanation.
+        image: which image of the batch.
+        method: may be left out if there is one.
+        layer: may be left out if there is one.
+        boxes: draw the box of the largest component above 20 % of the maximum.
+        scale: see `camscope.arrays.normalise.Scale`; `image` makes the targets comparable.
+        style: of `camscope.render.figure`: colormap, opacity, title …
+    """
+    method, layer = e.key(method, layer)
+    heat = e.photo_heatmaps(image, method, layer, scale=scale)
+    found = e[image].boxes(method, layer, on_photo=True)[0] if boxes else [[]] * len(heat)
+    panels = [Panel(e.input_image(image).picture, None, "Photo")]
+    for t, target in enumerate(e.targets[image]):
+        note = e.status[method, layer][image][t].words
+        drawn = [*_four(found[t]), *_box_of(target, e.input_image(image).geometry)]
+        panels.append(
+            Panel(e.input_image(image).picture, heat[t], target.short, numbers_of(e, image, t), drawn, note)
+        )
+    rows = [panels] if len(panels) <= 5 else render.grid_of(panels)
+    return render.figure(rows, **_drawn(style, scale, caption_of(e, (method,), (layer,))))
+
+
+@figure_kind("methods")
+def methods_figure(e: Maps, image: int = 0, *, target: int = 0, scale: Scale = "map", **style: Any) -> Figure:
+    """Methods × layers for one target; after the photo, and in a row, where not every method is at every layer.
+
+    Args:
+        e: the explanation.
+        image: which image of the batch.
+        target: which of its targets.
+        scale: see `camscope.arrays.normalise.Scale`.
+        style: of `camscope.render.figure`.
+    """
+    picture = e.input_image(image).picture
+    info = e.targets[image][target]
+
+    def panel(method: str, layer: str, title: str = "", subtitle: str = "") -> Panel:
+        heat = e.photo_heatmaps(image, method, layer, scale=scale)[target]
+        note = e.status[method, layer][image][target].words
+        return Panel(picture, heat, title, subtitle, _box_of(info, e.input_image(image).geometry), note)
+
+    style.setdefault("title", f"{info.short} · {numbers_of(e, image, target)}")
+    caption = caption_of(e, (), e.layers if len(e.layers) == 1 else ())
+    if len(e.layers) == 1:
+        panels = [Panel(picture, None, "Photo"), *(panel(m, e.layers[0], m) for m in e.methods)]
+        return render.figure(render.grid_of(panels), **_drawn(style, scale, caption))
+    if len(e.raw) < len(e.methods) * len(e.layers):
+        panels = [Panel(picture, None, "Photo"), *(panel(m, at, m, at) for m, at in e.raw)]
+        return render.figure(render.grid_of(panels), **_drawn(style, scale, caption))
+    rows = [[panel(method, layer) for layer in e.layers] for method in e.methods]
+    return render.figure(rows, row_labels=e.methods, column_labels=e.layers, **_drawn(style, scale, caption))
+
+
+@figure_kind("channels")
+def channels_figure(
+    e: Maps, image: int = 0, *, target: int = 0, layer: str | None = None, **style: Any
+) -> Figure:
+    """The layer's feature maps over the photo, strongest contribution to the score first, with their weights.
+
+    Grad-CAM's map is the sum of all maps times their weights; a contribution is what a channel adds to the score.
+
+    Args:
+        e: the explanation, made with `channels=N`.
+        image: which image of the batch.
+        target: which of its targets.
+        layer: may be left out if there is one.
+        style: of `camscope.render.figure`.
+
+    Raises:
+        InputError: if the explanation kept no channels.
+    """
+    if not e.channels:
+        raise InputError(
+            "No feature maps were kept. Explain with channels=16 (on the command line: --save channels)."
+        )
+    layer = pick(layer, list(e.channels), "layer")
+    kept = e.channels[layer]
+    shown = e.input_image(image)
+    g = shown.geometry
+    activations = kept.activations[image : image + 1, target]
+    heat = to_numpy(scaled(place(activations, g.photo_size, g.scale, g.offset, g.input_size)))[0]
+    index, weights, contributions = (
+        to_numpy(x)[image, target] for x in (kept.index, kept.weights, kept.contributions)
+    )
+    panels = [Panel(shown.picture, None, "Photo")]
+    for i, k in enumerate(index):
+        panels.append(
+            Panel(
+                shown.picture,
+                heat[i],
+                f"channel {int(k)}",
+                f"w {weights[i]:+.3g}, adds {contributions[i]:+.3g}",
+            )
+        )
+    info = e.targets[image][target]
+    style.setdefault(
+        "title", f"What adds most to the score {float(e.scores[image, target]):.4g} of {info.short}"
+    )
+    style.setdefault("colorbar_label", "activation (relative)")
+    return render.figure(render.grid_of(panels), **_drawn(style, "map", caption_of(e, (), (layer,))))
+
+
+def first_figure(e: Maps) -> Figure:
+    """The first image, as a notebook shows it: not more targets than fit."""
+    if len(e.raw) > 1:
+        return methods_figure(e)
+    shown = slice(min(len(e.targets[0]), _MOST_TARGETS))
+    return targets_figure(
+        dataclasses.replace(
+            e,
+            raw={key: maps[:, shown] for key, maps in e.raw.items()},
+            scores=e.scores[:, shown],
+            targets=tuple(targets[shown] for targets in e.targets),
+            gradient_free={key: flags[:, shown] for key, flags in e.gradient_free.items()},
+        )
+    )
+
+
+def _four(boxes: Sequence[tuple[int, ...]]) -> list[tuple[int, int, int, int]]:
+    return [(box[0], box[1], box[2], box[3]) for box in boxes]
+
+
+def _box_of(target: TargetInfo, geometry: Geometry) -> list[tuple[int, int, int, int]]:
+    """An instance's box on the photo: top, left, bottom, right."""
+    if target.box is None:
+        return []
+    x0, y0, x1, y1 = target.box
+    corners = [
+        round((share * size - offset) / scale)
+        for share, size, offset, scale in zip(
+            (y0, x0, y1, x1), geometry.input_size * 2, geometry.offset * 2, geometry.scale * 2, strict=True
+        )
+    ]
+    limits = geometry.photo_size * 2
+    top, left, bottom, right = (min(max(c, 0), limit) for c, limit in zip(corners, limits, strict=True))
+    return [(top, left, bottom, right)] if top < bottom and left < right else []
+
+
+def _drawn(style: dict[str, Any], scale: Scale, caption: str) -> dict[str, Any]:
+    """The options of `render.figure`: those of the user, and what the scale and the figure's parts say."""
+    return {"caption": caption, **colours_of(scale, signed=scale == "signed"), **style}

@@ -1,0 +1,479 @@
+"""The data of a result and the questions one asks of it: raw signed maps, heatmaps, masks, boxes, words, statuses."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Self, TypeAlias
+
+import numpy as np
+from array_api_compat import array_namespace
+from jaxtyping import Bool, Float, Int
+
+from camscope.arrays import (
+    Array,
+    Box,
+    Components,
+    Scale,
+    boxes_of,
+    is_flat,
+    mask_of,
+    place,
+    relu,
+    resize,
+    scaled,
+    to_numpy,
+)
+from camscope.composition import parse
+from camscope.errors import InputError, MethodError, nearest
+from camscope.inputs import InputImage, InputImages
+from camscope.results.status import Status
+from camscope.targets import TargetInfo, class_name
+from camscope.text import Text
+
+Key: TypeAlias = tuple[str, str]
+"""A method and a layer."""
+
+
+@dataclass(frozen=True)
+class MethodFacts:
+    """What a reader of a map needs to know about its method.
+
+    Attributes:
+        paper: where it is defined.
+        rectified: whether negative values mean evidence against, and are zero in a heatmap.
+        class_specific: whether the map depends on the target.
+    """
+
+    paper: str
+    rectified: bool
+    class_specific: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Channels:
+    """How a class-specific map is composed: the channels that contribute most to the score, strongest first.
+
+    Attributes:
+        index: which channels.
+        weights: each channel's mean gradient, the weight Grad-CAM gives it.
+        contributions: Σ_ij g_ij^k A_ij^k; behind a linear head all of them plus the bias sum to the logit.
+        activations: the channels' activations.
+    """
+
+    index: Int[Array, "batch target top"]
+    weights: Float[Array, "batch target top"]
+    contributions: Float[Array, "batch target top"]
+    activations: Float[Array, "batch target top *space"]
+
+
+@dataclass(frozen=True, eq=False)
+class Maps:
+    """The maps of a batch, and all that is needed to read them. Immutable.
+
+    Arrays are of the model's framework and on its device.
+
+    Attributes:
+        raw: the raw signed maps at layer resolution, `batch target *space`, by (method, layer).
+        scores: the explained score of each target.
+        logits: the model's output, one per class.
+        probabilities: of all classes; None for a regression.
+        targets: what was explained, by image and target.
+        input_size: of the model's input, without batch and channel.
+        facts: by method.
+        class_names: of all classes, or None.
+        input_images: what a person looks at: the pictures, or the texts.
+        provenance: model, weights digest, layers, methods, preprocessing, versions, seed.
+        notes: what a careful reader should be told.
+        channels: by layer, if asked for.
+        gradient_free: maps whose score does not depend on the layer, by (method, layer): image and target.
+        spans: of texts of several lengths: from where to where each text's part of a map reaches, by (method, layer).
+            Elsewhere there is no token, and the map is zero.
+    """
+
+    raw: Mapping[Key, Float[Array, "batch target *space"]]
+    scores: Float[Array, "batch target"]
+    logits: Float[Array, "batch class"]
+    probabilities: Float[Array, "batch class"] | None
+    targets: tuple[tuple[TargetInfo, ...], ...]
+    input_size: tuple[int, ...]
+    facts: Mapping[str, MethodFacts]
+    class_names: Sequence[str] | None = field(repr=False)
+    input_images: InputImages = field(repr=False)
+    provenance: Mapping[str, Any] = field(repr=False)
+    notes: tuple[str, ...] = ()
+    channels: Mapping[str, Channels] = field(default_factory=dict, repr=False)
+    gradient_free: Mapping[Key, Bool[np.ndarray, "batch target"]] = field(default_factory=dict, repr=False)
+    spans: Mapping[Key, Int[np.ndarray, "batch 2"]] = field(default_factory=dict, repr=False)
+
+    # ------------------------------------------------------------------ what is there
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """The methods, in the order asked for."""
+        return tuple(dict.fromkeys(method for method, _ in self.raw))
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The target layers, in the order asked for."""
+        return tuple(dict.fromkeys(layer for _, layer in self.raw))
+
+    @property
+    def of_texts(self) -> bool:
+        """Whether the inputs are texts; otherwise they are pictures, or tensors of anything else."""
+        return bool(self.input_images.texts)
+
+    @property
+    def noun(self) -> str:
+        """What one of the inputs is called."""
+        return "text" if self.of_texts else "image"
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def __getitem__(self, image: int) -> Self:
+        """The same of one image of the batch (still a batch, of one)."""
+        if not -len(self) <= image < len(self):
+            raise IndexError(f"There is no image {image}: the batch has {len(self)}.")
+        image %= len(self)
+        here = slice(image, image + 1)
+
+        def cut(channels: Channels) -> Channels:
+            fields = {f.name: getattr(channels, f.name)[here] for f in dataclasses.fields(Channels)}
+            return Channels(**fields)
+
+        return dataclasses.replace(
+            self,
+            raw={key: maps[here, ..., self._part(key, image)] for key, maps in self.raw.items()},
+            # a text of several lengths comes in a row of its own
+            input_size=(len(self.text(image)),) if self.spans else self.input_size,
+            spans={},
+            scores=self.scores[here],
+            logits=self.logits[here],
+            probabilities=None if self.probabilities is None else self.probabilities[here],
+            targets=self.targets[here],
+            provenance=_of_image(self.provenance, image),
+            input_images=self.input_images.only(image),
+            channels={layer: cut(channels) for layer, channels in self.channels.items()},
+            gradient_free={key: flags[here] for key, flags in self.gradient_free.items()},
+        )
+
+    def __repr__(self) -> str:
+        targets = ", ".join(target.label for target in self.targets[0][:3])
+        more = f" and {len(self.targets[0]) - 3} more" if len(self.targets[0]) > 3 else ""
+        what = self.noun
+        return (
+            f"{type(self).__name__}({len(self)} {what}{'s' if len(self) > 1 else ''}, methods {list(self.methods)}, "
+            f"layers {list(self.layers)}, targets {targets}{more})"
+        )
+
+    def key(self, method: str | None = None, layer: str | None = None) -> Key:
+        """The method and the layer that are meant, by what was left out.
+
+        Args:
+            method: may be left out if there is one.
+            layer: may be left out if there is one.
+
+        Raises:
+            InputError: if a name is not among those explained, or needed and left out.
+        """
+        method = pick(self.written(method), self.methods, "method")
+        return method, pick(layer, [at for by, at in self.raw if by == method], "layer")
+
+    def written(self, method: str | None) -> str | None:
+        """A method as it is known here, should it be written in another way: `fuse(gradcam, mean)`."""
+        if method is None or method in self.methods:
+            return method
+        with contextlib.suppress(MethodError):  # the error of a name that is not here names those that are
+            return parse(method).name
+        return method
+
+    # ------------------------------------------------------------------ maps
+
+    def maps(
+        self, method: str | None = None, layer: str | None = None
+    ) -> Float[Array, "batch target *space"]:
+        """The raw signed maps at layer resolution, on the model's device.
+
+        Args:
+            method: may be left out if there is one.
+            layer: may be left out if there is one.
+
+        Raises:
+            InputError: if the name is not among those explained, or needed and left out.
+        """
+        return self.raw[self.key(method, layer)]
+
+    def heatmaps(
+        self,
+        method: str | None = None,
+        layer: str | None = None,
+        *,
+        scale: Scale = "map",
+        rectify: bool | None = None,
+    ) -> Float[Array, "batch target *input_size"]:
+        """Heatmaps in [0, 1] at the size of the model's input.
+
+        Rectified where the method says so, resized (linear, half-pixel), then scaled.
+
+        Args:
+            method: may be left out if there is one.
+            layer: may be left out if there is one.
+            scale: `map`, `image`, `batch`, `signed` or (low, high); see `camscope.arrays.normalise.Scale`.
+            rectify: overrides the method's own habit. CAM's paper shows the signed map: `rectify=False`.
+        """
+        key = self.key(method, layer)
+        maps = self._displayed(key, self.raw[key], rectify, scale)
+        if key not in self.spans:
+            return scaled(resize(maps, self.input_size), scale)
+        heat = scaled(self._token_by_token(key, maps), scale)
+        xp = array_namespace(heat)
+        return xp.where(xp.isnan(heat), 0.5 if scale == "signed" else 0.0, heat)
+
+    def photo_heatmaps(
+        self,
+        image: int = 0,
+        method: str | None = None,
+        layer: str | None = None,
+        *,
+        scale: Scale = "map",
+        rectify: bool | None = None,
+    ) -> Float[np.ndarray, "target height width"]:
+        """Heatmaps of one image on its photo as the person has it: resize and crop undone, NaN outside the crop.
+
+        Raises:
+            InputError: if the input is not a picture, or a name is not among those explained.
+        """
+        key = self.key(method, layer)
+        geometry = self.input_images[image].geometry
+        maps = self.raw[key] if scale == "batch" else self.raw[key][image : image + 1]
+        shown = self._displayed(key, maps, rectify, scale)
+        placed = place(shown, geometry.photo_size, geometry.scale, geometry.offset, geometry.input_size)
+        heat = to_numpy(scaled(placed, scale))
+        return np.asarray(heat[image if scale == "batch" else 0])
+
+    def masks(
+        self,
+        method: str | None = None,
+        layer: str | None = None,
+        *,
+        threshold: float = 0.2,
+        components: Components = "all",
+        on_photo: bool = False,
+    ) -> list[list[Bool[np.ndarray, "*space"]]]:
+        """Where each heatmap is at least `threshold` of its maximum, by image and target.
+
+        Args:
+            method: may be left out if there is one.
+            layer: may be left out if there is one.
+            threshold: share of the map's own maximum (20 % in Zhou et al., CVPR 2016).
+            components: `all`, or only the `largest` connected one.
+            on_photo: at the photo's size instead of the model's input's.
+        """
+        if on_photo:
+            heat = [self.photo_heatmaps(i, method, layer) for i in range(len(self))]
+        else:
+            heat = list(to_numpy(self.heatmaps(method, layer)))
+        return [[mask_of(h, threshold, components) for h in targets] for targets in heat]
+
+    def boxes(
+        self,
+        method: str | None = None,
+        layer: str | None = None,
+        *,
+        threshold: float = 0.2,
+        components: Components = "largest",
+        on_photo: bool = False,
+    ) -> list[list[list[Box]]]:
+        """Bounding boxes (top, left, bottom, right) of the masks' components, by image and target, largest first."""
+        masks = self.masks(method, layer, threshold=threshold, components=components, on_photo=on_photo)
+        return [[boxes_of(mask) for mask in targets] for targets in masks]
+
+    @cached_property
+    def status(self) -> Mapping[Key, tuple[tuple[Status, ...], ...]]:
+        """The status of every map, by (method, layer): image and target."""
+        return {key: self._status_of(key, values) for key, values in self._on_host()}
+
+    @property
+    def ranges(self) -> Mapping[Key, Float[np.ndarray, "batch target 2"]]:
+        """Lowest and highest raw value of every map, by (method, layer)."""
+        return {
+            key: np.stack([_ends(values[b, ..., self._part(key, b)]) for b in range(len(self))])
+            for key, values in self._on_host()
+        }
+
+    def top(self, k: int = 5, image: int = 0) -> list[tuple[int, str, float, float | None]]:
+        """The k classes with the highest scores: index, name, logit, probability (None for a regression)."""
+        logits = to_numpy(self.logits)[image]
+        probabilities = None if self.probabilities is None else to_numpy(self.probabilities)[image]
+        order = np.argsort(-logits, kind="stable")[:k]
+        return [
+            (
+                int(i),
+                class_name(int(i), self.class_names),
+                float(logits[i]),
+                None if probabilities is None else float(probabilities[i]),
+            )
+            for i in order
+        ]
+
+    def probability(self, image: int, target: int) -> float | None:
+        """The probability of a target's class; None for a callable or a regression."""
+        index = self.targets[image][target].index
+        if index is None or self.probabilities is None:
+            return None
+        return float(self.probabilities[image, index])
+
+    # ------------------------------------------------------------------ words
+
+    def tokens(
+        self, image: int = 0, method: str | None = None, layer: str | None = None, *, target: int = 0
+    ) -> list[tuple[str, float]]:
+        """The tokens of a text and the raw, signed evidence in each, special ones (`[CLS]`) included.
+
+        Raises:
+            InputError: if the input is no text, or a name is not among those explained.
+        """
+        text = self.text(image)
+        values = self.token_evidence(image, method, layer)[target]
+        return list(zip(text.tokens, values.tolist(), strict=True))
+
+    def words(
+        self, image: int = 0, method: str | None = None, layer: str | None = None, *, target: int = 0
+    ) -> list[tuple[str, float]]:
+        """The words of a text and the raw, signed evidence in each: above zero for the target, below against it.
+
+        A word's evidence is the sum over its tokens, since evidence adds up. Special tokens (`[CLS]`, `</s>`) are no
+        words; `tokens()` has them.
+
+            for word, evidence in e.words(target=1): ...
+
+        Raises:
+            InputError: if the input is no text, or a name is not among those explained.
+        """
+        text = self.text(image)
+        values = text.of_words(self.token_evidence(image, method, layer)[target])
+        return [(word.text, value) for word, value in zip(text.words, values.tolist(), strict=True)]
+
+    def text(self, image: int = 0) -> Text:
+        """The tokens and words of one text.
+
+        Raises:
+            InputError: if the input is no text.
+        """
+        if not self.input_images.texts:
+            raise InputError("This input is no text, so it has no words; use heatmaps() or overlay().")
+        return self.input_images.texts[image]
+
+    def token_evidence(
+        self, image: int = 0, method: str | None = None, layer: str | None = None
+    ) -> Float[np.ndarray, "target token"]:
+        """The raw signed maps of one text at its tokens, interpolated where the layer has fewer positions."""
+        key = self.key(method, layer)
+        alone = self[image]
+        return np.asarray(to_numpy(resize(alone.raw[key], alone.input_size))[0])
+
+    def input_image(self, image: int = 0) -> InputImage:
+        """The picture of one image, and how it maps to the model's input.
+
+        Raises:
+            InputError: if the input is no picture.
+        """
+        return self.input_images[image]
+
+    # ------------------------------------------------------------------ inside
+
+    def _displayed(
+        self, key: Key, maps: Float[Array, "batch target *space"], rectify: bool | None, scale: Scale
+    ) -> Float[Array, "batch target *space"]:
+        """Maps ready to be resized: rectified first, as ReLU stands inside the formulas; finite."""
+        xp = array_namespace(maps)
+        if not bool(xp.all(xp.isfinite(maps))):
+            maps = xp.where(xp.isfinite(maps), maps, xp.zeros_like(maps))
+        wants = self.facts[key[0]].rectified if rectify is None else rectify
+        return relu(maps) if wants and scale != "signed" else maps
+
+    def _token_by_token(
+        self, key: Key, maps: Float[Array, "batch target position"]
+    ) -> Float[Array, "batch target token"]:
+        """Maps of texts at their tokens, NaN where there is none."""
+        xp = array_namespace(maps)
+        rows = []
+        for image, text in enumerate(self.input_images.texts):
+            start, stop = self.spans[key][image].tolist()
+            row = resize(maps[image : image + 1, :, start:stop], (len(text),))
+            before = xp.full_like(maps[:1, :, :1], xp.nan)
+            after = self.input_size[0] - len(text) - text.first
+            spread = [*[before] * text.first, row, *[before] * after]
+            rows.append(xp.concat(spread, axis=2))
+        return xp.concat(rows, axis=0)
+
+    def _part(self, key: Key, image: int) -> slice:
+        """The positions of a map's last axis that belong to an image: of a text its own, of a picture all."""
+        return slice(*self.spans[key][image].tolist()) if self.spans else slice(None)
+
+    def _on_host(self) -> Iterator[tuple[Key, np.ndarray]]:
+        return ((key, to_numpy(maps)) for key, maps in self.raw.items())
+
+    def _status_of(self, key: Key, values: np.ndarray) -> tuple[tuple[Status, ...], ...]:
+        free = self.gradient_free.get(key, np.zeros(values.shape[:2], dtype=bool))
+        rectified = self.facts[key[0]].rectified
+        return tuple(
+            _statuses(values[b, ..., self._part(key, b)], free[b], rectified) for b in range(len(self))
+        )
+
+
+def _statuses(
+    maps: Float[np.ndarray, target * space], gradient_free: Bool[np.ndarray, target], rectified: bool
+) -> tuple[Status, ...]:
+    """Of one image's maps."""
+    finite = np.isfinite(maps.reshape(len(maps), -1)).all(axis=-1)
+    with np.errstate(invalid="ignore"):
+        low, high = _ends(maps).T
+        flat = is_flat(low, high)
+
+    def one(t: int) -> Status:
+        if not finite[t]:
+            return Status.NON_FINITE
+        if gradient_free[t]:
+            return Status.NO_GRADIENT
+        if flat[t]:
+            return Status.FLAT
+        return Status.ALL_NEGATIVE if rectified and high[t] <= 0 else Status.OK
+
+    return tuple(one(t) for t in range(len(maps)))
+
+
+def _ends(maps: Float[np.ndarray, target * space]) -> Float[np.ndarray, "target 2"]:
+    """The lowest and the highest value of each map."""
+    flat = maps.reshape(len(maps), -1)
+    return np.stack([flat.min(axis=-1), flat.max(axis=-1)], axis=-1)
+
+
+def _of_image(provenance: Mapping[str, Any], image: int) -> Mapping[str, Any]:
+    """What came about image by image, of one of them."""
+    layers = provenance.get("layers", {})
+    if "level_of_target" not in layers:
+        return provenance
+    levels = layers["level_of_target"][image : image + 1]
+    return {**provenance, "layers": {**layers, "level_of_target": levels}}
+
+
+def pick(name: str | None, known: Sequence[str], what: str) -> str:
+    """The name, or the only one there is.
+
+    Raises:
+        InputError: if it is not among those known, or left out where there are several.
+    """
+    if name is None:
+        if len(known) == 1:
+            return known[0]
+        raise InputError(f"Several {what}s were explained, so say which: {what}= one of {', '.join(known)}.")
+    if name not in known:
+        raise InputError(
+            f"The {what} {name!r} was not explained; {', '.join(known)} was.{nearest(name, known)}"
+        )
+    return name

@@ -1,0 +1,127 @@
+"""Keeping an explanation: one `.npz` of arrays and JSON that opens without camscope."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from camscope.arrays import to_numpy
+from camscope.errors import InputError
+from camscope.results.maps import Maps
+
+FORMAT = 1
+"""Of the file, should it ever change."""
+
+
+def save(e: Maps, path: str | Path) -> Path:
+    """Write an explanation.
+
+    `numpy.load(path)` gives `maps/METHOD/LAYER` (raw, signed, layer resolution, `image target *space`),
+    `heatmaps/METHOD/LAYER` (in [0, 1]; on the photo if it is one image with a photo, NaN outside the model's
+    crop; else at the size of the model's input), `scores`, `logits`, `probabilities`, and `json`: a string with
+    the axes of each array, targets, status, provenance. Of texts also their tokens and words, and for texts of several
+    lengths `spans/METHOD/LAYER`: from where to where each one's map reaches.
+
+    Args:
+        e: the explanation.
+        path: where to; `.npz` is added if it has no suffix.
+
+    Raises:
+        InputError: for another suffix than `.npz`.
+    """
+    path = Path(path)
+    if path.suffix not in ("", ".npz"):
+        raise InputError(f"{path}: an explanation is saved as .npz, not {path.suffix}.")
+    path = path.with_suffix(".npz")
+    on_photo = len(e) == 1 and e.input_images.has(0)
+    arrays: dict[str, np.ndarray] = {}
+    for (method, layer), maps in e.raw.items():
+        name = f"{method}/{layer}"
+        arrays[f"maps/{name}"] = to_numpy(maps)
+        if on_photo:
+            arrays[f"heatmaps/{name}"] = e.photo_heatmaps(0, method, layer)[None].astype(np.float32)
+        else:
+            arrays[f"heatmaps/{name}"] = to_numpy(e.heatmaps(method, layer)).astype(np.float32)
+        if (method, layer) in e.spans:
+            arrays[f"spans/{name}"] = e.spans[method, layer]
+    arrays["scores"] = to_numpy(e.scores)
+    arrays["logits"] = to_numpy(e.logits)
+    if e.probabilities is not None:
+        arrays["probabilities"] = to_numpy(e.probabilities)
+    arrays["json"] = np.array(json.dumps(_document(e, arrays, on_photo), ensure_ascii=False))
+    with path.open("wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **arrays)
+    return path
+
+
+def summary(e: Maps, image: int = 0) -> dict[str, Any]:
+    """What is known of one image, as plain JSON-able values."""
+    targets = []
+    for t, target in enumerate(e.targets[image]):
+        targets.append(
+            {
+                "index": target.index,
+                "name": target.name,
+                "label": target.label,
+                "of": target.of,
+                "sign": target.sign,
+                "against": list(target.against),
+                "box": None if target.box is None else list(target.box),
+                "score": float(e.scores[image, t]),
+                "probability": e.probability(image, t),
+            }
+        )
+    view = e.input_images[image] if e.input_images.has(image) else None
+    return {
+        "source": view.source if view else None,
+        "geometry": view.geometry.to_dict() if view else None,
+        "top": [
+            {"index": i, "name": name, "logit": logit, "probability": p}
+            for i, name, logit, p in e.top(5, image)
+        ],
+        "targets": targets,
+        "status": {"/".join(key): [str(s) for s in status[image]] for key, status in e.status.items()},
+        "notes": list(view.notes) if view else [],
+        **(_words(e, image) if e.of_texts else {}),
+    }
+
+
+def _words(e: Maps, image: int) -> dict[str, Any]:
+    """The text, and the evidence in each of its words by method and layer: a list for each target."""
+    text = e.text(image)
+    found = {key: text.of_words(e.token_evidence(image, *key)) for key in e.raw}
+    return {
+        "text": text.to_dict(),
+        "words": {"/".join(key): values.tolist() for key, values in found.items()},
+    }
+
+
+def _document(e: Maps, arrays: Mapping[str, np.ndarray], on_photo: bool) -> dict[str, Any]:
+    def axes(name: str, array: np.ndarray) -> list[str]:
+        if name.startswith("spans/"):
+            return ["image", "end"]
+        if name.startswith(("maps/", "heatmaps/")):
+            space = {1: ["position"], 2: ["height", "width"], 3: ["depth", "height", "width"]}
+            return [
+                "image",
+                "target",
+                *space.get(array.ndim - 2, [f"space{i}" for i in range(array.ndim - 2)]),
+            ]
+        return ["image", "target" if name == "scores" else "class"]
+
+    return {
+        "format": FORMAT,
+        "keys": list(e.raw),
+        "axes": {name: axes(name, array) for name, array in arrays.items()},
+        "heatmaps_on": "photo" if on_photo else "input",
+        "input_size": list(e.input_size),
+        "methods": {name: vars(facts) for name, facts in e.facts.items()},
+        "class_names": list(e.class_names) if e.class_names is not None else None,
+        "images": [summary(e, image) for image in range(len(e))],
+        "notes": list(e.notes),
+        "provenance": dict(e.provenance),
+    }

@@ -1,0 +1,45 @@
+"""Classes by what users call them: an index, or a name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from camscope.errors import TargetError, nearest
+
+
+def class_index(which: int | str, count: int, class_names: Sequence[str] | None) -> int:
+    """The number of a class.
+
+    Raises:
+        TargetError: if there is none, with the nearest name; or if the name stands for several.
+    """
+    if isinstance(which, str):
+        return _named(which, class_names)
+    if not -count <= which < count:
+        raise TargetError(f"There is no class {which}: the model has {count}, 0 to {count - 1}.")
+    return which % count
+
+
+def _named(name: str, class_names: Sequence[str] | None) -> int:
+    if class_names is None:
+        raise TargetError(
+            f"The class {name!r} was asked for by name, but this model's class names are not known. "
+            "Pass class_names=[…], or the class's index."
+        )
+    wanted = name.strip().lower()
+    exact = [i for i, known in enumerate(class_names) if known.lower() == wanted]
+    synonyms = [
+        i for i, known in enumerate(class_names) if wanted in [s.strip() for s in known.lower().split(",")]
+    ]
+    found = exact or synonyms
+    if not found:
+        each = [synonym.strip() for known in class_names for synonym in known.split(",")]
+        raise TargetError(f"There is no class {name!r}.{nearest(name, each)}")
+    if len(found) > 1:
+        raise TargetError(f"The name {name!r} stands for the classes {found}; give the index.")
+    return found[0]
+
+
+def class_name(index: int, class_names: Sequence[str] | None) -> str:
+    """The class's name, or `class 281` where no names are known."""
+    return class_names[index] if class_names is not None else f"class {index}"

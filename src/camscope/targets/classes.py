@@ -1,0 +1,179 @@
+"""Targets that are classes: one, the likeliest, all, one against others."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence, Set
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import numpy as np
+from array_api_compat import array_namespace
+
+from camscope.errors import TargetError, nearest
+from camscope.outputs import Of, Outputs, check_of
+from camscope.targets.class_names import class_index
+from camscope.targets.table import Targets, Weighting
+from camscope.targets.target import Target, written
+
+
+@dataclass(frozen=True)
+class Class(Target):
+    """The score of one class, by index (negative counts from the end) or name. `-Class(i)`: evidence against it."""
+
+    which: int | str
+    of: Of = "logit"
+    sign: int = 1
+
+    def __post_init__(self) -> None:
+        check_of(self.of)
+
+    @property
+    def class_names(self) -> Sequence[str]:
+        """The name, if it has one."""
+        return _strings([self.which])
+
+    def resolved(self, outputs: Outputs, class_names: Sequence[str] | None) -> Targets:
+        """One column."""
+        batch, count = outputs.logits.shape
+        classes = np.full((batch, 1), class_index(self.which, count, class_names))
+        return Targets.of_classes(classes, self.of, self.sign)
+
+
+@written
+@dataclass(frozen=True)
+class TopK(Target):
+    """The k classes with the highest scores, image by image, highest first.
+
+    Attributes:
+        k: how many.
+        of: which score.
+        sign: −1 for evidence against.
+        or_fewer: take all classes where the model has fewer than k, in place of an error.
+    """
+
+    k: int = 1
+    of: Of = "logit"
+    sign: int = 1
+    or_fewer: bool = False
+
+    def __post_init__(self) -> None:
+        check_of(self.of)
+        if self.k < 1:
+            raise TargetError(f"TopK({self.k}): k must be at least 1.")
+
+    def resolved(self, outputs: Outputs, class_names: Sequence[str] | None) -> Targets:
+        """K columns."""
+        count = outputs.logits.shape[1]
+        if self.k > count and not self.or_fewer:
+            raise TargetError(f"TopK({self.k}): the model has only {count} classes.")
+        order = array_namespace(outputs.logits).argsort(outputs.logits, axis=1, descending=True)[:, : self.k]
+        return Targets.of_classes(np.asarray(order.tolist(), dtype=np.int64), self.of, self.sign)
+
+    @classmethod
+    def read(cls, text: str, of: Of, sign: int, names: Set[str]) -> Target | None:
+        """`top3`."""
+        top = re.fullmatch(r"top[-_ ]?(\d+)", text.lower())
+        return cls(int(top[1]), of, sign) if top else None
+
+
+@written
+@dataclass(frozen=True)
+class AllClasses(Target):
+    """Every class, in the model's order."""
+
+    of: Of = "logit"
+    sign: int = 1
+
+    def __post_init__(self) -> None:
+        check_of(self.of)
+
+    def resolved(self, outputs: Outputs, class_names: Sequence[str] | None) -> Targets:
+        """As many columns as there are classes."""
+        batch, count = outputs.logits.shape
+        return Targets.of_classes(np.broadcast_to(np.arange(count), (batch, count)), self.of, self.sign)
+
+    @classmethod
+    def read(cls, text: str, of: Of, sign: int, names: Set[str]) -> Target | None:
+        """`all`."""
+        return cls(of, sign) if text.lower() == "all" else None
+
+
+@written
+@dataclass(frozen=True)
+class Contrast(Target):
+    """One class against others: s_c − γ · mean_d s_d, what tells it from them.
+
+    Finer-CAM (Zhang et al., CVPR 2025, arXiv:2501.11309) is any method with this target.
+
+    Attributes:
+        which: the class, by index or name.
+        against: `similar`, the classes whose logits are closest image by image; or classes by index or name.
+        gamma: γ, how much of the others is taken off; 0 gives the class by itself.
+        count: how many similar classes; of a model that has fewer, all others.
+        weighting: `mean`, or `softmax`: by their probabilities, as constants.
+        of: which score.
+        sign: −1 for evidence against.
+    """
+
+    which: int | str
+    against: Literal["similar"] | int | str | Sequence[int | str] = "similar"
+    gamma: float = 0.6
+    count: int = 3
+    weighting: Weighting = "mean"
+    of: Of = "logit"
+    sign: int = 1
+
+    def __post_init__(self) -> None:
+        check_of(self.of)
+        if self.weighting not in get_args(Weighting):
+            raise TargetError(
+                f"weighting={self.weighting!r}: expected one of {', '.join(get_args(Weighting))}."
+                f"{nearest(str(self.weighting), get_args(Weighting))}"
+            )
+        if not isinstance(self.count, int) or self.count < 1:
+            raise TargetError(f"Contrast(count={self.count!r}): at least one other class is needed.")
+        number = isinstance(self.gamma, (int, float)) and not isinstance(self.gamma, bool)
+        if not number or not 0 <= self.gamma < math.inf:
+            raise TargetError(f"Contrast(gamma={self.gamma!r}): expected a number, at least 0.")
+
+    @property
+    def class_names(self) -> Sequence[str]:
+        """Of the class, and of those it is contrasted with."""
+        return _strings([self.which, *(self._others or ())])
+
+    def resolved(self, outputs: Outputs, class_names: Sequence[str] | None) -> Targets:
+        """One column."""
+        one = Class(self.which, self.of, self.sign).resolved(outputs, class_names)
+        among, count = None, self.count if self._others is None else None
+        if self._others is not None:
+            total = outputs.logits.shape[1]
+            among = [class_index(other, total, class_names) for other in self._others]
+        return one.contrasted(outputs, gamma=self.gamma, count=count, weighting=self.weighting, among=among)
+
+    @classmethod
+    def read(cls, text: str, of: Of, sign: int, names: Set[str]) -> Target | None:
+        """`281 vs 282`, `tabby vs similar`."""
+        which, *others = (index_or_name(part, names) for part in re.split(r"(?i)\s+vs\.?\s+", text))
+        if not others:
+            return None
+        return cls(which, "similar" if others == ["similar"] else others, of=of, sign=sign)
+
+    @property
+    def _others(self) -> list[int | str] | None:
+        """The classes it is contrasted with, if they were named."""
+        against: Any = self.against
+        if isinstance(against, str) and against == "similar":
+            return None
+        single = isinstance(against, (int, str, np.integer))
+        return [against] if single else list(against)
+
+
+def index_or_name(word: str, names: Set[str]) -> int | str:
+    """A class as it is written: a number is an index, unless it is the name of a class."""
+    return int(word) if re.fullmatch(r"\d+", word) and word not in names else word
+
+
+def _strings(classes: Sequence[Any]) -> list[str]:
+    return [one for one in classes if isinstance(one, str)]

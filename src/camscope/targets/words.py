@@ -1,0 +1,57 @@
+"""Targets as the command line writes them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast, get_args
+
+from camscope.errors import TargetError
+from camscope.outputs import Of
+from camscope.targets.classes import Class, index_or_name
+from camscope.targets.target import WRITTEN, Target
+
+
+def parse_target(text: str, class_names: Sequence[str] | None = None) -> Target:
+    """Read a target as the command line writes it.
+
+    `281`, `tabby`, `top3`, `all`, `281 vs 282`, `tabby vs similar`, each optionally with `-` or `not:` before it
+    (evidence against) and with `probability:`, `log-probability:` or `rest:` before that. Of segmenters `region` (the
+    largest class) or `region:cat`, where they are predicted; of detectors `instance` (the most likely one),
+    `instance:1` (the next) or `instance:10,20,60,80` (a box).
+
+    Args:
+        text: the target.
+        class_names: if they are known already: a number that is a class's name is that name, not an index.
+
+    Raises:
+        TargetError: if it names no class.
+    """
+    word = text.strip()
+    names = frozenset(class_names or ())
+    sign, of = 1, "logit"
+    while True:
+        head, colon, rest = word.partition(":")
+        if colon and head.strip() == "not":
+            sign, word = -sign, rest.strip()
+        elif colon and head.strip() in get_args(Of):
+            of, word = head.strip(), rest.strip()
+        elif word.startswith("-"):
+            sign, word = -sign, word[1:].strip()
+        else:
+            break
+    if not word:
+        raise TargetError(
+            f"The target {text!r} names no class. Write for instance 281, tabby, top3, all or -281."
+        )
+    score = cast(Of, of)
+    for kind in reversed(WRITTEN):  # what was added last comes first
+        found = kind.read(word, score, sign, names)
+        if found is not None:
+            return found
+    return Class(index_or_name(word, names), score, sign)
+
+
+def read_words(text: str, keyword: str) -> str | None:
+    """What stands behind `keyword:`, nothing for the keyword alone; None for any other word."""
+    head, _, rest = (part.strip() for part in text.partition(":"))
+    return rest if head.lower() == keyword else None
