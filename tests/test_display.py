@@ -177,7 +177,7 @@ def test_each_image_of_a_batch_has_its_own_figure(photo):
     e = camscope.explain(bright(), [photo, other], targets=[0])
     shapes = [np.asarray(e.view(i).picture).shape for i in range(2)]
     assert shapes == [(72, 144, 3), (144, 72, 3)]
-    assert np.array_equal(np.asarray(e.view(1).picture), other)
+    assert np.array_equal(np.asarray(e.input_image(1).picture), other)
     heights = [picture.shape[0] / picture.shape[1] for i in range(2) for picture in pictures(e.figure(i))]
     assert heights == pytest.approx([0.5, 0.5, 2, 2], rel=0.02)
 

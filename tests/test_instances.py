@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 import camscope
-from camscope.composition import at_fpn_level
+from camscope.composition.fusion import at_fpn_level
 from camscope.images import Geometry
 from camscope.outputs import Detections, Outputs
-from camscope.results.figures import _box_of
+from camscope.results.figures.photos import _box_of
 from camscope.targets import Instance, TargetInfo, parse_target, resolve
 
 NAMES = ["cat", "dog", "cow"]
@@ -30,7 +30,7 @@ def found(**changes: object) -> Detections:
         size=(80, 100),
         task="multilabel",
         overlap=0.5,
-        levels=np.array([[0, 0, 1, 1, 0], [0, 1, 1, 0, 0]]),
+        fpn_levels=np.array([[0, 0, 1, 1, 0], [0, 1, 1, 0, 0]]),
     )
     return replace(both, **changes)
 
@@ -90,11 +90,11 @@ def test_each_image_has_its_own():
 
 def test_what_stands_for_nothing_is_no_instance():
     with_nothing = np.concatenate([LOGITS, np.full((5, 1), 9.0)], axis=1)[None]
-    last = found(logits=with_nothing, boxes=BOXES[None, :, None], task="multiclass", nothing=-1, levels=None)
+    last = found(logits=with_nothing, boxes=BOXES[None, :, None], task="multiclass", background=-1, fpn_levels=None)
     assert last.scores.shape == (1, 3)
     np.testing.assert_allclose(last.scores, LOGITS.max(axis=0)[None])
     assert label(None, last).startswith("dog")
-    first = replace(last, logits=with_nothing[..., [3, 0, 1, 2]], nothing=0)
+    first = replace(last, logits=with_nothing[..., [3, 0, 1, 2]], background=0)
     names = ["background", *NAMES]
     np.testing.assert_allclose(first.scores[:, 1:], LOGITS.max(axis=0)[None])
     assert first.scores[0, 0] < -1000
@@ -116,14 +116,14 @@ def test_candidates_that_are_not_there_are_none():
 def test_quality_weighs_the_ranking_and_not_the_score():
     quality = np.full((2, 5), 1.0)
     quality[0, 2] = 0.01
-    assert label(None, found(quality=quality)) == "cat at (10, 10, 30, 30)"
-    np.testing.assert_allclose(scores(Instance((50, 40, 90, 70)), found(quality=quality)), [3, 3])
+    assert label(None, found(centerness=quality)) == "cat at (10, 10, 30, 30)"
+    np.testing.assert_allclose(scores(Instance((50, 40, 90, 70)), found(centerness=quality)), [3, 3])
 
 
 def test_boxes_of_their_own_for_each_class():
     boxes = np.repeat(BOXES[None, :, None], 3, axis=2)
     boxes[:, 0, 1] = [60, 0, 90, 20]  # as a dog, the first candidate is elsewhere
-    own = found(logits=LOGITS[None], boxes=boxes, levels=None)
+    own = found(logits=LOGITS[None], boxes=boxes, fpn_levels=None)
     np.testing.assert_allclose(scores(Instance((60, 0, 90, 20)), own), [-1])
 
 
@@ -177,10 +177,10 @@ def test_a_proposal_is_looked_for_again_only_where_it_has_moved(rng):
 
 def test_each_target_knows_its_level():
     targets = resolve([Instance((10, 10, 30, 30)), Instance((50, 40, 90, 70)), 2], outputs(found()), NAMES)
-    np.testing.assert_array_equal(targets.levels(outputs(found())), [[0, 1, 1], [0, 1, 1]])
-    assert targets.levels(Outputs(np.zeros((2, 3)), "multiclass")) is None
-    no_pyramid = outputs(found(levels=None))
-    assert resolve(Instance(0), no_pyramid).levels(no_pyramid) is None
+    np.testing.assert_array_equal(targets.fpn_levels(outputs(found())), [[0, 1, 1], [0, 1, 1]])
+    assert targets.fpn_levels(Outputs(np.zeros((2, 3)), "multiclass")) is None
+    no_pyramid = outputs(found(fpn_levels=None))
+    assert resolve(Instance(0), no_pyramid).fpn_levels(no_pyramid) is None
 
 
 def test_the_map_is_that_of_the_targets_level(rng):

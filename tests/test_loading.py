@@ -35,9 +35,9 @@ def assert_filled(path: Path, weights: dict[str, torch.Tensor], **options: bool)
 
 def test_demo_knows_its_classes_and_its_preprocessing():
     loaded = load_model("demo")
-    assert loaded.known.name == "demo (EfficientNet-Lite0)"
-    assert loaded.known.class_names[281] == "tabby, tabby cat"
-    assert loaded.known.preprocessing.input_size == (224, 224)
+    assert loaded.info.name == "demo (EfficientNet-Lite0)"
+    assert loaded.info.class_names[281] == "tabby, tabby cat"
+    assert loaded.info.preprocessing.input_size == (224, 224)
     assert not any(p.isnan().any() for p in loaded.model.parameters())
 
 
@@ -46,9 +46,9 @@ def test_a_library_gives_network_classes_and_preprocessing(spec, kind):
     loaded = load_model(spec, weights="random")
     assert type(loaded.model).__name__ == kind
     assert type(loaded.model).__module__.startswith(spec.partition(":")[0])
-    assert loaded.known.name.startswith(spec)
-    assert len(loaded.known.class_names) == 1000
-    assert loaded.known.preprocessing.input_size == (224, 224)
+    assert loaded.info.name.startswith(spec)
+    assert len(loaded.info.class_names) == 1000
+    assert loaded.info.preprocessing.input_size == (224, 224)
 
 
 def test_a_file_gives_a_function_or_the_model_itself():
@@ -57,18 +57,18 @@ def test_a_file_gives_a_function_or_the_model_itself():
 
 
 def test_a_model_of_ones_own_carries_what_is_known():
-    known = load_model(SPEC).known
-    assert known.preprocessing.input_size == (SIDE, SIDE)
-    assert known.class_names == NAMES
-    assert known.note == ""
+    info = load_model(SPEC).info
+    assert info.preprocessing.input_size == (SIDE, SIDE)
+    assert info.class_names == NAMES
+    assert info.note == ""
 
 
 def test_else_imagenets_preprocessing_is_presumed_and_said():
-    known = load_model(SPEC.replace(":bright", ":bare")).known
-    assert known.preprocessing.input_size == (224, 224)
-    assert "presumed" in known.preprocessing.source
-    assert "ImageNet's standard was presumed" in known.note
-    assert known.class_names is None
+    info = load_model(SPEC.replace(":bright", ":bare")).info
+    assert info.preprocessing.input_size == (224, 224)
+    assert "presumed" in info.preprocessing.source
+    assert "ImageNet's standard was presumed" in info.note
+    assert info.class_names is None
 
 
 def test_a_file_may_import_its_neighbours_and_leaves_the_path_alone(tmp_path):

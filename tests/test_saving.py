@@ -65,7 +65,7 @@ def test_an_explanation_of_a_photo_comes_back_equal(explained, tmp_path):
             atol=2e-6,
         )
     assert loaded.summary() == explained.summary()
-    assert np.array_equal(np.asarray(loaded.view(0).picture), np.asarray(explained.view(0).picture))
+    assert np.array_equal(np.asarray(loaded.input_image(0).picture), np.asarray(explained.input_image(0).picture))
     assert len(loaded.figure(0).axes) == len(explained.figure(0).axes)
 
 
@@ -74,7 +74,7 @@ def test_a_batch_of_tensors_comes_back_equal(tmp_path, shared_tiny_cnn, tiny_bat
     loaded = roundtrip(e, tmp_path / "e.npz")
     assert_equal(loaded, e)
     with pytest.raises(InputError, match="not a picture"):
-        loaded.view(0)
+        loaded.input_image(0)
 
 
 def test_a_volume_comes_back_equal(tmp_path):

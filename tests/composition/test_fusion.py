@@ -12,7 +12,8 @@ from torch import nn
 from torch.nn import functional
 
 import camscope
-from camscope.composition import Fuse, fused, parse
+from camscope.composition import Fuse, parse
+from camscope.composition.fusion import fuse_maps
 from camscope.errors import LayerError
 from tests.torch.nets import Net, batch, gap_head, mlp_head
 
@@ -85,7 +86,7 @@ SHAPES = [
 @pytest.mark.parametrize("convert", [np.asarray, torch.from_numpy, as_jax], ids=["numpy", "torch", "jax"])
 def test_a_fusion_is_its_formula(shapes, how, convert):
     maps = drawn(shapes)
-    found = np.asarray(fused([convert(m) for m in maps], Fuse("gradcam", how)))
+    found = np.asarray(fuse_maps([convert(m) for m in maps], how))
     expected = by_hand(maps, how)
     assert found.shape == expected.shape == (2, 3, *max(shapes, key=np.prod)) if how != "cascade" else True
     np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9 * np.abs(expected).max())
@@ -94,16 +95,16 @@ def test_a_fusion_is_its_formula(shapes, how, convert):
 @pytest.mark.parametrize("gamma", [0.0, 0.5, 10.0])
 def test_the_tanhs_gamma(gamma):
     maps = drawn(SHAPES[0])
-    found = fused([torch.from_numpy(m) for m in maps], Fuse("gradcam", "max", gamma)).numpy()
+    found = fuse_maps([torch.from_numpy(m) for m in maps], "max", gamma).numpy()
     np.testing.assert_allclose(found, by_hand(maps, "max", gamma), rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("how", HOW)
 def test_each_target_of_each_image_is_fused_by_itself(how):
     maps = [torch.from_numpy(m) for m in drawn(SHAPES[0])]
-    together = fused(maps, Fuse("gradcam", how))
+    together = fuse_maps(maps, how)
     for b, t in itertools.product(range(2), range(3)):
-        one = fused([m[b : b + 1, t : t + 1] for m in maps], Fuse("gradcam", how))
+        one = fuse_maps([m[b : b + 1, t : t + 1] for m in maps], how)
         torch.testing.assert_close(one, together[b : b + 1, t : t + 1], rtol=0, atol=1e-12)
 
 
@@ -113,20 +114,20 @@ def test_no_layers_scale_counts(how):
     maps = [torch.from_numpy(m) for m in drawn(SHAPES[0])]
     other = [m * factor for m, factor in zip(maps, (1e-8, 1.0, 1e6), strict=True)]
     torch.testing.assert_close(
-        fused(other, Fuse("gradcam", how)), fused(maps, Fuse("gradcam", how)), rtol=1e-9, atol=1e-12
+        fuse_maps(other, how), fuse_maps(maps, how), rtol=1e-9, atol=1e-12
     )
 
 
 def test_nor_does_the_scale_of_a_cascades_shallow_layers():
     """Also where a detail falls between the positions of the coarse map, which then has nothing there."""
     maps = [torch.from_numpy(m) for m in drawn([(16,), (4,)])]
-    lost = fused([maps[0] * 1e6, maps[1]], Fuse("gradcam", "cascade"))
-    torch.testing.assert_close(lost, fused(maps, Fuse("gradcam", "cascade")), rtol=1e-9, atol=1e-12)
+    lost = fuse_maps([maps[0] * 1e6, maps[1]], "cascade")
+    torch.testing.assert_close(lost, fuse_maps(maps, "cascade"), rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("how", ["max", "product", "mean"])
 def test_a_fused_map_is_a_heatmap(how):
-    found = fused([torch.from_numpy(m) for m in drawn(SHAPES[0])], Fuse("gradcam", how))
+    found = fuse_maps([torch.from_numpy(m) for m in drawn(SHAPES[0])], how)
     assert found.min() >= 0
     assert found.max() <= 1
 
@@ -138,7 +139,7 @@ def test_a_blank_map_gives_no_nan(how, blank):
     """All zero, or all negative: in a product and in a cascade it blanks the whole, in a maximum it adds nothing."""
     maps = [torch.from_numpy(m) for m in drawn(SHAPES[0])]
     maps[blank] = -maps[blank].abs()
-    found = fused(maps, Fuse("gradcam", how))
+    found = fuse_maps(maps, how)
     assert found.isfinite().all()
     rest = [m for i, m in enumerate(maps) if i != blank]
     if how in ("product", "cascade"):
@@ -160,7 +161,7 @@ def unit(m: torch.Tensor) -> np.ndarray:
 def test_a_cascade_keeps_the_deep_map_where_the_shallow_one_is_even():
     deep = torch.from_numpy(drawn([(2, 3)])[0]).relu()
     even = torch.full((2, 3, 8, 12), 0.7, dtype=torch.float64)
-    found = fused([even, deep], Fuse("gradcam", "cascade"))
+    found = fuse_maps([even, deep], "cascade")
     np.testing.assert_allclose(found.numpy(), up(deep.numpy(), (8, 12)), rtol=0, atol=1e-12)
 
 

@@ -29,7 +29,7 @@ from camscope.composition import (
     Smooth,
     check,
     fuses,
-    modifiers,
+    modifiers_of,
     parse,
     simplified,
     split,
@@ -403,7 +403,7 @@ def test_what_changes_the_target_is_pushed_to_the_method():
     assert simplified(parse("rest(fuse(smooth(gradcam)))")) == parse("fuse(smooth(rest(gradcam)))")
     assert simplified(parse("balanced(refinecam)")) == parse("fuse(balanced(gradcam++), product)")
     assert simplified(parse("finer(rest(smooth(gradcam)))")) == parse("smooth(finer(rest(gradcam)))")
-    assert modifiers(parse("finer(rest(gradcam))")) == (
+    assert modifiers_of(parse("finer(rest(gradcam))")) == (
         parse("rest(gradcam)"),
         parse("finer(rest(gradcam))"),
     )

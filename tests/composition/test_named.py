@@ -19,7 +19,7 @@ from camscope.methods import list_methods as registered
 from tests.composition.test_fusion import LAYERS, deep
 from tests.torch.nets import batch
 
-pytestmark = pytest.mark.filterwarnings("ignore::camscope.engine.notes.CamscopeWarning")
+pytestmark = pytest.mark.filterwarnings("ignore::camscope.errors.CamscopeWarning")
 X = batch(2, 3, 32, 32, dtype=torch.float64)
 BLACK = Preprocessing((32, 32), 32, mean=(0.4, 0.5, 0.6), std=(0.2, 0.25, 0.5))
 

@@ -19,7 +19,7 @@ from camscope.targets import Class, Contrast, PerImage, TopK
 from tests.composition.test_fusion import LAYERS, deep
 from tests.torch.nets import Backwards, Net, batch, gap_head, mlp_head
 
-pytestmark = pytest.mark.filterwarnings("ignore::camscope.engine.notes.CamscopeWarning")
+pytestmark = pytest.mark.filterwarnings("ignore::camscope.errors.CamscopeWarning")
 X = batch(3, 3, 16, 16, dtype=torch.float64)
 BLACK = Preprocessing((16, 16), 16, mean=(0.4, 0.5, 0.6), std=(0.2, 0.25, 0.5))
 
@@ -319,7 +319,7 @@ def test_copies_taken_one_at_a_time_are_all_at_once(explainer, monkeypatch):
     names = [name for name in EVERYTHING if parse(name).name.startswith(("smooth", "augment", "path"))]
     call: dict[str, Any] = {"methods": names, "targets": [1, 4], "layers": "body"}
     whole = explainer(X, **call)
-    monkeypatch.setattr("camscope.engine.planner._TOGETHER", 1)
+    monkeypatch.setattr("camscope.engine.copies._TOGETHER", 1)
     pieces = explainer(X, **call)
     for key, maps in whole.raw.items():
         close(pieces.raw[key], maps, key)

@@ -16,7 +16,7 @@ from torch.nn import functional
 
 import camscope
 from camscope import Preprocessing
-from camscope.composition import MultiScale, PathIntegral, Setting, Smooth, copies, parse
+from camscope.composition import MultiScale, PathIntegral, Setting, Smooth, parse
 from camscope.errors import InputError, MethodError, TargetError
 from camscope.models.torch.backwards.full_gradients import full_gradients
 from camscope.models.torch.backwards.libragrad import balanced_gradients
@@ -25,7 +25,7 @@ from camscope.outputs import Outputs
 from camscope.targets import Class, Contrast, PerImage, TopK, resolve
 from tests.torch.nets import Apply, Net, batch, gap_head, linear, mlp_head
 
-pytestmark = pytest.mark.filterwarnings("ignore::camscope.engine.notes.CamscopeWarning")
+pytestmark = pytest.mark.filterwarnings("ignore::camscope.errors.CamscopeWarning")
 X = batch(3, 3, 16, 16, dtype=torch.float64)
 GRADIENT = ["gradcam", "hirescam", "layercam", "gradcam++", "gradcam++-official", "xgradcam", "eigengradcam"]
 BY_CLASS = [
@@ -377,7 +377,7 @@ def test_more_targets_than_are_summed_at_a_time_are_all_there():
 def test_noise_is_a_share_of_each_images_own_range():
     x = torch.stack([X[0], 10 * X[0] + 5, torch.zeros_like(X[0])])
     made = torch.stack(
-        [c.build(x) - x for c in copies(Smooth("gradcam", n=200, sigma=0.3), Setting(0, None))]
+        [c.build(x) - x for c in Smooth("gradcam", n=200, sigma=0.3).copies(Setting(0, None))]
     )
     spread = (X[0].max() - X[0].min()) * 0.3
     torch.testing.assert_close(made[:, 0].std(), spread, rtol=0.02, atol=0)
@@ -567,7 +567,7 @@ def test_cameras_runs_up_to_four_times_the_size():
     )
     built = [
         c.build(torch.zeros(1, 3, 224, 224)).shape[-1]
-        for c in copies(parse("cameras").inner, Setting(0, None))
+        for c in parse("cameras").inner.copies(Setting(0, None))
     ]
     assert built == [224, 324, 424, 524, 624, 724, 824, 924]
 
@@ -692,7 +692,7 @@ def test_a_photo_knows_what_black_is(photos):
 
 
 def test_a_blurred_image_keeps_its_colours_and_loses_its_detail():
-    way = copies(PathIntegral("gradcam", "blur", n=100), Setting(0, None))
+    way = PathIntegral("gradcam", "blur", n=100).copies(Setting(0, None))
     plain = torch.full((1, 3, 64, 48), 0.7, dtype=torch.float64)
     torch.testing.assert_close(way[0].build(plain), plain)
     checks = (torch.arange(64)[:, None] + torch.arange(48)) % 2 * torch.ones(1, 3, 1, 1, dtype=torch.float64)

@@ -125,7 +125,7 @@ def test_captions_are_classes_scored_as_the_model_itself_does(explainers, tokeni
     explainer = explainers(name)
     tokenizer.model_max_length = 24
     e = explainer(X, targets=CAPTIONS)
-    expected = own_logits(name, explainer._adapter.model, tokenizer, X)
+    expected = own_logits(name, explainer._model.adapter.model, tokenizer, X)
     torch.testing.assert_close(e.logits, expected, rtol=1e-4, atol=1e-4)
     own = expected.sigmoid() if "siglip" in name else expected.softmax(1)
     torch.testing.assert_close(e.probabilities, own, rtol=1e-3, atol=1e-4)
@@ -137,15 +137,15 @@ def test_captions_are_classes_scored_as_the_model_itself_does(explainers, tokeni
 def test_the_map_is_the_gradient_by_hand_and_follows_the_caption(explainers, name):
     explainer = explainers(name)
     e = explainer(X, targets=CAPTIONS, methods="hirescam")
-    model, (layer,) = explainer._adapter.model, e.layers
-    batch = explainer._adapter.captioned(
-        explainer._adapter.batch(camscope.models.batch.Batch((X,))), CAPTIONS
+    model, (layer,) = explainer._model.adapter.model, e.layers
+    batch = explainer._model.adapter.with_captions(
+        explainer._model.adapter.batch(camscope.models.batch.Batch((X,))), CAPTIONS
     )
     with camscope.record(model, [layer]) as seen:
-        logits = explainer._adapter.decoder.call(model, batch).logits
+        logits = explainer._model.adapter.decoder.call(model, batch).logits
         logits[:, 1].sum().backward()
     model.zero_grad()
-    grid = explainer._adapter.layer(batch, layer).grid
+    grid = explainer._model.adapter.layer(batch, layer).grid
     A, g = (grid.canonical(t.detach()) for t in (seen[layer].activations, seen[layer].gradients))
     torch.testing.assert_close(e.maps()[:, 1], (A * g).sum(1), rtol=1e-3, atol=1e-6)
     assert not torch.allclose(e.maps()[:, 0], e.maps()[:, 1], rtol=0.05)
@@ -155,7 +155,7 @@ class Counted:
     """How often the towers of a model run."""
 
     def __init__(self, explainer: camscope.Explainer) -> None:
-        model = explainer._adapter.model
+        model = explainer._model.adapter.model
         self.image = self.text = 0
         model.vision_model.register_forward_pre_hook(lambda *_: setattr(self, "image", self.image + 1))
         model.text_model.register_forward_pre_hook(lambda *_: setattr(self, "text", self.text + 1))

@@ -21,7 +21,7 @@ from torch import nn
 from torch.nn import functional
 
 import camscope
-from camscope.composition import Setting, copies, parse
+from camscope.composition import Setting, parse
 from camscope.evidence import Evidence
 from camscope.methods import eigen_grad_cam
 from tests.parity.nets import Net, assert_same, by_autograd, differ_by

@@ -262,7 +262,7 @@ def test_a_proposal_is_looked_at_again_by_hand(detector):
 def score_again(model: nn.Module, altered: torch.Tensor) -> torch.Tensor:
     """The clean image's first instance in another image, as a masked re-run sees it."""
     explainer = camscope.Explainer(model)
-    adapter = explainer._adapter
+    adapter = explainer._model.adapter
     clean, other = (adapter.batch(camscope.models.batch.Batch((x,))) for x in (X[:1], altered))
     with adapter.observe(clean, {}) as seen:
         targets = camscope.targets.resolve(Instance(0), seen.outputs)

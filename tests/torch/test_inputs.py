@@ -224,7 +224,7 @@ def test_a_signal_or_volume_has_no_picture_but_a_heatmap_and_boxes(dims):
     model = Net(gap_head(dims=dims), dims=dims)
     e = camscope.explain(model, batch(1, 3, *(16,) * dims))
     with pytest.raises(camscope.InputError, match="not a picture"):
-        e.view()
+        e.input_image()
     (boxes,) = e.boxes()[0]
     assert all(len(box) == 2 * dims for box in boxes)
 
@@ -248,7 +248,7 @@ def test_a_photo_is_the_same_photo_as_path_picture_and_array(photo_explainer, tm
         assert len(e) == 1
         for key, maps in e.raw.items():
             torch.testing.assert_close(maps, expected.raw[key])
-        assert e.view().picture.size == (pixels.shape[1], pixels.shape[0])
+        assert e.input_image().picture.size == (pixels.shape[1], pixels.shape[0])
         assert e.photo_heatmaps(method="gradcam").shape == (2, *pixels.shape[:2])
 
 
@@ -262,7 +262,7 @@ def test_photos_of_different_sizes_share_a_batch_and_each_keeps_its_own(photo_ex
         shape = photos[name].shape[:2]
         assert together.photo_heatmaps(i).shape == (1, *shape)
         np.testing.assert_allclose(together.photo_heatmaps(i), alone.photo_heatmaps(), atol=1e-4)
-        assert together[i].view().picture.size == shape[::-1]
+        assert together[i].input_image().picture.size == shape[::-1]
 
 
 def test_a_library_models_own_preprocessing_is_used_and_said(zoo, photos):

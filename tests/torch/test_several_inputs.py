@@ -10,7 +10,7 @@ import camscope
 from camscope import PerImage
 from tests.torch.nets import batch, linear, mlp_head
 
-pytestmark = pytest.mark.filterwarnings("ignore::camscope.engine.notes.CamscopeWarning")
+pytestmark = pytest.mark.filterwarnings("ignore::camscope.errors.CamscopeWarning")
 X = batch(3, 3, 16, 16, dtype=torch.float64)
 AGE = torch.tensor([[0.5], [-2.0], [1.5]], dtype=torch.float64)
 
@@ -201,11 +201,11 @@ def test_an_image_as_a_tensor_goes_before_what_could_be_a_photo():
 
 
 @pytest.mark.parametrize(
-    ("inputs", "mapped", "words"),
+    ("inputs", "explained_input", "words"),
     [
-        ((X, AGE), 2, r"mapped=2 is none of the inputs: 0, 1"),
-        ({"image": X, "age": AGE}, "imag", r"mapped='imag' is none.*Did you mean 'image'"),
-        (X, 0, "mapped=0 is for a model that takes several inputs; one was given"),
+        ((X, AGE), 2, r"explained_input=2 is none of the inputs: 0, 1"),
+        ({"image": X, "age": AGE}, "imag", r"explained_input='imag' is none.*Did you mean 'image'"),
+        (X, 0, "explained_input=0 is for a model that takes several inputs; one was given"),
         ({"image": X, "agee": AGE}, None, r"inputs \(agee, image\) do not fit Both.*Did you mean 'age'"),
         ((X,) * 5, None, r"do not fit Both, whose forward takes \(image: .*too many positional"),
         (
