@@ -141,7 +141,7 @@ def seen(
 
     linear = None
     if head:
-        linear = LinearHead(give(net.suffix[1].weight[classes]), give(A))
+        linear = LinearHead(give(net.suffix[1].weight[classes]), give(A), pools_activations=True)
     return Evidence(
         activations=give(A),
         gradients=give(gradients),

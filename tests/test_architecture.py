@@ -47,7 +47,7 @@ def is_module(package: str, name: str) -> bool:
 
 
 def room_of(module: str) -> str:
-    """`camscope.models.torch.anatomy.head` is in the room `models`; `camscope.arrays.normalise` is the room `scaling`."""
+    """`camscope.models.torch.anatomy.head` is in the room `models`."""
     return module.split(".")[1] if "." in module else ""
 
 

@@ -175,7 +175,7 @@ def test_the_title_and_other_styles_can_be_said(explained):
 def test_each_image_of_a_batch_has_its_own_figure(photo):
     other = np.ascontiguousarray(photo[:, ::-1].transpose(1, 0, 2))
     e = camscope.explain(bright(), [photo, other], targets=[0])
-    shapes = [np.asarray(e.view(i).picture).shape for i in range(2)]
+    shapes = [np.asarray(e.input_image(i).picture).shape for i in range(2)]
     assert shapes == [(72, 144, 3), (144, 72, 3)]
     assert np.array_equal(np.asarray(e.input_image(1).picture), other)
     heights = [picture.shape[0] / picture.shape[1] for i in range(2) for picture in pictures(e.figure(i))]

@@ -185,7 +185,7 @@ WINDOWS = Refusal({"Swin"}, "attention within windows", "gradcam, hirescam", cam
 HEAD = Refusal(
     {"VGG-11", "MobileNetV3", "ConvNeXt", *VITS},
     "needs a head that is global average pooling and one linear layer",
-    "'hirescam' or 'gradcam'.*'ablationcam'",
+    "('gradcam' or 'hirescam'|'ablationcam'): the same map wherever both exist",
 )
 FIXED_SIZE = Refusal(
     {"Swin", *VITS}, r"at \(45, 45\), a size it does not take", "hirescam alone", camscope.InputError

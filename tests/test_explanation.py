@@ -245,7 +245,9 @@ def test_one_image_of_a_batch_is_the_explanation_of_that_image(model, explained)
             torch.testing.assert_close(one.heatmaps(*key), alone.heatmaps(*key), rtol=0, atol=1e-5)
             assert one.boxes(*key) == alone.boxes(*key)
         torch.testing.assert_close(one.scores, alone.scores)
-        assert np.array_equal(np.asarray(one.input_image(0).picture), np.asarray(explained.input_image(1).picture))
+        assert np.array_equal(
+            np.asarray(one.input_image(0).picture), np.asarray(explained.input_image(1).picture)
+        )
 
 
 def test_one_image_keeps_its_own_targets(model):

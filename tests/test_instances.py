@@ -90,7 +90,9 @@ def test_each_image_has_its_own():
 
 def test_what_stands_for_nothing_is_no_instance():
     with_nothing = np.concatenate([LOGITS, np.full((5, 1), 9.0)], axis=1)[None]
-    last = found(logits=with_nothing, boxes=BOXES[None, :, None], task="multiclass", background=-1, fpn_levels=None)
+    last = found(
+        logits=with_nothing, boxes=BOXES[None, :, None], task="multiclass", background=-1, fpn_levels=None
+    )
     assert last.scores.shape == (1, 3)
     np.testing.assert_allclose(last.scores, LOGITS.max(axis=0)[None])
     assert label(None, last).startswith("dog")

@@ -52,7 +52,9 @@ def draw(space, seed=0, signed=False, channels=CHANNELS, grid=None):
 
 
 def evidence_of(seen, convert=as_numpy, dtype="float64", **options):
-    head = LinearHead(convert(seen["weights"], dtype), convert(seen["features"], dtype))
+    head = LinearHead(
+        convert(seen["weights"], dtype), convert(seen["features"], dtype), pools_activations=True
+    )
     return Evidence(
         convert(seen["activations"], dtype), convert(seen["gradients"], dtype), head=head, **options
     )

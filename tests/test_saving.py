@@ -65,7 +65,9 @@ def test_an_explanation_of_a_photo_comes_back_equal(explained, tmp_path):
             atol=2e-6,
         )
     assert loaded.summary() == explained.summary()
-    assert np.array_equal(np.asarray(loaded.input_image(0).picture), np.asarray(explained.input_image(0).picture))
+    assert np.array_equal(
+        np.asarray(loaded.input_image(0).picture), np.asarray(explained.input_image(0).picture)
+    )
     assert len(loaded.figure(0).axes) == len(explained.figure(0).axes)
 
 

@@ -120,7 +120,7 @@ def test_ablation_of_a_score_of_zero_divides_by_one():
     suffix = Runner(net.suffix, np.array([[0], [0]]))
     assert (net.suffix(A) == 0).all()
     mean = A.mean((2, 3))[:, 0].numpy()[:, None, None]
-    for head in (None, LinearHead(np.array([[[1.0, -1.0]]] * 2), A.numpy())):
+    for head in (None, LinearHead(np.array([[[1.0, -1.0]]] * 2), A.numpy(), pools_activations=True)):
         nothing = Responses(np.zeros((2, 1)), np.zeros((2, 1)))
         model = ModelEvidence(net.x.numpy(), nothing)
         mine = maps_of("ablationcam", Evidence(A.numpy(), head=head, suffix=suffix, model=model))[:, 0]
@@ -211,7 +211,7 @@ def test_ablation_of_pooled_features_that_are_rectified_first():
     linear = net.suffix[1]
     net.suffix = nn.Sequential(nn.ReLU(), *net.suffix)
     evidence = seen(net)
-    head = LinearHead(linear.weight[CLASSES].numpy(), A.clamp(min=0).numpy())
+    head = LinearHead(linear.weight[CLASSES].numpy(), A.clamp(min=0).numpy(), pools_activations=False)
     closed = replace(evidence, head=head, suffix=Runner(net.suffix, CLASSES), shared={})
     close(maps_of("ablationcam", closed), maps_of("ablationcam", evidence))
     assert closed.suffix.counts == []

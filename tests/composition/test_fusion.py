@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn import functional
 
 import camscope
-from camscope.composition import Fuse, parse
+from camscope.composition import parse
 from camscope.composition.fusion import fuse_maps
 from camscope.errors import LayerError
 from tests.torch.nets import Net, batch, gap_head, mlp_head
@@ -113,9 +113,7 @@ def test_no_layers_scale_counts(how):
     """Gradients differ by orders of magnitude from layer to layer."""
     maps = [torch.from_numpy(m) for m in drawn(SHAPES[0])]
     other = [m * factor for m, factor in zip(maps, (1e-8, 1.0, 1e6), strict=True)]
-    torch.testing.assert_close(
-        fuse_maps(other, how), fuse_maps(maps, how), rtol=1e-9, atol=1e-12
-    )
+    torch.testing.assert_close(fuse_maps(other, how), fuse_maps(maps, how), rtol=1e-9, atol=1e-12)
 
 
 def test_nor_does_the_scale_of_a_cascades_shallow_layers():

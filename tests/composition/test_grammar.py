@@ -235,7 +235,7 @@ UNREADABLE = {
     "": "it ends where a method is expected",
     "  ": "it ends where a method is expected",
     ")": "there is ')' where a method is expected",
-    "smooth(": "it ends where a method is expected",
+    "smooth(": "it ends where a closing bracket is expected",
     "smooth()": "there is ')' where a method is expected",
     "smooth(gradcam": "it ends where a closing bracket is expected",
     "smooth(gradcam, n=2": "it ends where a closing bracket is expected",

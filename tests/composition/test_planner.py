@@ -433,7 +433,7 @@ def test_a_map_that_happens_to_be_blank_is_a_result():
     ("method", "words"),
     [
         ("cam", "needs a head that is global average pooling and one linear layer"),
-        ("liftcam", "Use 'hirescam' or 'gradcam', which equal CAM wherever it exists, or 'ablationcam'"),
+        ("liftcam", "Use 'ablationcam': the same map wherever both exist"),
         ("finer(cam)", "cam needs a head"),
         ("smooth(cam, n=2)", "cam needs a head"),
         ("rollout", "attention"),

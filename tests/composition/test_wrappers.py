@@ -376,9 +376,7 @@ def test_more_targets_than_are_summed_at_a_time_are_all_there():
 
 def test_noise_is_a_share_of_each_images_own_range():
     x = torch.stack([X[0], 10 * X[0] + 5, torch.zeros_like(X[0])])
-    made = torch.stack(
-        [c.build(x) - x for c in Smooth("gradcam", n=200, sigma=0.3).copies(Setting(0, None))]
-    )
+    made = torch.stack([c.build(x) - x for c in Smooth("gradcam", n=200, sigma=0.3).copies(Setting(0, None))])
     spread = (X[0].max() - X[0].min()) * 0.3
     torch.testing.assert_close(made[:, 0].std(), spread, rtol=0.02, atol=0)
     torch.testing.assert_close(made[:, 1], 10 * made[:, 0], rtol=1e-9, atol=1e-9)

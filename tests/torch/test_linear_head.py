@@ -271,7 +271,7 @@ def test_heads_that_only_look_linear_fool_nobody(head):
     A = model.body(model.stem(x)).detach().requires_grad_()
     (g,) = torch.autograd.grad(model.head(A)[:, 2].sum(), A)
     torch.testing.assert_close(e.maps()[:, 0], (g * A).sum(1).detach(), rtol=1e-9, atol=1e-12)
-    with pytest.raises(camscope.MethodError, match=r"cam needs a head.*'body'.*'hirescam' or 'gradcam'"):
+    with pytest.raises(camscope.MethodError, match=r"cam needs a head.*'body'.*'gradcam' or 'hirescam'"):
         camscope.explain(model, x, methods=["gradcam", "cam"], layers="body")
 
 

@@ -1,6 +1,7 @@
 """Methods made of methods: as data, as text, under their names, and their arithmetic. The engine runs them."""
 
-from camscope.composition.averaging import NoisyFullGradients, NoisyGradients, Size, over_sizes
+# Compositions are listed in the order of these lines, and named ones are made of those before them.
+# isort: off
 from camscope.composition.expressions import (
     COMPOSITIONS,
     NAMED,
@@ -16,9 +17,6 @@ from camscope.composition.expressions import (
     parse,
     simplified,
 )
-from camscope.composition.fusion import AtFpnLevel, Fuse, by_fpn_level, fuses
-from camscope.composition.grammar import split
-from camscope.composition.modifiers import Balanced, Finer, Rest
 from camscope.composition.wrappers import (
     Augment,
     Copy,
@@ -29,8 +27,13 @@ from camscope.composition.wrappers import (
     Wrapper,
     alters_input,
 )
+from camscope.composition.fusion import AtFpnLevel, Fuse, by_fpn_level, fuses
+from camscope.composition.modifiers import Balanced, Finer, Rest
+from camscope.composition.named import list_methods
+# isort: on
 
-from camscope.composition.named import list_methods  # isort: skip  # made of those above
+from camscope.composition.averaging import NoisyFullGradients, NoisyGradients, Size, over_sizes
+from camscope.composition.grammar import split
 
 __all__ = [
     "COMPOSITIONS",

@@ -243,6 +243,8 @@ def _composed(word: str, call: Call, text: str) -> Expression:
     kind = COMPOSITIONS[word]
     if not call.called:
         raise MethodError(f"{word} goes around a method, for instance {word}(gradcam).")
+    if not (call.arguments or call.named):
+        raise unreadable(text, "there is ')' where a method is expected")
     inner, *arguments = call.arguments or (None,)
     if not isinstance(inner, Call):
         raise unreadable(text, f"{word} goes around a method, which comes first in its brackets")

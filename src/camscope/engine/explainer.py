@@ -139,8 +139,8 @@ class Explainer:
             channels: keep this many of the feature maps that contribute most to each target, for
                 `figure(by="channels")`.
             seed: for methods that draw at random.
-            explained_input: which of several inputs the maps are of, by position or keyword. By default the first photo, or
-                the first floating-point tensor with a channel and space.
+            explained_input: which of several inputs the maps are of, by position or keyword. By default the first
+                photo, or the first floating-point tensor with a channel and space.
 
         Raises:
             InputError, LayerError, MethodError, TargetError: what was asked for does not exist or cannot be had;

@@ -81,7 +81,7 @@ def joined(parts: Sequence[tuple[Rows, Explanation]], input_images: InputImages,
 
     Args:
         parts: which texts each is of, and what came of them; the longest first.
-        views: of the batch.
+        input_images: of the batch.
         width: tokens in the batch's rows, with padding.
     """
     each = [e for _, e in parts]

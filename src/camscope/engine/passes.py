@@ -141,17 +141,17 @@ def _check_head(methods: Sequence[Method], layer: str, evidence: Evidence) -> No
         if Need.LINEAR_HEAD in m.needs:
             raise MethodError(
                 f"{m.name} needs a head that is global average pooling and one linear layer directly on the "
-                f"target layer; behind {layer!r} that is not so (checked in numbers). Use {_instead_of(m)}, which "
-                "equal it wherever it exists."
+                f"target layer; behind {layer!r} that is not so (checked in numbers). Use {_instead_of(m)}: the same "
+                "map wherever both exist."
             )
 
 
 def _instead_of(m: Method) -> str:
     """Methods that are the same behind a linear head, and need none."""
     facts = m.behind_linear_head
-    same = (
+    same = [
         repr(other.base)
         for other in list_methods()
-        if facts is not None and other.behind_linear_head == facts and Need.LINEAR_HEAD not in other.needs
-    )
-    return " or ".join(same)
+        if facts and other.behind_linear_head == facts and Need.LINEAR_HEAD not in other.needs
+    ]
+    return " or ".join(same[:2])

@@ -42,7 +42,7 @@ class Inputs:
 
 
 IsTensor: TypeAlias = Callable[[Any], bool]
-"""Whether a value is a tensor of the model's framework. A NumPy array is one for ONNX Runtime, and a photo for PyTorch."""
+"""Whether a value is a tensor of the model's framework: a NumPy array is one for ONNX Runtime, not for PyTorch."""
 
 
 def prepare(

@@ -1,17 +1,8 @@
 """The methods: pure maths from evidence to maps. Importing this package registers all of them."""
 
-# isort: off  # the register lists methods in the order of these lines
-from camscope.methods.ablation import (
-    ablation_cam,
-    lift_cam,
-    recipro_cam,
-    recipro_cam_gaussian,
-    vit_recipro_cam,
-)
-from camscope.methods.agnostic import centre, fem, mean_activation, random
-from camscope.methods.attention import attention_map, chefer, grad_eclip, legrad, rollout
+# The register lists methods in the order of these lines.
+# isort: off
 from camscope.methods.cam import cam
-from camscope.methods.fullgrad import full_grad
 from camscope.methods.gradient import (
     channel_contributions,
     grad_cam,
@@ -24,10 +15,24 @@ from camscope.methods.gradient import (
     shapley,
     xgrad_cam,
 )
+from camscope.methods.ablation import (
+    ablation_cam,
+    lift_cam,
+    recipro_cam,
+    recipro_cam_gaussian,
+    vit_recipro_cam,
+)
+from camscope.methods.scorecam import gscore_cam, score_cam, score_cam_paper, score_cam_paper_logit
 from camscope.methods.groupcam import group_cam
-from camscope.methods.opticam import opti_cam
-from camscope.methods.pca import eigen_cam, eigen_grad_cam, kpca_cam
 from camscope.methods.polycam import pcam, pcam_minus, pcam_plus
+from camscope.methods.rise import rise
+from camscope.methods.opticam import opti_cam
+from camscope.methods.fullgrad import full_grad
+from camscope.methods.attention import attention_map, chefer, grad_eclip, legrad, rollout
+from camscope.methods.pca import eigen_cam, eigen_grad_cam, kpca_cam
+from camscope.methods.agnostic import centre, fem, mean_activation, random
+# isort: on
+
 from camscope.methods.registry import (
     BehindLinearHead,
     Explained,
@@ -37,10 +42,6 @@ from camscope.methods.registry import (
     list_methods,
     method,
 )
-from camscope.methods.rise import rise
-from camscope.methods.scorecam import gscore_cam, score_cam, score_cam_paper, score_cam_paper_logit
-
-# isort: on
 
 __all__ = [
     "BehindLinearHead",

@@ -39,8 +39,8 @@ def rows(
         method: only this one.
         layer: only this one.
         target: only this one of the targets.
-        scale: see `camscope.arrays.normalise.Scale`. None: `signed` if negative values mean evidence against, for every method
-            shown; else `map`. Words are scaled, not tokens: special tokens have no part in it.
+        scale: see `camscope.arrays.normalise.Scale`. None: `signed` if negative values mean evidence against, for
+            every method shown; else `map`. Words are scaled, not tokens: special tokens have no part in it.
 
     Returns:
         The rows, and whether their values are signed.
