@@ -21,7 +21,7 @@ from camscope.engine.requests import (
 )
 from camscope.errors import MethodError
 from camscope.evidence import BACKWARD, Evidence, Need
-from camscope.methods import Method, list_methods
+from camscope.methods import Method, default_method, list_methods
 from camscope.models.adapter import Adapter, Observation
 from camscope.models.batch import Batch
 from camscope.targets import Targets
@@ -113,7 +113,7 @@ class Passes:
             return
         for layer, _, evidence in seen.evidence(targets, needs, self.seed):
             here = wanted_at(layer, wanted)
-            _check_head([e.method for e in here], layer, evidence)
+            _check_head([e.method for e in here], layer, evidence, self.adapter.offers)
             for e in here:
                 if e.method.class_specific or not gathered.has(e, layer):
                     gathered.add(e, layer, e.method(evidence), evidence)
@@ -133,7 +133,9 @@ class Passes:
             self.notes.of_model([e.method for e in some], evidence)
 
 
-def _check_head(methods: Sequence[Method], layer: str, evidence: Evidence) -> None:
+def _check_head(
+    methods: Sequence[Method], layer: str, evidence: Evidence, offers: frozenset[Need]
+) -> None:
     """Refuse a method that needs a linear head where there is none."""
     if evidence.head is not None:
         return
@@ -141,17 +143,21 @@ def _check_head(methods: Sequence[Method], layer: str, evidence: Evidence) -> No
         if Need.LINEAR_HEAD in m.needs:
             raise MethodError(
                 f"{m.name} needs a head that is global average pooling and one linear layer directly on the "
-                f"target layer; behind {layer!r} that is not so (checked in numbers). Use {_instead_of(m)}: the same "
-                "map wherever both exist."
+                f"target layer; behind {layer!r} that is not so (checked in numbers). Use {_instead_of(m, offers)}."
             )
 
 
-def _instead_of(m: Method) -> str:
-    """Methods that are the same behind a linear head, and need none."""
+def _instead_of(m: Method, offers: frozenset[Need]) -> str:
+    """Methods that the model can give, that are the same behind a linear head, and that need none."""
     facts = m.behind_linear_head
     same = [
         repr(other.base)
         for other in list_methods()
-        if facts and other.behind_linear_head == facts and Need.LINEAR_HEAD not in other.needs
+        if facts
+        and other.behind_linear_head == facts
+        and other.needs <= offers
+        and Need.LINEAR_HEAD not in other.needs
     ]
-    return " or ".join(same[:2])
+    if same:
+        return f"{' or '.join(same[:2])}: the same map wherever both exist"
+    return f"{default_method(offers).base!r}, another method, which this model can give"
