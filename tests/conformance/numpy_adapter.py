@@ -227,19 +227,19 @@ class NumpyObservation:
     def image(self, image: int) -> Batch:
         return self.batch.images(slice(image, image + 1))
 
-    def _head(self, A: np.ndarray, targets: Targets) -> LinearHead | None:
+    def _head(self, activations: np.ndarray, targets: Targets) -> LinearHead | None:
         """The last linear layer, if logits = W · mean(F) + b, in numbers and on every row of this batch."""
         logits, raw = self.forward.logits, self.outputs.raw
         linear = [op for op in self.adapter.model.layers.values() if isinstance(op, Linear)]
         if not linear or logits.ndim != 2 or (any(targets.functions) and raw is not logits):
             return None
-        for F in (A, np.maximum(A, 0)):
+        for F in (activations, np.maximum(activations, 0)):
             pooled = F.mean(axis=(2, 3))
             if pooled.shape[1] == linear[-1].weight.shape[1]:
                 gap = np.abs(linear[-1](pooled) - logits).max(axis=1)
                 if (gap <= 1e-4 * np.abs(logits).max(axis=1)).all():
-                    weights = (self._slopes(targets) @ linear[-1].weight).astype(A.dtype)
-                    return LinearHead(weights, F, F is A, targets.linear)
+                    weights = (self._slopes(targets) @ linear[-1].weight).astype(F.dtype)
+                    return LinearHead(weights, F, F is activations, targets.linear)
         return None
 
     def _slopes(self, targets: Targets) -> np.ndarray:

@@ -73,7 +73,7 @@ def test_a_method_that_needs_more_is_refused_before_any_work(case: Case):
     "name", ["balanced(hirescam)", "smooth(gradcam, average=gradients)", "multiscale(hirescam)"]
 )
 def test_compositions_of_gradients_are_refused_too(case: Case, name: str):
-    with pytest.raises(camscope.MethodError, match="cannot give .*gradients"):
+    with pytest.raises(camscope.MethodError, match=r"cannot give .*gradients"):
         case.explainer(classifier())(Untouchable(), methods=name)
 
 
@@ -123,6 +123,17 @@ def test_only_what_a_method_needs_is_asked(case: Case):
         explainer(case.tensor(X), methods="eigencam")
         explainer(case.tensor(X), methods=["eigencam", "reciprocam"])
     assert needs == [{Need.ACTIVATIONS}, {Need.ACTIVATIONS, Need.SUFFIX}]
+
+
+def test_concepts_ask_for_a_linear_head_where_it_is_offered_only(case: Case, monkeypatch):
+    """It says what each concept adds to a class; without it there are concepts all the same."""
+    explainer = case.explainer(classifier())
+    adapter = explainer._model.adapter
+    assert explainer.concepts(case.tensor(X), count=2).class_scores is not None
+    monkeypatch.setattr(type(adapter), "offers", case.offers - {Need.LINEAR_HEAD})
+    with asked(adapter) as needs:
+        explainer.concepts(case.tensor(X), count=2)
+    assert needs == [{Need.ACTIVATIONS}]
 
 
 # ------------------------------------------------------------------ inputs
@@ -186,7 +197,7 @@ def test_the_model_is_left_as_it_came(case: Case):
     """Whatever is run on it, and when a method fails half-way."""
     model = case.build(classifier())
     before = case.state(model)
-    explainer = camscope.Explainer(model)
+    explainer = camscope.Explainer(model, preprocessing=camscope.Preprocessing(input_size=(16, 16)))
     able = [m.name for m in list_methods() if m.needs <= case.offers - ATTENDED and m.name not in SLOW]
     with warnings.catch_warnings(action="ignore", category=camscope.CamscopeWarning):
         explainer(case.tensor(X[:1]), methods=[*able, "rise(n=8)"], targets=[0, 3])

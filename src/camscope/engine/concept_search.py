@@ -47,7 +47,8 @@ def find_concepts(
                 "these are not."
             )
     chosen, how = choose_layers(model.adapter, batch, layer, [], channels=1)
-    needs = {chosen.single[0]: frozenset({Need.ACTIVATIONS, Need.LINEAR_HEAD})}
+    head = frozenset({Need.LINEAR_HEAD}) & model.adapter.offers
+    needs = {chosen.single[0]: frozenset({Need.ACTIVATIONS}) | head}
     with model.adapter.observe(batch, needs) as seen:
         outputs = seen.outputs
         ((name, _, evidence),) = seen.evidence(resolve(AllClasses(), outputs), needs, seed)

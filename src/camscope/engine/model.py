@@ -109,7 +109,7 @@ class Model:
             return self.prepared(random.integers(0, 256, (480, 640, 3), dtype=np.uint8))
         if size is None and preprocessing is None:
             raise InputError(
-                "The model's input size is not known; give an input, for instance torch.randn(1, 3, 224, 224), or "
+                "The model's input size is not known; give an input, for instance noise of shape (1, 3, 224, 224), or "
                 "token numbers if it reads texts."
             )
         channels = 3 if preprocessing is None else len(preprocessing.mean)

@@ -133,9 +133,7 @@ class Passes:
             self.notes.of_model([e.method for e in some], evidence)
 
 
-def _check_head(
-    methods: Sequence[Method], layer: str, evidence: Evidence, offers: frozenset[Need]
-) -> None:
+def _check_head(methods: Sequence[Method], layer: str, evidence: Evidence, offers: frozenset[Need]) -> None:
     """Refuse a method that needs a linear head where there is none."""
     if evidence.head is not None:
         return

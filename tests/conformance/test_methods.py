@@ -1,0 +1,150 @@
+"""Every method that an adapter's offers allow runs on it, and is the same map as on the same network in torch."""
+
+from __future__ import annotations
+
+import functools
+import warnings
+
+import numpy as np
+import pytest
+
+import camscope
+from camscope.arrays import to_numpy
+from camscope.composition import list_methods
+from camscope.evidence import ATTENDED, Need
+from camscope.images import Preprocessing
+from tests.conformance.cases import CASES, Case
+from tests.conformance.networks import classifier, hidden_head, random_batch
+
+TORCH = CASES[0]
+OTHERS = CASES[1:]
+X = random_batch(2)
+TARGETS = [1, -camscope.Class(3), camscope.Class(0, of="probability")]
+FEWER = {"rise": "rise(n=70)"}
+"""Methods that would run long, with fewer runs."""
+PREPARED = Preprocessing(input_size=(16, 16), mean=(0.5,) * 3, std=(0.25,) * 3)
+
+ALTERED = [
+    "smooth(scorecam, n=3)",
+    "smooth(rise(n=20), n=2)",
+    "augment(ablationcam)",
+    "augment(cam, transforms=[rot90, flipud*0.9])",
+    "path(cam, n=3)",
+    "path(eigencam, baseline=zero, n=3)",
+    "path(reciprocam, baseline=blur, n=2)",
+    "augment(smooth(cam, n=2))",
+]
+"""Compositions that run altered copies of the input."""
+COMBINED = [
+    "fuse(ablationcam, max)",
+    "fuse(pcam+, cascade)",
+    "fuse(scorecam, product)",
+    "fuse(reciprocam, mean)",
+    "smooth(fuse(ablationcam), n=2)",
+    "finer(cam)",
+    "finer(ablationcam, weighting=softmax)",
+    "rest(ablationcam)",
+    "fuse(rest(finer(ablationcam)))",
+]
+"""Compositions of several layers' maps, and of other targets."""
+
+
+def gradient_free() -> list[str]:
+    """All methods and named compositions that need no gradient."""
+    needs = {Need.ACTIVATIONS, Need.LINEAR_HEAD, Need.SUFFIX, Need.MASKED}
+    return [FEWER.get(m.name, m.name) for m in list_methods() if m.needs <= needs]
+
+
+@functools.cache
+def torch_maps(method: str, hidden: bool = False, targets: str = "") -> dict:
+    return maps(TORCH, method, hidden, targets)
+
+
+def maps(case: Case, method: str, hidden: bool = False, targets: str = "") -> dict:
+    explainer = case.explainer((hidden_head if hidden else classifier)(), preprocessing=PREPARED)
+    explained = targets or (
+        TARGETS[:2] if method.startswith(("liftcam", "finer", "rest", "fuse(rest")) else TARGETS
+    )
+    with warnings.catch_warnings(action="ignore", category=camscope.CamscopeWarning):
+        e = explainer(case.tensor(X), methods=method, targets=explained)
+    return {key: to_numpy(value) for key, value in e.raw.items()}
+
+
+def same(found: dict, expected: dict) -> None:
+    """The same maps at the same layers, to a share of the largest value of each."""
+    assert found.keys() == expected.keys()
+    for key, one in expected.items():
+        assert found[key].shape == one.shape
+        assert np.abs(one).max() > 0, "nothing to compare"
+        assert np.abs(found[key] - one).max() <= 1e-5 * max(1, np.abs(one).max()), key
+
+
+def test_there_are_this_many_methods_without_gradients():
+    """As many as a framework without gradients has; a method that is added counts itself in here."""
+    assert len(gradient_free()) == 24
+
+
+@pytest.mark.parametrize("case", OTHERS, ids=str, indirect=True)
+@pytest.mark.parametrize("method", [*gradient_free(), *ALTERED, *COMBINED])
+def test_a_method_gives_the_map_that_torch_gives(case: Case, method: str):
+    same(maps(case, method), torch_maps(method))
+
+
+@pytest.mark.parametrize("case", OTHERS, ids=str, indirect=True)
+@pytest.mark.parametrize(
+    "method", ["ablationcam", "reciprocam-gaussian", "scorecam", "polycam", "finer(ablationcam)"]
+)
+def test_behind_a_head_that_is_not_linear_too(case: Case, method: str):
+    same(maps(case, method, hidden=True), torch_maps(method, hidden=True))
+
+
+@pytest.mark.parametrize("case", OTHERS, ids=str, indirect=True)
+def test_every_method_the_framework_offers_is_compared(case: Case):
+    """A framework with gradients takes this on for the rest of the methods."""
+    offered = {FEWER.get(m.name, m.name) for m in list_methods() if m.needs <= case.offers - ATTENDED}
+    assert offered == {*gradient_free()}
+
+
+def test_a_batch_is_its_images_one_by_one(case: Case):
+    explainer = case.explainer(classifier())
+    methods = ["cam", "ablationcam", "reciprocam", "scorecam", "eigencam", "rise(n=20)", "smooth(cam, n=2)"]
+    together = explainer(case.tensor(X), methods=methods, targets=[0, 4])
+    for image in range(len(X)):
+        alone = explainer(case.tensor(X[image : image + 1]), methods=methods, targets=[0, 4])
+        same(
+            {k: to_numpy(v) for k, v in together[image].raw.items()},
+            {k: to_numpy(v) for k, v in alone.raw.items()},
+        )
+
+
+def test_methods_together_are_each_by_itself(case: Case):
+    """They share passes: several layers, targets and methods in one call."""
+    explainer, layers = case.explainer(classifier()), ["body_relu", "last_relu"]
+    methods = ["ablationcam", "reciprocam", "scorecam", "pcam", "eigencam"]
+    together = explainer(case.tensor(X), methods=methods, targets=[0, 4], layers=layers)
+    assert len(together.raw) == len(methods) * len(layers)
+    for method in methods:
+        for layer in layers:
+            alone = explainer(case.tensor(X), methods=method, targets=[0, 4], layers=layer)
+            same(
+                {(method, layer): to_numpy(together.raw[method, layer])},
+                {k: to_numpy(v) for k, v in alone.raw.items()},
+            )
+
+
+def test_what_a_call_says_of_itself(case: Case):
+    """Scores, logits, and what a reader is told, do not depend on the framework."""
+    explainer = case.explainer(classifier(), class_names=["ant", "bee", "cat", "dog", "eel"])
+    e = explainer(case.tensor(X), methods=["ablationcam", "liftcam"], targets=["bee", "not:dog"])
+    expected = TORCH.explainer(classifier(), class_names=["ant", "bee", "cat", "dog", "eel"])(
+        TORCH.tensor(X), methods=["ablationcam", "liftcam"], targets=["bee", "not:dog"]
+    )
+    np.testing.assert_allclose(to_numpy(e.scores), to_numpy(expected.scores), rtol=1e-5)
+    assert e.targets == expected.targets
+    assert e.notes == expected.notes
+    assert any("ablationcam, liftcam are the same map" in note for note in e.notes)
+    assert e.status == expected.status
+    own = ("model", "framework", "device", "dtype", "weights_sha256")
+    here, there = ({k: v for k, v in one.provenance.items() if k not in own} for one in (e, expected))
+    here["layers"]["layers"] = there["layers"]["layers"] = None  # what a layer's class is called
+    assert here == there
