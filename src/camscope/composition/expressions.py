@@ -21,6 +21,7 @@ from camscope.evidence import Need
 from camscope.methods import Method, list_methods
 from camscope.methods.parameters import checked_fields
 from camscope.outputs import Outputs
+from camscope.plugins import load_plugins
 from camscope.targets import Targets
 
 Expression: TypeAlias = "Method | Composition"
@@ -194,7 +195,16 @@ Kind = TypeVar("Kind", bound=type[Composition])
 
 
 def composition(kind: Kind) -> Kind:
-    """Register a composition under its word, so that it can be written as text."""
+    """Register a composition under its word, so that it can be written as text.
+
+    Another package names the module as an entry point of the group `camscope.methods`; see `camscope.plugins`.
+
+    Raises:
+        MethodError: if another composition has that word already.
+    """
+    taken = COMPOSITIONS.get(kind.word)
+    if taken is not None and taken.__qualname__ != kind.__qualname__:
+        raise MethodError(f"There is already a composition {kind.word!r}; choose another word.")
     COMPOSITIONS[kind.word] = kind
     return kind
 
@@ -220,6 +230,7 @@ def parse(text: str | Expression) -> Expression:
         return text
     if not isinstance(text, str):
         raise MethodError(f"A method is given by its name, not as {type(text).__name__}.")
+    load_plugins("camscope.methods")
     return _built(read_call(text), text)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from camscope.errors import ModelError, nearest
 from camscope.images import IMAGENET
 from camscope.libraries.info import ModelInfo
-from camscope.libraries.registry import LIBRARIES, recognise
+from camscope.libraries.registry import libraries, recognise
 from camscope.libraries.weights import fill
 from camscope.models.registry import framework_of
 
@@ -46,7 +46,7 @@ def load_model(spec: str, *, weights: str | Path | None = None, trust_pickle: bo
     kind, colon, name = spec.partition(":")
     pretrained = weights is None
     library = next(
-        (one for one in LIBRARIES if one.scheme == kind and bool(one.wanted) == bool(name) == bool(colon)),
+        (one for one in libraries() if one.scheme == kind and bool(one.wanted) == bool(name) == bool(colon)),
         None,
     )
     if library is not None:
@@ -62,7 +62,7 @@ def load_model(spec: str, *, weights: str | Path | None = None, trust_pickle: bo
 
 
 def _unknown(spec: str, kind: str) -> str:
-    named = [library for library in LIBRARIES if library.scheme]
+    named = [library for library in libraries() if library.scheme]
     bare = f" Perhaps 'timm:{spec}' or 'torchvision:{spec}'?" if spec.isidentifier() else ""
     written = [*(library.written for library in named), "FILE.py:FACTORY"]
     return (

@@ -8,6 +8,7 @@ from typing import Any
 
 from camscope.images import Preprocessing
 from camscope.libraries.info import ModelInfo
+from camscope.plugins import load_plugins
 from camscope.text import TextReader, as_reader
 
 
@@ -72,10 +73,19 @@ LIBRARIES: list[Library] = [
 def register_library(library: Library) -> None:
     """Add a library; it is asked before those that are known already.
 
+    Another package names it as an entry point of the group `camscope.libraries`, `NAME = "module:LIBRARY"`; see
+    `camscope.plugins`.
+
     Args:
         library: see `Library`. One with the same `home` is replaced.
     """
     LIBRARIES[:] = [library, *(known for known in LIBRARIES if known.home != library.home)]
+
+
+def libraries() -> list[Library]:
+    """All libraries, those of other packages too, in the order in which they are asked."""
+    load_plugins("camscope.libraries", register_library)
+    return LIBRARIES
 
 
 def recognise(given: Any) -> tuple[Any, ModelInfo]:
@@ -84,8 +94,9 @@ def recognise(given: Any) -> tuple[Any, ModelInfo]:
     Your own model may carry `preprocessing`, `tokenizer` and `class_names`.
     """
     # an object of a library's very own class first: those that are made of another's come after
-    direct = (library for library in LIBRARIES if library.package == _package(type(given)))
-    found = next(direct, None) or next((library for library in LIBRARIES if library.owns(given)), None)
+    known = libraries()
+    direct = (library for library in known if library.package == _package(type(given)))
+    found = next(direct, None) or next((library for library in known if library.owns(given)), None)
     if found is not None and found.package:
         recognised: tuple[Any, ModelInfo] = found.load().recognise(given)
         return recognised
@@ -109,7 +120,7 @@ def text_reader(tokenizer: Any, model: Any) -> TextReader:
     Raises:
         InputError: for anything else.
     """
-    for library in LIBRARIES:
+    for library in libraries():
         if library.subclasses and library.owns(tokenizer) and hasattr(home := library.load(), "reader_of"):
             reader: TextReader = home.reader_of(tokenizer, model)
             return reader

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from importlib.metadata import entry_points
 from typing import Any, Literal
 
 from jaxtyping import Float
@@ -14,6 +12,7 @@ from camscope.arrays import Array
 from camscope.errors import MethodError, nearest
 from camscope.evidence import Need
 from camscope.methods.parameters import Parameters, checked, signature
+from camscope.plugins import load_plugins
 
 MapFunction = Callable[..., Float[Array, "batch target_or_1 *space"]]
 Scope = Literal["layer", "model"]
@@ -138,8 +137,10 @@ def method(
 ) -> Callable[[MapFunction], MapFunction]:
     """Register a function `evidence → map` under a name. See `Method` for the meaning of each argument.
 
+    Another package names the module as an entry point of the group `camscope.methods`; see `camscope.plugins`.
+
     Raises:
-        MethodError: if another function has that name already.
+        MethodError: if another function has that name already, or the function has no docstring.
     """
 
     def register(function: MapFunction) -> MapFunction:
@@ -147,6 +148,10 @@ def method(
         # the same function again is a cell run twice in a notebook
         if taken is not None and taken.function.__qualname__ != function.__qualname__:
             raise MethodError(f"There is already a method {name!r} ({taken.formula}); choose another name.")
+        if not (function.__doc__ or "").strip():
+            raise MethodError(
+                f"The method {name!r} has no docstring; its first line is shown as the formula."
+            )
         _methods[name] = Method(
             base=name,
             function=function,
@@ -179,7 +184,7 @@ def _cost(needs: frozenset[Need]) -> str:
 
 def list_methods() -> list[Method]:
     """All methods, in the order they are registered: the family first, baselines last."""
-    _load_entry_points()
+    load_plugins("camscope.methods")
     return list(_methods.values())
 
 
@@ -206,13 +211,6 @@ def default_method(offers: Iterable[Need], explained: Explained = "class") -> Me
     return found
 
 
-@functools.cache
-def _load_entry_points() -> None:
-    """Methods of other packages: what their entry points of the group `camscope.methods` import registers them."""
-    for entry in entry_points(group="camscope.methods"):
-        entry.load()
-
-
 def get_method(name: str | Method) -> Method:
     """The method of that name.
 
@@ -221,8 +219,10 @@ def get_method(name: str | Method) -> Method:
     """
     if isinstance(name, Method):
         return name
-    _load_entry_points()
-    found = _methods.get(name.strip().lower() if isinstance(name, str) else "")
+    known = name.strip().lower() if isinstance(name, str) else ""
+    if known not in _methods:
+        load_plugins("camscope.methods")
+    found = _methods.get(known)
     if found is None:
         raise MethodError(
             f"There is no method {name!r}.{nearest(str(name), _methods)} The methods are: {', '.join(_methods)}."

@@ -6,17 +6,16 @@ Keras is asked before PyTorch, since a Keras model on PyTorch's backend is a `to
 
 from __future__ import annotations
 
-import functools
 import importlib
 import sys
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 from typing import Any, Protocol, cast
 
 from camscope.errors import ModelError
 from camscope.models.adapter import Adapter
 from camscope.models.decoding import OutputDecoder
 from camscope.outputs import Task
+from camscope.plugins import load_plugins
 
 
 class Doorway(Protocol):
@@ -81,7 +80,8 @@ FRAMEWORKS: list[Framework] = [
 def register_framework(framework: Framework) -> None:
     """Add a framework; it is asked before those that are known already.
 
-    Another package names it as an entry point of the group `camscope.adapters`, `NAME = "module:FRAMEWORK"`.
+    Another package names it as an entry point of the group `camscope.adapters`, `NAME = "module:FRAMEWORK"`; see
+    `camscope.plugins`.
 
     Args:
         framework: see `Framework`. One of the same name is replaced.
@@ -91,7 +91,7 @@ def register_framework(framework: Framework) -> None:
 
 def framework_of(given: Any) -> Framework | None:
     """The framework that an object is a model of; None if there is none."""
-    _load_entry_points()
+    load_plugins("camscope.adapters", register_framework)
     loaded = (framework for framework in FRAMEWORKS if framework.package in sys.modules)
     return next((framework for framework in loaded if framework.load().owns(given)), None)
 
@@ -110,9 +110,3 @@ def doorway_of(model: Any) -> Doorway:
             "'timm:resnet50', 'torchvision:resnet50' or 'FILE.py:FACTORY'."
         )
     return framework.load()
-
-
-@functools.cache
-def _load_entry_points() -> None:
-    for entry in entry_points(group="camscope.adapters"):
-        register_framework(entry.load())

@@ -93,6 +93,9 @@ Kind = TypeVar("Kind", bound=type[Target])
 
 
 def written(kind: Kind) -> Kind:
-    """Let a target be written on the command line, as its `read` says."""
+    """Let a target be written on the command line, as its `read` says.
+
+    Another package names the module as an entry point of the group `camscope.targets`; see `camscope.plugins`.
+    """
     WRITTEN.append(kind)
     return kind

@@ -7,6 +7,7 @@ from typing import cast, get_args
 
 from camscope.errors import TargetError
 from camscope.outputs import Of
+from camscope.plugins import load_plugins
 from camscope.targets.classes import Class, index_or_name
 from camscope.targets.target import WRITTEN, Target
 
@@ -26,6 +27,7 @@ def parse_target(text: str, class_names: Sequence[str] | None = None) -> Target:
     Raises:
         TargetError: if it names no class.
     """
+    load_plugins("camscope.targets")
     word = text.strip()
     names = frozenset(class_names or ())
     sign, of = 1, "logit"

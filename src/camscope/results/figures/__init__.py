@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from camscope.errors import InputError, nearest
+from camscope.plugins import load_plugins
 from camscope.results.figures import photos, texts
 from camscope.results.figures.html import html
 from camscope.results.figures.photos import overlay
@@ -30,6 +31,7 @@ def figure(e: Maps, image: int = 0, *, by: str | None = None, **options: Any) ->
     Raises:
         InputError: if there is no such kind; the message names those there are.
     """
+    load_plugins("camscope.figures")
     kinds = FIGURES["text" if e.of_texts else "image"]
     if by is None:
         by = texts.usual_kind(e) if e.of_texts else photos.usual_kind(e)

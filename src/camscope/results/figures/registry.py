@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from camscope.errors import InputError
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -22,12 +24,20 @@ def figure_kind(by: str, *, of: Noun = "image") -> Callable[[FigureFunction], Fi
         @figure_kind("layers")
         def layers_figure(e, image=0, **style): ...
 
+    Another package names the module as an entry point of the group `camscope.figures`; see `camscope.plugins`.
+
     Args:
         by: what it is arranged by.
         of: what the inputs are: pictures (or other tensors), or texts.
+
+    Raises:
+        InputError: if another figure is arranged by that already.
     """
 
     def register(function: FigureFunction) -> FigureFunction:
+        taken = FIGURES[of].get(by)
+        if taken is not None and taken.__qualname__ != function.__qualname__:
+            raise InputError(f"There is already a figure by {by!r} ({of}); choose another word.")
         FIGURES[of][by] = function
         return function
 
