@@ -12,6 +12,7 @@ from tests.conformance.cases import WITH_GRADIENTS, Case, close, evidence, model
 from tests.conformance.networks import (
     CHANNELS,
     CLASSES,
+    Softmax,
     classifier,
     flattened,
     hidden_head,
@@ -149,6 +150,35 @@ def test_a_linear_heads_weights_are_the_scores_derivative(case: Case, target, la
         for image in range(len(X)):
             expected = reference.derivative(score, pooled[image : image + 1])[0, :, 0, 0]
             close(head.weights[image, 0], expected, 1e-4)
+
+
+def test_one_logit_weighs_for_one_class_and_against_the_other(case: Case):
+    network = classifier(classes=1)
+    adapter = case.adapter(network)
+    needs = {"last_relu": {Need.LINEAR_HEAD}}
+    with evidence(adapter, case.given(adapter, X), needs, [0, 1, -Class(1)]) as found:
+        row = network.layers["head"].weight
+        close(found["last_relu"].head.weights[2], np.concatenate([-row, row, -row]))
+
+
+def test_before_a_softmax_at_the_end_is_a_linear_head(case: Case):
+    network = classifier(end=Softmax())
+    adapter = case.adapter(network)
+    with evidence(adapter, case.given(adapter, X), {"last_relu": {Need.LINEAR_HEAD}}, [2]) as found:
+        close(found["last_relu"].head.weights[0], network.layers["head"].weight[2:3])
+
+
+def test_a_function_of_the_output_has_a_linear_head_where_the_output_is_the_logits(case: Case):
+    """Elsewhere what it does is not known; of the logits its weights are its derivative."""
+    network, needs = classifier(), {"last_relu": {Need.LINEAR_HEAD}}
+    adapter = case.adapter(network)
+    weight = network.layers["head"].weight
+    with evidence(adapter, case.given(adapter, X), needs, lambda out: out[:, 1] * 2 - out[:, 0]) as found:
+        close(found["last_relu"].head.weights[0], (2 * weight[1] - weight[0])[None], 1e-4)
+        assert not found["last_relu"].head.linear
+    adapter = case.adapter(classifier(end=Softmax()))
+    with evidence(adapter, case.given(adapter, X), needs, lambda out: out[:, 1]) as found:
+        assert found["last_relu"].head is None
 
 
 @pytest.mark.parametrize(

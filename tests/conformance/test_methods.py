@@ -66,7 +66,7 @@ def maps(case: Case, method: str, hidden: bool = False, targets: str = "") -> di
         TARGETS[:2] if method.startswith(("liftcam", "finer", "rest", "fuse(rest")) else TARGETS
     )
     with warnings.catch_warnings(action="ignore", category=camscope.CamscopeWarning):
-        e = explainer(case.tensor(X), methods=method, targets=explained)
+        e = explainer(case.tensor(X), methods=method, targets=explained, seed=3)
     return {key: to_numpy(value) for key, value in e.raw.items()}
 
 
