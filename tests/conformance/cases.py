@@ -37,6 +37,7 @@ class Case:
         build: the network, as a model of the framework.
         tensor: a NumPy array, as an input of the model that is preprocessed already.
         state: of a model, comparable: all that an explanation must leave as it was.
+        disturb: changes a parameter of a model, so that a test can see that its state shows it.
         offers: the needs that its adapter can meet.
     """
 
@@ -44,6 +45,7 @@ class Case:
     build: Callable[[Network], Any]
     tensor: Callable[[np.ndarray], Any]
     state: Callable[[Any], Any]
+    disturb: Callable[[Any], None]
     offers: frozenset[Need]
 
     def __str__(self) -> str:
@@ -65,7 +67,7 @@ class Case:
 
 
 CASES = (
-    Case("torch", torch_twin.built, torch.from_numpy, torch_twin.state, frozenset(Need)),
+    Case("torch", torch_twin.built, torch.from_numpy, torch_twin.state, torch_twin.disturb, frozenset(Need)),
     Case(
         "numpy",
         lambda network: network,
@@ -75,6 +77,7 @@ CASES = (
             {name: (type(op), id(op)) for name, op in network.layers.items()},
             sorted(vars(network)),
         ),
+        lambda network: network.layers["head"].bias.__iadd__(1),
         frozenset({Need.ACTIVATIONS, Need.LINEAR_HEAD, Need.SUFFIX, Need.MASKED}),
     ),
 )

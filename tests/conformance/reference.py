@@ -51,15 +51,19 @@ def sigmoid(logits: np.ndarray) -> np.ndarray:
     return 1 / (1 + np.exp(-logits))
 
 
-def derivative(function: Callable[[np.ndarray], float], at: np.ndarray, step: float = 1e-6) -> np.ndarray:
-    """By central differences, one value at a time."""
-    at = at.astype(np.float64)
-    found = np.zeros_like(at)
-    for place in np.ndindex(*at.shape):
-        change = np.zeros_like(at)
-        change[place] = step
-        found[place] = (function(at + change) - function(at - change)) / (2 * step)
-    return found
+def derivative(
+    function: Callable[[np.ndarray], np.ndarray], at: np.ndarray, step: float = 1e-6
+) -> np.ndarray:
+    """Of a scalar by each value of one image's array, by central differences.
+
+    Args:
+        function: from a batch of such arrays to a scalar each.
+        at: without a batch axis.
+        step: to either side.
+    """
+    changes = step * np.eye(at.size).reshape(at.size, *at.shape)
+    difference = function(at + changes) - function(at - changes)
+    return (difference / (2 * step)).reshape(at.shape)
 
 
 def apply(layer: Any, x: np.ndarray) -> np.ndarray:

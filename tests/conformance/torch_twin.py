@@ -68,3 +68,9 @@ def state(model: nn.Module) -> dict[str, Any]:
         "hooks": {name: [len(getattr(m, kind)) for kind in hooks] for name, m in model.named_modules()},
         "random state": torch.get_rng_state().numpy().tobytes(),
     }
+
+
+def disturb(model: nn.Module) -> None:
+    """Change a parameter."""
+    with torch.no_grad():
+        model.head.bias += 1

@@ -1,4 +1,7 @@
-"""What the planner asks of a model, whatever its framework."""
+"""What the planner asks of a model, whatever its framework.
+
+`tests/conformance` holds every adapter to it, in numbers: a framework is added to its `cases.py`.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,16 @@ class Observation(Protocol):
     def evidence(
         self, targets: Targets, needs: LayerNeeds, seed: int
     ) -> Iterator[tuple[str, slice, Evidence]]:
-        """Evidence layer by layer and for a few targets at a time: the layer, which targets, what was seen."""
+        """Evidence layer by layer and for a few targets at a time: the layer, which targets, what was seen.
+
+        At a layer with `SUFFIX`, `MASKED` or another need of the whole model, `Evidence.model` is there too, with the
+        responses to the batch itself. Re-runs are good as long as the observation is held.
+
+        Args:
+            targets: of the batch.
+            needs: at each layer, among those the observation was made for.
+            seed: handed on in the evidence.
+        """
         ...
 
     def model_evidence(
@@ -53,7 +65,10 @@ class Adapter(Protocol):
         ...
 
     def is_tensor(self, value: Any) -> bool:
-        """Whether a value is a tensor of this framework, already preprocessed, and no photo."""
+        """Whether a value is a tensor of this framework, already preprocessed, and no photo.
+
+        A NumPy array `height width [channel]`, of bytes or a batch of such, is a photo for everyone.
+        """
         ...
 
     def batch(self, given: Batch) -> Batch:
@@ -65,7 +80,7 @@ class Adapter(Protocol):
         ...
 
     def layers(self, batch: Batch) -> Sequence[Layer]:
-        """All layers with a grid, in the order they run."""
+        """All layers with a grid, in the order they run. Their shapes have a batch axis of 1."""
         ...
 
     def choose(self, batch: Batch) -> Sequence[Layer]:
@@ -81,7 +96,11 @@ class Adapter(Protocol):
         ...
 
     def layer(self, batch: Batch, layer: Any) -> Layer:
-        """The layer with this name (or this module)."""
+        """The layer with this name (or this module), as it is for inputs of this size.
+
+        Raises:
+            LayerError: if there is none, naming the nearest; or it has no grid, naming one that has.
+        """
         ...
 
     def reaches(self, batch: Batch, layers: Sequence[Layer]) -> Sequence[bool]:
@@ -95,7 +114,18 @@ class Adapter(Protocol):
     def observe(
         self, batch: Batch, needs: LayerNeeds, *, libragrad: bool = False
     ) -> AbstractContextManager[Observation]:
-        """Run the model once on the batch, keeping at each layer what is wanted there."""
+        """Run the model once on the batch, keeping at each layer what is wanted there.
+
+        Afterwards the model is as it came, whatever happened in between.
+
+        Args:
+            batch: the inputs.
+            needs: of all methods at each target layer, of those that are offered only.
+            libragrad: let gradients flow by LibraGrad's rules; only where `LIBRAGRAD` is offered.
+
+        Raises:
+            ModelError: if the model's output is not finite.
+        """
         ...
 
     def describe(self) -> Mapping[str, Any]:
