@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from camscope.evidence import Need
-from camscope.targets import Class, Contrast
+from camscope.targets import Class, Contrast, PerImage
 from tests.conformance import reference
 from tests.conformance.cases import WITH_GRADIENTS, Case, close, evidence, model_evidence
 from tests.conformance.networks import (
@@ -22,8 +22,9 @@ from tests.conformance.networks import (
 
 X = random_batch()
 WITH_GRID = ["stem", "stem_relu", "halve", "body", "body_relu", "last", "last_relu"]
-TARGETS = [1, -Class(3)]
-"""Evidence for class 1, and against class 3."""
+PAIRS = [(1, 3), (2, 0), (4, 1)]
+TARGETS = PerImage([[a, -Class(b)] for a, b in PAIRS])
+"""Evidence for one class and against another, for each image others."""
 
 NETWORKS = {"gap": classifier, "hidden": hidden_head, "flattened": flattened}
 
@@ -34,12 +35,18 @@ def altered(activations: np.ndarray, count: int = 70) -> np.ndarray:
     return (activations * rng.uniform(0, 1.5, (count, *activations.shape))).astype(np.float32)
 
 
-def scores(logits: np.ndarray) -> np.ndarray:
-    return np.stack([logits[:, 1], -logits[:, 3]], axis=1)
+def scores(logits: np.ndarray, image: int) -> np.ndarray:
+    """Of variants of one image."""
+    a, b = PAIRS[image]
+    return np.stack([logits[:, a], -logits[:, b]], axis=1)
 
 
-def probabilities(logits: np.ndarray) -> np.ndarray:
-    return scores(reference.softmax(logits))
+def probabilities(logits: np.ndarray, image: int) -> np.ndarray:
+    return scores(reference.softmax(logits), image)
+
+
+def of_batch(logits: np.ndarray) -> np.ndarray:
+    return np.concatenate([scores(logits[i : i + 1], i) for i in range(len(logits))])
 
 
 @pytest.mark.parametrize("layer", WITH_GRID)
@@ -72,8 +79,8 @@ def test_the_part_after_a_layer_runs_by_itself(case: Case, kind: str, layer: str
     expected = reference.after(network, layer, variants)
     with evidence(adapter, case.given(adapter, X), {layer: {Need.SUFFIX}}, TARGETS) as found:
         answers = found[layer].suffix(1, len(variants), lambda numbers: case.tensor(variants[numbers]))
-        close(answers.scores, scores(expected))
-        close(answers.probabilities, probabilities(expected))
+        close(answers.scores, scores(expected, 1))
+        close(answers.probabilities, probabilities(expected, 1))
 
 
 @pytest.mark.parametrize("kind", NETWORKS)
@@ -88,9 +95,9 @@ def test_without_a_channel_is_with_its_activations_zero(case: Case, kind: str, l
         variant[channel if channel >= 0 else []] = 0
     with evidence(adapter, case.given(adapter, X), {layer: {Need.SUFFIX}}, TARGETS) as found:
         answers = found[layer].suffix.without(2, found[layer].activations[2], channels)
-        close(answers.scores, scores(reference.after(network, layer, variants)))
+        close(answers.scores, scores(reference.after(network, layer, variants), 2))
         # the model's own answer is known beside the re-runs
-        close(found[layer].model.responses.scores, scores(reference.forward(network, X)))
+        close(found[layer].model.responses.scores, of_batch(reference.forward(network, X)))
 
 
 def test_no_variants_are_no_answers(case: Case):
@@ -108,11 +115,11 @@ def test_altered_inputs_run_through_the_whole_model(case: Case):
     expected = reference.forward(network, variants)
     with model_evidence(adapter, case.given(adapter, X), {Need.MASKED}, TARGETS) as found:
         close(found.inputs, X)
-        close(found.responses.scores, scores(reference.forward(network, X)))
-        close(found.responses.probabilities, probabilities(reference.forward(network, X)))
+        close(found.responses.scores, of_batch(reference.forward(network, X)))
+        close(found.responses.probabilities, of_batch(reference.softmax(reference.forward(network, X))))
         answers = found.masked(1, len(variants), lambda numbers: case.tensor(variants[numbers]))
-        close(answers.scores, scores(expected))
-        close(answers.probabilities, probabilities(expected))
+        close(answers.scores, scores(expected, 1))
+        close(answers.probabilities, probabilities(expected, 1))
 
 
 # ------------------------------------------------------------------ the linear head
@@ -207,15 +214,15 @@ def test_a_segmenter_has_no_linear_head(case: Case):
 def test_gradients_are_finite_differences(case: Case, kind: str, layer: str):
     network = NETWORKS[kind]().as_type(np.float64)
     adapter = case.adapter(network)
-    x = X[:1].astype(np.float64)
+    x = X.astype(np.float64)
     A = reference.outputs_of(network, x)[layer]
     with evidence(adapter, case.given(adapter, x), {layer: {Need.GRADIENTS}}, TARGETS) as found:
-        gradients = np.broadcast_to(found[layer].gradients, (1, 2, *A.shape[1:]))
+        gradients = np.broadcast_to(found[layer].gradients, (len(X), 2, *A.shape[1:]))
         for t in range(2):
             expected = reference.derivative(
-                lambda at, t=t: scores(reference.after(network, layer, at))[:, t], A[0]
+                lambda at, t=t: scores(reference.after(network, layer, at), 1)[:, t], A[1]
             )
-            close(gradients[0, t], expected, 1e-6)
+            close(gradients[1, t], expected, 1e-6)
 
 
 # ------------------------------------------------------------------ what is asked for, and by whom
