@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import pytest
 
 from camscope.evidence import Need
+from camscope.models.adapter import Adapter
 from camscope.targets import Class, Contrast, PerImage
 from tests.conformance import reference
 from tests.conformance.cases import WITH_GRADIENTS, Case, close, evidence, model_evidence
@@ -27,6 +30,12 @@ TARGETS = PerImage([[a, -Class(b)] for a, b in PAIRS])
 """Evidence for one class and against another, for each image others."""
 
 NETWORKS = {"gap": classifier, "hidden": hidden_head, "flattened": flattened}
+
+
+@functools.cache
+def adapter_of(case: Case, kind: str = "gap") -> Adapter:
+    """What it found out of a network serves all tests."""
+    return case.adapter(NETWORKS[kind]())
 
 
 def altered(activations: np.ndarray, count: int = 70) -> np.ndarray:
@@ -51,14 +60,14 @@ def of_batch(logits: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("layer", WITH_GRID)
 def test_activations_are_the_layers_own_output_in_canonical_shape(case: Case, layer: str):
-    adapter = case.adapter(classifier())
+    adapter = adapter_of(case)
     with evidence(adapter, case.given(adapter, X), {layer: {Need.ACTIVATIONS}}) as found:
         close(found[layer].activations, reference.outputs_of(classifier(), X)[layer])
 
 
 def test_activations_are_kept_from_what_comes_after_them(case: Case):
     """All layers of one forward at once: none has been altered by a later one, nor by a re-run."""
-    adapter = case.adapter(classifier())
+    adapter = adapter_of(case)
     rerun = ["stem", "body_relu", "last"]
     needs = {layer: {Need.ACTIVATIONS, *({Need.SUFFIX} if layer in rerun else set())} for layer in WITH_GRID}
     with evidence(adapter, case.given(adapter, X), needs) as found:
@@ -73,8 +82,7 @@ def test_activations_are_kept_from_what_comes_after_them(case: Case):
 @pytest.mark.parametrize("kind", NETWORKS)
 @pytest.mark.parametrize("layer", ["stem_relu", "halve", "body", "last_relu"])
 def test_the_part_after_a_layer_runs_by_itself(case: Case, kind: str, layer: str):
-    network = NETWORKS[kind]()
-    adapter = case.adapter(network)
+    network, adapter = NETWORKS[kind](), adapter_of(case, kind)
     variants = altered(reference.outputs_of(network, X)[layer][1])
     expected = reference.after(network, layer, variants)
     with evidence(adapter, case.given(adapter, X), {layer: {Need.SUFFIX}}, TARGETS) as found:
@@ -86,8 +94,7 @@ def test_the_part_after_a_layer_runs_by_itself(case: Case, kind: str, layer: str
 @pytest.mark.parametrize("kind", NETWORKS)
 @pytest.mark.parametrize("layer", ["body_relu", "last_relu"])
 def test_without_a_channel_is_with_its_activations_zero(case: Case, kind: str, layer: str):
-    network = NETWORKS[kind]()
-    adapter = case.adapter(network)
+    network, adapter = NETWORKS[kind](), adapter_of(case, kind)
     A = reference.outputs_of(network, X)[layer][2]
     channels = np.array([0, 5, -1, 3])
     variants = np.stack([A] * 4)
@@ -101,7 +108,7 @@ def test_without_a_channel_is_with_its_activations_zero(case: Case, kind: str, l
 
 
 def test_no_variants_are_no_answers(case: Case):
-    adapter = case.adapter(classifier())
+    adapter = adapter_of(case)
     given = case.given(adapter, X)
     with evidence(adapter, given, {"last_relu": {Need.SUFFIX}}, TARGETS) as found:
         nothing = found["last_relu"].suffix(0, 0, lambda _: case.tensor(X[:0]))
@@ -109,8 +116,7 @@ def test_no_variants_are_no_answers(case: Case):
 
 
 def test_altered_inputs_run_through_the_whole_model(case: Case):
-    network = classifier()
-    adapter = case.adapter(network)
+    network, adapter = classifier(), adapter_of(case)
     variants = altered(X[1])
     expected = reference.forward(network, variants)
     with model_evidence(adapter, case.given(adapter, X), {Need.MASKED}, TARGETS) as found:
@@ -133,8 +139,7 @@ def test_altered_inputs_run_through_the_whole_model(case: Case):
 @pytest.mark.parametrize(("layer", "themselves"), [("last_relu", True), ("last", False)])
 def test_a_linear_heads_weights_are_the_scores_derivative(case: Case, target, layer: str, themselves: bool):
     """w_k = ∂score/∂(mean of F^k), by brute force; what is pooled is the activations, or their ReLU."""
-    network = classifier()
-    adapter = case.adapter(network)
+    network, adapter = classifier(), adapter_of(case)
     pooled = reference.outputs_of(network, X)["pool"]
 
     def score(at: np.ndarray) -> np.ndarray:
@@ -173,7 +178,7 @@ def test_before_a_softmax_at_the_end_is_a_linear_head(case: Case):
 def test_a_function_of_the_output_has_a_linear_head_where_the_output_is_the_logits(case: Case):
     """Elsewhere what it does is not known; of the logits its weights are its derivative."""
     network, needs = classifier(), {"last_relu": {Need.LINEAR_HEAD}}
-    adapter = case.adapter(network)
+    adapter = adapter_of(case)
     weight = network.layers["head"].weight
     with evidence(adapter, case.given(adapter, X), needs, lambda out: out[:, 1] * 2 - out[:, 0]) as found:
         close(found["last_relu"].head.weights[0], (2 * weight[1] - weight[0])[None], 1e-4)
@@ -194,7 +199,7 @@ def test_a_function_of_the_output_has_a_linear_head_where_the_output_is_the_logi
 )
 def test_no_linear_head_is_claimed_where_there_is_none(case: Case, kind: str, layer: str):
     """`body_relu` has as many channels as the classifier reads, and is not what it reads."""
-    adapter = case.adapter(NETWORKS[kind]())
+    adapter = adapter_of(case, kind)
     with evidence(adapter, case.given(adapter, X), {layer: {Need.LINEAR_HEAD}}, [0]) as found:
         assert found[layer].head is None
 
@@ -229,7 +234,7 @@ def test_gradients_are_finite_differences(case: Case, kind: str, layer: str):
 
 
 def test_what_is_wanted_at_one_layer_is_not_given_at_another(case: Case):
-    adapter = case.adapter(classifier())
+    adapter = adapter_of(case)
     needs = {"body_relu": {Need.SUFFIX}, "last_relu": {Need.ACTIVATIONS}}
     with evidence(adapter, case.given(adapter, X), needs, [0]) as found:
         assert found["body_relu"].suffix is not None
@@ -240,13 +245,13 @@ def test_what_is_wanted_at_one_layer_is_not_given_at_another(case: Case):
 
 
 def test_what_is_not_asked_of_the_model_is_not_there(case: Case):
-    adapter = case.adapter(classifier())
+    adapter = adapter_of(case)
     with model_evidence(adapter, case.given(adapter, X), set(), [0]) as found:
         assert found.masked is found.masked_gradients is found.full_gradients is found.attention is None
 
 
 def test_a_batch_is_its_images_one_by_one(case: Case):
-    adapter = case.adapter(classifier())
+    adapter = adapter_of(case)
     needs = {"last_relu": {Need.ACTIVATIONS, Need.LINEAR_HEAD}}
     with evidence(adapter, case.given(adapter, X), needs, list(range(CLASSES))) as found:
         together = found["last_relu"]

@@ -20,8 +20,12 @@ TORCH = CASES[0]
 OTHERS = CASES[1:]
 X = random_batch(2)
 TARGETS = [1, -camscope.Class(3), camscope.Class(0, of="probability")]
-FEWER = {"rise": "rise(n=70)"}
-"""Methods that would run long, with fewer runs."""
+FEWER = {
+    "rise": "rise(n=70)",
+    "sscam": "smooth(scorecam-paper, n=2)",
+    "iscam": "path(scorecam-paper, baseline=zero, n=2)",
+}
+"""Methods that would run long, with fewer runs: what they are made of."""
 PREPARED = Preprocessing(input_size=(16, 16), mean=(0.5,) * 3, std=(0.25,) * 3)
 
 ALTERED = [
@@ -56,17 +60,22 @@ def gradient_free() -> list[str]:
 
 
 @functools.cache
-def torch_maps(method: str, hidden: bool = False, targets: str = "") -> dict:
-    return maps(TORCH, method, hidden, targets)
+def explainer_of(case: Case, hidden: bool) -> camscope.Explainer:
+    """What it found out of a network serves all methods."""
+    return case.explainer((hidden_head if hidden else classifier)(), preprocessing=PREPARED)
 
 
-def maps(case: Case, method: str, hidden: bool = False, targets: str = "") -> dict:
-    explainer = case.explainer((hidden_head if hidden else classifier)(), preprocessing=PREPARED)
-    explained = targets or (
-        TARGETS[:2] if method.startswith(("liftcam", "finer", "rest", "fuse(rest")) else TARGETS
-    )
+@functools.cache
+def torch_maps(method: str, hidden: bool = False) -> dict:
+    return maps(TORCH, method, hidden)
+
+
+def maps(case: Case, method: str, hidden: bool = False) -> dict:
+    logits_only = method.startswith(("liftcam", "finer", "rest", "fuse(rest"))
     with warnings.catch_warnings(action="ignore", category=camscope.CamscopeWarning):
-        e = explainer(case.tensor(X), methods=method, targets=explained, seed=3)
+        e = explainer_of(case, hidden)(
+            case.tensor(X), methods=method, targets=TARGETS[:2] if logits_only else TARGETS, seed=3
+        )
     return {key: to_numpy(value) for key, value in e.raw.items()}
 
 
@@ -106,7 +115,7 @@ def test_every_method_the_framework_offers_is_compared(case: Case):
 
 
 def test_a_batch_is_its_images_one_by_one(case: Case):
-    explainer = case.explainer(classifier())
+    explainer = explainer_of(case, hidden=False)
     methods = ["cam", "ablationcam", "reciprocam", "scorecam", "eigencam", "rise(n=20)", "smooth(cam, n=2)"]
     together = explainer(case.tensor(X), methods=methods, targets=[0, 4])
     for image in range(len(X)):
@@ -119,7 +128,7 @@ def test_a_batch_is_its_images_one_by_one(case: Case):
 
 def test_methods_together_are_each_by_itself(case: Case):
     """They share passes: several layers, targets and methods in one call."""
-    explainer, layers = case.explainer(classifier()), ["body_relu", "last_relu"]
+    explainer, layers = explainer_of(case, hidden=False), ["body_relu", "last_relu"]
     methods = ["ablationcam", "reciprocam", "scorecam", "pcam", "eigencam"]
     together = explainer(case.tensor(X), methods=methods, targets=[0, 4], layers=layers)
     assert len(together.raw) == len(methods) * len(layers)
