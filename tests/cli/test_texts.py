@@ -90,6 +90,13 @@ def test_one_text_that_fails_leaves_the_others(run, folder):
     assert "the model takes 64" in document["failed"][0]["error"]
 
 
+def test_the_only_text_that_fails_is_counted_as_a_text(run, folder):
+    ran = run("explain", " ".join(["film"] * 80), "--model", f"hf:{folder}")
+    assert ran.status == 1
+    assert "0 of 1 texts explained." in ran.out
+    assert "Try next" not in ran.out
+
+
 def test_a_model_of_your_own_brings_its_tokenizer(run):
     Path("mine.py").write_text(FACTORY)
     ran = run("explain", "A good film", "--model", "mine.py:model", "--target", "positive", "--json")
@@ -125,3 +132,9 @@ def test_wrong_usage_teaches(run, folder, arguments, words):
     assert ran.status == 2
     assert ran.out == ""
     assert words in " ".join(ran.err.split())
+
+
+def test_a_text_has_no_side(run, folder):
+    ran = run("layers", "--model", f"hf:{folder}", "--size", 64)
+    assert ran.status == 2
+    assert "--size 64 is the side of a picture, and this model reads texts" in ran.err

@@ -21,9 +21,9 @@ from camscope.errors import InputError
 from camscope.results.explanation import Explanation
 
 
-@dataclass(frozen=True)
+@dataclass
 class Done:
-    """What a run has done.
+    """What a run has done so far.
 
     Attributes:
         results: of each input that was explained, what is known, as plain JSON-able values.

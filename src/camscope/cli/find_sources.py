@@ -1,4 +1,4 @@
-"""Photos or texts: the one place where the command asks."""
+"""Photos or texts: the one place where `camscope explain` asks."""
 
 from __future__ import annotations
 
