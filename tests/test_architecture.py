@@ -51,24 +51,65 @@ def room_of(module: str) -> str:
     return module.split(".")[1] if "." in module else ""
 
 
+ROOMS = [
+    "errors",
+    "arrays",
+    "evidence",
+    "outputs",
+    "targets",
+    "images",
+    "text",
+    "render",
+    "methods",
+    "composition",
+    "models",
+    "libraries",
+    "inputs",
+    "results",
+    "engine",
+    "cli",
+]
+"""From the ground up: a room imports only from rooms before it. New rooms go where their imports allow."""
+
+TORCH_ROOMS = ["precision", "hooks", "anatomy", "reruns", "backwards", "attention"]
+"""The same inside of `models/torch`, whose other modules stand above all of these."""
+
+HALL = {"__init__", "__main__", "errors", "evidence"}
+"""The modules that are in no room."""
+
+SAME_NAME = {"__init__", "adapter", "registry"}
+"""File names that mean the same thing in every room."""
+
+
+def inside(file: Path) -> set[str]:
+    """The modules of camscope that a file imports."""
+    return {name for name in imports_of(file) if name.split(".")[0] == "camscope"}
+
+
 def rooms_used_by(room: str) -> dict[str, set[str]]:
     """For each file of a room: the other rooms it imports."""
-    used = {}
-    for file in FILES:
-        if room_of(module_of(file)) == room:
-            inside = {name for name in imports_of(file) if name.split(".")[0] == "camscope"}
-            used[module_of(file)] = {room_of(name) for name in inside} - {room, ""}
+    used = {
+        module_of(file): {room_of(name) for name in inside(file)} - {room, ""}
+        for file in FILES
+        if room_of(module_of(file)) == room
+    }
     assert used, f"there is no room {room}"
     return used
 
 
-def frameworks_of(room: str) -> dict[str, set[str]]:
-    files = [file for file in FILES if room_of(module_of(file)) == room]
-    return {module_of(file): {name.split(".")[0] for name in imports_of(file)} & FRAMEWORKS for file in files}
+def upward(room: str, order: list[str], used: dict[str, set[str]]) -> dict[str, set[str]]:
+    """The imports that run back up, file by file."""
+    allowed = set(order[: order.index(room)])
+    return {module: names - allowed for module, names in used.items() if names - allowed}
 
 
-def breaches(used: dict[str, set[str]], forbidden: set[str]) -> dict[str, set[str]]:
-    return {module: names & forbidden for module, names in used.items() if names & forbidden}
+def frameworks_of(*rooms: str) -> dict[str, set[str]]:
+    """The files of some rooms that import a framework, also lazily."""
+    files = [file for file in FILES if room_of(module_of(file)) in rooms]
+    found = {
+        module_of(file): {name.split(".")[0] for name in imports_of(file)} & FRAMEWORKS for file in files
+    }
+    return {module: names for module, names in found.items() if names}
 
 
 def test_the_reader_of_imports_sees_all_kinds(tmp_path, monkeypatch):
@@ -90,56 +131,85 @@ def test_the_reader_of_imports_sees_all_kinds(tmp_path, monkeypatch):
     }
 
 
-def test_methods_know_no_framework_and_no_model():
-    forbidden = {"models", "render", "cli", "explainer", "explanation", "images", "targets", "libraries"}
-    assert not breaches(rooms_used_by("methods"), forbidden)
-    assert not breaches(frameworks_of("methods"), FRAMEWORKS)
+def test_an_upward_import_is_seen():
+    """A test of this test too."""
+    used = {"camscope.methods.new": {"arrays", "models"}, "camscope.methods.old": {"arrays", "evidence"}}
+    assert upward("methods", ROOMS, used) == {"camscope.methods.new": {"models"}}
 
 
-@pytest.mark.parametrize("room", ["arrays", "evidence", "resample", "scaling", "components", "targets"])
-def test_the_shared_maths_knows_no_framework(room):
-    assert not breaches(frameworks_of(room), FRAMEWORKS)
-    forbidden = {"models", "methods", "render", "cli", "explainer", "explanation"}
-    assert not breaches(rooms_used_by(room), forbidden)
+def test_every_room_has_its_place_in_the_order():
+    rooms = {room_of(module_of(file)) for file in FILES} - {"", "__main__"}
+    assert rooms == set(ROOMS)
 
 
-def test_models_know_no_method():
-    forbidden = {"methods", "render", "cli", "explainer", "explanation"}
-    assert not breaches(rooms_used_by("models"), forbidden)
+def test_no_loose_modules_stand_in_the_hall():
+    assert {file.stem for file in SOURCE.glob("*.py")} == HALL
 
 
-def test_compositions_know_no_framework_and_no_model():
-    forbidden = {"models", "render", "cli", "explainer", "planner", "explanation", "images", "libraries"}
-    assert not breaches(rooms_used_by("composition"), forbidden)
-    assert not breaches(frameworks_of("composition"), FRAMEWORKS)
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_imports_only_from_rooms_below_it(room):
+    assert upward(room, ROOMS, rooms_used_by(room)) == {}
 
 
-def test_only_the_planner_knows_both_methods_and_models():
-    both = {
-        module_of(file)
-        for file in FILES
-        if {"methods", "models"}
-        <= {room_of(name) for name in imports_of(file) if name.startswith("camscope.")}
+def test_the_rooms_of_pytorch_have_an_order_too():
+    home = "camscope.models.torch."
+    for room in TORCH_ROOMS:
+        used = {}
+        for file in FILES:
+            module = module_of(file)
+            if module.removeprefix(home).split(".")[0] == room and module.startswith(home):
+                names = {n.removeprefix(home).split(".")[0] for n in inside(file) if n.startswith(home)}
+                used[module] = names - {room}
+        assert used, f"there is no room {room}"
+        assert upward(room, TORCH_ROOMS, used) == {}
+
+
+def test_no_file_is_part_of_a_circle():
+    """Also inside a room, and also where the import is in a function."""
+    graph = {module_of(file): inside(file) - {module_of(file)} for file in FILES}
+    graph.pop("camscope")
+    # a package's front re-exports what is behind it: who imports the package means what it names
+    behind = {m for m in graph if any(other.startswith(f"{m}.") for other in graph)}
+    edges = {
+        module: {n for n in names if n in graph and n not in behind and not module.startswith(f"{n}.")}
+        for module, names in graph.items()
     }
-    # the package itself only lists where its public names live
-    assert both == {"camscope", "camscope.engine.planner"}
+    done: set[str] = set()
+
+    def walk(module: str, path: tuple[str, ...]) -> None:
+        assert module not in path, " → ".join([*path[path.index(module) :], module])
+        if module not in done:
+            for name in edges[module]:
+                walk(name, (*path, module))
+            done.add(module)
+
+    for module in edges:
+        walk(module, ())
+
+
+def test_no_two_files_of_one_name_mean_different_things():
+    names = [file.stem for file in FILES if file.stem not in SAME_NAME]
+    assert sorted({name for name in names if names.count(name) > 1}) == []
+
+
+def test_only_adapters_and_libraries_know_frameworks():
+    rooms = [room for room in ROOMS if room not in ("models", "libraries")]
+    assert frameworks_of(*rooms) == {}
+
+
+def test_the_framework_free_part_of_models_is_so():
+    for file in (SOURCE / "models").glob("*.py"):
+        assert not {name.split(".")[0] for name in imports_of(file)} & FRAMEWORKS, file
+
+
+def test_methods_know_no_model_and_models_no_method():
+    assert not any("methods" in used for used in rooms_used_by("models").values())
+    assert not any("models" in used for used in rooms_used_by("methods").values())
 
 
 @pytest.mark.parametrize("room", ["render", "images"])
 def test_these_rooms_use_nothing_but_the_errors(room):
-    assert not {
-        module: used - {"errors"} for module, used in rooms_used_by(room).items() if used - {"errors"}
-    }
-
-
-def test_the_framework_free_part_of_models_is_so():
-    for name in ("adapter", "batch", "grid", "layers", "reading"):
-        assert not {i.split(".")[0] for i in imports_of(SOURCE / "models" / f"{name}.py")} & FRAMEWORKS
-
-
-def test_nothing_outside_the_command_imports_it():
-    rooms = {room_of(module_of(file)) for file in FILES} - {"cli", "", "__main__"}
-    assert not {room: found for room in rooms if (found := breaches(rooms_used_by(room), {"cli"}))}
+    assert set().union(*rooms_used_by(room).values()) <= {"errors"}
 
 
 def test_only_the_command_prints():
@@ -150,6 +220,20 @@ def test_only_the_command_prints():
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
     }
     assert {room_of(module) for module in printing} <= {"cli"}
+
+
+def test_names_of_methods_are_hard_wired_nowhere():
+    """Outside of where methods and named compositions are registered, no code asks for one by its name."""
+    names = {m.name for m in camscope.list_methods()} | {m.method.base for m in camscope.list_methods()}
+    named = [
+        f"{module_of(file)}:{node.lineno} {node.value}"
+        for file in FILES
+        if room_of(module_of(file)) not in ("methods",) and module_of(file) != "camscope.composition.named"
+        for node in ast.walk(ast.parse(file.read_text("utf-8")))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        if node.value in names - {"random", "attention"}  # words of their own: untrained weights, a need
+    ]
+    assert named == []
 
 
 # ------------------------------------------------------------------ what importing loads

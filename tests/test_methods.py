@@ -13,7 +13,8 @@ from hypothesis.extra.numpy import arrays
 
 from camscope.errors import MethodError
 from camscope.evidence import Evidence, LinearHead, Need
-from camscope.methods import channel_contributions, get_method, list_methods, method, registry
+from camscope.methods import get_method, list_methods, method, registry
+from camscope.methods.gradient import channel_contributions
 
 BATCH, TARGETS, CHANNELS = 2, 3, 6
 SPACES = [(7,), (4, 5), (3, 2, 4)]

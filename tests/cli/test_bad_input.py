@@ -176,6 +176,26 @@ def test_wrong_usage_teaches_and_writes_nothing(run, photo, case):
     assert not any(Path("camscope-out").rglob("*"))
 
 
+EARLY = ("batch", "top", "method", "a method inside", "target without class", "colormap", "opacity", "save")
+
+
+@pytest.mark.parametrize("case", EARLY)
+def test_what_can_be_checked_is_checked_before_any_work(run, photo, case):
+    arguments, words = WRONG[case]
+    # opening this model would be another error
+    ran = run("explain", *(photo if a == "p" else a for a in arguments), "--model", "nowhere.py:model")
+    assert ran.status == 2
+    assert words in ran.err
+    assert not Path("camscope-out").exists()
+
+
+def test_a_file_that_cannot_be_written_is_an_error_that_names_the_folder(run, photo):
+    Path("maps/beach.npz").mkdir(parents=True)
+    ran = run("explain", photo, *MODEL, "--save", "npz", "--out", "maps")
+    assert ran.status == 2
+    assert ran.err == "error: Cannot write to maps: Is a directory\n"
+
+
 def test_a_misspelt_command_names_the_nearest(run):
     ran = run("explan", "x.jpg")
     assert ran.status == 2

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 import json
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+import camscope.cli
 from camscope.composition import COMPOSITIONS, NAMED, list_methods, parse, split
+from camscope.methods import get_method, registry
 from tests.cli.brightness import SPEC
 
 SMALL = ("--model", "timm:test_efficientnet", "--weights", "random")
@@ -108,6 +113,23 @@ def test_methods_shows_parameters(run):
     assert "Parameters: of=probability." in text
 
 
+def test_which_methods_are_the_same_behind_a_linear_head_is_read_from_the_register(run, monkeypatch):
+    """Also of one that joins it, and a method that is the same as no other is left out."""
+    facts = registry.BehindLinearHead("cam", of_logits=True, of_nonnegative=True)
+    joined = replace(get_method("gradcam"), base="mycam", behind_linear_head=facts)
+    alone = replace(joined, base="alonecam", behind_linear_head=registry.BehindLinearHead("alonecam"))
+    for m in (joined, alone):
+        monkeypatch.setitem(registry._methods, m.base, m)
+    text = " ".join(run("methods").out.split())
+    sentence = text.partition("the same map up to a constant: ")[2].partition(". That")[0]
+    groups = sentence.split("; ")
+    assert groups[0].startswith("cam, gradcam, hirescam, xgradcam, shapley (of logits)")
+    assert groups[0].endswith("mycam (of logits, where activations are ≥ 0)")
+    assert "layercam, gradcam++-official, gradcam-elementwise (where activations are ≥ 0)" in groups
+    assert "alonecam" not in sentence
+    assert "eigencam" not in sentence
+
+
 @pytest.mark.parametrize("columns", [60, 80])
 def test_methods_tells_paper_needs_and_cost_of_each(run, monkeypatch, columns):
     monkeypatch.setenv("COLUMNS", str(columns))
@@ -131,3 +153,15 @@ def test_methods_that_drop_negative_weights_say_what_that_costs(run, name):
     (method,) = [m for m in json.loads(run("methods", "--json").out) if m["name"] == name]
     assert "0.3–0.5" in method["advice"]
     assert "mosaic" in method["advice"]
+
+
+def test_no_command_imports_a_framework():
+    """Not even inside a function: which framework a model is of is for the adapters to know."""
+    files = list(Path(camscope.cli.__file__).parent.glob("*.py"))
+    assert len(files) > 5
+    for file in files:
+        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            roots = {name.partition(".")[0] for name in names}
+            assert not roots & {"torch", "jax", "keras", "tensorflow", "onnxruntime", "timm"}, file.name

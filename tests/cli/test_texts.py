@@ -52,6 +52,7 @@ def test_a_text_is_explained_where_a_photo_would_be(run, folder):
     assert "positive" in said
     assert "negative" in said
     assert "for " in said or "against " in said
+    assert any(line.startswith(("positive: for ", "positive: against ")) for line in ran.out.splitlines())
     assert "YOUR-FOLDER" not in said
     written = sorted(path.name for path in Path("camscope-out").iterdir())
     assert [Path(name).suffix for name in written] == [".png", ".html"]
@@ -90,10 +91,17 @@ def test_one_text_that_fails_leaves_the_others(run, folder):
     assert "the model takes 64" in document["failed"][0]["error"]
 
 
+def test_the_only_text_that_fails_is_counted_as_a_text(run, folder):
+    ran = run("explain", " ".join(["film"] * 80), "--model", f"hf:{folder}")
+    assert ran.status == 1
+    assert "0 of 1 texts explained." in ran.out
+    assert "Try next" not in ran.out
+
+
 def test_a_model_of_your_own_brings_its_tokenizer(run):
     Path("mine.py").write_text(FACTORY)
     ran = run("explain", "A good film", "--model", "mine.py:model", "--target", "positive", "--json")
-    assert ran.status == 0, ran.err
+    assert (ran.status, ran.err) == (0, "")  # nothing is told to people beside it
     (one,) = json.loads(ran.out)["explained"]
     assert [word[0] for word in one["text"]["words"]] == ["A", "good", "film"]
 
@@ -125,3 +133,9 @@ def test_wrong_usage_teaches(run, folder, arguments, words):
     assert ran.status == 2
     assert ran.out == ""
     assert words in " ".join(ran.err.split())
+
+
+def test_a_text_has_no_side(run, folder):
+    ran = run("layers", "--model", f"hf:{folder}", "--size", 64)
+    assert ran.status == 2
+    assert "--size 64 is the side of a picture, and this model reads texts" in ran.err

@@ -23,7 +23,7 @@ from torch.nn import functional
 import camscope
 from camscope.composition import Setting, parse
 from camscope.evidence import Evidence
-from camscope.methods import eigen_grad_cam
+from camscope.methods.pca import eigen_grad_cam
 from tests.parity.nets import Net, assert_same, by_autograd, differ_by
 from tests.torch.nets import Apply, batch, mlp_head
 from tests.torch.nets import Net as Small
@@ -449,7 +449,7 @@ def test_defect_guided_backpropagation_overlooks_a_relu_that_is_no_module():
 def test_smooth_is_the_mean_of_captums_maps_over_the_same_noisy_inputs():
     """What NoiseTunnel means by smoothgrad, with our noise: theirs is drawn from the user's random state."""
     case = small()
-    noisy = [copy.build(case.x) for copy in copies(parse("smooth(gradcam, n=3)"), Setting(0, None))]
+    noisy = [copy.build(case.x) for copy in parse("smooth(gradcam, n=3)").copies(Setting(0, None))]
     peer = LayerGradCam(case.model, case.layer("body"))
     theirs = torch.stack([peer.attribute(x, target=FIRST)[:, 0].detach() for x in noisy]).mean(0)
     ours = mine(case, "body", "smooth(gradcam, n=3)")

@@ -10,7 +10,8 @@ from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 
 import camscope
 from camscope.evidence import Evidence
-from camscope.methods import eigen_cam, grad_cam_plus_plus
+from camscope.methods.gradient import grad_cam_plus_plus
+from camscope.methods.pca import eigen_cam
 from tests.parity.nets import (
     CASES,
     LAYERS,

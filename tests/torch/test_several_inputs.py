@@ -206,7 +206,7 @@ def test_an_image_as_a_tensor_goes_before_what_could_be_a_photo():
         ((X, AGE), 2, r"explained_input=2 is none of the inputs: 0, 1"),
         ({"image": X, "age": AGE}, "imag", r"explained_input='imag' is none.*Did you mean 'image'"),
         (X, 0, "explained_input=0 is for a model that takes several inputs; one was given"),
-        ({"image": X, "agee": AGE}, None, r"inputs \(agee, image\) do not fit Both.*Did you mean 'age'"),
+        ({"image": X, "agee": AGE}, None, r"inputs \(image, agee\) do not fit Both.*Did you mean 'age'"),
         ((X,) * 5, None, r"do not fit Both, whose forward takes \(image: .*too many positional"),
         (
             (X, AGE[:2]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,11 +10,16 @@ from cyclopts import Parameter
 from rich.markup import escape
 from rich.table import Table
 
+from camscope import render
 from camscope.cli.files import file_names, prepare_folder
+from camscope.cli.model_options import ModelOptions
 from camscope.cli.output import console, print_json
-from camscope.engine.explainer import Explainer
-from camscope.errors import InputError
+from camscope.cli.request import read_inputs, read_style
+from camscope.cli.showing import plain_table, show_files, show_notes
 from camscope.images import find_photos, read_photo
+from camscope.results import Concepts
+
+_NO_INPUT = "Which photos? Give files, folders, globs, or samples: camscope concepts sample:cat"
 
 
 def concepts(
@@ -57,54 +63,57 @@ def concepts(
     as_json
         Print machine-readable output on stdout, and nothing else there.
     """
-    if not photos:
-        raise InputError("Which photos? Give files, folders, globs, or samples: camscope concepts sample:cat")
-    found = find_photos(photos)
+    found = find_photos(read_inputs(photos, _NO_INPUT))
+    style = read_style(colormap)
     prepare_folder(out)
-    explainer = Explainer(model, weights=weights, trust_pickle=trust_pickle, device=device)
-    result = explainer.concepts([read_photo(source) for source in found], count=count, layer=layer, seed=seed)
+    explainer = ModelOptions(model, weights, trust_pickle, device).open()
+    result = explainer.concepts([read_photo(name) for name in found], count=count, layer=layer, seed=seed)
+    written = _write(result, found, out, style)
+    if as_json:
+        print_json(_facts(result, found, written))
+        return
+    people = console()
+    people.print(_table(result, found))
+    show_notes(people, result.explanation.notes)
+    show_files(people, written)
 
-    from camscope import render
 
-    style: dict[str, Any] = {} if colormap is None else {"colormap": colormap}
+def _write(result: Concepts, found: Sequence[str], out: Path, style: Mapping[str, Any]) -> list[str]:
+    """A figure of each photo, and one file of all arrays; returns the paths."""
     written = []
-    for i, (_, name) in enumerate(file_names(found).items()):
+    for i, name in enumerate(file_names(found).values()):
         path = out / f"{name}-concepts.png"
         render.save(result.figure(i, **style), path)
         written.append(str(path))
-    written.append(str(result.explanation.save(out / "concepts.npz")))
-    names = [target.name for target in result.explanation.targets[0]]
-    if as_json:
-        print_json(
+    return [*written, str(result.explanation.save(out / "concepts.npz"))]
+
+
+def _facts(result: Concepts, found: Sequence[str], written: Sequence[str]) -> dict[str, Any]:
+    """What was found, for a program."""
+    e = result.explanation
+    return {
+        "concepts": [
             {
-                "concepts": [
-                    {
-                        "name": name,
-                        "classes": [
-                            {"index": index, "name": of, "score": score}
-                            for index, of, score in result.classes(k)
-                        ],
-                        "strengths": [float(s) for s in result.explanation.scores[:, k]],
-                    }
-                    for k, name in enumerate(names)
+                "name": target.name,
+                "classes": [
+                    {"index": index, "name": name, "score": score} for index, name, score in result.classes(k)
                 ],
-                "photos": found,
-                "notes": list(result.explanation.notes),
-                "files": written,
+                "strengths": [float(strength) for strength in e.scores[:, k]],
             }
-        )
-        return
-    people = console()
-    table = Table(box=None, pad_edge=False)
-    table.add_column("concept", header_style="dim")
-    table.add_column("speaks for", header_style="dim")
-    table.add_column("strongest in", header_style="dim")
-    for k, name in enumerate(names):
-        speaks = ", ".join(of.partition(",")[0] for _, of, _ in result.classes(k))
-        strongest = found[int(result.explanation.scores[:, k].argmax())]
-        table.add_row(escape(name.partition(":")[0]), escape(speaks or "–"), escape(strongest))
-    people.print(table)
-    for note in result.explanation.notes:
-        people.print(f"note: {escape(note)}", style="yellow")
-    for file in written:
-        people.print(f"wrote [bold]{escape(file)}[/]", soft_wrap=True)
+            for k, target in enumerate(e.targets[0])
+        ],
+        "photos": list(found),
+        "notes": list(e.notes),
+        "files": list(written),
+    }
+
+
+def _table(result: Concepts, found: Sequence[str]) -> Table:
+    """The same for people: each concept, the classes it speaks for, and the photo that shows most of it."""
+    e = result.explanation
+    table = plain_table("concept", "speaks for", "strongest in")
+    for k, target in enumerate(e.targets[0]):
+        speaks = ", ".join(name.partition(",")[0] for _, name, _ in result.classes(k))
+        strongest = found[int(e.scores[:, k].argmax())]
+        table.add_row(escape(target.name.partition(":")[0]), escape(speaks or "–"), escape(strongest))
+    return table

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 from rich.markup import escape
 from rich.table import Table
 
+from camscope.cli.model_options import ModelOptions
 from camscope.cli.output import console, print_json
-from camscope.engine.explainer import Explainer
+from camscope.cli.showing import plain_table
 from camscope.errors import InputError
+from camscope.models.layer import Layer
 
 
 def layers(
@@ -40,52 +42,54 @@ def layers(
     as_json
         Print machine-readable output on stdout, and nothing else there.
     """
-    explainer = Explainer(model, weights=Path(weights) if weights else None, trust_pickle=trust_pickle)
-    inputs = None
-    if size is not None:
-        import torch
-
-        if size < 1:
-            raise InputError(f"--size {size}: expected a number of pixels, at least 1.")
-        channels = len(explainer.preprocessing.mean) if explainer.preprocessing else 3
-        inputs = torch.randn((1, channels, size, size), generator=torch.Generator().manual_seed(0))
-    shown, chosen = explainer.layers(inputs, every=every)
+    if size is not None and size < 1:
+        raise InputError(f"--size {size}: expected a number of pixels, at least 1.")
+    explainer = ModelOptions(model, weights, trust_pickle).open()
+    if size is not None and explainer.reads_texts:
+        raise InputError(f"--size {size} is the side of a picture, and this model reads texts: leave it out.")
+    shown, chosen = explainer.layers(size=None if size is None else (size, size), every=every)
+    automatic = None if chosen is None else chosen.name
     if as_json:
-        print_json(
-            [
-                {
-                    "name": layer.name,
-                    "kind": layer.kind,
-                    "shape": list(layer.shape),
-                    "grid": list(layer.grid.space),
-                    "channels": layer.grid.channels,
-                    "layout": layer.grid.layout,
-                    "prefix_tokens": layer.grid.prefix,
-                    "calls": layer.calls,
-                    "reaches_score": layer.reaches,
-                    "automatic": chosen is not None and layer.name == chosen.name,
-                }
-                for layer in shown
-            ]
-        )
+        print_json([_facts(layer, automatic) for layer in shown])
         return
-    table = Table(box=None, pad_edge=False)
-    for heading in ("", "layer", "kind", "output", "grid", "reaches score"):
-        table.add_column(heading, header_style="bold", overflow="ellipsis" if heading == "kind" else "fold")
-    table.columns[1].no_wrap = table.columns[3].no_wrap = True
-    for layer in shown:
-        automatic = chosen is not None and layer.name == chosen.name
+    people = console()
+    people.print(_table(shown, automatic))
+    people.print(
+        f"\n→ is chosen when no layer is named: the deepest whose positions reach the score."
+        f"{'' if every else ' Layers inside blocks: --all.'}"
+    )
+
+
+def _facts(layer: Layer, automatic: str | None) -> dict[str, Any]:
+    """What is known of a layer, for a program."""
+    return {
+        "name": layer.name,
+        "kind": layer.kind,
+        "shape": list(layer.shape),
+        "grid": list(layer.grid.space),
+        "channels": layer.grid.channels,
+        "layout": layer.grid.layout,
+        "prefix_tokens": layer.grid.prefix,
+        "calls": layer.calls,
+        "reaches_score": layer.reaches,
+        "automatic": layer.name == automatic,
+    }
+
+
+def _table(layers: Sequence[Layer], automatic: str | None) -> Table:
+    """The same for people, the automatic choice marked."""
+    table = plain_table("", "layer", "kind", "output", "grid", "reaches score", style="bold")
+    _, name, kind, output, *_ = table.columns
+    kind.overflow = "ellipsis"
+    name.no_wrap = output.no_wrap = True
+    for layer in layers:
+        chosen = layer.name == automatic
         table.add_row(
-            "→" if automatic else "",
-            f"[bold green]{escape(layer.name)}[/]" if automatic else escape(layer.name),
+            "→" if chosen else "",
+            f"[bold green]{escape(layer.name)}[/]" if chosen else escape(layer.name),
             layer.kind,
             "×".join(map(str, layer.shape[1:])),
             layer.grid.describe(),
             "yes" if layer.reaches else "[red]no[/]",
         )
-    people = console()
-    people.print(table)
-    people.print(
-        f"\n→ is chosen when no layer is named: the deepest whose positions reach the score."
-        f"{'' if every else ' Layers inside blocks: --all.'}"
-    )
+    return table

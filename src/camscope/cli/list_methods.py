@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Any
 
 from cyclopts import Parameter
@@ -36,10 +37,24 @@ def methods(*, as_json: Annotated[bool, Parameter("--json", negative="")] = Fals
     people.print()
     people.print("For instance smooth(layercam, n=16), fuse(finer(gradcam), max), balanced(hirescam).")
     people.print(
-        "Behind global average pooling and one linear layer some are the same map up to a constant: cam, gradcam, "
-        "hirescam, xgradcam; layercam, gradcam++-official; ablationcam, liftcam. That is mathematics, not a bug."
+        "Behind global average pooling and one linear layer some are the same map up to a constant: "
+        f"{_same_maps(found)}. That is mathematics, not a bug."
     )
     people.print("The last ReLU of a formula is applied in heatmaps; raw maps stay signed.")
+
+
+def _same_maps(found: Iterable[Method | Named]) -> str:
+    """The methods that are the same behind a linear head, each with the condition that it has."""
+    groups: dict[str, list[str]] = {}
+    for m in found:
+        if isinstance(m, Method) and (facts := m.behind_linear_head):
+            conditions = [
+                *(["of logits"] if facts.of_logits else []),
+                *(["where activations are ≥ 0"] if facts.of_nonnegative else []),
+            ]
+            condition = f" ({', '.join(conditions)})" if conditions else ""
+            groups.setdefault(facts.as_method, []).append(m.name + condition)
+    return "; ".join(", ".join(names) for names in groups.values() if len(names) > 1)
 
 
 def _facts(m: Method | Named) -> dict[str, Any]:

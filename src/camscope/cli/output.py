@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
+
+from camscope.errors import CamscopeWarning
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -19,6 +24,14 @@ def print_json(value: Any) -> None:
     json.dump(_plain(value), sys.stdout, ensure_ascii=False, indent=2, allow_nan=False)
     sys.stdout.write("\n")
     sys.stdout.flush()
+
+
+@contextmanager
+def without_warnings() -> Iterator[None]:
+    """Leave out Python's warnings of what is shown as notes."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CamscopeWarning)
+        yield
 
 
 def _plain(value: Any) -> Any:

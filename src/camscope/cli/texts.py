@@ -1,19 +1,78 @@
-"""Texts on the command line: written there, or one a line in a .txt file; and their words in the terminal."""
+"""Texts as the inputs of a run: written on the command line, or one a line in a .txt file."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 
+from camscope.cli.output import without_warnings
+from camscope.cli.show_words import show_words
+from camscope.cli.showing import show_notes
+from camscope.cli.sources import WHAT_THERE_IS, File, Outcome
+from camscope.engine.explainer import Explainer
 from camscope.errors import InputError
 from camscope.inputs.token_numbers import names_file
-from camscope.results import figures
 from camscope.results.explanation import Explanation
+from camscope.results.figures import page
 
-_STRONGEST = 5
+
+class Texts:
+    """Texts: one that the model refuses is named, and the rest goes on. See `Sources`.
+
+    Args:
+        given: texts, and .txt files of one text a line.
+
+    Raises:
+        InputError: for a file that cannot be read, holds no text or is no .txt, or an empty text.
+    """
+
+    noun = "text"
+
+    def __init__(self, given: Sequence[str]) -> None:
+        self._texts = find_texts(given)
+        self.names: Sequence[str] = list(self._texts)
+
+    def explained(
+        self, explainer: Explainer, names: Sequence[str], options: Mapping[str, Any]
+    ) -> Iterator[Outcome]:
+        """All from one run of the model; if it refuses one, each from a run of its own.
+
+        Args:
+            explainer: of the model.
+            names: which texts.
+            options: of the explainer's call.
+
+        Raises:
+            CamscopeError: if the options do not suit the model.
+        """
+        try:
+            with without_warnings():
+                e = explainer([self._texts[name] for name in names], **options)
+        except InputError as error:
+            if len(names) == 1:
+                yield Outcome(names[0], error)
+                return
+            for name in names:
+                yield from self.explained(explainer, [name], options)
+            return
+        for i, name in enumerate(names):
+            yield Outcome(name, e[i])
+
+    def overlays(self, e: Explanation, style: Mapping[str, Any]) -> Iterator[File]:
+        """One page of all the coloured words. Its colours say the sign, so the style of pictures is not for it."""
+        yield File("-words.html", lambda path: path.write_text(page(e), encoding="utf-8"))
+
+    def show(self, people: Console, e: Explanation) -> None:
+        """The words on their colours, what is wrong with a map beside them, and the notes."""
+        show_words(people, e)
+        show_notes(people, e.notes)
+
+    def ideas(self, again: str) -> list[str]:
+        """What to try next."""
+        return [WHAT_THERE_IS]
 
 
 def find_texts(given: Sequence[str]) -> dict[str, str]:
@@ -35,35 +94,6 @@ def find_texts(given: Sequence[str]) -> dict[str, str]:
         else:
             found[one] = one
     return found
-
-
-def show_words(console: Console, e: Explanation) -> None:
-    """The words of one text on their colours, and the strongest in figures, for eyes and terminals without colours."""
-    for row, words in figures.terminal(e):
-        console.print(f"[bold]{escape(row.title)}[/] [dim]{escape(row.subtitle)}[/]")
-        console.print(words)
-        if row.note:
-            console.print(row.note, style="yellow", markup=False)
-    for method, layer in e.raw:
-        for t, target in enumerate(e.targets[0]):
-            named = f"{method}, " if len(e.raw) > 1 else ""
-            console.print(
-                f"{named}{target.label}: {_strongest(e.words(0, method, layer, target=t))}",
-                style="dim",
-                markup=False,
-            )
-
-
-def _strongest(words: Sequence[tuple[str, float]]) -> str:
-    """The words with the most evidence for, and against."""
-    for_it = sorted((pair for pair in words if pair[1] > 0), key=lambda pair: -pair[1])[:_STRONGEST]
-    against = sorted((pair for pair in words if pair[1] < 0), key=lambda pair: pair[1])[:_STRONGEST]
-    named = [
-        f"{what} {', '.join(f'{word} {value:+.2g}' for word, value in some)}"
-        for what, some in (("for", for_it), ("against", against))
-        if some
-    ]
-    return "; ".join(named) or "no word has any evidence"
 
 
 def _lines(path: Path) -> Iterator[tuple[str, str]]:

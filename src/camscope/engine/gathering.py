@@ -12,7 +12,7 @@ from jaxtyping import Bool
 from camscope.arrays import Array, to_numpy
 from camscope.composition import Expression
 from camscope.evidence import Evidence, Need
-from camscope.methods import channel_contributions
+from camscope.methods.gradient import channel_contributions
 from camscope.results.maps import Channels
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from camscope.errors import InputError, nearest
 from camscope.plugins import load_plugins
 from camscope.results.figures import photos, texts
-from camscope.results.figures.html import html
+from camscope.results.figures.notebook import html
 from camscope.results.figures.photos import overlay
 from camscope.results.figures.registry import FIGURES, figure_kind
 from camscope.results.figures.texts import page, terminal

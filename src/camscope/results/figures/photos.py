@@ -13,7 +13,7 @@ from camscope.arrays import Scale, place, scaled, to_numpy
 from camscope.errors import InputError
 from camscope.images import Geometry
 from camscope.render import Panel
-from camscope.results.figures.captions import caption_of, colours_of, numbers_of
+from camscope.results.figures.labels import caption_of, colours_of, numbers_of
 from camscope.results.figures.registry import figure_kind
 from camscope.results.maps import Maps, pick
 from camscope.targets import TargetInfo

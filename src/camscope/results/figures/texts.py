@@ -11,7 +11,7 @@ from jaxtyping import Float
 from camscope import render
 from camscope.arrays import Scale, scaled
 from camscope.render import WordRow
-from camscope.results.figures.captions import caption_of, colours_of, numbers_of
+from camscope.results.figures.labels import caption_of, colours_of, numbers_of
 from camscope.results.figures.registry import figure_kind
 from camscope.results.maps import Maps
 

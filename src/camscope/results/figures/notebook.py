@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from camscope import render
 from camscope.results.figures import photos, texts
-from camscope.results.figures.captions import model_of
+from camscope.results.figures.labels import model_of
 from camscope.results.maps import Maps
 
 

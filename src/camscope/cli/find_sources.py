@@ -1,0 +1,26 @@
+"""Photos or texts: the one place where `camscope explain` asks."""
+
+from __future__ import annotations
+
+from camscope.cli.photos import Photos
+from camscope.cli.request import Request
+from camscope.cli.sources import Sources
+from camscope.cli.texts import Texts
+from camscope.engine.explainer import Explainer
+from camscope.errors import InputError
+
+
+def find_sources(explainer: Explainer, request: Request) -> Sources:
+    """What the words on the command line stand for, given what the model reads.
+
+    Raises:
+        InputError: if there is nothing to be found, or a kind of file cannot be had of it.
+    """
+    if not explainer.reads_texts:
+        return Photos(request.inputs)
+    texts = Texts(request.inputs)
+    if "channels" in request.save:
+        raise InputError(
+            "--save channels lays feature maps over photos; these are texts. Leave channels out."
+        )
+    return texts

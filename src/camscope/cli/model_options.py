@@ -1,0 +1,56 @@
+"""Which model a command is to explain."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from camscope.cli.files import read_class_names
+from camscope.engine.explainer import Explainer
+from camscope.outputs import Task
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """What a command's options say of the model.
+
+    Attributes:
+        name: `demo`, `timm:NAME`, `FILE.py:FACTORY` and so on; see `Explainer`.
+        weights: a file, or `random`.
+        trust_pickle: whether a weights file may run code.
+        device: where the model is moved to.
+        task: what its outputs mean, where that is not to be found out.
+        classes: a file of class names, one a line.
+    """
+
+    name: str
+    weights: str | None = None
+    trust_pickle: bool = False
+    device: str | None = None
+    task: Task | None = None
+    classes: Path | None = None
+
+    def open(self) -> Explainer:
+        """Load the model.
+
+        Raises:
+            InputError: if the file of class names cannot be read.
+            ModelError: if the model cannot be loaded.
+        """
+        return Explainer(
+            self.name,
+            weights=self.weights,
+            trust_pickle=self.trust_pickle,
+            device=self.device,
+            task=self.task,
+            class_names=read_class_names(self.classes) if self.classes else None,
+        )
+
+    def words(self) -> list[str]:
+        """The words on the command line that give the same model and class names again."""
+        given = {
+            "--model": self.name if self.name != "demo" else None,
+            "--weights": self.weights,
+            "--classes": self.classes,
+        }
+        return [word for option, value in given.items() if value for word in (option, str(value))]

@@ -1,0 +1,131 @@
+"""What one run of `camscope explain` is asked for: read from the options, and checked before any work is done."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from camscope.cli.model_options import ModelOptions
+from camscope.cli.writing import KINDS
+from camscope.composition import Expression, parse, split
+from camscope.errors import InputError, nearest
+from camscope.targets import TargetLike, TopK, parse_target
+
+_CHANNELS = 15
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What is asked for.
+
+    Attributes:
+        save: the kinds of files to write, in the order of `camscope.cli.writing.KINDS`.
+        inputs: the photos or texts as they were typed.
+        style: of the pictures, see `read_style`.
+        methods: none of them stands for the model's default.
+        targets: as they were typed; none of them stands for the top classes.
+        top: how many top classes; None for at most three.
+        layers: none of them stands for the automatic choice.
+        model: which model.
+        out: the folder that files go into.
+        batch: how many inputs run at a time.
+        seed: of methods that draw at random.
+        as_json: whether a program reads the output.
+
+    Raises:
+        InputError: if a number is too small.
+        TargetError: if a target is none.
+    """
+
+    save: tuple[str, ...]
+    inputs: tuple[str, ...]
+    style: Mapping[str, Any]
+    methods: tuple[Expression, ...]
+    targets: tuple[str, ...]
+    top: int | None
+    layers: tuple[str, ...]
+    model: ModelOptions
+    out: Path
+    batch: int
+    seed: int
+    as_json: bool
+
+    def __post_init__(self) -> None:
+        if self.batch < 1 or (self.top is not None and self.top < 1):
+            raise InputError("--batch and --top must be at least 1.")
+        for text in self.targets:
+            parse_target(text)
+
+    def explainer_options(self) -> dict[str, Any]:
+        """What an `Explainer` is called with, besides the inputs."""
+        top: TargetLike = TopK(3, or_fewer=True) if self.top is None else TopK(self.top)
+        return {
+            "methods": list(self.methods) or None,
+            "targets": list(self.targets) or [top],
+            "layers": list(self.layers) or None,
+            "channels": _CHANNELS if "channels" in self.save else 0,
+            "seed": self.seed,
+        }
+
+
+def read_inputs(given: Sequence[str], question: str) -> tuple[str, ...]:
+    """The inputs as they were typed.
+
+    Raises:
+        InputError: the question, if there are none.
+    """
+    if not given:
+        raise InputError(question)
+    return tuple(given)
+
+
+def read_kinds(text: str) -> tuple[str, ...]:
+    """The kinds of files in the value of `--save`, each once.
+
+    Raises:
+        InputError: for a kind that does not exist.
+    """
+    words = read_words([text])
+    for word in words:
+        if word not in KINDS:
+            raise InputError(
+                f"--save {word}: expected {', '.join(KINDS)}, separated by commas.{nearest(word, KINDS)}"
+            )
+    return tuple(kind for kind in KINDS if kind in words)
+
+
+def read_style(colormap: str | None, opacity: float | None = None) -> dict[str, Any]:
+    """How pictures look, as keywords for the figures of an explanation; what is None is left to them.
+
+    Raises:
+        InputError: for an opacity outside 0 to 1, or an unknown colour map.
+    """
+    style: dict[str, Any] = {}
+    if opacity is not None:
+        if not 0 <= opacity <= 1:
+            raise InputError(f"--opacity {opacity}: expected 0 (only the photo) to 1 (only the colours).")
+        style["opacity"] = opacity
+    if colormap is not None:
+        import numpy as np
+
+        from camscope.render import colours
+
+        colours(np.zeros((1, 1), dtype=np.float32), colormap)  # raises for an unknown name
+        style["colormap"] = colormap
+    return style
+
+
+def read_methods(given: Sequence[str] | None) -> tuple[Expression, ...]:
+    """The methods, several in one word or in many; a comma inside brackets separates no methods.
+
+    Raises:
+        MethodError: for what is no method.
+    """
+    return tuple(parse(part) for text in given or () for part in split(text))
+
+
+def read_words(given: Sequence[str] | None) -> list[str]:
+    """Names separated by commas, several in one word or in many."""
+    return [word.strip() for text in given or () for word in text.split(",") if word.strip()]

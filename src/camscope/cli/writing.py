@@ -1,0 +1,103 @@
+"""The files that are written of an explanation, by the words that `--save` takes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from camscope import render
+from camscope.cli.files import safe
+from camscope.cli.sources import File, Sources
+from camscope.errors import InputError
+from camscope.results.explanation import Explanation
+
+_MOST_PICTURES = 100
+
+Style: TypeAlias = Mapping[str, Any]
+Kind: TypeAlias = Callable[[Explanation, Sources, Style], Iterator[File]]
+"""The files of one kind: of one input's explanation, among its sources, in a style of pictures."""
+
+
+def _figures(e: Explanation, sources: Sources, style: Style) -> Iterator[File]:
+    """One figure of all targets; of several methods or layers, one for each target."""
+    if len(e.raw) == 1:
+        yield File("-figure.png", partial(render.save, e.figure(**style)))
+        return
+    count = len(e.targets[0])
+    for t in range(count):
+        number = f"-{t + 1}" if count > 1 else ""
+        yield File(f"-figure{number}.png", partial(render.save, e.figure(target=t, **style)))
+
+
+def _overlays(e: Explanation, sources: Sources, style: Style) -> Iterator[File]:
+    return sources.overlays(e, style)
+
+
+def _channels(e: Explanation, sources: Sources, style: Style) -> Iterator[File]:
+    """The feature maps that contribute most, one figure for each layer and target."""
+    for layer in e.channels:
+        for t, target in enumerate(e.targets[0]):
+            figure = e.figure(by="channels", target=t, layer=layer, **style)
+            yield File(f"-channels-{safe(layer)}-{safe(target.short)}.png", partial(render.save, figure))
+
+
+def _npz(e: Explanation, sources: Sources, style: Style) -> Iterator[File]:
+    yield File(".npz", e.save)
+
+
+def _json(e: Explanation, sources: Sources, style: Style) -> Iterator[File]:
+    document = {**e.summary(), "explanation_notes": list(e.notes), "provenance": dict(e.provenance)}
+    text = json.dumps(document, ensure_ascii=False, indent=2) + "\n"
+    yield File(".json", lambda path: path.write_text(text, encoding="utf-8"))
+
+
+_PICTURES: Mapping[str, Kind] = {"figure": _figures, "overlay": _overlays, "channels": _channels}
+_NUMBERS: Mapping[str, Kind] = {"npz": _npz, "json": _json}
+
+KINDS: Mapping[str, Kind] = {**_PICTURES, **_NUMBERS}
+"""By the words that `--save` takes, in the order in which they are written."""
+
+
+def write(e: Explanation, stem: Path, kinds: Sequence[str], *, sources: Sources, style: Style) -> list[str]:
+    """Write files of these kinds beside each other.
+
+    Args:
+        e: the explanation of one input.
+        stem: the folder, and what the name of every file begins with.
+        kinds: some of `KINDS`.
+        sources: what the input is one of.
+        style: of the pictures: `colormap` and `opacity`.
+
+    Returns:
+        The paths.
+
+    Raises:
+        InputError: if that would be too many pictures, or the folder cannot be written to.
+    """
+    count = len(e.targets[0])
+    if count > _MOST_PICTURES and any(kind in _PICTURES for kind in kinds):
+        raise InputError(
+            f"{count} targets would be too many pictures (at most {_MOST_PICTURES}): add --save json or npz."
+        )
+    written: list[str] = []
+    try:
+        for kind in kinds:
+            for file in KINDS[kind](e, sources, style):
+                path = _unused(stem.with_name(stem.name + file.ending), written)
+                file.write(path)
+                written.append(str(path))
+    except OSError as error:
+        raise InputError(f"Cannot write to {stem.parent}: {error.strerror or error}") from error
+    return written
+
+
+def _unused(path: Path, written: Sequence[str]) -> Path:
+    """Two targets may share a name: ImageNet has a crane that flies and one that lifts."""
+    stem, number = path.stem, 1
+    while str(path) in written:
+        number += 1
+        path = path.with_name(f"{stem}-{number}{path.suffix}")
+    return path
