@@ -53,6 +53,7 @@ def room_of(module: str) -> str:
 
 ROOMS = [
     "errors",
+    "plugins",
     "arrays",
     "evidence",
     "outputs",
@@ -74,7 +75,7 @@ ROOMS = [
 TORCH_ROOMS = ["precision", "hooks", "anatomy", "reruns", "backwards", "attention"]
 """The same inside of `models/torch`, whose other modules stand above all of these."""
 
-HALL = {"__init__", "__main__", "errors", "evidence"}
+HALL = {"__init__", "__main__", "errors", "plugins", "evidence"}
 """The modules that are in no room."""
 
 SAME_NAME = {"__init__", "adapter", "registry"}
