@@ -17,7 +17,7 @@ from camscope.evidence import ATTENDED, Need
 from camscope.methods import default_method
 from camscope.models.batch import Batch
 from camscope.models.registry import doorway_of
-from tests.conformance.cases import WITHOUT_GRADIENTS, Case
+from tests.conformance.cases import WITH_GRADIENTS, WITHOUT_GRADIENTS, Case
 from tests.conformance.networks import classifier, hidden_head, random_batch
 
 X = random_batch()
@@ -83,6 +83,18 @@ def test_compositions_of_gradients_are_refused_too(case: Case, name: str):
 def test_the_strongest_channels_take_gradients(case: Case):
     with pytest.raises(camscope.MethodError, match=r"cannot give gradients, which channels= needs"):
         case.explainer(classifier())(Untouchable(), channels=3)
+
+
+@pytest.mark.parametrize("case", WITH_GRADIENTS, ids=str, indirect=True)
+def test_balanced_gradients_can_be_declined_by_themselves(case: Case, monkeypatch):
+    """A framework that gives gradients need not know LibraGrad's rules."""
+    explainer = case.explainer(classifier())
+    monkeypatch.setattr(type(explainer._model.adapter), "offers", case.offers - {Need.LIBRAGRAD})
+    with pytest.raises(
+        camscope.MethodError, match=r"cannot give balanced gradients, which balanced\(hirescam\)"
+    ):
+        explainer(Untouchable(), methods="balanced(hirescam)")
+    assert explainer(case.tensor(X), methods="hirescam").methods == ("hirescam",)
 
 
 def test_the_default_method_is_one_that_it_can_give(case: Case):
