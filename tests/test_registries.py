@@ -145,6 +145,7 @@ import json, sys
 import numpy as np
 import camscope
 from camscope.composition import parse
+from camscope.models.registry import Framework, register_framework
 from camscope.targets import parse_target
 from tests.conformance import reference
 from tests.conformance.networks import classifier, random_batch
@@ -171,6 +172,8 @@ for name, factor in (("loudest", 1), ("less(loudest)", 0.5)):
     said[name] = float(np.abs(of.maps(name)[:, :1] - expected).max())
 said["names"] = list(of.class_names)
 
+# the user's own, registered after all of these were found, stays the first that is asked
+register_framework(Framework("Later", "later", "later.doorway"))
 for what, call in {
     "framework": lambda: camscope.Explainer(object()),
     "scheme": lambda: camscope.Explainer("mime:small"),
@@ -247,7 +250,7 @@ def test_a_figure_is_drawn_and_named_among_the_others(said: dict[str, Any]):
 
 
 def test_an_adapter_takes_its_own_objects(said: dict[str, Any]):
-    assert "expected a model of Mine, PyTorch" in said["framework"]
+    assert "expected a model of Later, Mine, PyTorch" in said["framework"]
     assert not said["torch"], "a framework that is not needed is not loaded"
 
 
