@@ -77,7 +77,9 @@ def every_function() -> list[Function]:
     return [function for path in sorted(SOURCE.rglob("*.py")) for function in functions_of(path)]
 
 
-def inherits_its_docs(function: Function, holders: dict[str, ast.ClassDef], documented: set[tuple[str, str]]) -> bool:
+def inherits_its_docs(
+    function: Function, holders: dict[str, ast.ClassDef], documented: set[tuple[str, str]]
+) -> bool:
     """Whether a base class of this method's class, any number of classes up, documents the same method."""
     bases, seen = [function.holder] if function.holder else [], set()
     while bases:
