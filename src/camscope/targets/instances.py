@@ -15,7 +15,7 @@ from camscope.arrays import Array
 from camscope.errors import TargetError
 from camscope.outputs import MATCHES, Detections, Of, Outputs, check_of, sides
 from camscope.targets.class_names import class_index, class_name
-from camscope.targets.scores import OutputScore
+from camscope.targets.scores import OutputScore, scored
 from camscope.targets.target import PredictionTarget, Target, written
 from camscope.targets.words import read_words
 
@@ -89,11 +89,10 @@ class Instance(PredictionTarget):
         candidates = np.asarray([candidate for candidate, _ in chosen])
         classes = np.asarray([c for _, c in chosen])
         boxes = [found.box(b, int(n), int(c)) for b, (n, c) in enumerate(chosen)]
-        kind = "" if self.of == "logit" else f"{self.of} of "
         rows = np.arange(batch)
         return InstanceScore(
             labels=tuple(
-                f"{kind}{class_name(int(c), class_names)} at {_rounded(box)}"
+                f"{scored(self.of, class_name(int(c), class_names))} at {_rounded(box)}"
                 for c, box in zip(classes, boxes, strict=True)
             ),
             of=self.of,

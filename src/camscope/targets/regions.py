@@ -15,7 +15,7 @@ from camscope.errors import TargetError, nearest
 from camscope.outputs import Dense, Of, Outputs, check_of
 from camscope.targets.class_names import class_index, class_name
 from camscope.targets.classes import index_or_name
-from camscope.targets.scores import OutputScore
+from camscope.targets.scores import OutputScore, scored
 from camscope.targets.target import PredictionTarget, Target, written
 from camscope.targets.words import read_words
 
@@ -86,8 +86,7 @@ class Region(PredictionTarget):
         empty = [b for b, w in enumerate(weights) if not w.any()]
         if empty:
             raise TargetError(self._nowhere(dense, empty[0], names[empty[0]], class_names))
-        kind = "" if self.of == "logit" else f"{self.of} of "
-        labels = tuple(f"{kind}{name} {words}" for name in names)
+        labels = tuple(f"{scored(self.of, name)} {words}" for name in names)
         return RegionScore(labels=labels, of=self.of, classes=classes, weights=weights)
 
     @classmethod

@@ -15,6 +15,11 @@ from camscope.arrays import Array
 from camscope.outputs import Of, Outputs
 
 
+def scored(of: Of, name: str) -> str:
+    """A class with its kind of score, in words: `tabby` for a logit, else such as `probability of tabby`."""
+    return name if of == "logit" else f"{of} of {name}"
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class OutputScore(ABC):
     """A score of what a model puts out besides class scores, image by image.
