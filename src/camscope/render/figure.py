@@ -9,8 +9,8 @@ from camscope.errors import InputError
 from camscope.render.colour import DEFAULT, resolve
 from camscope.render.export import png, save
 from camscope.render.fitting import fit
-from camscope.render.layout import Grid, stacked
 from camscope.render.frame import MARGIN, Frame
+from camscope.render.layout import Grid, stacked
 from camscope.render.page import require_matplotlib
 from camscope.render.panel import Panel, grid_of
 from camscope.render.parts import Bar, Fonts, Heading, draw_panel, text_height, ticks_of
