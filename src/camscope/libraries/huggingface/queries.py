@@ -90,7 +90,7 @@ class Queries:
 
 
 class Masks:
-    """The output decoder of a segmenter whose queries each have a class and a mask (MaskFormer, Mask2Former, OneFormer).
+    """The output decoder of a segmenter whose queries have a class and a mask (MaskFormer, Mask2Former, OneFormer).
 
     A class's score at a position is Σ_q p_q(c) · σ(m_q), as these models have it for semantic segmentation. Its
     logarithm is taken as the logit, so that a class's probability is its share in the sum over classes.

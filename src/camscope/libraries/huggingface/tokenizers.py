@@ -127,7 +127,7 @@ class HuggingFaceTexts:
         return tokenizer.unk_token_id in (tokenizer.bos_token_id, tokenizer.eos_token_id)
 
     def _special(self, numbers: Sequence[int], mask: Sequence[int]) -> list[bool]:
-        """Which tokens are not part of the text. The token for unknown words is, unless it also begins or ends texts."""
+        """Which tokens are not part of the text. The token for unknown words is, unless it also begins or ends one."""
         ids = set(self._tokenizer.all_special_ids)
         if not self._unknown_is_special:
             ids.discard(self._tokenizer.unk_token_id)

@@ -151,7 +151,7 @@ def _anchor_levels(
 
 
 def _two_stages(model: Any, parts: dict[str, Any], size: tuple[int, ...]) -> Detections:
-    """The candidates of a detector of two stages: its proposals, which differ from image to image in place and number."""
+    """The candidates of a detector of two stages: its proposals, whose places and number differ between images."""
     features, proposals, shapes = parts["roi_heads"][:3]
     logits, codes = parts["roi_heads.box_predictor"]
     heads = model.roi_heads
