@@ -2,11 +2,11 @@
 
 import ast
 import re
+from functools import cache, cached_property
 from pathlib import Path
 
-import pytest
-
 import camscope
+from camscope import errors
 
 SOURCE = Path(camscope.__file__).parent
 
@@ -36,14 +36,16 @@ class Function:
         rest = [each for each in (arguments.vararg, arguments.kwarg) if each]
         return [each.arg for each in [*positional, *arguments.kwonlyargs, *rest]]
 
-    @property
+    @cached_property
     def described(self) -> set[str]:
         """The parameters that the `Args:` section of the docstring names."""
         return described_arguments(ast.get_docstring(self.node) or "")
 
     @property
-    def is_overload(self) -> bool:
-        return any("overload" in ast.unparse(decorator) for decorator in self.node.decorator_list)
+    def is_exempt(self) -> bool:
+        """Whether it is an overload, or a command, whose parameters cyclopts reads from a NumPy-style section."""
+        overload = any("overload" in ast.unparse(decorator) for decorator in self.node.decorator_list)
+        return overload or "\nParameters\n---" in (ast.get_docstring(self.node) or "")
 
 
 def described_arguments(docstring: str) -> set[str]:
@@ -52,7 +54,7 @@ def described_arguments(docstring: str) -> set[str]:
         return set()
     lines = section.group(1).splitlines()
     indent = min(len(line) - len(line.lstrip()) for line in lines if line.strip())
-    heads = [re.match(rf" {{{indent}}}([\w*, ]+?)(?: \(.*?\))?:", line) for line in lines]
+    heads = [re.match(rf" {{{indent}}}([\w*][\w*, ]*?)(?: \(.*?\))?:", line) for line in lines]
     return {name.strip(" *") for head in heads if head for name in head.group(1).split(",")}
 
 
@@ -73,6 +75,7 @@ def functions_of(path: Path) -> list[Function]:
     return found
 
 
+@cache
 def every_function() -> list[Function]:
     return [function for path in sorted(SOURCE.rglob("*.py")) for function in functions_of(path)]
 
@@ -103,7 +106,7 @@ def undocumented(functions: list[Function]) -> list[tuple[Function, list[str]]]:
     missing = []
     for function in functions:
         undescribed = [name for name in function.parameters if name not in function.described]
-        if len(function.parameters) < FEW or not undescribed or function.is_overload:
+        if len(function.parameters) < FEW or not undescribed or function.is_exempt:
             continue
         if not inherits_its_docs(function, holders, documented):
             missing.append((function, undescribed))
@@ -114,11 +117,91 @@ def room_of(function: Function) -> str:
     return function.path.relative_to(SOURCE).parts[0]
 
 
-def test_every_public_function_with_three_parameters_describes_them() -> None:
-    missing = [(f, names) for f, names in undocumented(every_function()) if room_of(f) not in PENDING]
+def raises_on_purpose(function: Function) -> bool:
+    """Whether the body itself, and not a function inside it, raises one of our errors by name."""
+    found, waiting = False, list(function.node.body)
+    while waiting:
+        node: ast.AST = waiting.pop()
+        if isinstance(node, (ast.FunctionDef, ast.Lambda, ast.ClassDef)):
+            continue
+        if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
+            name = ast.unparse(node.exc.func).split(".")[-1]
+            found |= isinstance(getattr(errors, name, None), type)
+        waiting += ast.iter_child_nodes(node)
+    return found
+
+
+def in_reviewed_rooms(functions: list[Function]) -> list[Function]:
+    return [function for function in functions if room_of(function) not in PENDING]
+
+
+def test_every_public_function_with_three_parameters_describes_them():
+    reviewed = {function.place for function in in_reviewed_rooms(every_function())}
+    missing = [(f, names) for f, names in undocumented(every_function()) if f.place in reviewed]
     listing = "\n".join(f"{function.place}: {', '.join(names)}" for function, names in missing)
     assert not missing, f"these lack a description in an Args: section (Google style):\n{listing}"
 
 
-def test_pending_rooms_exist() -> None:
+def test_every_public_function_with_three_parameters_that_raises_says_what():
+    silent = [
+        function.place
+        for function in in_reviewed_rooms(every_function())
+        if len(function.parameters) >= FEW
+        and raises_on_purpose(function)
+        and "Raises:" not in (ast.get_docstring(function.node) or "")
+    ]
+    assert not silent, "these raise an error and have no Raises: section:\n" + "\n".join(silent)
+
+
+def test_no_room_is_pending_that_is_not_there():
     assert all((SOURCE / room).exists() for room in PENDING)
+
+
+def test_the_walk_finds_what_lacks(tmp_path):
+    """A test of this test: a function and methods that lack a description, that inherit one, and that need none."""
+    (tmp_path / "room.py").write_text(EXAMPLE, "utf-8")
+    functions = functions_of(tmp_path / "room.py")
+    assert {f.node.name: names for f, names in undocumented(functions)} == {
+        "bare": ["b", "rest"],
+        "lonely": ["a", "b", "c"],
+    }
+    assert [f.node.name for f in functions if raises_on_purpose(f)] == ["lonely"]
+
+
+EXAMPLE = '''
+def bare(a, b, *rest):
+    """Lacks two.
+
+    Args:
+        a: is described,
+            b: in its second line
+    """
+
+def _private(a, b, c): ...
+
+def short(a, b): ...
+
+class Base:
+    def run(self, a, b, c):
+        """Describes all.
+
+        Args:
+            a, b: two at once.
+            c (int): with its type.
+        """
+
+class Child(Base):
+    def run(self, a, b, c):
+        """Inherits."""
+
+    @staticmethod
+    def lonely(a, b, c):
+        def inner(): raise ModelError("…")
+        raise InputError("…")
+
+class Grandchild(Child):
+    def run(self, a, b, c):
+        """Inherits too."""
+        def inner(): raise ModelError("…")
+        raise NotImplementedError("…")
+'''

@@ -35,7 +35,7 @@ class Need(enum.Enum):
     """One forward and one full backward per target."""
     GUIDED_GRADIENTS = "guided input gradients"
     """One forward and one full backward per target with every ReLU's backward replaced."""
-    LIBRAGRAD = "balanced gradients"
+    LIBRAGRAD = "LibraGrad gradients"
     """Backwards by LibraGrad's rules, through which a score is the sum of its parts."""
     ATTENTION = "attention"
     """One forward that keeps every attention layer's probabilities."""

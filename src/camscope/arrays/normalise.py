@@ -56,9 +56,9 @@ def scaled(
     if isinstance(scale, tuple):
         return xp.clip((maps - scale[0]) / (scale[1] - scale[0]), 0, 1)
     axes = tuple(range({"map": 2, "image": 1, "batch": 0}.get(scale, 2), maps.ndim))
-    known = xp.isfinite(maps)
-    high = xp.max(xp.where(known, maps, -xp.inf), axis=axes, keepdims=True)
-    low = xp.min(xp.where(known, maps, xp.inf), axis=axes, keepdims=True)
+    finite = xp.isfinite(maps)
+    high = xp.max(xp.where(finite, maps, -xp.inf), axis=axes, keepdims=True)
+    low = xp.min(xp.where(finite, maps, xp.inf), axis=axes, keepdims=True)
     if scale == "signed":
         low, high = -xp.maximum(-low, high), xp.maximum(-low, high)
     extent = high - low

@@ -114,6 +114,13 @@ class _Head:
 
     @classmethod
     def of(cls, row: WordRow, width: float, fonts: Fonts) -> _Head:
+        """Fit the texts of a row to a width.
+
+        Args:
+            row: The row.
+            width: The room for a line, in inches.
+            fonts: The sizes of the texts.
+        """
         title = fit(row.title, width, fonts.title, weight="bold")
         beside = row.subtitle
         if (
@@ -129,16 +136,24 @@ class _Head:
 
     @property
     def height(self) -> float:
+        """Height in inches; 0 if there is no text."""
         texts = height_of(len(self.title), self.fonts.title) + height_of(len(self.under), self.fonts.small)
         return texts + 0.03 * self.fonts.scale if texts else 0.0
 
     def draw(self, page: Page, left: float, top: float) -> None:
+        """Write the texts.
+
+        Args:
+            page: Where to write.
+            left: The left edge, in inches from the page's.
+            top: The upper edge, in inches from the page's.
+        """
         page.text(self.title, left, top, self.fonts.title, ha="left", va="top", weight="bold")
         if self.beside and self.title:
             right = left + word_width(self.title[-1], self.fonts.title, "bold") + 0.08 * self.fonts.scale
             down = top + height_of(len(self.title) - 1, self.fonts.title)
-            level = down + BASELINE * (self.fonts.title - self.fonts.small) / 72
-            page.text([self.beside], right, level, self.fonts.small, ha="left", va="top", colour=SOFT)
+            down += BASELINE * (self.fonts.title - self.fonts.small) / 72  # so that both have one baseline
+            page.text([self.beside], right, down, self.fonts.small, ha="left", va="top", colour=SOFT)
         under = top + height_of(len(self.title), self.fonts.title)
         page.text(self.under, left, under, self.fonts.small, ha="left", va="top", colour=SOFT)
 

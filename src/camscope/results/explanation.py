@@ -63,7 +63,7 @@ class Explanation(Maps):
         return saving.save(self, path)
 
     def summary(self, image: int = 0) -> dict[str, Any]:
-        """What is known of one image, as plain JSON-able values: classes, targets, scores, status, boxes."""
+        """The facts of one image as plain values that JSON can store: classes, targets, scores, status."""
         return saving.summary(self, image)
 
     def __rich_console__(self, console: Any, options: Any) -> Iterator[Any]:

@@ -1,4 +1,4 @@
-"""Reading a saved explanation back."""
+"""Loads a saved explanation."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ def save(e: Maps, path: str | Path) -> Path:
 
 
 def summary(e: Maps, image: int = 0) -> dict[str, Any]:
-    """What is known of one image, as plain JSON-able values."""
+    """The facts of one image as plain values that JSON can store: classes, targets, scores, status."""
     targets = []
     for t, target in enumerate(e.targets[image]):
         targets.append(
