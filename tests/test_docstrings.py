@@ -81,9 +81,14 @@ def every_function() -> list[Function]:
 
 
 def inherits_its_docs(
-    function: Function, holders: dict[str, ast.ClassDef], documented: set[tuple[str, str]]
+    function: Function, holders: dict[str, ast.ClassDef], documented: set[tuple[str, ...]]
 ) -> bool:
-    """Whether a base class of this method's class, any number of classes up, documents the same method."""
+    """Whether a base class of this method's class, any number of classes up, documents the same method.
+
+    What a protocol documents holds for every method of that name and these parameters, whatever its class derives from.
+    """
+    if function.holder and ("Protocol", function.node.name, *function.parameters) in documented:
+        return True
     bases, seen = [function.holder] if function.holder else [], set()
     while bases:
         holder = bases.pop()
@@ -102,6 +107,12 @@ def undocumented(functions: list[Function]) -> list[tuple[Function, list[str]]]:
     holders = {f.holder.name: f.holder for f in functions if f.holder}
     documented = {
         (f.holder.name, f.node.name) for f in functions if f.holder and f.described >= set(f.parameters)
+    }
+    documented |= {
+        ("Protocol", f.node.name, *f.parameters)
+        for f in functions
+        if f.holder and (f.holder.name, f.node.name) in documented
+        if any(ast.unparse(base) == "Protocol" for base in f.holder.bases)
     }
     missing = []
     for function in functions:
@@ -198,6 +209,19 @@ class Child(Base):
     def lonely(a, b, c):
         def inner(): raise ModelError("…")
         raise InputError("…")
+
+class Stub(Protocol):
+    def read(self, a, b, c):
+        """Describes all.
+
+        Args:
+            a: one.
+            b: two.
+            c: three.
+        """
+
+class Other:
+    def read(self, a, b, c): ...
 
 class Grandchild(Child):
     def run(self, a, b, c):
