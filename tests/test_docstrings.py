@@ -106,7 +106,9 @@ def undocumented(functions: list[Function]) -> list[tuple[Function, list[str]]]:
     """The functions that owe a description, each with the parameters that it does not describe."""
     holders = {f.holder.name: f.holder for f in functions if f.holder}
     documented = {
-        (f.holder.name, f.node.name) for f in functions if f.holder and f.described >= set(f.parameters)
+        (f.holder.name, f.node.name)
+        for f in functions
+        if f.holder and f.parameters and f.described >= set(f.parameters)
     }
     documented |= {
         ("Protocol", f.node.name, *f.parameters)
