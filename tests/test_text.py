@@ -456,7 +456,7 @@ def test_concepts_and_layers_of_texts(cnn):
     assert [layer.name for layer in shown] == ["embedding", "conv", "relu"]
     found = explainer.concepts(["a good film .", "not a bad film"], count=2)
     assert found.explanation.maps().shape == (2, 2, 4)
-    with pytest.raises(camscope.InputError, match="must be of one length"):
+    with pytest.raises(camscope.InputError, match="must have the same number of tokens"):
         explainer.concepts(TEXTS)
 
 

@@ -49,6 +49,11 @@ def nearest(name: str, valid: Iterable[str], *, count: int = 3) -> str:
     """Give the hint `` Did you mean 'x' or 'y'?`` for a misspelt name, or an empty string.
 
     Starts with a space, so that it can be appended to a sentence.
+
+    Args:
+        name: what was given.
+        valid: the names that exist.
+        count: how many to suggest at most.
     """
     names = list(valid)
     by_lower = {candidate.lower(): candidate for candidate in reversed(names)}

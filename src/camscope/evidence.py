@@ -35,7 +35,7 @@ class Need(enum.Enum):
     """One forward and one full backward per target."""
     GUIDED_GRADIENTS = "guided input gradients"
     """One forward and one full backward per target with every ReLU's backward replaced."""
-    LIBRAGRAD = "balanced gradients"
+    LIBRAGRAD = "LibraGrad gradients"
     """Backwards by LibraGrad's rules, through which a score is the sum of its parts."""
     ATTENTION = "attention"
     """One forward that keeps every attention layer's probabilities."""
@@ -58,10 +58,10 @@ BACKWARD = frozenset(
 """Needs that take a backward for every target, and whose arrays have a target axis."""
 
 OF_INPUTS = frozenset({Need.MASKED, Need.MASKED_GRADIENTS, Need.INPUT_GRADIENTS, Need.GUIDED_GRADIENTS})
-"""Needs that alter the input or differentiate by it: inputs must be numbers with something in between."""
+"""Needs that alter the input or differentiate by it: the inputs must be real numbers, not token numbers."""
 
 ATTENDED = frozenset({Need.ATTENTION, Need.ATTENTION_GRADIENTS, Need.BLOCK_GRADIENTS})
-"""Needs that only a model can meet whose tokens attend to one another."""
+"""Needs that only a transformer can meet, a model whose tokens attend to one another."""
 
 
 @dataclass(frozen=True)
@@ -70,11 +70,11 @@ class LinearHead:
 
     Attributes:
         weights: w, the derivative of each target's score by each pooled channel.
-        pools_activations: whether what is pooled is the layer's activations themselves, and not their ReLU.
-        linear: whether that formula is true of the targets' scores: of logits and their differences. Of other
-            scores (a probability) the weights are the derivative and nothing more.
         features: F, what is pooled: the layer's activations, or their ReLU where the model applies one
             between the layer and the pooling (torchvision's DenseNet).
+        pools_activations: whether what is pooled is the layer's activations themselves, and not their ReLU.
+        linear: whether that formula is true of the targets' scores, as it is of logits and their differences. For
+            any other score (a probability) the weights are its derivative and nothing more.
     """
 
     weights: Float[Array, "batch target channel"]
@@ -88,8 +88,8 @@ class Responses:
     """What the model answered to some inputs or activations.
 
     Attributes:
-        scores: of the targets, as they were asked for (logits by default).
-        probabilities: of the same targets. Where there is none (a regression, a callable), the scores.
+        scores: the targets' scores of the kind that was asked for (logits by default).
+        probabilities: the same targets' probabilities; their scores where there are none (a regression, a callable).
     """
 
     scores: Float[Array, "variant target"]
@@ -107,7 +107,8 @@ class Rerun(Protocol):
         """The responses to variants 0 … count − 1 for the targets of that image, without a graph.
 
         Args:
-            image: whose targets are scored (and whose other activations go with altered ones).
+            image: the number of the image in the batch. Its targets are scored, and where one layer's activations are
+                altered, all others are this image's own.
             count: how many variants there are; the adapter runs them in chunks that fit into memory.
             variants: builds some of them: inputs `chunk channel *size`, or activations `chunk channel *space`.
         """
@@ -126,9 +127,9 @@ class SuffixRerun(Rerun, Protocol):
         """The responses without each of these channels: their activations set to zero.
 
         Args:
-            image: whose.
-            activations: that image's.
-            channels: which; −1 takes none away.
+            image: the number of the image in the batch.
+            activations: that image's activations at the layer.
+            channels: the channels to set to zero, each by itself; −1 leaves all as they are.
         """
         return self(image, len(channels), without_channels(activations, channels))
 
@@ -136,7 +137,7 @@ class SuffixRerun(Rerun, Protocol):
 def without_channels(
     activations: Float[Array, " channel *space"], channels: Int[np.ndarray, " n"]
 ) -> Variants:
-    """Variant i: the activations with the i-th of these channels set to zero; −1 is none."""
+    """Variant i: the activations with the i-th of these channels set to zero; the number −1 sets none to zero."""
     xp = array_namespace(activations)
 
     def variants(numbers: Int[np.ndarray, " chunk"]) -> Float[Array, "chunk channel *space"]:
@@ -168,8 +169,9 @@ class FullGradients:
         biases: b_l ⊙ ∂score/∂(output of layer l), of every layer with a bias and a grid, in order of execution.
             The bias of a batch norm is β − γμ/√(σ² + ε).
         rest: the same sum over the layers without a grid (fully connected ones), which give no map.
-        gap: |score − the sum| / (|score| + Σ |terms|): rounding in a piecewise linear network; what is well
-            above it (GELU, LayerNorm, attention, squeeze-and-excitation) is not explained by the map.
+        gap: |score − the sum| / (|score| + Σ |terms|). A piecewise linear network leaves a gap of rounding size. A
+            larger one (from GELU, LayerNorm, attention, squeeze-and-excitation) is a part of the score that the map
+            does not explain.
     """
 
     inputs: Float[Array, "batch target _ *size"]
@@ -186,7 +188,7 @@ class AttentionLayer:
         weights: the attention probabilities.
         gradients: ∂score/∂weights; None if no method asked.
         queries, keys, values: per head; None if no method asked for gradients.
-        output_gradients: ∂score/∂(heads' outputs, before the output projection); None likewise.
+        output_gradients: ∂score/∂(heads' outputs, before the output projection); None if no method asked.
     """
 
     weights: Float[Array, "batch head query key"]
@@ -204,7 +206,7 @@ class Attention:
     Attributes:
         layers: in order of execution.
         space: the grid of the patches.
-        prefix: tokens in front of the patches that are no position: CLS, distillation, registers.
+        prefix: how many tokens stand before the patches and are no position: CLS, distillation, registers.
         readout: the share of each token in what the head reads: 1 on CLS, or even over the tokens it averages.
         blocks: ∂s^l/∂weights^l of each block's own score s^l (LeGrad); empty if no method asked.
     """
@@ -221,13 +223,13 @@ class ModelEvidence:
     """What was seen of the model as a whole, for one set of targets.
 
     Attributes:
-        inputs: the batch; of texts the token numbers, `batch token`.
+        inputs: the batch, `batch channel *size`; for texts the token numbers, `batch token`.
         responses: the model's answers to it: `batch target`.
         masked: runs the model on altered inputs; None if no method asked.
-        masked_gradients: the same with gradients.
-        full_gradients: of inputs and biases.
-        guided_gradients: ∂score/∂x with guided ReLUs (Springenberg et al. 2015).
-        attention: of a transformer.
+        masked_gradients: runs the model forward and backward on altered inputs; None if no method asked.
+        full_gradients: the gradients by the inputs and by all biases; None if no method asked.
+        guided_gradients: ∂score/∂x with guided ReLUs (Springenberg et al. 2015); None if no method asked.
+        attention: the attention layers of a transformer; None if no method asked.
         seed: seeds whatever a method draws at random.
         shared: intermediate results that several methods use; see `camscope.methods.shared`.
     """

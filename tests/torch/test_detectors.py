@@ -203,7 +203,7 @@ def test_an_instance_has_the_map_of_the_level_it_comes_from_by_hand(level, detec
     score, A, g = candidate_by_hand(model, layer, number, output)
     e = camscope.explain(model, X[:1], methods="hirescam", targets=Instance(box, output))
     torch.testing.assert_close(e.scores[0, 0], score)
-    assert e.provenance["layers"]["level_of_target"] == [[layer]]
+    assert e.provenance["layers"]["fpn_level_of_target"] == [[layer]]
     named = camscope.explain(model, X[:1], methods="hirescam", targets=Instance(box, output), layers=layer)
     expected = (g * A).sum(1)[:, None]
     torch.testing.assert_close(named.raw["hirescam", layer], expected, rtol=1e-4, atol=1e-6)
@@ -225,7 +225,7 @@ def test_at_another_level_there_is_nothing_of_it(detector):
 def test_a_level_of_one_position_is_seen_at_the_one_it_is_made_from(detector):
     """An image of 96 pixels leaves a grid of 2×3 at P6 and 1×2 at P7; one of 64 leaves nothing of P7."""
     model = detector("ssdlite")
-    layers = camscope.explain(model, X).provenance["layers"]["levels"]
+    layers = camscope.explain(model, X).provenance["layers"]["fpn_levels"]
     assert layers[-1] == layers[-2] == "backbone.extra.2"
 
 
@@ -276,7 +276,7 @@ def test_each_proposal_has_its_level(detector):
     e = camscope.explain(model, X, targets=[Instance(i) for i in range(6)], methods="hirescam")
     (maps,) = e.raw.values()
     assert bool((maps.flatten(2) != 0).any(2).all())
-    names = {name for row in e.provenance["layers"]["level_of_target"] for name in row}
+    names = {name for row in e.provenance["layers"]["fpn_level_of_target"] for name in row}
     assert names <= {f"backbone.fpn.layer_blocks.{i}" for i in range(4)}
 
 
@@ -338,10 +338,10 @@ def test_every_kind_of_method(detector):
 
 def test_one_image_of_a_batch_keeps_its_own_levels(detector):
     e = camscope.explain(detector("retinanet"), X, targets=[Instance(0), Instance(3)])
-    levels = e.provenance["layers"]["level_of_target"]
+    levels = e.provenance["layers"]["fpn_level_of_target"]
     assert len(levels) == len(X) > 1
     for i in range(len(X)):
-        assert e[i].provenance["layers"]["level_of_target"] == [levels[i]]
+        assert e[i].provenance["layers"]["fpn_level_of_target"] == [levels[i]]
 
 
 OTHER_KINDS = ["ablationcam", "scorecam(top=3)", "smooth(hirescam, n=2)", "eigencam", "rise(n=6)", "fullgrad"]

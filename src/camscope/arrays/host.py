@@ -1,4 +1,4 @@
-"""Arrays of any library on the host, and without what they were made from."""
+"""Arrays of any library without their autograd graph, and as NumPy arrays on the host."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from camscope.arrays.ops import Array
 
 
 def detached(x: Array) -> Array:
-    """The values without what they were made from."""
+    """The values without the autograd graph they came from."""
     return x.detach() if hasattr(x, "detach") else x
 
 
 def to_numpy(x: Any) -> np.ndarray:
-    """An array of any library, or numbers in lists, as NumPy on the host."""
+    """An array of any library, or a list of numbers, as a NumPy array in the host's memory."""
     if isinstance(x, np.ndarray):
         return x
     return np.asarray(to_device(x.detach(), "cpu")) if hasattr(x, "detach") else np.asarray(x)

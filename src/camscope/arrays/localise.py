@@ -25,15 +25,15 @@ def mask_of(
         components: keep all of it, or only the largest connected component (neighbours share a corner).
 
     Raises:
-        InputError: for a threshold outside (0, 1], or another word for components.
+        InputError: if the threshold is outside (0, 1], or `components` is neither word.
     """
     if not 0 < threshold <= 1:
         raise InputError(f"threshold={threshold}: expected a share of the maximum, above 0 and up to 1.")
     if components not in ("largest", "all"):
         raise InputError(f"components={components!r}: expected 'largest' or 'all'.")
-    known = np.nan_to_num(heatmap, nan=0.0)
-    peak = known.max(initial=0.0)
-    mask = known >= threshold * peak if peak > 0 else np.zeros(known.shape, dtype=bool)
+    values = np.nan_to_num(heatmap, nan=0.0)
+    peak = values.max(initial=0.0)
+    mask = values >= threshold * peak if peak > 0 else np.zeros(values.shape, dtype=bool)
     if components == "all" or not mask.any():
         return mask
     labels = _labelled(mask)

@@ -14,12 +14,13 @@ from camscope.errors import InputError, nearest
 
 Named = Literal["map", "image", "batch", "signed"]
 Scale: TypeAlias = Named | tuple[float, float]
-"""`map`: each map fills [0, 1] by itself. `image`: all targets of an image share a scale. `batch`: all maps do.
-`signed`: symmetric, 0.5 is zero, evidence against lies below. `(low, high)`: fixed values, comparable everywhere."""
+"""How raw values become [0, 1]. `map`: each map fills [0, 1] by itself. `image`: all targets of an image share a scale.
+`batch`: all maps of the batch share one. `signed`: symmetric around zero, which becomes 0.5; evidence against lies
+below it. `(low, high)`: these fixed values become 0 and 1, so that maps of different calls can be compared."""
 
 
 def check_scale(scale: Scale) -> None:
-    """Refuse what is no scale.
+    """Refuse anything that is not a scale.
 
     Raises:
         InputError: naming the valid scales, and the nearest.
@@ -42,8 +43,11 @@ def scaled(
 
     Args:
         maps: raw signed maps, resized or not.
-        scale: see `Scale`. All but `signed` and a fixed range use the minimum and maximum of what shares them.
+        scale: see `Scale`. `map`, `image` and `batch` use the minimum and maximum of the maps that share a scale.
         rectify: set evidence against to zero first, as the final ReLU of the formulas does.
+
+    Raises:
+        InputError: if it is not a scale.
     """
     check_scale(scale)
     xp = array_namespace(maps)
@@ -52,9 +56,9 @@ def scaled(
     if isinstance(scale, tuple):
         return xp.clip((maps - scale[0]) / (scale[1] - scale[0]), 0, 1)
     axes = tuple(range({"map": 2, "image": 1, "batch": 0}.get(scale, 2), maps.ndim))
-    known = xp.isfinite(maps)
-    high = xp.max(xp.where(known, maps, -xp.inf), axis=axes, keepdims=True)
-    low = xp.min(xp.where(known, maps, xp.inf), axis=axes, keepdims=True)
+    finite = xp.isfinite(maps)
+    high = xp.max(xp.where(finite, maps, -xp.inf), axis=axes, keepdims=True)
+    low = xp.min(xp.where(finite, maps, xp.inf), axis=axes, keepdims=True)
     if scale == "signed":
         low, high = -xp.maximum(-low, high), xp.maximum(-low, high)
     extent = high - low
@@ -65,7 +69,7 @@ def scaled(
 
 
 def is_flat(low: Float[Array, "*maps"], high: Float[Array, "*maps"]) -> Bool[Array, "*maps"]:
-    """Whether maps are rounding noise on a constant, by their lowest and highest values (or NaN)."""
+    """Whether maps are constant up to rounding, judged by their lowest and highest values; NaN counts as flat."""
     xp = array_namespace(high)
     noise = 16 * float(xp.finfo(high.dtype).eps)
     return ~(high - low > noise * xp.maximum(xp.abs(high), xp.abs(low)))

@@ -1,4 +1,4 @@
-"""The few array operations the maths shares, on any array library that speaks the array API.
+"""The few array operations that all the maths shares, on any library that follows the array API.
 
 `xp` is the array's own namespace, found by type (array-api-compat), so torch tensors stay torch tensors on
 their device, and NumPy and JAX arrays stay what they are.
@@ -25,7 +25,7 @@ def relu(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
 def channel_sum(
     weights: Float[Array, "batch target channel *grid"], activations: Float[Array, "batch channel *space"]
 ) -> Float[Array, "batch target *space"]:
-    """Σ_k w^k ⊙ A^k. Weights that are the same at every position may have size 1 there: one matrix product."""
+    """Σ_k w^k ⊙ A^k. Weights that are the same at every position may have size 1 along space, which is cheaper."""
     if _constant_over_space(weights):
         return einsum(weights[(..., *_first(weights, 3))], activations, "b t c, b c ... -> b t ...")
     return reduce(weights * activations[:, None], "b t c ... -> b t ...", "sum")

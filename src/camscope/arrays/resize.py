@@ -28,7 +28,7 @@ def resize(
 def trimmed(
     maps: Float[Array, "batch target *space"], covered: Sequence[float]
 ) -> Float[Array, "batch target *space"]:
-    """Maps of the part of a padded input that is the input itself, the first share of each axis."""
+    """Cut the padding off maps of a padded input: keep the first `covered` share of each axis, at the same size."""
     for axis, share in enumerate(covered):
         if share != 1:
             count = maps.shape[axis + 2]
@@ -43,14 +43,14 @@ def place(
     offset: Sequence[float],
     input_size: Sequence[int],
 ) -> Float[Array, "batch target *size"]:
-    """Resize maps of the model's input onto a picture it was cut from: NaN where the input did not reach.
+    """Resize maps of the model's input onto the picture it was cut from: NaN where the input did not reach.
 
     Args:
         maps: at the layer's resolution, spanning the model's whole input.
-        size: of the picture.
+        size: the picture's size in pixels, along each axis.
         scale: input pixels per picture pixel, along each axis.
-        offset: input coordinate of the picture's edge, along each axis: input = picture · scale + offset.
-        input_size: of the model's input.
+        offset: the picture's edge in input pixels, along each axis: input = picture · scale + offset.
+        input_size: the size of the model's input in pixels, along each axis.
     """
     xp = array_namespace(maps)
     for axis, n_out in enumerate(size):
@@ -68,7 +68,7 @@ def place(
 def _along(
     maps: Float[Array, "batch target *space"], axis: int, positions: Float[np.ndarray, out]
 ) -> Float[Array, "batch target *moved"]:
-    """Interpolate one axis at positions measured in its cells' edges: cell k covers [k, k + 1)."""
+    """Interpolate one axis at positions measured from its edge in cells: cell k covers [k, k + 1)."""
     xp = array_namespace(maps)
     n_in = maps.shape[axis]
     centred = np.clip(positions - 0.5, 0, n_in - 1)

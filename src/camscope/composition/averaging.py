@@ -1,4 +1,4 @@
-"""One piece of evidence from that of many copies: averaged over noise, or over sizes of the input."""
+"""Averaging evidence over many copies of the input: noisy ones, or ones of several sizes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class NoisyGradients:
         self._sums: list[Array] = []
 
     def add(self, gradients: Float[Array, "batch target channel *grid"]) -> None:
-        """Take in one copy's gradients."""
+        """Add the gradients of one copy."""
         powers = [gradients, gradients**2, gradients**3]
         self._sums = [a + b for a, b in zip(self._sums, powers, strict=True)] if self._sums else powers
         self._count += 1
@@ -39,7 +39,7 @@ class NoisyGradients:
 
 
 class NoisyFullGradients:
-    """Running sums of all the parts of the score over noisy copies of the input, signed."""
+    """Running sums of the signed parts of the score (see `FullGradients`) over noisy copies of the input."""
 
     def __init__(self) -> None:
         self._count = 0
@@ -48,7 +48,7 @@ class NoisyFullGradients:
         self._gap: Array | None = None
 
     def add(self, full: FullGradients) -> None:
-        """Take in one copy's parts; of the input's, the sum over its channels."""
+        """Add the parts of one copy. The input's part is summed over its channels."""
         parts = [reduce(full.inputs, "b t c ... -> b t 1 ...", "sum"), *full.biases]
         self._sums = [a + b for a, b in zip(self._sums, parts, strict=True)] if self._sums else parts
         self._rest = full.rest if self._rest is None else self._rest + full.rest
@@ -71,9 +71,9 @@ class Size:
     """What was seen at one size of the input.
 
     Attributes:
-        activations: at its own grid.
-        gradients: at its own grid (or size 1 along space).
-        counts: for which images and targets this size counts.
+        activations: the activations, at this size's own grid.
+        gradients: the gradients, at the same grid (or of size 1 along space).
+        counts: the images and targets for which this size takes part in the mean.
     """
 
     activations: Float[Array, "batch channel *space"]
@@ -84,12 +84,12 @@ class Size:
 def over_sizes(sizes: Sequence[Size], space: Sequence[int], target: int) -> Evidence:
     """Mean activations and gradients over the sizes that count for each image, at one common resolution.
 
-    Where no size counts all do. CAMERAS (Jalwana et al., CVPR 2021, eq. 4 and 5).
+    This is CAMERAS (Jalwana et al., CVPR 2021, eq. 4 and 5). For an image for which no size counts, all do.
 
     Args:
-        sizes: at least one.
+        sizes: what was seen at each size; at least one.
         space: the common resolution.
-        target: which one.
+        target: the number of the target.
     """
     A = sizes[0].activations
     counts = np.stack([size.counts[:, target] for size in sizes]).astype(np.float64)
@@ -97,7 +97,7 @@ def over_sizes(sizes: Sequence[Size], space: Sequence[int], target: int) -> Evid
     shares = counts / counts.sum(0)
 
     def mean(arrays: Iterable[Array]) -> Array:
-        """One array at a time: at the input's size each takes channels × height × width."""
+        """Adds one array at a time, since at the input's size each takes channels × height × width of memory."""
         total = None
         for share, array in zip(shares, arrays, strict=True):
             weight = from_numpy(share.reshape(-1, *(1,) * (array.ndim - 1)), like=array)

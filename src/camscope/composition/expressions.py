@@ -1,7 +1,8 @@
-"""Methods made of methods: what every composition is, the register of them, and expressions from text.
+"""Methods made of methods: the base of all compositions, their register, and expressions from text.
 
-An expression is a method or a composition of one. Compositions are written as calls, `Smooth("layercam", n=16)` in
-Python and `smooth(layercam, n=16)` as text, and nest. Each is a frozen dataclass around an `inner` expression.
+An expression is a method, or a composition around an expression. Compositions are written as calls,
+`Smooth("layercam", n=16)` in Python and `smooth(layercam, n=16)` as text, and can be nested. Each is a frozen dataclass
+with the `inner` expression as a field.
 """
 
 from __future__ import annotations
@@ -29,15 +30,15 @@ Expression: TypeAlias = "Method | Composition"
 
 @dataclass(frozen=True)
 class Composition:
-    """Something around a method. Its own facts are the inner one's unless it says otherwise.
+    """Something around a method. Its properties are those of the inner expression, unless a subclass says otherwise.
 
     Attributes:
-        inner: what it is around: a method, another composition, or the name of either.
+        inner: the method or composition that it is around, or the text of it.
     """
 
     inner: Expression
     word: ClassVar[str]
-    """What it is called in text."""
+    """Its name in text."""
 
     def __post_init__(self) -> None:
         if isinstance(self.inner, str):
@@ -52,7 +53,7 @@ class Composition:
 
     @property
     def name(self) -> str:
-        """The composition as text, with what was given a value of its own."""
+        """The composition as text, with those parameters that differ from their defaults."""
         given = [
             f"{f.name}={_text(getattr(self, f.name))}"
             for f in dataclasses.fields(self)
@@ -62,17 +63,17 @@ class Composition:
 
     @property
     def short_name(self) -> str:
-        """The name, without its parameters should they be many digits."""
+        """The name, with `…` for the parameters if it would be longer than 80 characters."""
         return self.name if len(self.name) <= 80 else f"{self.word}({self.inner.name}, …)"
 
     @classmethod
     def parameters(cls) -> dict[str, Any]:
-        """What can be given besides the inner method, with the defaults."""
+        """The parameters besides the inner expression, with their defaults."""
         return {f.name: f.default for f in dataclasses.fields(cls) if f.name != "inner"}
 
     @property
     def kind(self) -> tuple[Any, ...]:
-        """What tells two compositions apart, whatever they are around."""
+        """The same for compositions of one type with the same parameters, whatever they are around."""
         fields = dataclasses.fields(self)
         return type(self), tuple(getattr(self, f.name) for f in fields if f.name != "inner")
 
@@ -83,12 +84,12 @@ class Composition:
 
     @property
     def paper(self) -> str:
-        """Of the method in the middle."""
+        """The paper of the method in the middle."""
         return self.inner.paper
 
     @property
     def needs(self) -> frozenset[Need]:
-        """What the method in the middle asks of the model, and what the composition does."""
+        """The evidence that the method in the middle and the compositions around it need."""
         return self.inner.needs
 
     @property
@@ -102,39 +103,39 @@ class Composition:
         return self.inner.class_specific
 
     def check(self) -> None:
-        """Refuse what makes no sense, before any work is done.
+        """Refuse a composition that makes no sense, before any work is done.
 
         Raises:
-            MethodError: saying why, and what would do.
+            MethodError: if it makes no sense; the message says why, and what to write instead.
         """
 
 
 class Modifier(Composition):
-    """A composition that changes what the inner method explains, or the gradients it sees, and not its maps."""
+    """A composition that changes the target or the gradients of the inner method, but does nothing to its maps."""
 
     libragrad: ClassVar[bool] = False
-    """Whether gradients flow by LibraGrad's rules."""
+    """Whether the inner method gets gradients by LibraGrad's rules."""
 
     def retargeted(self, targets: Targets, outputs: Outputs) -> Targets:
-        """The targets the inner method gets.
+        """The targets that the inner method gets.
 
         Args:
-            targets: as they were asked for.
-            outputs: of the batch, by which similar classes are chosen.
+            targets: the targets as they were asked for.
+            outputs: the model's outputs for the batch, from which similar classes are chosen.
         """
         return targets
 
     def check(self) -> None:
-        """Refuse the same twice."""
+        """Refuse a modifier inside another of the same type."""
         if any(isinstance(one, type(self)) for one in modifiers_of(self.inner)):
             raise MethodError(f"{self.name}: {self.word} twice; once is enough.")
 
 
 class LayerFusion(Composition):
-    """A composition that makes one map of several layers' maps."""
+    """A composition that makes one map from the maps of several layers."""
 
     at: ClassVar[Literal["stages", "fpn levels"]] = "stages"
-    """Which layers these are where none are named."""
+    """Which layers are fused where none are named: the last of each stage, or the levels of a feature pyramid."""
 
     def fused(
         self,
@@ -144,21 +145,21 @@ class LayerFusion(Composition):
         """The one map.
 
         Args:
-            maps: of the layers in the order they run, each at its own resolution.
-            fpn_levels: the level of a detector's feature pyramid that each target comes from; None if there is none.
+            maps: the maps of the layers in the order they run, each at its own resolution.
+            fpn_levels: the FPN level that each target of a detector comes from; None if there is no pyramid.
         """
         raise NotImplementedError
 
 
 @dataclass(frozen=True)
 class Named(Composition):
-    """A composition the literature has a name for.
+    """A composition that the literature has a name for.
 
     Attributes:
         label: the name.
         reference: the paper.
-        advice: one honest line.
-        cost: in passes through the model.
+        advice: one honest line: what to use it for, and what it is known to get wrong.
+        cost: what it costs in passes through the model.
     """
 
     label: str
@@ -179,14 +180,14 @@ class Named(Composition):
 
     @property
     def formula(self) -> str:
-        """What it is made of."""
+        """The composition that the name stands for, as text."""
         return self.inner.name
 
 
 # ------------------------------------------------------------------ the register
 
 COMPOSITIONS: dict[str, type[Composition]] = {}
-"""By the word that they are called by."""
+"""All compositions, by their names in text."""
 
 NAMED: dict[str, Named] = {}
 """Compositions that the literature has a name for, by that name."""
@@ -210,7 +211,15 @@ def composition(kind: Kind) -> Kind:
 
 
 def name_composition(inner: Composition, label: str, reference: str, advice: str, cost: str) -> None:
-    """Register a composition under the name that the literature has for it. See `Named` for the arguments."""
+    """Register a composition under the name that the literature has for it.
+
+    Args:
+        inner: the composition.
+        label: the name.
+        reference: the paper.
+        advice: one honest line: what to use it for, and what it is known to get wrong.
+        cost: what it costs in passes through the model.
+    """
     NAMED[label] = Named(inner, label, reference, advice, cost)
 
 
@@ -221,10 +230,11 @@ def parse(text: str | Expression) -> Expression:
     """Read a method or a composition.
 
     Args:
-        text: a name, or calls of names: the inner method first, then parameters, by name or in their order.
+        text: a name, or a call such as `smooth(layercam, n=16)`: the inner expression comes first, then parameters by
+            name or in their order. What is an expression already is returned as it is.
 
     Raises:
-        MethodError: for an unknown name or parameter (with the nearest), or text that is no expression.
+        MethodError: for an unknown name or parameter (with the nearest), or a text that is no expression.
     """
     if isinstance(text, (Method, Composition)):
         return text
@@ -235,11 +245,11 @@ def parse(text: str | Expression) -> Expression:
 
 
 def _built(call: Call, text: str) -> Expression:
-    """What a call means."""
+    """The expression that a call stands for."""
     word = call.word.lower()
     if word in COMPOSITIONS:
         return _composed(word, call, text)
-    found = _known(word)
+    found = _registered(word)
     if call.arguments:
         raise unreadable(text, f"{word} takes its parameters by name")
     named = {name: value_of(value) for name, value in call.named.items()}
@@ -259,21 +269,22 @@ def _composed(word: str, call: Call, text: str) -> Expression:
     inner, *arguments = call.arguments or (None,)
     if not isinstance(inner, Call):
         raise unreadable(text, f"{word} goes around a method, which comes first in its brackets")
-    known = list(kind.parameters())
-    if len(arguments) > len(known):
-        raise unreadable(text, f"{word} has {len(known)} parameters ({', '.join(known) or 'none'})")
-    given = dict(zip(known, map(value_of, arguments), strict=False))
+    valid = list(kind.parameters())
+    if len(arguments) > len(valid):
+        raise unreadable(text, f"{word} has {len(valid)} parameters ({', '.join(valid) or 'none'})")
+    given = dict(zip(valid, map(value_of, arguments), strict=False))
     for parameter, value in call.named.items():
         if parameter in given:
             raise unreadable(text, f"{parameter} is given twice")
-        if parameter not in known:
-            has = f"It has {', '.join(known)}." if known else "It has none."
-            raise MethodError(f"{word} has no parameter {parameter!r}.{nearest(parameter, known)} {has}")
+        if parameter not in valid:
+            has = f"It has {', '.join(valid)}." if valid else "It has none."
+            raise MethodError(f"{word} has no parameter {parameter!r}.{nearest(parameter, valid)} {has}")
         given[parameter] = value_of(value)
     return kind(_built(inner, text), **given)
 
 
-def _known(name: str) -> Method | Composition:
+def _registered(name: str) -> Method | Composition:
+    """The method or named composition of that name."""
     methods = {m.base: m for m in list_methods()}
     found = methods.get(name) or NAMED.get(name)
     if found is None:
@@ -289,13 +300,13 @@ def _known(name: str) -> Method | Composition:
 
 
 def check(expression: Expression) -> None:
-    """Refuse an expression that has no meaning.
+    """Refuse an expression that makes no sense.
 
     Args:
-        expression: simplified.
+        expression: an expression that `simplified` gave.
 
     Raises:
-        MethodError: saying why, and what would do.
+        MethodError: if it makes no sense; the message says why, and what to write instead.
     """
     if isinstance(expression, Composition):
         check(expression.inner)
@@ -303,10 +314,10 @@ def check(expression: Expression) -> None:
 
 
 def simplified(expression: Expression) -> Expression:
-    """The same with names resolved, and changed targets and gradients directly around the method.
+    """The same expression with named compositions spelt out, and every modifier moved in, next to the method.
 
-    What a wrapper or a fusion does to the maps does not touch what the inner method explains, so
-    finer(smooth(gradcam)) is smooth(finer(gradcam)).
+    A wrapper or a fusion works on maps and leaves the target as it is, so finer(smooth(gradcam)) is the same as
+    smooth(finer(gradcam)).
     """
     if isinstance(expression, Method):
         return expression
@@ -324,7 +335,7 @@ def simplified(expression: Expression) -> Expression:
 
 
 def modifiers_of(expression: Expression) -> tuple[Modifier, ...]:
-    """The changed targets and gradients around a method, innermost first."""
+    """The modifiers around a simplified expression's method, innermost first."""
     if isinstance(expression, Modifier):
         return (*modifiers_of(expression.inner), expression)
     return ()

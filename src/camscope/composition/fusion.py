@@ -1,6 +1,6 @@
-"""Compositions that make one map of several layers' maps.
+"""Layer fusion: compositions that make one map from the maps of several layers.
 
-Fusions work on heatmaps (rectified), finest resolution, shallowest layer first.
+`Fuse` works on rectified maps, from the shallowest layer to the deepest, and gives a map at the finest resolution.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ Fusion = Literal["max", "product", "mean", "cascade"]
 @composition
 @dataclass(frozen=True)
 class Fuse(LayerFusion):
-    """One map of several layers' maps. See `camscope.composition.fusion`.
+    """One map from the maps of several layers. See `fuse_maps`.
 
     Attributes:
         how: `max` (LayerCAM, eq. 9), `product` (RefineCAM), `mean`, or `cascade` (Poly-CAM).
-        gamma: of the tanh that scales the shallower layers for `max`.
+        gamma: γ of the tanh that scales the shallower layers for `max`.
     """
 
     how: Fusion = "max"
@@ -40,7 +40,7 @@ class Fuse(LayerFusion):
 
     @property
     def rectified(self) -> bool:
-        """Fused maps are made of heatmaps, which have no negative values."""
+        """False: fused maps come from rectified maps, so they have no negative values."""
         return False
 
     def fused(
@@ -52,7 +52,7 @@ class Fuse(LayerFusion):
         return fuse_maps(maps, self.how, self.gamma)
 
     def check(self) -> None:
-        """Refuse a method that has one map only, or one at the input's size, and a fusion inside a fusion."""
+        """Refuse a method whose map is of the whole model or at the input's size, and a fusion inside a fusion."""
         m = self.method
         if m.scope == "model":
             raise MethodError(
@@ -66,9 +66,9 @@ class Fuse(LayerFusion):
 
 @dataclass(frozen=True)
 class AtFpnLevel(LayerFusion):
-    """The inner method at the level of a detector's feature pyramid that each target comes from.
+    """The inner method at the FPN level that each target of a detector comes from.
 
-    What is chosen where no layer is named; see `at_fpn_level`.
+    The engine puts it around a method where no layer is named; see `at_fpn_level`.
     """
 
     word: ClassVar[str] = "level"
@@ -84,12 +84,15 @@ class AtFpnLevel(LayerFusion):
 
 
 def fuses(expression: Expression) -> bool:
-    """Whether it makes one map of several layers."""
+    """Whether the expression fuses the maps of several layers."""
     return isinstance(expression, Composition) and (isinstance(expression, Fuse) or fuses(expression.inner))
 
 
 def by_fpn_level(expression: Expression) -> Expression:
-    """The expression at the level each target comes from, where that is a question: for gradients of classes."""
+    """The expression, at the FPN level that each target comes from if it is a method of gradients for a class.
+
+    Other methods do not depend on the level that a target comes from, and are returned as they are.
+    """
     m = expression.method
     asks = m.scope == "layer" and m.class_specific and Need.GRADIENTS in m.needs
     return AtFpnLevel(expression) if asks and not fuses(expression) else expression
@@ -108,9 +111,9 @@ def fuse_maps(
       P_l = LNorm(L_l) ⊙ up(P_{l+1}), LNorm(L) = L / up(down(L)).
 
     Args:
-        maps: of the layers in the order they run, each at its own resolution.
+        maps: the maps of the layers in the order they run, each at its own resolution.
         how: which of these.
-        gamma: of the tanh that scales the shallower layers for `max`.
+        gamma: γ of the tanh that scales the shallower layers for `max`.
     """
     maps = [relu(m) for m in maps]
     finest = max((m.shape[2:] for m in maps), key=math.prod)
@@ -130,15 +133,15 @@ def fuse_maps(
 def at_fpn_level(
     maps: Sequence[Float[Array, "batch target *_"]], fpn_levels: Int[np.ndarray, "batch target"] | None
 ) -> Float[Array, "batch target *space"]:
-    """The map of the level that each target comes from, signed as it is, at the finest level's resolution.
+    """The signed map of the FPN level that each target comes from, at the finest level's resolution.
 
-    ODAM (Zhao & Chan, ICLR 2023, arXiv:2304.06354) looks there. The maps of the others are zero, or, where one level is
-    made from another, of what leads to it. A target that comes from no one level (of a function of yours) gets the
-    sum of all.
+    ODAM (Zhao & Chan, ICLR 2023, arXiv:2304.06354) takes the map there. The maps of other levels are zero, or, where a
+    level is computed from another, only show what leads to the target's own. A target that comes from no single level
+    (such as a function of the user) gets the sum over all levels.
 
     Args:
-        maps: of the levels; one may stand for several.
-        fpn_levels: the number of each target's level, −1 for none.
+        maps: the maps of the levels. If one layer gives several levels, its map is there once for each.
+        fpn_levels: the number of each target's level, −1 for none; None if no target comes from a single level.
     """
     finest = max((m.shape[2:] for m in maps), key=math.prod)
     total = None
@@ -169,7 +172,7 @@ def _cascade(maps: Sequence[Float[Array, "batch target *_"]]) -> Float[Array, "b
     for m in reversed(maps[:-1]):
         xp = array_namespace(m)
         coarse = resize(resize(m, result.shape[2:]), m.shape[2:])
-        # a detail that the coarse map has lost altogether has no measure there; nothing is made of it
+        # where the coarse map is zero, a detail cannot be measured against it and is left out
         detail = m / xp.where(coarse > 0, coarse, xp.inf)
         result = detail * resize(result, m.shape[2:])
     return result

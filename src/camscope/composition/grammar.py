@@ -1,4 +1,4 @@
-"""Calls as text: `smooth(layercam, n=16)`, `fuse(finer(gradcam), max)`. Pure syntax, which knows no method."""
+"""The syntax of calls such as `smooth(layercam, n=16)` or `fuse(finer(gradcam), max)`. It knows no method."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class Call:
     """A word, or a word with arguments in brackets.
 
     Attributes:
-        word: as it is written.
-        called: whether brackets follow.
-        arguments: by position: numbers, tuples of such, and calls.
-        named: by name, likewise.
+        word: the word as it is written.
+        called: whether brackets follow it.
+        arguments: the arguments without a name: numbers, calls, and tuples of these.
+        named: the arguments with a name, of the same kinds.
     """
 
     word: str
@@ -51,7 +51,7 @@ def read_call(text: str) -> Call:
 
 
 def value_of(argument: Any) -> Any:
-    """An argument as a parameter takes it: words are `true`, `false`, `none`, or themselves.
+    """An argument as a parameter's value: `true`, `false` and `none` become Python's, other words stay text.
 
     Raises:
         MethodError: for a call, which is no value.
@@ -78,7 +78,7 @@ def split(text: str) -> list[str]:
 
 
 def unreadable(text: str, what: str) -> MethodError:
-    """What to say of a text that is no method."""
+    """The error for a text that is no method, with examples; `what` says what is wrong with it."""
     return MethodError(
         f"{text!r} is no method: {what}. Write for instance gradcam, scorecam(top=64), smooth(layercam, n=16) "
         "or fuse(layercam, max)."

@@ -17,7 +17,7 @@ class _OfClasses(Modifier):
     """A composition that gives the inner method another target."""
 
     def check(self) -> None:
-        """Refuse a method that knows no class."""
+        """Refuse a method whose maps do not depend on the target."""
         super().check()
         if not self.method.class_specific:
             raise MethodError(
@@ -28,14 +28,14 @@ class _OfClasses(Modifier):
 @composition
 @dataclass(frozen=True)
 class Finer(_OfClasses):
-    """The inner method of what tells each target from similar classes: y_c − γ · mean_d y_d.
+    """The inner method, explaining what tells each target from similar classes: y_c − γ · mean_d y_d.
 
     Finer-CAM, Zhang et al., CVPR 2025, arXiv:2501.11309.
 
     Attributes:
         gamma: γ; 0 gives the inner method itself.
-        count: how many similar classes, those whose logits are closest; of a model that has fewer, all others.
-        weighting: `mean`, or `softmax`: by the similar classes' probabilities, as constants.
+        count: how many similar classes, those whose logits are closest; all others, if the model has fewer.
+        weighting: how the similar classes are averaged; see `camscope.targets.Weighting`.
     """
 
     gamma: NonNegative = 0.6
@@ -44,29 +44,29 @@ class Finer(_OfClasses):
     word: ClassVar[str] = "finer"
 
     def retargeted(self, targets: Targets, outputs: Outputs) -> Targets:
-        """The targets contrasted with similar classes."""
+        """The targets, contrasted with similar classes."""
         return targets.contrasted(outputs, gamma=self.gamma, count=self.count, weighting=self.weighting)
 
 
 @composition
 @dataclass(frozen=True)
 class Rest(_OfClasses):
-    """The inner method of the ReST score, logit + log-probability (Cai 2025, arXiv:2501.06261)."""
+    """The inner method, explaining the ReST score: logit + log-probability (Cai 2025, arXiv:2501.06261)."""
 
     word: ClassVar[str] = "rest"
 
     def retargeted(self, targets: Targets, outputs: Outputs) -> Targets:
-        """The targets scored by ReST."""
+        """The targets with the ReST score."""
         return targets.scored_as("rest")
 
 
 @composition
 @dataclass(frozen=True)
 class Balanced(Modifier):
-    """The inner method on gradients that keep their balance through attention, normalisation and gates.
+    """The inner method on LibraGrad's gradients, by which a score is the sum of its parts.
 
-    LibraGrad, Mehri et al., CVPR 2025, arXiv:2411.16760: attention weights, the scale of a LayerNorm and the gates of
-    GELU and SiLU are constants in the backward. The forward is the model's own.
+    LibraGrad (Mehri et al., CVPR 2025, arXiv:2411.16760) treats attention weights, the scale of a LayerNorm and the
+    gates of GELU and SiLU as constants in the backward. The forward is the model's own.
     """
 
     word: ClassVar[str] = "balanced"
@@ -74,7 +74,7 @@ class Balanced(Modifier):
 
     @property
     def needs(self) -> frozenset[Need]:
-        """Of the inner method, and a backward with LibraGrad's rules."""
+        """The inner expression's needs, and a backward by LibraGrad's rules."""
         return self.inner.needs | {Need.LIBRAGRAD}
 
     def check(self) -> None:

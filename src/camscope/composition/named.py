@@ -115,7 +115,7 @@ for sign, what, count in (
 
 
 def list_methods() -> list[Method | Named]:
-    """All methods and named compositions: the family first, then what is made of it, baselines last."""
+    """All methods and named compositions: methods first, then the compositions, baselines last."""
     methods = registered()
     family = [m for m in methods if not m.baseline]
     return [*family, *NAMED.values(), *(m for m in methods if m.baseline)]

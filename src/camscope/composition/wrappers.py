@@ -1,4 +1,4 @@
-"""Compositions that run altered copies of the input, and how the maps of a copy come back to the original."""
+"""Wrappers: compositions that run altered copies of the input, and turn a copy's maps back to the original."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from camscope.methods import Method
 from camscope.methods.parameters import Count, Factor, NonNegative
 
 Averages = Literal["maps", "gradients", "sizes"]
-"""What of the copies is averaged: their maps; their gradients, at the clean activations; or activations and gradients
-of several sizes."""
+"""What is averaged over the copies: their maps; their gradients, which are then used with the clean activations; or the
+activations and gradients at several sizes."""
 
 _GEOMETRY = ("identity", "flip", "flipud", "rot90")
 
@@ -35,8 +35,8 @@ class Copy:
     """One altered copy of the whole batch, built when it is needed.
 
     Attributes:
-        build: from the batch to the altered batch.
-        restore: from the copy's maps to maps of the original.
+        build: makes the altered batch from the batch.
+        restore: turns the maps of the altered batch back into maps of the batch.
     """
 
     build: Callable[[Float[Array, "batch channel *size"]], Float[Array, "batch channel *altered"]]
@@ -48,7 +48,7 @@ class Setting:
     """What a wrapper may need to know besides the batch.
 
     Attributes:
-        seed: of random draws.
+        seed: the seed of random draws.
         black: the value of black in each channel of the model's input; None if that is not known.
     """
 
@@ -61,12 +61,12 @@ class Wrapper(Composition):
 
     @property
     def averages(self) -> Averages:
-        """What of the copies is averaged."""
+        """What is averaged over the copies."""
         return "maps"
 
     @property
     def turns(self) -> bool:
-        """Whether it runs copies in which things are at other places: flipped or turned."""
+        """Whether some copies are flipped or turned, so that things are at other places in them."""
         return False
 
     def copies(self, setting: Setting) -> list[Copy]:
@@ -76,17 +76,17 @@ class Wrapper(Composition):
             setting: what it may need to know besides the batch.
 
         Raises:
-            InputError: if they need to know what is not known.
+            InputError: if the setting lacks something that the copies need.
         """
         raise NotImplementedError
 
     def summand(
         self, maps: Float[Array, "batch target *space"], rectified: bool
     ) -> Float[Array, "batch target *space"]:
-        """What of one copy's map enters the mean.
+        """What one copy adds to the mean.
 
         Args:
-            maps: of the copy, at the place of the original.
+            maps: the copy's maps, turned back to the original.
             rectified: whether the inner method's negative values mean evidence against.
         """
         return maps
@@ -103,9 +103,9 @@ class Smooth(Wrapper):
     Attributes:
         n: how many copies.
         sigma: standard deviation of the noise, as a share of each image's own range of values.
-        average: `maps`, or `gradients`: one map of the clean activations and the averaged gradients and their
-            averaged powers, as Smooth Grad-CAM++ (Omeiza et al. 2019, arXiv:1908.01224) has it; of FullGrad, one map
-            of its averaged parts.
+        average: `maps` averages the maps of the copies. `gradients` averages the gradients (and their powers) of the
+            copies, and makes one map of these and the clean activations, as Smooth Grad-CAM++ does (Omeiza et al. 2019,
+            arXiv:1908.01224); for FullGrad it averages the parts of the score.
     """
 
     n: Count = 16
@@ -115,18 +115,18 @@ class Smooth(Wrapper):
 
     @property
     def averages(self) -> Averages:
-        """Maps or gradients, as it says."""
+        """Maps or gradients, as `average` says."""
         return self.average
 
     def copies(self, setting: Setting) -> list[Copy]:
-        """Noisy ones."""
+        """Copies with noise added."""
         return [
             Copy(functools.partial(_noisy, sigma=self.sigma, seed=setting.seed, number=i))
             for i in range(self.n)
         ]
 
     def check(self) -> None:
-        """Refuse gradients of a method that has none to average."""
+        """Refuse to average the gradients of a method that is not made of gradients."""
         whole = self.method.needs == {Need.INPUT_GRADIENTS}
         if self.average == "gradients" and not (
             _is_plain(self.inner) and (whole or _is_gradient_method(self.method))
@@ -143,8 +143,8 @@ class Augment(Wrapper):
     """The inner method averaged over transformed copies of the input, each map transformed back.
 
     Attributes:
-        transforms: of `identity`, `flip` (left–right), `flipud`, `rot90`, and factors of brightness such as `0.9`;
-            joined by `*` for both: `flip*0.9`.
+        transforms: one for each copy: `identity`, `flip` (left–right), `flipud` or `rot90`, or a factor of brightness
+            such as `0.9`, or both with a `*` between them: `flip*0.9`.
     """
 
     transforms: tuple[str, ...] = ("0.9", "1.0", "1.1", "flip*0.9", "flip", "flip*1.1")
@@ -152,15 +152,15 @@ class Augment(Wrapper):
 
     @property
     def turns(self) -> bool:
-        """Whether one of them flips or turns."""
+        """Whether one of the transforms flips or turns."""
         return any(geometry != "identity" for geometry, _ in map(_transform, self.transforms))
 
     def copies(self, setting: Setting) -> list[Copy]:
-        """Transformed ones."""
+        """Copies with each of the transforms."""
         return [_transformed(text) for text in self.transforms]
 
     def check(self) -> None:
-        """Refuse what is no transform."""
+        """Refuse a word that is no transform."""
         for text in self.transforms:
             _transform(text)
 
@@ -173,13 +173,13 @@ At = Literal["layer", "input"]
 class MultiScale(Wrapper):
     """The inner method on activations and gradients averaged over sizes of the input.
 
-    Of CAMERAS (Jalwana et al., CVPR 2021, arXiv:2106.10649): only the sizes at which the model's top class is the
-    explained one count, if there are any.
+    As in CAMERAS (Jalwana et al., CVPR 2021, arXiv:2106.10649), only those sizes count at which the model's top class
+    is the explained one; if there is no such size, all count.
 
     Attributes:
-        sizes: factors of the input's own size.
-        at: where activations and gradients meet: the largest size's `layer` grid, or the `input`'s own size, as the
-            paper has it, which takes channels × height × width of memory.
+        sizes: the factors to the input's own size.
+        at: the resolution at which activations and gradients are averaged: the `layer`'s grid at the largest size, or
+            the `input`'s own size, as in the paper, which takes channels × height × width of memory.
     """
 
     sizes: tuple[Factor, ...] = (1.0, 1.5, 2.0)
@@ -188,11 +188,11 @@ class MultiScale(Wrapper):
 
     @property
     def averages(self) -> Averages:
-        """Activations and gradients over sizes."""
+        """Activations and gradients, over sizes."""
         return "sizes"
 
     def copies(self, setting: Setting) -> list[Copy]:
-        """Resized ones."""
+        """Copies of each size."""
         return [Copy(functools.partial(_sized, factor=factor)) for factor in self.sizes]
 
     def check(self) -> None:
@@ -210,13 +210,14 @@ Baseline = Literal["black", "zero", "blur"]
 @composition
 @dataclass(frozen=True)
 class PathIntegral(Wrapper):
-    """The inner method's heatmaps summed along the straight path of images from a baseline.
+    """The inner method's rectified maps, summed along the straight path of images from a baseline to the input.
 
-    Integrated Grad-CAM (Sattarzadeh et al., ICASSP 2021, arXiv:2102.07805) is this of Grad-CAM from black.
+    Around Grad-CAM, from black, it is Integrated Grad-CAM (Sattarzadeh et al., ICASSP 2021, arXiv:2102.07805).
 
     Attributes:
-        baseline: `black`, `zero` (of the preprocessed input, the mean colour), or `blur`.
-        n: images on the path; the last is the input itself.
+        baseline: where the path begins: `black`, `zero` (zero in the preprocessed input, which is the mean colour), or
+            `blur` (the input without detail).
+        n: how many images are on the path; the last is the input itself.
     """
 
     baseline: Baseline = "black"
@@ -225,14 +226,14 @@ class PathIntegral(Wrapper):
 
     @property
     def rectified(self) -> bool:
-        """The formula rectifies inside the sum."""
+        """False: the formula rectifies inside the sum, so the sum has no negative values."""
         return False
 
     def copies(self, setting: Setting) -> list[Copy]:
-        """Images on the path.
+        """The images on the path.
 
         Raises:
-            InputError: if they start from black, and it is not known what black is.
+            InputError: if the path begins at black, and the value of black is not known.
         """
         if self.baseline == "black" and setting.black is None:
             raise InputError(
@@ -247,19 +248,19 @@ class PathIntegral(Wrapper):
     def summand(
         self, maps: Float[Array, "batch target *space"], rectified: bool
     ) -> Float[Array, "batch target *space"]:
-        """The formula rectifies inside the sum."""
+        """The maps of the copy, rectified as the formula has it inside the sum."""
         return relu(maps) if rectified else maps
 
 
 def alters_input(expression: Expression) -> bool:
-    """Whether it runs the model on altered copies of the input."""
+    """Whether an expression runs the model on altered copies of the input."""
     return isinstance(expression, Composition) and (
         isinstance(expression, Wrapper) or alters_input(expression.inner)
     )
 
 
 def _is_plain(inner: Expression) -> bool:
-    """Whether it is a method, or one with another target or other gradients."""
+    """Whether an expression is a method, or a method with modifiers around it."""
     return isinstance(inner, (Method, Modifier))
 
 
@@ -274,16 +275,16 @@ def _noisy(
     xp = array_namespace(x)
     axes = tuple(range(1, x.ndim))
     extent = xp.max(x, axis=axes, keepdims=True) - xp.min(x, axis=axes, keepdims=True)
-    # image by image, so that an image's noise does not depend on what else is in the batch
+    # every image gets the same noise, so that it does not depend on what else is in the batch
     noise = np.random.default_rng([seed, number]).standard_normal(tuple(x.shape[1:]), dtype=np.float32)
     return x + sigma * extent * from_numpy(noise, like=x)[None]
 
 
 def _transform(text: str) -> tuple[str, float]:
-    """What `flip*0.9` says: how it is flipped or turned, and the factor of brightness.
+    """Read a transform such as `flip*0.9`: how it flips or turns, and the factor of brightness.
 
     Raises:
-        MethodError: if it is no transform, naming the valid ones and the nearest.
+        MethodError: if it is no transform; the message names the valid ones and the nearest.
     """
     factor, geometry = 1.0, "identity"
     for part in str(text).split("*"):
@@ -340,10 +341,10 @@ def _sized(
 def _on_path(
     x: Float[Array, "batch channel *size"], *, share: float, baseline: str, black: Sequence[float] | None
 ) -> Float[Array, "batch channel *size"]:
-    """The point b + share · (x − b) of the path."""
+    """The point b + share · (x − b) of the path from the baseline b to x."""
     xp = array_namespace(x)
     if share == 1:
-        return x  # b + (x − b) may differ by a rounding
+        return x  # because of rounding, b + (x − b) may differ from x
     if baseline == "zero":
         return share * x
     if baseline == "black":
@@ -354,7 +355,10 @@ def _on_path(
 
 
 def _blurred(x: Float[Array, "batch channel *size"]) -> Float[Array, "batch channel *size"]:
-    """Without detail: down to a sixteenth of the size (averaged in steps, so that nothing aliases) and back."""
+    """The input without detail: shrunk to a sixteenth of its size and enlarged again.
+
+    It is halved step by step, so that nothing aliases.
+    """
     small = x
     for _ in range(4):
         small = resize(small, [max(1, -(-n // 2)) for n in small.shape[2:]])

@@ -1,4 +1,4 @@
-"""The one place where a result is put together from what was computed."""
+"""Builds an explanation from what was computed; nothing else does."""
 
 from __future__ import annotations
 
@@ -34,19 +34,19 @@ def build(
     """An explanation with its provenance.
 
     Args:
-        model: what was explained.
-        batch: what it ran on.
+        model: the model that was explained.
+        batch: the batch it ran on.
         given: the inputs as they were prepared.
-        outputs: of the model.
-        raw: see `Explanation`, as are those that are not named here.
+        outputs: the model's outputs for the batch.
+        raw: see `Explanation`.
         scores: see `Explanation`.
         targets: see `Explanation`.
         class_names: see `Explanation`.
         facts: see `Explanation`.
-        layers: which layers, and how they were chosen.
+        layers: the layers and how they were chosen, for the provenance.
         notes: see `Explanation`.
-        seed: of what was drawn at random.
-        compositions: what each named composition is made of.
+        seed: the seed of random draws.
+        compositions: the text of each named composition, by its name.
         more: further attributes of `Explanation`.
     """
     return Explanation(

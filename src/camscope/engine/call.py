@@ -1,4 +1,4 @@
-"""What one call asks for, whatever its inputs are; what cannot be had is refused before any work is done."""
+"""What one call asks for, whatever its inputs are. What the model cannot give is refused before any work is done."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ MethodsLike: TypeAlias = "str | Expression | Sequence[str | Expression] | None"
 
 @dataclass(frozen=True)
 class Call:
-    """What is asked for.
+    """What one call asks for.
 
     Attributes:
         wanted: the methods as they were written, by their names.
-        plain: the same, simplified.
-        layers: as the user named them; None for the automatic choice.
+        plain: the same methods after `camscope.composition.simplified`, by the same names.
+        layers: the layers as the user named them; None for the automatic choice.
         channels: how many of the strongest channels are kept.
-        seed: of what is drawn at random.
+        seed: the seed of random draws.
     """
 
     wanted: Mapping[str, Expression]
@@ -46,16 +46,16 @@ class Call:
 
     @property
     def needs(self) -> frozenset[Need]:
-        """Of all methods together."""
+        """The needs of all methods together."""
         return frozenset[Need]().union(*(e.needs for e in self.plain.values()))
 
     @property
     def expressions(self) -> list[Expression]:
-        """The methods, simplified."""
+        """The simplified methods."""
         return list(self.plain.values())
 
     def at_fpn_levels(self) -> Call:
-        """The same, each method at the level of the feature pyramid that a target comes from."""
+        """The same call with each method at the FPN level that a target comes from."""
         return dataclasses.replace(self, plain={name: by_fpn_level(e) for name, e in self.plain.items()})
 
 
@@ -73,13 +73,13 @@ def read_call(
     Args:
         methods: see `MethodsLike`.
         offers: the needs that the model can meet.
-        explained: what the model is explained for, a class or an instance, by which the default method is chosen.
+        explained: whether a class or an instance is explained, which decides on the default method.
         layers: see `Call`.
         channels: see `Call`.
         seed: see `Call`.
 
     Raises:
-        MethodError: for a method that does not exist, has no meaning, or needs what the model cannot give.
+        MethodError: for a method that does not exist, makes no sense, or needs what the model cannot give.
     """
     if methods is None:
         methods = default_method(offers, explained)
@@ -97,10 +97,10 @@ def read_call(
 
 
 def check_tokens(name: str, e: Expression) -> None:
-    """Refuse what alters the input, or differentiates by it: there is nothing between two token numbers.
+    """Refuse a method that alters the input or differentiates by it, since nothing lies between two token numbers.
 
     Raises:
-        MethodError: naming what works.
+        MethodError: if it does; the message names methods that work.
     """
     lacking = e.needs & OF_INPUTS
     if not lacking and not alters_input(e):

@@ -8,7 +8,7 @@ from array_api_compat import array_namespace
 
 from camscope.engine.building import build
 from camscope.engine.layer_choice import choose_layers
-from camscope.engine.length_buckets import of_one_length
+from camscope.engine.length_buckets import length_buckets
 from camscope.engine.model import Model
 from camscope.engine.notes import Notes
 from camscope.errors import InputError
@@ -26,13 +26,13 @@ def find_concepts(
     """Deep feature factorisation of a batch. See `Explainer.concepts`.
 
     Args:
-        model: whose activations.
-        inputs: as for a call.
+        model: the model whose activations are factorised.
+        inputs: the same as for a call of `Explainer`.
         count: how many concepts.
         layer: a name or module; None takes the automatic choice.
-        steps: of the factorisation, at most.
-        seed: of its random start.
-        notes: takes what a reader should know.
+        steps: how many steps the factorisation takes at most.
+        seed: the seed of its random start.
+        notes: collects what a reader should know.
 
     Raises:
         MethodError, InputError, LayerError: see `Explainer.concepts`.
@@ -40,11 +40,11 @@ def find_concepts(
     given, batch = model.prepared(inputs)
     batch = model.of_any_captions(batch)
     if given.input_images.texts:
-        (_, batch), *others = of_one_length(batch, given.input_images.texts)
+        (_, batch), *others = length_buckets(batch, given.input_images.texts)
         if others:
             raise InputError(
-                "Concepts are found in what a layer puts out for all texts, so they must be of one length; "
-                "these are not."
+                "Concepts are found in what a layer puts out for all texts together, so the texts must have the same "
+                "number of tokens; these do not."
             )
     chosen, how = choose_layers(model.adapter, batch, layer, [], channels=1)
     head = frozenset({Need.LINEAR_HEAD}) & model.adapter.offers

@@ -1,4 +1,4 @@
-"""Wrappers at work: altered copies of a batch, several of which run together, and what is averaged over them."""
+"""Runs wrappers: makes altered copies of a batch, runs several of them together, and averages over them."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ from camscope.models.batch import Batch
 from camscope.models.layer import Layer
 
 _TOGETHER = 16
-"""Images run at a time when copies of the batch are."""
+"""How many images run at a time when the batch is copied."""
 
 _TARGETS_TOGETHER = 4
-"""Targets whose gradients of the whole model are summed over copies at a time."""
+"""For how many targets at a time the full gradients are summed over copies, since they take much memory."""
 
 RunCopy: TypeAlias = Callable[[Batch, Sequence[Request], ResolvedTargets], LayerMaps]
-"""Maps of a copy, by whatever takes a batch to maps."""
+"""Makes the maps of an altered copy: a batch, what is wanted of it, and what is explained."""
 
 
 @dataclass(frozen=True)
@@ -59,9 +59,9 @@ class _Stack:
     """Copies of one shape, run as one batch.
 
     Attributes:
-        copies: which.
-        batch: all of them, copy by copy.
-        index: which image each of its rows is of.
+        copies: the copies.
+        batch: all images of the first copy, then all of the second, and so on.
+        index: the number of the original image that each row of the batch is a copy of.
     """
 
     copies: Sequence[Copy]
@@ -69,7 +69,7 @@ class _Stack:
     index: Int[np.ndarray, image]
 
     def slices(self) -> Iterator[tuple[Copy, slice]]:
-        """Each copy, and its rows."""
+        """Each copy, and its rows in the batch."""
         size = len(self.index) // len(self.copies)
         for number, copy in enumerate(self.copies):
             yield copy, slice(number * size, (number + 1) * size)
@@ -79,10 +79,10 @@ class AlteredCopies:
     """Runs wrappers.
 
     Args:
-        adapter: the model.
+        adapter: runs the model.
         setting: what wrappers need to know.
-        notes: takes what a reader of the maps should know.
-        run_copy: makes maps of a copy.
+        notes: collects what a reader of the maps should know.
+        run_copy: makes the maps of an altered copy.
     """
 
     def __init__(self, adapter: Adapter, setting: Setting, notes: Notes, run_copy: RunCopy) -> None:
@@ -92,12 +92,16 @@ class AlteredCopies:
         self._run_copy = run_copy
 
     def run(self, batch: Batch, requests: Sequence[Request], resolved: ResolvedTargets) -> LayerMaps:
-        """Maps of expressions that have the same wrapper outside.
+        """The maps of expressions whose outermost composition is the same wrapper.
 
         Args:
             batch: the inputs.
             requests: the expressions, and the layers each is wanted at.
             resolved: what is explained.
+
+        Raises:
+            MethodError: if copies are flipped or turned, but what is explained is at one place.
+            InputError: if the wrapper lacks something it must know, or the model does not take a copy's size.
         """
         wrapper = requests[0].expression
         assert isinstance(wrapper, Wrapper)
@@ -117,7 +121,7 @@ class AlteredCopies:
     def _mean_maps(
         self, batch: Batch, wrapper: Wrapper, inner: dict[Expression, Request], resolved: ResolvedTargets
     ) -> LayerMaps:
-        """Mean maps over copies."""
+        """The maps averaged over the copies."""
         if wrapper.turns and resolved.targets.placed:
             raise MethodError(
                 f"{wrapper.short_name} flips or turns the picture, and what is explained is at one place of it. Use "
@@ -150,7 +154,7 @@ class AlteredCopies:
         around: tuple[Modifier, ...],
         resolved: ResolvedTargets,
     ) -> LayerMaps:
-        """Maps of the clean activations and gradients averaged over noisy copies."""
+        """The maps of the clean activations with gradients averaged over noisy copies."""
         whole = [e for e in wanted if e.method.scope == "model"]
         maps = self._whole_over_noise(batch, wrapper, whole, around, resolved) if whole else {}
         layers = layers_of(wanted)
@@ -181,7 +185,7 @@ class AlteredCopies:
         around: tuple[Modifier, ...],
         resolved: ResolvedTargets,
     ) -> LayerMaps:
-        """Maps of the parts of the score averaged over noisy copies, a few targets at a time."""
+        """The maps of the parts of the score, averaged over noisy copies, for a few targets at a time."""
         targets = resolved.by(around)
         libragrad = uses_libragrad(around)
         needs, seed = needs_of(wanted, self._adapter.offers), self._setting.seed
@@ -213,7 +217,7 @@ class AlteredCopies:
         around: tuple[Modifier, ...],
         resolved: ResolvedTargets,
     ) -> LayerMaps:
-        """Maps of activations and gradients averaged over sizes of the input."""
+        """The maps of activations and gradients averaged over sizes of the input."""
         layers = layers_of(wanted)
         classes = resolved.targets.classes
         sizes: dict[str, list[Size]] = {layer.name: [] for layer in layers}
@@ -258,7 +262,7 @@ class AlteredCopies:
     # ------------------------------------------------------------------ copies
 
     def _stacks(self, batch: Batch, wrapper: Wrapper) -> Iterator[_Stack]:
-        """All copies, those of one shape together, so many images at a time."""
+        """All copies in batches of a limited number of images; a batch holds copies of one shape."""
         made = wrapper.copies(self._setting)
         at_a_time = max(1, _TOGETHER // len(batch))
         xp = array_namespace(batch.x)
@@ -273,24 +277,24 @@ class AlteredCopies:
                 yield _Stack([copy for copy, _ in group], altered, index)
 
     def _there(self, request: Request, copy: Batch, batch: Batch) -> Request:
-        """A request as it is for a copy."""
+        """The same request for an altered copy."""
         layers = tuple(self._layer(copy, batch, layer) for layer in request.layers)
         return Request(request.expression, layers)
 
     def _layer(self, copy: Batch, batch: Batch, layer: Layer) -> Layer:
-        """The layer as it is for a copy, whose size may be another."""
+        """The same layer for an altered copy, whose size may be another."""
         return layer if copy.space == batch.space else self._adapter.layer(copy, layer.name)
 
 
 def _inside(request: Request) -> Request:
-    """What is inside the wrapper."""
+    """The request for the expression inside the wrapper."""
     assert isinstance(request.expression, Composition)
     return Request(request.expression.inner, request.layers)
 
 
 @contextmanager
 def _size_refused(wrapper: Wrapper, copy: Batch, batch: Batch) -> Iterator[None]:
-    """Say what a copy of another size is for, should the model not take it."""
+    """Turn the error of a model that does not take a copy's size into one that says which wrapper ran that size."""
     try:
         yield
     except (RuntimeError, AssertionError, ValueError, TypeError) as error:
@@ -304,7 +308,7 @@ def _size_refused(wrapper: Wrapper, copy: Batch, batch: Batch) -> Iterator[None]
 
 
 def _whole(pieces: Sequence[Evidence]) -> Evidence:
-    """Evidence for a few targets each, as one."""
+    """One piece of evidence from several that are each for a few targets."""
     if len(pieces) == 1 or pieces[0].gradients is None:
         return pieces[0]
     xp = array_namespace(pieces[0].activations)
@@ -314,7 +318,10 @@ def _whole(pieces: Sequence[Evidence]) -> Evidence:
 
 
 def _of_sizes(m: Method, sizes: Sequence[Size], x: Array, *, at_input: bool) -> Array:
-    """One target and, at the input's size, where it takes much memory, one image at a time."""
+    """The maps of activations and gradients averaged over sizes, computed for one target at a time.
+
+    At the input's size, where it takes much memory, they are computed for one image at a time too.
+    """
     xp = array_namespace(x)
     parts: list[Sequence[Size]] = [sizes]
     space = max((size.activations.shape[2:] for size in sizes), key=np.prod)

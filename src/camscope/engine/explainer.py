@@ -16,7 +16,7 @@ from camscope.engine.call import MethodsLike, read_call
 from camscope.engine.concept_search import find_concepts
 from camscope.engine.explaining import Explaining
 from camscope.engine.layer_choice import Layers
-from camscope.engine.length_buckets import of_one_length
+from camscope.engine.length_buckets import length_buckets
 from camscope.engine.model import open_model
 from camscope.engine.notes import Notes
 from camscope.errors import LayerError
@@ -35,25 +35,26 @@ class Explainer:
         e = explainer(x, methods=["gradcam", "layercam"], targets=[281, 285], layers=["layer3", "layer4"])
 
     Args:
-        model: a `torch.nn.Module` (DataParallel, DDP and compiled wrappers are looked through), a Hugging Face model
-            or pipeline, a fastai `Learner`, or a name: `demo`, `timm:NAME`, `torchvision:NAME`,
+        model: a `torch.nn.Module` (wrappers of DataParallel, DDP and torch.compile are taken off), a Hugging Face
+            model or pipeline, a fastai `Learner`, or a name: `demo`, `timm:NAME`, `torchvision:NAME`,
             `hf:NAME-OR-FOLDER`, `FILE.py:FACTORY`.
         preprocessing: how photos become the model's input: a `Preprocessing`, torchvision transforms, or a Hugging
-            Face image processor. By default what the model's library says of it. Not used for tensors.
-        tokenizer: how texts become token numbers: a Hugging Face tokenizer, a dictionary word → number (or a
-            `camscope.Vocabulary`), or a function from a text to a list of (token, number). By default the one that
-            comes with a Hugging Face pipeline or lies beside the model's weights. Of a model that compares images with
-            captions: what reads those.
+            Face image processor. By default what the model's library says. Not used for tensors.
         class_names: one per output. By default what the model's library says.
-        task: what the outputs mean: `multiclass` (softmax), `multilabel` (a sigmoid each), `binary` (one logit),
-            `regression`. Found from the model if None: one output is binary, a sigmoid at the end is
-            multilabel, else multiclass. A multi-label model that returns logits looks like any other: say it.
+        task: what the outputs mean: `multiclass` (softmax), `multilabel` (a sigmoid each), `binary` (one logit) or
+            `regression`. None finds it from the model: one output is binary, a sigmoid at the end is multilabel,
+            anything else is multiclass. A multi-label model that returns logits cannot be told from a multiclass one,
+            so say it.
         output: where the logits, `batch class`, are in what the model returns: a key, a position, or a function.
-        device: move the model there first. Only for models given by name; your own stays where it is.
+        device: where to move the model first. Only for models given by name; your own stays where it is.
         optimised: explain on a copy of the model made for inference (batch norm folded, channels last): `True`,
             or `"bfloat16"` to run it in half precision too. See `camscope.models.torch.optimise`.
-        weights: a file, for models given by name; see `camscope.libraries.loading.load_model`.
-        trust_pickle: read a weights file that can run code.
+        weights: a file of weights, for models given by name; see `camscope.libraries.loading.load_model`.
+        trust_pickle: whether to read a weights file that can run code.
+        tokenizer: how texts become token numbers: a Hugging Face tokenizer, a dictionary word → number (or a
+            `camscope.Vocabulary`), or a function from a text to a list of (token, number). By default the one that
+            comes with a Hugging Face pipeline or lies beside the model's weights. For a model that compares images
+            with captions it reads the captions.
 
     Raises:
         ModelError: if the model cannot be loaded or hooked.
@@ -93,9 +94,9 @@ class Explainer:
 
     @property
     def default_method(self) -> str:
-        """What is run where no method is asked for: Grad-CAM; HiResCAM for a detector, whose instances have a place.
+        """The method that is run where none is named: Grad-CAM, or HiResCAM for a detector.
 
-        Of a model that gives no gradients it is the first method that it can give.
+        For a model that gives no gradients it is the first method whose needs the model can meet.
         """
         explained = self._model.info.explained
         return default_method(self._model.adapter.offers, explained).name
@@ -138,13 +139,13 @@ class Explainer:
             layers: names or modules; None takes the deepest layer whose positions reach the score.
             channels: keep this many of the feature maps that contribute most to each target, for
                 `figure(by="channels")`.
-            seed: for methods that draw at random.
+            seed: the seed of random draws.
             explained_input: which of several inputs the maps are of, by position or keyword. By default the first
-                photo, or the first floating-point tensor with a channel and space.
+                floating-point tensor with a channel and space, else the first photo, else the first token numbers.
 
         Raises:
-            InputError, LayerError, MethodError, TargetError: what was asked for does not exist or cannot be had;
-                the message names the nearest that can.
+            InputError, LayerError, MethodError, TargetError: what was asked for does not exist, or the model cannot
+                give it; the message names the nearest that works.
         """
         model, notes = self._model, Notes()
         call = read_call(
@@ -177,14 +178,14 @@ class Explainer:
         steps: int = 500,
         seed: int = 0,
     ) -> Concepts:
-        """The few concepts a layer's activations on a batch are made of. See `camscope.results.Concepts`.
+        """The few concepts whose sum a layer's activations on a batch are. See `camscope.results.Concepts`.
 
         Args:
-            inputs: as for a call; the more images show the same things, the clearer the concepts.
+            inputs: the same as for a call; the more images show the same things, the clearer the concepts.
             count: how many concepts.
             layer: a name or module; None takes the automatic choice. Its negative activations count as zero.
-            steps: of the factorisation, at most.
-            seed: of its random start.
+            steps: how many steps the factorisation takes at most.
+            seed: the seed of its random start.
 
         Raises:
             MethodError: if the layer has no positive activations, or fewer channels or positions than concepts.
@@ -198,10 +199,10 @@ class Explainer:
         return found
 
     def embed(self, inputs: Any) -> Float[Array, "batch feature"]:
-        """Each image's embedding, for `Similarity`: what a model compares with captions, or its output itself.
+        """Each image's embedding, for `Similarity`: the vector that is compared with captions, or the output itself.
 
         Args:
-            inputs: as for a call.
+            inputs: the same as for a call.
 
         Raises:
             InputError: as for a call.
@@ -209,7 +210,7 @@ class Explainer:
         model = self._model
         given, batch = model.prepared(inputs)
         batch, texts = model.of_any_captions(batch), given.input_images.texts
-        parts = of_one_length(batch, texts) if texts else [(np.arange(len(batch)), batch)]
+        parts = length_buckets(batch, texts) if texts else [(np.arange(len(batch)), batch)]
         found: list[Array] = [None] * len(batch)
         for rows, part in parts:
             with model.adapter.observe(part, {}) as seen:
@@ -221,15 +222,15 @@ class Explainer:
     def layers(
         self, inputs: Any = None, *, every: bool = False, size: Sequence[int] | None = None
     ) -> tuple[list[Layer], Layer | None]:
-        """The layers with a grid, in the order they run, whether they reach the score, and the one that is chosen.
+        """The layers with a grid, in the order they run, and the one that is chosen automatically.
 
         Args:
-            inputs: as for a call; None runs an image of noise of the model's own input size, or some text.
-            every: also the layers inside blocks.
-            size: of the noise, if it is not the model's own.
+            inputs: the same as for a call; None runs an image of noise, or some text.
+            every: whether to list the layers inside blocks too.
+            size: the size of the noise in pixels along each axis; None takes the model's own input size.
 
         Returns:
-            The layers, each tried, and the automatic choice (None if none reaches the score).
+            The layers, each tried whether it reaches the score, and the automatic choice (None if none reaches it).
 
         Raises:
             InputError: if no input is given and the model's input size is not known.
@@ -239,7 +240,7 @@ class Explainer:
         given, batch = model.anything(size) if inputs is None else model.prepared(inputs)
         batch = model.of_any_captions(batch)
         if given is not None and given.input_images.texts:
-            _, batch = of_one_length(batch, given.input_images.texts)[0]
+            _, batch = length_buckets(batch, given.input_images.texts)[0]
         found = list(model.adapter.layers(batch))
         chosen = None
         try:
@@ -248,7 +249,7 @@ class Explainer:
             if not found:
                 raise
         if chosen is not None and chosen.after_relu:
-            # a layer that is no module stands behind the one it belongs to
+            # the ReLU of a layer is not a module of its own; it stands behind the module it belongs to
             place = next(i for i, layer in enumerate(found) if layer.name == chosen.module)
             found.insert(place + 1, chosen)
         shown = [layer for layer in found if every or layer.outline or (chosen and layer.name == chosen.name)]
@@ -276,15 +277,19 @@ def explain(
 
     Args:
         model: a module or a name, see `Explainer`.
-        inputs: a preprocessed tensor, a photo, or a list of photos; of a model that reads texts a text, a list of
+        inputs: a preprocessed tensor, a photo, or a list of photos; for a model that reads texts, a text, a list of
             texts, or token numbers.
-        methods: see `camscope.list_methods()`; None for Grad-CAM (of a detector: HiResCAM).
-        targets: None for each image's top class.
-        layers: None for the automatic choice.
+        methods: see `camscope.list_methods()`; None for Grad-CAM (HiResCAM for a detector).
+        targets: see `Explainer.__call__`; None for each image's top class.
+        layers: names or modules; None for the automatic choice.
         channels: how many of the strongest feature maps to keep.
-        seed: for methods that draw at random.
-        explained_input: which of several inputs the maps are of.
-        model_options: of `Explainer`.
+        seed: the seed of random draws.
+        explained_input: which of several inputs the maps are of, by position or keyword.
+        model_options: the arguments of `Explainer`.
+
+    Raises:
+        ModelError: if the model cannot be loaded or hooked.
+        InputError, LayerError, MethodError, TargetError: see `Explainer.__call__`.
     """
     explainer = Explainer(model, **model_options)
     return explainer(

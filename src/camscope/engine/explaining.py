@@ -1,4 +1,4 @@
-"""One call from its batch to its explanation."""
+"""Runs one call: from a batch to its explanation."""
 
 from __future__ import annotations
 
@@ -17,7 +17,13 @@ from camscope.composition import Setting
 from camscope.engine.building import build
 from camscope.engine.call import Call, check_tokens
 from camscope.engine.layer_choice import Chosen, check_reach, check_token_layers, choose_layers
-from camscope.engine.length_buckets import Rows, images_of_part, joined, of_one_length, targets_of_part
+from camscope.engine.length_buckets import (
+    Rows,
+    images_of_bucket,
+    length_buckets,
+    targets_of_bucket,
+    whole_batch,
+)
 from camscope.engine.model import Model
 from camscope.engine.notes import Notes
 from camscope.engine.planner import Planner
@@ -32,13 +38,13 @@ from camscope.targets import Targets, TargetsLike, resolve
 
 @dataclass(frozen=True)
 class Explaining:
-    """One call on its way.
+    """Runs one call.
 
     Attributes:
-        model: what is explained.
+        model: the model that is explained.
         call: what is asked for.
-        captions: the model's classes, where they are captions.
-        notes: takes what a reader of the maps should know.
+        captions: the captions that are the model's classes; none for other models.
+        notes: collects what a reader of the maps should know.
     """
 
     model: Model
@@ -51,8 +57,8 @@ class Explaining:
 
         Args:
             batch: the inputs, on the model's device.
-            given: the same as they were prepared.
-            targets: as the user gave them.
+            given: the inputs as they were prepared.
+            targets: the targets as the user gave them.
         """
         adapter, call = self.model.adapter, self.call
         adapter.check(batch, call.needs)
@@ -60,12 +66,12 @@ class Explaining:
         return self._at(batch, given, targets, chosen, how)
 
     def texts(self, batch: Batch, given: Inputs, targets: TargetsLike) -> Explanation:
-        """Explain texts, those of one length together. The layers are chosen on the longest.
+        """Explain texts, each length bucket by itself. The layers are chosen on the longest texts.
 
         Args:
             batch: all texts, in rows of one length.
-            given: the same as they were prepared.
-            targets: as the user gave them.
+            given: the inputs as they were prepared.
+            targets: the targets as the user gave them.
         """
         adapter, call = self.model.adapter, self.call
         for name, e in call.plain.items():
@@ -74,24 +80,24 @@ class Explaining:
         parts: list[tuple[Rows, Explanation]] = []
         chosen: Chosen | None = None
         how: dict[str, Any] = {}
-        for rows, part in of_one_length(batch, texts):
+        for rows, part in length_buckets(batch, texts):
             adapter.check(part, call.needs)
             if chosen is None:
                 chosen, how = choose_layers(adapter, part, call.layers, call.expressions, call.channels)
                 check_token_layers(adapter, part, call.layers, call.expressions, chosen)
-            here = dataclasses.replace(given, batch=part, input_images=images_of_part(texts, rows))
-            theirs = targets_of_part(targets, rows, len(texts))
+            here = dataclasses.replace(given, batch=part, input_images=images_of_bucket(texts, rows))
+            theirs = targets_of_bucket(targets, rows, len(texts))
             at = chosen.at(functools.partial(adapter.layer, part))
             parts.append((rows, self._at(part, here, theirs, at, how)))
         for note in given.notes:
             self.notes.add(note)
-        whole = joined(parts, given.input_images, batch.space[0])
+        whole = whole_batch(parts, given.input_images, batch.space[0])
         return dataclasses.replace(whole, notes=self.notes.all)
 
     def _at(
         self, batch: Batch, given: Inputs, targets: TargetsLike, chosen: Chosen, how: Mapping[str, Any]
     ) -> Explanation:
-        """Explain inputs of one size at the layers that are chosen."""
+        """Explain inputs of one size at the chosen layers."""
         call, adapter = self.call, self.model.adapter
 
         def ask(outputs: Outputs) -> Targets:
@@ -121,11 +127,11 @@ class Explaining:
             facts={
                 name: MethodFacts(e.paper, e.rectified, e.class_specific) for name, e in call.wanted.items()
             },
-            layers={**how, **_levels(resolved.fpn_levels, chosen.fpn_levels)},
+            layers={**how, **_fpn_level_of_target(resolved.fpn_levels, chosen.fpn_levels)},
             notes=self.notes.all,
             seed=call.seed,
             compositions={name: e.name for name, e in call.plain.items() if e.name != name},
-            channels=found.gathered.channels_joined(),
+            channels=found.gathered.channels(),
             gradient_free={
                 (name, layer): flags
                 for name, e in call.plain.items()
@@ -139,16 +145,18 @@ class Explaining:
 
 
 def _of_input(maps: Array, batch: Batch, covered: tuple[float, ...] | None) -> Array:
-    """Maps at a layer's resolution without what the model has padded its input by."""
+    """Maps at a layer's resolution, without the part that belongs to the padding of the input."""
     return maps if covered is None or tuple(maps.shape[2:]) == batch.space else trimmed(maps, covered)
 
 
-def _levels(levels: Int[np.ndarray, "batch target"] | None, layers: Sequence[Layer]) -> dict[str, Any]:
-    """The layer that is the level of the feature pyramid that each target comes from, for the provenance."""
+def _fpn_level_of_target(
+    levels: Int[np.ndarray, "batch target"] | None, layers: Sequence[Layer]
+) -> dict[str, Any]:
+    """The name of the layer that is each target's FPN level, for the provenance."""
     if levels is None or not layers:
         return {}
     names = [[layers[level].name if level >= 0 else None for level in row] for row in levels.tolist()]
-    return {"level_of_target": names}
+    return {"fpn_level_of_target": names}
 
 
 def _for_each_target(maps: Array, targets: int) -> Array:

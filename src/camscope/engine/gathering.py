@@ -1,4 +1,4 @@
-"""Maps as they come in, layer by layer and a few targets at a time, until they are whole."""
+"""Collects maps, which come in layer by layer and for a few targets at a time."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from camscope.results.maps import Channels
 
 
 class Gathered:
-    """What the methods made of the evidence so far."""
+    """The maps (and strongest channels) that have come in so far."""
 
     def __init__(self) -> None:
         self._maps: dict[Expression, dict[str, list[Array]]] = {}
@@ -29,13 +29,13 @@ class Gathered:
         return layer in self._maps.get(e, {})
 
     def add(self, e: Expression, layer: str, maps: Array, evidence: Evidence | None) -> None:
-        """Keep maps; for a gradient method also which of them are zero because the gradient is.
+        """Keep maps, and for a gradient method also which of them are zero because the gradient is.
 
         Args:
             e: the expression they are of.
             layer: the name of the layer.
-            maps: of a few targets.
-            evidence: what they were made of; None for a map of the whole model.
+            maps: the maps of a few targets, `batch target_or_1 *space`.
+            evidence: the evidence they were made from; None for maps of the whole model.
         """
         self._maps.setdefault(e, {}).setdefault(layer, []).append(maps)
         if Need.GRADIENTS in e.method.needs and evidence is not None:
@@ -43,14 +43,20 @@ class Gathered:
             axes = tuple(range(2, maps.ndim))
             blank = to_numpy(xp.all(maps == 0, axis=axes))
             if blank.any():
-                # a zero map is only the gradient's fault if the gradient is zero
+                # a map can be zero although the gradient is not; that is not the gradient's fault
                 gradients = evidence.gradients
                 assert gradients is not None
                 blank = blank & to_numpy(xp.all(gradients == 0, axis=tuple(range(2, gradients.ndim))))
             self._gradient_free.setdefault((e, layer), []).append(blank)
 
     def add_channels(self, layer: str, evidence: Evidence, count: int) -> None:
-        """Keep the `count` channels that contribute most to each target."""
+        """Keep the channels that contribute most to each target.
+
+        Args:
+            layer: the name of the layer.
+            evidence: the layer's activations and gradients, for a few targets.
+            count: how many channels to keep for each target.
+        """
         xp = array_namespace(evidence.activations)
         weights, contributions = channel_contributions(evidence)
         order = xp.argsort(contributions, axis=2, descending=True)[:, :, :count]
@@ -68,33 +74,34 @@ class Gathered:
             )
         )
 
-    def joined(self) -> dict[Expression, dict[str, Array]]:
-        """All maps, `batch target_or_1 *space`."""
+    def maps(self) -> dict[Expression, dict[str, Array]]:
+        """The maps of all targets, `batch target_or_1 *space`, by expression and layer."""
         return {
-            e: {layer: _joined(pieces) for layer, pieces in by_layer.items()}
+            e: {layer: _of_all_targets(pieces) for layer, pieces in by_layer.items()}
             for e, by_layer in self._maps.items()
         }
 
     def gradient_free(self, e: Expression) -> Mapping[str, Bool[np.ndarray, "batch target"]]:
-        """By layer: which of the expression's maps are zero because the gradient is."""
+        """Which of the expression's maps are zero because the gradient is, by layer."""
         return {
             layer: np.concatenate(flags, axis=1)
             for (of, layer), flags in self._gradient_free.items()
             if of == e
         }
 
-    def channels_joined(self) -> Mapping[str, Channels]:
-        """The strongest channels by layer."""
-
-        def join(pieces: Sequence[Channels], name: str) -> Array:
-            arrays = [getattr(piece, name) for piece in pieces]
-            return array_namespace(arrays[0]).concat(arrays, axis=1)
-
+    def channels(self) -> Mapping[str, Channels]:
+        """The strongest channels of all targets, by layer."""
         return {
-            layer: Channels(**{f.name: join(pieces, f.name) for f in dataclasses.fields(Channels)})
+            layer: Channels(
+                **{
+                    f.name: _of_all_targets([getattr(piece, f.name) for piece in pieces])
+                    for f in dataclasses.fields(Channels)
+                }
+            )
             for layer, pieces in self._channels.items()
         }
 
 
-def _joined(pieces: Sequence[Array]) -> Array:
+def _of_all_targets(pieces: Sequence[Array]) -> Array:
+    """One array from several that are each of a few targets."""
     return pieces[0] if len(pieces) == 1 else array_namespace(pieces[0]).concat(pieces, axis=1)

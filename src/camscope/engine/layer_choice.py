@@ -1,4 +1,4 @@
-"""At which layers the methods look: those that were named, or the automatic choice."""
+"""Chooses the layers that the methods look at: those that were named, or the automatic choice."""
 
 from __future__ import annotations
 
@@ -18,20 +18,26 @@ Layers: TypeAlias = "str | Any | Sequence[str | Any] | None"
 
 @dataclass(frozen=True)
 class Chosen:
-    """The layers of methods that take one, of fusions, in the order they run, and the levels of a detector."""
+    """The chosen layers.
+
+    Attributes:
+        single: the layers of methods that look at one layer at a time.
+        fused: the layers that a layer fusion makes one map from, in the order they run.
+        fpn_levels: the layers that are the FPN levels of a detector, in the order of the levels.
+    """
 
     single: tuple[Layer, ...]
     fused: tuple[Layer, ...]
     fpn_levels: tuple[Layer, ...] = ()
 
     def at(self, find: Callable[[str], Layer]) -> Chosen:
-        """The same layers for an input of another size."""
+        """The same layers for an input of another size, in which `find` finds a layer by its name."""
         return Chosen(
             tuple(find(layer.name) for layer in self.single), tuple(find(layer.name) for layer in self.fused)
         )
 
     def of(self, e: Expression) -> tuple[Layer, ...]:
-        """Where an expression is wanted; nowhere if it is of the whole model."""
+        """The layers that an expression is wanted at; none for a method of the whole model."""
         places = {"one layer": self.single, "stages": self.fused, "fpn levels": self.fpn_levels}
         return places.get(_at(e), ())
 
@@ -39,17 +45,17 @@ class Chosen:
 def choose_layers(
     adapter: Adapter, batch: Batch, layers: Layers, wanted: Sequence[Expression], channels: int
 ) -> tuple[Chosen, dict[str, Any]]:
-    """Where the methods are wanted, and how that came about, for the provenance.
+    """Choose the layers, and tell how they were chosen, for the provenance.
 
     Args:
-        adapter: the model.
+        adapter: runs the model.
         batch: the inputs.
-        layers: as the user named them; None for the automatic choice.
-        wanted: simplified expressions.
-        channels: how many of the strongest channels are kept, for which a layer is needed too.
+        layers: the layers as the user named them; None for the automatic choice.
+        wanted: the simplified expressions.
+        channels: how many of the strongest channels are kept; if any are, a layer is needed for them too.
 
     Raises:
-        LayerError: if a layer does not exist, or a fusion has one only.
+        LayerError: if a layer does not exist, or there are not several layers for a fusion.
     """
     automatic = layers is None
     chosen, how = (
@@ -63,7 +69,7 @@ def choose_layers(
 def _automatic(
     adapter: Adapter, batch: Batch, wanted: Sequence[Expression], channels: int
 ) -> tuple[Chosen, dict[str, Any]]:
-    """The layers that the expressions look at where none is named."""
+    """Choose the layers where none is named."""
     how: dict[str, Any] = {"chosen": "automatic"}
     at = [_at(e) for e in wanted]
     single: tuple[Layer, ...] = ()
@@ -77,14 +83,14 @@ def _automatic(
         fused = tuple(adapter.stages(batch))
     if "fpn levels" in at:
         fpn_levels = tuple(adapter.fpn_levels(batch))
-        how["levels"] = [layer.name for layer in fpn_levels]
+        how["fpn_levels"] = [layer.name for layer in fpn_levels]
     if fused:
         how["fused"] = [layer.name for layer in fused]
     return Chosen(single, fused, fpn_levels), how
 
 
 def _named(adapter: Adapter, batch: Batch, layers: Layers) -> tuple[Chosen, dict[str, Any]]:
-    """The layers that the user names; a fusion takes them in the order they run."""
+    """Find the layers that the user named; a fusion takes them in the order they run."""
     given = list(layers) if isinstance(layers, (list, tuple)) else [layers]
     if not given:
         raise LayerError("The list of layers is empty. Leave it out to have one chosen.")
@@ -95,7 +101,7 @@ def _named(adapter: Adapter, batch: Batch, layers: Layers) -> tuple[Chosen, dict
 
 
 def _at(e: Expression) -> str:
-    """At which layers an expression looks."""
+    """The kind of layers that an expression looks at."""
     if e.method.scope == "model":
         return "the whole model"
     if isinstance(e, LayerFusion) and e.at == "fpn levels":
@@ -119,17 +125,17 @@ def _check_several(adapter: Adapter, batch: Batch, chosen: Chosen, wanted: Seque
 def check_token_layers(
     adapter: Adapter, batch: Batch, layers: Layers, wanted: Sequence[Expression], chosen: Chosen
 ) -> None:
-    """Refuse a layer that was named, of which the score takes a class token only, or a last state.
+    """Refuse a named layer from which the score takes only one token: a class token, or the last state.
 
     Args:
-        adapter: the model.
+        adapter: runs the model.
         batch: the inputs.
-        layers: as the user named them.
-        wanted: simplified expressions.
-        chosen: which layers these are.
+        layers: the layers as the user named them.
+        wanted: the simplified expressions.
+        chosen: the chosen layers.
 
     Raises:
-        LayerError: naming one that would do.
+        LayerError: if there is such a layer; the message names one that works.
     """
     by_class = any(e.method.scope == "layer" and e.method.class_specific for e in wanted)
     named = list(dict.fromkeys([*chosen.single, *chosen.fused])) if layers is not None else []
@@ -143,19 +149,19 @@ def check_token_layers(
 
 
 def check_reach(adapter: Adapter, batch: Batch, layers: Layers, chosen: Chosen, flat: frozenset[str]) -> None:
-    """Refuse a layer that no class could ever give a map; only looked into where maps came out flat.
+    """Refuse a layer whose map is flat for every class. Only layers with flat maps are looked into.
 
     Args:
-        adapter: the model.
+        adapter: runs the model.
         batch: the inputs.
-        layers: as the user named them.
-        chosen: which layers these are.
-        flat: the names of those at which maps came out flat.
+        layers: the layers as the user named them.
+        chosen: the chosen layers.
+        flat: the names of the layers at which maps came out flat.
 
     Raises:
-        LayerError: naming one that would do.
+        LayerError: if there is such a layer; the message names one that works.
     """
-    # nothing reaches what a detector found at one level from another
+    # an FPN level is flat for every detection of another level, and still gives a map for its own
     fpn_levels = {layer.name for layer in adapter.fpn_levels(batch)}
     for layer in dict.fromkeys([*chosen.single, *chosen.fused]):
         if layer.name in flat - fpn_levels and not all(adapter.reaches(batch, [layer])):

@@ -1,7 +1,7 @@
-"""Texts of different lengths: each runs at its own length, those of one length together, and no padding is ever read.
+"""Length buckets: texts of one length run together, without padding, and their explanations are put into one.
 
-So what a text's maps are does not depend on what else is in the batch, for any method and any model, also for one that
-takes no mask.
+So the maps of a text do not depend on what else is in the batch, whatever the method, and even if the model takes no
+mask.
 """
 
 from __future__ import annotations
@@ -24,10 +24,11 @@ from camscope.targets import PerImage, PredictionTarget, TargetsLike
 from camscope.text import Text
 
 Rows: TypeAlias = Int[np.ndarray, "_"]
+"""The numbers of some texts of the batch."""
 
 
-def of_one_length(batch: Batch, texts: Sequence[Text]) -> list[tuple[Rows, Batch]]:
-    """The batch in parts whose texts are of one length, without padding; the longest first.
+def length_buckets(batch: Batch, texts: Sequence[Text]) -> list[tuple[Rows, Batch]]:
+    """Split a batch into buckets of texts of one length, without padding; the longest texts come first.
 
     Raises:
         InputError: for a text of one token.
@@ -47,17 +48,17 @@ def of_one_length(batch: Batch, texts: Sequence[Text]) -> list[tuple[Rows, Batch
     return parts
 
 
-def images_of_part(texts: Sequence[Text], rows: Rows) -> InputImages:
-    """The texts of a part."""
+def images_of_bucket(texts: Sequence[Text], rows: Rows) -> InputImages:
+    """The texts of a bucket."""
     return images_of_texts([texts[row].unpadded for row in rows])
 
 
-def targets_of_part(targets: TargetsLike, rows: Rows, count: int) -> TargetsLike:
-    """The targets of some of the texts.
+def targets_of_bucket(targets: TargetsLike, rows: Rows, count: int) -> TargetsLike:
+    """The targets of a bucket's texts.
 
     Args:
-        targets: of the batch.
-        rows: which.
+        targets: the targets as the user gave them, for the whole batch.
+        rows: the numbers of the bucket's texts.
         count: how many texts the batch has.
 
     Raises:
@@ -76,13 +77,15 @@ def targets_of_part(targets: TargetsLike, rows: Rows, count: int) -> TargetsLike
     return PerImage([targets.targets[row] for row in rows])
 
 
-def joined(parts: Sequence[tuple[Rows, Explanation]], input_images: InputImages, width: int) -> Explanation:
-    """The explanation of the whole batch. Where a text has no token, maps are zero.
+def whole_batch(
+    parts: Sequence[tuple[Rows, Explanation]], input_images: InputImages, width: int
+) -> Explanation:
+    """Put the explanations of the buckets into one. Where a text has no token, its maps are zero.
 
     Args:
-        parts: which texts each is of, and what came of them; the longest first.
-        input_images: of the batch.
-        width: tokens in the batch's rows, with padding.
+        parts: the numbers of each bucket's texts, and their explanation; the longest texts come first.
+        input_images: the texts of the whole batch.
+        width: how many tokens a row of the batch has, with padding.
     """
     each = [e for _, e in parts]
     if len(each) == 1 and each[0].input_size == (width,):
@@ -120,14 +123,14 @@ def joined(parts: Sequence[tuple[Rows, Explanation]], input_images: InputImages,
 
 
 class _Places:
-    """Where the rows of the parts stand in the batch.
+    """Where the rows of the buckets stand in the batch.
 
     Args:
-        rows: which text each row of all parts, one after the other, is.
-        counts: rows of each part.
-        lengths: tokens of each part's texts.
-        views: of the batch, which know where its texts begin.
-        width: tokens in the batch's rows.
+        rows: the number of the text that each row of all buckets, one after the other, is of.
+        counts: how many rows each bucket has.
+        lengths: how many tokens each bucket's texts have.
+        input_images: the texts of the whole batch, which know where they begin in their rows.
+        width: how many tokens a row of the batch has, with padding.
     """
 
     def __init__(
@@ -140,15 +143,16 @@ class _Places:
         self._width = width
 
     def in_order(self, arrays: Sequence[Array]) -> Array:
-        """The parts' arrays as one, text by text."""
+        """One array from the buckets' arrays, with the texts in the order of the batch."""
         xp = array_namespace(arrays[0])
         whole = xp.concat(list(arrays), axis=0)
         return xp.take(whole, xp.asarray(self.order, device=device(whole)), axis=0)
 
     def side_by_side(self, arrays: Sequence[Array]) -> tuple[Array, Int[np.ndarray, "text 2"]]:
-        """The same of arrays whose last axis is a text's, with zeros beside; and where each text lies on that axis.
+        """One array from the buckets' arrays, whose last axis is along the text, and each text's start and end on it.
 
-        Where a layer has a position for each token, positions stay where the batch has the tokens.
+        Zeros fill the rest of the last axis. Where a layer has a position for each token, a position stands where its
+        token stands in the batch's row.
         """
         by_token = all(a.shape[-1] == length for a, length in zip(arrays, self._lengths, strict=True))
         room = self._width if by_token else max(a.shape[-1] for a in arrays)
@@ -167,7 +171,7 @@ def _gradient_free(e: Explanation, key: Key) -> Bool[np.ndarray, "text target"]:
 
 
 def _padded(array: Array, start: int, room: int) -> Array:
-    """With zeros before and behind along the last axis."""
+    """The array with zeros before and after it along the last axis."""
     xp = array_namespace(array)
     before, behind = (
         xp.zeros((*array.shape[:-1], count), dtype=array.dtype, device=device(array))

@@ -25,10 +25,10 @@ from camscope.outputs import Outputs, Task
 from camscope.targets import TargetsLike, asks_for_classes, captions_of
 
 _ANY_CAPTION = "a photo"
-"""For what does not depend on the caption."""
+"""A caption for whatever does not depend on the caption."""
 
 _ANY_TEXT = "the quick brown fox jumps over the lazy dog"
-"""For what does not depend on the text."""
+"""A text for whatever does not depend on the text."""
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,9 @@ class Model:
     """A model that is ready to be explained.
 
     Attributes:
-        adapter: runs it.
-        info: what its library says of it.
-        class_names: what the user says they are; None takes the library's.
+        adapter: runs the model.
+        info: what the model's library says of it.
+        class_names: the class names that the user gave; None takes the library's.
     """
 
     adapter: Adapter
@@ -48,7 +48,7 @@ class Model:
     # ------------------------------------------------------------------ inputs
 
     def prepared(self, inputs: Any, explained_input: int | str | None = None) -> tuple[Inputs, Batch]:
-        """The inputs as a batch, and that on the model's device.
+        """The inputs as they were prepared, and the batch of them on the model's device.
 
         Args:
             inputs: what the user gave.
@@ -61,20 +61,20 @@ class Model:
         return given, self.adapter.batch(given.batch)
 
     def of_any_captions(self, batch: Batch) -> Batch:
-        """The call, where it does not matter which captions a model compares images with."""
+        """The batch with some captions, for a model that takes captions, where it does not matter which."""
         if self.info.caption_decoder is None:
             return batch
         return self.adapter.with_captions(batch, tuple(self.class_names or (_ANY_CAPTION,)))
 
     def captions(self, targets: TargetsLike, notes: Notes) -> tuple[str, ...]:
-        """All captions of a call: the class names, and what the targets name besides; none if it takes none.
+        """All captions of a call: the class names and those that the targets name; none if the model takes none.
 
         Args:
-            targets: as the user gave them.
-            notes: takes what a reader should know of them.
+            targets: the targets as the user gave them.
+            notes: collects what a reader should know about the captions.
 
         Raises:
-            TargetError: if it takes captions, and there are none.
+            TargetError: if the model takes captions, and there are none.
         """
         if self.info.caption_decoder is None:
             return ()
@@ -94,10 +94,10 @@ class Model:
         return captions
 
     def anything(self, size: Sequence[int] | None = None) -> tuple[Inputs | None, Batch]:
-        """Something to run the model on where there is no input: noise, a photo of noise, or a text.
+        """Something to run the model on where no input is given: noise, a photo of noise, or a text.
 
         Args:
-            size: of the noise; None takes the size of the model's own input.
+            size: the size of the noise in pixels along each axis; None takes the model's own input size.
 
         Raises:
             InputError: if no size is given and the model's own is not known.
@@ -117,7 +117,7 @@ class Model:
         noise = random.standard_normal((1, channels, *(space or ())), dtype=np.float32)
         return None, self.adapter.batch(Batch((noise,)))
 
-    # ------------------------------------------------------------------ what is known
+    # ------------------------------------------------------------------ facts
 
     @property
     def preprocessing(self) -> Preprocessing | None:
@@ -126,18 +126,18 @@ class Model:
 
     def black(self, given: Inputs) -> list[float] | None:
         """The value of black in each channel of its input, or None if that is not known."""
-        known = given.preprocessing or self.preprocessing
-        return None if known is None else [-m / s for m, s in zip(known.mean, known.std, strict=True)]
+        how = given.preprocessing or self.preprocessing
+        return None if how is None else [-m / s for m, s in zip(how.mean, how.std, strict=True)]
 
     def names(self, count: int, notes: Notes) -> Sequence[str] | None:
-        """The class names: the user's, or the library's if they fit.
+        """The class names: the user's, or the library's if their number fits.
 
         Args:
-            count: of classes that the model has.
-            notes: takes that the library's do not fit.
+            count: how many classes the model has.
+            notes: collects a note if the number of the library's does not fit.
 
         Raises:
-            TargetError: if the user's do not fit.
+            TargetError: if the number of the user's does not fit.
         """
         if self.class_names is not None:
             if len(self.class_names) != count:
@@ -147,24 +147,24 @@ class Model:
                     f"{binary if count == 2 else ''}."
                 )
             return self.class_names
-        known = self.info.class_names
-        if known is not None and len(known) != count:
+        names = self.info.class_names
+        if names is not None and len(names) != count:
             notes.add(
-                f"The library's {len(known)} class names do not fit this model's {count} outputs and were left out."
+                f"The library's {len(names)} class names do not fit this model's {count} outputs and were left out."
             )
             return None
-        return known
+        return names
 
     def provenance(
         self, given: Inputs, outputs: Outputs, layers: Mapping[str, Any], seed: int
     ) -> dict[str, Any]:
-        """What whoever reads a map later must know of how it came about.
+        """How a map came about, for whoever reads it later.
 
         Args:
-            given: the inputs.
-            outputs: of the model.
-            layers: which, and how they were chosen.
-            seed: of what was drawn at random.
+            given: the inputs as they were prepared.
+            outputs: the model's outputs for the batch.
+            layers: the layers and how they were chosen.
+            seed: the seed of random draws.
         """
         texts = self.info.texts if given.input_images.texts else None
         return {
@@ -195,7 +195,7 @@ def open_model(
     """Load a model that is given by name, recognise its library, and find its adapter.
 
     Args:
-        model: see `Explainer`, as all others.
+        model: see `Explainer`.
         preprocessing: see `Explainer`.
         class_names: see `Explainer`.
         task: see `Explainer`.
@@ -229,7 +229,7 @@ def open_model(
 
 
 def _decoder(info: ModelInfo, output: Any, tokenizer: Any) -> OutputDecoder:
-    """The library's decoder, unless the user says where the logits are; then the library's for that, if it has one."""
+    """The library's output decoder; if the user says where the logits are, one of the same type that looks there."""
     if output is None and info.caption_decoder is not None:
         return info.caption_decoder(tokenizer)
     if output is None and info.decoder is not None:

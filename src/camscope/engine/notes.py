@@ -1,4 +1,4 @@
-"""What a careful reader of an explanation should be told."""
+"""Notes: what a careful reader of an explanation should be told."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from camscope.libraries import ModelInfo
 from camscope.methods import Method
 
 _COMPLETE = 0.01
-"""The largest gap between the score and its parts that is rounding."""
+"""A gap between the score and the sum of its parts up to this size is taken as rounding."""
 
 _FAR = 10
-"""Values this many times too bright are bytes."""
+"""Values this many times brighter than expected are taken as bytes (0 to 255)."""
 
 _NORMALISED = 0.5
-"""A darkest value below minus this tells that means are subtracted."""
+"""If the darkest expected value is below minus this, the preprocessing subtracts means."""
 
 
 class Notes:
@@ -36,7 +36,7 @@ class Notes:
             self._notes.setdefault(note, urgent)
 
     def of_evidence(self, wanted: Sequence[Method], layer: str, evidence: Evidence) -> None:
-        """Add what the evidence at a layer says about the methods asked for.
+        """Add what a reader of the methods' maps should know, given the evidence at a layer.
 
         Args:
             wanted: the methods at that layer.
@@ -64,7 +64,7 @@ class Notes:
             )
 
     def of_model(self, wanted: Sequence[Method], evidence: ModelEvidence) -> None:
-        """Add what the evidence of the model as a whole says about the methods asked for.
+        """Add what a reader of the methods' maps should know, given the evidence of the whole model.
 
         Args:
             wanted: the methods of the whole model.
@@ -84,11 +84,11 @@ class Notes:
             )
 
     def of_inputs(self, x: Array, prepared: bool, info: ModelInfo) -> None:
-        """Add where a batch is not what the model expects.
+        """Add a note if a batch is not what the model expects.
 
         Args:
-            x: the inputs that maps are of.
-            prepared: whether they were photos, which are prepared as they should be.
+            x: the inputs that maps are of, `batch channel *size`.
+            prepared: whether the inputs were photos, which were prepared correctly.
             info: what the library says of the model's inputs.
         """
         if not prepared and info.preprocessing is not None and not info.note:
@@ -97,7 +97,7 @@ class Notes:
             self.of_values(x, info.values)
 
     def of_tensor(self, x: Array, preprocessing: Preprocessing) -> None:
-        """Add where a tensor that was given is not what the model's own preprocessing makes of a photo."""
+        """Add a note if a given tensor has another size or range than the model's own preprocessing gives."""
         if x.ndim != 4 or x.shape[1] != len(preprocessing.mean):
             return
         size = tuple(int(n) for n in x.shape[2:])
@@ -112,7 +112,7 @@ class Notes:
         self.of_values(x, (min(low for low, _ in ends), max(high for _, high in ends)))
 
     def of_values(self, x: Array, expected: tuple[float, float]) -> None:
-        """Add where a tensor's values are not between those that the model expects."""
+        """Add a note if a tensor's values are not in the range (lowest, highest) that the model expects."""
         darkest, brightest = expected
         xp = array_namespace(x)
         low, high = float(xp.min(x)), float(xp.max(x))
@@ -127,11 +127,11 @@ class Notes:
 
     @property
     def all(self) -> tuple[str, ...]:
-        """The notes."""
+        """All notes, in the order they came up."""
         return tuple(self._notes)
 
     def warn(self) -> None:
-        """Raise the urgent notes as Python warnings, where `explain` was called."""
+        """Issue the urgent notes as Python warnings that point to the caller of `explain`."""
         for note, urgent in self._notes.items():
             if urgent:
                 warnings.warn(note, CamscopeWarning, stacklevel=3)
@@ -142,7 +142,7 @@ def _by(size: Sequence[int]) -> str:
 
 
 def _same_maps(wanted: Sequence[Method], *, signed: bool, logits: bool) -> Iterable[list[str]]:
-    """The methods that are the same behind a linear head, where there are several."""
+    """The groups of two or more methods that give the same map behind a linear head."""
     groups: dict[str, list[str]] = {}
     for m in wanted:
         facts = m.behind_linear_head

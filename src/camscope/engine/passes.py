@@ -1,4 +1,4 @@
-"""What comes of one input: every method on the evidence it needs, from a forward and the fewest backwards."""
+"""Runs methods on one input: each gets the evidence it needs, from one forward and the fewest backwards."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from camscope.models.batch import Batch
 from camscope.targets import Targets
 
 WHOLE = "model"
-"""Stands for the layer of a method that is about the model as a whole."""
+"""Stands in place of a layer's name for the maps of methods of the whole model."""
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,9 @@ class Passes:
     """Runs methods on what an adapter observes of one input.
 
     Attributes:
-        adapter: the model.
-        seed: of what methods draw at random.
-        notes: takes what a reader of the maps should know.
+        adapter: runs the model.
+        seed: the seed of random draws.
+        notes: collects what a reader of the maps should know.
     """
 
     adapter: Adapter
@@ -45,7 +45,7 @@ class Passes:
     notes: Notes
 
     def plain(self, wanted: LayersOf) -> LayersOf:
-        """Those that share the forward of the input itself."""
+        """The expressions that can share the plain forward: those without LibraGrad."""
         return {e: layers for e, layers in wanted.items() if not uses_libragrad(modifiers_of(e))}
 
     def run(
@@ -56,21 +56,25 @@ class Passes:
         gathered: Gathered,
         channels: StrongestChannels | None = None,
     ) -> None:
-        """Every method on the evidence it needs.
+        """Run every method on the evidence it needs.
 
         Args:
-            seen: one forward.
-            wanted: expressions without wrappers, and their layers.
+            seen: the observation of one forward.
+            wanted: the expressions, which have no wrapper or fusion, and their layers.
             resolved: what is explained.
-            gathered: takes the maps.
-            channels: also wanted, of the targets as they were asked for.
+            gathered: collects the maps.
+            channels: the strongest channels to keep, of the targets as they were asked for; None keeps none.
+
+        Raises:
+            MethodError: if a method needs a linear head and there is none.
         """
         groups = same_gradients(wanted)
         if channels and all(around for around, _ in groups):
             groups.insert(0, ((), {}))
         for around, beside in groups:
             targets = resolved.by(around)
-            # what has a target axis comes a few targets at a time; a sweep of altered inputs serves all at once
+            # Evidence with a target axis comes for a few targets at a time, while a sweep of altered inputs serves all
+            # targets at once. So methods that need backwards and those that do not are run apart.
             for each_target in (True, False):
                 some = {
                     e: layers
@@ -85,13 +89,13 @@ class Passes:
     def run_libragrad(
         self, batch: Batch, wanted: LayersOf, resolved: ResolvedTargets, gathered: Gathered
     ) -> None:
-        """The methods whose gradients flow by LibraGrad's rules, which take a forward of their own.
+        """Run the methods that get gradients by LibraGrad's rules; these take a forward of their own.
 
         Args:
-            batch: the input.
-            wanted: all expressions without wrappers; only those it concerns are run.
+            batch: the inputs.
+            wanted: all expressions without wrapper or fusion; those that do not use LibraGrad are left out.
             resolved: what is explained.
-            gathered: takes the maps.
+            gathered: collects the maps.
         """
         some = {e: layers for e, layers in wanted.items() if uses_libragrad(modifiers_of(e))}
         if some:
@@ -134,7 +138,7 @@ class Passes:
 
 
 def _check_head(methods: Sequence[Method], layer: str, evidence: Evidence, offers: frozenset[Need]) -> None:
-    """Refuse a method that needs a linear head where there is none."""
+    """Refuse a method that needs a linear head if there is none."""
     if evidence.head is not None:
         return
     for m in methods:
@@ -146,7 +150,7 @@ def _check_head(methods: Sequence[Method], layer: str, evidence: Evidence, offer
 
 
 def _instead_of(m: Method, offers: frozenset[Need]) -> str:
-    """Methods that the model can give, that are the same behind a linear head, and that need none."""
+    """Methods that the model can give, that are the same behind a linear head, and that do not need it."""
     facts = m.behind_linear_head
     same = [
         repr(other.base)

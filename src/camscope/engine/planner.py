@@ -1,7 +1,7 @@
-"""The planner: what the wanted methods need together is gathered in the fewest passes, and handed out.
+"""The planner: it gathers what all wanted methods need together in the fewest passes, and hands it out.
 
-At one input all plain methods share a forward, methods that explain the same targets share the backwards. Wrappers
-run the same on altered copies of the input; fusions combine what came out.
+All plain methods share one forward, and those that explain the same targets share the backwards. Wrappers do the same
+on altered copies of the input, and layer fusions combine the maps that result.
 """
 
 from __future__ import annotations
@@ -37,16 +37,16 @@ from camscope.targets import Targets
 
 @dataclass(frozen=True, eq=False)
 class BatchMaps:
-    """What came of one batch.
+    """The maps of one batch, and what was found out on the way.
 
     Attributes:
         resolved: the targets, and the outputs without a graph.
-        maps: by expression and layer.
-        gathered: with what else was gathered on the way.
-        scores: of the targets.
-        notes: what a reader should know about how the model is read.
-        flat: layers at which the maps of a method that knows classes came out flat, all of one pass.
-        covered: how much of the layers' grids the input takes along each axis; None for all.
+        maps: the maps by expression and layer.
+        gathered: holds the strongest channels, and which maps are zero because the gradient is.
+        scores: the scores of the targets.
+        notes: what the adapter wants a reader of the maps to know.
+        flat: the names of the layers at which all maps of a class-specific method came out flat.
+        covered: the share of the layers' grids that the input takes along each axis; None if nothing is padded.
     """
 
     resolved: ResolvedTargets
@@ -62,9 +62,9 @@ class Planner:
     """Runs expressions on inputs.
 
     Args:
-        adapter: the model.
+        adapter: runs the model.
         setting: what wrappers need to know.
-        notes: takes what a reader of the maps should know.
+        notes: collects what a reader of the maps should know.
     """
 
     def __init__(self, adapter: Adapter, setting: Setting, notes: Notes) -> None:
@@ -85,10 +85,13 @@ class Planner:
 
         Args:
             batch: the inputs.
-            requests: simplified expressions, and the layers each is wanted at.
-            ask: what is explained, given the model's outputs.
+            requests: the simplified expressions, and the layers each is wanted at.
+            ask: resolves the targets in the model's outputs.
             channels: how many of the strongest channels to keep.
-            channels_of: of these layers.
+            channels_of: the layers whose channels are kept.
+
+        Raises:
+            InputError, MethodError, TargetError: if the model cannot give what is asked for.
         """
         direct, wrapped = sort_requests(requests)
         gathered = Gathered()
@@ -113,7 +116,7 @@ class Planner:
         )
 
     def _run_copy(self, batch: Batch, requests: Sequence[Request], resolved: ResolvedTargets) -> LayerMaps:
-        """The same for an altered copy, whose targets are those of the original."""
+        """Explain an altered copy of the batch, with the targets that were resolved for the original."""
         direct, wrapped = sort_requests(requests)
         gathered = Gathered()
         plain = self._passes.plain(direct)
@@ -131,9 +134,9 @@ class Planner:
         resolved: ResolvedTargets,
         gathered: Gathered,
     ) -> LayerMaps:
-        """What takes passes of its own: other backwards, and altered copies."""
+        """Run what takes passes of its own (LibraGrad, altered copies); all maps, with those gathered before."""
         self._passes.run_libragrad(batch, direct, resolved, gathered)
-        maps = gathered.joined()
+        maps = gathered.maps()
         for requests in wrapped:
             maps |= self._copies.run(batch, requests, resolved)
         self._flat |= _flat(maps)
@@ -143,12 +146,12 @@ class Planner:
 def maps_of(
     expression: Expression, maps: LayerMaps, layers: Sequence[Layer], resolved: ResolvedTargets
 ) -> dict[str, Array]:
-    """An expression's maps at the layers it was wanted at, one of all where it joins them.
+    """An expression's maps by layer; a layer fusion has one map, under the names of all its layers.
 
     Args:
-        expression: simplified.
-        maps: of what is inside of fusions.
-        layers: that it was wanted at.
+        expression: a simplified expression.
+        maps: the maps of the expressions inside of layer fusions.
+        layers: the layers that the expression is wanted at.
         resolved: what is explained.
     """
     if isinstance(expression, LayerFusion):
@@ -162,7 +165,7 @@ def maps_of(
 
 
 def _flat(maps: LayerMaps) -> frozenset[str]:
-    """The layers at which all maps of a method that knows classes are flat."""
+    """The names of the layers at which all maps of a class-specific method are flat."""
 
     def all_flat(m: Array) -> bool:
         xp = array_namespace(m)

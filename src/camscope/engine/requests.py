@@ -1,4 +1,4 @@
-"""What is wanted of one input: expressions and layers, sorted by what they can share; and what is explained there."""
+"""What is wanted of one batch: expressions at layers, sorted by the passes they can share, and resolved targets."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from camscope.outputs import Outputs
 from camscope.targets import Targets
 
 LayerMaps: TypeAlias = "dict[Expression, dict[str, Array]]"
-"""Maps by expression and by the name of the layer."""
+"""Maps by expression, then by the name of the layer."""
 
 LayersOf: TypeAlias = "Mapping[Expression, Sequence[Layer]]"
 """The layers that each expression is wanted at."""
@@ -27,7 +27,7 @@ LayersOf: TypeAlias = "Mapping[Expression, Sequence[Layer]]"
 
 @dataclass(frozen=True)
 class Request:
-    """An expression, simplified, and the layers that it is wanted at."""
+    """A simplified expression, and the layers that it is wanted at."""
 
     expression: Expression
     layers: tuple[Layer, ...]
@@ -35,18 +35,18 @@ class Request:
 
 @dataclass(frozen=True)
 class StrongestChannels:
-    """Also wanted: the channels that contribute most to the targets as they were asked for.
+    """A wish to keep the channels that contribute most to the targets as they were asked for.
 
     Attributes:
-        count: how many.
-        layers: of these layers.
+        count: how many channels to keep for each target.
+        layers: the layers whose channels are kept.
     """
 
     count: int
     layers: Sequence[Layer]
 
     needs: ClassVar[frozenset[Need]] = frozenset({Need.ACTIVATIONS, Need.GRADIENTS})
-    """What it takes to tell which they are."""
+    """The evidence that tells which channels these are."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,9 +54,9 @@ class ResolvedTargets:
     """What is explained.
 
     Attributes:
-        targets: of the batch.
-        outputs: of the clean batch, by which similar classes are chosen.
-        fpn_levels: the level of a detector's feature pyramid that each target comes from; None if there is none.
+        targets: the targets of the batch.
+        outputs: the model's outputs for the clean batch, from which similar classes are chosen.
+        fpn_levels: the FPN level that each target of a detector comes from; None if there is no pyramid.
     """
 
     targets: Targets
@@ -65,7 +65,7 @@ class ResolvedTargets:
     _modified: dict[tuple[Modifier, ...], Targets] = field(default_factory=dict, repr=False)
 
     def by(self, around: tuple[Modifier, ...]) -> Targets:
-        """The targets as the compositions around a method change them."""
+        """The targets as the modifiers around a method change them."""
         if around not in self._modified:
             targets = self.targets
             for modifier in around:
@@ -74,7 +74,7 @@ class ResolvedTargets:
         return self._modified[around]
 
     def images(self, index: Int[np.ndarray, image]) -> ResolvedTargets:
-        """The same for copies of these images."""
+        """What is explained in copies of these images; an image may be named several times."""
         xp = array_namespace(self.outputs.logits)
         logits = xp.take(self.outputs.logits, xp.asarray(index, device=device(self.outputs.logits)), axis=0)
         return ResolvedTargets(
@@ -86,7 +86,10 @@ class ResolvedTargets:
 
 
 def sort_requests(requests: Iterable[Request]) -> tuple[dict[Expression, list[Layer]], list[list[Request]]]:
-    """What can be had from an input itself, and what takes altered copies of it, by wrapper. Fusions are opened."""
+    """Sort requests into those for the input itself and those for altered copies of it, the latter by wrapper.
+
+    A layer fusion stands for the expression inside it, whose maps it fuses later.
+    """
     direct: dict[Expression, list[Layer]] = {}
     wrapped: dict[Any, dict[Wrapper, list[Layer]]] = {}
     for request in requests:
@@ -102,7 +105,7 @@ def sort_requests(requests: Iterable[Request]) -> tuple[dict[Expression, list[La
 
 
 def same_gradients(wanted: LayersOf) -> list[tuple[tuple[Modifier, ...], LayersOf]]:
-    """Expressions that explain the same targets by the same gradients, and what is around their methods."""
+    """Group expressions that explain the same targets by the same gradients, each group with its modifiers."""
     groups: dict[Any, tuple[tuple[Modifier, ...], dict[Expression, Sequence[Layer]]]] = {}
     for e, layers in wanted.items():
         around = modifiers_of(e)
@@ -111,17 +114,17 @@ def same_gradients(wanted: LayersOf) -> list[tuple[tuple[Modifier, ...], LayersO
 
 
 def gradients_kind(around: Iterable[Modifier]) -> tuple[Any, ...]:
-    """What tells apart whose targets or gradients are changed, whatever their methods are."""
+    """The same for modifiers that change targets and gradients in the same way, whatever method they are around."""
     return tuple(modifier.kind for modifier in around)
 
 
 def uses_libragrad(around: Iterable[Modifier]) -> bool:
-    """Whether gradients flow by LibraGrad's rules."""
+    """Whether one of the modifiers asks for gradients by LibraGrad's rules."""
     return any(modifier.libragrad for modifier in around)
 
 
 def needs_of(wanted: Iterable[Expression], offers: frozenset[Need]) -> frozenset[Need]:
-    """What the methods need, and what they use where the model offers it."""
+    """The evidence that the methods need, and that which they use if the model offers it."""
     methods = [e.method for e in wanted]
     return frozenset[Need]().union(*(m.needs | (m.uses & offers) for m in methods))
 
@@ -129,7 +132,13 @@ def needs_of(wanted: Iterable[Expression], offers: frozenset[Need]) -> frozenset
 def needs_by_layer(
     wanted: LayersOf, offers: frozenset[Need], channels: StrongestChannels | None = None
 ) -> dict[Layer, frozenset[Need]]:
-    """What the methods of layers need at each of them."""
+    """The needs at each layer.
+
+    Args:
+        wanted: the expressions and their layers; methods of the whole model are left out.
+        offers: the needs that the model can meet.
+        channels: the strongest channels that are also kept; None keeps none.
+    """
     needs: dict[Layer, frozenset[Need]] = {}
     for e, layers in wanted.items():
         if e.method.scope == "layer":
@@ -142,16 +151,16 @@ def needs_by_layer(
 
 
 def layers_of(wanted: LayersOf) -> list[Layer]:
-    """All layers wanted by methods of layers, each once."""
+    """All layers that the expressions look at, each once; methods of the whole model look at none."""
     of_layers = (layers for e, layers in wanted.items() if e.method.scope == "layer")
     return list(dict.fromkeys(layer for layers in of_layers for layer in layers))
 
 
 def wanted_at(layer: str, wanted: LayersOf) -> list[Expression]:
-    """The expressions that are wanted at a layer."""
+    """The expressions that are wanted at the layer of this name."""
     return [e for e, layers in wanted.items() if any(one.name == layer for one in layers)]
 
 
 def methods_at(layer: str, wanted: LayersOf) -> list[Method]:
-    """Their methods."""
+    """The methods of the expressions that are wanted at the layer of this name."""
     return [e.method for e in wanted_at(layer, wanted)]

@@ -1,4 +1,4 @@
-"""Photos in: reading them safely, and turning them into what a model takes, to the pixel."""
+"""Photos: reading them safely, turning them into a model's input, and where a pixel lies before and after."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""NumPy arrays as pictures. What an array means is never guessed: a doubtful one is refused."""
+"""NumPy arrays as pictures. The meaning of an array is never guessed: a doubtful array is refused."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def _to_uint8(array: np.ndarray) -> tuple[UInt8[np.ndarray, "*shape"], list[str]
 
 
 def _check_floats(low: float, high: float) -> None:
-    # NumPy hands a NaN on to min and max, and it fails both comparisons.
+    # If the array holds a NaN, NumPy's min and max are NaN, and both comparisons are false.
     if low >= 0 and high <= 1:
         return
     if np.isnan(low):

@@ -1,4 +1,4 @@
-"""Where a pixel of the photo lies in the model's input, and back."""
+"""Where a pixel of the photo lies in the model's input, and where a pixel of the input lies in the photo."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ class Geometry:
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> Geometry:
-        """Build it from what `to_dict` gave, also after a trip through JSON.
+        """Build it from what `to_dict` gave, which may have been stored as JSON.
 
         Raises:
-            InputError: a field is missing or is no pair of numbers.
+            InputError: a field is missing or is not a pair of numbers.
         """
         try:
             return cls(
@@ -58,7 +58,7 @@ class Geometry:
             ) from error
 
     def to_dict(self) -> dict[str, Any]:
-        """Give the fields by name, each a pair."""
+        """Give the fields by name; each is a pair."""
         return asdict(self)
 
     def to_input(self, y: float, x: float) -> tuple[float, float]:
@@ -72,8 +72,8 @@ class Geometry:
     def covered(self) -> tuple[int, int, int, int]:
         """Give the box of photo pixels that the model sees.
 
-        A pixel counts if its centre falls inside the input. The box can be empty, where one pixel is blown
-        up beyond the whole input.
+        A pixel counts if its centre falls inside the input. The box is empty if one pixel is enlarged so much that
+        it is larger than the whole input.
 
         Returns:
             (top, left, bottom, right) in photo pixels; bottom and right are exclusive.

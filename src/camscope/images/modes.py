@@ -1,4 +1,4 @@
-"""Every PIL mode to 8-bit RGB, without clipping what has more than 8 bits."""
+"""Pictures of every PIL mode as 8-bit RGB. Values of more than 8 bits are scaled, not clipped."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ def to_rgb(image: Image.Image, name: str) -> tuple[Image.Image, list[str]]:
 
     Args:
         image: the picture; it is not changed.
-        name: what an error calls it.
+        name: what to call it in errors.
 
     Returns:
-        The new picture, and notes about the changes a viewer would want to know of.
+        The new picture, and notes about changes that a viewer should know of.
 
     Raises:
-        ImageError: the picture has no pixels, or values that have no place on the scale from black to white.
+        ImageError: the picture has no pixels, or values that are neither 16-bit grey nor in [0, 1].
     """
     if 0 in image.size:
         raise ImageError(f"{name} has no pixels: it is {image.width} wide and {image.height} high.")
@@ -39,12 +39,12 @@ def to_rgb(image: Image.Image, name: str) -> tuple[Image.Image, list[str]]:
 
 
 def scale_16_to_8(values: Shaped[np.ndarray, "*shape"]) -> UInt8[np.ndarray, "*shape"]:
-    """Round 0..65535 to 0..255. The factor is 257, so that both ends meet."""
+    """Scale 0..65535 to 0..255 and round. The divisor is 257, so that 65535 becomes 255."""
     return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
 
 
 def on_white(rgba: Image.Image) -> tuple[Image.Image, list[str]]:
-    """Lay an ``RGBA`` picture on white. The note is left out where every pixel is opaque."""
+    """Lay an ``RGBA`` picture on white. There is a note unless every pixel is opaque."""
     paper = Image.new("RGBA", rgba.size, (WHITE, WHITE, WHITE, WHITE))
     opaque = rgba.getchannel("A").getextrema() == (255, 255)
     notes = [] if opaque else ["transparency shown on white"]
@@ -52,7 +52,7 @@ def on_white(rgba: Image.Image) -> tuple[Image.Image, list[str]]:
 
 
 def _on_white(image: Image.Image) -> tuple[Image.Image, list[str]]:
-    # Pillow undoes premultiplied alpha only towards the same colours: La -> LA, RGBa -> RGBA.
+    # Pillow converts premultiplied alpha only to the mode with the same colours: La to LA, RGBa to RGBA.
     straight = image.convert("LA") if image.mode == "La" else image
     return on_white(straight.convert("RGBA"))
 
@@ -76,7 +76,7 @@ def _from_integers(image: Image.Image, name: str) -> tuple[Image.Image, list[str
 
 def _from_floats(image: Image.Image, name: str) -> tuple[Image.Image, list[str]]:
     values = np.asarray(image)
-    # A NaN fails both comparisons, so it ends up in the error too.
+    # If a value is NaN, both comparisons are false, so NaN is refused too.
     if not (values.min() >= 0 and values.max() <= 1):
         raise ImageError(
             f"{name} holds 32-bit floats from {values.min():g} to {values.max():g}, "

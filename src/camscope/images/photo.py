@@ -1,4 +1,4 @@
-"""A photo as every other room gets it: upright, 8 bits, RGB."""
+"""A photo in the form that all other rooms get it in: upright, 8 bits, RGB."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Photo:
     Attributes:
         pixels: the picture, always of PIL mode ``RGB``.
         source: the path (or ``sample:NAME``) as it was given; None for a picture that was in memory.
-        notes: changes worth telling the viewer, such as ``"first of 12 frames"``.
+        notes: changes that a viewer should know of, such as ``"first of 12 frames"``.
     """
 
     pixels: Image.Image

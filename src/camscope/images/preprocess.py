@@ -1,4 +1,4 @@
-"""From a photo to the array a model takes, as timm and torchvision do it, and back for display."""
+"""From a photo to the array that a model takes, as timm and torchvision do it, and back to a picture for display."""
 
 from __future__ import annotations
 
@@ -32,27 +32,28 @@ from camscope.images.translate import (
 class Preprocessing:
     """Resize, crop, scale to [0, 1], subtract the mean, divide by the standard deviation.
 
-    Done with Pillow, like the transforms of timm and torchvision on photos, and equal to them to the pixel.
+    It is done with Pillow, as by the transforms of timm and torchvision on photos, and equals them to the pixel.
 
     Attributes:
-        input_size: (height, width) the model takes, in pixels.
+        input_size: (height, width) of the model's input, in pixels.
         resize: what the photo is resized to before the crop. An int is the length of the shorter side
             (torchvision's rounding), a pair is (height, width), None leaves the size as it is.
-        crop: ``center`` keeps the aspect ratio, covers a ``resize`` pair, and cuts off what is too much;
+        crop: ``center`` keeps the aspect ratio, covers a ``resize`` pair, and cuts off what is too large;
             ``squash`` resizes to exactly the pair; ``border`` keeps the aspect ratio, fits inside the pair,
-            and fills the rest with the mean colour. In the first two what is too small gets a black border.
+            and fills the rest with the mean colour. With the first two, a photo that is smaller than the input
+            gets a black border.
         interpolation: Pillow's filter.
-        mean: per channel, for pixel values in [0, 1]. One value: the model takes greyscale; three: RGB.
-        std: per channel, in the same unit.
-        greyscale: whether the photo is made grey ``before`` or ``after`` it is resized (the roundings
-            differ), or stays in colour (None). One-channel models get ``before`` unless said otherwise.
+        mean: the mean of each channel, for pixel values in [0, 1]. One value is for greyscale, three are for RGB.
+        std: the standard deviation of each channel, in the same unit.
+        greyscale: whether the photo is made grey ``before`` or ``after`` it is resized (which rounds differently),
+            or stays in colour (None). For one-channel models None becomes ``before``.
         source: where these values come from.
         bgr: whether the model takes blue first; mean and std are in the model's order.
-        crop_offset: whether half a pixel at the crop's edge is rounded (``even``, torchvision and timm) or cut off
-            (``down``, Hugging Face).
+        crop_offset: how a crop's edge at half a pixel is rounded: to the ``even`` pixel (torchvision and timm) or
+            ``down`` (Hugging Face).
 
     Raises:
-        InputError: a value is not one of these.
+        InputError: a value is not valid.
     """
 
     input_size: tuple[int, int]
@@ -117,11 +118,11 @@ class Preprocessing:
     def from_huggingface(cls, processor: Any) -> Preprocessing:
         """Build it from an image processor of Hugging Face transformers (or one inside a processor).
 
-        Its torchvision backend resizes by its own code, which differs from Pillow by one grey level at most. Tried
-        on a test picture: a processor that does anything else is refused.
+        Its torchvision backend resizes by its own code, which differs from Pillow by one grey level at most. The
+        result is compared with the processor on a test picture, and a processor that does anything else is refused.
 
         Raises:
-            InputError: it does what cannot be translated; the message says what.
+            InputError: the processor does something that cannot be translated; the message says what.
         """
         processor = getattr(processor, "image_processor", processor)
         found = cls(**huggingface_fields(processor.to_dict()))
@@ -166,10 +167,10 @@ class Preprocessing:
     def denormalise(
         self, array: Float[np.ndarray, "*batch channel height width"]
     ) -> UInt8[np.ndarray, "*batch height width 3"]:
-        """Turn model inputs back into RGB pixels to look at. Values outside [0, 1] are clipped, NaN is black.
+        """Turn model inputs back into RGB pixels to look at. Values outside [0, 1] are clipped, NaN becomes black.
 
         Raises:
-            InputError: the array has not as many channels as ``mean``.
+            InputError: the array does not have as many channels as ``mean``.
         """
         values = np.asarray(array, dtype=np.float64)
         if values.ndim < 3 or values.shape[-3] != len(self.mean):
@@ -225,7 +226,7 @@ class Preprocessing:
 
     def _offset(self, resized: tuple[int, int]) -> tuple[int, int]:
         """Give (top, left) of the resized photo in the input, rounded as torchvision's center_crop does."""
-        # Padding rounds down, torchvision's cropping rounds half to even.
+        # torchvision rounds padding down, and crops half to even.
         cut = round if self.crop_offset == "even" else math.floor
         top, left = (
             (want - have) // 2 if want > have else -cut((have - want) / 2)
@@ -235,12 +236,16 @@ class Preprocessing:
 
 
 _TOLERANCE = 3 / 255
-"""Two grey levels, and what floating point adds."""
+"""The largest allowed difference: two grey levels, and one more for floating point."""
 
 
 def _check_same(preprocessing: Preprocessing, processor: Any) -> None:
-    """Whether a processor of Hugging Face gives the same for a picture with gradients, an edge and all colours."""
-    height, width = 300, 401  # half a pixel is left over at a crop of an even size
+    """Refuse a Hugging Face processor that gives another result for a picture with gradients, an edge and all colours.
+
+    Raises:
+        InputError: the results differ.
+    """
+    height, width = 300, 401  # odd, so that a crop of an even size begins at half a pixel
     across, down = np.meshgrid(np.linspace(0, 255, width), np.linspace(0, 255, height))
     picture = np.stack([across, down, np.where(across + down > 255, 200.0, 40.0)], axis=-1)
     photo = Image.fromarray(np.rint(picture).astype(np.uint8))
@@ -257,4 +262,4 @@ def _check_same(preprocessing: Preprocessing, processor: Any) -> None:
 
 
 IMAGENET = Preprocessing(input_size=(224, 224), resize=256, source="ImageNet standard")
-"""The usual evaluation on ImageNet: shorter side 256, bilinear, centre crop 224."""
+"""The usual preprocessing for ImageNet: shorter side 256, bilinear, centre crop 224."""

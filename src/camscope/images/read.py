@@ -1,4 +1,4 @@
-"""Reading photos. A file is untrusted: it gives the right picture or one ImageError that names it."""
+"""Reading photos. Files are untrusted: each gives the right picture, or one ImageError that names the file."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from camscope.images.photo import Photo
 from camscope.images.sources import SAMPLE_PREFIX, sample_path
 
 MAX_PIXELS = 178_956_970
-"""The largest photo read by default, in pixels: where Pillow itself stops."""
+"""The largest photo that is read by default, in pixels; Pillow has the same limit."""
 
 _opening = threading.Lock()
 
 
 def to_photo(image: Photo | Image.Image | str | os.PathLike[str] | np.ndarray) -> Photo:
-    """Take a picture in whatever form the caller has it.
+    """Turn a picture, in whatever form the caller has it, into a Photo.
 
     Args:
         image: a path or ``sample:NAME`` (see `read_photo`); a PIL image of any mode; a NumPy array of shape
@@ -36,7 +36,8 @@ def to_photo(image: Photo | Image.Image | str | os.PathLike[str] | np.ndarray) -
 
     Raises:
         ImageError: the file or the PIL image cannot be read.
-        InputError: the array does not have one of these shapes and types, or ``image`` is something else.
+        InputError: the array does not have one of these shapes and types, or ``image`` is no picture.
+        MissingExtraError: a sample is asked for and scikit-image is not installed.
     """
     if isinstance(image, Photo):
         return image
@@ -57,7 +58,7 @@ def to_photo(image: Photo | Image.Image | str | os.PathLike[str] | np.ndarray) -
 
 
 def read_photo(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -> Photo:
-    """Read a photo upright, in 8-bit RGB; of an animation or a multipage file the first frame.
+    """Read a photo upright, in 8-bit RGB. An animation or a multipage file gives its first frame.
 
     The content decides the format, not the name. Transparency is shown on white, 16-bit grey is scaled, EXIF
     rotation is applied; `Photo.notes` says what was done.
@@ -86,7 +87,7 @@ def read_photo(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) ->
         raise
     except PermissionError as error:
         raise ImageError(f"{name} may not be read: permission denied.") from error
-    except (OSError, ValueError) as error:  # a ValueError: the path holds a NUL
+    except (OSError, ValueError) as error:  # a path that holds a NUL raises ValueError
         raise ImageError(f"{name} cannot be read: {error}.") from error
 
 
@@ -100,7 +101,7 @@ def _check_file(file: Path, name: str) -> None:
     if file.is_dir():
         raise ImageError(f"{name} is a folder, expected a photo. find_photos lists the photos of a folder.")
     if not file.is_file():
-        # Opening a pipe would wait for ever, reading a device would never end.
+        # Opening a pipe might wait for ever, and reading a device might never end.
         raise ImageError(f"{name} is a pipe or a device, expected a file.")
     if size == 0:
         raise ImageError(f"{name} is empty (0 bytes).")
@@ -109,8 +110,8 @@ def _check_file(file: Path, name: str) -> None:
 def _open(stream: IO[bytes], name: str, max_pixels: int) -> Image.Image:
     """Read the header only, and refuse what must not be decoded."""
     try:
-        # Our own limit replaces Pillow's warning at half its limit, and damaged tags either do no harm or end
-        # in an error. Filters belong to the whole process: threads must not restore them across each other.
+        # Pillow's warnings are not needed: our own limit replaces the one about size, and damaged tags do no harm or
+        # raise an error. Warning filters belong to the whole process, so only one thread at a time may change them.
         with _opening, warnings.catch_warnings():
             warnings.simplefilter("ignore")
             image = Image.open(stream)
@@ -118,7 +119,7 @@ def _open(stream: IO[bytes], name: str, max_pixels: int) -> Image.Image:
         raise ImageError(f"{name} is too large: {error} (PIL.Image.MAX_IMAGE_PIXELS sets it).") from error
     except UnidentifiedImageError as error:
         raise ImageError(f"{name} is no image that Pillow can read, or its beginning is damaged.") from error
-    except Exception as error:  # a decoder fed with garbage raises anything: struct.error, KeyError, ...
+    except Exception as error:  # a decoder may raise anything on garbage: struct.error, KeyError, …
         raise ImageError(f"{name} has a damaged header: {_reason(error)}.") from error
     if image.format == "EPS":
         raise ImageError(f"{name} is PostScript, a program. It is not run; convert it to PNG first.")
@@ -137,7 +138,7 @@ def _decode(image: Image.Image, name: str, source: str | None) -> Photo:
         pixels, more = to_rgb(upright, name)
     except ImageError:
         raise
-    except Exception as error:  # see _open
+    except Exception as error:  # a decoder may raise anything on garbage
         raise ImageError(f"{name} is damaged, incomplete or of an unknown kind: {_reason(error)}.") from error
     return Photo(pixels, source, (*_frame_note(image), *notes, *more))
 
@@ -145,16 +146,16 @@ def _decode(image: Image.Image, name: str, source: str | None) -> Photo:
 def _upright(image: Image.Image) -> tuple[Image.Image, list[str]]:
     try:
         return ImageOps.exif_transpose(image), []
-    except Exception:  # the pixels are sound; only the tags beside them are not
+    except Exception:  # only the tags are damaged, not the pixels
         return image, ["EXIF unreadable, shown unrotated"]
 
 
 def _frame_note(image: Image.Image) -> list[str]:
-    if image.format == "PSD":  # what Pillow counts there are layers, and it shows the merged picture
+    if image.format == "PSD":  # Pillow counts its layers as frames, but shows the merged picture
         return []
     try:
         frames = int(getattr(image, "n_frames", 1))
-    except Exception:  # counting walks through the whole file; the frame shown is sound
+    except Exception:  # counting reads the whole file, which may be damaged after the frame that is shown
         return ["one frame of a file whose other frames are damaged"]
     if frames == 1:
         return []

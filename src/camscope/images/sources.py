@@ -1,4 +1,4 @@
-"""From what a user types (files, folders, globs, samples) to a list of photos."""
+"""Lists the photos that a user's words stand for: files, folders, globs, samples."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ SAMPLES: Mapping[str, str] = MappingProxyType(
         "rocket": "rocket.jpg",
     }
 )
-"""Sample photos by name, and their files. All lie inside the scikit-image wheel: nothing is downloaded."""
+"""The file of each sample photo, by name. All are inside the scikit-image wheel, so nothing is downloaded."""
 
-# Pillow knows these by name, but they are no photos: programs, video, and formats it hands to other software.
+# Pillow lists these formats, but they are not photos: programs, video, and formats that need other software.
 _NO_PHOTOS = {"EPS", "MPEG", "WMF", "BUFR", "GRIB", "HDF5"}
 
 
@@ -41,11 +41,11 @@ def find_photos(patterns: Sequence[str | os.PathLike[str]] | str | os.PathLike[s
 
     A folder gives every file below it with an image's suffix, in natural order (``2.png`` before ``10.png``),
     without hidden files. A glob understands ``*``, ``?``, ``[...]`` and ``**``; it gives image files only,
-    unless it names a suffix itself (``*.dat``). A path that does not exist is kept, so that reading it gives
-    an error of its own and the other photos go on.
+    unless it names a suffix itself (``*.dat``). A path that does not exist stays in the list, so that reading it
+    raises its own error and the other photos can still be read.
 
     Args:
-        patterns: one or several of these; ``sample:NAME`` stands for one of `SAMPLES`.
+        patterns: one or several files, folders, globs or sample names (``sample:NAME``, see `SAMPLES`).
 
     Returns:
         Paths and sample names, in the order of the patterns; each photo once.
@@ -75,7 +75,7 @@ def sample_path(name: str) -> Path:
     if name not in SAMPLES:
         valid = ", ".join(SAMPLES)
         raise InputError(f"There is no sample photo {name!r}.{nearest(name, SAMPLES)} Samples: {valid}.")
-    # Finding the package does not import it, which would take a second.
+    # The package is found but not imported, since importing it takes a second.
     spec = importlib.util.find_spec("skimage")
     if spec is None or not spec.submodule_search_locations:
         raise MissingExtraError("sample photos", "demo")
@@ -91,7 +91,7 @@ def _expand(pattern: str) -> list[str]:
         return [pattern]
     if pattern and Path(pattern).is_dir():  # '' would be the current folder
         return _in_folder(pattern)
-    # A file may have brackets in its name, so what exists is never read as a glob.
+    # A file's name may have brackets, so the path of an existing file is never taken as a glob.
     if glob.has_magic(pattern) and not os.path.lexists(pattern):
         return _matching(pattern)
     return [pattern]
@@ -130,12 +130,12 @@ def _is_image_name(path: str) -> bool:
 
 @cache
 def _image_suffixes() -> frozenset[str]:
-    known = Image.registered_extensions().items()
-    return frozenset(suffix for suffix, kind in known if kind in Image.OPEN and kind not in _NO_PHOTOS)
+    suffixes = Image.registered_extensions().items()
+    return frozenset(suffix for suffix, kind in suffixes if kind in Image.OPEN and kind not in _NO_PHOTOS)
 
 
 def _natural(path: str) -> list[list[str | int]]:
-    # Splitting at a captured group alternates text and digits, so text never meets a number in a comparison.
+    # re.split with a group gives text and digits in turn, so text is never compared with a number.
     return [
         [int(piece) if at % 2 else piece.casefold() for at, piece in enumerate(re.split(r"([0-9]+)", part))]
         for part in Path(path).parts
@@ -143,5 +143,5 @@ def _natural(path: str) -> list[list[str | int]]:
 
 
 def _identity(photo: str) -> str:
-    # 'a.png' and './a.png' are one photo.
+    # 'a.png' and './a.png' are the same photo.
     return photo if photo.startswith(SAMPLE_PREFIX) else os.path.normcase(os.path.abspath(photo))  # noqa: PTH100

@@ -1,4 +1,4 @@
-"""Preprocessing as timm, torchvision and Hugging Face write it down, translated. None of them is imported."""
+"""Translates preprocessing as timm, torchvision and Hugging Face describe it. None of them is imported."""
 
 from __future__ import annotations
 
@@ -34,7 +34,11 @@ class Fields(TypedDict):
 
 
 def timm_fields(config: Mapping[str, Any]) -> Fields:
-    """Translate a timm data configuration, with the roundings of ``timm.data.transforms_imagenet_eval``."""
+    """Translate a timm data configuration, rounding as ``timm.data.transforms_imagenet_eval`` does.
+
+    Raises:
+        InputError: a key is missing or has a value that is not valid.
+    """
     for key in ("input_size", "mean", "std"):
         if key not in config:
             raise InputError(
@@ -49,14 +53,14 @@ def timm_fields(config: Mapping[str, Any]) -> Fields:
     part = config.get("crop_pct") or 0.875
     enlarged = math.floor(height / part), math.floor(width / part)
     crop = cast("Crop", config.get("crop_mode") or "center")
-    # timm keeps to the shorter side only where the enlarged size is square.
+    # timm resizes by the shorter side only if the enlarged size is square.
     keep_shorter = crop == "center" and enlarged[0] == enlarged[1]
     named = config.get("interpolation") or "bilinear"
     return Fields(
         input_size=(height, width),
         resize=enlarged[0] if keep_shorter else enlarged,
         crop=crop,
-        # A random choice serves training; the plainest of timm's two is taken.
+        # timm draws the interpolation in training; here the simpler of the two it draws from is taken.
         interpolation="bilinear" if named == "random" else check_interpolation(named),
         mean=tuple(float(value) for value in config["mean"]),
         std=tuple(float(value) for value in config["std"]),
@@ -66,7 +70,11 @@ def timm_fields(config: Mapping[str, Any]) -> Fields:
 
 
 def huggingface_fields(config: Mapping[str, Any]) -> Fields:
-    """Translate the settings of a Hugging Face image processor (`processor.to_dict()`)."""
+    """Translate the settings of a Hugging Face image processor (`processor.to_dict()`).
+
+    Raises:
+        InputError: a setting cannot be translated; the message says which.
+    """
     kind = config.get("image_processor_type", "image processor")
 
     def refuse(reason: str) -> NoReturn:
@@ -101,7 +109,7 @@ def huggingface_fields(config: Mapping[str, Any]) -> Fields:
 def _huggingface_sizes(
     config: Mapping[str, Any], refuse: Callable[[str], NoReturn]
 ) -> tuple[int | tuple[int, int], tuple[int, int], Crop]:
-    """What the photo is resized to, the input's size, and how one becomes the other."""
+    """The size that the photo is resized to, the input's size, and how the photo is cropped to it."""
     size = config.get("size") or {}
     crops = config.get("crop_size") if config.get("do_center_crop") else None
     cropped = (int(crops["height"]), int(crops["width"])) if crops else None
@@ -113,7 +121,7 @@ def _huggingface_sizes(
     shorter = int(size["shortest_edge"])
     if part := config.get("crop_pct"):
         square = cropped or (shorter, shorter)
-        if cropped is None and shorter >= 384:  # ConvNeXt: from there on nothing is cut off
+        if cropped is None and shorter >= 384:  # from this size on ConvNeXt's processor does not crop
             return square, square, "squash"
         return int(shorter / part), square, "center"
     if cropped is None:
@@ -122,7 +130,11 @@ def _huggingface_sizes(
 
 
 def torchvision_fields(transforms: Any) -> Fields:
-    """Translate torchvision's ImageClassification preset, or a Compose of evaluation steps."""
+    """Translate torchvision's ImageClassification preset, or a Compose of evaluation steps.
+
+    Raises:
+        InputError: a step cannot be translated; the message says which, and why.
+    """
     if type(transforms).__name__ == "ImageClassification":
         resize = _sides(transforms.resize_size)
         size = _sides(transforms.crop_size)
@@ -155,7 +167,7 @@ def _flat(step: Any) -> Iterator[Any]:
 
 @dataclass
 class _ComposeReader:
-    """Follows the steps of a Compose, and refuses what Preprocessing does not do in that order."""
+    """Follows the steps of a Compose, and refuses a step that Preprocessing cannot do at that place."""
 
     resize: int | tuple[int, int] | None = None
     size: tuple[int, int] | None = None
@@ -222,8 +234,8 @@ class _ComposeReader:
             self.size = self.resize
         if self.state == "pil":
             return
-        # On tensors torchvision resizes by its own code. Measured: with antialias it is within one grey level
-        # of Pillow's, but bicubic floats overshoot below black and above white.
+        # torchvision resizes tensors by its own code. By our measurement it stays, with antialias, within one grey
+        # level of Pillow's, except that bicubic floats overshoot below black and above white.
         smooth = ("bilinear", "bicubic") if self.state == "uint8 tensor" else ("bilinear",)
         if self.interpolation not in smooth or not getattr(step, "antialias", True):
             _refuse(
@@ -268,7 +280,7 @@ class _ComposeReader:
         self.mean, self.std = self._per_channel(step, step.mean), self._per_channel(step, step.std)
 
     def _per_channel(self, step: Any, values: Any) -> tuple[float, ...]:
-        # torchvision lets one value stand for every channel.
+        # In torchvision one value may stand for all channels.
         given = np.atleast_1d(np.asarray(values, dtype=float))
         if given.shape not in ((1,), (self.channels,)):
             _refuse(step, f"the picture has {self.channels} channel(s) at this point")
@@ -283,7 +295,7 @@ def _refuse(step: Any, reason: str) -> NoReturn:
 
 
 def _sides(size: int | Sequence[int]) -> int | tuple[int, int]:
-    """Read torchvision's sizes: s or [s] stands for one side, [h, w] for both."""
+    """Read a size of torchvision: s or [s] is the shorter side, [h, w] is (height, width)."""
     sides = [size] if isinstance(size, int) else [int(side) for side in size]
     return sides[0] if len(sides) == 1 else (sides[0], sides[1])
 
@@ -292,15 +304,15 @@ def _interpolation(mode: Any) -> Interpolation:
     """Read an InterpolationMode, its name, or Pillow's number."""
     value = getattr(mode, "value", mode)
     name = Image.Resampling(value).name.lower() if isinstance(value, int) else str(value)
-    # Pillow's nearest is the exact one.
+    # Pillow's "nearest" is what torchvision calls "nearest-exact".
     return check_interpolation("nearest" if name == "nearest-exact" else name)
 
 
 def check_interpolation(name: str) -> Interpolation:
-    """Let a valid name pass.
+    """Give the name back if it is valid.
 
     Raises:
-        InputError: it is none of Pillow's filters.
+        InputError: it is not one of Pillow's filters.
     """
     valid = get_args(Interpolation)
     if name not in valid:

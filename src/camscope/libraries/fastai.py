@@ -32,13 +32,13 @@ _TASKS: dict[str, Task] = {
     "L1Loss": "regression",
     "SmoothL1Loss": "regression",
 }
-"""What each of fastai's and PyTorch's losses says of the outputs."""
+"""What the outputs mean, by the name of fastai's or PyTorch's loss."""
 
 
 def recognise(learner: Any) -> tuple[Any, ModelInfo]:
     """A Learner's model, and what the Learner says of it."""
     vocab = getattr(learner.dls, "vocab", None) or _codes(learner.dls)
-    # of several blocks each has its own vocabulary; of a regression there is none
+    # a model with several target blocks has a vocabulary for each, a regression has none: both give no class names
     names = [str(name) for name in vocab] if vocab is not None and not _nested(vocab) else None
     return learner.model, ModelInfo(
         class_names=names or None,
@@ -49,7 +49,7 @@ def recognise(learner: Any) -> tuple[Any, ModelInfo]:
 
 
 def _codes(dls: Any) -> Any:
-    """The classes of a segmentation's masks, which a transform knows."""
+    """The names of a segmentation's classes, which stand in one of the transforms."""
     steps = getattr(getattr(dls, "after_item", None), "fs", ())
     return next((step.codes for step in steps if getattr(step, "codes", None) is not None), None)
 
@@ -59,10 +59,10 @@ def _nested(vocab: Any) -> bool:
 
 
 def _prepare(dls: Any, photos: Sequence[Photo]) -> Prepared:
-    """Photos as the validation set's are prepared, and decoded again to be looked at.
+    """Prepare photos as the validation set's are, and decode them again to be looked at.
 
     Raises:
-        InputError: if the Learner's inputs are no pictures.
+        InputError: if the Learner's inputs are not pictures.
     """
     import torch
     from fastai.vision.core import PILImage
@@ -85,7 +85,7 @@ def _prepare(dls: Any, photos: Sequence[Photo]) -> Prepared:
 
 
 def _kind(dls: Any, otherwise: type) -> Any:
-    """The class of the data's own pictures: in colour, or grey."""
+    """The class of the Learner's own pictures, which says whether they are in colour or grey."""
     try:
         kind = type(dls.valid_ds[0][0])
     except (IndexError, AttributeError, FileNotFoundError):  # an exported Learner brings no data
@@ -94,7 +94,7 @@ def _kind(dls: Any, otherwise: type) -> Any:
 
 
 def _undisturbed(loader: Any) -> list[Any]:
-    """All batches, with the random states as they were: a loader draws a seed."""
+    """All batches of a loader, without the change that drawing its seed makes to the random states."""
     import torch
 
     state = random.getstate()
@@ -106,7 +106,7 @@ def _undisturbed(loader: Any) -> list[Any]:
 
 
 def _picture(decoded: Any) -> Image.Image:
-    """A decoded picture `channel height width`, of bytes or of numbers up to 1."""
+    """The picture in a decoded array `channel height width`, whose values go up to 255 or up to 1."""
     values = np.asarray(decoded.cpu(), dtype=np.float32)
     values = values if values.max() > 1 else values * 255
     pixels = rearrange(np.clip(np.rint(values), 0, 255).astype(np.uint8), "channel h w -> h w channel")

@@ -22,7 +22,7 @@ class Prepared:
 
     Attributes:
         batch: the model's input, `batch channel height width`.
-        pictures: each as the model sees it, of the input's size.
+        pictures: each photo as the model sees it, at the input's size.
     """
 
     batch: Array
@@ -34,20 +34,21 @@ class ModelInfo:
     """What a library says of one of its models.
 
     Attributes:
-        preprocessing: how its photos are prepared, or None if that is not known.
-        class_names: one per output, or None.
-        name: what the library calls the model.
-        note: what had to be presumed; empty if nothing.
-        task: what the outputs mean, or None if the library does not say.
-        decoder: how the model is called and what it puts out means, where it is no plain classifier.
-        arrange: puts a tensor's axes as `batch channel *space`, where the library has them in another order.
-        prepare: makes inputs of photos, where that is the library's own work and no `Preprocessing` says how.
-        texts: how texts become token numbers, of a model that reads texts.
-        caption_decoder: makes the decoder of a model that compares images with captions, given a tokenizer or None.
-        keeps_sizes: whether photos keep their own sizes, so that those of a batch must be of one.
-        values: what a tensor's values lie between, where no preprocessing tells.
-        explained: what it is explained for: a class, or of a detector an instance, which has a place.
-        unprepared: why there is no preprocessing although the library has one, for whoever gives a photo.
+        preprocessing: how photos are prepared; None if that is not known.
+        class_names: one per output; None if they are not known.
+        name: the library's name for the model.
+        note: what had to be presumed; empty if nothing had.
+        task: what the outputs mean; None if the library does not say.
+        decoder: how the model is called and its outputs are understood, if it is not a plain classifier.
+        arrange: puts a tensor's axes in the order `batch channel *space`, if the library has another order.
+        prepare: makes inputs from photos, if the library does that itself and no `Preprocessing` describes it.
+        texts: turns texts into token numbers, for a model that reads texts.
+        caption_decoder: makes the output decoder of a model that compares images with captions, from a tokenizer or
+            None.
+        keeps_sizes: whether photos keep their own sizes, so that the photos of a batch must have the same size.
+        values: the lowest and highest value of a valid input, if no preprocessing says so.
+        explained: whether a class is explained or, for a detector, an instance.
+        unprepared: why there is no preprocessing, for the message to a user who gives a photo.
     """
 
     preprocessing: Preprocessing | None = None

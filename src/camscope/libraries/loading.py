@@ -1,4 +1,4 @@
-"""Models by name: demo, timm:NAME, torchvision:NAME, hf:NAME-OR-FOLDER, FILE.py:FACTORY, with weights or without."""
+"""Loading models by name: demo, timm:NAME, torchvision:NAME, hf:NAME-OR-FOLDER, FILE.py:FACTORY."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from camscope.libraries.weights import fill
 from camscope.models.registry import framework_of
 
 RANDOM = "random"
-"""What stands in place of a weights file for an untrained network."""
+"""The word in place of a weights file that asks for an untrained network."""
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """A model and what is known of it."""
+    """A model and its info."""
 
     model: Any
     info: ModelInfo
@@ -37,11 +37,12 @@ def load_model(spec: str, *, weights: str | Path | None = None, trust_pickle: bo
             `preprocessing` and `class_names`.
         weights: a file (safetensors, or a PyTorch checkpoint read without running code in it), `random` for
             an untrained network, or None for the published weights.
-        trust_pickle: read a checkpoint that can run code. Only for files you would run as a program.
+        trust_pickle: whether to read a checkpoint that can run code. Only for files you would run as a program.
 
     Raises:
-        ModelError: for an unknown spec or name, weights that do not fit or cannot be had, a checkpoint that
+        ModelError: for an unknown spec or name, weights that do not fit or cannot be fetched, or a checkpoint that
             would run code.
+        MissingExtraError: if the model's library is not installed.
     """
     kind, colon, name = spec.partition(":")
     pretrained = weights is None
@@ -94,7 +95,7 @@ def _from_file(spec: str) -> Any:
     assert found.loader is not None
     module = importlib.util.module_from_spec(found)
     sys.modules[found.name] = (
-        module  # as the import system does: dataclasses and pickles look their module up
+        module  # the import system does the same, since dataclasses and pickles look their module up
     )
     sys.path.insert(0, str(path.parent.resolve()))
     try:
@@ -122,5 +123,5 @@ def _from_file(spec: str) -> Any:
 
 
 def _holds_a_model(made: Any) -> bool:
-    """Whether it is a model, or what a library wraps around one."""
+    """Whether an object is a model, or something that a library wraps around one."""
     return framework_of(recognise(made)[0]) is not None

@@ -11,14 +11,14 @@ from camscope.images import Preprocessing
 from camscope.libraries.info import ModelInfo
 
 _WORDS = 49408
-"""Words of CLIP's own vocabulary, which most of its models use."""
+"""The size of CLIP's own vocabulary, which most of open_clip's models use."""
 
 
 def recognise(model: Any) -> tuple[Any, ModelInfo]:
-    """An open_clip model and what it says of itself.
+    """An open_clip model and its info.
 
     Raises:
-        ModelError: for a part of one, which has no captions to be compared with.
+        ModelError: if it is only a part of such a model, which cannot compare images with captions.
     """
     if not hasattr(model, "encode_image") or not hasattr(model, "encode_text"):
         raise ModelError(
@@ -33,7 +33,7 @@ def recognise(model: Any) -> tuple[Any, ModelInfo]:
 
 
 def _caption_decoder(model: Any, tokenizer: Callable[[Sequence[str]], Any] | None) -> Any:
-    """Reads the model as a classifier of captions.
+    """The output decoder that makes the model a classifier whose classes are captions.
 
     Raises:
         ModelError: if no tokenizer was given, and CLIP's own does not fit.
@@ -68,7 +68,7 @@ def _tokenizer(model: Any) -> Any:
 
 
 def _preprocessing(model: Any) -> Preprocessing | None:
-    """Shorter side to the input's size, centre crop, as `open_clip.image_transform` does it for evaluation."""
+    """What `open_clip.image_transform` does for evaluation; None where `Preprocessing` cannot do the same."""
     import open_clip
 
     config = open_clip.get_model_preprocess_cfg(model)

@@ -1,4 +1,4 @@
-"""The register of libraries: whose models an object is one of, and which models can be had by name."""
+"""The register of libraries: which library an object comes from, and which models can be loaded by name."""
 
 from __future__ import annotations
 
@@ -14,16 +14,18 @@ from camscope.text import TextReader, as_reader
 
 @dataclass(frozen=True)
 class Library:
-    """A library of models, told by names, so that nothing of it is imported before one of its models is met.
+    """A library of models. It is recognised by names, so nothing of it is imported before one of its models is met.
 
     Attributes:
-        home: the module that knows its models. It has `recognise(given)`, which gives the model in what the library
-            hands over (a pipeline, a learner) and a `ModelInfo`; for models by name `create(name, pretrained=…)`, which
-            gives the same two; and, where the library has tokenizers, `reader_of(tokenizer, model)`.
-        package: the top-level package that its classes come from; empty if it is known by its names only.
-        subclasses: whether a class of the user's own that derives from one of its classes is its own too.
-        mark: an attribute that only its models have; empty if there is none.
-        scheme: the word before the colon in the name of a model, `timm` in `timm:resnet50`; empty if it has no names.
+        home: the name of our module about the library. The module has `recognise(given)`, which takes what the library
+            hands over (a model, a pipeline, a learner) and gives the model and a `ModelInfo`. If models can be loaded
+            by name it has `create(name, pretrained=…)`, which gives the same two; if the library has tokenizers,
+            `reader_of(tokenizer, model)`.
+        package: the top-level package that the library's classes come from; empty if only names lead to it.
+        subclasses: whether a user's class that derives from one of the library's counts as the library's.
+        mark: an attribute that only models of this library have; empty if there is none.
+        scheme: the word before the colon in the name of a model, `timm` in `timm:resnet50`; empty if models cannot be
+            loaded by name.
         wanted: what stands behind the colon, for messages; empty if nothing does.
     """
 
@@ -40,7 +42,7 @@ class Library:
         return f"{self.scheme}:{self.wanted}" if self.wanted else self.scheme
 
     def owns(self, given: Any) -> bool:
-        """Whether an object comes from it."""
+        """Whether an object comes from the library."""
         if not self.package:
             return False
         kinds = type(given).__mro__ if self.subclasses else type(given).__mro__[:1]
@@ -49,7 +51,7 @@ class Library:
         )
 
     def load(self) -> Any:
-        """The module that knows its models."""
+        """Import the module about the library."""
         return importlib.import_module(self.home)
 
 
@@ -67,19 +69,19 @@ LIBRARIES: list[Library] = [
     Library("camscope.libraries.fastai", "fastai", subclasses=True),
     Library("camscope.libraries.openclip", "open_clip"),
 ]
-"""All that are known, in the order in which they are asked."""
+"""All registered libraries, in the order in which they are asked."""
 
 
 def register_library(library: Library) -> None:
-    """Add a library; it is asked before those that are known already.
+    """Add a library; it is asked before those that were added earlier.
 
     Another package names it as an entry point of the group `camscope.libraries`, `NAME = "module:LIBRARY"`; see
     `camscope.plugins`.
 
     Args:
-        library: see `Library`. One with the same `home` is replaced.
+        library: see `Library`. It replaces a library with the same `home`.
     """
-    LIBRARIES[:] = [library, *(known for known in LIBRARIES if known.home != library.home)]
+    LIBRARIES[:] = [library, *(other for other in LIBRARIES if other.home != library.home)]
 
 
 def libraries() -> list[Library]:
@@ -93,7 +95,7 @@ def recognise(given: Any) -> tuple[Any, ModelInfo]:
 
     Your own model may carry `preprocessing`, `tokenizer` and `class_names`.
     """
-    # an object of a library's very own class first: those that are made of another's come after
+    # a class may be made of another library's: first ask the library whose package the class itself is in
     known = libraries()
     direct = (library for library in known if library.package == _package(type(given)))
     found = next(direct, None) or next((library for library in known if library.owns(given)), None)
@@ -111,14 +113,14 @@ def recognise(given: Any) -> tuple[Any, ModelInfo]:
 
 
 def text_reader(tokenizer: Any, model: Any) -> TextReader:
-    """How a model's texts are read by a tokenizer: one of a library's, a vocabulary, or a function.
+    """The text reader for a tokenizer: one of a library's, a vocabulary, or a function.
 
     Args:
-        tokenizer: as the user gave it.
-        model: whose texts are read; it may limit their length.
+        tokenizer: the tokenizer as the user gave it.
+        model: the model that the texts are for; it may limit their length.
 
     Raises:
-        InputError: for anything else.
+        InputError: if it is not a tokenizer.
     """
     for library in libraries():
         if library.subclasses and library.owns(tokenizer) and hasattr(home := library.load(), "reader_of"):

@@ -11,7 +11,7 @@ from camscope.libraries.info import ModelInfo
 
 
 def recognise(model: Any) -> tuple[Any, ModelInfo]:
-    """A timm model and what it says of itself."""
+    """A timm model and its info."""
     timm = _timm()
     config = timm.data.resolve_model_data_config(model)
     name = (getattr(model, "pretrained_cfg", None) or {}).get("architecture")
@@ -23,11 +23,11 @@ def recognise(model: Any) -> tuple[Any, ModelInfo]:
 
 
 def create(name: str, *, pretrained: bool) -> tuple[Any, ModelInfo]:
-    """A model of timm's registry and what it says of itself.
+    """A model of timm's registry and its info.
 
     Args:
-        name: as timm has it.
-        pretrained: with its published weights, or untrained.
+        name: timm's name of the model.
+        pretrained: whether it has its published weights or is untrained.
 
     Raises:
         ModelError, MissingExtraError: see `build`.
@@ -36,11 +36,11 @@ def create(name: str, *, pretrained: bool) -> tuple[Any, ModelInfo]:
 
 
 def build(name: str, *, pretrained: bool) -> Any:
-    """A model of timm's registry, with its published weights or without.
+    """A model of timm's registry.
 
     Args:
-        name: as timm has it.
-        pretrained: with its published weights, or untrained.
+        name: timm's name of the model.
+        pretrained: whether it has its published weights or is untrained.
 
     Raises:
         ModelError: for an unknown name (with the nearest), or weights that cannot be fetched.
@@ -62,7 +62,7 @@ def build(name: str, *, pretrained: bool) -> Any:
 
 
 def imagenet_names() -> list[str]:
-    """The 1,000 classes of ImageNet, first synonym first."""
+    """The names of ImageNet's 1,000 classes: the synonyms of each, with commas between them."""
     info = _timm().data.ImageNetInfo()
     return [info.index_to_description(i) for i in range(info.num_classes())]
 

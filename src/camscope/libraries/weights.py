@@ -1,4 +1,4 @@
-"""Weights from a file into a PyTorch model, read without running code in it."""
+"""Loads weights from a file into a PyTorch model, without running code that the file may hold."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def fill(model: Any, path: Path, *, trust_pickle: bool = False) -> None:
 
     Args:
         model: a `torch.nn.Module`.
-        path: safetensors, or a PyTorch checkpoint.
-        trust_pickle: read a checkpoint that can run code.
+        path: a file of safetensors, or a PyTorch checkpoint.
+        trust_pickle: whether to read a checkpoint that can run code.
 
     Raises:
         ModelError: if the file cannot be read, would run code, or does not fit.
@@ -52,7 +52,7 @@ def _read(path: Path, trust_pickle: bool) -> Mapping[str, Any]:
             raise ModelError(f"{path} is not a checkpoint: neither .safetensors nor saved by torch.save.")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of odd pickles, which are refused anyway
+            warnings.simplefilter("ignore")  # they are about odd pickles, which are refused anyway
             checkpoint = torch.load(path, map_location="cpu", weights_only=not trust_pickle)
     except Exception as error:
         if isinstance(error, pickle.UnpicklingError) and not trust_pickle:
@@ -67,7 +67,7 @@ def _read(path: Path, trust_pickle: bool) -> Mapping[str, Any]:
 
 
 def _state_dict(checkpoint: Any, path: Path) -> Mapping[str, Any]:
-    """The tensors by name, also inside a training checkpoint."""
+    """The tensors by name, which may lie inside a training checkpoint."""
     import torch
 
     if isinstance(checkpoint, torch.nn.Module):
@@ -79,7 +79,8 @@ def _state_dict(checkpoint: Any, path: Path) -> Mapping[str, Any]:
             if key in checkpoint:
                 return _state_dict(checkpoint[key], path)
         raise ModelError(
-            f"{path} holds no weights under a name known here; its keys are {list(checkpoint)[:8]}."
+            f"{path} holds no weights under a name that camscope looks for; its keys are {list(checkpoint)[:8]}. Save "
+            "the model's own: torch.save(model.state_dict(), …)."
         )
     raise ModelError(f"{path} holds {type(checkpoint).__name__}, not the weights of a model.")
 

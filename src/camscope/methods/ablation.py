@@ -1,4 +1,4 @@
-"""What the part after the layer answers when channels or positions are taken away from its activations."""
+"""Maps from what the part after the layer answers when channels or positions of its activations are set to zero."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def lift_cam(evidence: Evidence) -> Float[Array, "batch target *space"]:
     """ReLU(Σ_k c_k A^k), c_k = w_k · mean_ij F_ij^k, channel k's share in the score (eq. 8, DeepLIFT from A = 0).
 
     Raises:
-        MethodError: for a score that is not linear in the pooled channels, of which the shares are not exact.
+        MethodError: for a score that is not linear in the pooled channels, for which the shares would not be exact.
     """
     head = cast(LinearHead, evidence.head)
     if not head.linear:
@@ -128,7 +128,7 @@ _Drops = tuple[Float[Array, "batch target"], Float[Array, "batch target channel"
 
 
 def _closed_form(evidence: Evidence) -> _Drops | None:
-    """The scores, and each channel's share in them, where the head is linear in the scores."""
+    """The scores and each channel's share in them; None unless the scores are linear in the pooled channels."""
     if evidence.head is None or not evidence.head.linear:
         return None
     shares = _shares(evidence.head)
@@ -137,16 +137,16 @@ def _closed_form(evidence: Evidence) -> _Drops | None:
 
 
 def _one_by_one(evidence: Evidence) -> _Drops:
-    """The scores, and what each loses without each channel."""
+    """The scores, and how much each of them falls without each channel."""
     A, suffix = evidence.activations, cast(SuffixRerun, evidence.suffix)
     xp = array_namespace(A)
     scores, drops = [], []
     for image, alive in enumerate(nonzero(evidence)):
         live = np.flatnonzero(alive)
-        # the last variant takes no channel away
+        # the number −1 sets no channel to zero: the last variant is the clean image
         answers = suffix.without(image, A[image], np.append(live, -1)).scores
         answers = xp.astype(answers, A.dtype)
-        # channels that are zero already change nothing: they share the difference that is put last, zero
+        # a channel that is zero already changes nothing: its entry points at the last difference, which is zero
         order = np.full(A.shape[1], live.size)
         order[live] = np.arange(live.size)
         scores.append(answers[-1])
@@ -161,7 +161,7 @@ _Alter = Callable[
 
 @shared
 def _position_responses(evidence: Evidence, alter: _Alter) -> list[Responses]:
-    """Each image's responses to its activations altered at one position after the other."""
+    """The responses to each image's activations, altered for one position after the other."""
     A, rerun = evidence.activations, cast(Rerun, evidence.suffix)
     positions = int(np.prod(A.shape[2:]))
 
@@ -174,7 +174,7 @@ def _position_responses(evidence: Evidence, alter: _Alter) -> list[Responses]:
 def _position_map(
     evidence: Evidence, alter: _Alter, of: Literal["probability", "logit"]
 ) -> Float[Array, "batch target *space"]:
-    """What the model answers to each position's altered activations, at that position."""
+    """A map that holds at each position what the model answers to the activations altered for that position."""
     A = evidence.activations
     xp = array_namespace(A)
     responses = _position_responses(evidence, alter)
@@ -186,7 +186,7 @@ def _position_map(
 def _alone(
     activations: Float[Array, " channel *space"], numbers: Int[np.ndarray, " chunk"]
 ) -> Float[Array, "chunk channel *space"]:
-    """The activations at these positions, one in each variant, and zero elsewhere."""
+    """One variant for each position: the activations there, and zero elsewhere."""
     xp = array_namespace(activations)
     kept: Bool[np.ndarray, "chunk position"] = numbers[:, None] == np.arange(np.prod(activations.shape[1:]))
     kept = xp.reshape(xp.asarray(kept, device=device(activations)), (len(numbers), 1, *activations.shape[1:]))
@@ -196,7 +196,7 @@ def _alone(
 def _copied(
     activations: Float[Array, " channel *space"], numbers: Int[np.ndarray, " chunk"]
 ) -> Float[Array, "chunk channel *space"]:
-    """The vector at each position copied around it, times the Gaussian."""
+    """One variant for each position: its feature vector copied to its neighbourhood, times a Gaussian around it."""
     vectors = pick(rearrange(activations, "c ... -> (...) c"), numbers)
     return einsum(vectors, _gaussians(activations, numbers), "n c, n ... -> n c ...")
 
@@ -204,7 +204,7 @@ def _copied(
 def _weighed(
     activations: Float[Array, " channel *space"], numbers: Int[np.ndarray, " chunk"]
 ) -> Float[Array, "chunk channel *space"]:
-    """The activations times a Gaussian around each position."""
+    """One variant for each position: the activations times a Gaussian around it."""
     return activations * _gaussians(activations, numbers)[:, None]
 
 

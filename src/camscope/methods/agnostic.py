@@ -1,4 +1,4 @@
-"""Maps that know no class: channel statistics, and the baselines every method must beat."""
+"""Maps that do not depend on a class: channel statistics, and the baselines that every method must beat."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def fem(evidence: Evidence, *, k: float = 2.0) -> Float[Array, "batch 1 *space"]
     xp = array_namespace(A)
     axes = tuple(range(2, A.ndim))
     mean = xp.mean(A, axis=axes, keepdims=True)
-    # the mean of a channel that is the same everywhere may come out a rounding below it
+    # rounding may put the mean of a constant channel slightly below its value
     rounding = 8 * float(xp.finfo(A.dtype).eps) * xp.abs(mean)
     rare = A - mean > k * xp.std(A, axis=axes, keepdims=True) + rounding
     return reduce(mean * xp.astype(rare, A.dtype), "b c ... -> b 1 ...", "sum")

@@ -1,6 +1,7 @@
 """The attention family: maps of a transformer as a whole, from its attention probabilities and their gradients.
 
-Every map starts from the tokens that the head reads (CLS, or all it averages) and ends at the patches.
+Every map starts from the tokens that the head reads (CLS, or all those it averages) and says how much each patch
+contributes to them.
 """
 
 from __future__ import annotations
@@ -38,8 +39,8 @@ def rollout(
     Computed as v ← vĀ from the last layer to the first, which needs no product of matrices (METHODS §1.32).
 
     Args:
-        evidence: with attention.
-        heads: how heads are joined. The paper takes the mean; max and min circulate, and their rows are
+        evidence: the evidence of the model, with its attention.
+        heads: how the heads are combined. The paper takes the mean; max and min are in use too, and their rows are
             normalised after the identity is added.
     """
     attention = _attention(evidence)
@@ -102,12 +103,12 @@ def chefer(evidence: ModelEvidence) -> Float[Array, "batch target *space"]:
 def legrad(evidence: ModelEvidence, *, last: Count | None = None) -> Float[Array, "batch target *space"]:
     """Σ_l mean over heads and queries of relu(∂s^l/∂A^l), s^l the score of block l's own tokens.
 
-    The score is read from them as the model's own head does (CLS, for a model that reads CLS). The official code
-    averages all tokens instead, and uses the last 2 blocks of CLIP.
+    The score of a block is what the model's own head makes of its tokens (of CLS, for a head that reads CLS). The
+    official code averages all tokens instead, and uses the last 2 blocks of CLIP.
 
     Args:
-        evidence: with block-wise attention gradients.
-        last: how many blocks to sum, from the last; all by default.
+        evidence: the evidence of the model, with block-wise attention gradients.
+        last: how many of the last blocks to sum; None sums all.
     """
     attention = _attention(evidence)
     blocks = attention.blocks[-last:] if last is not None else attention.blocks
@@ -128,13 +129,13 @@ def legrad(evidence: ModelEvidence, *, last: Count | None = None) -> Float[Array
 def grad_eclip(evidence: ModelEvidence, *, single_head: bool = False) -> Float[Array, "batch target *space"]:
     """ReLU(Σ_d ∂s/∂o_d · v_{i,d} · λ_i), λ the cosine of the reader's query and each patch's key, min-max over patches.
 
-    Of the last attention layer; o its output for the token that the head reads, before the output projection.
-    If the head reads several, their maps are summed.
+    All are of the last attention layer; o is its output for the token that the head reads, before the output
+    projection. If the head reads several tokens, their maps are summed.
 
     Args:
-        evidence: with attention gradients.
-        single_head: take λ from queries and keys of all heads together, as the official code does, which also
-            runs the layer again as one head and so explains another score. Here the model's own score is explained.
+        evidence: the evidence of the model, with attention gradients.
+        single_head: whether λ is the cosine over all heads together, as in the official code. That code also runs the
+            layer again as one head, and so explains another score; here the model's own score is explained.
 
     Raises:
         MethodError: if the model computes its attention in a way that does not show queries, keys and values.
@@ -174,7 +175,7 @@ def _attention(evidence: ModelEvidence) -> Attention:
 
 
 def _start(attention: Attention) -> Float[Array, "batch 1 token"]:
-    """The row to start from: the shares of the tokens in what the head reads."""
+    """The row to start from: each token's share in what the head reads."""
     xp = array_namespace(attention.readout)
     batch = attention.layers[0].weights.shape[0]
     return xp.broadcast_to(attention.readout, (batch, 1, attention.readout.shape[0]))
@@ -183,7 +184,7 @@ def _start(attention: Attention) -> Float[Array, "batch 1 token"]:
 def _map(
     row: Float[Array, "batch target_or_1 token"], attention: Attention
 ) -> Float[Array, "batch target_or_1 *space"]:
-    """The patches' part of a row: tokens in front of them are no position."""
+    """The patches' part of a row of tokens, as a map; the tokens before the patches have no position."""
     patches = row[..., attention.prefix :]
     return array_namespace(row).reshape(patches, (*row.shape[:2], *attention.space))
 
@@ -193,6 +194,6 @@ def _squares(x: Float[Array, "batch head token width"], pattern: str) -> Float[A
 
 
 def _quotient(a: Float[Array, "*shape"], b: Float[Array, ...]) -> Float[Array, "*shape"]:
-    """The quotient, and zero where b is zero: vectors of no length, or keys that are all alike."""
+    """The quotient a / b, and zero where b is zero (where a vector has length 0, or all keys are alike)."""
     xp = array_namespace(a)
     return xp.where(b == 0, xp.zeros_like(a), a / xp.where(b == 0, xp.ones_like(b), b))

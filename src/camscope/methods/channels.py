@@ -1,4 +1,4 @@
-"""Choosing channels of an image, on the host: which are worth a run of the model, and picking them out."""
+"""Choosing the channels of an image that are worth a run of the model, and picking them out."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from camscope.methods.shared import shared
 def pick(
     values: Float[Array, " n *rest"], numbers: Int[np.ndarray, " chosen"]
 ) -> Float[Array, " chosen *rest"]:
-    """The entries with these numbers, in that order."""
+    """The entries of the first axis with these numbers, in that order."""
     xp = array_namespace(values)
     return xp.take(values, xp.asarray(numbers, device=device(values)), axis=0)
 
 
 @shared
 def nonzero(evidence: Evidence) -> Bool[np.ndarray, "batch channel"]:
-    """Which channels are not zero everywhere: the others add nothing to any weighted sum of channels."""
+    """Which channels are not zero everywhere. The others add nothing to any weighted sum of channels."""
     A = evidence.activations
     xp = array_namespace(A)
     return to_numpy(xp.any(A != 0, axis=_space(A)))
@@ -29,7 +29,10 @@ def nonzero(evidence: Evidence) -> Bool[np.ndarray, "batch channel"]:
 
 @shared
 def varying(evidence: Evidence) -> Bool[np.ndarray, "batch channel"]:
-    """Which channels are not the same everywhere (one that holds NaN counts): the others say nothing of where."""
+    """Which channels are not constant over space; a channel that holds NaN counts as varying.
+
+    A constant channel says nothing of where something is.
+    """
     A = evidence.activations
     xp = array_namespace(A)
     axes = _space(A)
@@ -44,7 +47,7 @@ def spread(evidence: Evidence) -> Float[np.ndarray, "batch channel"]:
 
 
 def largest(values: Float[np.ndarray, "*leading channel"], n: int) -> Bool[np.ndarray, "*leading channel"]:
-    """Marks the n largest along the last axis; of equal ones the first."""
+    """Marks the n largest values along the last axis; among equal ones those that come first."""
     order = np.argsort(-values, axis=-1, kind="stable")
     ranks = np.argsort(order, axis=-1, kind="stable")
     return ranks < n

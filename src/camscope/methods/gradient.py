@@ -102,7 +102,7 @@ def xgrad_cam(evidence: Evidence) -> Float[Array, "batch target *space"]:
     """ReLU(Σ_k w_k A^k), w_k = Σ_ij (A_ij^k / S_k) g_ij^k, S_k = Σ_ij A_ij^k (eq. 8)."""
     xp = array_namespace(evidence.activations)
     total = reduce(evidence.activations, "b c ... -> b 1 c", "sum")
-    # a channel whose values cancel has no share to divide by; for A ≥ 0 that is only the dead channel
+    # a channel whose values sum to zero has nothing to divide by; if A ≥ 0, that is a channel of zeros
     scale = reduce(xp.abs(evidence.activations), "b c ... -> b 1 c", "sum")
     live = xp.abs(total) > 1e-6 * scale
     share = xp.where(live, 1 / xp.where(live, total, xp.ones_like(total)), xp.zeros_like(total))
@@ -178,10 +178,10 @@ def _positive(evidence: Evidence) -> Float[Array, "batch target channel *grid"]:
 def _alpha_sums(
     evidence: Evidence,
 ) -> tuple[Float[Array, "batch target channel"], Float[Array, "batch target channel"]]:
-    """Σ_ij α relu(g), and Σ_ij α where g > 0: what both forms of Grad-CAM++ are made of.
+    """Σ_ij α relu(g), and Σ_ij α where g > 0: both variants of Grad-CAM++ need these sums.
 
-    α = 1/(2 + S_k g) there, algebraically g²/(2g² + S_k g³) without its underflow and without an eps. Of gradients
-    averaged over noisy copies α has the means of g² and g³ (Smooth Grad-CAM++), whose quotient stands for g.
+    α = 1/(2 + S_k g), which equals g²/(2g² + S_k g³) but does not underflow and needs no eps. If gradients are averaged
+    over noisy copies (Smooth Grad-CAM++), the mean of g³ over the mean of g² stands for g.
     """
     A, positive = evidence.activations, _positive(evidence)
     xp = array_namespace(A)
@@ -192,10 +192,10 @@ def _alpha_sums(
         quotient = third / xp.where(second > 0, second, xp.ones_like(second))
     denominator = quotient * total + 2
     if bool(xp.any(total < 0)) or evidence.gradient_powers is not None:
-        # signed activations: the denominator can cross zero, where the formula means nothing and α is taken as 0
+        # with signed activations the denominator can cross zero; there the formula has no meaning, and α is set to 0
         denominator = xp.where(xp.abs(denominator) > 1e-3, denominator, xp.inf)
     alpha = 1 / denominator
-    # means times the number of positions, since gradients that are the same everywhere have size 1 along space
+    # sums are taken as means times the number of positions: gradients that are constant have size 1 along space
     positions = math.prod(A.shape[2:])
     counted = xp.where(positive > 0, alpha, xp.zeros_like(alpha))
     return (

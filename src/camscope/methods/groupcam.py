@@ -35,14 +35,14 @@ def group_cam(
 ) -> Float[Array, "batch target *space"]:
     """Σ_g s_g R_g, R_g = relu(Σ_{k∈g} α_k A^k), s_g = relu(p_c(x ⊙ H_g + blur(x) ⊙ (1 − H_g)) − p_c(blur(x))).
 
-    H_g = mm(up(R_g)), α_k the mean gradient, g as many runs of neighbouring channels.
+    H_g = mm(up(R_g)), α_k the mean gradient; each group g is a run of neighbouring channels.
 
     Args:
-        evidence: of the layer.
-        groups: how many; fewer where the channels do not fill them.
-        radius: of the Gaussian, which has 2 · radius + 1 taps (51) along each axis, in input pixels.
-        sigma: of the Gaussian, in input pixels.
-        drop: the share of each R_g that is set to zero, the lowest values (0.7 in the paper).
+        evidence: the evidence at the layer.
+        groups: how many groups; fewer if the channels do not fill them.
+        radius: the Gaussian's radius in input pixels; it has 2 · radius + 1 taps along each axis (51 by default).
+        sigma: the Gaussian's standard deviation, in input pixels.
+        drop: the share of the values of each R_g, the lowest, that is set to zero (0.7 in the paper).
     """
     model, rerun = (
         cast(ModelEvidence, evidence.model),
@@ -60,7 +60,7 @@ def group_cam(
             maps.append(xp.zeros((targets, *space), dtype=flat.dtype, device=device(flat)))
             continue
         found = pick(flat, active)
-        # the last variant is the blurred input: seen through a mask that is zero everywhere
+        # a mask that is zero everywhere makes the last variant the blurred input
         shown = xp.concat([found, xp.zeros_like(found[:1])])
         x = model.inputs[image]
         blurred = blur(x, radius, sigma)
@@ -73,7 +73,7 @@ def group_cam(
 
         p = xp.astype(rerun(image, active.size + 1, variants).probabilities, flat.dtype)
         own = from_numpy((active[:, None] // count == np.arange(targets)).astype(np.float64), like=flat)
-        gains = relu(p[:-1] - p[-1:]) * own  # a region is made for one target, and counts for that alone
+        gains = relu(p[:-1] - p[-1:]) * own  # a region counts only for the target that it was made for
         maps.append(einsum(gains, found, "n t, n ... -> t ..."))
     return xp.stack(maps)
 
@@ -100,7 +100,13 @@ def _regions(evidence: Evidence, groups: int, drop: float) -> Float[Array, "batc
 
 
 def blur(x: Float[Array, " channel *size"], radius: int, sigma: float) -> Float[Array, " channel *size"]:
-    """Gaussian blur along every axis of space, mirrored at the edges (without repeating the edge pixel)."""
+    """Gaussian blur along every axis of space, mirrored at the edges (without repeating the edge pixel).
+
+    Args:
+        x: one input.
+        radius: how far the Gaussian reaches, in pixels.
+        sigma: its standard deviation, in pixels.
+    """
     xp = array_namespace(x)
     for axis in range(1, x.ndim):
         matrix = from_numpy(_gaussian_matrix(x.shape[axis], radius, sigma), like=x)

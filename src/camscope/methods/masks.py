@@ -1,4 +1,4 @@
-"""Masks made of activations, and the responses to an image seen through them: one sweep for all who ask."""
+"""Masks made of activations, and the responses to an image seen through them, which several methods share."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from camscope.evidence import Evidence, ModelEvidence, Rerun, Responses
 from camscope.methods.channels import pick
 
 MakeMasks = Callable[[Float[Array, "chunk *space"], Sequence[int]], Float[Array, "chunk *size"]]
-"""From some channels to masks of the input's size."""
+"""From the activations of some channels, and the input's size, to a mask of that size for each."""
 
 
 def upsampled(maps: Float[Array, " chunk *space"], size: Sequence[int]) -> Float[Array, " chunk *size"]:
@@ -24,7 +24,7 @@ def upsampled(maps: Float[Array, " chunk *space"], size: Sequence[int]) -> Float
 
 
 def unit(maps: Float[Array, " chunk *size"]) -> Float[Array, " chunk *size"]:
-    """Each map by itself from its minimum and maximum to [0, 1]; a flat one becomes zero."""
+    """Scale each map by its own minimum and maximum to [0, 1]; a constant map becomes zero."""
     xp = array_namespace(maps)
     axes = tuple(range(1, maps.ndim))
     low = xp.min(maps, axis=axes, keepdims=True)
@@ -49,12 +49,12 @@ def clipped(maps: Float[Array, " chunk *space"], size: Sequence[int]) -> Float[A
 
 
 def without(maps: Float[Array, " chunk *space"], size: Sequence[int]) -> Float[Array, " chunk *size"]:
-    """1 − H, of the clipped H."""
+    """1 − H, H as `clipped` makes it."""
     return 1 - clipped(maps, size)
 
 
 def quantile(values: Float[Array, "n m"], q: float) -> Float[Array, "n 1"]:
-    """Each row's quantile, linear between its neighbours in order."""
+    """The q-quantile of each row, interpolated linearly between its neighbours."""
     xp = array_namespace(values)
     in_order = xp.sort(values, axis=1)
     position = q * (values.shape[1] - 1)
@@ -66,7 +66,7 @@ def quantile(values: Float[Array, "n m"], q: float) -> Float[Array, "n 1"]:
 
 @dataclass
 class _Swept:
-    """The channels of one image that were run, and the responses to them, in that order."""
+    """The channels of one image whose masked inputs were run already, and the responses in the same order."""
 
     channels: Int[np.ndarray, " n"] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     responses: Responses | None = None
@@ -77,13 +77,13 @@ def responses_through(
 ) -> Responses:
     """The model's responses to x ⊙ H_k for some channels of one image.
 
-    Each channel's masked input is run once in the life of the evidence, whoever asks for it.
+    The responses are kept with the evidence, so each channel's masked input is run once, however many methods ask.
 
     Args:
-        evidence: with `model.masked`.
-        image: which image of the batch.
-        channels: their numbers, at least one.
-        masks: makes H of the channels.
+        evidence: the evidence at the layer, with `model.masked`.
+        image: the number of the image in the batch.
+        channels: the numbers of the channels, at least one.
+        masks: makes the masks H_k from the channels.
     """
     swept = evidence.shared.setdefault(("masked", masks.__name__, image), _Swept())
     missing = np.setdiff1d(channels, swept.channels)
@@ -106,8 +106,8 @@ def responses_through(
         swept.channels = np.concatenate([swept.channels, missing])
     in_order = np.argsort(swept.channels)
     rows = in_order[np.searchsorted(swept.channels, channels, sorter=in_order)]
-    known = cast(Responses, swept.responses)
-    return Responses(pick(known.scores, rows), pick(known.probabilities, rows))
+    found = cast(Responses, swept.responses)
+    return Responses(pick(found.scores, rows), pick(found.probabilities, rows))
 
 
 def weighted_channels(
@@ -118,9 +118,9 @@ def weighted_channels(
     """Σ_k w_k A^k over the chosen channels of each image; zero where none was chosen.
 
     Args:
-        evidence: with the activations.
-        weigh: the weights of some channels of one image.
-        chosen: `batch channel`, which channels.
+        evidence: the evidence at the layer.
+        weigh: gives the weights of channels, from the number of the image and the numbers of the channels.
+        chosen: which channels of each image, `batch channel`.
     """
     A, model = evidence.activations, cast(ModelEvidence, evidence.model)
     xp = array_namespace(A)

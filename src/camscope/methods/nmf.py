@@ -1,4 +1,4 @@
-"""Deep feature factorisation: the few concepts of which a layer's activations on a batch are made.
+"""Deep feature factorisation: a layer's activations on a batch as a sum of a few concepts.
 
 Collins, Achanta & Süsstrunk, ECCV 2018, arXiv:1806.10206.
 """
@@ -30,15 +30,16 @@ def factorise(
 ) -> tuple[Float[Array, "batch concept *space"], Float[Array, "concept channel"]]:
     """A ≈ Σ_k heatmap_k ⊗ vector_k, all ≥ 0 (NMF), shared by all images of the batch.
 
-    Multiplicative updates (Lee & Seung 2001), several to each product with A, which is what costs (Gillis &
-    Glineur 2012); from the singular vectors (Boutsidis & Gallopoulos 2008) and from random starts, of which the
-    best is kept. An exact solution is not known to be found by any method: other starts may give other concepts.
+    The updates are multiplicative (Lee & Seung 2001). Products with A are what costs, so each serves several updates
+    (Gillis & Glineur 2012). They start from the singular vectors (Boutsidis & Gallopoulos 2008) and from random
+    factors, and the best result is kept. No practical method is known to find the best factors of all, so other starts
+    may give other concepts.
 
     Args:
         activations: of one layer; negative ones are taken as zero.
         concepts: how many to look for.
-        steps: at most; ends earlier when the error has stopped falling.
-        starts: 1 starts from the singular vectors alone; each further one is random.
+        steps: how many steps at most; it ends earlier when the error has stopped falling.
+        starts: how many starts. The first is from the singular vectors, the others are random.
         seed: of the random starts.
 
     Returns:
@@ -81,7 +82,10 @@ def _descend(
     vectors: Float[Array, "concept channel"],
     steps: int,
 ) -> tuple[Float[Array, "n concept"], Float[Array, "concept channel"], float]:
-    """Lower ‖features − heat · vectors‖ until it falls no more. Also returns it, relative to ‖features‖."""
+    """Lower the error ‖features − heat · vectors‖ until it stops falling.
+
+    Returns the factors, and the error relative to ‖features‖.
+    """
     xp = array_namespace(features)
     tiny = _tiny(features)
     size = float(xp.sum(features**2))
@@ -104,10 +108,10 @@ def _descend(
 def _singular_start(
     features: Float[Array, "n channel"], concepts: int, rng: np.random.Generator
 ) -> tuple[Float[Array, "n concept"], Float[Array, "concept channel"]]:
-    """NNDSVDa: of each singular pair the larger of its positive and negative part; the mean where it is zero."""
+    """NNDSVDa: the larger of each singular pair's positive and negative part, with the mean in place of zeros."""
     xp = array_namespace(features)
     tiny = _tiny(features)
-    # the first right singular vectors, by iterating a subspace a little larger than wanted
+    # subspace iteration finds the first right singular vectors; a few more than wanted make it converge faster
     basis = from_numpy(
         rng.standard_normal((features.shape[1], min(concepts + 8, *features.shape))), like=features
     )
@@ -133,7 +137,7 @@ def _singular_start(
 def _random_start(
     features: Float[Array, "n channel"], concepts: int, rng: np.random.Generator
 ) -> tuple[Float[Array, "n concept"], Float[Array, "concept channel"]]:
-    """Positive noise of the size the factors will have."""
+    """Positive noise, scaled so that the product of the factors is about as large as the features."""
     size = math.sqrt(float(reduce(features, "n c -> ", "mean")) / concepts)
     n, channels = features.shape
     heat = np.abs(rng.standard_normal((n, concepts)))

@@ -31,12 +31,13 @@ def opti_cam(
 ) -> Float[Array, "batch target *space"]:
     """Σ_k softmax(u)_k relu(A^k), u maximising y_c(x ⊙ mm(up(Σ_k softmax(u)_k relu(A^k)))) by Adam from u = ½.
 
-    Each sample stops when its score was lower at one of ten checkpoints than at the one before, and keeps the best
-    u it met (the authors stop the batch as a whole, and keep the last). The mask acts on the model's input as it is.
+    Each image stops at the first of ten checkpoints at which its score is lower than at the one before, and keeps the
+    best u it met (the authors stop the batch as a whole, and keep the last u). The mask is multiplied with the model's
+    input as it is, preprocessed.
 
     Args:
-        evidence: of the layer.
-        steps: the most evaluations of the score, of each target.
+        evidence: the evidence at the layer.
+        steps: how many times each target's score is evaluated at most.
         rate: Adam's learning rate.
     """
     A = relu(evidence.activations)
@@ -70,7 +71,7 @@ def _optimised(
         ahead = mean / (1 - 0.9 ** (step + 1))
         width = xp.sqrt(square / (1 - 0.999 ** (step + 1))) + 1e-8
         u = xp.where(running[:, None], u + rate * ahead / width, u)
-    # a score that was never a number has no best: the map says so
+    # a score that was NaN in every step has no best u, so the map is NaN too
     best = xp.where(xp.isfinite(highest)[:, None], best, xp.nan)
     return einsum(_softmax(best), maps, "b c, b c ... -> b ...")
 
@@ -84,6 +85,12 @@ def objective(
     """y_c(x ⊙ mm(up(Σ_k softmax(u)_k A^k))) of each image, and its gradient by u.
 
     The model gives the gradient by its input; the rest is the chain rule through mm, up and the softmax.
+
+    Args:
+        maps: A, the channels of each image, none negative.
+        u: the weights of the channels before the softmax.
+        model: the evidence of the model, with its inputs and `masked_gradients`.
+        target: the number of the target whose score it is.
     """
     xp = array_namespace(maps)
     x = model.inputs
@@ -110,7 +117,10 @@ def _through_unit(
     mask: Float[Array, " batch *size"],
     by_mask: Float[Array, " batch *size"],
 ) -> Float[Array, " batch *size"]:
-    """The gradient by `maps`, given that by mask = (maps − low) / (high − low); even among equal extremes."""
+    """The gradient by `maps`, from the gradient by mask = (maps − low) / (high − low).
+
+    Where several positions share the lowest or highest value, they share its gradient evenly.
+    """
     xp = array_namespace(maps)
     axes = tuple(range(1, maps.ndim))
     low, high = xp.min(maps, axis=axes, keepdims=True), xp.max(maps, axis=axes, keepdims=True)
@@ -125,7 +135,7 @@ def _through_unit(
 
 
 def _adjoint(gradient: Float[Array, " batch *size"], space: Sequence[int]) -> Float[Array, " batch *space"]:
-    """The transpose of resizing from `space`: each pixel's gradient back to the cells it was made of."""
+    """The transpose of resizing from `space`: it hands each pixel's gradient back to the cells the pixel came from."""
     xp = array_namespace(gradient)
     for axis, n in enumerate(space, start=1):
         weights = resize(from_numpy(np.eye(n)[None], like=gradient), (gradient.shape[axis],))[

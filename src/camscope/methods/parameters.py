@@ -1,4 +1,4 @@
-"""The parameters of methods and wrappers: read from their signatures, checked before any work is done."""
+"""The parameters of methods and compositions: read from their signatures, checked before any work is done."""
 
 from __future__ import annotations
 
@@ -47,30 +47,30 @@ def signature(function: Callable[..., Any]) -> dict[str, tuple[Any, Any]]:
 
 
 def checked(name: str, function: Callable[..., Any], values: Mapping[str, Any]) -> Parameters:
-    """The values in the order of the signature, those equal to the default left out.
+    """The values in the order of the signature, without those that equal the default.
 
     Args:
-        name: of the method, for messages.
-        function: whose keyword-only arguments are the parameters.
-        values: by name.
+        name: the method's name, for messages.
+        function: the method's function, whose keyword-only arguments are the parameters.
+        values: the given values, by name.
 
     Raises:
         MethodError: for an unknown parameter (with the nearest) or a value that does not fit.
     """
-    known = signature(function)
+    valid = signature(function)
     for given in values:
-        if given not in known:
-            has = f"It has {', '.join(known)}." if known else "It has none."
-            raise MethodError(f"{name} has no parameter {given!r}.{nearest(given, known)} {has}")
+        if given not in valid:
+            has = f"It has {', '.join(valid)}." if valid else "It has none."
+            raise MethodError(f"{name} has no parameter {given!r}.{nearest(given, valid)} {has}")
     return tuple(
         (parameter, _fit(name, parameter, values[parameter], kind))
-        for parameter, (kind, default) in known.items()
+        for parameter, (kind, default) in valid.items()
         if parameter in values and values[parameter] != default
     )
 
 
 def checked_fields(name: str, composition: Any) -> Parameters:
-    """The fields of a composition (a dataclass around an `inner`), checked likewise.
+    """The fields of a composition besides its `inner` expression, checked in the same way.
 
     Raises:
         MethodError: for a value that does not fit.
@@ -84,10 +84,10 @@ def checked_fields(name: str, composition: Any) -> Parameters:
 
 
 def _fit(name: str, parameter: str, value: Any, kind: Any) -> Any:
-    """The value if it fits the type; integers widened to floats, numbers written out where a word is expected.
+    """The value as the parameter's type: integers become floats, and numbers become text where a word is expected.
 
     Raises:
-        MethodError: if it does not.
+        MethodError: if it does not fit.
     """
     kinds = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
     expected = []
@@ -117,7 +117,7 @@ def _fit(name: str, parameter: str, value: Any, kind: Any) -> Any:
         if one is float and isinstance(value, int) and not isinstance(value, bool):
             value = float(value)
         if one is str and isinstance(value, (int, float)) and not isinstance(value, bool):
-            value = str(value)  # `augment(gradcam, [flip, 0.9])`: a word that reads as a number
+            value = str(value)  # 0.9 in `augment(gradcam, [flip, 0.9])` is a word that looks like a number
         right_type = isinstance(value, one) and (one is bool or not isinstance(value, bool))
         if right_type and (limits is None or value in limits):
             return value

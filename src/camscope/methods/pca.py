@@ -1,6 +1,6 @@
-"""Maps that are a principal component: the one direction in which the positions' feature vectors are largest.
+"""Maps that are a principal component: the projection on the direction in which the feature vectors are largest.
 
-A decomposition leaves the sign of a component open. Here it is fixed: the map correlates with the mean channel.
+A decomposition leaves the sign of a component open. Here it is chosen so that the map correlates with the mean channel.
 """
 
 from __future__ import annotations
@@ -64,21 +64,24 @@ def kpca_cam(
 ) -> Float[Array, "batch 1 *space"]:
     """√λ₁ u₁ of the centred kernel matrix tanh(γ x·y + 1) or exp(−γ|x − y|²) of the centred positions' features.
 
-    γ is 1/channels by default, as in scikit-learn.
+    Args:
+        evidence: the evidence at the layer.
+        kernel: `sigmoid` or `rbf`, the first and the second of these.
+        gamma: γ; by default 1/channels, as in scikit-learn.
     """
     A = evidence.activations
     xp = array_namespace(A)
     X = rearrange(A, "b c ... -> b (...) c")
     centred = X - reduce(X, "b n c -> b 1 c", "mean")
     gamma = 1 / A.shape[1] if gamma is None else gamma
-    # image by image: a kernel matrix is positions × positions
+    # one image at a time, since a kernel matrix takes positions × positions of memory
     components = [_first_kernel_component(centred[i : i + 1], kernel, gamma) for i in range(A.shape[0])]
     projection = _signed(xp.concat(components, axis=0), X)
     return xp.reshape(projection, (A.shape[0], 1, *A.shape[2:]))
 
 
 def _first_component(features: Float[Array, "batch n c"]) -> Float[Array, "batch n"]:
-    """X v₁ with its sign fixed, from the smaller Gram matrix."""
+    """X v₁ with its sign fixed, computed from XXᵀ or XᵀX, whichever is smaller."""
     xp = array_namespace(features)
     if features.shape[1] <= features.shape[2]:
         values, vectors = _largest_eigenpair(features @ xp.matrix_transpose(features))
@@ -90,7 +93,7 @@ def _first_component(features: Float[Array, "batch n c"]) -> Float[Array, "batch
 def _first_kernel_component(
     features: Float[Array, "batch n c"], kernel: Literal["sigmoid", "rbf"], gamma: float
 ) -> Float[Array, "batch n"]:
-    """√λ₁ u₁ of the kernel matrix, centred in the kernel's space."""
+    """√λ₁ u₁ of the kernel matrix of the features, centred in the kernel's feature space."""
     xp = array_namespace(features)
     gram = features @ xp.matrix_transpose(features)
     if kernel == "sigmoid":
@@ -114,7 +117,7 @@ def _signed(
     activity = activity - _mean(activity)
     agreement = reduce(centred * activity, "b n -> b 1", "sum")
     noise = 1e-5 * xp.sqrt(reduce(centred**2, "b n -> b 1", "sum") * reduce(activity**2, "b n -> b 1", "sum"))
-    # an even mean activation says nothing; then the map is made positive on the whole
+    # a constant mean activation cannot decide; then the map's mean is made positive
     agreement = xp.where(xp.abs(agreement) > noise, agreement, _mean(projection))
     return xp.where(agreement < 0, -projection, projection)
 
@@ -128,8 +131,8 @@ def _largest_eigenpair(
 ) -> tuple[Float[Array, batch], Float[Array, "batch n"]]:
     """The largest eigenvalue and its unit eigenvector of positive semi-definite matrices.
 
-    Power iteration, some ten times cheaper than the full decomposition where one direction dominates, as it
-    does for activations. Whatever has not converged to rounding goes to the full decomposition.
+    Power iteration is some ten times cheaper than the full decomposition where one direction dominates, as it does
+    for activations. If it does not converge up to rounding, the full decomposition is done.
     """
     xp = array_namespace(gram)
     n = gram.shape[-1]

@@ -1,4 +1,7 @@
-"""The maps of one layer that Poly-CAM is made of: what a channel's mask keeps, and what is lost without it."""
+"""The maps of one layer that Poly-CAM multiplies over layers.
+
+They weigh a channel by what the model says of the input seen through its mask, and through the mask's opposite.
+"""
 
 from __future__ import annotations
 
@@ -70,7 +73,7 @@ def pcam(evidence: Evidence) -> Float[Array, "batch target *space"]:
 
 
 def _lost(evidence: Evidence, image: int, channels: Int[np.ndarray, " n"]) -> Float[Array, "n target"]:
-    """p_c(x) − p_c(x ⊙ (1 − H_k))."""
+    """What the probability loses without each channel's region: p_c(x) − p_c(x ⊙ (1 − H_k))."""
     rest = responses_through(evidence, image, channels, without).probabilities
     clean = cast(ModelEvidence, evidence.model).responses.probabilities[image]
     return array_namespace(rest).astype(clean, rest.dtype)[None] - rest

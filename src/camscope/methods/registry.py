@@ -1,4 +1,4 @@
-"""The register of methods: a method is a pure function from evidence to a map, plus what a user must know of it."""
+"""The register of methods. A method is a pure function from evidence to a map, plus what a user must know about it."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ Explained = Literal["class", "instance"]
 
 @dataclass(frozen=True)
 class BehindLinearHead:
-    """With which others a method is the same, up to a positive constant, at a layer pooled into one linear layer.
+    """At a layer that is pooled into one linear layer, several methods are the same up to a positive constant.
 
     METHODS §1.0 has the algebra.
 
     Attributes:
-        as_method: the method that stands for all of them.
-        of_logits: whether that holds for logits and their differences only.
-        of_nonnegative: whether it holds for activations ≥ 0 only.
+        as_method: the name of the method that stands for all that are the same as this one.
+        of_logits: whether they are the same only for logits and their differences.
+        of_nonnegative: whether they are the same only for activations ≥ 0.
     """
 
     as_method: str
@@ -42,26 +42,28 @@ class Method:
 
     Attributes:
         base: the name it is registered under.
-        function: evidence → map, `batch target *space`; target axis of size 1 if not class-specific. Its
-            keyword-only arguments are the method's parameters.
-        needs: what it asks of the model.
+        function: evidence → map, `batch target *space`; the target axis has size 1 if the method is not
+            class-specific. Its keyword-only arguments are the method's parameters.
+        needs: the evidence it cannot do without.
         paper: where it is defined; empty for a baseline.
         formula: the first line of the function's docstring.
-        advice: one honest line: what to use it for, what it is known to get wrong.
-        cost: in passes through the model.
+        advice: one honest line: what to use it for, and what it is known to get wrong.
+        cost: what it costs in passes through the model.
         class_specific: whether different targets give different maps.
         rectified: whether negative values mean evidence against, shown as zero in a heatmap. The raw map
             keeps them: the formula's final ReLU is applied when a heatmap is made, never earlier.
         nonnegative: whether the formula presumes activations ≥ 0 (after a ReLU).
-        uses: what it can do without, but takes where the model has it (a closed form, say).
+        uses: the evidence that it can do without, but takes if the model offers it (such as a linear head, for a
+            closed form).
         scope: `layer`: a map of one target layer, from `Evidence`; `model`: one map of the whole model, from
             `ModelEvidence`, whatever layers were chosen.
-        baseline: whether it is one of those every method must beat.
+        baseline: whether it is a baseline that every method must beat.
         at_input_size: whether its map is at the input's size, and not at the layer's.
-        behind_linear_head: with which others it is the same there; None if with none.
-        explains: what it is run for where no method is named; of those that a model can give, the first registered.
-        warning: what whoever runs it must be told; empty if nothing.
-        given: the parameters that were given a value of their own.
+        behind_linear_head: the method it equals behind a linear head; None if it equals none.
+        explains: what it is the default method for. Of several defaults the first registered whose needs the model
+            can meet is run.
+        warning: what everyone who runs it must be told; empty if there is nothing.
+        given: the parameters that were set, with their values; the others have their defaults.
     """
 
     base: str
@@ -89,23 +91,23 @@ class Method:
 
     @property
     def name(self) -> str:
-        """The name with the parameters that were given: `scorecam(top=64)`."""
+        """The name with the parameters that were set: `scorecam(top=64)`."""
         given = ", ".join(f"{name}={value}" for name, value in self.given)
         return f"{self.base}({given})" if given else self.base
 
     @property
     def parameters(self) -> Mapping[str, Any]:
-        """Its parameters with their values."""
+        """All its parameters with their values, set or default."""
         defaults = {name: default for name, (_, default) in signature(self.function).items()}
         return {**defaults, **dict(self.given)}
 
     @property
     def method(self) -> Method:
-        """Itself: what a composition has in its middle."""
+        """Itself. A composition has the same property, which gives the method in its middle."""
         return self
 
     def with_parameters(self, **values: Any) -> Method:
-        """The same method with other parameters than its own.
+        """The same method with other values for some parameters.
 
         Raises:
             MethodError: for a parameter the method does not have, or a value out of its range.
@@ -135,7 +137,24 @@ def method(
     explains: Iterable[Explained] = (),
     warning: str = "",
 ) -> Callable[[MapFunction], MapFunction]:
-    """Register a function `evidence → map` under a name. See `Method` for the meaning of each argument.
+    """Register a function `evidence → map` under a name.
+
+    Args:
+        name: what users call it.
+        needs: the evidence it cannot do without.
+        advice: one honest line: what to use it for, and what it is known to get wrong.
+        uses: the evidence that it can do without, but takes if the model offers it.
+        paper: where it is defined.
+        cost: what it costs in passes through the model; by default what its needs cost.
+        class_specific: whether different targets give different maps.
+        rectified: whether negative values mean evidence against, shown as zero in a heatmap.
+        nonnegative: whether the formula presumes activations ≥ 0.
+        scope: `layer`: a map of one target layer; `model`: one map of the whole model.
+        baseline: whether it is a baseline that every method must beat.
+        at_input_size: whether its map is at the input's size, and not at the layer's.
+        behind_linear_head: the method it equals behind a linear head.
+        explains: what it is the default method for.
+        warning: what everyone who runs it must be told.
 
     Another package names the module as an entry point of the group `camscope.methods`; see `camscope.plugins`.
 
@@ -145,7 +164,7 @@ def method(
 
     def register(function: MapFunction) -> MapFunction:
         taken = _methods.get(name)
-        # the same function again is a cell run twice in a notebook
+        # a notebook's cell that is run twice registers the same function again, which is no mistake
         if taken is not None and taken.function.__qualname__ != function.__qualname__:
             raise MethodError(f"There is already a method {name!r} ({taken.formula}); choose another name.")
         if not (function.__doc__ or "").strip():
@@ -189,9 +208,10 @@ def list_methods() -> list[Method]:
 
 
 def default_method(offers: Iterable[Need], explained: Explained = "class") -> Method:
-    """What is run where no method is named.
+    """The method that is run where none is named.
 
-    What a detector finds is at one place, which the channel means of Grad-CAM know nothing of: ODAM is HiResCAM.
+    An instance of a detector is at one place, and Grad-CAM's weights are means over all places. So instances have a
+    default of their own, HiResCAM, which is what ODAM does.
 
     Args:
         offers: the needs that the model can meet.

@@ -17,7 +17,7 @@ from camscope.methods.parameters import Count, Range
 from camscope.methods.registry import method
 
 _BUDGET = 2**22
-"""Values of masks held at a time while they are summed."""
+"""How many values of masks are held in memory at a time while they are summed."""
 
 
 @method(
@@ -38,9 +38,9 @@ def rise(
     The same masks serve every image, so that an image's map does not depend on the batch it came in.
 
     Args:
-        evidence: of the model.
+        evidence: the evidence of the model.
         n: how many masks. The paper takes 4000 for VGG-16, 8000 for ResNet-50.
-        cells: of the grid along each axis.
+        cells: how many cells the grid has along each axis.
         p: the chance of a cell to be shown.
     """
     inputs, rerun = evidence.inputs, cast(Rerun, evidence.masked)
@@ -64,10 +64,18 @@ def rise(
 def random_masks(
     size: tuple[int, ...], n: int, cells: int, p: float, seed: int, *, like: Array
 ) -> Callable[[Int[np.ndarray, " chunk"]], Float[Array, " chunk *size"]]:
-    """Makes the masks with these numbers, always the same ones (section 3.2).
+    """Draw random masks (section 3.2): give a function that makes the masks with given numbers.
 
-    A grid of cells is resized to (cells + 1) · ⌈size / cells⌉, linearly, and cut to the input's size at a place
-    of its own. Only the grids and the places are kept.
+    Each mask is a grid of cells, resized linearly to (cells + 1) · ⌈size / cells⌉ and cut to the input's size at a
+    random place. Only the grids and the places are kept, so a mask may be made again and is the same.
+
+    Args:
+        size: the input's size, along each axis.
+        n: how many masks.
+        cells: how many cells the grid has along each axis.
+        p: the chance of a cell to be shown.
+        seed: of the draws.
+        like: an array whose library, type and device the masks take.
     """
     rng = np.random.default_rng(seed)
     grids: Bool[np.ndarray, " n *cells"] = rng.random((n, *(cells,) * len(size))) < p

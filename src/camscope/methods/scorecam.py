@@ -1,4 +1,4 @@
-"""Score-CAM in the forms that circulate: each channel weighted by what the model says of the input seen through it."""
+"""Score-CAM in the variants that are in use: each channel is weighted by the score of the input masked with it."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def score_cam(evidence: Evidence, *, top: Count | None = None) -> Float[Array, "
     """ReLU(Σ_k p_c(x ⊙ H_k) A^k), H_k = mm(up(A^k)), over the channels that are not constant.
 
     Args:
-        evidence: of the layer.
-        top: only so many channels, those of largest standard deviation (Faster-Score-CAM).
+        evidence: the evidence at the layer.
+        top: how many channels are used, those of largest standard deviation (Faster-Score-CAM); None uses all.
     """
 
     def weigh(image: int, channels: Int[np.ndarray, " n"]) -> Float[Array, "n target"]:
@@ -55,12 +55,12 @@ def score_cam(evidence: Evidence, *, top: Count | None = None) -> Float[Array, "
 def score_cam_paper(evidence: Evidence, *, top: Count | None = None) -> Float[Array, "batch target *space"]:
     """ReLU(Σ_k α_k A^k), α = softmax over k of p_c(x ⊙ H_k) − p_c(baseline); the baseline cancels in the softmax.
 
-    Constant channels are left out: a dead one adds nothing to the sum, only to the softmax's denominator, which
-    scales the map by a positive number; any other constant one adds the same value everywhere besides.
+    Constant channels are left out. They would only add to the softmax's denominator, which scales the map by a
+    positive number, and, where they are not zero, add the same value to every position.
 
     Args:
-        evidence: of the layer.
-        top: only so many channels, those of largest standard deviation.
+        evidence: the evidence at the layer.
+        top: how many channels are used, those of largest standard deviation; None uses all.
     """
     return _by_softmax(evidence, top, "probabilities")
 
@@ -79,8 +79,8 @@ def score_cam_paper_logit(
     """ReLU(Σ_k α_k A^k), α = softmax over k of y_c(x ⊙ H_k) − y_c(baseline); constant channels as for scorecam-paper.
 
     Args:
-        evidence: of the layer.
-        top: only so many channels, those of largest standard deviation.
+        evidence: the evidence at the layer.
+        top: how many channels are used, those of largest standard deviation; None uses all.
     """
     return _by_softmax(evidence, top, "scores")
 
@@ -96,12 +96,12 @@ def score_cam_paper_logit(
 def gscore_cam(evidence: Evidence, *, top: Count = 300) -> Float[Array, "batch target *space"]:
     """ReLU(Σ_k α_k A^k) over the channels of largest mean gradient, α = softmax over those of y_c(x ⊙ H_k).
 
-    The authors' code lets the channels that were not chosen take part in the softmax with a score of 0, which is
-    negligible for CLIP's logits of 20 and more but not for other models; here they have no part in it.
+    In the authors' code the channels that were not chosen take part in the softmax with a score of 0. Beside CLIP's
+    logits of 20 and more that is negligible, for other models it is not; here they do not take part.
 
     Args:
-        evidence: of the layer.
-        top: how many channels each target chooses.
+        evidence: the evidence at the layer.
+        top: how many channels are chosen for each target.
     """
     chosen = _steepest(evidence, top)
 
@@ -115,7 +115,7 @@ def gscore_cam(evidence: Evidence, *, top: Count = 300) -> Float[Array, "batch t
 def _by_softmax(
     evidence: Evidence, top: int | None, of: Literal["probabilities", "scores"]
 ) -> Float[Array, "batch target *space"]:
-    """Σ_k α_k A^k, α the softmax over the channels of what the model answers to each (algorithm 1)."""
+    """Σ_k α_k A^k, α the softmax over channels of the model's answers to the input masked with each (algorithm 1)."""
 
     def weigh(image: int, channels: Int[np.ndarray, " n"]) -> Float[Array, "n target"]:
         answers = getattr(responses_through(evidence, image, channels, normalised), of)
@@ -133,7 +133,7 @@ def _worth_a_run(evidence: Evidence, top: int | None) -> Bool[np.ndarray, "batch
 
 @shared
 def _steepest(evidence: Evidence, top: int) -> Bool[np.ndarray, "batch target channel"]:
-    """The channels of largest mean gradient of each target, those that are constant left out."""
+    """The channels of largest mean gradient for each target, without those that are constant."""
     slopes = to_numpy(reduce(cast(Array, evidence.gradients), "b t c ... -> b t c", "mean"))
     chosen: np.ndarray = largest(slopes, top) & varying(evidence)[:, None]
     return chosen
@@ -142,7 +142,7 @@ def _steepest(evidence: Evidence, top: int) -> Bool[np.ndarray, "batch target ch
 def _softmax(
     scores: Float[Array, "n target"], among: Bool[np.ndarray, "n target_or_1"]
 ) -> Float[Array, "n target"]:
-    """Softmax along the first axis among the marked entries; the others get 0, and so do all if none is marked."""
+    """Softmax along the first axis over the marked entries. The others get 0; if none is marked, all get 0."""
     xp = array_namespace(scores)
     scores = xp.where(xp.asarray(among, device=device(scores)), scores, -xp.inf)
     highest = xp.max(scores, axis=0, keepdims=True)

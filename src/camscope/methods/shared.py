@@ -1,4 +1,4 @@
-"""Intermediate results that several methods are made of, computed once for the evidence they come from."""
+"""Intermediate results that several methods use, computed once and kept with the evidence they come from."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def shared(function: Function) -> Function:
-    """Keep what a function makes of some evidence, and of hashable arguments, as long as the evidence lives."""
+    """Call a function of evidence (and of hashable arguments) once, and keep its result with the evidence."""
 
     @functools.wraps(function)
     def once(evidence: Any, *args: Any) -> Any:

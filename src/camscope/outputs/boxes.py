@@ -10,12 +10,12 @@ from camscope.arrays import Array
 
 
 def sides(size: tuple[int, int]) -> Float[np.ndarray, 4]:
-    """Width, height, width, height of an input: what boxes in shares of it are multiplied with to be in pixels."""
+    """(width, height, width, height) of an input of `(height, width)`: turns boxes in shares of it into pixels."""
     return np.asarray([size[1], size[0], size[1], size[0]], dtype=np.float64)
 
 
 def areas(boxes: Float[Array, "*others 4"]) -> Float[Array, "*others"]:
-    """Of each box; 0 for one whose sides are the wrong way round."""
+    """The area of each box; 0 for a box that ends before it starts."""
     xp = array_namespace(boxes)
     sides = xp.clip(boxes[..., 2:] - boxes[..., :2], 0, None)
     return sides[..., 0] * sides[..., 1]

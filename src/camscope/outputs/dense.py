@@ -21,7 +21,7 @@ class Dense(Predictions):
 
     Attributes:
         logits: at the model's own resolution. A one-logit segmenter z is shown as its two classes, (−z, z).
-        size: of the model's input.
+        size: the size of the model's input, in pixels along each axis.
         task: what the logits mean.
     """
 
@@ -31,12 +31,12 @@ class Dense(Predictions):
 
     @functools.cached_property
     def scores(self) -> Float[Array, "batch class"]:
-        """One per class: the mean logit over all positions."""
+        """The score of each class: its mean logit over all positions."""
         return _mean(self.logits)
 
     @functools.cached_property
     def probabilities(self) -> Float[Array, "batch class"] | None:
-        """One per class: the mean probability over all positions, its share of the area; None for a regression."""
+        """Each class's mean probability over all positions, its share of the area; None for a regression."""
         return None if self.task == "regression" else _mean(self.of("probability"))
 
     def of(self, score: Of) -> Float[Array, "batch class *space"]:
@@ -50,7 +50,10 @@ class Dense(Predictions):
         )
 
     def predicted(self, classes: Int[np.ndarray, batch]) -> Bool[np.ndarray, batch * space]:
-        """Where each image's class is predicted: the most likely one there; of a multi-label model, likely itself."""
+        """Where each image's class is predicted: where it is the most likely class.
+
+        A multi-label model predicts a class wherever it is more likely than not.
+        """
         if self.task == "multilabel":
             likely = [(row[c] > 0).tolist() for row, c in zip(self.logits, classes.tolist(), strict=True)]
             return np.asarray(likely, dtype=bool)
@@ -72,7 +75,7 @@ class Dense(Predictions):
         return np.asarray(array_namespace(self.logits).argmax(self.logits, axis=1).tolist())
 
     def images(self, index: Int[np.ndarray, image] | slice) -> Dense:
-        """The same for these images."""
+        """The scores of these images only."""
         return Dense(self.logits[index], self.size, self.task)
 
 

@@ -18,20 +18,21 @@ from camscope.outputs.logits import Of, Outputs, Task
 from camscope.outputs.predictions import Predictions
 
 ABSENT = -1e4
-"""The logit of what is no candidate: nothing, but finite."""
+"""The logit that stands for an absent candidate: a probability of zero, yet finite."""
 
 SAME_BOX = 0.99
-"""Intersection over union from which on a box is the candidate's own."""
+"""From this intersection over union on, a given box counts as the candidate's own box."""
 
 MATCHES = 0.5
-"""And from which on it is about the same thing."""
+"""From this intersection over union on, a given box counts as drawn around the same object."""
 
 _ROUNDING = 1e-4
 
 Again: TypeAlias = (
     "Callable[[Float[np.ndarray, 'row 4'], Int[np.ndarray, 'row']], Float[Array, 'row output']]"
 )
-"""From proposals (in shares of the input's size) and the images they are of to the logits of what is in them."""
+"""Scores proposals again: from boxes (x0, y0, x1, y1, in shares of the input's size) and each one's image number to
+the logits of what is in them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,21 +40,23 @@ class Detections(Predictions):
     """All that a detector considers, before it leaves out what is unlikely or overlaps (non-maximum suppression).
 
     Attributes:
-        logits: of each candidate. Outputs are the classes, and one for nothing where the model has that.
-        boxes: x0, y0, x1, y1 in pixels of the model's input; one for each output, or one for all.
+        logits: of each candidate. Its outputs are the classes, and one for the background where the model has that.
+        boxes: x0, y0, x1, y1 in pixels of the model's input; a candidate has one for each output, or one for all.
         size: (height, width) of the model's input.
         task: what the logits mean: `multiclass` (softmax over the outputs) or `multilabel`.
         background: the output that stands for no object, the first or the last one; None if there is none. The first
             stays class 0 by number, which is never detected; the last is no class.
-        present: which candidates there are, where images have different numbers of them.
-        centerness: what the model weighs a candidate's probabilities with when it ranks (FCOS); the score is then the
-            geometric mean of both.
-        fpn_levels: which level of the feature pyramid each candidate comes from; None where there is no such thing.
+        present: which rows hold a candidate, where images have different numbers of them; None if all do.
+        centerness: the factor that FCOS weighs a candidate's probabilities with: it ranks by the geometric mean of
+            both. None for other detectors.
+        fpn_levels: which level of the feature pyramid each candidate comes from; None if there is no pyramid.
         overlap: the intersection over union above which the less likely of two instances of a class is left out.
         fixed: whether the n-th candidate is the same one for every input: an anchor, a query.
-        proposals: where each candidate was looked for, in shares of the input's size; and `again`, which looks there
-            in what the model made of this input. None where candidates are fixed, or cannot be looked for again.
-        padded: how much of the layers' grids the input takes along each axis; None for all.
+        proposals: the box that the model's first stage proposed for each candidate, in shares of the input's size.
+            None where candidates are fixed, or cannot be scored again.
+        again: scores proposals in the features that the model made of this input. None where `proposals` is.
+        padded: the share of the layers' grids that the input takes along each axis, where the model pads it; None
+            where it does not.
     """
 
     logits: Float[Array, "batch candidate output"]
@@ -72,17 +75,17 @@ class Detections(Predictions):
 
     @property
     def covered(self) -> tuple[float, ...] | None:
-        """How much of the layers' grids the input takes."""
+        """The share of the layers' grids that the input takes along each axis; None where nothing is padded."""
         return self.padded
 
     @functools.cached_property
     def scores(self) -> Float[Array, "batch class"]:
-        """One per class: the logit of its best candidate."""
+        """The score of each class: the logit of its best candidate."""
         return self._best(self.logits, ABSENT)
 
     @functools.cached_property
     def probabilities(self) -> Float[Array, "batch class"]:
-        """One per class: the probability of its best candidate."""
+        """The probability of each class: that of its best candidate."""
         return self._best(self.of("probability"), 0.0)
 
     @property
@@ -93,7 +96,7 @@ class Detections(Predictions):
 
     @functools.cached_property
     def confidence(self) -> Float[Array, "batch candidate output"]:
-        """What the model ranks by; 0 for nothing, for no candidate, and for a box without area."""
+        """What the model ranks by; 0 for the background, for an absent candidate, and for a box without area."""
         found = detached(self.of("probability"))
         xp = array_namespace(found)
         if self.centerness is not None:
@@ -110,7 +113,7 @@ class Detections(Predictions):
         return array_namespace(rows).reshape(rows, self.logits.shape)
 
     def fpn_levels_of(self, classes: Int[np.ndarray, batch]) -> Int[np.ndarray, batch] | None:
-        """The level that each image's class has its best candidate at."""
+        """The FPN level that each image's class has its best candidate at; None if there is no pyramid."""
         if self.fpn_levels is None:
             return None
         values = self._kept(self.logits, ABSENT)
@@ -119,18 +122,18 @@ class Detections(Predictions):
         return self.fpn_levels[np.arange(len(classes)), best]
 
     def images(self, index: Int[np.ndarray, image] | slice) -> Detections:
-        """The same for these images."""
+        """The detections of these images only."""
         numbers = np.arange(self.logits.shape[0])[index]
         again = self.again
         parts: dict[str, Any] = {
             name: None if (value := getattr(self, name)) is None else value[index]
             for name in ("logits", "boxes", "present", "centerness", "fpn_levels", "proposals")
         }
-        looked: Any = None if again is None else lambda boxes, rows: again(boxes, numbers[rows])
-        return replace(self, **parts, again=looked)
+        for_these: Any = None if again is None else lambda boxes, rows: again(boxes, numbers[rows])
+        return replace(self, **parts, again=for_these)
 
     def ranked(self, image: int, count: int) -> list[tuple[int, int]]:
-        """The detections of an image, most likely first: candidate and output of each, no two overlapping too much."""
+        """The candidate and output of each detection of an image, most likely first, after non-maximum suppression."""
         confidence = self.confidence[image]
         xp = array_namespace(confidence)
         found: list[tuple[int, int]] = []
@@ -150,10 +153,15 @@ class Detections(Predictions):
     def at(
         self, image: int, box: Sequence[float], output: int | None
     ) -> tuple[tuple[int, int] | None, float]:
-        """The candidate (and output) that a box is about, if any, and the best intersection over union there is.
+        """The candidate and output that a box means, or None, and the highest intersection over union of any.
 
-        A box that is a candidate's own is that candidate, the most likely of them. Of a box drawn by hand it is the
-        one with the largest overlap × score, of those that overlap by half.
+        A box that is a candidate's own means that candidate (the most likely one, if several have that box). A box
+        drawn by hand means the candidate with the largest overlap × score, among those that overlap by half.
+
+        Args:
+            image: the number of the image in the batch.
+            box: x0, y0, x1, y1 in pixels of the model's input.
+            output: look among the candidates for this output only; None looks among all.
         """
         confidence = self.confidence[image]
         xp = array_namespace(confidence)
@@ -173,18 +181,24 @@ class Detections(Predictions):
         return (candidate, found), best
 
     def box(self, image: int, candidate: int, output: int) -> tuple[float, float, float, float]:
-        """A candidate's box."""
+        """A candidate's box: x0, y0, x1, y1 in pixels of the model's input.
+
+        Args:
+            image: the number of the image in the batch.
+            candidate: its number among the image's candidates.
+            output: the output whose box it is, where each output has a box of its own.
+        """
         x0, y0, x1, y1 = (float(side) for side in self._boxes(image, output)[candidate])
         return x0, y0, x1, y1
 
     def closest(self, image: int, output: int, box: Float[np.ndarray, side], first: int) -> int:
-        """The candidate whose box for an output is closest to one (in shares of the input's size).
+        """The candidate whose box for an output overlaps most with a given box.
 
         Args:
-            image: of the batch.
-            output: of the model.
-            box: in shares of the input's size.
-            first: the candidate to take if none is closer.
+            image: the number of the image in the batch.
+            output: the output whose boxes are compared.
+            box: x0, y0, x1, y1 in shares of the input's size.
+            first: the candidate to take if none overlaps more than it does.
         """
         boxes = self._boxes(image, output)
         shared = overlaps(boxes, from_numpy(box * sides(self.size), like=boxes))
@@ -199,7 +213,7 @@ class Detections(Predictions):
 
     @functools.cached_property
     def _real(self) -> Bool[Array, "#batch #candidate output"] | None:
-        """Which candidates and outputs are an instance of a class."""
+        """Which outputs of which candidates stand for an object; None if all do."""
         xp = array_namespace(self.logits)
         if self.background is None:
             return (

@@ -14,15 +14,15 @@ from camscope.outputs.predictions import Predictions
 
 @dataclass(frozen=True, eq=False)
 class Embedding(Predictions):
-    """What an image is as one vector, where the class scores are made of it (CLIP)."""
+    """Each image as one vector, in models that make the class scores from it (CLIP)."""
 
     vectors: Float[Array, "batch feature"]
 
     def images(self, index: Int[np.ndarray, image] | slice) -> Embedding:
-        """The same for these images."""
+        """The vectors of these images only."""
         return Embedding(self.vectors[index])
 
 
 def embeddings(outputs: Outputs) -> Float[Array, "batch feature"]:
-    """Each image's vector: what the class scores are made of, or else the model's output itself."""
+    """Each image's vector: the one that the class scores are made from, or else the model's output itself."""
     return outputs.predictions.vectors if isinstance(outputs.predictions, Embedding) else outputs.logits

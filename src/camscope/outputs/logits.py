@@ -24,15 +24,16 @@ classes (sigmoid), or plain numbers (no probability)."""
 
 @dataclass(frozen=True)
 class Outputs:
-    """What the model said about a batch.
+    """The outputs of a model for a batch.
 
     Attributes:
         logits: one score per class. A one-logit binary head z is shown as its two classes, (−z, z).
         task: what the logits mean, and so how they become probabilities.
         raw: what the model returned, for targets that are callables.
-        predictions: what a region or an instance is found in; None where the logits are all there is.
-        given: the probabilities where they are not those of the logits (a segmenter's shares of the area); by default
-            what the predictions say.
+        predictions: what the model puts out besides class scores, in which regions and instances are found; None if
+            there is nothing besides.
+        given: the probabilities, where they do not follow from the logits (a segmenter's shares of the area). By
+            default the predictions say.
     """
 
     logits: Float[Array, "batch class"]
@@ -43,7 +44,7 @@ class Outputs:
 
     @cached_property
     def probabilities(self) -> Float[Array, "batch class"] | None:
-        """Softmax or sigmoid of the logits, as the task says; None for a regression."""
+        """Softmax or sigmoid of the logits, depending on the task; None for a regression."""
         xp = array_namespace(self.logits)
         if self.task == "regression":
             return None
@@ -56,7 +57,7 @@ class Outputs:
 
     @cached_property
     def log_probabilities(self) -> Float[Array, "batch class"] | None:
-        """The logarithm of the probabilities, computed without leaving the log scale."""
+        """The logarithm of the probabilities, computed from the logits so that nothing underflows."""
         xp = array_namespace(self.logits)
         if self.task == "regression":
             return None
@@ -84,26 +85,26 @@ class Outputs:
         return self.logits + logs if score == "rest" else logs
 
     def detached(self) -> Outputs:
-        """The classes' scores and probabilities by themselves, without what they were made from."""
+        """The classes' scores and probabilities alone, without the autograd graph or the raw output."""
         given = None if self.predictions is None else self.probabilities
         return Outputs(detached(self.logits), self.task, given=None if given is None else detached(given))
 
     def image(self, number: int) -> Outputs:
-        """Of one image alone, without what the model returned."""
+        """The outputs of one image alone, without the raw output."""
         here = slice(number, number + 1)
         predictions = None if self.predictions is None else self.predictions.images(here)
         return Outputs(self.logits[here], self.task, predictions=predictions)
 
     @property
     def _own(self) -> Float[Array, "batch class"] | None:
-        """Probabilities that are not those of the logits."""
+        """The probabilities that do not follow from the logits; None if they do."""
         if self.given is not None or self.predictions is None:
             return self.given
         return self.predictions.probabilities
 
 
 def check_of(of: str) -> None:
-    """Refuse what is no kind of score.
+    """Refuse a word that is not a kind of score.
 
     Raises:
         TargetError: naming the valid ones, and the nearest.

@@ -15,12 +15,15 @@ class Predictions(ABC):
 
     @property
     def probabilities(self) -> Float[Array, "batch class"] | None:
-        """The classes' probabilities, where they are not those of their scores."""
+        """The classes' probabilities, where they do not follow from the class scores; else None."""
         return None
 
     @property
     def covered(self) -> tuple[float, ...] | None:
-        """How much of the layers' grids the input takes along each axis, where the model pads it behind; else None."""
+        """The share of the layers' grids that the input takes along each axis; None where nothing is padded.
+
+        Models that pad do it behind the input, at the end of each axis.
+        """
         return None
 
     def fpn_levels_of(self, classes: Int[np.ndarray, batch]) -> Int[np.ndarray, batch] | None:
@@ -29,4 +32,4 @@ class Predictions(ABC):
 
     @abstractmethod
     def images(self, index: Int[np.ndarray, image] | slice) -> Predictions:
-        """The same for these images."""
+        """The predictions for these images only."""

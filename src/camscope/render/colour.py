@@ -9,16 +9,16 @@ from jaxtyping import Float, UInt8
 
 from camscope.errors import InputError, MissingExtraError, nearest
 
-# Tried on photos beside viridis, magma, plasma, cividis, batlow and turbo: inferno darkens what does not
-# matter and lets glow what does, so the object stays readable; its lightness rises evenly, also for
-# colour-blind eyes.
+# Chosen by trying it on photos against viridis, magma, plasma, cividis, batlow and turbo: inferno darkens what
+# does not matter and makes what does matter glow, so the object stays recognisable. Its lightness rises evenly,
+# also for colour-blind eyes.
 DEFAULT = "inferno"
 
-# Its signed sibling: black at zero dims the photo there; orange (for) and blue (against) differ for every
-# kind of colour blindness. The usual white-centred maps wash the photo out.
+# The default for signed values. It is black at zero, which dims the photo there; orange (for) and blue (against)
+# can be told apart with every kind of colour blindness. The usual white-centred maps would wash the photo out.
 DIVERGING = "cmasher:iceburn"
 
-# Resizing in float32 may overshoot by rounding; anything beyond this is a map nobody scaled.
+# Resizing in float32 may leave [0, 1] by this much; a map that leaves it further was not scaled.
 _ROUNDING = 1e-4
 
 
@@ -82,5 +82,5 @@ def lut(colormap: str) -> UInt8[np.ndarray, "256 3"]:
 
 
 def resolve(colormap: str, signed: bool) -> str:
-    """Give the colour map to use: the default gives way to the diverging one for signed values."""
+    """Give the colour map to use: for signed values `DIVERGING` replaces `DEFAULT`; any other choice stays."""
     return DIVERGING if signed and colormap == DEFAULT else colormap

@@ -11,13 +11,14 @@ from camscope.errors import InputError, nearest
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# What matplotlib would write by itself: dates and its version.
+# Leaves out the dates and the version that matplotlib writes by itself, so that files can be compared.
 _METADATA: dict[str, dict[str, None]] = {
     "png": {"Software": None},
     "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
     "svg": {"Date": None, "Creator": None},
 }
-# Type 42 fonts, because publishers refuse matplotlib's Type 3; a user's tight box would change the size.
+# Publishers refuse matplotlib's Type 3 fonts, so type 42 is used. A tight box, should the user have set one, would
+# change the figure's size.
 _SETTINGS: Any = {"svg.hashsalt": "camscope", "pdf.fonttype": 42, "savefig.bbox": None}
 
 
@@ -35,10 +36,15 @@ def png(figure: Figure, dpi: float = 150) -> bytes:
 def save(figure: Figure, path: str | Path, dpi: float = 150) -> None:
     """Write a figure to a file; the suffix decides between png, pdf and svg.
 
-    Texts are kept as text in pdf and drawn as outlines in svg; `dpi` counts only for png.
+    Texts are kept as text in pdf and drawn as outlines in svg.
+
+    Args:
+        figure: What to write.
+        path: Where to; the suffix is `.png`, `.pdf` or `.svg`.
+        dpi: Dots per inch of a png; pdf and svg have none.
 
     Raises:
-        InputError: Another suffix, or `dpi` is not above 0.
+        InputError: The suffix is another one, or `dpi` is not above 0.
         OSError: The file cannot be written.
     """
     suffix = Path(path).suffix.lower().removeprefix(".")
@@ -46,7 +52,7 @@ def save(figure: Figure, path: str | Path, dpi: float = 150) -> None:
         valid = ", ".join("." + name for name in _METADATA)
         hint = nearest(suffix, _METADATA)
         raise InputError(f"a figure is saved as one of {valid}; got {str(path)!r}.{hint}")
-    # Complete first: a failure in between leaves no half-written file.
+    # The file is written once the figure is complete, so that a failure leaves no half-written file.
     buffer = BytesIO()
     _write(figure, buffer, suffix, dpi)
     Path(path).write_bytes(buffer.getvalue())

@@ -9,17 +9,16 @@ from camscope.errors import InputError
 from camscope.render.colour import DEFAULT, resolve
 from camscope.render.export import png, save
 from camscope.render.fitting import fit
+from camscope.render.frame import MARGIN, Frame
 from camscope.render.layout import Grid, stacked
-from camscope.render.page import SOFT, Page, require_matplotlib
+from camscope.render.page import require_matplotlib
 from camscope.render.panel import Panel, grid_of
-from camscope.render.parts import Bar, Fonts, Heading, draw_panel, text_height
+from camscope.render.parts import Bar, Fonts, Heading, draw_panel, text_height, ticks_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = ["Panel", "figure", "grid_of", "png", "save"]
-
-_MARGIN = 0.08
 
 
 def figure(
@@ -46,28 +45,28 @@ def figure(
         panels: Rows of panels; the rows may differ in length.
         row_labels: One label per row (such as methods), at the left; or none.
         column_labels: One label per column (such as layers), on top; or none.
-        title: Above everything.
-        caption: Small, under everything (such as model, layer, method).
+        title: The title above everything.
+        caption: Small text under everything (such as model, layer, method).
         colormap: Any name of the cmap catalogue.
         opacity: How much of a heatmap's colour covers its photo, 0 to 1.
-        signed: In the heatmaps 0.5 stands for zero; uses `DIVERGING` where `colormap` is left at `DEFAULT`.
+        signed: Whether 0.5 stands for zero in the heatmaps; then `DIVERGING` replaces `DEFAULT` as `colormap`.
         colorbar_label: What the colours mean.
         panel_inches: Side of a square panel, in inches; photos of other shapes get about the same area.
-        low: What stands at the bottom of the colour bar; None: "0", or "−1" if signed.
-        high: What stands at its top; None: "1".
+        low: The text at the bottom of the colour bar; None: "0", or "−1" if signed.
+        high: The text at the top of the colour bar; None: "1".
 
     Returns:
         A matplotlib figure that belongs to no pyplot state. Without any heatmap it has no colour bar.
 
     Raises:
-        InputError: No panels, a wrong number of labels, an invalid box, heatmap or option.
+        InputError: There is no panel, the number of labels is wrong, or a box, heatmap or option is not valid.
         MissingExtraError: matplotlib or cmap is not installed.
     """
     require_matplotlib()
     _check(panels, row_labels, column_labels, panel_inches)
     colormap = resolve(colormap, signed)
-    fonts = Fonts(min(1.5, max(0.75, (panel_inches / 2.6) ** 0.5)))
-    gap = 0.09 * fonts.scale
+    fonts = Fonts.scaled((panel_inches / 2.6) ** 0.5)
+    gap = fonts.gap
     grid = Grid.around(
         [[panel.size for panel in row] for row in panels], panel_inches, gap, 0.6 * fonts.scale
     )
@@ -77,7 +76,7 @@ def figure(
         fit(text, height, fonts.label, weight="bold")
         for text, height in zip(row_labels, grid.heights, strict=False)
     ]
-    grid_left = _MARGIN + text_height(row_texts, fonts.label, gap / 2)
+    grid_left = MARGIN + text_height(row_texts, fonts.label, gap / 2)
     headings = [Heading.of(row, grid, fonts) for row in panels]
     blocks = [
         part
@@ -85,33 +84,27 @@ def figure(
         for part in (heading.height, height + gap)
     ]
     bar = None
-    width = grid_left + grid.width + _MARGIN
+    width = grid_left + grid.width + MARGIN
     if any(panel.heatmap is not None for row in panels for panel in row):
         span = sum(blocks) - headings[0].height - gap
-        lowest = "−1" if signed else "0"
-        ticks = (lowest if low is None else low, "0" if signed else "", "1" if high is None else high)
-        bar = Bar.of(min(span, 2.2 * panel_inches), ticks, colorbar_label, fonts)
+        bar = Bar.of(min(span, 2.2 * panel_inches), ticks_of(low, high, signed=signed), colorbar_label, fonts)
         width += gap + bar.width
 
     # From top to bottom: title, column labels, rows with their headings, caption.
-    title_lines = fit(title, width - 2 * _MARGIN, fonts.heading, weight="bold", lines=3)
+    frame = Frame.of(title, caption, width, fonts)
     column_texts = [
         fit(text, width, fonts.label, weight="bold")
         for text, width in zip(column_labels, grid.widths, strict=False)
     ]
-    caption_lines = fit(caption, width - 2 * _MARGIN, fonts.small, lines=8)
-    labels_top = _MARGIN + text_height([title_lines], fonts.heading, gap)
-    labels_bottom = labels_top + text_height(column_texts, fonts.label, gap / 3)
+    labels_bottom = frame.top + text_height(column_texts, fonts.label, gap / 3)
     tops = stacked(blocks, labels_bottom)
     photo_tops, grid_bottom = tops[1::2], tops[-1] - gap
-    caption_height = text_height([caption_lines], fonts.small, gap)
 
-    page = Page(width, grid_bottom + caption_height + _MARGIN)
-    page.text(title_lines, width / 2, _MARGIN, fonts.heading, va="top", weight="bold")
+    page = frame.page(grid_bottom)
     for column, lines in enumerate(column_texts):
         page.text(lines, grid_left + grid.centre(column), labels_bottom - gap / 3, fonts.label, weight="bold")
     for top, height, lines in zip(photo_tops, grid.heights, row_texts, strict=False):
-        labels_centre, middle = (_MARGIN + grid_left - gap / 2) / 2, top + height / 2
+        labels_centre, middle = (MARGIN + grid_left - gap / 2) / 2, top + height / 2
         page.text(lines, labels_centre, middle, fonts.label, va="center", weight="bold", upright=True)
     for row, (top, heading, row_panels) in enumerate(zip(photo_tops, headings, panels, strict=True)):
         heading.draw(page, grid, grid_left, top)
@@ -121,7 +114,6 @@ def figure(
     if bar:
         middle = (photo_tops[0] + grid_bottom) / 2
         bar.draw(page, grid_left + grid.width + gap, middle - bar.height / 2, colormap)
-    page.text(caption_lines, _MARGIN, grid_bottom + gap, fonts.small, ha="left", va="top", colour=SOFT)
     return page.figure
 
 

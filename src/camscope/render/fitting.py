@@ -5,19 +5,26 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
-# In font sizes: from one line to the next, and from the top of a line to its baseline.
 LINE = 1.3
+"""The distance from one line to the next, in font sizes."""
 BASELINE = 1.0
+"""The distance from the top of a line to its baseline, in font sizes."""
 
 _ELLIPSIS = "…"
-# Hinting moves glyphs by parts of a pixel at low resolutions, so a measured text may come out slightly wider.
+# At low resolutions hinting moves glyphs by parts of a pixel, so a text may be drawn slightly wider than measured.
 _SLACK = 1.02
 _MEASURING_DPI = 288
 
 
 @lru_cache(maxsize=4096)
 def width_of(text: str, size: float, weight: str = "normal") -> float:
-    """Give the width in inches of one line of text in matplotlib's current font, at `size` points."""
+    """Give the width in inches of one line of text in matplotlib's current font.
+
+    Args:
+        text: One line.
+        size: The font size, in points.
+        weight: `normal` or `bold`.
+    """
     from matplotlib.backends.backend_agg import RendererAgg
     from matplotlib.font_manager import FontProperties
 
@@ -37,8 +44,15 @@ def height_of(lines: int, size: float) -> float:
 def fit(text: str, width: float, size: float, *, weight: str = "normal", lines: int = 2) -> list[str]:
     """Break a text into at most `lines` lines of at most `width` inches.
 
-    Breaks stand between words; a word longer than a line is broken inside. What does not fit in the last line
-    gives way to an ellipsis. Line breaks in the text are kept, other white space collapses.
+    Lines break between words; a word longer than a line is broken inside. What does not fit into the last line
+    is replaced by an ellipsis. Line breaks in the text are kept; other white space becomes single spaces.
+
+    Args:
+        text: What to break.
+        width: The room for a line, in inches.
+        size: The font size, in points.
+        weight: `normal` or `bold`.
+        lines: How many lines there may be.
     """
     broken: list[str] = []
     for paragraph in text.splitlines():

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from html import escape
 
 _IMAGE = "display:block;max-width:100%;height:auto"
-# Colours are the page's own, so that the table is readable in light and dark notebooks.
+# The table sets no colours, so that it is readable in light and dark notebooks.
 _TABLE = "border-collapse:collapse;margin-top:.5em;font-size:.85em"
 _KEY = (
     "text-align:left;font-weight:600;opacity:.7;padding:.1em 1em .1em 0;vertical-align:top;white-space:nowrap"
@@ -19,8 +19,8 @@ def html_summary(png: bytes | None, rows: Sequence[tuple[str, str]]) -> str:
     """Give a picture, with a small table under it, as self-contained HTML.
 
     Args:
-        png: The bytes of a PNG file, or None. It is embedded, and scales down to the width there is.
-        rows: Keys and values of the table; both are escaped. No rows: no table.
+        png: The bytes of a PNG file, or None. It is embedded, and shrinks to the width of the page.
+        rows: Keys and values of the table; both are escaped. Without rows there is no table.
     """
     lines = "".join(
         f'<tr><th scope="row" style="{_KEY}">{escape(key)}</th><td style="{_VALUE}">{escape(value)}</td></tr>'

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from statistics import fmean
 
-# Extreme photos stop growing at twice the panel size; their columns stay wide enough for titles.
+# In panel sizes: no side of a very long photo is longer, and no column is narrower, so that its title fits.
 _LONGEST = 2.0
 _NARROWEST = 0.62
 
@@ -37,7 +37,13 @@ class Cell:
 
 
 def natural_size(width: int, height: int, inches: float) -> tuple[float, float]:
-    """Give the size in inches at which a photo is shown: every photo gets about the same area."""
+    """Give the (width, height) in inches at which a photo is shown: every photo gets about the same area.
+
+    Args:
+        width: Of the photo, in pixels.
+        height: Of the photo, in pixels.
+        inches: The side of a square photo, in inches.
+    """
     aspect = width / height
     shown_width, shown_height = inches * aspect**0.5, inches / aspect**0.5
     shrink = min(1.0, _LONGEST * inches / max(shown_width, shown_height))
@@ -56,7 +62,14 @@ class Grid:
     def around(
         cls, shapes: Sequence[Sequence[tuple[int, int]]], inches: float, gap: float, lowest: float
     ) -> Grid:
-        """Fit a grid around rows of photos, given as (width, height) in pixels; no row is below `lowest`."""
+        """Fit a grid around rows of photos.
+
+        Args:
+            shapes: The (width, height) in pixels of each photo, row by row.
+            inches: The side of a square photo, in inches.
+            gap: The gap between columns, in inches.
+            lowest: The least height of a row, in inches.
+        """
         sizes = [[natural_size(*shape, inches) for shape in row] for row in shapes]
         if len(sizes) == 1:
             sizes = [_levelled(sizes[0], _LONGEST * inches)]
@@ -82,14 +95,20 @@ class Grid:
         return self.left(column) + self.widths[column] / 2
 
     def photo(self, row: int, column: int, shape: tuple[int, int]) -> Cell:
-        """Place a photo in its cell: as large as fits, centred, at the top of the row (top = 0)."""
+        """Place a photo in its cell: as large as fits, centred, at the top of the row (top = 0).
+
+        Args:
+            row: Which row of the grid.
+            column: Which column of the grid.
+            shape: The photo's (width, height) in pixels.
+        """
         scale = min(self.widths[column] / shape[0], self.heights[row] / shape[1])
         width, height = shape[0] * scale, shape[1] * scale
         return Cell(self.left(column) + (self.widths[column] - width) / 2, 0, width, height)
 
 
 def _levelled(sizes: Sequence[tuple[float, float]], longest: float) -> list[tuple[float, float]]:
-    """Give photos that stand alone beside each other one height, except where one would get too wide."""
+    """Give the photos of a grid's only row one height, except where one would get too wide."""
     common = fmean(height for _, height in sizes)
     return [
         (width * scale, height * scale)
@@ -99,12 +118,12 @@ def _levelled(sizes: Sequence[tuple[float, float]], longest: float) -> list[tupl
 
 
 def stacked(heights: Sequence[float], start: float) -> list[float]:
-    """Give the tops of blocks that stand on each other, and the bottom of the last."""
+    """Give the top of each of some blocks one under the other, and the bottom of the last."""
     return list(accumulate(heights, initial=start))
 
 
 def column_count(panels: int) -> int:
-    """Choose how many columns a flat list gets: near a square, few empty places at the end."""
+    """Choose how many columns a flat list of panels gets: nearly square, with few empty places at the end."""
     if panels <= 4:
         return panels
     square = panels**0.5

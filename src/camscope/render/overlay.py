@@ -24,15 +24,15 @@ def overlay(
 ) -> Image.Image:
     """Lay a heatmap over a photo.
 
-    Where the heatmap is NaN the model saw nothing: there the photo is shown grey and dark, and the seen
-    region gets a thin frame, drawn just outside it.
+    The heatmap is NaN wherever the model did not see the photo. There the photo is shown grey and dark, and a
+    thin frame is drawn around the part that the model saw.
 
     Args:
         image: PIL image, or RGB or grey array: uint8, or floating point in [0, 1]. `height width [3]`.
-        heatmap: Numbers in [0, 1], or NaN, at the photo's size. If `signed`, 0.5 stands for zero.
+        heatmap: Numbers in [0, 1], or NaN, at the photo's size.
         colormap: Any name of the cmap catalogue.
         opacity: How much of the colours covers the photo, 0 (only the photo) to 1 (only the colours).
-        signed: Use `DIVERGING` where `colormap` is left at `DEFAULT`.
+        signed: Whether 0.5 stands for zero; then `DIVERGING` replaces `DEFAULT` as `colormap`.
 
     Returns:
         A new RGB image of the photo's size.
@@ -70,7 +70,7 @@ def check_size(photo: Image.Image, heatmap: Float[np.ndarray, "height width"]) -
 
 
 def _quiet(photo: Image.Image) -> Image.Image:
-    # Grey and dark, yet recognisable: nobody takes it for a low value, everybody sees where the crop sat.
+    # Grey and dark, so that nobody takes it for a low value, yet recognisable, so that the crop's place is seen.
     return photo.convert("L").point([20 + level * 2 // 5 for level in range(256)]).convert("RGB")
 
 
@@ -98,9 +98,9 @@ def with_colorbar(
     Args:
         image: The picture, usually an overlay.
         colormap: The colour map the overlay was made with.
-        low: What stands at the bottom.
-        high: What stands at the top.
-        middle: What stands half-way, such as "0" for signed values.
+        low: The text at the bottom of the bar.
+        high: The text at its top.
+        middle: The text half-way, such as "0" for signed values.
         label: What the colours mean, written along the bar; shortened if it is longer than the bar.
 
     Returns:
@@ -113,7 +113,7 @@ def with_colorbar(
     picture = as_rgb(image)
     height = picture.height
     font = ImageFont.load_default(max(11.0, height / 24))
-    # One em is the unit of every distance: the bar looks the same on a thumbnail and on a large photo.
+    # Every distance is measured in ems, so that the bar looks the same on a thumbnail and on a large photo.
     em = round(font.size) if isinstance(font, ImageFont.FreeTypeFont) else 10
     bottom, centre, top = (_written(text, font) for text in (low, middle, high))
     label_strip = _written(_shortened(label, font, height), font).rotate(90, expand=True) if label else None

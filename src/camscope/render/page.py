@@ -35,7 +35,7 @@ class Page:
         FigureCanvasAgg(self.figure)
 
     def axes(self, cell: Cell) -> Axes:
-        """Give bare axes that fill a cell; a hairline keeps white photos off the white page."""
+        """Give axes without ticks that fill a cell; a thin line sets white photos off from the white page."""
         axes = self.figure.add_axes(
             (
                 cell.left / self.width,
@@ -64,8 +64,16 @@ class Page:
     ) -> None:
         """Write lines of text, each on its own baseline, so that texts side by side stay level.
 
-        `left` and `top` place the edge or middle of the block that `ha` and `va` name; an `upright` block
-        runs upwards.
+        Args:
+            lines: The lines, from top to bottom.
+            left: Where the block stands, in inches from the page's left edge; `ha` says which point of the block.
+            top: Likewise, in inches from the page's top edge; `va` says which point of the block.
+            size: The font size, in points.
+            ha: Whether `left` is the block's left edge, its centre or its right edge.
+            va: Whether `top` is the block's top edge, its centre or its bottom edge.
+            colour: Of the text.
+            weight: `normal` or `bold`.
+            upright: Turn the block so that its lines run upwards.
         """
         start = -height_of(len(lines), size) * {"top": 0.0, "center": 0.5, "bottom": 1.0}[va]
         turned: dict[str, Any] = {"rotation": 90, "rotation_mode": "anchor"} if upright else {}
@@ -86,5 +94,5 @@ class Page:
             )
 
 
-# Class names are no mathematics: a "$" in them is a dollar.
 PLAIN: dict[str, Any] = {"parse_math": False, "usetex": False}
+"""Options for matplotlib's texts: class names are not mathematics, so a "$" in them is a dollar sign."""

@@ -19,9 +19,9 @@ class Panel:
 
     Attributes:
         image: The photo, RGB, uint8 `height width 3`, or a PIL image.
-        heatmap: Numbers in [0, 1] (NaN: not seen), at the photo's size; None shows the bare photo.
-        title: Above the picture, such as a class name; wrapped, and shortened if very long.
-        subtitle: Under the title, such as a score.
+        heatmap: Numbers in [0, 1] at the photo's size (NaN where the model did not see it); None shows the bare photo.
+        title: The text above the picture, such as a class name; wrapped, and shortened if very long.
+        subtitle: The text under the title, such as a score.
         boxes: Boxes to outline, in pixels of the photo: (top, left, bottom, right), the ends exclusive.
         note: A status to show in the picture, such as "all-negative: no evidence for this class".
     """
@@ -48,7 +48,7 @@ def grid_of(panels: Sequence[Panel], columns: int | None = None) -> list[list[Pa
 
     Args:
         panels: At least one panel.
-        columns: How many per row; None chooses a balanced grid (19 panels: 5 columns, 4 rows).
+        columns: How many stand in a row; None chooses a balanced grid (5 columns and 4 rows for 19 panels).
 
     Raises:
         InputError: There is no panel, or `columns` is below 1.

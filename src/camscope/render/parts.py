@@ -1,4 +1,4 @@
-"""The parts of a figure: headings, pictures, the colour bar; each knows its size and draws itself."""
+"""The parts of a figure: font sizes, headings, pictures, the colour bar. Each knows its size and draws itself."""
 
 from __future__ import annotations
 
@@ -20,15 +20,29 @@ from camscope.render.rgb import as_rgb
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Photos are kept at what 300 dpi prints, so that sixty 12-megapixel panels take little memory.
+# Photos are shrunk to what 300 dots per inch can print, so that sixty 12-megapixel panels take little memory.
 _PRINT_DPI = 300
 
 
 @dataclass(frozen=True)
 class Fonts:
-    """Font sizes in points; they follow the panel size, within what stays legible."""
+    """Font sizes in points, and the gap that goes with them.
+
+    Attributes:
+        scale: The factor to the usual sizes.
+    """
 
     scale: float
+
+    @classmethod
+    def scaled(cls, factor: float) -> Fonts:
+        """Give the fonts for content that is larger by a factor, within what stays legible."""
+        return cls(min(1.5, max(0.75, factor)))
+
+    @property
+    def gap(self) -> float:
+        """The usual gap between the parts of a figure, in inches."""
+        return 0.09 * self.scale
 
     @property
     def heading(self) -> float:
@@ -53,7 +67,13 @@ class Fonts:
 
 @dataclass(frozen=True)
 class Heading:
-    """Titles and subtitles above one row of photos, all titles level."""
+    """Titles and subtitles above one row of photos, with all titles level.
+
+    Attributes:
+        titles: The lines of each photo's title.
+        subtitles: The lines of each photo's subtitle.
+        fonts: Their sizes.
+    """
 
     titles: list[list[str]]
     subtitles: list[list[str]]
@@ -61,7 +81,13 @@ class Heading:
 
     @classmethod
     def of(cls, row: Sequence[Panel], grid: Grid, fonts: Fonts) -> Heading:
-        """Fit the titles of a row of panels to the columns of a grid."""
+        """Fit the titles of a row of panels to the columns of a grid.
+
+        Args:
+            row: The panels.
+            grid: The grid they stand in, with a column for each.
+            fonts: The sizes of the texts.
+        """
         pairs = list(zip(row, grid.widths, strict=False))
         return cls(
             [fit(panel.title, width, fonts.title) for panel, width in pairs],
@@ -79,12 +105,19 @@ class Heading:
 
     @property
     def height(self) -> float:
-        """Height in inches, nothing if there is no text."""
+        """Height in inches; 0 if there is no text."""
         texts = text_height(self.titles, self.fonts.title) + self._below_titles
         return texts + self._pad if texts else 0.0
 
     def draw(self, page: Page, grid: Grid, left: float, bottom: float) -> None:
-        """Write the titles above `bottom`, for a grid that begins at `left`."""
+        """Write the titles above the photos.
+
+        Args:
+            page: Where to write.
+            grid: The grid that the photos stand in.
+            left: The grid's left edge, in inches from the page's.
+            bottom: The photos' upper edge, in inches from the page's.
+        """
         bottom -= self._pad
         for column, (title, subtitle) in enumerate(zip(self.titles, self.subtitles, strict=True)):
             centre = left + grid.centre(column)
@@ -94,7 +127,14 @@ class Heading:
 
 @dataclass(frozen=True)
 class Bar:
-    """The colour bar with its ticks (low, middle, high) and its label, beside the grid."""
+    """The colour bar with its ticks and its label.
+
+    Attributes:
+        height: Of the bar, in inches.
+        ticks: The texts at its bottom, middle and top.
+        label: The lines along it.
+        fonts: The sizes of the texts.
+    """
 
     height: float
     ticks: tuple[str, str, str]
@@ -103,7 +143,14 @@ class Bar:
 
     @classmethod
     def of(cls, height: float, ticks: tuple[str, str, str], label: str, fonts: Fonts) -> Bar:
-        """Fit the label to the bar's height."""
+        """Fit the label to the bar's height.
+
+        Args:
+            height: Of the bar, in inches.
+            ticks: The texts at its bottom, middle and top.
+            label: What the colours mean.
+            fonts: The sizes of the texts.
+        """
         return cls(height, ticks, fit(label, height, fonts.small), fonts)
 
     @property
@@ -120,7 +167,14 @@ class Bar:
         return self._ticks_right + text_height([self.label], self.fonts.small, self._slim / 3)
 
     def draw(self, page: Page, left: float, top: float, colormap: str) -> None:
-        """Draw everything with its top left corner at a point."""
+        """Draw bar, ticks and label.
+
+        Args:
+            page: Where to draw.
+            left: The left edge, in inches from the page's.
+            top: The upper edge, in inches from the page's.
+            colormap: Any name of the cmap catalogue.
+        """
         axes = page.axes(Cell(left, top, self._slim, self.height))
         axes.imshow(lut(colormap)[::-1, None], aspect="auto", extent=(0, 1, 0, 1), interpolation="bilinear")
         axes.set_label("colorbar")
@@ -135,14 +189,44 @@ class Bar:
         )
 
 
+def ticks_of(low: str | None, high: str | None, *, signed: bool) -> tuple[str, str, str]:
+    """Give the texts at the bottom, middle and top of a colour bar.
+
+    Args:
+        low: The text at the bottom; None: "0", or "−1" if signed.
+        high: The text at the top; None: "1".
+        signed: Whether the middle stands for zero.
+    """
+    lowest = "−1" if signed else "0"
+    return (lowest if low is None else low, "0" if signed else "", "1" if high is None else high)
+
+
 def text_height(texts: Sequence[Sequence[str]], size: float, gap: float = 0.0) -> float:
-    """Give the height in inches of texts beside each other, with a gap; nothing if there is no text."""
+    """Give the height in inches of texts beside each other, and a gap; 0 if there is no text.
+
+    Args:
+        texts: The lines of each text.
+        size: The font size, in points.
+        gap: What is added below them, in inches.
+    """
     lines = max(map(len, texts), default=0)
     return height_of(lines, size) + gap if lines else 0.0
 
 
 def draw_panel(page: Page, cell: Cell, panel: Panel, fonts: Fonts, *, colormap: str, opacity: float) -> None:
-    """Draw a photo with its heatmap, its boxes and its note into a cell."""
+    """Draw a photo with its heatmap, its boxes and its note.
+
+    Args:
+        page: Where to draw.
+        cell: The rectangle to fill, in inches.
+        panel: What to draw.
+        fonts: The sizes of the texts.
+        colormap: Any name of the cmap catalogue.
+        opacity: How much of the heatmap's colours covers the photo, 0 to 1.
+
+    Raises:
+        InputError: The heatmap does not have the photo's size, or the colour map is unknown.
+    """
     width, height = panel.size
     axes = page.axes(cell)
     picture = np.asarray(_picture(panel, cell, colormap, opacity))
@@ -164,7 +248,7 @@ def _picture(panel: Panel, cell: Cell, colormap: str, opacity: float) -> Image.I
     small = photo.resize((width, height), Image.Resampling.LANCZOS, reducing_gap=2.0)
     if panel.heatmap is None:
         return small
-    # Heatmaps are smooth, so the nearest value is exact enough; and it keeps the edge of a NaN region sharp.
+    # Heatmaps are smooth, so taking the nearest value is exact enough, and it keeps the edge of a NaN region sharp.
     rows = (np.arange(height) * 2 + 1) * photo.height // (2 * height)
     columns = (np.arange(width) * 2 + 1) * photo.width // (2 * width)
     return overlay(small, panel.heatmap[rows[:, None], columns], colormap=colormap, opacity=opacity)
@@ -187,7 +271,9 @@ def _draw_boxes(axes: Axes, boxes: Sequence[tuple[int, int, int, int]]) -> None:
 def _draw_note(page: Page, axes: Axes, note: str, cell: Cell, size: float) -> None:
     pad = size / 120
     room = int((cell.height - 4 * pad) / height_of(1, size))
-    if room < 1:  # the photo is lower than a line: the note stands under it, where the row leaves space
+    if (
+        room < 1
+    ):  # the photo is lower than a line of text, so the note stands under it, where the row leaves space
         page.text(fit(note, cell.width, size, lines=1), cell.centre, cell.bottom, size, va="top", colour=SOFT)
         return
     lines = fit(note, cell.width - 4 * pad, size, lines=room)

@@ -1,4 +1,4 @@
-"""Whatever stands for a photo, as an RGB picture."""
+"""Photos in any form, as RGB pictures."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def as_rgb(image: Photo) -> Image.Image:
         image: A PIL image, or an RGB or grey array: uint8, or floating point in [0, 1].
 
     Raises:
-        InputError: Another type, shape, number type or range; the message says what to change.
+        InputError: The type, shape, number type or range is another; the message says what to change.
     """
     if isinstance(image, Image.Image):
         if image.mode.startswith(("I", "F")):

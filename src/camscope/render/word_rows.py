@@ -1,4 +1,4 @@
-"""Words coloured by their evidence: what stands in a row, and which colours; drawn by the modules beside it."""
+"""Words coloured by their evidence: the words of a row, and their colours. The modules beside this one draw them."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from jaxtyping import Float
 from camscope.errors import InputError
 from camscope.render.colour import DEFAULT, colours
 
-# Words stand on white paper or a page's own ground, so zero is pale here, not dark as over photos: near-white to dark
-# red, and blue (against) over near-white to red-brown (for). Both even in lightness, both safe for colour-blind eyes.
+# Words stand on white paper, so zero is pale here, and not dark as over photos. WORDS runs from near-white to dark red,
+# WORDS_DIVERGING from blue (against) over near-white to red-brown (for). The lightness of both changes evenly, and both
+# can be read by colour-blind eyes.
 WORDS = "cmocean:amp"
 WORDS_DIVERGING = "crameri:vik"
 
@@ -27,12 +28,12 @@ class WordRow:
     """One text coloured by one map.
 
     Attributes:
-        words: in order.
-        glued: which of them follow the one before without a space.
-        values: of each word, in [0, 1]; 0.5 is zero where they are signed.
+        words: the words in order.
+        glued: whether each word follows the one before it without a space.
+        values: the value of each word, in [0, 1]; 0.5 stands for zero if values are signed.
         title: the target, or the method.
-        subtitle: numbers beside it.
-        note: what to know of this map.
+        subtitle: the numbers beside the title.
+        note: a status that a reader of this map should know.
     """
 
     words: Sequence[str]
@@ -50,17 +51,17 @@ class WordRow:
 
 
 def words_colormap(colormap: str, signed: bool) -> str:
-    """Give the colour map to use for words: the default gives way to one that is pale at zero."""
+    """Give the colour map to use for words: one that is pale at zero replaces `DEFAULT`; any other choice stays."""
     if colormap != DEFAULT:
         return colormap
     return WORDS_DIVERGING if signed else WORDS
 
 
 def painted(values: Float[np.ndarray, word], colormap: str) -> list[tuple[Rgb, Rgb]]:
-    """Give each word's ground and the ink that is readable on it, black or white.
+    """Give each word's background colour, and black or white for the letters, whichever is readable on it.
 
     Args:
-        values: in [0, 1].
+        values: the value of each word, in [0, 1].
         colormap: any name of the cmap catalogue.
     """
     if not len(values):
@@ -70,12 +71,12 @@ def painted(values: Float[np.ndarray, word], colormap: str) -> list[tuple[Rgb, R
 
 
 def hex_of(colour: Rgb) -> str:
-    """Give a colour as HTML writes it."""
+    """Give a colour as HTML writes it, such as `#ff8000`."""
     return "#{:02x}{:02x}{:02x}".format(*colour)
 
 
 def right_to_left(words: Sequence[str]) -> bool:
-    """Whether the first letter with a direction is of a script that runs from right to left."""
+    """Whether a text runs from right to left, as its first letter with a direction does."""
     for letter in "".join(words):
         direction = unicodedata.bidirectional(letter)
         if direction in ("L", "R", "AL"):
@@ -84,7 +85,7 @@ def right_to_left(words: Sequence[str]) -> bool:
 
 
 def _ink(ground: Rgb) -> Rgb:
-    """The one of black and white with the higher contrast, by WCAG's relative luminance."""
+    """Black or white, whichever has the higher contrast by WCAG's relative luminance."""
     light = _luminance(ground)
     return _BLACK if (light + 0.05) / 0.05 >= 1.05 / (light + 0.05) else _WHITE
 

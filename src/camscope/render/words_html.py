@@ -19,16 +19,20 @@ _BAR = "display:inline-block;width:9em;height:.7em;margin:0 .5em;border-radius:.
 def words_html(
     rows: Sequence[WordRow], *, colormap: str = DEFAULT, signed: bool = False, low: str = "", high: str = ""
 ) -> str:
-    """Give rows of coloured words with a colour bar; everything that comes from a text is escaped.
+    """Give rows of coloured words with a colour bar, as self-contained HTML.
 
-    Browsers lay words out in the direction of their script.
+    Everything that comes from a text is escaped. Browsers lay words out in the direction of their script.
 
     Args:
-        rows: one for each map.
+        rows: one row for each map.
         colormap: any name of the cmap catalogue.
-        signed: in the values 0.5 stands for zero.
+        signed: whether 0.5 stands for zero in the values.
         low: what the lowest colour means.
-        high: what the highest means.
+        high: what the highest colour means.
+
+    Raises:
+        InputError: the values are not in [0, 1], or the colour map is unknown.
+        MissingExtraError: cmap is not installed.
     """
     chosen = words_colormap(colormap, signed)
     body = "".join(_row(row, chosen) for row in rows)
@@ -41,7 +45,7 @@ def _row(row: WordRow, colormap: str) -> str:
     words = []
     for word, glued, (ground, ink) in zip(row.words, row.glued, painted(row.values, colormap), strict=True):
         style = f"{_WORD};background:{hex_of(ground)};color:{hex_of(ink)}"
-        # a word joiner lets nothing but a real space break the line
+        # a word joiner (U+2060) keeps glued words on one line
         words.append(f'{"&#8288;" if glued else " "}<span dir="auto" style="{style}">{escape(word)}</span>')
     return f'<div style="{_HEAD}">{head}</div>{note}<div dir="auto" style="{_TEXT}">{"".join(words)}</div>'
 

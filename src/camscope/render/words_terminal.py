@@ -1,4 +1,4 @@
-"""Coloured words for the terminal, as rich knows them."""
+"""Coloured words for the terminal, as texts of the library rich."""
 
 from __future__ import annotations
 
@@ -12,7 +12,17 @@ if TYPE_CHECKING:
 
 
 def words_text(row: WordRow, *, colormap: str = DEFAULT, signed: bool = False) -> Text:
-    """Give one row as a rich text: each word on its colour; markup in the words stays what it is."""
+    """Give one row as a rich text, each word on its colour. Markup in the words is shown, not obeyed.
+
+    Args:
+        row: the words and their values.
+        colormap: any name of the cmap catalogue.
+        signed: whether 0.5 stands for zero in the values.
+
+    Raises:
+        InputError: the values are not in [0, 1], or the colour map is unknown.
+        MissingExtraError: cmap is not installed.
+    """
     from rich.text import Text
 
     text = Text()
@@ -25,5 +35,5 @@ def words_text(row: WordRow, *, colormap: str = DEFAULT, signed: bool = False) -
 
 
 def _printable(word: str) -> str:
-    """Without control characters, which a terminal would obey."""
+    """The text without control characters, which a terminal would obey."""
     return "".join(letter if letter.isprintable() or letter == "\u200d" else "�" for letter in word)

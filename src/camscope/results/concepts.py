@@ -1,4 +1,4 @@
-"""What a layer's activations on some images are made of: a few concepts, each with a heatmap on every image."""
+"""The few concepts whose sum a layer's activations on some images are, each with a heatmap on every image."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class Concepts:
         explanation: the heatmaps, one "target" for each concept, strongest first, with all an explanation can do
             (figure, overlays, masks, boxes, save). Its scores are each concept's mean strength in each image.
         vectors: each concept's features, of length 1.
-        class_scores: what each concept adds to the score of each class, per unit of its mean strength; None where
-            the head is not one linear layer on this layer, so that a concept has no score by itself.
+        class_scores: what each concept adds to the score of each class, per unit of its mean strength; None if the
+            head is not one linear layer on this layer, so that a concept has no score of its own.
     """
 
     explanation: Explanation
@@ -39,7 +39,12 @@ class Concepts:
     class_scores: Float[Array, "concept class"] | None
 
     def classes(self, concept: int, k: int = 3) -> list[tuple[int, str, float]]:
-        """The classes a concept speaks for most: index, name, score. Empty where it has no score by itself."""
+        """The k classes to which a concept adds most: index, name, score. Empty if concepts have no score of their own.
+
+        Args:
+            concept: the number of the concept.
+            k: how many classes.
+        """
         if self.class_scores is None:
             return []
         scores = to_numpy(self.class_scores)[concept]
@@ -52,8 +57,8 @@ class Concepts:
         """The photo and each concept's heatmap, all on one scale, so that a weak concept looks weak.
 
         Args:
-            image: which image of the batch.
-            options: of `Explanation.figure`.
+            image: the number of the image in the batch.
+            options: options of `Explanation.figure`.
         """
         return self.explanation.figure(image, **{"scale": "batch", "colorbar_label": "strength", **options})
 
@@ -68,16 +73,16 @@ def found_in(
     Float[Array, "concept channel"],
     Float[Array, "concept class"] | None,
 ]:
-    """The concepts' heatmaps and vectors, and what a linear head makes of each: W · vector.
+    """The concepts' heatmaps and vectors, and what a linear head makes of each (W · vector), if there is one.
 
     Args:
-        evidence: of one layer, with the head's weights for every class.
+        evidence: the evidence at one layer, with the head's weights for every class.
         count: how many concepts.
-        steps: of the factorisation, at most.
-        seed: of its random start.
+        steps: how many steps the factorisation takes at most.
+        seed: the seed of its random start.
 
     Raises:
-        MethodError: see `camscope.methods.nmf`.
+        MethodError: see `camscope.methods.nmf.factorise`.
     """
     heatmaps, vectors = factorise(evidence.activations, count, steps=steps, seed=seed)
     if evidence.head is None:
@@ -89,7 +94,13 @@ def found_in(
 def labels(
     count: int, class_scores: Float[Array, "concept class"] | None, class_names: Sequence[str] | None
 ) -> tuple[TargetInfo, ...]:
-    """`concept 1: tabby`: its number, and the class it speaks for most where that is known."""
+    """The labels of concepts, such as `concept 1: tabby`: a number, and the class to which the concept adds most.
+
+    Args:
+        count: how many concepts.
+        class_scores: what each concept adds to each class; None leaves the classes out.
+        class_names: the names of all classes; None if they are not known.
+    """
     tops = [None] * count if class_scores is None else to_numpy(class_scores).argmax(axis=1).tolist()
     return tuple(
         TargetInfo(

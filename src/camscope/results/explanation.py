@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Explanation(Maps):
-    """What `explain` returns: the maps (see `camscope.results.maps.Maps`), as pictures and as files."""
+    """What `explain` returns: the maps (see `camscope.results.maps.Maps`), with ways to show and to keep them."""
 
     def overlay(
         self,
@@ -30,11 +30,14 @@ class Explanation(Maps):
         """One heatmap on the photo.
 
         Args:
-            image: which of the batch.
-            target: which of its targets.
+            image: the number of the image in the batch.
+            target: the number of the target.
             method: may be left out if there is one.
             layer: may be left out if there is one.
-            style: of `camscope.results.figures.overlay`: colormap, opacity, scale, colorbar.
+            style: options of `camscope.results.figures.overlay`: colormap, opacity, scale, colorbar.
+
+        Raises:
+            InputError: if the input is not a picture, or a name is not among those explained.
         """
         return figures.overlay(self, image, target, *self.key(method, layer), **style)
 
@@ -42,12 +45,16 @@ class Explanation(Maps):
         """A figure of one image, good enough for a paper.
 
         Args:
-            image: which of the batch.
-            by: `targets` (the photo and the heatmap of each target), `methods` (methods × layers for one target)
-                or `channels` (the feature maps that contribute most). By default `targets` for one method and
-                layer, else `methods`. Of a text `targets`, `methods`, or by default all rows of words there are.
-            options: of that figure: see `targets_figure`, `methods_figure` and `channels_figure` in
+            image: the number of the image or text in the batch.
+            by: what the figure is arranged by. For a picture `targets` (the photo and the heatmap of each target),
+                `methods` (methods × layers for one target) or `channels` (the feature maps that contribute most); by
+                default `targets` for one method and layer, else `methods`. For a text `targets` or `methods`; by
+                default it has a row of words for every map.
+            options: the options of that figure: see `targets_figure`, `methods_figure` and `channels_figure` in
                 `camscope.results.figures.photos`, and `words_figure` in `camscope.results.figures.texts`.
+
+        Raises:
+            InputError: if there is no such figure; the message names those there are.
         """
         return figures.figure(self, image, by=by, **options)
 
@@ -56,11 +63,11 @@ class Explanation(Maps):
         return saving.save(self, path)
 
     def summary(self, image: int = 0) -> dict[str, Any]:
-        """What is known of one image, as plain JSON-able values: classes, targets, scores, status, boxes."""
+        """The facts of one image as plain values that JSON can store: classes, targets, scores, status."""
         return saving.summary(self, image)
 
     def __rich_console__(self, console: Any, options: Any) -> Iterator[Any]:
-        """What `rich.print` shows: of texts the coloured words, of anything else the line that `print` does."""
+        """What `rich.print` shows: the coloured words of texts; for other inputs the same line as `print`."""
         if not self.of_texts:
             yield repr(self)
             return

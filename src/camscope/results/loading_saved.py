@@ -1,4 +1,4 @@
-"""Reading a saved explanation back."""
+"""Loads a saved explanation."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from camscope.text import Text
 
 
 def load(path: str | Path) -> Explanation:
-    """Read an explanation back. Arrays are NumPy; a photo is read again from where it was, when it is looked at.
+    """Read an explanation back. Its arrays are NumPy arrays; a photo is read again, from its file, when it is needed.
 
     Raises:
         InputError: if the file is missing or is not an explanation.

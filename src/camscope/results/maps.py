@@ -1,10 +1,10 @@
-"""The data of a result and the questions one asks of it: raw signed maps, heatmaps, masks, boxes, words, statuses."""
+"""The data of a result, and what one asks of it: raw signed maps, heatmaps, masks, boxes, words, statuses."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Self, TypeAlias
@@ -19,7 +19,6 @@ from camscope.arrays import (
     Components,
     Scale,
     boxes_of,
-    is_flat,
     mask_of,
     place,
     relu,
@@ -30,7 +29,8 @@ from camscope.arrays import (
 from camscope.composition import parse
 from camscope.errors import InputError, MethodError, nearest
 from camscope.inputs import InputImage, InputImages
-from camscope.results.status import Status
+from camscope.results.spans import Span, positions, token_by_token
+from camscope.results.status import Status, ends_of, statuses_of
 from camscope.targets import TargetInfo, class_name
 from camscope.text import Text
 
@@ -43,7 +43,7 @@ class MethodFacts:
     """What a reader of a map needs to know about its method.
 
     Attributes:
-        paper: where it is defined.
+        paper: where the method is defined.
         rectified: whether negative values mean evidence against, and are zero in a heatmap.
         class_specific: whether the map depends on the target.
     """
@@ -55,12 +55,13 @@ class MethodFacts:
 
 @dataclass(frozen=True, eq=False)
 class Channels:
-    """How a class-specific map is composed: the channels that contribute most to the score, strongest first.
+    """The channels of a layer that contribute most to the score, strongest first.
 
     Attributes:
-        index: which channels.
-        weights: each channel's mean gradient, the weight Grad-CAM gives it.
-        contributions: Σ_ij g_ij^k A_ij^k; behind a linear head all of them plus the bias sum to the logit.
+        index: the numbers of the channels.
+        weights: each channel's mean gradient, which is the weight that Grad-CAM gives it.
+        contributions: Σ_ij g_ij^k A_ij^k. Behind a linear head the contributions of all channels, plus the bias, sum to
+            the logit.
         activations: the channels' activations.
     """
 
@@ -80,18 +81,18 @@ class Maps:
         raw: the raw signed maps at layer resolution, `batch target *space`, by (method, layer).
         scores: the explained score of each target.
         logits: the model's output, one per class.
-        probabilities: of all classes; None for a regression.
+        probabilities: the probability of each class; None for a regression.
         targets: what was explained, by image and target.
-        input_size: of the model's input, without batch and channel.
-        facts: by method.
-        class_names: of all classes, or None.
+        input_size: the size of the model's input along each axis of space, in pixels (or tokens).
+        facts: what to know about each method, by its name.
+        class_names: the names of all classes; None if they are not known.
         input_images: what a person looks at: the pictures, or the texts.
         provenance: model, weights digest, layers, methods, preprocessing, versions, seed.
         notes: what a careful reader should be told.
-        channels: by layer, if asked for.
-        gradient_free: maps whose score does not depend on the layer, by (method, layer): image and target.
-        spans: of texts of several lengths: from where to where each text's part of a map reaches, by (method, layer).
-            Elsewhere there is no token, and the map is zero.
+        channels: the strongest channels by layer, if they were asked for.
+        gradient_free: which maps are zero because the score does not depend on the layer, by (method, layer).
+        spans: the start and end of each text on the last axis of a map, by (method, layer), if texts have several
+            lengths; beyond them the map is zero. Empty otherwise.
     """
 
     raw: Mapping[Key, Float[Array, "batch target *space"]]
@@ -107,7 +108,7 @@ class Maps:
     notes: tuple[str, ...] = ()
     channels: Mapping[str, Channels] = field(default_factory=dict, repr=False)
     gradient_free: Mapping[Key, Bool[np.ndarray, "batch target"]] = field(default_factory=dict, repr=False)
-    spans: Mapping[Key, Int[np.ndarray, "batch 2"]] = field(default_factory=dict, repr=False)
+    spans: Mapping[Key, Span] = field(default_factory=dict, repr=False)
 
     # ------------------------------------------------------------------ what is there
 
@@ -135,7 +136,7 @@ class Maps:
         return len(self.targets)
 
     def __getitem__(self, image: int) -> Self:
-        """The same of one image of the batch (still a batch, of one)."""
+        """The maps of one image, as a batch of one."""
         if not -len(self) <= image < len(self):
             raise IndexError(f"There is no image {image}: the batch has {len(self)}.")
         image %= len(self)
@@ -147,8 +148,10 @@ class Maps:
 
         return dataclasses.replace(
             self,
-            raw={key: maps[here, ..., self._part(key, image)] for key, maps in self.raw.items()},
-            # a text of several lengths comes in a row of its own
+            raw={
+                key: maps[here, ..., positions(self.spans.get(key), image)] for key, maps in self.raw.items()
+            },
+            # where texts have several lengths, one text alone has no padding
             input_size=(len(self.text(image)),) if self.spans else self.input_size,
             spans={},
             scores=self.scores[here],
@@ -171,23 +174,23 @@ class Maps:
         )
 
     def key(self, method: str | None = None, layer: str | None = None) -> Key:
-        """The method and the layer that are meant, by what was left out.
+        """The method and the layer that are meant.
 
         Args:
             method: may be left out if there is one.
             layer: may be left out if there is one.
 
         Raises:
-            InputError: if a name is not among those explained, or needed and left out.
+            InputError: if a name is not among those explained, or is left out where there are several.
         """
         method = pick(self.written(method), self.methods, "method")
         return method, pick(layer, [at for by, at in self.raw if by == method], "layer")
 
     def written(self, method: str | None) -> str | None:
-        """A method as it is known here, should it be written in another way: `fuse(gradcam, mean)`."""
+        """A method's name here, if it may be written in another way, such as `fuse(gradcam, mean)`."""
         if method is None or method in self.methods:
             return method
-        with contextlib.suppress(MethodError):  # the error of a name that is not here names those that are
+        with contextlib.suppress(MethodError):  # a name that means nothing is refused where it is looked up
             return parse(method).name
         return method
 
@@ -203,7 +206,7 @@ class Maps:
             layer: may be left out if there is one.
 
         Raises:
-            InputError: if the name is not among those explained, or needed and left out.
+            InputError: if a name is not among those explained, or is left out where there are several.
         """
         return self.raw[self.key(method, layer)]
 
@@ -217,19 +220,24 @@ class Maps:
     ) -> Float[Array, "batch target *input_size"]:
         """Heatmaps in [0, 1] at the size of the model's input.
 
-        Rectified where the method says so, resized (linear, half-pixel), then scaled.
+        The raw maps are rectified (if the method says so), resized (linear, half-pixel) and then scaled.
 
         Args:
             method: may be left out if there is one.
             layer: may be left out if there is one.
             scale: `map`, `image`, `batch`, `signed` or (low, high); see `camscope.arrays.normalise.Scale`.
-            rectify: overrides the method's own habit. CAM's paper shows the signed map: `rectify=False`.
+            rectify: whether evidence against is set to zero; None does what the method says. CAM's paper, for one,
+                shows the signed map: `rectify=False`.
+
+        Raises:
+            InputError: if it is not a scale, or a name is not among those explained.
         """
         key = self.key(method, layer)
         maps = self._displayed(key, self.raw[key], rectify, scale)
         if key not in self.spans:
             return scaled(resize(maps, self.input_size), scale)
-        heat = scaled(self._token_by_token(key, maps), scale)
+        texts = self.input_images.texts
+        heat = scaled(token_by_token(maps, self.spans[key], texts, self.input_size[0]), scale)
         xp = array_namespace(heat)
         return xp.where(xp.isnan(heat), 0.5 if scale == "signed" else 0.0, heat)
 
@@ -244,8 +252,15 @@ class Maps:
     ) -> Float[np.ndarray, "target height width"]:
         """Heatmaps of one image on its photo as the person has it: resize and crop undone, NaN outside the crop.
 
+        Args:
+            image: the number of the image in the batch.
+            method: may be left out if there is one.
+            layer: may be left out if there is one.
+            scale: see `heatmaps`.
+            rectify: see `heatmaps`.
+
         Raises:
-            InputError: if the input is not a picture, or a name is not among those explained.
+            InputError: if the input is not a picture, it is not a scale, or a name is not among those explained.
         """
         key = self.key(method, layer)
         geometry = self.input_images[image].geometry
@@ -271,7 +286,10 @@ class Maps:
             layer: may be left out if there is one.
             threshold: share of the map's own maximum (20 % in Zhou et al., CVPR 2016).
             components: `all`, or only the `largest` connected one.
-            on_photo: at the photo's size instead of the model's input's.
+            on_photo: whether masks are at the photo's size, and not at the size of the model's input.
+
+        Raises:
+            InputError: if an option is not valid, or a name is not among those explained.
         """
         if on_photo:
             heat = [self.photo_heatmaps(i, method, layer) for i in range(len(self))]
@@ -288,22 +306,35 @@ class Maps:
         components: Components = "largest",
         on_photo: bool = False,
     ) -> list[list[list[Box]]]:
-        """Bounding boxes (top, left, bottom, right) of the masks' components, by image and target, largest first."""
+        """Bounding boxes (top, left, bottom, right) of the masks' components, by image and target, largest first.
+
+        Args:
+            method: may be left out if there is one.
+            layer: may be left out if there is one.
+            threshold: see `masks`.
+            components: see `masks`.
+            on_photo: see `masks`; boxes are in pixels of the photo then, else of the model's input.
+
+        Raises:
+            InputError: see `masks`.
+        """
         masks = self.masks(method, layer, threshold=threshold, components=components, on_photo=on_photo)
         return [[boxes_of(mask) for mask in targets] for targets in masks]
 
     @cached_property
     def status(self) -> Mapping[Key, tuple[tuple[Status, ...], ...]]:
         """The status of every map, by (method, layer): image and target."""
-        return {key: self._status_of(key, values) for key, values in self._on_host()}
+        return {key: self._statuses(key, to_numpy(maps)) for key, maps in self.raw.items()}
 
     @property
     def ranges(self) -> Mapping[Key, Float[np.ndarray, "batch target 2"]]:
         """Lowest and highest raw value of every map, by (method, layer)."""
-        return {
-            key: np.stack([_ends(values[b, ..., self._part(key, b)]) for b in range(len(self))])
-            for key, values in self._on_host()
-        }
+
+        def ends(key: Key, maps: np.ndarray) -> Float[np.ndarray, "batch target 2"]:
+            own = (maps[b, ..., positions(self.spans.get(key), b)] for b in range(len(self)))
+            return np.stack([ends_of(of_image) for of_image in own])
+
+        return {key: ends(key, to_numpy(maps)) for key, maps in self.raw.items()}
 
     def top(self, k: int = 5, image: int = 0) -> list[tuple[int, str, float, float | None]]:
         """The k classes with the highest scores: index, name, logit, probability (None for a regression)."""
@@ -334,6 +365,12 @@ class Maps:
     ) -> list[tuple[str, float]]:
         """The tokens of a text and the raw, signed evidence in each, special ones (`[CLS]`) included.
 
+        Args:
+            image: the number of the text in the batch.
+            method: may be left out if there is one.
+            layer: may be left out if there is one.
+            target: the number of the target.
+
         Raises:
             InputError: if the input is no text, or a name is not among those explained.
         """
@@ -350,6 +387,12 @@ class Maps:
         words; `tokens()` has them.
 
             for word, evidence in e.words(target=1): ...
+
+        Args:
+            image: the number of the text in the batch.
+            method: may be left out if there is one.
+            layer: may be left out if there is one.
+            target: the number of the target.
 
         Raises:
             InputError: if the input is no text, or a name is not among those explained.
@@ -371,7 +414,16 @@ class Maps:
     def token_evidence(
         self, image: int = 0, method: str | None = None, layer: str | None = None
     ) -> Float[np.ndarray, "target token"]:
-        """The raw signed maps of one text at its tokens, interpolated where the layer has fewer positions."""
+        """The raw signed maps of one text at its tokens, interpolated where the layer has fewer positions.
+
+        Args:
+            image: the number of the text in the batch.
+            method: may be left out if there is one.
+            layer: may be left out if there is one.
+
+        Raises:
+            InputError: if a name is not among those explained, or is left out where there are several.
+        """
         key = self.key(method, layer)
         alone = self[image]
         return np.asarray(to_numpy(resize(alone.raw[key], alone.input_size))[0])
@@ -389,91 +441,49 @@ class Maps:
     def _displayed(
         self, key: Key, maps: Float[Array, "batch target *space"], rectify: bool | None, scale: Scale
     ) -> Float[Array, "batch target *space"]:
-        """Maps ready to be resized: rectified first, as ReLU stands inside the formulas; finite."""
+        """Maps ready to be resized: NaN and infinity are set to zero, and the formula's final ReLU is applied."""
         xp = array_namespace(maps)
         if not bool(xp.all(xp.isfinite(maps))):
             maps = xp.where(xp.isfinite(maps), maps, xp.zeros_like(maps))
         wants = self.facts[key[0]].rectified if rectify is None else rectify
         return relu(maps) if wants and scale != "signed" else maps
 
-    def _token_by_token(
-        self, key: Key, maps: Float[Array, "batch target position"]
-    ) -> Float[Array, "batch target token"]:
-        """Maps of texts at their tokens, NaN where there is none."""
-        xp = array_namespace(maps)
-        rows = []
-        for image, text in enumerate(self.input_images.texts):
-            start, stop = self.spans[key][image].tolist()
-            row = resize(maps[image : image + 1, :, start:stop], (len(text),))
-            before = xp.full_like(maps[:1, :, :1], xp.nan)
-            after = self.input_size[0] - len(text) - text.first
-            spread = [*[before] * text.first, row, *[before] * after]
-            rows.append(xp.concat(spread, axis=2))
-        return xp.concat(rows, axis=0)
-
-    def _part(self, key: Key, image: int) -> slice:
-        """The positions of a map's last axis that belong to an image: of a text its own, of a picture all."""
-        return slice(*self.spans[key][image].tolist()) if self.spans else slice(None)
-
-    def _on_host(self) -> Iterator[tuple[Key, np.ndarray]]:
-        return ((key, to_numpy(maps)) for key, maps in self.raw.items())
-
-    def _status_of(self, key: Key, values: np.ndarray) -> tuple[tuple[Status, ...], ...]:
-        free = self.gradient_free.get(key, np.zeros(values.shape[:2], dtype=bool))
+    def _statuses(self, key: Key, maps: np.ndarray) -> tuple[tuple[Status, ...], ...]:
+        """The statuses of all maps of a method at a layer, by image and target."""
+        free = self.gradient_free.get(key, np.zeros(maps.shape[:2], dtype=bool))
         rectified = self.facts[key[0]].rectified
         return tuple(
-            _statuses(values[b, ..., self._part(key, b)], free[b], rectified) for b in range(len(self))
+            statuses_of(maps[b, ..., positions(self.spans.get(key), b)], free[b], rectified=rectified)
+            for b in range(len(self))
         )
 
 
-def _statuses(
-    maps: Float[np.ndarray, target * space], gradient_free: Bool[np.ndarray, target], rectified: bool
-) -> tuple[Status, ...]:
-    """Of one image's maps."""
-    finite = np.isfinite(maps.reshape(len(maps), -1)).all(axis=-1)
-    with np.errstate(invalid="ignore"):
-        low, high = _ends(maps).T
-        flat = is_flat(low, high)
-
-    def one(t: int) -> Status:
-        if not finite[t]:
-            return Status.NON_FINITE
-        if gradient_free[t]:
-            return Status.NO_GRADIENT
-        if flat[t]:
-            return Status.FLAT
-        return Status.ALL_NEGATIVE if rectified and high[t] <= 0 else Status.OK
-
-    return tuple(one(t) for t in range(len(maps)))
-
-
-def _ends(maps: Float[np.ndarray, target * space]) -> Float[np.ndarray, "target 2"]:
-    """The lowest and the highest value of each map."""
-    flat = maps.reshape(len(maps), -1)
-    return np.stack([flat.min(axis=-1), flat.max(axis=-1)], axis=-1)
-
-
 def _of_image(provenance: Mapping[str, Any], image: int) -> Mapping[str, Any]:
-    """What came about image by image, of one of them."""
+    """The provenance of one image alone: what it holds for each image is cut to that one."""
     layers = provenance.get("layers", {})
-    if "level_of_target" not in layers:
+    if "fpn_level_of_target" not in layers:
         return provenance
-    levels = layers["level_of_target"][image : image + 1]
-    return {**provenance, "layers": {**layers, "level_of_target": levels}}
+    levels = layers["fpn_level_of_target"][image : image + 1]
+    return {**provenance, "layers": {**layers, "fpn_level_of_target": levels}}
 
 
-def pick(name: str | None, known: Sequence[str], what: str) -> str:
-    """The name, or the only one there is.
+def pick(name: str | None, valid: Sequence[str], what: str) -> str:
+    """The name, or the only valid one if none is given.
+
+    Args:
+        name: what was given; None if it was left out.
+        valid: the names there are.
+        what: what the names are of, for messages: `method` or `layer`.
 
     Raises:
-        InputError: if it is not among those known, or left out where there are several.
+        InputError: if the name is not valid, or is left out where there are several.
     """
     if name is None:
-        if len(known) == 1:
-            return known[0]
-        raise InputError(f"Several {what}s were explained, so say which: {what}= one of {', '.join(known)}.")
-    if name not in known:
+        if len(valid) == 1:
+            return valid[0]
+        raise InputError(f"Several {what}s were explained, so say which: {what}= one of {', '.join(valid)}.")
+    if name not in valid:
         raise InputError(
-            f"The {what} {name!r} was not explained; {', '.join(known)} was.{nearest(name, known)}"
+            f"The {what} {name!r} was not explained; {', '.join(valid)} was.{nearest(name, valid)}"
         )
     return name

@@ -14,24 +14,27 @@ from camscope.errors import InputError
 from camscope.results.maps import Maps
 
 FORMAT = 1
-"""Of the file, should it ever change."""
+"""The version of the file format."""
 
 
 def save(e: Maps, path: str | Path) -> Path:
     """Write an explanation.
 
-    `numpy.load(path)` gives `maps/METHOD/LAYER` (raw, signed, layer resolution, `image target *space`),
-    `heatmaps/METHOD/LAYER` (in [0, 1]; on the photo if it is one image with a photo, NaN outside the model's
-    crop; else at the size of the model's input), `scores`, `logits`, `probabilities`, and `json`: a string with
-    the axes of each array, targets, status, provenance. Of texts also their tokens and words, and for texts of several
-    lengths `spans/METHOD/LAYER`: from where to where each one's map reaches.
+    `numpy.load(path)` gives these arrays:
+
+    - `maps/METHOD/LAYER`: raw signed maps at layer resolution, `image target *space`.
+    - `heatmaps/METHOD/LAYER`: in [0, 1]. A single image with a photo has them on the photo, NaN outside the model's
+      crop; otherwise they are at the size of the model's input.
+    - `spans/METHOD/LAYER`: the start and end of each text on the maps' last axis, if texts have several lengths.
+    - `scores`, `logits`, `probabilities`.
+    - `json`: a string with the axes of each array, targets, status, provenance, and the tokens and words of texts.
 
     Args:
         e: the explanation.
-        path: where to; `.npz` is added if it has no suffix.
+        path: where to write; `.npz` is added if it has no suffix.
 
     Raises:
-        InputError: for another suffix than `.npz`.
+        InputError: if the suffix is another than `.npz`.
     """
     path = Path(path)
     if path.suffix not in ("", ".npz"):
@@ -59,7 +62,7 @@ def save(e: Maps, path: str | Path) -> Path:
 
 
 def summary(e: Maps, image: int = 0) -> dict[str, Any]:
-    """What is known of one image, as plain JSON-able values."""
+    """The facts of one image as plain values that JSON can store: classes, targets, scores, status."""
     targets = []
     for t, target in enumerate(e.targets[image]):
         targets.append(
@@ -75,23 +78,23 @@ def summary(e: Maps, image: int = 0) -> dict[str, Any]:
                 "probability": e.probability(image, t),
             }
         )
-    view = e.input_images[image] if e.input_images.has(image) else None
+    shown = e.input_images[image] if e.input_images.has(image) else None
     return {
-        "source": view.source if view else None,
-        "geometry": view.geometry.to_dict() if view else None,
+        "source": shown.source if shown else None,
+        "geometry": shown.geometry.to_dict() if shown else None,
         "top": [
             {"index": i, "name": name, "logit": logit, "probability": p}
             for i, name, logit, p in e.top(5, image)
         ],
         "targets": targets,
         "status": {"/".join(key): [str(s) for s in status[image]] for key, status in e.status.items()},
-        "notes": list(view.notes) if view else [],
+        "notes": list(shown.notes) if shown else [],
         **(_words(e, image) if e.of_texts else {}),
     }
 
 
 def _words(e: Maps, image: int) -> dict[str, Any]:
-    """The text, and the evidence in each of its words by method and layer: a list for each target."""
+    """The text, and by method and layer a list for each target of the evidence in each word."""
     text = e.text(image)
     found = {key: text.of_words(e.token_evidence(image, *key)) for key in e.raw}
     return {

@@ -1,12 +1,17 @@
-"""What can be said of a map before it is looked at."""
+"""The status of a map: what to know of it before one looks at it."""
 
 from __future__ import annotations
 
 import enum
 
+import numpy as np
+from jaxtyping import Bool, Float
+
+from camscope.arrays import is_flat
+
 
 class Status(enum.StrEnum):
-    """What can be said of a map before it is looked at."""
+    """What to know of a map before one looks at it."""
 
     OK = "ok"
     FLAT = "flat"
@@ -20,7 +25,7 @@ class Status(enum.StrEnum):
 
     @property
     def words(self) -> str:
-        """For people; empty where all is well."""
+        """The status in words for people; empty if all is well."""
         return _WORDS[self]
 
 
@@ -31,3 +36,36 @@ _WORDS = {
     Status.NO_GRADIENT: "no-gradient: the score does not depend on this layer",
     Status.NON_FINITE: "non-finite: the map holds NaN or infinity",
 }
+
+
+def statuses_of(
+    maps: Float[np.ndarray, target * space], gradient_free: Bool[np.ndarray, target], *, rectified: bool
+) -> tuple[Status, ...]:
+    """The status of each map of one image.
+
+    Args:
+        maps: the raw signed maps.
+        gradient_free: which maps are zero because the score does not depend on the layer.
+        rectified: whether the method's negative values mean evidence against.
+    """
+    finite = np.isfinite(maps.reshape(len(maps), -1)).all(axis=-1)
+    with np.errstate(invalid="ignore"):
+        low, high = ends_of(maps).T
+        flat = is_flat(low, high)
+
+    def one(t: int) -> Status:
+        if not finite[t]:
+            return Status.NON_FINITE
+        if gradient_free[t]:
+            return Status.NO_GRADIENT
+        if flat[t]:
+            return Status.FLAT
+        return Status.ALL_NEGATIVE if rectified and high[t] <= 0 else Status.OK
+
+    return tuple(one(t) for t in range(len(maps)))
+
+
+def ends_of(maps: Float[np.ndarray, target * space]) -> Float[np.ndarray, "target 2"]:
+    """The lowest and the highest value of each map."""
+    flat = maps.reshape(len(maps), -1)
+    return np.stack([flat.min(axis=-1), flat.max(axis=-1)], axis=-1)

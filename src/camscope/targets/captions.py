@@ -24,11 +24,11 @@ class Caption(Class):
 
 
 def captions_of(targets: TargetsLike, among: tuple[str, ...] = ()) -> list[str]:
-    """Every caption that some targets speak of, each once, in order.
+    """Every caption that the targets name, each once, in order.
 
     Args:
         targets: what was asked for.
-        among: captions that are known already.
+        among: captions that come first whatever the targets are; a target that is one of them names no other.
     """
     named = (name for one in _each(targets) for name in _names(one, among))
     return list(dict.fromkeys([*among, *named]))
@@ -40,7 +40,7 @@ def asks_for_classes(targets: TargetsLike) -> bool:
 
 
 def _each(targets: Any) -> Iterator[Any]:
-    """Every single target, wherever it stands."""
+    """Every single target, out of lists and `PerImage` as well."""
     if isinstance(targets, PerImage):
         targets = targets.targets
     if isinstance(targets, (list, tuple)):

@@ -10,6 +10,11 @@ from camscope.errors import TargetError, nearest
 def class_index(which: int | str, count: int, class_names: Sequence[str] | None) -> int:
     """The number of a class.
 
+    Args:
+        which: its index (negative counts from the end), or its name or one of its comma-separated synonyms.
+        count: how many classes the model has.
+        class_names: the names of all classes, by index; None if they are not known.
+
     Raises:
         TargetError: if there is none, with the nearest name; or if the name stands for several.
     """
@@ -27,13 +32,13 @@ def _named(name: str, class_names: Sequence[str] | None) -> int:
             "Pass class_names=[…], or the class's index."
         )
     wanted = name.strip().lower()
-    exact = [i for i, known in enumerate(class_names) if known.lower() == wanted]
+    exact = [i for i, each in enumerate(class_names) if each.lower() == wanted]
     synonyms = [
-        i for i, known in enumerate(class_names) if wanted in [s.strip() for s in known.lower().split(",")]
+        i for i, each in enumerate(class_names) if wanted in [s.strip() for s in each.lower().split(",")]
     ]
     found = exact or synonyms
     if not found:
-        each = [synonym.strip() for known in class_names for synonym in known.split(",")]
+        each = [synonym.strip() for names in class_names for synonym in names.split(",")]
         raise TargetError(f"There is no class {name!r}.{nearest(name, each)}")
     if len(found) > 1:
         raise TargetError(f"The name {name!r} stands for the classes {found}; give the index.")

@@ -31,11 +31,11 @@ class Class(Target):
 
     @property
     def class_names(self) -> Sequence[str]:
-        """The name, if it has one."""
+        """The class's name, if the class was given by name."""
         return _strings([self.which])
 
     def resolved(self, outputs: Outputs, class_names: Sequence[str] | None) -> Targets:
-        """One column."""
+        """A table of one column."""
         batch, count = outputs.logits.shape
         classes = np.full((batch, 1), class_index(self.which, count, class_names))
         return Targets.of_classes(classes, self.of, self.sign)
@@ -64,7 +64,7 @@ class TopK(Target):
             raise TargetError(f"TopK({self.k}): k must be at least 1.")
 
     def resolved(self, outputs: Outputs, class_names: Sequence[str] | None) -> Targets:
-        """K columns."""
+        """A table of k columns."""
         count = outputs.logits.shape[1]
         if self.k > count and not self.or_fewer:
             raise TargetError(f"TopK({self.k}): the model has only {count} classes.")
@@ -73,7 +73,7 @@ class TopK(Target):
 
     @classmethod
     def read(cls, text: str, of: Of, sign: int, names: Set[str]) -> Target | None:
-        """`top3`."""
+        """Read a text such as `top3`."""
         top = re.fullmatch(r"top[-_ ]?(\d+)", text.lower())
         return cls(int(top[1]), of, sign) if top else None
 
@@ -90,13 +90,13 @@ class AllClasses(Target):
         check_of(self.of)
 
     def resolved(self, outputs: Outputs, class_names: Sequence[str] | None) -> Targets:
-        """As many columns as there are classes."""
+        """A table with a column for every class."""
         batch, count = outputs.logits.shape
         return Targets.of_classes(np.broadcast_to(np.arange(count), (batch, count)), self.of, self.sign)
 
     @classmethod
     def read(cls, text: str, of: Of, sign: int, names: Set[str]) -> Target | None:
-        """`all`."""
+        """Read the word `all`."""
         return cls(of, sign) if text.lower() == "all" else None
 
 
@@ -109,10 +109,10 @@ class Contrast(Target):
 
     Attributes:
         which: the class, by index or name.
-        against: `similar`, the classes whose logits are closest image by image; or classes by index or name.
-        gamma: γ, how much of the others is taken off; 0 gives the class by itself.
-        count: how many similar classes; of a model that has fewer, all others.
-        weighting: `mean`, or `softmax`: by their probabilities, as constants.
+        against: `similar`, the classes whose logits are closest, chosen for each image; or classes by index or name.
+        gamma: γ, how much of the others' score is subtracted; 0 gives the class by itself.
+        count: how many similar classes; all others, if the model has fewer.
+        weighting: how the others are averaged; see `Weighting`.
         of: which score.
         sign: −1 for evidence against.
     """
@@ -140,11 +140,11 @@ class Contrast(Target):
 
     @property
     def class_names(self) -> Sequence[str]:
-        """Of the class, and of those it is contrasted with."""
+        """The names of the class and of those it is contrasted with, where they were given by name."""
         return _strings([self.which, *(self._others or ())])
 
     def resolved(self, outputs: Outputs, class_names: Sequence[str] | None) -> Targets:
-        """One column."""
+        """A table of one column."""
         one = Class(self.which, self.of, self.sign).resolved(outputs, class_names)
         among, count = None, self.count if self._others is None else None
         if self._others is not None:
@@ -154,7 +154,7 @@ class Contrast(Target):
 
     @classmethod
     def read(cls, text: str, of: Of, sign: int, names: Set[str]) -> Target | None:
-        """`281 vs 282`, `tabby vs similar`."""
+        """Read a text such as `281 vs 282` or `tabby vs similar`."""
         which, *others = (index_or_name(part, names) for part in re.split(r"(?i)\s+vs\.?\s+", text))
         if not others:
             return None

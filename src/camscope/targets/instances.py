@@ -15,7 +15,7 @@ from camscope.arrays import Array
 from camscope.errors import TargetError
 from camscope.outputs import MATCHES, Detections, Of, Outputs, check_of, sides
 from camscope.targets.class_names import class_index, class_name
-from camscope.targets.scores import OutputScore
+from camscope.targets.scores import OutputScore, scored
 from camscope.targets.target import PredictionTarget, Target, written
 from camscope.targets.words import read_words
 
@@ -25,25 +25,24 @@ _LISTED = 3
 @written
 @dataclass(frozen=True, eq=False)
 class Instance(PredictionTarget):
-    """The class score of one detection, before the model leaves out what overlaps, so that it has a gradient.
+    """The class score of one detection, taken before non-maximum suppression, so that it has a gradient.
 
-    ODAM (Zhao & Chan, ICLR 2023, arXiv:2304.06354) is HiResCAM of it, at the level of the pyramid that the detection
-    comes from.
+    ODAM (Zhao & Chan, ICLR 2023, arXiv:2304.06354) is HiResCAM of it, at the FPN level that the detection comes from.
 
-    However the input or the activations are altered, it stays the same candidate: the same anchor or query, or in a
-    model of two stages what the second makes of the same proposal. Where candidates have no such identity it is the one
-    whose box is closest to the original's.
+    However the input or the activations are altered, the score stays that of the same candidate: the same anchor or
+    query, or in a model of two stages the same proposal, scored again by the second stage. Where candidates have no
+    such identity it is the candidate whose box overlaps most with the original's.
 
     Attributes:
-        box: x0, y0, x1, y1 in pixels of the model's input: a detection's own box, or one drawn around it; or the number
-            of the detection, 0 the most likely one of each image.
-        which: its class, by index or name; None takes what the detection is most likely to be. With a number, the
-            number among the detections of that class.
+        box: x0, y0, x1, y1 in pixels of the model's input: a detection's own box, or one drawn around it. Or the
+            number of a detection: 0 is the most likely one of each image.
+        which: its class, by index or name; None takes the class that the detection most likely is. If `box` is a
+            number, it counts the detections of this class only.
         of: which score.
         sign: −1 for evidence against.
 
     Raises:
-        TargetError: if `box` is neither.
+        TargetError: if `box` is neither a box nor a number.
     """
 
     box: int | Sequence[float] = 0
@@ -73,16 +72,16 @@ class Instance(PredictionTarget):
         object.__setattr__(self, "box", tuple(float(v) for v in values))
 
     def score(self, outputs: Outputs, class_names: Sequence[str] | None) -> InstanceScore:
-        """Find it in the outputs of a batch.
+        """Find the detection in each image of a batch.
 
         Raises:
-            TargetError: if the model is no detector, there is no such class, or no detection is there.
+            TargetError: if the model is not a detector, has no such class, or found nothing that the box matches.
         """
         found = outputs.predictions
         if not isinstance(found, Detections):
             raise TargetError(
                 "An Instance is for detectors; this model puts out scores of shape "
-                f"{tuple(outputs.logits.shape)} and no boxes that are known here."
+                f"{tuple(outputs.logits.shape)} and no boxes that camscope recognises."
             )
         output = None if self.which is None else class_index(self.which, found.classes, class_names)
         batch = found.logits.shape[0]
@@ -90,11 +89,10 @@ class Instance(PredictionTarget):
         candidates = np.asarray([candidate for candidate, _ in chosen])
         classes = np.asarray([c for _, c in chosen])
         boxes = [found.box(b, int(n), int(c)) for b, (n, c) in enumerate(chosen)]
-        kind = "" if self.of == "logit" else f"{self.of} of "
         rows = np.arange(batch)
         return InstanceScore(
             labels=tuple(
-                f"{kind}{class_name(int(c), class_names)} at {_rounded(box)}"
+                f"{scored(self.of, class_name(int(c), class_names))} at {_rounded(box)}"
                 for c, box in zip(classes, boxes, strict=True)
             ),
             of=self.of,
@@ -108,7 +106,7 @@ class Instance(PredictionTarget):
 
     @classmethod
     def read(cls, text: str, of: Of, sign: int, names: Set[str]) -> Target | None:
-        """`instance`, `instance:1`, `instance:10,20,60,80`."""
+        """Read a text such as `instance`, `instance:1` or `instance:10,20,60,80`."""
         rest = read_words(text, "instance")
         return None if rest is None else cls(_box(rest), of=of, sign=sign)
 
@@ -140,10 +138,11 @@ class InstanceScore(OutputScore):
     """The class score of one candidate of each image.
 
     Attributes:
-        candidates: their numbers in the clean outputs.
-        outputs: whose score.
-        proposals: where they were looked for, in shares of the input's size; None where candidates are no proposals'.
-        among: how many candidates there were.
+        candidates: the candidate of each image, by its number in the outputs for the clean input.
+        outputs: the output (class) whose score it is.
+        proposals: the box that the first stage proposed for each candidate, in shares of the input's size; None for
+            models without proposals.
+        among: how many candidates each image had in the outputs for the clean input.
     """
 
     candidates: Int[np.ndarray, batch]
@@ -153,7 +152,7 @@ class InstanceScore(OutputScore):
 
     @property
     def placed(self) -> bool:
-        """A box always is at one place."""
+        """True: a box is always at one place of the input."""
         return True
 
     def __call__(self, outputs: Outputs) -> Float[Array, batch]:
@@ -166,7 +165,7 @@ class InstanceScore(OutputScore):
         return xp.take_along_axis(scores, index, axis=1)[:, 0]
 
     def _logits(self, found: Detections) -> Float[Array, "batch output"]:
-        """Of the same candidate, in these outputs."""
+        """The logits of the same candidate in other outputs, which may be those for an altered input."""
         batch, count, outputs = found.logits.shape
         rows = np.arange(batch)
         candidates = self.candidates
@@ -186,7 +185,7 @@ class InstanceScore(OutputScore):
 
 
 def _only(found: Detections, output: int) -> Detections:
-    """The detections of one class: all others are nothing."""
+    """The detections of one class: the confidence of all others is set to zero."""
     narrowed = replace(found)
     xp = array_namespace(found.confidence)
     column = xp.arange(found.confidence.shape[2], device=device(found.confidence)) == output
@@ -195,7 +194,7 @@ def _only(found: Detections, output: int) -> Detections:
 
 
 def _nearest(found: Detections, image: int, box: Sequence[float], class_names: Sequence[str] | None) -> str:
-    """The likely detections whose centre is closest, in words."""
+    """Those detections whose centres are closest to a box's, in words."""
 
     def away(place: tuple[int, int]) -> float:
         other = found.box(image, *place)
@@ -215,7 +214,7 @@ def _rounded(box: Sequence[float]) -> str:
 
 
 def _box(word: str) -> int | tuple[float, ...]:
-    """A number, or the four sides of a box."""
+    """Read a detection's number, or the four sides of a box; an empty text is number 0."""
     try:
         numbers = tuple(float(side) for side in word.split(",")) if word else (0,)
     except ValueError as error:

@@ -15,12 +15,12 @@ from camscope.errors import TargetError, nearest
 from camscope.outputs import Dense, Of, Outputs, check_of
 from camscope.targets.class_names import class_index, class_name
 from camscope.targets.classes import index_or_name
-from camscope.targets.scores import OutputScore
+from camscope.targets.scores import OutputScore, scored
 from camscope.targets.target import PredictionTarget, Target, written
 from camscope.targets.words import read_words
 
 _BACKGROUND = ("background", "__background__")
-"""What a class is called that is no thing."""
+"""Names of the class that stands for whatever is no object."""
 
 _WORDS = ("predicted", "all")
 
@@ -32,17 +32,17 @@ class Region(PredictionTarget):
 
     Seg-Grad-CAM (Vinogradova, Dibrov & Myers, AAAI 2020, arXiv:2002.11434) is Grad-CAM of it. The sum is the mean
     times the number of positions, so a map of the mean would be the same up to that factor, and so the same heatmap.
-    M counts the positions of the model's output, which is often coarser than its input: of those on the edge of a
-    mask the share that is inside.
+    The positions are those of the model's output, which is often coarser than its input: a position on the edge of a
+    mask counts by the share of it that is inside.
 
     Attributes:
-        which: the class, by index or name. None: in each image the one with most positions, leaving out a class that
-            is called background unless there is no other. A one-logit segmenter has two classes, 0 and 1 (its logit;
-            0 is minus that).
-        where: `predicted`, the positions whose most likely class it is (of a multi-label model, those where it is more
-            likely than not); `all`; a position `(row, column)`; or a mask, `*space` for all images or `batch *space`.
-            Positions and masks are in pixels of the model's input. Each is found once, in the outputs for the clean
-            input, and stays the same however the input or the activations are altered.
+        which: the class, by index or name. None takes the class with most positions in each image; a class called
+            background only if there is no other. A one-logit segmenter has two classes: 1 has its logit as score,
+            0 the negative of it.
+        where: `predicted`, the positions where the class is the most likely one (in a multi-label model, more likely
+            than not); `all`; a position `(row, column)`; or a mask, `*space` for all images or `batch *space`.
+            Positions and masks are in pixels of the model's input. The region is found once, in the outputs for the
+            clean input, and stays the same however the input or the activations are altered.
         of: which score.
         sign: −1 for evidence against.
 
@@ -64,7 +64,7 @@ class Region(PredictionTarget):
             )
 
     def score(self, outputs: Outputs, class_names: Sequence[str] | None) -> RegionScore:
-        """Find it in the outputs of a batch.
+        """Find the region in each image of a batch.
 
         Raises:
             TargetError: if the model scores no positions, there is no such class, or the region is empty, outside the
@@ -86,13 +86,12 @@ class Region(PredictionTarget):
         empty = [b for b, w in enumerate(weights) if not w.any()]
         if empty:
             raise TargetError(self._nowhere(dense, empty[0], names[empty[0]], class_names))
-        kind = "" if self.of == "logit" else f"{self.of} of "
-        labels = tuple(f"{kind}{name} {words}" for name in names)
+        labels = tuple(f"{scored(self.of, name)} {words}" for name in names)
         return RegionScore(labels=labels, of=self.of, classes=classes, weights=weights)
 
     @classmethod
     def read(cls, text: str, of: Of, sign: int, names: Set[str]) -> Target | None:
-        """`region`, `region:cat`."""
+        """Read a text such as `region` or `region:cat`."""
         rest = read_words(text, "region")
         if rest is None:
             return None
@@ -101,7 +100,7 @@ class Region(PredictionTarget):
     def _weights(
         self, dense: Dense, classes: Int[np.ndarray, batch]
     ) -> tuple[Float[np.ndarray, batch * space], str]:
-        """Each position's share in the region, and the region in words."""
+        """How much of each position is inside the region, 0 to 1, and the region in words."""
         space = tuple(dense.logits.shape[2:])
         batch = len(classes)
         if isinstance(self.where, str):
@@ -136,8 +135,8 @@ class RegionScore(OutputScore):
     """The sum of a class's scores over a region.
 
     Attributes:
-        classes: image by image.
-        weights: each position's share in the region.
+        classes: the class of each image.
+        weights: how much of each position of the model's output is inside the region, 0 to 1.
     """
 
     classes: Int[np.ndarray, batch]
@@ -145,7 +144,7 @@ class RegionScore(OutputScore):
 
     @property
     def placed(self) -> bool:
-        """Whether the region is not everywhere."""
+        """Whether the region is only a part of the input."""
         return bool((self.weights != self.weights.flat[0]).any())
 
     def __call__(self, outputs: Outputs) -> Float[Array, batch]:
@@ -156,7 +155,7 @@ class RegionScore(OutputScore):
         xp = array_namespace(values)
         index = xp.asarray(self.classes, device=device(values)).reshape(batch, *(1,) * (len(space) + 1))
         of_class = xp.take_along_axis(values, xp.broadcast_to(index, (batch, 1, *space)), axis=1)
-        # of a copy of another size the same region has other positions
+        # a resized copy of the input has outputs of another resolution, to which the region is resized
         weights = from_numpy(_shares(self.weights, tuple(space)), like=values)
         return xp.sum(xp.reshape(of_class[:, 0] * weights, (batch, -1)), axis=1)
 
@@ -209,7 +208,7 @@ def _checked(mask: np.ndarray, size: tuple[int, ...], batch: int) -> Float[np.nd
 def _shares(
     mask: Float[np.ndarray, batch * size], space: tuple[int, ...]
 ) -> Float[np.ndarray, batch * space]:
-    """A mask at another resolution: how much of each of its cells is inside. No thin part of it is lost."""
+    """A mask at another resolution: the share of each cell that is inside, so that no thin part is lost."""
     for axis, (n, cells) in enumerate(zip(mask.shape[1:], space, strict=True), start=1):
         if n != cells:
             edges = np.arange(n + 1) / n

@@ -21,8 +21,8 @@ DEFAULTS: dict[type[Predictions], Callable[[], Target]] = {
     Dense: Region,
     Detections: Instance,
 }
-"""What is explained where no target is asked for, by what the model puts out: of a segmenter the class with most
-positions, of a detector the likeliest detection. Of anything else it is the top class."""
+"""What is explained where no target is asked for, by the kind of predictions: a segmenter's class with most positions,
+a detector's most likely detection. For every other model it is the top class."""
 
 
 def resolve(targets: TargetsLike, outputs: Outputs, class_names: Sequence[str] | None = None) -> Targets:
@@ -93,8 +93,8 @@ def _resolve_list(
 
 def _resolve_one(target: TargetLike, outputs: Outputs, class_names: Sequence[str] | None) -> Targets:
     if isinstance(target, str):
-        known = class_names is not None and target in class_names
-        target = Class(target) if known else parse_target(target, class_names)
+        is_name = class_names is not None and target in class_names
+        target = Class(target) if is_name else parse_target(target, class_names)
     elif isinstance(target, (int, np.integer)) and not isinstance(target, bool):
         target = Class(int(target))
     if isinstance(target, Target):
@@ -102,6 +102,6 @@ def _resolve_one(target: TargetLike, outputs: Outputs, class_names: Sequence[str
     if callable(target):
         return Targets.of_function(target, outputs.logits.shape[0], 1)
     raise TargetError(
-        f"{target!r} is no target. A target is a class index, a class name, Class, TopK, AllClasses, "
-        "Contrast, or a callable on the model's output."
+        f"{target!r} is no target. A target is a class index, a class name, an object such as Class, TopK, AllClasses, "
+        "Contrast, Region or Instance, or a callable on the model's output."
     )

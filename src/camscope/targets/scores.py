@@ -15,6 +15,11 @@ from camscope.arrays import Array
 from camscope.outputs import Of, Outputs
 
 
+def scored(of: Of, name: str) -> str:
+    """A class with its kind of score, in words: `tabby` for a logit, else such as `probability of tabby`."""
+    return name if of == "logit" else f"{of} of {name}"
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class OutputScore(ABC):
     """A score of what a model puts out besides class scores, image by image.
@@ -22,10 +27,10 @@ class OutputScore(ABC):
     Every NumPy array among its fields has one row for each image.
 
     Attributes:
-        labels: what it is about in words, one for each image.
-        of: which score.
-        outlines: x0, y0, x1, y1 of each image's instance, in shares of the input's size; None for what has no box.
-        fpn_levels: the level of the feature pyramid that each comes from; None if there is no such thing.
+        labels: for each image, in words, what the score is about.
+        of: which kind of score.
+        outlines: x0, y0, x1, y1 of each image's instance, in shares of the input's size; None if it has no box.
+        fpn_levels: the FPN level that each image's score comes from; None if there is no pyramid.
     """
 
     labels: tuple[str, ...]
@@ -35,20 +40,20 @@ class OutputScore(ABC):
 
     @property
     def kind(self) -> Hashable:
-        """The same for scores that can stand in one column, image by image."""
+        """Scores of the same kind can share a column of the table of targets, each for its own images."""
         return type(self), self.of
 
     @property
     def placed(self) -> bool:
-        """Whether it is at a place of the input, which a mirrored copy has elsewhere."""
+        """Whether it belongs to a place of the input, which lies elsewhere in a mirrored copy."""
         return False
 
     @abstractmethod
     def __call__(self, outputs: Outputs) -> Float[Array, batch]:
-        """Its value for each image, differentiable wherever the outputs are."""
+        """The score of each image, differentiable wherever the outputs are."""
 
     def images(self, index: Int[np.ndarray, image]) -> Self:
-        """The same for these images, in this order, as often as they are named."""
+        """The score of these images, in this order; an image may be named several times."""
         return dataclasses.replace(
             self,
             labels=tuple(self.labels[i] for i in index.tolist()),
@@ -57,16 +62,16 @@ class OutputScore(ABC):
 
     @classmethod
     def stacked(cls, scores: Sequence[Self]) -> Self:
-        """One score for the images of all, in this order."""
+        """One score for all images of several scores, in this order."""
         arrays = [score._by_image() for score in scores]
-        joined: dict[str, Any] = {name: np.concatenate([each[name] for each in arrays]) for name in arrays[0]}
+        in_one: dict[str, Any] = {name: np.concatenate([each[name] for each in arrays]) for name in arrays[0]}
         return dataclasses.replace(
             scores[0],
             labels=tuple(label for score in scores for label in score.labels),
-            **joined,
+            **in_one,
         )
 
     def _by_image(self) -> dict[str, Any]:
-        """The fields that hold a row for each image."""
+        """The fields that have a row for each image."""
         fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         return {name: value for name, value in fields.items() if isinstance(value, np.ndarray)}

@@ -1,4 +1,4 @@
-"""Embeddings, and how alike two are."""
+"""How similar an image's embedding is to another one."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from camscope.targets.target import PredictionTarget
 
 @dataclass(frozen=True, eq=False)
 class Similarity(PredictionTarget):
-    """How alike the image's embedding is to another: their cosine, from −1 to 1.
+    """How similar the image's embedding is to another: their cosine, from −1 to 1.
 
     Attributes:
-        to: one embedding for all images, or one for each; see `Explainer.embed`.
-        name: what it is of, for labels.
+        to: one embedding for all images, or one for each; `Explainer.embed` gives them.
+        name: what the other embedding is of, for labels.
         sign: −1 for what makes them different.
     """
 
@@ -59,7 +59,11 @@ class Similarity(PredictionTarget):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class CosineScore(OutputScore):
-    """The cosine of each image's embedding and a vector of length 1."""
+    """The cosine of each image's embedding and another vector.
+
+    Attributes:
+        to: the other vector for each image, of length 1.
+    """
 
     to: Float[np.ndarray, "batch feature"]
 

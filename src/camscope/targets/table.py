@@ -17,10 +17,11 @@ from camscope.targets.class_names import class_name
 from camscope.targets.scores import OutputScore
 
 ScoreFunction: TypeAlias = Callable[[Any], Float[Array, "batch"]]
-"""Any scalar of the model's raw output, one value per image."""
+"""A function of the model's raw output that gives one value per image."""
 
 Weighting = Literal["mean", "softmax"]
-"""How the classes contrasted with are weighed: evenly, or by their probabilities (taken as constants)."""
+"""How the classes that a target is contrasted with are averaged: evenly, or weighted by their probabilities, which are
+treated as constants."""
 
 
 @dataclass(frozen=True)
@@ -28,12 +29,12 @@ class TargetInfo:
     """One resolved target of one image.
 
     Attributes:
-        index: the class, or None for a callable.
-        name: the class's name where the model's names are known, else `class 281`; a callable's own name.
-        of: which score.
+        index: the class's index; None for a callable, a region or an instance.
+        name: the class's name if the model's class names are available, else `class 281`; a callable's own name.
+        of: which kind of score; None if it is no class's.
         sign: −1 for evidence against.
         against: names of the classes it is contrasted with.
-        box: x0, y0, x1, y1 of an instance, in shares of the input's size; None for what has no box.
+        box: x0, y0, x1, y1 of an instance, in shares of the input's size; None if it has no box.
     """
 
     index: int | None
@@ -64,15 +65,15 @@ class Against:
     """The classes one target is contrasted with: score = s_c − Σ_d share_d · s_d.
 
     Attributes:
-        classes: d, image by image.
-        shares: constants; they sum to γ.
+        classes: the classes d of each image.
+        shares: their shares, which are constants and sum to γ.
     """
 
     classes: Int[np.ndarray, "batch other"]
     shares: Float[np.ndarray, "batch other"]
 
     def images(self, index: Int[np.ndarray, image]) -> Against:
-        """The same for some images."""
+        """The rows of these images."""
         return Against(self.classes[index], self.shares[index])
 
 
@@ -81,11 +82,11 @@ class Targets:
     """Resolved targets, a table of `batch × target`.
 
     Attributes:
-        classes: index of the class; −1 in the column of a callable.
+        classes: the index of each class; −1 in a column that is no class.
         signs: +1, or −1 for evidence against.
-        of: each column's score.
-        functions: each column's callable (or score of the model's predictions), or None.
-        against: what each column is contrasted with, or None.
+        of: the kind of score of each column.
+        functions: each column's callable, or score of the model's predictions; None for a class.
+        against: the classes each column is contrasted with; None if it is not contrasted.
     """
 
     classes: Int[np.ndarray, "batch target"]
@@ -96,7 +97,13 @@ class Targets:
 
     @staticmethod
     def of_classes(classes: Int[np.ndarray, "batch target"], of: Of, sign: int) -> Targets:
-        """One column for each column of classes, all of one kind of score."""
+        """A table of classes.
+
+        Args:
+            classes: the index of the class for each image and target.
+            of: the kind of score, the same for all.
+            sign: −1 for evidence against, else 1.
+        """
         columns = classes.shape[1]
         return Targets(
             classes, np.full_like(classes, sign), (of,) * columns, (None,) * columns, (None,) * columns
@@ -104,7 +111,13 @@ class Targets:
 
     @staticmethod
     def of_function(function: ScoreFunction | OutputScore, batch: int, sign: int) -> Targets:
-        """One column that is no class."""
+        """A table of one column that is no class.
+
+        Args:
+            function: a callable on the model's raw output, or a score of its predictions.
+            batch: how many images there are.
+            sign: −1 for evidence against, else 1.
+        """
         ones = np.ones((batch, 1), dtype=np.int64)
         return Targets(-ones, sign * ones, ("logit",), (function,), (None,))
 
@@ -122,7 +135,7 @@ class Targets:
 
     @staticmethod
     def side_by_side(parts: Sequence[Targets]) -> Targets:
-        """The columns of all, in this order."""
+        """One table with the columns of several tables, in this order."""
         return Targets(
             np.concatenate([p.classes for p in parts], axis=1),
             np.concatenate([p.signs for p in parts], axis=1),
@@ -133,7 +146,7 @@ class Targets:
 
     @staticmethod
     def stacked(rows: Sequence[Targets]) -> Targets:
-        """The images of all, in this order. Their columns must be of the same `kinds`."""
+        """One table with the images of several tables, in this order. Their columns must be of the same `kinds`."""
         first = rows[0]
 
         def against(t: int) -> Against | None:
@@ -158,13 +171,13 @@ class Targets:
 
     @property
     def kinds(self) -> tuple[tuple[Of, Any, int], ...]:
-        """What is computed in each column: its score, its callable, how many classes it is contrasted with."""
+        """What each column computes: the kind of score, the callable, how many classes it is contrasted with."""
         others = (0 if a is None else a.classes.shape[1] for a in self.against)
         functions = (f.kind if isinstance(f, OutputScore) else f for f in self.functions)
         return tuple(zip(self.of, functions, others, strict=True))
 
     def images(self, index: Int[np.ndarray, image]) -> Targets:
-        """The targets of these images, in this order, as often as they are named."""
+        """The targets of these images, in this order; an image may be named several times."""
         return replace(
             self,
             classes=self.classes[index],
@@ -174,7 +187,7 @@ class Targets:
         )
 
     def scored_as(self, of: Of) -> Targets:
-        """The same classes by another score. Callables stay what they are."""
+        """The same classes with another kind of score. Callables stay as they are."""
         return replace(self, of=(of,) * len(self))
 
     def contrasted(
@@ -189,15 +202,14 @@ class Targets:
         """Each target against other classes: s_c − γ · mean_d s_d (Finer-CAM, Zhang et al., CVPR 2025).
 
         Args:
-            outputs: of the batch. The classes contrasted with are chosen, and weighed, by its logits.
-            gamma: how much of the others is taken off.
-            count: how many at most: those whose logits are closest to the target's own. None: all of `among`.
+            outputs: the model's outputs for the batch, whose logits choose and weigh the other classes.
+            gamma: γ, how much of the others' score is subtracted.
+            count: how many others at most: those whose logits are closest to the target's own. None: all of `among`.
             weighting: see `Weighting`.
-            among: the classes to take them from; all but the target itself if None.
+            among: the classes to choose the others from; None: every class but the target itself.
 
         Raises:
-            TargetError: for a callable, which is no class, for a target that is contrasted already, or if there
-                is no other class.
+            TargetError: if a target is no class, is contrasted already, or there is no other class.
         """
         if any(self.functions):
             raise TargetError(
@@ -226,12 +238,12 @@ class Targets:
 
     @property
     def linear(self) -> bool:
-        """Whether every target is a sum of logits, with whatever factors."""
+        """Whether every target is a weighted sum of logits."""
         return set(self.of) <= {"logit"} and not any(self.functions)
 
     @property
     def all_logits(self) -> bool:
-        """Whether every target is plus or minus the logit of a class: a selection, linear in the outputs."""
+        """Whether every target is plus or minus the logit of one class."""
         return self.linear and not any(self.against)
 
     @property
@@ -299,11 +311,11 @@ class Targets:
 
     @property
     def placed(self) -> bool:
-        """Whether any target is at a place of the input."""
+        """Whether any target belongs to a place of the input, such as a box."""
         return any(function.placed for function in self.functions if isinstance(function, OutputScore))
 
     def fpn_levels(self, outputs: Outputs) -> Int[np.ndarray, "batch target"] | None:
-        """The level of the feature pyramid that each target comes from, −1 for none; None if there is no pyramid."""
+        """The FPN level that each target comes from, −1 for none; None if there is no pyramid."""
         predictions = outputs.predictions
         if predictions is None:
             return None

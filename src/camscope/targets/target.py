@@ -1,4 +1,4 @@
-"""What every target is: something that is resolved, in the outputs of a batch, to a scalar for each image."""
+"""The base of all targets. A target is resolved, in the outputs of a batch, to one or more scalars for each image."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Target(ABC):
 
     sign: int
     about_classes: ClassVar[bool] = True
-    """Whether it speaks of the model's classes; otherwise of what the model puts out besides them."""
+    """Whether it is about the model's classes, and not about what the model puts out besides them."""
 
     def __neg__(self) -> Self:
         this: Any = self
@@ -29,43 +29,43 @@ class Target(ABC):
 
     @abstractmethod
     def resolved(self, outputs: Outputs, class_names: Sequence[str] | None) -> Targets:
-        """One or more columns of the table of targets.
+        """The columns of the table of targets that this target stands for.
 
         Args:
-            outputs: of the batch.
-            class_names: to find classes by name; None where they are not known.
+            outputs: the model's outputs for the batch.
+            class_names: the names of all classes, to find a class by name; None if they are not known.
 
         Raises:
-            TargetError: if the model's outputs have no such thing.
+            TargetError: if the model's outputs do not have what the target asks for.
         """
 
     def of_images(self, index: Int[np.ndarray, image]) -> Self:
-        """The target for some of the images, where it holds something for each."""
+        """The target for these images only; itself, unless it holds a value for each image."""
         return self
 
     @property
     def class_names(self) -> Sequence[str]:
-        """The names of classes that it speaks of."""
+        """The names of classes that it mentions."""
         return ()
 
     @classmethod
     def read(cls, text: str, of: Of, sign: int, names: Set[str]) -> Target | None:
-        """Read it as the command line writes it, without the words for score and sign; None if it is not that.
+        """Read a target of this kind as the command line writes it; None if the text is of another kind.
 
         Args:
-            text: such as `top3` or `region:cat`.
-            of: the score that was written before it.
-            sign: −1 for evidence against.
-            names: of the classes, as far as they are known: a number that is a class's name is that name.
+            text: such as `top3` or `region:cat`, without the words for score and sign.
+            of: the kind of score that was written before it.
+            sign: −1 for evidence against, else 1.
+            names: the class names, as far as they are known. A number that is among them means that name.
 
         Raises:
-            TargetError: if it is that, and wrongly written.
+            TargetError: if the text is of this kind but wrongly written.
         """
         return None
 
 
 class PredictionTarget(Target):
-    """A target that is found in what a model puts out besides class scores."""
+    """A target that is found in what a model puts out besides class scores: a region, an instance, an embedding."""
 
     about_classes: ClassVar[bool] = False
 
@@ -74,26 +74,26 @@ class PredictionTarget(Target):
         """Find it in the outputs of a batch.
 
         Args:
-            outputs: of the batch.
-            class_names: to find classes by name, and to name them.
+            outputs: the model's outputs for the batch.
+            class_names: the names of all classes, to find and to name them; None if they are not known.
 
         Raises:
-            TargetError: if the model's outputs have no such thing, or it is not there.
+            TargetError: if the model puts out no such predictions, or what is asked for is not among them.
         """
 
     def resolved(self, outputs: Outputs, class_names: Sequence[str] | None) -> Targets:
-        """One column."""
+        """A table of one column."""
         return Targets.of_function(self.score(outputs, class_names), outputs.logits.shape[0], self.sign)
 
 
 WRITTEN: list[type[Target]] = []
-"""The targets that can be written as text, those added last are tried first."""
+"""The targets that can be written as text. Those added last are tried first."""
 
 Kind = TypeVar("Kind", bound=type[Target])
 
 
 def written(kind: Kind) -> Kind:
-    """Let a target be written on the command line, as its `read` says.
+    """Register a target whose `read` understands text, so that it can be written on the command line.
 
     Another package names the module as an entry point of the group `camscope.targets`; see `camscope.plugins`.
     """

@@ -15,14 +15,15 @@ from camscope.targets.target import WRITTEN, Target
 def parse_target(text: str, class_names: Sequence[str] | None = None) -> Target:
     """Read a target as the command line writes it.
 
-    `281`, `tabby`, `top3`, `all`, `281 vs 282`, `tabby vs similar`, each optionally with `-` or `not:` before it
-    (evidence against) and with `probability:`, `log-probability:` or `rest:` before that. Of segmenters `region` (the
-    largest class) or `region:cat`, where they are predicted; of detectors `instance` (the most likely one),
-    `instance:1` (the next) or `instance:10,20,60,80` (a box).
+    A target is `281`, `tabby`, `top3`, `all`, `281 vs 282` or `tabby vs similar`, each optionally with `-` or `not:`
+    before it (evidence against) and with `probability:`, `log-probability:` or `rest:` before that. For segmenters
+    there are `region` (the largest class) and `region:cat`, both where the class is predicted; for detectors
+    `instance` (the most likely one), `instance:1` (the next) and `instance:10,20,60,80` (a box).
 
     Args:
         text: the target.
-        class_names: if they are known already: a number that is a class's name is that name, not an index.
+        class_names: the class names, if they are known already. A number that is among them means that name, not an
+            index.
 
     Raises:
         TargetError: if it names no class.
@@ -54,6 +55,6 @@ def parse_target(text: str, class_names: Sequence[str] | None = None) -> Target:
 
 
 def read_words(text: str, keyword: str) -> str | None:
-    """What stands behind `keyword:`, nothing for the keyword alone; None for any other word."""
+    """What stands behind `keyword:`; an empty text for the keyword alone, None for any other word."""
     head, _, rest = (part.strip() for part in text.partition(":"))
     return rest if head.lower() == keyword else None

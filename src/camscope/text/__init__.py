@@ -1,4 +1,4 @@
-"""Texts: how they become token numbers, and how tokens become words again. Knows no framework and no model."""
+"""Texts: how they become token numbers, and how tokens become words again. This room knows no framework or model."""
 
 from __future__ import annotations
 

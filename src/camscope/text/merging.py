@@ -1,6 +1,7 @@
-"""Sub-words to words: by where they stand in the text, or by the marks that tokenizers put on them.
+"""Merges sub-words into words, by their places in the text or by the marks that tokenizers put on them.
 
-Both ways punctuation stands by itself, except an apostrophe between letters: *don't* is one word, *film.* is two.
+Either way a punctuation mark is a word of its own, except an apostrophe between letters: *don't* is one word, *film.*
+is two.
 """
 
 from __future__ import annotations
@@ -15,18 +16,18 @@ from camscope.text.text import Word
 _APOSTROPHES = "'’ʼ＇"
 _CLOSING = ".,;:!?…)]}%»”’"
 UNKNOWN = ("<unk>", "[UNK]", "UNK", "<UNK>", "xxunk", "unk", "<oov>")
-"""What tokenizers write for a word that they do not know."""
+"""The tokens that tokenizers use for words that are not in their vocabulary."""
 
 
 @dataclass(frozen=True)
 class Scheme:
-    """How a tokenizer marks what belongs together.
+    """How a tokenizer marks which tokens belong to one word.
 
     Attributes:
-        mark: what it puts on a token.
-        means: `continues`: this token goes on the word before it (WordPiece's ##ing); `begins`: it begins a word (Ġ of
-            byte-level BPE, ▁ of SentencePiece); `goes on`: the next token goes on with this word (subword-nmt's
-            un@@); `ends`: it ends a word (</w> of CLIP's BPE). Without a mark every token is a word.
+        mark: the characters it puts on a token; empty if it marks nothing, so that every token is a word.
+        means: what the mark says of its token. `continues`: it continues the word of the token before it (WordPiece's
+            ##ing). `begins`: it begins a word (Ġ of byte-level BPE, ▁ of SentencePiece). `goes on`: its word goes on in
+            the next token (subword-nmt's un@@). `ends`: it ends a word (</w> of CLIP's BPE).
     """
 
     mark: str = ""
@@ -59,7 +60,7 @@ _SCHEMES = (
 
 
 def find_scheme(vocabulary: Iterable[str]) -> Scheme:
-    """The marks that a vocabulary (or the tokens of a text, if that is all there is) uses; none if there are none."""
+    """The scheme that most tokens of a vocabulary (or of a text) are marked by; one without a mark if none is."""
     counts = dict.fromkeys(_SCHEMES, 0)
     for token in vocabulary:
         for scheme in _SCHEMES:
@@ -77,10 +78,11 @@ def words_by_marks(
     """Words from tokens alone.
 
     Args:
-        tokens: of one text.
-        special: which of them are no part of the text.
-        scheme: how they are marked.
-        spell: writes some tokens as a reader would (byte-level tokens are not readable by themselves); None joins them.
+        tokens: the tokens of one text.
+        special: which tokens are not part of the text.
+        scheme: how the tokens are marked.
+        spell: writes some tokens as ordinary text, which byte-level tokens are not; None concatenates them without
+            their marks.
     """
 
     def plain(some: Sequence[str]) -> str:
@@ -111,16 +113,18 @@ def words_by_offsets(
     special: Sequence[bool],
     numbers: Sequence[int | None] | None = None,
 ) -> tuple[Word, ...]:
-    """Words from where the tokens stand in the text.
+    """Words from the places of the tokens in the text.
 
     Args:
         source: the text.
-        offsets: of each token, in characters.
-        special: which of them are no part of the text.
-        numbers: which word each token is of, by the tokenizer: what it cuts apart stays apart, though no space is
-            between (Chinese characters). None joins whatever stands together.
+        offsets: the start and end of each token in the text, in characters.
+        special: which tokens are not part of the text.
+        numbers: the number of the word that the tokenizer assigns each token to. Tokens of different words stay apart
+            even without a space between them (Chinese characters). None merges all tokens without a space between.
     """
-    spans: list[list[int]] = []  # first token, after the last, first character, after the last
+    spans: list[
+        list[int]
+    ] = []  # each word's first token, end of its tokens, first character, end of its characters
     for i, (start, stop) in enumerate(offsets):
         if special[i]:
             continue
@@ -141,9 +145,9 @@ def _together(
 ) -> bool:
     """Whether a token goes on with the word before it."""
     end = before[3]
-    if not source[before[2] : end].strip():  # so far nothing but the mark of a beginning
+    if not source[before[2] : end].strip():  # the tokens so far only mark the beginning of a word
         return start <= end
-    if start < end:  # several tokens for the bytes of one character
+    if start < end:  # one character's bytes are several tokens
         return True
     if start > end or source[end - 1].isspace():
         return False
@@ -162,7 +166,7 @@ def _together(
 def _go_on(bare: Sequence[str], i: int) -> bool:
     """Whether a piece without a mark of its own goes on with the word before it."""
     before, here = bare[i - 1], bare[i]
-    if not before:  # nothing yet but the mark of a beginning
+    if not before:  # the token before only marks the beginning of a word
         return True
     if here in UNKNOWN or before in UNKNOWN:
         return False
@@ -179,5 +183,5 @@ def _apostrophe(bare: Sequence[str], i: int) -> bool:
 
 
 def _wordy(text: str) -> bool:
-    """Whether a piece has a letter or digit in it, or what is written over and under letters."""
+    """Whether a piece has a letter or a digit in it, or a mark that is written over or under letters."""
     return any(c.isalnum() or unicodedata.category(c).startswith("M") for c in text)

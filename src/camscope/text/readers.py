@@ -1,4 +1,4 @@
-"""How texts become token numbers."""
+"""Text readers turn texts into token numbers, and token numbers back into words."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from camscope.text.merging import UNKNOWN, Scheme, find_scheme, words_by_marks
 from camscope.text.text import Text
 
 Tokenizer: TypeAlias = Callable[[str], Iterable[tuple[str, int]]]
-"""A text's tokens and their numbers, in order: `tokenizer("a film") == [("a", 4), ("film", 71)]`."""
+"""Gives the tokens of a text and their numbers, in order: `tokenizer("a film") == [("a", 4), ("film", 71)]`."""
 
 _PIECES = re.compile(r"\w+(?:['’]\w+)*|[^\w\s]")
 _SPECIAL = re.compile(r"<[^<>]+>|\[[A-Z]+\]|xx[a-z]{2,4}")
@@ -26,10 +26,10 @@ class Read:
     """Texts as a model takes them.
 
     Attributes:
-        inputs: token numbers and what goes with them, by keyword, or by position 0. Rows are as long as the longest
-            text; what stands after the others never reaches the model.
-        explained_input: which of them are the token numbers.
-        texts: their tokens and words.
+        inputs: the token numbers and what goes with them, by keyword (or only the numbers, under 0). Rows are as long
+            as the longest text; the padding of the others never reaches the model.
+        explained_input: the key of the token numbers among the inputs.
+        texts: the tokens and words of each text.
         notes: what a reader of the maps should know.
     """
 
@@ -41,18 +41,18 @@ class Read:
 
 @runtime_checkable
 class TextReader(Protocol):
-    """How one model's texts are read."""
+    """Turns texts into what one model takes."""
 
     @property
     def name(self) -> str:
-        """Of the tokenizer, for the provenance."""
+        """The name of the tokenizer, for the provenance."""
         ...
 
     def read(self, texts: Sequence[str]) -> Read:
-        """Texts as the model takes them.
+        """The texts as the model takes them.
 
         Raises:
-            InputError: for a text of no token, or one that is longer than the model takes.
+            InputError: for a text without a token, or one that is longer than the model takes.
         """
         ...
 
@@ -68,10 +68,10 @@ class Vocabulary:
         camscope.explain(model, "A film I loved", tokenizer=vocabulary)
 
     Args:
-        numbers: of each word. Where it knows lower case only, texts are lowered.
-        split: cuts a text into words; by default words and punctuation marks.
-        unknown: the word that stands for those that are not in the vocabulary. By default one of the usual (`<unk>`,
-            `[UNK]`, `xxunk`) if there is one; without it such words are refused.
+        numbers: the number of each word. If all words are in lower case, texts are put into lower case too.
+        split: cuts a text into words; by default at spaces and around punctuation marks.
+        unknown: the word in the vocabulary that stands for all words that are not. By default one of the usual
+            (`<unk>`, `[UNK]`, `xxunk`), if the vocabulary has one; else unknown words are refused.
 
     Raises:
         InputError: for an empty vocabulary, or an `unknown` that is not in it.
@@ -98,14 +98,14 @@ class Vocabulary:
         """The words of a text and their numbers.
 
         Raises:
-            InputError: for a word that is not in the vocabulary, if no word stands for those.
+            InputError: if a word is not in the vocabulary, and no word stands for unknown ones.
         """
         found = []
         for word in self._split(text):
             key = word.lower() if self._lower and word not in self.numbers else word
             if key not in self.numbers and self.unknown is None:
                 raise InputError(
-                    f"The vocabulary has no {word!r} and no word for what is unknown.{nearest(key, self.numbers)} "
+                    f"The vocabulary has no {word!r} and no word for unknown words.{nearest(key, self.numbers)} "
                     "Name one: camscope.Vocabulary(numbers, unknown='…')."
                 )
             found.append((word, self.numbers.get(key, self.numbers.get(self.unknown or "", -1))))
@@ -116,7 +116,8 @@ class TokenReader:
     """Reads texts by a plain tokenizer, for a model whose forward takes `batch token` numbers.
 
     Args:
-        tokenizer: see `Tokenizer`. One that has `numbers` (a vocabulary) also names tokens by their numbers.
+        tokenizer: see `Tokenizer`. If it has an attribute `numbers` (as a `Vocabulary` has), token numbers can be
+            turned back into words.
     """
 
     def __init__(self, tokenizer: Tokenizer) -> None:
@@ -164,7 +165,11 @@ class TokenReader:
 
 
 class Unread:
-    """Stands where a model reads texts, but nothing is there to read them with. Token numbers have no words then."""
+    """Stands in for the text reader of a model that came without a tokenizer. Token numbers have no words then.
+
+    Args:
+        why: why texts cannot be read, for the message.
+    """
 
     name = ""
 
@@ -172,23 +177,23 @@ class Unread:
         self._why = why
 
     def read(self, texts: Sequence[str]) -> Read:
-        """Refuse.
+        """Refuse to read texts.
 
         Raises:
-            InputError: saying what is missing.
+            InputError: always; the message says what is missing.
         """
         raise InputError(f"A text was given, and {self._why}")
 
     def named(self, numbers: Sequence[int]) -> Text:
-        """Tokens by their numbers."""
+        """Tokens named by their numbers."""
         return numbered(numbers)
 
 
 def as_reader(tokenizer: Any) -> TextReader:
-    """What a user gives as a tokenizer, other than one of a library: a vocabulary, or a function.
+    """The text reader for a tokenizer of the user's own: a vocabulary, or a function.
 
     Raises:
-        InputError: for anything else.
+        InputError: if it is neither.
     """
     if isinstance(tokenizer, TextReader):
         return tokenizer
@@ -203,13 +208,13 @@ def as_reader(tokenizer: Any) -> TextReader:
 
 
 def numbered(numbers: Sequence[int]) -> Text:
-    """Tokens that nothing is known of but their numbers."""
+    """A text of which only the token numbers are known; its tokens are written `#4`, `#71`."""
     tokens = [f"#{number}" for number in numbers]
     return Text(tuple(tokens), words_by_marks(tokens, [False] * len(tokens), Scheme()))
 
 
 def rows(numbers: Sequence[Sequence[int]], fill: int = 0) -> Int[np.ndarray, "batch token"]:
-    """Rows of one length."""
+    """Lists of numbers as rows of one length, the shorter ones filled up with `fill`."""
     filled = np.full((len(numbers), max(map(len, numbers))), fill, dtype=np.int64)
     for row, some in zip(filled, numbers, strict=True):
         row[: len(some)] = some
@@ -217,7 +222,12 @@ def rows(numbers: Sequence[Sequence[int]], fill: int = 0) -> Int[np.ndarray, "ba
 
 
 def unknown_note(unknown: Sequence[str], total: int) -> tuple[str, ...]:
-    """A note about tokens that the vocabulary does not have; none if there are none."""
+    """A note about tokens that are not in the vocabulary; no note if there are none.
+
+    Args:
+        unknown: these tokens.
+        total: how many tokens the texts have.
+    """
     if not unknown:
         return ()
     some = list(dict.fromkeys(unknown))
@@ -228,5 +238,5 @@ def unknown_note(unknown: Sequence[str], total: int) -> tuple[str, ...]:
 
 
 def _is_special(token: str) -> bool:
-    """Whether a token is no part of the text; the one for what is unknown stands for a word."""
+    """Whether a token is not part of the text. The token for unknown words is part of it."""
     return bool(_SPECIAL.fullmatch(token)) and token not in UNKNOWN

@@ -15,8 +15,9 @@ class Word:
     """One word and the tokens it is made of.
 
     Attributes:
-        text: as it is written.
-        start, stop: its tokens, from the first to before the last.
+        text: the word as it is written.
+        start: the number of its first token.
+        stop: the number of the first token after it.
         glued: whether it follows the word before it without a space.
     """
 
@@ -31,9 +32,10 @@ class Text:
     """One text of a batch.
 
     Attributes:
-        tokens: as the tokenizer writes them, without padding.
-        words: in order. Tokens that are part of no word are special: `[CLS]`, `</s>`, padding that was given as tokens.
-        first: the position of the first token in the batch's row: 0, unless it is padded on the left.
+        tokens: the tokens as the tokenizer writes them, without padding.
+        words: the words in order. Tokens outside of all words are special: `[CLS]`, `</s>`, or padding that was given
+            as tokens.
+        first: the position of the first token in the batch's row: 0, unless the row is padded on the left.
     """
 
     tokens: tuple[str, ...]
@@ -45,7 +47,7 @@ class Text:
 
     @property
     def unpadded(self) -> Text:
-        """The same in a row of its own."""
+        """The same text in a row of its own, where it begins at position 0."""
         return replace(self, first=0)
 
     @property
@@ -54,13 +56,16 @@ class Text:
         return "".join(("" if word.glued or not i else " ") + word.text for i, word in enumerate(self.words))
 
     def of_words(self, values: Float[np.ndarray, "*lead token"]) -> Float[np.ndarray, "*lead word"]:
-        """The sum over each word's tokens: evidence adds up, and a word cut into many pieces loses nothing by it."""
+        """The sum of values over each word's tokens.
+
+        Evidence adds up, so a word does not lose evidence by being cut into many tokens.
+        """
         sums = [values[..., word.start : word.stop].sum(axis=-1) for word in self.words]
         empty = np.zeros((*values.shape[:-1], 0), dtype=values.dtype)
         return np.stack(sums, axis=-1) if sums else empty
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain JSON-able values."""
+        """The text as plain values that JSON can store."""
         words = [[word.text, word.start, word.stop, word.glued] for word in self.words]
         return {"tokens": list(self.tokens), "words": words, "first": self.first}
 

@@ -1,4 +1,4 @@
-"""Hugging Face models that compare images with captions: CLIP, SigLIP, ALIGN, AltCLIP and their like."""
+"""Hugging Face models that compare images with captions, such as CLIP, SigLIP, ALIGN and AltCLIP."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ def is_captioned(model: Any) -> bool:
 
 
 def caption_decoder_of(model: Any, saved: Any, tokenizer: Any) -> Any:
-    """Reads the model as a classifier of captions.
+    """The output decoder that makes a model a classifier whose classes are captions.
 
     Args:
-        model: with `get_image_features` and `get_text_features`.
-        saved: the tokenizer that came with it, or None.
-        tokenizer: the user's, or a processor that has one; None for the saved one.
+        model: a model with `get_image_features` and `get_text_features`.
+        saved: the tokenizer that came with the model; None if none did.
+        tokenizer: the user's tokenizer, or a processor that has one; None takes the saved one.
 
     Raises:
         ModelError: if there is no tokenizer.
@@ -35,7 +35,7 @@ def caption_decoder_of(model: Any, saved: Any, tokenizer: Any) -> Any:
     by_itself = hasattr(model, "logit_bias")
 
     def text(model: Any, texts: Sequence[str]) -> Any:
-        # SigLIP was trained on captions of one length
+        # SigLIP was trained on captions that are all padded to one length
         tokens = own(list(texts), padding="max_length" if by_itself else True, return_tensors="pt")
         _check_length(model, own, texts, tokens["input_ids"].shape[1])
         device = next(model.parameters()).device
@@ -57,7 +57,7 @@ def caption_decoder_of(model: Any, saved: Any, tokenizer: Any) -> Any:
 
 
 def _vectors(features: Any) -> Any:
-    """The vectors, by themselves or among what went before them."""
+    """The vectors, which are returned alone or, depending on the version, as the pooled part of an output."""
     return features if hasattr(features, "shape") else features.pooler_output
 
 
@@ -68,5 +68,5 @@ def _check_length(model: Any, tokenizer: Any, texts: Sequence[str], longest: int
     length, text = max((len(tokenizer(text)["input_ids"]), text) for text in texts)
     raise InputError(
         f"The caption {text[:60] + '…' if len(text) > 60 else text!r} has {length} tokens; the model takes {limit}. "
-        "Say it shorter."
+        "Give a shorter caption."
     )

@@ -33,7 +33,7 @@ _TASKS: dict[str | None, Task] = {
 
 
 def recognise(given: Any) -> tuple[Any, ModelInfo]:
-    """A model and what it says of itself, or its pipeline does.
+    """A model and its info, from the model itself or from a pipeline around it.
 
     Args:
         given: a `PreTrainedModel`, or a pipeline around one.
@@ -70,15 +70,15 @@ def recognise(given: Any) -> tuple[Any, ModelInfo]:
 
 
 class FramesFirst(LogitsDecoder):
-    """A video model, which takes `batch frame channel height width`."""
+    """The output decoder of a video model, which takes `batch frame channel height width`."""
 
     def call(self, model: Any, batch: Batch) -> Any:
-        """Run the model on frames in its own order."""
+        """Run the model, with frame and channel in its own order."""
         return super().call(model, batch.with_x(_frames_behind(batch.x)))
 
 
 def _frames_behind(video: Any) -> Any:
-    """Frames behind channels, or the other way round."""
+    """The video with its axes for frames and channels exchanged."""
     if video.ndim != 5:
         raise InputError(
             f"A video is a batch, its frames, channel, height and width, as its processor makes it; got shape "
@@ -88,7 +88,7 @@ def _frames_behind(video: Any) -> Any:
 
 
 def _pooled(raw: Any) -> Any:
-    """The embedding of a model without a head: what it pools itself, or the mean of its positions."""
+    """The embedding of a model without a head: its own pooled output, or the mean over its positions."""
     pooled = getattr(raw, "pooler_output", None)
     if pooled is not None:
         return pooled.flatten(1)
@@ -97,16 +97,20 @@ def _pooled(raw: Any) -> Any:
 
 
 def _is_headless(model: Any) -> bool:
-    """Whether it is the library's own model that others put heads on."""
+    """Whether a model is one of the library's own base models, which have no head."""
     kind = type(model)
     own = kind.__module__.startswith("transformers.") and model.base_model is model
     return own and not re.search(
         r"For[A-Z]", kind.__name__
-    )  # …ForImageClassification, but not PoolFormerModel
+    )  # matches …ForImageClassification, but not PoolFormerModel
 
 
 def create(name: str, *, pretrained: bool) -> tuple[Any, ModelInfo]:
-    """A model by its name on the hub, or from a folder; with its weights or without.
+    """A model from the hub or a folder, and its info.
+
+    Args:
+        name: its name on the hub, or the folder.
+        pretrained: whether it has its published weights or is untrained.
 
     Raises:
         ModelError: if there is no such model, its class is not known, or it cannot be fetched.
@@ -129,7 +133,7 @@ def create(name: str, *, pretrained: bool) -> tuple[Any, ModelInfo]:
 
 
 def _nearest_folder(name: str) -> str:
-    """A folder beside it that holds a model, should the name be mistyped."""
+    """A hint at folders in the same place that hold a model, in case the name is mistyped."""
     return nearest(name, [config.parent.as_posix() for config in Path(name).parent.glob("*/config.json")])
 
 
@@ -142,7 +146,7 @@ def _kind(transformers: Any, config: Any) -> Any:
 
 
 def _class_names(config: Any) -> list[str] | None:
-    """The labels by number, unless they are numbers only."""
+    """The labels in the order of the outputs; None if they are only numbered (`LABEL_0`)."""
     labels = getattr(config, "id2label", None) or {}
     names = [str(labels.get(i, "")) for i in range(len(labels))]
     given = all(names) and any(name != f"LABEL_{i}" for i, name in enumerate(names))
@@ -150,7 +154,7 @@ def _class_names(config: Any) -> list[str] | None:
 
 
 def _prepared(info: ModelInfo, processor: Any) -> ModelInfo:
-    """With the image processor's preprocessing, or why there is none."""
+    """The info with the image processor's preprocessing, or with the reason why there is none."""
     if processor is None:
         return dataclasses.replace(
             info,
@@ -163,17 +167,17 @@ def _prepared(info: ModelInfo, processor: Any) -> ModelInfo:
 
 
 def _saved_processor(name: str) -> Any:
-    """The image processor beside the model's weights: in its folder, or fetched before. Nothing is downloaded."""
+    """The image processor beside the model's weights, in its folder or the cache. Nothing is downloaded."""
     if not name:
         return None
     try:
         return _transformers().AutoImageProcessor.from_pretrained(name, local_files_only=True)
-    except (OSError, ValueError, KeyError, ImportError):  # there is none, which is no error
+    except (OSError, ValueError, KeyError, ImportError):  # raised if there is none; that is allowed
         return None
 
 
 def _reader(given: Any, model: Any) -> TextReader:
-    """How a model's texts are read: by its pipeline's tokenizer, or the one that lies beside the weights."""
+    """The text reader with the pipeline's tokenizer, or with the one that lies beside the weights."""
     tokenizer = given.tokenizer if given is not model else saved_tokenizer(model.name_or_path)
     if tokenizer is not None:
         return reader_of(tokenizer, model)

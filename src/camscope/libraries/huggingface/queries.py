@@ -1,4 +1,4 @@
-"""Hugging Face models that say where things are: detectors of the DETR family, and segmenters by queries."""
+"""Hugging Face models that find things by queries: detectors of the DETR family, and segmenters of masks."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from camscope.models.decoding import LogitsDecoder, OutputDecoder
 from camscope.outputs import Detections, Task
 
 _SOFTMAX = ("detr", "table-transformer")
-"""Model types whose classes exclude one another, the last one being no object; the others' have a sigmoid each."""
+"""Model types with a softmax over the classes, the last of which is the background; other types have sigmoids."""
 
 _FIXED = (*_SOFTMAX, "conditional_detr", "dab-detr", "deformable_detr")
-"""Those whose queries are the same for every image; the others take the most likely positions of each."""
+"""Model types whose queries are the same for every image; others take each image's most likely positions as queries."""
 
 _MASKS = ("maskformer", "mask2former", "oneformer")
-"""Those whose queries have a class and a mask each."""
+"""Model types whose queries each have a class and a mask."""
 
 
 def decoder_of(model: Any) -> OutputDecoder | None:
-    """How a detector or a segmenter by queries is read; None for any other model.
+    """The output decoder of a detector or a segmenter that works by queries; None for any other model.
 
     Raises:
-        ModelError: for YOLOS, whose tokens are not only the image's.
+        ModelError: for YOLOS, whose layers mix detection tokens with those of the image.
     """
     name, kind = type(model).__name__, model.config.model_type
     if kind == "yolos":
@@ -39,17 +39,17 @@ def decoder_of(model: Any) -> OutputDecoder | None:
 
 
 class Queries:
-    """A detector of the DETR family: boxes and class logits of a set of queries, all of which are candidates.
+    """The output decoder of a detector of the DETR family: every query, with its box and logits, is a candidate.
 
     Args:
-        model: `…ForObjectDetection`.
+        model: a model of a class `…ForObjectDetection`.
     """
 
     def __init__(self, model: Any) -> None:
         kind = model.config.model_type
         self.task: Task = "multiclass" if kind in _SOFTMAX else "multilabel"
         self._fixed = kind in _FIXED and not getattr(model.config, "two_stage", False)
-        # of several resolutions at once the encoder's tokens are no grid
+        # Deformable DETR's encoder has tokens of several resolutions at once, which are no grid
         encoder = hasattr(model.model, "encoder") and kind != "deformable_detr"
         self._within = "model.encoder" if encoder else "model.backbone"
 
@@ -58,16 +58,16 @@ class Queries:
         return LogitsDecoder().call(model, batch)
 
     def logits(self, raw: Any) -> Array:
-        """The best query's logit of each class."""
+        """The logit of each class: that of its best query."""
         return self._detections(raw, (1, 1)).scores
 
     def predictions(self, raw: Any, batch: Batch) -> Detections:
-        """All queries."""
+        """All queries as candidates."""
         height, width = batch.space
         return self._detections(raw, (height, width))
 
     def within(self, model: Any) -> str:
-        """What the decoder, whose tokens are queries and no positions, reads from."""
+        """The module before the decoder, whose tokens are queries and have no position."""
         return self._within
 
     def fpn_levels(self, model: Any) -> Sequence[str]:
@@ -90,10 +90,10 @@ class Queries:
 
 
 class Masks:
-    """A segmenter whose queries have a class and a mask each (MaskFormer, Mask2Former, OneFormer).
+    """The output decoder of a segmenter whose queries have a class and a mask (MaskFormer, Mask2Former, OneFormer).
 
-    A class's score at a position is Σ_q p_q(c) · σ(m_q), as for the semantic segmentation of these models. Its
-    logarithm is taken as the logit, so that a class's probability is its share among the classes.
+    A class's score at a position is Σ_q p_q(c) · σ(m_q), as these models have it for semantic segmentation. Its
+    logarithm is taken as the logit, so that a class's probability is its share in the sum over classes.
     """
 
     task: Task = "multiclass"
@@ -103,7 +103,7 @@ class Masks:
         return LogitsDecoder().call(model, batch)
 
     def logits(self, raw: Any) -> Array:
-        """`batch class height width`."""
+        """The logits at each position, `batch class height width`."""
         classes = raw.class_queries_logits.softmax(-1)[..., :-1]
         masks = raw.masks_queries_logits.sigmoid()
         scores = (classes.mT @ masks.flatten(2)).unflatten(2, masks.shape[2:])
@@ -111,10 +111,10 @@ class Masks:
         return scores.clamp(min=tiny).log()
 
     def predictions(self, raw: Any, batch: Batch) -> None:
-        """Scores at positions are all there is."""
+        """None: the logits at each position are all there is."""
 
     def within(self, model: Any) -> str:
-        """The encoder: the tokens of the decoder are queries, and no positions."""
+        """The encoder, since the tokens of the decoder are queries and have no position."""
         return "model.pixel_level_module.encoder"
 
     def fpn_levels(self, model: Any) -> Sequence[str]:

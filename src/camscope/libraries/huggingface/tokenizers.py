@@ -1,4 +1,4 @@
-"""Hugging Face tokenizers: texts to what a model takes, and tokens back to words."""
+"""Hugging Face tokenizers: from texts to a model's inputs, and from tokens back to words."""
 
 from __future__ import annotations
 
@@ -14,13 +14,16 @@ from camscope.text.readers import rows, unknown_note
 
 
 class TextClassifier(LogitsDecoder):
-    """Texts come without padding, so that a model which reads the last token needs no number for padding to find it."""
+    """The output decoder of a text classifier.
+
+    Texts come without padding. So a model that classifies by the last token finds it, even if it has no padding token.
+    """
 
     def call(self, model: Any, batch: Batch) -> Any:
         """Run the model.
 
         Raises:
-            InputError: for a text that is longer than it takes, by its own configuration.
+            InputError: if the text is longer than the model takes by its configuration.
         """
         try:
             return self._called(model, batch)
@@ -34,7 +37,9 @@ class TextClassifier(LogitsDecoder):
         config: Any = getattr(model, "config", None)
         if len(batch) < 2 or getattr(config, "pad_token_id", _NO_TOKEN) is not None:
             return super().call(model, batch)
-        config.pad_token_id = _NO_TOKEN  # of several texts it is asked for, whether it is met or not
+        config.pad_token_id = (
+            _NO_TOKEN  # for several texts the model insists on one, even if no text is padded
+        )
         try:
             return super().call(model, batch)
         finally:
@@ -44,15 +49,16 @@ class TextClassifier(LogitsDecoder):
 _NO_TOKEN = -1
 
 _NO_LIMIT = 10**6
-"""A tokenizer that knows no limit says some number far above this."""
+"""A tokenizer without a limit gives a number far above this."""
 
 
 class HuggingFaceTexts:
     """Reads texts by a tokenizer of transformers. See `camscope.text.TextReader`.
 
     Args:
-        tokenizer: fast (which knows where tokens stand in the text) or slow (whose tokens' marks are read).
-        limit: how many tokens the model takes, if that is known.
+        tokenizer: a fast tokenizer, which knows where tokens stand in the text, or a slow one. A slow one's words are
+            found by the marks on its tokens.
+        limit: how many tokens the model takes at most; None if that is not known.
     """
 
     def __init__(self, tokenizer: Any, limit: int | None = None) -> None:
@@ -109,19 +115,19 @@ class HuggingFaceTexts:
         return find_scheme(self._tokenizer.get_vocab())
 
     def _spell(self, tokens: Sequence[str]) -> str:
-        """Tokens as a reader would write them: byte-level ones are bytes until they are joined."""
+        """The tokens as ordinary text. Tokens of byte-level BPE are bytes, so several may make up one letter."""
         if self._scheme.means == "begins" and self._scheme.mark == "Ġ":
             return str(self._tokenizer.convert_tokens_to_string(list(tokens)))
         return "".join(self._scheme.bare(token) for token in tokens)
 
     @property
     def _unknown_is_special(self) -> bool:
-        """Whether the token for what is unknown also ends texts, as GPT-2's does."""
+        """Whether the token for unknown words also begins or ends texts, as GPT-2's does."""
         tokenizer = self._tokenizer
         return tokenizer.unk_token_id in (tokenizer.bos_token_id, tokenizer.eos_token_id)
 
     def _special(self, numbers: Sequence[int], mask: Sequence[int]) -> list[bool]:
-        """Which tokens are no part of the text; the one for what is unknown stands for a word."""
+        """Which tokens are not part of the text. The token for unknown words is, unless it also begins or ends one."""
         ids = set(self._tokenizer.all_special_ids)
         if not self._unknown_is_special:
             ids.discard(self._tokenizer.unk_token_id)
@@ -133,7 +139,7 @@ class HuggingFaceTexts:
             raise _too_long(f"The text {text[:40]!r}…", tokens, self._limit)
 
     def _written(self, text: str, found: Any, row: int, place: int, fast: bool) -> str:
-        """What stands in the text where a token is."""
+        """The part of the text that a token stands for."""
         if not fast:
             return str(self._tokenizer.unk_token)
         start, stop = found["offset_mapping"][row][place]
@@ -148,14 +154,14 @@ def _too_long(what: str, tokens: int, most: int) -> InputError:
 
 
 def reader_of(tokenizer: Any, model: Any) -> HuggingFaceTexts:
-    """How a model's texts are read by its tokenizer."""
+    """The text reader for a model and its tokenizer."""
     return HuggingFaceTexts(tokenizer, most_tokens(getattr(model, "config", None)))
 
 
 def most_tokens(config: Any) -> int | None:
-    """How many tokens a model takes by its configuration; None where it has no table of positions.
+    """How many tokens a model takes at most by its configuration; None if it has no table of positions.
 
-    RoBERTa and its like count positions from behind the padding's number.
+    RoBERTa and models like it begin to count positions after the number of the padding token.
     """
     most = getattr(config, "max_position_embeddings", None)
     if not isinstance(most, int) or most < 1 or getattr(config, "position_biased_input", True) is False:
@@ -169,14 +175,14 @@ def most_tokens(config: Any) -> int | None:
 
 
 def is_text_model(model: Any) -> bool:
-    """Whether it is a classifier of texts."""
+    """Whether a model is a classifier of texts."""
     return "SequenceClassification" in type(model).__name__ or (
         getattr(model, "main_input_name", "") == "input_ids" and "Classif" in type(model).__name__
     )
 
 
 def saved_tokenizer(name: str) -> Any:
-    """The tokenizer beside the model's weights: in its folder, or fetched before. Nothing is downloaded."""
+    """The tokenizer beside the model's weights, in its folder or the cache. Nothing is downloaded."""
     if not name:
         return None
     import transformers
@@ -190,12 +196,19 @@ def saved_tokenizer(name: str) -> Any:
         ImportError,
         TypeError,
         AttributeError,
-    ):  # there is none, which is no error
+    ):  # raised if there is none; that is allowed
         return None
 
 
 def text_of_encoding(inputs: Mapping[str, Any], row: int, start: int, stop: int) -> Text | None:
-    """Some tokens of a row and their words, of what a fast tokenizer returned; None for anything else."""
+    """Some tokens of a row and their words, from what a fast tokenizer returned.
+
+    Args:
+        inputs: what the user gave; if it is not from a fast tokenizer, the result is None.
+        row: the number of the text in the batch.
+        start: the first of the row's tokens to take.
+        stop: the first of the row's tokens not to take.
+    """
     encodings = getattr(inputs, "encodings", None)
     if not encodings:
         return None

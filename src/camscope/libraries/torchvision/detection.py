@@ -1,4 +1,4 @@
-"""torchvision's detectors: all they consider in one forward, before overlapping boxes are left out."""
+"""torchvision's detectors: all candidates of one forward, before non-maximum suppression."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class Found(list[Any]):
     """What the model returns, a dictionary for each image, with what it was made from.
 
     Attributes:
-        parts: by name, what these modules put out in that forward; of `roi_heads` what went in.
-        detections: all that was considered.
+        parts: the outputs of some modules in that forward, by name; for `roi_heads` its inputs.
+        detections: all candidates.
     """
 
     def __init__(self, returned: Sequence[Any], parts: dict[str, Any]) -> None:
@@ -34,7 +34,7 @@ class Found(list[Any]):
 
 
 class Detector:
-    """How a torchvision detector is called and read.
+    """The output decoder of a torchvision detector.
 
     Args:
         model: Faster, Mask or Keypoint R-CNN, RetinaNet, FCOS, SSD or SSDlite.
@@ -44,16 +44,16 @@ class Detector:
         self.task: Task = "multiclass" if isinstance(model, (FasterRCNN, SSD)) else "multilabel"
 
     def call(self, model: nn.Module, batch: Batch) -> Found:
-        """Run the model on a list of images, as it takes them."""
+        """Run the model on a list of images, and decode all candidates."""
         with _seen(model) as parts:
             returned = model(list(batch.x))
         found = Found(returned, parts)
-        read = _two_stages if isinstance(model, FasterRCNN) else _one_stage
-        found.detections = read(model, parts, batch.space)
+        decode = _two_stages if isinstance(model, FasterRCNN) else _one_stage
+        found.detections = decode(model, parts, batch.space)
         return found
 
     def logits(self, raw: Found) -> Float[torch.Tensor, "batch class"]:
-        """The best candidate's logit of each class."""
+        """The logit of each class: that of its best candidate."""
         assert raw.detections is not None
         scores: torch.Tensor = raw.detections.scores
         return scores
@@ -63,21 +63,21 @@ class Detector:
         return raw.detections
 
     def within(self, model: nn.Module) -> str:
-        """The trunk that every level of the pyramid is made from."""
+        """The trunk that every FPN level is made from."""
         backbone = model.backbone
         if hasattr(backbone, "body"):
             return "backbone.body"
         return self.fpn_levels(model)[0]
 
     def fpn_levels(self, model: nn.Module) -> Sequence[str]:
-        """The layers of the pyramid that candidates come from, finest first."""
+        """The layers that are the FPN levels which candidates come from, finest first."""
         backbone: Any = model.backbone
         if hasattr(backbone, "fpn"):
             names = [f"fpn.layer_blocks.{i}" for i in range(len(backbone.fpn.layer_blocks))]
             if hasattr(backbone.fpn.extra_blocks, "p6"):
                 names += ["fpn.extra_blocks.p6", "fpn.extra_blocks.p7"]
         elif hasattr(backbone, "extra"):
-            # what SSD's first level puts out is scaled further, by no module of its own
+            # SSD's first level is rescaled after its last module, inside the backbone's own forward
             lite = not hasattr(backbone, "scale_weight")
             names = [f"features.{i}" for i in range(len(backbone.features))] if lite else ["features"]
             names += [f"extra.{i}" for i in range(len(backbone.extra))]
@@ -86,13 +86,13 @@ class Detector:
         if isinstance(model, FasterRCNN):
             names = names[
                 : len(model.roi_heads.box_roi_pool.featmap_names)
-            ]  # the last one is for proposals only
+            ]  # the coarsest level gives proposals only
         return [f"backbone.{name}" for name in names]
 
 
 @contextmanager
 def _seen(model: nn.Module) -> Iterator[dict[str, Any]]:
-    """During one forward, keep what some modules put out."""
+    """Keep the outputs of some modules while the model runs once."""
     parts: dict[str, Any] = {}
 
     def keep(name: str) -> Any:
@@ -115,7 +115,7 @@ def _seen(model: nn.Module) -> Iterator[dict[str, Any]]:
 
 
 def _one_stage(model: Any, parts: dict[str, Any], size: tuple[int, ...]) -> Detections:
-    """Anchors: as many in every image, at the same places."""
+    """The candidates of a detector of one stage: its anchors, which are the same in every image."""
     logits, codes = parts["head"]["cls_logits"], parts["head"]["bbox_regression"].detach()
     anchors = parts["anchor_generator"]
     images = parts["transform"][0]
@@ -141,7 +141,7 @@ def _one_stage(model: Any, parts: dict[str, Any], size: tuple[int, ...]) -> Dete
 def _anchor_levels(
     model: Any, parts: dict[str, Any], batch: int, count: int
 ) -> Int[np.ndarray, "batch candidate"]:
-    """Anchors stand level by level, at each position as many as the level has."""
+    """The FPN level of each anchor: anchors are listed level by level, several for each position of a level."""
     features = parts["backbone"]
     maps = [features] if isinstance(features, torch.Tensor) else list(features.values())
     each = model.anchor_generator.num_anchors_per_location()
@@ -151,7 +151,7 @@ def _anchor_levels(
 
 
 def _two_stages(model: Any, parts: dict[str, Any], size: tuple[int, ...]) -> Detections:
-    """Proposals: other ones in every image, and another number of them."""
+    """The candidates of a detector of two stages: its proposals, whose places and number differ between images."""
     features, proposals, shapes = parts["roi_heads"][:3]
     logits, codes = parts["roi_heads.box_predictor"]
     heads = model.roi_heads
@@ -193,14 +193,20 @@ def _two_stages(model: Any, parts: dict[str, Any], size: tuple[int, ...]) -> Det
 
 
 def _stacked(rows: Sequence[torch.Tensor]) -> torch.Tensor:
-    """Side by side, the shorter ones filled up with zeros."""
+    """The rows as one tensor, the shorter ones filled up with zeros."""
     return pad_sequence(list(rows), batch_first=True)
 
 
 def _in_pixels(
     boxes: Float[torch.Tensor, "n 4"], shape: tuple[int, int], size: tuple[int, ...]
 ) -> Float[torch.Tensor, "n 4"]:
-    """Boxes on an image as the model resized it, cut off at its edges, in pixels of another size of it."""
+    """Boxes on the image as the model resized it, cut off at its edges and scaled to another size of the image.
+
+    Args:
+        boxes: x0, y0, x1, y1 in pixels of the resized image.
+        shape: the (height, width) of the resized image.
+        size: the (height, width) that boxes are scaled to.
+    """
     down, across = size[0] / shape[0], size[1] / shape[1]
     cut = clip_boxes_to_image(boxes.detach(), shape)
     scaled: torch.Tensor = cut * cut.new_tensor([across, down, across, down])
@@ -208,6 +214,6 @@ def _in_pixels(
 
 
 def _padded(images: Any) -> tuple[float, ...]:
-    """How much of what the model sees is the image; the rest is filled up to the right and below."""
+    """The share of the model's padded input that is the image, along each axis; padding is at the right and below."""
     height, width = images.image_sizes[0]
     return height / images.tensors.shape[-2], width / images.tensors.shape[-1]

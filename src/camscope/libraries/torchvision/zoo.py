@@ -1,4 +1,4 @@
-"""torchvision: models by name, the preprocessing and class names of their weights."""
+"""torchvision: models by name, with the preprocessing and the class names of their weights."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from camscope.libraries.info import ModelInfo, Prepared
 
 
 def recognise(model: Any) -> tuple[Any, ModelInfo]:
-    """A torchvision model does not carry its preprocessing; ImageNet's standard is presumed, and said.
+    """A torchvision model and its info.
 
-    Detectors resize and normalise by themselves: photos go in as they are.
+    Such a model does not say how photos are prepared, so a standard is presumed, and a note says so. Detectors resize
+    and normalise by themselves: they get photos as they are.
     """
     kind = next(
         (k for base in type(model).__mro__ if (k := _kind(base.__module__)) in ("segmentation", "detection")),
@@ -48,7 +49,11 @@ def recognise(model: Any) -> tuple[Any, ModelInfo]:
 
 
 def create(name: str, *, pretrained: bool) -> tuple[Any, ModelInfo]:
-    """A model of torchvision's registry, with its default weights or without, and what is known of it.
+    """A model of torchvision's registry and its info.
+
+    Args:
+        name: torchvision's name of the model.
+        pretrained: whether it has its default weights or is untrained.
 
     Raises:
         ModelError: for an unknown name (with the nearest), or weights that cannot be fetched.
@@ -84,13 +89,13 @@ _SEGMENTATION = Preprocessing(input_size=(520, 520), resize=(520, 520), crop="sq
 
 
 def _kind(module: str) -> str:
-    """`detection` of `torchvision.models.detection.fcos`."""
+    """The kind of model in a module's name: `detection` for `torchvision.models.detection.fcos`."""
     parts = module.split(".")
     return parts[2] if parts[:2] == ["torchvision", "models"] and len(parts) > 2 else ""
 
 
 def _as_they_are(photos: Sequence[Photo]) -> Prepared:
-    """Photos in [0, 1] at their own size, which must be the same."""
+    """Photos as values in [0, 1], at their own size, which must be the same for all."""
     pictures = [photo.pixels.convert("RGB") for photo in photos]
     sizes = {picture.size for picture in pictures}
     if len(sizes) > 1:

@@ -1,4 +1,4 @@
-"""Figures of an explanation: which panels or words stand where. The drawing is left to `render`."""
+"""Figures of an explanation: which panels or words stand where. `camscope.render` draws them."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def figure(e: Maps, image: int = 0, *, by: str | None = None, **options: Any) ->
 
     Args:
         e: the explanation.
-        image: which of the batch.
-        by: what it is arranged by; see `Explanation.figure`.
-        options: of that kind of figure.
+        image: the number of the image or text in the batch.
+        by: what the figure is arranged by; see `Explanation.figure`.
+        options: the options of that kind of figure.
 
     Raises:
         InputError: if there is no such kind; the message names those there are.

@@ -1,4 +1,4 @@
-"""The words of a figure that are the same for pictures and for texts: numbers, captions, what the colours mean."""
+"""Texts that figures of pictures and of texts share: numbers, captions, what the colours mean."""
 
 from __future__ import annotations
 
@@ -10,34 +10,34 @@ from camscope.results.maps import Maps
 
 
 def numbers_of(e: Maps, image: int, target: int) -> str:
-    """A target's probability, or its score where it has none.
+    """A target's probability, or its score if it has none.
 
     Args:
         e: the explanation.
-        image: which of the batch.
-        target: which of its targets.
+        image: the number of the image in the batch.
+        target: the number of the target.
     """
     probability = e.probability(image, target)
     if probability is None:
         return f"{float(e.scores[image, target]):.3g}"
     info = e.targets[image][target]
-    # under "not tabby" a bare 17 % would read as the probability that it is none
+    # under the title "not tabby", 17 % alone would be mistaken for the probability that it is not a tabby
     return f"{probability:.1%}" if info.sign > 0 else f"{info.name.partition(',')[0]}: {probability:.1%}"
 
 
 def caption_of(e: Maps, methods: Sequence[str] = (), layers: Sequence[str] = ()) -> str:
-    """The model, and what else is the same for all of a figure.
+    """The caption of a figure: the model, and the methods and layers that the whole figure has in common.
 
     Args:
         e: the explanation.
-        methods: those that the whole figure is of.
-        layers: likewise.
+        methods: the methods that the whole figure is of.
+        layers: the layers that the whole figure is of.
     """
     return " · ".join([model_of(e), *methods, *layers])
 
 
 def model_of(e: Maps) -> str:
-    """What the model is called."""
+    """The name of the model, or of its class if it has none."""
     return str(e.provenance.get("model_name") or e.provenance.get("model"))
 
 
@@ -45,7 +45,7 @@ def colours_of(scale: Scale | None, *, signed: bool) -> dict[str, Any]:
     """The options of a figure that say what its colours mean.
 
     Args:
-        scale: of the heatmaps.
+        scale: the scale of the heatmaps.
         signed: whether 0.5 stands for zero.
     """
     if isinstance(scale, tuple):

@@ -9,7 +9,7 @@ from camscope.results.maps import Maps
 
 
 def html(e: Maps) -> str:
-    """The first image or text, and what was explained."""
+    """The first image or text, and a table of what was explained."""
     rows = [
         ("model", model_of(e)),
         ("methods", ", ".join(e.methods)),

@@ -1,4 +1,4 @@
-"""Figures of pictures: heatmaps by target, by method and layer, and the channels a map is made of."""
+"""Figures of pictures: heatmaps by target, heatmaps by method and layer, and the channels that a map is the sum of."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _MOST_TARGETS = 19
-"""Panels that a notebook shows by itself, besides the photo."""
+"""The most heatmaps that a notebook shows by itself, besides the photo."""
 
 
 def overlay(
@@ -41,14 +41,17 @@ def overlay(
 
     Args:
         e: the explanation.
-        image: which image of the batch.
-        target: which of its targets.
+        image: the number of the image in the batch.
+        target: the number of the target.
         method: one of `e.methods`.
         layer: one of `e.layers`.
         colormap: any name of the cmap catalogue, `jet` and `magma` included.
-        opacity: of the colours, 0 (only the photo) to 1 (only the colours).
+        opacity: how much of the colours covers the photo, 0 (only the photo) to 1 (only the colours).
         scale: see `camscope.arrays.normalise.Scale`.
-        colorbar: attach one.
+        colorbar: whether to attach a colour bar.
+
+    Raises:
+        InputError: if the input is not a picture, a name is not among those explained, or an option is not valid.
     """
     heat = e.photo_heatmaps(image, method, layer, scale=scale)[target]
     signed = scale == "signed"
@@ -63,7 +66,7 @@ def overlay(
 
 
 def usual_kind(e: Maps) -> str:
-    """What a figure is arranged by where nothing is said."""
+    """What a figure is arranged by if the user does not say."""
     return "targets" if len(e.raw) == 1 else "methods"
 
 
@@ -82,12 +85,12 @@ def targets_figure(
 
     Args:
         e: the explanation.
-        image: which image of the batch.
+        image: the number of the image in the batch.
         method: may be left out if there is one.
         layer: may be left out if there is one.
-        boxes: draw the box of the largest component above 20 % of the maximum.
-        scale: see `camscope.arrays.normalise.Scale`; `image` makes the targets comparable.
-        style: of `camscope.render.figure`: colormap, opacity, title …
+        boxes: whether to draw the box of the largest component above 20 % of the maximum.
+        scale: see `camscope.arrays.normalise.Scale`; with `image` the targets can be compared.
+        style: options of `camscope.render.figure`: colormap, opacity, title …
     """
     method, layer = e.key(method, layer)
     heat = e.photo_heatmaps(image, method, layer, scale=scale)
@@ -105,14 +108,17 @@ def targets_figure(
 
 @figure_kind("methods")
 def methods_figure(e: Maps, image: int = 0, *, target: int = 0, scale: Scale = "map", **style: Any) -> Figure:
-    """Methods × layers for one target; after the photo, and in a row, where not every method is at every layer.
+    """The heatmaps of all methods at all layers, for one target.
+
+    If there are several layers, and every method has a map at each, rows are methods and columns are layers. Otherwise
+    the heatmaps follow the photo.
 
     Args:
         e: the explanation.
-        image: which image of the batch.
-        target: which of its targets.
+        image: the number of the image in the batch.
+        target: the number of the target.
         scale: see `camscope.arrays.normalise.Scale`.
-        style: of `camscope.render.figure`.
+        style: options of `camscope.render.figure`.
     """
     picture = e.input_image(image).picture
     info = e.targets[image][target]
@@ -140,14 +146,15 @@ def channels_figure(
 ) -> Figure:
     """The layer's feature maps over the photo, strongest contribution to the score first, with their weights.
 
-    Grad-CAM's map is the sum of all maps times their weights; a contribution is what a channel adds to the score.
+    Grad-CAM's map is the sum of all feature maps times their weights. A channel's contribution is what it adds to the
+    score.
 
     Args:
         e: the explanation, made with `channels=N`.
-        image: which image of the batch.
-        target: which of its targets.
+        image: the number of the image in the batch.
+        target: the number of the target.
         layer: may be left out if there is one.
-        style: of `camscope.render.figure`.
+        style: options of `camscope.render.figure`.
 
     Raises:
         InputError: if the explanation kept no channels.
@@ -184,7 +191,7 @@ def channels_figure(
 
 
 def first_figure(e: Maps) -> Figure:
-    """The first image, as a notebook shows it: not more targets than fit."""
+    """The figure of the first image that a notebook shows, with no more targets than are legible."""
     if len(e.raw) > 1:
         return methods_figure(e)
     shown = slice(min(len(e.targets[0]), _MOST_TARGETS))
@@ -220,5 +227,5 @@ def _box_of(target: TargetInfo, geometry: Geometry) -> list[tuple[int, int, int,
 
 
 def _drawn(style: dict[str, Any], scale: Scale, caption: str) -> dict[str, Any]:
-    """The options of `render.figure`: those of the user, and what the scale and the figure's parts say."""
+    """The options of `render.figure`: the user's, and those that follow from the scale and the caption."""
     return {"caption": caption, **colours_of(scale, signed=scale == "signed"), **style}

@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 Noun = Literal["image", "text"]
 FigureFunction: TypeAlias = "Callable[..., Figure]"
-"""From an explanation, the number of an image (or text) of it, and options, to a figure."""
+"""Makes a figure from an explanation, the number of an image (or text) in the batch, and options."""
 
 FIGURES: dict[Noun, dict[str, FigureFunction]] = {"image": {}, "text": {}}
-"""By what the inputs are, then by what the figure is arranged by."""
+"""The kinds of figures, by what the inputs are, then by what the figure is arranged by."""
 
 
 def figure_kind(by: str, *, of: Noun = "image") -> Callable[[FigureFunction], FigureFunction]:

@@ -1,4 +1,4 @@
-"""Explained texts to look at: which words stand in each row. The drawing is left to `render`."""
+"""Figures of texts: which words stand in each row. `camscope.render` draws them."""
 
 from __future__ import annotations
 
@@ -35,20 +35,24 @@ def rows(
 
     Args:
         e: the explanation.
-        image: which text of the batch.
-        method: only this one.
-        layer: only this one.
-        target: only this one of the targets.
-        scale: see `camscope.arrays.normalise.Scale`. None: `signed` if negative values mean evidence against, for
-            every method shown; else `map`. Words are scaled, not tokens: special tokens have no part in it.
+        image: the number of the text in the batch.
+        method: show only this method; None shows all.
+        layer: show only this layer; None shows all.
+        target: show only the target with this number; None shows all.
+        scale: see `camscope.arrays.normalise.Scale`. None takes `signed` if negative values mean evidence against in
+            every method that is shown, else `map`. Values are scaled word by word, so special tokens have no
+            influence on the scale.
 
     Returns:
         The rows, and whether their values are signed.
+
+    Raises:
+        InputError: if the input is no text, or a name is not among those explained.
     """
     chosen = e.written(method)
     keys = [key for key in e.raw if chosen in (None, key[0]) and layer in (None, key[1])]
     if not keys:
-        e.key(method, layer)  # says which there are
+        e.key(method, layer)  # raises the error that names the methods and layers there are
     targets = range(len(e.targets[image])) if target is None else [target]
     signed = scale == "signed" or (scale is None and all(e.facts[key[0]].rectified for key in keys))
     text = e.text(image)
@@ -76,7 +80,7 @@ def rows(
 
 
 def usual_kind(e: Maps) -> str:
-    """What a figure is arranged by where nothing is said: all there is, a row for each."""
+    """What a figure is arranged by if the user does not say: it has a row for every map."""
     return "words"
 
 
@@ -96,13 +100,16 @@ def words_figure(
 
     Args:
         e: the explanation.
-        image: which text of the batch.
+        image: the number of the text in the batch.
         method: see `rows`.
         layer: see `rows`.
         target: see `rows`.
         scale: see `rows`.
-        opacity: for photos; words have none.
-        style: of `camscope.render.words_figure`: colormap, width, font_size, title …
+        opacity: has no effect on words; it is here so that figures of photos and of texts take the same options.
+        style: options of `camscope.render.words_figure`: colormap, width, font_size, title …
+
+    Raises:
+        InputError: if the input is no text, or a name is not among those explained.
     """
     made, signed = rows(e, image, method=method, layer=layer, target=target, scale=scale)
     methods = e.methods if len(e.methods) == 1 else ()
@@ -119,10 +126,10 @@ def words_by_target(
 
     Args:
         e: the explanation.
-        image: which text of the batch.
+        image: the number of the text in the batch.
         method: may be left out if there is one.
         layer: may be left out if there is one.
-        options: of `words_figure`.
+        options: options of `words_figure`.
     """
     method, layer = e.key(method, layer)
     return words_figure(e, image, method=method, layer=layer, **options)
@@ -134,15 +141,21 @@ def words_by_method(e: Maps, image: int = 0, *, target: int = 0, **options: Any)
 
     Args:
         e: the explanation.
-        image: which text of the batch.
-        target: which of its targets.
-        options: of `words_figure`.
+        image: the number of the text in the batch.
+        target: the number of the target.
+        options: options of `words_figure`.
     """
     return words_figure(e, image, target=target, **options)
 
 
 def html(e: Maps, image: int = 0, **chosen: Any) -> str:
-    """The words of one text as HTML."""
+    """The words of one text as HTML.
+
+    Args:
+        e: the explanation.
+        image: the number of the text in the batch.
+        chosen: what is shown, and how it is scaled; see `rows`.
+    """
     made, signed = rows(e, image, **chosen)
     more = len(made) - _MOST_ROWS
     low, high = ("evidence against", "for") if signed else ("none", "most evidence")
@@ -158,7 +171,13 @@ def page(e: Maps, image: int = 0) -> str:
 
 
 def terminal(e: Maps, image: int = 0, **chosen: Any) -> list[tuple[WordRow, RichText]]:
-    """The words of one text for the terminal, row by row."""
+    """The words of one text for the terminal, row by row.
+
+    Args:
+        e: the explanation.
+        image: the number of the text in the batch.
+        chosen: what is shown, and how it is scaled; see `rows`.
+    """
     made, signed = rows(e, image, **chosen)
     return [(row, render.words_text(row, signed=signed)) for row in made]
 
@@ -166,7 +185,7 @@ def terminal(e: Maps, image: int = 0, **chosen: Any) -> list[tuple[WordRow, Rich
 def _scaled(
     words: Float[np.ndarray, "target word"], scale: Scale, rectify: bool
 ) -> Float[np.ndarray, "target word"]:
-    """To [0, 1], zeros where there is nothing to scale."""
+    """The words' values in [0, 1]; NaN and infinity count as zero."""
     if not words.shape[-1]:
         return words
     finite = np.where(np.isfinite(words), words, 0)
