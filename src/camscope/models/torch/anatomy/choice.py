@@ -16,8 +16,9 @@ from torch import nn
 from camscope.errors import LayerError
 from camscope.models.grid import Grid
 from camscope.models.layer import AFTER_RELU, Layer
-from camscope.models.torch.anatomy.examine import Anatomy, Forward
+from camscope.models.torch.anatomy.examine import Anatomy
 from camscope.models.torch.anatomy.head import verified
+from camscope.models.torch.anatomy.trace import Forward
 from camscope.models.torch.hooks.modules import first_tensor, named_layers, replace_first_tensor
 from camscope.models.torch.hooks.record import InputOf, Recorder
 
