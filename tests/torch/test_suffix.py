@@ -717,7 +717,8 @@ def test_the_size_of_the_chunks_changes_nothing(name, monkeypatch):
     sizes = []
     for size in (1, 3, 4):
         monkeypatch.setattr(
-            "camscope.models.torch.passes.chunk_size", lambda *_, size=size: sizes.append(size) or size
+            "camscope.models.torch.further_passes.chunk_size",
+            lambda *_, size=size: sizes.append(size) or size,
         )
         pieces = camscope.explain(model, x, **call).raw[name, "two"]
         torch.testing.assert_close(pieces, whole, rtol=0, atol=1e-12)
@@ -892,7 +893,7 @@ def test_a_layer_is_planned_once_for_each_size_of_the_input(monkeypatch):
         planned.append((layer.name, image.shape[2]))
         return plan_suffix(model, forward, image, layer)
 
-    monkeypatch.setattr("camscope.models.torch.adapter.plan_suffix", plan)
+    monkeypatch.setattr("camscope.models.torch.reruns.plans.plan_suffix", plan)
     explainer = camscope.Explainer(LogitsDecoder().double().eval())
     for size in (16, 16, 20, 16):
         explainer(batch_of(size), methods=SUFFIX, layers=["one", "two"], targets=0)

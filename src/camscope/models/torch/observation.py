@@ -16,7 +16,7 @@ from camscope.models.layer import Layer
 from camscope.models.observing import responses, slices_of
 from camscope.models.torch.anatomy.head import Classifier, Features
 from camscope.models.torch.backwards.curvature import curvature
-from camscope.models.torch.passes import OF_THE_MODEL, PER_TARGET, Passes
+from camscope.models.torch.further_passes import OF_THE_MODEL, PER_TARGET, FurtherPasses
 from camscope.models.torch.precision import widened
 from camscope.outputs import Outputs
 from camscope.targets import Targets
@@ -41,7 +41,7 @@ class TorchObservation:
     recorded: Mapping[Layer, torch.Tensor]
     classifier: Classifier | None
     expand: Callable[[torch.Tensor], torch.Tensor]
-    passes: Passes
+    passes: FurtherPasses
 
     def model_evidence(
         self, targets: Targets, needs: frozenset[Need], seed: int

@@ -103,8 +103,8 @@ class OptimisedAdapter(TorchAdapter):
                 twin.to(memory_format=torch.channels_last)
                 if self._half:
                     twin.to(torch.bfloat16)
-                own = self._logits(self.decoder.call(self.model, first))
-                self._check(own, self._logits(self.decoder.call(twin, self._formatted(first))))
+                own = self._forwards.logits(self.decoder.call(self.model, first))
+                self._check(own, self._forwards.logits(self.decoder.call(twin, self._formatted(first))))
             self._copied = _Copy(TorchAdapter(twin, self.decoder, task=self.rules.task), folded, now)
         return self._copied
 

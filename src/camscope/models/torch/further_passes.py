@@ -35,7 +35,7 @@ OF_THE_MODEL = PER_TARGET | {Need.MASKED, Need.MASKED_GRADIENTS, Need.ATTENTION}
 
 
 @dataclass(frozen=True)
-class Passes:
+class FurtherPasses:
     """Further passes of the model on one batch, made when they are asked for.
 
     Attributes:
