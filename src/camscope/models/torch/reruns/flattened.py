@@ -19,10 +19,12 @@ from torch import nn
 
 from camscope.models.grid import Grid
 from camscope.models.layer import Layer
+from camscope.models.torch.anatomy.trace import Forward
 from camscope.models.torch.hooks.modules import first_tensor, named_layers
 from camscope.models.torch.hooks.record import InputOf
 from camscope.models.torch.precision import close, widened
-from camscope.models.torch.reruns.suffix import Forward, Kept, Plan, keeping, plan_suffix, replaying
+from camscope.models.torch.reruns.planning import plan_suffix
+from camscope.models.torch.reruns.suffix import Kept, Plan, keeping, replaying
 
 _TRIED = 3
 _CHANNELS_AT_A_TIME = 32

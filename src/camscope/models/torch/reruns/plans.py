@@ -10,7 +10,8 @@ from camscope.models.batch import Batch
 from camscope.models.layer import Layer
 from camscope.models.torch.forwards import Forwards
 from camscope.models.torch.reruns.flattened import Flattened, find_flattened
-from camscope.models.torch.reruns.suffix import Plan, plan_suffix
+from camscope.models.torch.reruns.planning import plan_suffix
+from camscope.models.torch.reruns.suffix import Plan
 
 
 class SuffixPlans:
