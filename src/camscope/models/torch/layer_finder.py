@@ -11,8 +11,9 @@ from camscope.errors import LayerError
 from camscope.models.batch import Batch
 from camscope.models.decoding import LayerGuide
 from camscope.models.layer import AFTER_RELU, Layer
-from camscope.models.torch.anatomy.choice import choose, reaching, stages
+from camscope.models.torch.anatomy.choice import choose, stages
 from camscope.models.torch.anatomy.examine import Anatomy, examine
+from camscope.models.torch.anatomy.reach import reaching
 from camscope.models.torch.anatomy.vocabulary import Embeddings, check_vocabulary, refused
 from camscope.models.torch.forwards import Forwards
 from camscope.models.torch.hooks.modules import find_layer
