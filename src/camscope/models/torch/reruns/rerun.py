@@ -18,7 +18,7 @@ from camscope.outputs import Outputs
 from camscope.targets import Targets
 
 Run = Callable[[torch.Tensor], Outputs]
-"""The model from (altered) inputs of a batch to outputs, whatever else it takes filled in."""
+"""Runs the model on altered inputs of a batch, or on variants of one of its images. What else it takes is filled in."""
 
 _BUDGET = 128 * 2**20
 """Bytes of activations alive at a time on the CPU, where larger chunks are no faster."""
@@ -30,7 +30,7 @@ def chunk_size(bytes_each: int, device: torch.device) -> int:
     """How many variants to run at a time.
 
     Args:
-        bytes_each: of the largest activation of one variant; a few of that size are alive at once.
+        bytes_each: size of the largest activation of one variant; a few of that size are alive at once.
         device: where they run.
     """
     budget = _BUDGET if device.type == "cpu" else _DEVICE_BUDGET
