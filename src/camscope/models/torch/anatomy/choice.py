@@ -66,13 +66,18 @@ def choose(
             break
     if found or score_maps:
         return [*found, *score_maps][: runners_up + 1]
-    if candidates:
-        raise LayerError(
+    raise _none_found(anatomy, any_with_grid=bool(candidates))
+
+
+def _none_found(anatomy: Anatomy, *, any_with_grid: bool) -> LayerError:
+    """What to say where no layer can be chosen."""
+    if any_with_grid:
+        return LayerError(
             "No layer's positions reach the score by a gradient. Either the model cuts its graph (no_grad or "
             "detach in its forward), or its output does not depend on the image."
         )
     last = list(anatomy.shapes.items())[-3:]
-    raise LayerError(
+    return LayerError(
         "This model has no layer with a spatial grid, so there is no place on the input to point at. Its last layers "
         f"put out {', '.join(f'{name}: {shape}' for name, shape in last) or 'nothing'} for one image."
     )
