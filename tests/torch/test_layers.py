@@ -107,7 +107,6 @@ def test_pooling_is_not_chosen():
         nn.AvgPool2d(3, stride=1, padding=1),  # the shape stays, so only its kind tells
         nn.AvgPool2d(2),
         nn.Upsample(scale_factor=2),
-        nn.PixelShuffle(2),
         nn.ZeroPad2d(1),
         Apply(lambda x: torch.nn.functional.avg_pool2d(x, 2)),
         Apply(lambda x: x.flatten(2).mT),
@@ -123,6 +122,26 @@ def test_what_computes_no_new_features_is_not_chosen(last):
 def test_a_gate_that_halves_the_channels_computes_new_features():
     head = nn.Sequential(nn.GLU(1), nn.AdaptiveAvgPool2d(1), nn.Flatten(), linear(6, 5, 0))
     assert camscope.explain(Net(head), batch(1, 3, 16, 16)).layers == ("head.0",)
+
+
+class Windows(nn.Module):
+    """Works inside windows, on which there is no grid; a module without weights puts them together."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mix = linear(12, 12, 0)
+        self.together = Apply(
+            lambda w: w.reshape(-1, 2, 2, 4, 4, 12).permute(0, 5, 1, 3, 2, 4).flatten(4).flatten(2, 3)
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        windows = x.unflatten(3, (2, 4)).unflatten(2, (2, 4)).permute(0, 2, 4, 3, 5, 1).reshape(-1, 4, 16, 12)
+        return self.together(self.mix(windows) + windows)
+
+
+def test_windows_that_are_put_together_are_a_layer():
+    head = nn.Sequential(Windows(), *gap_head())
+    assert camscope.explain(Net(head), batch(1, 3, 32, 32)).layers == ("head.0",)
 
 
 class PoolFormerBlock(nn.Module):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-
 import torch
 from torch import nn
 
@@ -20,37 +18,42 @@ _CHANNELS_FIRST = (
 )
 
 
-def with_grid(outputs: Iterable[Output], image: torch.Tensor) -> Iterator[tuple[Output, Grid]]:
-    """The outputs that have a grid, each with it.
+class Grids:
+    """Finds the grid of one output after the other.
 
     What earlier outputs told helps with later ones: a grid that was met before is looked for among tokens, and where
     a convolution or a linear layer put out some shape, the kind of layer says where its channels are for every later
     output of that shape.
 
     Args:
-        outputs: in the order the modules finished.
         image: what the model was run on, a batch of one.
     """
-    input_shape = _with_channel(image)
-    seen: list[tuple[int, ...]] = []
-    channels_last: dict[tuple[int, ...], bool] = {}
-    for output in outputs:
+
+    def __init__(self, image: torch.Tensor) -> None:
+        self._input_shape = _with_channel(image)
+        self._seen: list[tuple[int, ...]] = []
+        self._channels_last: dict[tuple[int, ...], bool] = {}
+
+    def of_output(self, output: Output) -> Grid | None:
+        """The grid of an output, or None if it has none. To be asked in the order the modules finished."""
         innermost = output.modules[0]
         told = _channels_last(innermost)
-        if told is not None and len(output.shape) == len(input_shape):
-            channels_last[output.shape] = told
+        if told is not None and len(output.shape) == len(self._input_shape):
+            self._channels_last[output.shape] = told
         grid = find_grid(
             output.shape,
-            input_shape,
-            seen,
-            prefers_last=channels_last.get(output.shape) if told is None else told,
+            self._input_shape,
+            self._seen,
+            prefers_last=self._channels_last.get(output.shape) if told is None else told,
             certain=isinstance(innermost, _CHANNELS_FIRST),
         )
-        if grid is None:
-            continue
-        if not grid.layout.startswith("tokens") and grid.space not in seen:
-            seen.append(grid.space)
-        yield output, grid
+        if grid is not None and not grid.layout.startswith("tokens") and grid.space not in self._seen:
+            self._seen.append(grid.space)
+        return grid
+
+    def of_shape(self, shape: tuple[int, ...]) -> Grid | None:
+        """The grid of a tensor of this shape, whatever it comes from, by what the outputs so far told."""
+        return find_grid(shape, self._input_shape, self._seen, prefers_last=self._channels_last.get(shape))
 
 
 def _with_channel(x: torch.Tensor) -> tuple[int, ...]:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import nn
 
 from camscope.models.grid import Grid
 from camscope.models.layer import Layer
-from camscope.models.torch.anatomy.grids import with_grid
+from camscope.models.torch.anatomy.grids import Grids
 from camscope.models.torch.anatomy.structure import attention_modules, outline, parents
 from camscope.models.torch.anatomy.trace import Output, Trace
 from camscope.models.torch.hooks.modules import named_layers
@@ -39,10 +37,14 @@ def layers_of(model: nn.Module, trace: Trace, image: torch.Tensor) -> tuple[Laye
     in_outline = set(outline(model))
     attention = attention_modules(model)
     layers: dict[str, Layer] = {}
-    for output, grid in with_grid(trace.outputs, image):
+    grids = Grids(image)
+    for output in trace.outputs:
+        grid = grids.of_output(output)
+        if grid is None:
+            continue
         standing = _standing_for(output)
         eligible = (
-            _has_new_features(output, grid)
+            _has_new_features(output, grid, grids)
             and standing not in output.given_on
             and not isinstance(modules[standing], nn.modules.dropout._DropoutNd)
             and attention.isdisjoint(parents(standing))
@@ -71,22 +73,24 @@ def _standing_for(output: Output) -> str:
     return next((name for name in parents(made_by) if name in alone), made_by)
 
 
-def _has_new_features(output: Output, grid: Grid) -> bool:
-    """Whether the tensor says something that what it was made from does not.
+def _has_new_features(output: Output, grid: Grid, grids: Grids) -> bool:
+    """Whether the tensor says something of its positions that what it was made from does not.
 
-    A module without weights makes no new features where it pools or enlarges (the channels are as they were, the
-    positions are others) and where it rearranges (as many numbers, in another shape). An activation or a gate keeps
-    the shape, or has other channels. Pooling with stride 1 keeps the shape too, which the kind of module tells.
+    A module without weights makes no new features where it pools, enlarges or rearranges a grid: another shape, but the
+    same number of channels. An activation keeps the shape, a gate has other channels, and windows that are put together
+    had no grid before. Pooling with stride 1 keeps the shape too, which the kind of module tells.
+
+    Args:
+        output: one that has a grid.
+        grid: its grid.
+        grids: as far as that output.
     """
     innermost = output.modules[0]
     if any(True for _ in innermost.parameters()):
         return True
     if any(isinstance(part, _POOLING) for part in innermost.modules()):
         return False
-    before = output.made_from
-    if before is None or before == output.shape:
+    if output.made_from is None or output.made_from == output.shape:
         return True
-    rearranged = math.prod(before) == math.prod(output.shape)
-    first = grid.layout in ("channels-first", "tokens-last")
-    resampled = len(before) == len(output.shape) and before[1 if first else -1] == grid.channels
-    return not (rearranged or resampled)
+    before = grids.of_shape(output.made_from)
+    return before is None or before.channels != grid.channels
