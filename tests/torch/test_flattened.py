@@ -44,7 +44,7 @@ def found(net: Net):
     adapter = TorchAdapter(net.double().eval())
     layer = adapter.layer(Batch((X,)), "body")
     with explaining(net), torch.no_grad():
-        return find_flattened(net, net, X[:1], adapter._plan(Batch((X,)), layer))
+        return find_flattened(net, net, X[:1], adapter._plans.plan(Batch((X,)), layer))
 
 
 def literal(net: Net, image: int, target: int) -> torch.Tensor:

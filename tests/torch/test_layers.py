@@ -101,6 +101,103 @@ def test_pooling_is_not_chosen():
     assert camscope.explain(Net(head), batch(1, 3, 32, 32)).layers == ("body",)
 
 
+@pytest.mark.parametrize(
+    "last",
+    [
+        nn.AvgPool2d(3, stride=1, padding=1),  # the shape stays, so only its kind tells
+        nn.AvgPool2d(2),
+        nn.Upsample(scale_factor=2),
+        nn.ZeroPad2d(1),
+        Apply(lambda x: torch.nn.functional.avg_pool2d(x, 2)),
+        Apply(lambda x: x.flatten(2).mT),
+    ],
+    ids=lambda module: type(module).__name__,
+)
+def test_what_computes_no_new_features_is_not_chosen(last):
+    """Pooling, enlarging and rearranging, whatever the class is called."""
+    head = Apply(lambda x: x.flatten(1).square().sum(1, keepdim=True) * torch.arange(1.0, 6))
+    assert camscope.explain(Net(nn.Sequential(last, head)), batch(1, 3, 32, 32)).layers == ("body",)
+
+
+def test_a_gate_that_halves_the_channels_computes_new_features():
+    head = nn.Sequential(nn.GLU(1), nn.AdaptiveAvgPool2d(1), nn.Flatten(), linear(6, 5, 0))
+    assert camscope.explain(Net(head), batch(1, 3, 16, 16)).layers == ("head.0",)
+
+
+class Windows(nn.Module):
+    """Works inside windows, on which there is no grid; a module without weights puts them together."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mix = linear(12, 12, 0)
+        self.together = Apply(
+            lambda w: w.reshape(-1, 2, 2, 4, 4, 12).permute(0, 5, 1, 3, 2, 4).flatten(4).flatten(2, 3)
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        windows = x.unflatten(3, (2, 4)).unflatten(2, (2, 4)).permute(0, 2, 4, 3, 5, 1).reshape(-1, 4, 16, 12)
+        return self.together(self.mix(windows) + windows)
+
+
+def test_windows_that_are_put_together_are_a_layer():
+    head = nn.Sequential(Windows(), *gap_head())
+    assert camscope.explain(Net(head), batch(1, 3, 32, 32)).layers == ("head.0",)
+
+
+class PoolFormerBlock(nn.Module):
+    """No pooling, though its class says so: the sum at its end is the block's own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mix = nn.Conv2d(12, 12, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.mix(x)
+
+
+def test_a_block_with_pooling_in_its_name_is_chosen():
+    head = nn.Sequential(PoolFormerBlock(), *gap_head())
+    assert camscope.explain(Net(head), batch(1, 3, 16, 16)).layers == ("head.0",)
+
+
+class Ends(nn.Module):
+    """A sum of two branches, which no module puts out, goes on through one module."""
+
+    def __init__(self, last: nn.Module) -> None:
+        super().__init__()
+        self.net = Net(nn.Identity())
+        self.branch = nn.Conv2d(12, 12, 1)
+        self.last = last
+        self.head = gap_head()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.net(x)
+        return self.head(self.last(x + self.branch(x)))
+
+
+class MonteCarloDropout(nn.Dropout):
+    """Drops in eval mode too."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return nn.functional.dropout(x, self.p, training=True)
+
+
+@pytest.mark.parametrize(
+    ("last", "layer"),
+    [
+        (nn.ReLU(), "last"),
+        (nn.ReLU(inplace=True), "last"),  # the tensor it got, but written to
+        (nn.Identity(), "branch"),
+        (nn.Dropout(0.5), "branch"),
+        (MonteCarloDropout(0.5), "branch"),
+        (nn.Sequential(), "branch"),
+    ],
+    ids=["relu", "relu in place", "identity", "dropout", "dropout in eval mode", "empty"],
+)
+def test_what_only_gives_a_tensor_on_is_not_chosen(last, layer):
+    assert camscope.explain(Ends(last), batch(1, 3, 16, 16)).layers == (layer,)
+
+
 class Mixer(nn.Module):
     """Self-attention, though its class does not say so."""
 

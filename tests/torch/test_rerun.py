@@ -240,7 +240,7 @@ def test_a_callable_of_what_comes_from_before_the_layer_is_right_in_re_runs(name
 @pytest.mark.parametrize("count", [0, 1, 4, 5, 9])
 def test_variants_are_built_chunk_by_chunk_and_come_back_in_order(count, monkeypatch):
     model = Net(mlp_head(16)).double().eval()
-    monkeypatch.setattr("camscope.models.torch.passes.chunk_size", lambda *_: 4)
+    monkeypatch.setattr("camscope.models.torch.further_passes.chunk_size", lambda *_: 4)
     factors = torch.linspace(0, 1, 9, dtype=torch.float64)
     asked: list[list[int]] = []
 

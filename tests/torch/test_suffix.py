@@ -27,7 +27,8 @@ from camscope.models.torch import TorchAdapter
 from camscope.models.torch.hooks.modules import first_tensor, replace_first_tensor
 from camscope.models.torch.hooks.state import explaining
 from camscope.models.torch.reruns import rerun as rerun_module
-from camscope.models.torch.reruns.suffix import Kept, Plan, keeping, plan_suffix, replaying
+from camscope.models.torch.reruns.planning import plan_suffix
+from camscope.models.torch.reruns.suffix import Kept, Plan, keeping, replaying
 from tests.torch.nets import Apply, Net, SharedReLU, batch, linear, mlp_head
 
 EXACT = 1e-10
@@ -114,12 +115,12 @@ class Cut:
             assert torch.equal(altered, before), "the caller's array"
 
     @property
-    def alive(self) -> set[str]:
-        return {stub.module for stub in self.plan.stubs if stub.alive}
+    def used(self) -> set[str]:
+        return {stub.module for stub in self.plan.stubs if stub.used}
 
     @property
     def dead(self) -> set[str]:
-        return {stub.module for stub in self.plan.stubs} - self.alive
+        return {stub.module for stub in self.plan.stubs} - self.used
 
 
 def close(found: torch.Tensor, expected: torch.Tensor, clean: torch.Tensor, tolerance: float = EXACT) -> None:
@@ -480,7 +481,7 @@ def test_the_input_itself_may_be_used_behind_the_layer():
 
 def test_only_what_the_rest_uses_is_kept(model_of):
     cut = Cut(model_of("resnet18"), "layer4.1.bn2", batch_of(64))
-    assert cut.alive == {"layer4.0"}  # the skip
+    assert cut.used == {"layer4.0"}  # the skip
     assert "layer3" in cut.dead
     assert {stub.module for stub in cut.kept.outputs} == {"layer4.0"}
 
@@ -494,7 +495,7 @@ def test_nothing_is_kept_where_the_layer_is_all_there_is(model_of):
 def test_a_dense_block_keeps_each_layers_features(model_of):
     cut = Cut(model_of("densenet121"), "features.denseblock4.denselayer3.conv2", batch_of(64))
     block = "features.denseblock4.denselayer"
-    assert cut.alive == {"features.transition3", f"{block}1", f"{block}2"}
+    assert cut.used == {"features.transition3", f"{block}1", f"{block}2"}
 
 
 def test_what_is_dead_has_a_shape_but_no_memory():
@@ -518,7 +519,7 @@ def test_what_is_used_is_kept_however_it_is_used(make):
         Positions: {"table"},
         Windows: {"fold"},
     }
-    assert cut.alive == used[make]
+    assert cut.used == used[make]
 
 
 class Decides(LogitsDecoder):
@@ -536,7 +537,7 @@ class Decides(LogitsDecoder):
 
 def test_what_python_looks_at_is_kept():
     cut = Cut(Decides().double().eval(), "two", batch_of(16))
-    assert cut.alive == {"size"}
+    assert cut.used == {"size"}
     cut.check()
 
 
@@ -551,7 +552,7 @@ class Also(LogitsDecoder):
 def test_what_the_model_returns_beside_its_logits_is_kept():
     """A callable may make a target of it."""
     cut = Cut(Also().double().eval(), "two", batch_of(16, 3))
-    assert cut.alive == {"one"}
+    assert cut.used == {"one"}
     altered = cut.variants(2, 3)
     with torch.no_grad(), replaying(cut.model, cut.plan, cut.kept, 2, altered):
         early = cut.model(cut.x[:1].expand(3, -1, -1, -1))["early"]
@@ -717,7 +718,8 @@ def test_the_size_of_the_chunks_changes_nothing(name, monkeypatch):
     sizes = []
     for size in (1, 3, 4):
         monkeypatch.setattr(
-            "camscope.models.torch.passes.chunk_size", lambda *_, size=size: sizes.append(size) or size
+            "camscope.models.torch.further_passes.chunk_size",
+            lambda *_, size=size: sizes.append(size) or size,
         )
         pieces = camscope.explain(model, x, **call).raw[name, "two"]
         torch.testing.assert_close(pieces, whole, rtol=0, atol=1e-12)
@@ -839,7 +841,7 @@ def test_features_that_a_users_hook_collects_are_there():
 
     cut = Cut(Collecting().double().eval(), "two", batch_of(16, 3))
     assert not cut.plan.whole
-    assert cut.alive == {"one"}
+    assert cut.used == {"one"}
     cut.check(count=3)
 
 
@@ -892,7 +894,7 @@ def test_a_layer_is_planned_once_for_each_size_of_the_input(monkeypatch):
         planned.append((layer.name, image.shape[2]))
         return plan_suffix(model, forward, image, layer)
 
-    monkeypatch.setattr("camscope.models.torch.adapter.plan_suffix", plan)
+    monkeypatch.setattr("camscope.models.torch.reruns.plans.plan_suffix", plan)
     explainer = camscope.Explainer(LogitsDecoder().double().eval())
     for size in (16, 16, 20, 16):
         explainer(batch_of(size), methods=SUFFIX, layers=["one", "two"], targets=0)

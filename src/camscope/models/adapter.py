@@ -21,47 +21,87 @@ LayerNeeds: TypeAlias = Mapping[Layer, frozenset[Need]]
 
 @runtime_checkable
 class Observation(Protocol):
-    """One forward of one batch, held as long as evidence is wanted from it."""
+    """One forward of one batch, held as long as evidence is wanted from it.
+
+    Arrays are of one library that speaks the Python array API, on one device. Numbers of half precision are widened
+    to single precision at least.
+    """
 
     @property
     def outputs(self) -> Outputs:
-        """The model's outputs for the batch."""
+        """The model's outputs for the batch: `camscope.models.observing.OutputRules.outputs` makes them."""
         ...
 
     @property
     def notes(self) -> Sequence[str]:
-        """What a reader of the maps should know about how this model is read."""
+        """What a reader of the maps should know about how this model is read, in sentences; often none.
+
+        `camscope.models.observing.OutputRules.notes` says what there is to say of the outputs.
+        """
         ...
 
     def evidence(
         self, targets: Targets, needs: LayerNeeds, seed: int
     ) -> Iterator[tuple[str, slice, Evidence]]:
-        """Evidence layer by layer and for a few targets at a time: the layer, which targets, what was seen.
-
-        At a layer with `SUFFIX`, `MASKED` or another need of the whole model, `Evidence.model` is there too, with the
-        responses to the batch itself. Re-runs are good as long as the observation is held.
+        """Evidence layer by layer, and for as many targets at a time as fit into memory.
 
         Args:
-            targets: of the batch.
-            needs: at each layer, among those the observation was made for.
-            seed: handed on in the evidence.
+            targets: what is explained, `targets.scores(outputs)` their scores, `batch target`. A slice of them is
+                `targets[columns]`.
+            needs: the layers, of those that were observed; what is wanted at each, of what the adapter offers.
+            seed: handed on to the evidence.
+
+        Yields:
+            layer: its name.
+            columns: which of the targets the evidence is of. Together the slices of a layer cover all targets once.
+            evidence: its `activations` are always there, in canonical shape `batch channel *space` (see
+                `camscope.models.grid.Grid.canonical`). A field that nobody wants may be None. `head` is None where
+                the part after the layer is not, verified on this batch, averaging over space and one linear layer.
+
+        Raises:
+            TargetError: if a target's score cannot be differentiated where that is needed.
+            ModelError: if the model cannot give what is wanted.
         """
         ...
 
     def model_evidence(
         self, targets: Targets, needs: frozenset[Need], seed: int
     ) -> Iterator[tuple[slice, ModelEvidence]]:
-        """Evidence of the model as a whole, for a few targets at a time."""
+        """Evidence of the model as a whole, for as many targets at a time as fit into memory.
+
+        Args:
+            targets: what is explained.
+            needs: what is wanted, of what the adapter offers; needs of layers among them say nothing here.
+            seed: handed on to the evidence.
+
+        Yields:
+            columns: which of the targets the evidence is of.
+            evidence: `inputs` and `responses` are always there, everything else where it is wanted.
+
+        Raises:
+            TargetError, ModelError: as `evidence` does.
+        """
         ...
 
 
 @runtime_checkable
 class Adapter(Protocol):
-    """A model of some framework."""
+    """A model of some framework: what the planner asks of it.
+
+    What is the same for every framework is written once: from logits to `Outputs`, and sums over targets
+    (`camscope.models.observing`), where the grid is in a shape (`camscope.models.grid`), what the model is called with
+    (`camscope.models.batch`). An adapter runs the model, and sees what its layers put out. It must leave the model as
+    it came, whatever happens.
+
+    A model whose layers give no map in some respect may answer trivially: see each method.
+    """
 
     @property
     def offers(self) -> frozenset[Need]:
-        """The needs this framework can meet."""
+        """The needs this framework can meet. The planner asks for no others, and refuses methods that need them.
+
+        `ACTIVATIONS` is the least. Without a way to differentiate, leave out all of `camscope.evidence.BACKWARD`.
+        """
         ...
 
     def is_tensor(self, value: Any) -> bool:
@@ -72,43 +112,109 @@ class Adapter(Protocol):
         ...
 
     def batch(self, given: Batch) -> Batch:
-        """The inputs as the model wants them: on its device, in its precision. Refuses what is not finite."""
+        """The inputs as the model wants them: on its device, in its precision.
+
+        Args:
+            given: tensors of this framework, or NumPy arrays made of photos; `given.x` is what maps are of.
+
+        Raises:
+            InputError: if `given.x` has no batch axis, holds no image, or holds NaN or infinity.
+        """
         ...
 
     def with_captions(self, batch: Batch, texts: Sequence[str]) -> Batch:
-        """The call with captions, for a model whose classes they are."""
+        """The call with captions, for a model whose classes they are.
+
+        Only ever called where the decoder is a `camscope.models.decoding.CaptionDecoder`; else it may raise.
+
+        Args:
+            batch: the inputs.
+            texts: one caption for each class.
+
+        Raises:
+            InputError: if a caption cannot be encoded.
+        """
         ...
 
     def layers(self, batch: Batch) -> Sequence[Layer]:
-        """All layers with a grid, in the order they run. Their shapes have a batch axis of 1."""
+        """All layers with a grid, in the order they run, each name once; those that cannot be chosen too.
+
+        Their shapes have a batch axis of 1.
+
+        The first image of the batch may stand for all: a batch of the same `signature` has the same layers.
+
+        Raises:
+            InputError: if the model does not run on such inputs.
+        """
         ...
 
     def choose(self, batch: Batch) -> Sequence[Layer]:
-        """The automatic target layer, then the runners-up."""
+        """The automatic target layer first, then a few runners-up (perhaps none); all of them in `layers`.
+
+        The rule is: the deepest layer that still has a grid and whose positions reach the score. Where that cannot be
+        tried (no gradients), the deepest with a grid.
+
+        Raises:
+            LayerError: if the model has no layer with a grid, saying what it has instead.
+        """
         ...
 
     def stages(self, batch: Batch) -> Sequence[Layer]:
-        """The last layer of each resolution, the deepest being the automatic choice."""
+        """The last layer of each resolution in the order they run, the deepest being the automatic choice.
+
+        What a fusion of several layers combines; the automatic choice alone means that there is nothing to combine.
+
+        Raises:
+            LayerError: as `choose` does.
+        """
         ...
 
     def fpn_levels(self, batch: Batch) -> Sequence[Layer]:
-        """The levels of a detector's pyramid by number; none of any other model."""
+        """The levels of a detector's feature pyramid, by number; empty for every model that has none.
+
+        Raises:
+            LayerError: if the finest level has no grid.
+        """
         ...
 
     def layer(self, batch: Batch, layer: Any) -> Layer:
-        """The layer with this name (or this module), as it is for inputs of this size.
+        """The layer with this name, as it is for inputs of this size.
+
+        Args:
+            batch: the inputs.
+            layer: a name, as in `layers`; or the framework's own layer object, where it has such.
 
         Raises:
-            LayerError: if there is none, naming the nearest; or it has no grid, naming one that has.
+            LayerError: if there is none (naming the nearest), or it has no grid (saying its shape).
         """
         ...
 
     def reaches(self, batch: Batch, layers: Sequence[Layer]) -> Sequence[bool]:
-        """Whether each layer's positions can reach the score at all, for any class."""
+        """Whether each layer's positions can reach the score at all, for any class; in the order of the layers.
+
+        A class token's attention may read nothing of what other tokens become: then their map is zero for every class,
+        and the user is told to take another layer. Without gradients, True for all is a fair answer.
+
+        Args:
+            batch: the inputs.
+            layers: of `layers`; perhaps none.
+        """
         ...
 
     def check(self, batch: Batch, needs: frozenset[Need]) -> None:
-        """Refuse what this model cannot give on such an input, before any work on the batch."""
+        """Refuse what this model cannot give on such an input, before any work on the batch.
+
+        May do nothing: then `observe` or the evidence raises the same errors, later.
+
+        Args:
+            batch: the inputs.
+            needs: of all methods together, of what the adapter offers.
+
+        Raises:
+            ModelError: if a need cannot be met by this model, though the framework could: attention, where no token
+                attends to others.
+            InputError: if the model does not take these inputs.
+        """
         ...
 
     def observe(
@@ -116,18 +222,23 @@ class Adapter(Protocol):
     ) -> AbstractContextManager[Observation]:
         """Run the model once on the batch, keeping at each layer what is wanted there.
 
-        Afterwards the model is as it came, whatever happened in between.
+        Evidence is taken inside the context only. When it ends the model is as it was, whatever happened.
 
         Args:
             batch: the inputs.
-            needs: of all methods at each target layer, of those that are offered only.
-            libragrad: let gradients flow by LibraGrad's rules; only where `LIBRAGRAD` is offered.
+            needs: of all methods at each target layer; empty if only the outputs or evidence of the model as a whole
+                are wanted.
+            libragrad: let gradients flow by LibraGrad's rules. Never True where `offers` has no `LIBRAGRAD`.
 
         Raises:
-            ModelError: if the model's output is not finite.
+            ModelError: if the outputs are no class scores, or hold NaN or infinity.
         """
         ...
 
     def describe(self) -> Mapping[str, Any]:
-        """What the model is, for the provenance: class, framework, precision, weights digest."""
+        """What the model is, for the provenance of its maps: values that JSON can hold.
+
+        The keys, as far as the framework tells: `model` (its class), `framework` (with its version), `device`, `dtype`
+        and `weights_sha256` (a digest of the weights, so that a map can be traced to them).
+        """
         ...

@@ -49,7 +49,10 @@ class Batch:
 
     @property
     def signature(self) -> Hashable:
-        """The same for calls that run through the model alike: all shapes but the batch axis, all plain values."""
+        """Equal for calls that run through the model alike: made of all shapes but the batch axis, and plain values.
+
+        What was found out about the model on one of them holds for the others: its layers, how its suffixes run.
+        """
         found: list[Hashable] = [tuple(self.x.shape[1:])]
 
         def note(value: Any) -> Any:
@@ -64,7 +67,7 @@ class Batch:
 
     @property
     def shapes_of_others(self) -> list[tuple[int, ...]]:
-        """Of all arrays but the one that maps are of."""
+        """The shapes of all arrays but the one that maps are of."""
         found: list[tuple[int, ...]] = []
 
         def note(value: Any) -> Any:
@@ -79,7 +82,11 @@ class Batch:
         return int(self.x.shape[0])
 
     def images(self, index: Int[np.ndarray, image] | slice) -> Batch:
-        """The call for these images, in this order, as often as they are named."""
+        """The call for these images, in this order, as often as they are named.
+
+        Args:
+            index: their numbers, or a slice of them.
+        """
 
         def taken(value: Any) -> Any:
             return value[index] if self._by_row(value) else value
@@ -87,7 +94,10 @@ class Batch:
         return self.others(taken).with_x(taken(self.x))
 
     def altered(self, x: Array) -> Batch:
-        """The call with another input, of the same images; or any number of variants of the only one there is.
+        """The call with another input of the same images; or, where there is one image, with variants of it.
+
+        Args:
+            x: as many rows as the batch has; any number of rows if it has one, which then goes with each of them.
 
         Raises:
             ValueError: for another number of rows than that.
@@ -121,7 +131,12 @@ class Batch:
         return self.others(cut).with_x(cut(self.x))
 
     def others(self, change: Callable[[Any], Any]) -> Batch:
-        """The same with every value changed but the input that maps are of, also inside lists and dictionaries."""
+        """The same call with every other value changed: all but the input that maps are of.
+
+        Args:
+            change: from a value to what takes its place. Values inside lists, tuples and dictionaries are given to it
+                one by one.
+        """
         args = tuple(
             value if place == self.explained_input else _each(value, change)
             for place, value in enumerate(self.args)
@@ -140,6 +155,7 @@ class Batch:
         return dataclasses.replace(self, kwargs={**self.kwargs, self.explained_input: x})
 
     def _by_row(self, value: Any) -> bool:
+        """Whether a value belongs to the images row by row."""
         return _is_array(value) and len(value.shape) > 0 and value.shape[0] == len(self)
 
 
@@ -148,6 +164,7 @@ def _is_array(value: Any) -> bool:
 
 
 def _each(value: Any, change: Callable[[Any], Any]) -> Any:
+    """The value changed, or what is inside it where it is a list, a tuple or a mapping."""
     if isinstance(value, Mapping):
         return {key: _each(inner, change) for key, inner in value.items()}
     if type(value) in (list, tuple):

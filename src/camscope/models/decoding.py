@@ -14,7 +14,10 @@ from camscope.outputs import Predictions, Task
 
 @runtime_checkable
 class OutputDecoder(Protocol):
-    """How one kind of model is called, and what it puts out means."""
+    """How one kind of model is called, and what it puts out means.
+
+    A library has one for each kind of its models that is not called as `model(x)`, or does not return logits.
+    """
 
     @property
     def task(self) -> Task | None:
@@ -22,11 +25,24 @@ class OutputDecoder(Protocol):
         ...
 
     def call(self, model: Any, batch: Batch) -> Any:
-        """Run the model."""
+        """Run the model.
+
+        Args:
+            model: as it was given, whatever wraps it taken off.
+            batch: its arguments, already on its device.
+
+        Returns:
+            What the model returned, as it is.
+
+        Raises:
+            InputError: if the model does not take these arguments.
+        """
         ...
 
     def logits(self, raw: Any) -> Array:
         """One score per class, `batch class`, of what the model returned; or at every position, `batch class *space`.
+
+        They must be part of the graph that was built, if one was: gradients start here.
 
         Raises:
             ModelError: if there are none.
@@ -43,7 +59,16 @@ class CaptionDecoder(OutputDecoder, Protocol):
     """Of a model whose classes are captions, which come with the call."""
 
     def with_captions(self, model: Any, batch: Batch, texts: Sequence[str]) -> Batch:
-        """The call with these captions."""
+        """The call with these captions, from which `call` makes one score for each.
+
+        Args:
+            model: whatever wraps it taken off.
+            batch: the images.
+            texts: the captions.
+
+        Raises:
+            InputError: if a caption cannot be encoded.
+        """
         ...
 
 
@@ -52,11 +77,11 @@ class LayerGuide(Protocol):
     """A decoder that knows where in the model to look, which a detector's scores alone do not tell."""
 
     def within(self, model: Any) -> str:
-        """The part of the model whose deepest layer is the automatic choice."""
+        """The name of the part of the model whose deepest layer is the automatic choice."""
         ...
 
     def fpn_levels(self, model: Any) -> Sequence[str]:
-        """The layers that are the levels of its feature pyramid, by number; none if it has no pyramid."""
+        """The names of the levels of its feature pyramid, the finest first; none if it has no pyramid."""
         ...
 
 
@@ -111,6 +136,7 @@ class LogitsDecoder:
 
 
 def _check_inputs(model: Any, batch: Batch) -> None:
+    """Refuse arguments that the model's forward does not take, naming those that it does."""
     takes = inspect.signature(getattr(model, "forward", model))
     try:
         takes.bind(*batch.args, **batch.kwargs)
@@ -124,13 +150,22 @@ def _check_inputs(model: Any, batch: Batch) -> None:
 
 
 def picked(raw: Any, name: Any) -> Any:
-    """A part of what a model returns: by key, attribute or position."""
+    """A part of what a model returns: by key, attribute or position.
+
+    Args:
+        raw: what it returned.
+        name: a string is a key of a mapping, and an attribute of anything else; a number is a position.
+
+    Raises:
+        KeyError, IndexError, AttributeError, TypeError: if there is no such part.
+    """
     if isinstance(name, str) and not isinstance(raw, Mapping):
         return getattr(raw, name)
     return raw[name]
 
 
 def _described(raw: Any) -> str:
+    """What a model returned, in words for an error: its class, and its keys or the shapes of its parts."""
     kind = type(raw).__name__
     if isinstance(raw, Mapping):
         return f"{kind} with keys {sorted(map(str, raw))}"

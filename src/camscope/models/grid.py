@@ -19,7 +19,10 @@ from camscope.arrays import Array
 Layout = Literal["channels-first", "channels-last", "tokens", "tokens-last"]
 
 _MOST_PREFIX_TOKENS = 32
+"""More tokens than that in front of a grid are another grid that was not met before."""
+
 _FEWEST_CHANNELS = 16
+"""Fewer channels than that are more likely a few tokens (class, distillation) without the grid."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,10 @@ class Grid:
     prefix: int = 0
 
     def canonical(self, output: Shaped[Array, "batch ..."]) -> Shaped[Array, "batch channel *space"]:
-        """The layer's output (or a gradient of that shape) as `batch channel *space`, a view where possible."""
+        """The layer's output, or a gradient of the same shape, as `batch channel *space`: a view where possible.
+
+        Tokens in front of the grid are left out.
+        """
         if self.layout == "channels-first":
             return output
         if self.layout == "channels-last":
@@ -105,35 +111,38 @@ def find_grid(
     if len(shape) < 3 or shape[0] != input_shape[0]:
         return None
     size = tuple(input_shape[2:])
-    grid: Grid | None = None
+    grid = None
     if len(shape) == len(input_shape):
-        first, last = tuple(shape[2:]), tuple(shape[1:-1])
-        if prefers_last is None:
-            layout = max(
-                ("channels-first", first), ("channels-last", last), key=lambda c: _shrinks(c[1], size)
-            )
-            fits = _shrinks(layout[1], size) > 0
-        else:
-            layout = ("channels-last", last) if prefers_last else ("channels-first", first)
-            fits = all(n <= 4 * s for n, s in zip(layout[1], size, strict=True)) and not _windows(
-                layout[1], size, seen
-            )
-            other = ("channels-first", first) if prefers_last else ("channels-last", last)
-            # a permuted output of such a layer: its sizes say the opposite beyond doubt
-            if not certain and not _shrinks(layout[1], size) and _shrinks(other[1], size):
-                layout, fits = other, True
-        if fits:
-            channels = shape[1] if layout[0] == "channels-first" else shape[-1]
-            grid = Grid(
-                "channels-first" if layout[0] == "channels-first" else "channels-last", layout[1], channels
-            )
+        grid = _axes_grid(shape, size, seen, prefers_last=prefers_last, certain=certain)
     elif len(shape) == 3:
         grid = _token_grid(shape, size, seen)
     return grid if grid is not None and math.prod(grid.space) > 1 else None
 
 
+def _axes_grid(
+    shape: Sequence[int],
+    size: tuple[int, ...],
+    seen: tuple[tuple[int, ...], ...],
+    *,
+    prefers_last: bool | None,
+    certain: bool,
+) -> Grid | None:
+    """The grid in an output with as many axes as the input, channels first or last. See `find_grid`."""
+    first = Grid("channels-first", tuple(shape[2:]), shape[1])
+    last = Grid("channels-last", tuple(shape[1:-1]), shape[-1])
+    if prefers_last is None:
+        grid = max(first, last, key=lambda grid: _shrinks(grid.space, size))
+        return grid if _shrinks(grid.space, size) else None
+    grid, other = (last, first) if prefers_last else (first, last)
+    # a permuted output of such a layer: its sizes say the opposite beyond doubt
+    if not certain and not _shrinks(grid.space, size) and _shrinks(other.space, size):
+        return other
+    small_enough = all(n <= 4 * s for n, s in zip(grid.space, size, strict=True))
+    return grid if small_enough and not _windows(grid.space, size, seen) else None
+
+
 def _shrinks(space: Sequence[int], size: Sequence[int]) -> int:
-    """How well `space` is `size` divided by one stride: 2 up to rounding, 1 to within two cells, 0 not at all."""
+    """How well `space` is `size` divided by one stride: 2 up to rounding, 1 to within two positions, 0 not at all."""
     if any(n < 1 or n > s for n, s in zip(space, size, strict=True)):
         return 0
     ratio = max(n / s for n, s in zip(space, size, strict=True))
@@ -142,7 +151,15 @@ def _shrinks(space: Sequence[int], size: Sequence[int]) -> int:
 
 
 def _windows(space: tuple[int, ...], size: Sequence[int], seen: tuple[tuple[int, ...], ...]) -> bool:
-    """Whether these axes, which do not shrink together, are the positions of a grid met before in another order."""
+    """Whether these axes are a grid met before, cut into windows.
+
+    They do not shrink together, and hold as many positions as that grid, in another order.
+
+    Args:
+        space: size of the axes.
+        size: of the model's input along each axis.
+        seen: grids met before.
+    """
     return not _shrinks(space, size) and any(
         grid != space and math.prod(grid) == math.prod(space) and _shrinks(grid, size) for grid in seen
     )
@@ -151,13 +168,19 @@ def _windows(space: tuple[int, ...], size: Sequence[int], seen: tuple[tuple[int,
 def _token_grid(
     shape: Sequence[int], size: tuple[int, ...], seen: tuple[tuple[int, ...], ...]
 ) -> Grid | None:
+    """The grid in a sequence of tokens: one met before, or one of the input's aspect, and a few tokens in front.
+
+    Args:
+        shape: `batch token channel`, or `batch channel token`.
+        size: of the model's input along each axis.
+        seen: grids met before. Of several that leave equally few tokens over, the one met last is taken.
+    """
     for layout, count, channels in (("tokens", shape[1], shape[2]), ("tokens-last", shape[2], shape[1])):
         if layout == "tokens-last" and channels < _FEWEST_CHANNELS:
-            continue  # a few tokens (CLS, distillation) of `count` channels, without the grid
+            continue
         options = [grid for grid in seen if 0 <= count - math.prod(grid) <= _MOST_PREFIX_TOKENS]
-        if (
-            not options and len(size) < 3
-        ):  # of a video's tokens the order is not plain: patches of frames, or of tubes
+        # a video's tokens may be patches of frames or tubes through them, which their number does not tell
+        if not options and len(size) < 3:
             options = _same_aspect(count, size)
         options = [grid for grid in options if math.prod(grid) > 1]
         if options:

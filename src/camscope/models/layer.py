@@ -22,7 +22,7 @@ class Layer:
         grid: where the positions are in that output.
         calls: how often one forward calls it.
         outline: whether it is a stage or a block, what people mean by "a layer", and not a part of one.
-        eligible: whether it may be chosen automatically: pooling and the inside of attention may not.
+        eligible: whether it may be chosen automatically. Pooling, and what is inside of an attention, may not.
         reaches: whether its positions reach the score; None as long as that was not tried.
     """
 

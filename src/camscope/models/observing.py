@@ -21,12 +21,12 @@ from camscope.outputs import Dense, Outputs, Task
 from camscope.targets import Targets
 
 NARROW = ("float16", "bfloat16")
-"""Types of numbers in which products underflow; scores are widened to single precision."""
+"""Half precision, in which products underflow: scores are widened to single precision."""
 
 
 @dataclass(frozen=True)
 class Ending:
-    """How a model's output is made, as far as its adapter found out.
+    """How a model's output is made, as far as its adapter found out. All False says that it returns logits.
 
     Attributes:
         sigmoid: whether it ends in a sigmoid, and the logits are what goes into that.
@@ -41,7 +41,7 @@ class Ending:
 
 @dataclass(frozen=True)
 class OutputRules:
-    """From what a model returns to `Outputs`.
+    """From what a model returns to `Outputs`, the same for every framework.
 
     Attributes:
         decoder: how the model is called and what it puts out means.
@@ -57,7 +57,7 @@ class OutputRules:
         Args:
             raw: what the model returned.
             logits: its scores, before a final softmax or sigmoid where there is one.
-            ending: how they came about.
+            ending: how the model's output is made.
             batch: the inputs.
 
         Raises:
@@ -97,7 +97,12 @@ class OutputRules:
         return ending.probabilities and self.task in (None, "multiclass")
 
     def notes(self, logits: Array, ending: Ending) -> tuple[str, ...]:
-        """What a reader of the maps should know of how the outputs are read."""
+        """What a reader of the maps should know of how the outputs are read; often nothing.
+
+        Args:
+            logits: as the model puts them out.
+            ending: how its output is made.
+        """
         notes = []
         one_logit = logits.ndim == 1 or logits.shape[1] == 1
         if one_logit and self.task is None and not (ending.sigmoid or ending.softmax):
@@ -138,7 +143,17 @@ def is_dense(outputs: Array, x: Array) -> bool:
 
 
 def responses(targets: Targets, outputs: Outputs) -> Responses:
-    """The targets' scores and probabilities, `image target`."""
+    """The targets' scores and probabilities; the scores twice where there are no probabilities.
+
+    That is so of a regression, and where every target is a function of the user's own.
+
+    Args:
+        targets: of the batch.
+        outputs: of the model for it.
+
+    Returns:
+        Both `image target`.
+    """
     scores = targets.scores(outputs)
     if outputs.task == "regression" or all(targets.functions):
         return Responses(scores, scores)
@@ -146,6 +161,6 @@ def responses(targets: Targets, outputs: Outputs) -> Responses:
 
 
 def slices_of(count: int, at_a_time: int) -> Iterator[slice]:
-    """Slices of 0 … count − 1, so many numbers at a time: targets, or variants."""
+    """Slices that cut 0 … count − 1 (targets, variants) into parts, each of `at_a_time` numbers but the last."""
     for start in range(0, count, at_a_time):
         yield slice(start, min(start + at_a_time, count))

@@ -19,17 +19,20 @@ from camscope.plugins import load_plugins
 
 
 class Doorway(Protocol):
-    """What the module that stands before an adapter offers."""
+    """What the module that stands before an adapter offers: plain functions with these names.
+
+    It is imported as soon as its framework is loaded and an object is to be recognised, so it should import little.
+    """
 
     def owns(self, given: Any) -> bool:
-        """Whether an object is a model of this framework."""
+        """Whether an object is a model of this framework. False for anything else; it must not raise."""
         ...
 
     def unwrap(self, model: Any) -> Any:
-        """The user's own model inside of what wraps it.
+        """The user's own model inside of what wraps it for training or speed; the model itself if nothing does.
 
         Raises:
-            ModelError: if it cannot be explained.
+            ModelError: if it cannot be explained, saying what to give instead.
         """
         ...
 
@@ -38,13 +41,20 @@ class Doorway(Protocol):
     ) -> Adapter:
         """The adapter of a model.
 
+        Args:
+            model: as `unwrap` gives it.
+            decoder: how it is called and what it puts out means.
+            task: what the outputs mean; None asks the decoder, and then the model.
+            optimised: explain on a copy made for inference; `"bfloat16"` in half precision too. False is all that
+                must be met.
+
         Raises:
-            ModelError: if it cannot be explained, or not as it is asked for.
+            ModelError: if it cannot be explained, or not in the way that `optimised` asks for.
         """
         ...
 
     def move(self, model: Any, device: str) -> Any:
-        """The model on another device.
+        """The model on another device, named as the framework names it (`cuda:0`).
 
         Raises:
             ModelError: if there is no such device.
@@ -59,7 +69,7 @@ class Framework:
     Attributes:
         name: as people write it.
         package: the package that is loaded where one of its models is.
-        home: the module that is its doorway, see `Doorway`.
+        home: the name of the module that is its doorway, see `Doorway`.
     """
 
     name: str
@@ -84,7 +94,7 @@ def register_framework(framework: Framework) -> None:
     `camscope.plugins`.
 
     Args:
-        framework: see `Framework`. One of the same name is replaced.
+        framework: the framework. One of the same name is replaced.
     """
     FRAMEWORKS[:] = [framework, *(known for known in FRAMEWORKS if known.name != framework.name)]
 

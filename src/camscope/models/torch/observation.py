@@ -16,7 +16,7 @@ from camscope.models.layer import Layer
 from camscope.models.observing import responses, slices_of
 from camscope.models.torch.anatomy.head import Classifier, Features
 from camscope.models.torch.backwards.curvature import curvature
-from camscope.models.torch.passes import OF_THE_MODEL, PER_TARGET, Passes
+from camscope.models.torch.further_passes import OF_THE_MODEL, PER_TARGET, FurtherPasses
 from camscope.models.torch.precision import widened
 from camscope.outputs import Outputs
 from camscope.targets import Targets
@@ -32,8 +32,33 @@ _BIAS_BUDGET = 512 * 2**20
 
 
 @dataclass(frozen=True)
+class _Ways:
+    """How each layer's gradients are had.
+
+    Attributes:
+        pooled: what the linear head pools, of the layers that have one: the gradients come from its weights.
+        backward: layers that take a backward per target.
+        curved: layers that take two.
+    """
+
+    pooled: Mapping[Layer, Features]
+    backward: Sequence[Layer]
+    curved: Sequence[Layer]
+
+
+@dataclass(frozen=True)
 class TorchObservation:
-    """One forward of one batch; the graph from the first target layer on is alive as long as this is."""
+    """One forward of one batch; the graph from the first target layer on is alive as long as this is.
+
+    Attributes:
+        outputs: of the model.
+        notes: what a reader of the maps should know.
+        logits: as the model puts them out, on the graph.
+        recorded: what each target layer put out, in its own layout, on the graph.
+        classifier: the verified linear head, if there is one and it was looked for.
+        expand: from logits as the model puts them out to one score per class.
+        passes: further passes of the model on this batch.
+    """
 
     outputs: Outputs
     notes: tuple[str, ...]
@@ -41,12 +66,18 @@ class TorchObservation:
     recorded: Mapping[Layer, torch.Tensor]
     classifier: Classifier | None
     expand: Callable[[torch.Tensor], torch.Tensor]
-    passes: Passes
+    passes: FurtherPasses
 
     def model_evidence(
         self, targets: Targets, needs: frozenset[Need], seed: int
     ) -> Iterator[tuple[slice, ModelEvidence]]:
-        """Evidence of the model as a whole, a few targets at a time where each needs a backward of its own."""
+        """Evidence of the model as a whole, a few targets at a time where each needs a backward of its own.
+
+        Args:
+            targets: of the batch.
+            needs: of all methods.
+            seed: handed on to the evidence.
+        """
         clean = responses(targets, self.outputs)
         chunk = self._at_a_time(needs) if needs & PER_TARGET else max(1, len(targets))
         for columns in slices_of(len(targets), chunk):
@@ -60,53 +91,83 @@ class TorchObservation:
 
         Behind a verified linear head the gradients come from its weights (METHODS §1.0); only the other layers
         share a backward per target, which ends at the shallowest of them.
+
+        Args:
+            targets: of the batch.
+            needs: of all methods at each layer.
+            seed: handed on to the evidence.
         """
         activations = {layer: widened(layer.grid.canonical(self.recorded[layer].detach())) for layer in needs}
-        pooled = self._pooled(activations, targets)
-        flat = targets.linear  # behind a linear head the logits have no curvature
-        curved = [
-            layer
-            for layer, some in needs.items()
-            if Need.CURVATURE in some and not (flat and _is_pooled(layer, pooled))
-        ]
-        backward = [
-            layer
-            for layer, some in needs.items()
-            if Need.GRADIENTS in some and layer not in curved and not _is_pooled(layer, pooled)
-        ]
+        ways = self._ways(activations, targets, needs)
+        differentiated = (*ways.backward, *ways.curved)
+        scores = targets.scores(self.outputs) if differentiated else None
+        weights = self._head_weights(targets) if ways.pooled else None
         wanted = frozenset[Need]().union(*needs.values())
-        chunk = len(targets)
-        scores = None
-        if backward or curved:
-            bytes_each = sum(activations[layer].nbytes for layer in (*backward, *curved))
-            chunk = max(1, min(chunk, _GRADIENT_BUDGET // max(1, bytes_each)))
-            scores = targets.scores(self.outputs)
-        if wanted & PER_TARGET:
-            chunk = min(chunk, self._at_a_time(wanted))
-        weights = self._head_weights(targets) if pooled else None
-        for columns in slices_of(len(targets), chunk):
-            gradients = self._gradients(scores, columns, backward)
-            first, curvatures = self._curvatures(scores, columns, curved)
+        for columns in slices_of(
+            len(targets), self._chunk(activations, differentiated, wanted, len(targets))
+        ):
+            gradients = self._gradients(scores, columns, ways.backward)
+            first, curvatures = self._curvatures(scores, columns, ways.curved)
             gradients |= first
             model = None
             if wanted & (OF_THE_MODEL | {Need.SUFFIX}):
                 ((_, model),) = self.model_evidence(targets[columns], wanted, seed)
             for layer, A in activations.items():
-                head = None
-                gradient = gradients.get(layer)
-                if weights is not None and (features := pooled.get(layer)) is not None:
+                head, gradient = None, gradients.get(layer)
+                if weights is not None and (features := ways.pooled.get(layer)) is not None:
                     head = LinearHead(
                         weights[:, columns], features.values, features.activations_themselves, targets.linear
                     )
                     if Need.GRADIENTS in needs[layer] and gradient is None:
-                        space = A.shape[2:]
-                        gradient = (head.weights / space.numel())[(..., *(None,) * len(space))]
+                        gradient = _through_the_mean(head.weights, A)
                 second = curvatures.get(layer)
                 if Need.CURVATURE in needs[layer] and second is None:
                     assert gradient is not None
                     second = torch.zeros_like(gradient)
                 suffix = self.passes.suffix(layer, targets[columns]) if Need.SUFFIX in needs[layer] else None
                 yield layer.name, columns, Evidence(A, gradient, second, head, suffix, model, seed)
+
+    def _ways(self, activations: Mapping[Layer, torch.Tensor], targets: Targets, needs: LayerNeeds) -> _Ways:
+        """How each layer's gradients are had.
+
+        Args:
+            activations: of each layer, canonical.
+            targets: of the batch. Of a linear score behind a linear head there is no curvature.
+            needs: of all methods at each layer.
+        """
+        pooled = self._pooled(activations, targets)
+        by_weights = {layer for layer, features in pooled.items() if features.activations_themselves}
+        curved = [
+            layer
+            for layer, some in needs.items()
+            if Need.CURVATURE in some and not (targets.linear and layer in by_weights)
+        ]
+        backward = [
+            layer
+            for layer, some in needs.items()
+            if Need.GRADIENTS in some and layer not in curved and layer not in by_weights
+        ]
+        return _Ways(pooled, backward, curved)
+
+    def _chunk(
+        self,
+        activations: Mapping[Layer, torch.Tensor],
+        differentiated: Sequence[Layer],
+        wanted: frozenset[Need],
+        count: int,
+    ) -> int:
+        """How many targets to take at a time.
+
+        Args:
+            activations: of each layer.
+            differentiated: the layers whose gradients take memory for each target.
+            wanted: all needs.
+            count: how many targets there are.
+        """
+        if differentiated:
+            bytes_each = sum(activations[layer].nbytes for layer in differentiated)
+            count = max(1, min(count, _GRADIENT_BUDGET // max(1, bytes_each)))
+        return min(count, self._at_a_time(wanted)) if wanted & PER_TARGET else count
 
     def _at_a_time(self, needs: frozenset[Need]) -> int:
         """How many targets share a pass of the whole model; of the bias gradients as many as fit."""
@@ -165,7 +226,7 @@ class TorchObservation:
         columns: slice,
         layers: Sequence[Layer],
     ) -> tuple[dict[Layer, torch.Tensor], dict[Layer, torch.Tensor]]:
-        """Gradients and H·A."""
+        """Gradients and H·A, H the Hessian of the score by the layer's activations A."""
         if scores is None or not layers:
             return {}, {}
         tensors = [self.recorded[layer] for layer in layers]
@@ -179,9 +240,18 @@ def _places(columns: slice) -> range:
     return range(columns.start, columns.stop)
 
 
-def _is_pooled(layer: Layer, pooled: Mapping[Layer, Features]) -> bool:
-    """Whether the linear head pools just what the layer puts out, so that its weights give the gradient."""
-    return layer in pooled and pooled[layer].activations_themselves
+def _through_the_mean(
+    weights: Float[torch.Tensor, "batch target channel"],
+    activations: Float[torch.Tensor, "batch channel *space"],
+) -> Float[torch.Tensor, "batch target channel *one"]:
+    """∂score/∂A where the score depends on the mean of A over space alone: the same at every position.
+
+    Args:
+        weights: ∂score/∂mean.
+        activations: A, which tells the number of positions.
+    """
+    space = activations.shape[2:]
+    return (weights / space.numel())[(..., *(None,) * len(space))]
 
 
 def _gradients(score: Float[torch.Tensor, batch], tensors: Sequence[torch.Tensor]) -> list[torch.Tensor]:

@@ -28,7 +28,13 @@ from camscope.outputs import Task
 
 @dataclass(frozen=True)
 class _Copy:
-    """The copy, what was folded in it (convolution → batch norm), and the weights it was made from."""
+    """A copy of the model made for inference.
+
+    Attributes:
+        adapter: of the copy.
+        folded: the name of each convolution, by it the name of the batch norm that was folded into it.
+        versions: the weights it was made from, see `hooks.modules.versions`.
+    """
 
     adapter: TorchAdapter
     folded: Mapping[str, str]
@@ -68,7 +74,12 @@ class OptimisedAdapter(TorchAdapter):
         *,
         libragrad: bool = False,
     ) -> Iterator[TorchObservation]:
-        """Run the copy once on the batch. See `TorchAdapter.observe`.
+        """Run the copy once on the batch.
+
+        Args:
+            batch: see `TorchAdapter.observe`.
+            needs: see `TorchAdapter.observe`.
+            libragrad: see `TorchAdapter.observe`.
 
         Raises:
             LayerError: for a convolution that is folded in the copy, so that its own output does not exist.
@@ -94,6 +105,7 @@ class OptimisedAdapter(TorchAdapter):
         }
 
     def _copy(self, batch: Batch) -> _Copy:
+        """The copy, made anew if there is none of the weights as they are now; tried on the batch's first image."""
         now = versions(self.model)
         if self._copied is None or self._copied.versions != now:
             first = batch.images(slice(1))
@@ -103,12 +115,14 @@ class OptimisedAdapter(TorchAdapter):
                 twin.to(memory_format=torch.channels_last)
                 if self._half:
                     twin.to(torch.bfloat16)
-                own = self._logits(self.decoder.call(self.model, first))
-                self._check(own, self._logits(self.decoder.call(twin, self._formatted(first))))
+                own = self._forwards.logits(self.decoder.call(self.model, first))
+                self._check_same(own, self._forwards.logits(self.decoder.call(twin, self._formatted(first))))
             self._copied = _Copy(TorchAdapter(twin, self.decoder, task=self.rules.task), folded, now)
         return self._copied
 
     def _formatted(self, batch: Batch) -> Batch:
+        """The batch with pictures channels last, and in half precision if the copy is."""
+
         def formatted(value: Any) -> Any:
             if not isinstance(value, torch.Tensor) or not value.is_floating_point():
                 return value
@@ -118,7 +132,7 @@ class OptimisedAdapter(TorchAdapter):
 
         return batch.others(formatted).with_x(formatted(batch.x))
 
-    def _check(self, expected: Float[torch.Tensor, ...], got: Float[torch.Tensor, ...]) -> None:
+    def _check_same(self, expected: Float[torch.Tensor, ...], got: Float[torch.Tensor, ...]) -> None:
         off = float((expected - got.to(expected.dtype)).abs().max() / expected.abs().max().clamp(min=1e-30))
         if not off <= (0.1 if self._half else 1e-3):
             raise ModelError(
@@ -133,7 +147,7 @@ def fold_batch_norm(model: nn.Module, run: Callable[[], object]) -> dict[str, st
     Which follows which is seen in one forward: the batch norm's input is the very tensor the convolution put out.
 
     Args:
-        model: in eval mode; its own, not the user's.
+        model: in eval mode; a copy that is ours, not the user's model.
         run: runs it on an image.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Half precision is widened before any product is formed, since g³ underflows in it; and what counts as equal."""
+"""Half precision widened to single (products such as g³ underflow in it), and when two tensors count as equal."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ def close(a: torch.Tensor, b: torch.Tensor, tolerance: float | None = None) -> b
     """Whether two tensors are the same up to a share of the largest value of the second.
 
     Args:
-        a: of the same shape, or they are not.
+        a: what came out. If its shape is not that of b, the two are not the same.
         b: what it should be.
-        tolerance: that share; by default the rounding of the precision, 10⁻⁴ at least.
+        tolerance: that share; by default 16 times the rounding of the precision, 10⁻⁴ at least.
     """
     if tolerance is None:
         tolerance = max(1e-4, 16 * torch.finfo(b.dtype).eps)

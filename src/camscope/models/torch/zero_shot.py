@@ -21,12 +21,17 @@ CAPTIONS = "captions"
 """Where a call carries its captions."""
 
 _AT_A_TIME = 256
-"""Captions encoded together."""
+"""How many captions are encoded together."""
 
 
 @dataclass(frozen=True)
 class Captions:
-    """Encoded captions. They belong to a whole batch, and are the same where their texts are."""
+    """Encoded captions, for a whole batch of images. Those with the same texts count as equal.
+
+    Attributes:
+        texts: the captions.
+        vectors: of unit length.
+    """
 
     texts: tuple[str, ...]
     vectors: Float[torch.Tensor, "caption feature"] = field(compare=False, repr=False)
@@ -34,7 +39,12 @@ class Captions:
 
 @dataclass(frozen=True)
 class Matched:
-    """What a CLIP-like model says of a batch."""
+    """What a CLIP-like model says of a batch.
+
+    Attributes:
+        logits: its scaled cosines.
+        vectors: of the images, of unit length.
+    """
 
     logits: Float[torch.Tensor, "batch caption"]
     vectors: Float[torch.Tensor, "batch feature"]
@@ -87,6 +97,11 @@ class ZeroShot:
 
     def with_captions(self, model: nn.Module, batch: Batch, texts: Sequence[str]) -> Batch:
         """The call with these captions, each of which is encoded once, as long as the weights stay.
+
+        Args:
+            model: an unwrapped module.
+            batch: the images.
+            texts: the captions.
 
         Raises:
             InputError: if a caption is empty.

@@ -18,7 +18,7 @@ class Features:
 
     Attributes:
         values: the layer's activations, or their ReLU where the model applies one in between.
-        activations_themselves: which of the two.
+        activations_themselves: whether they are the activations, and not their ReLU.
     """
 
     values: Float[torch.Tensor, "batch channel *space"]
@@ -38,7 +38,7 @@ class Pooled:
     rounding: float
 
     def features(self, activations: Float[torch.Tensor, "batch channel *space"]) -> Features | None:
-        """What of a layer is pooled into this: its activations, their ReLU, or nothing (None)."""
+        """What of a layer is averaged into this input: its activations or their ReLU; None if it is neither."""
         if activations.shape[:2] != self.values.shape:
             return None
         tolerance = max(1e-4, 8 * self.rounding)

@@ -13,11 +13,20 @@ from camscope.models.torch.hooks.modules import first_tensor
 from camscope.models.torch.hooks.record import Recorder
 
 _WINDOW = 1 / 8
+"""What is altered of each axis."""
+
 _PLACES = (0.2, 0.5, 0.8)
+"""Where, as a share of the axis; along the next axis the next of them is taken."""
 
 
 def reorders(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> bool:
-    """Whether a module without weights puts out the tokens it got, `batch token channel`, in another order."""
+    """Whether a module without weights puts out the tokens it got, `batch token channel`, in another order.
+
+    Args:
+        module: any.
+        inputs: what it got, its tokens the first tensor.
+        output: what it put out, likewise.
+    """
     before, after = first_tensor(inputs), first_tensor(output)
     return (
         before is not None

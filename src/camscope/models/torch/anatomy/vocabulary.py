@@ -34,7 +34,7 @@ class Embeddings:
     def __enter__(self) -> Embeddings:
         for module in self._model.modules():
             if isinstance(module, nn.Embedding) and type(module).forward is nn.Embedding.forward:
-                self._handles.append(module.register_forward_pre_hook(self._look))
+                self._handles.append(module.register_forward_pre_hook(self._check_lookup))
         return self
 
     def __exit__(
@@ -44,7 +44,7 @@ class Embeddings:
             handle.remove()
         self._handles.clear()
 
-    def _look(self, module: nn.Module, inputs: tuple[Any, ...]) -> None:
+    def _check_lookup(self, module: nn.Module, inputs: tuple[Any, ...]) -> None:
         size = module.num_embeddings
         if not inputs or not isinstance(inputs[0], torch.Tensor) or not isinstance(size, int):
             return

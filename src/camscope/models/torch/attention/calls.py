@@ -42,12 +42,18 @@ class AttentionCall:
 
 @dataclass(eq=False)
 class _Followed:
-    """A tensor on its way through operations that keep its shape (scaling, bias, dropout, casting)."""
+    """A tensor on its way through operations that keep its shape (scaling, bias, dropout, casting).
+
+    Attributes:
+        call: the attention it may belong to.
+        forms: the tensor, and what these operations made of it.
+    """
 
     call: AttentionCall
     forms: list[torch.Tensor]
 
     def is_form(self, tensor: Any) -> bool:
+        """Whether this is the tensor that is followed, or was made of it."""
         return any(form is tensor for form in self.forms)
 
 
@@ -117,7 +123,10 @@ class AttentionCalls(TorchFunctionMode):
         return _given_on(outputs)
 
     def _multi_head(self, *args: Any, need_weights: bool = True, **kwargs: Any) -> Any:
-        """`nn.MultiheadAttention` by its fused branch, which is seen from here; the weights it returns after it."""
+        """`nn.MultiheadAttention`: run without asking for weights, so that it calls the fused attention, which is seen.
+
+        The weights that it is to return are those that were seen then.
+        """
         average = kwargs.get("average_attn_weights", True)
         before = len(self.calls)
         with self:
@@ -208,12 +217,12 @@ def _queries_and_keys(
 
 
 def _start(weights: torch.Tensor) -> torch.Tensor:
-    """The probabilities as part of a graph: of the one there is, or as the start of one."""
+    """The probabilities on the graph; where there is none yet, or gradients are balanced, they start a new one."""
     if torch.is_grad_enabled() and (attention_is_constant.get() or not weights.requires_grad):
         return weights.detach().requires_grad_()
     return weights
 
 
 def _given_on(outputs: torch.Tensor) -> torch.Tensor:
-    """A copy for the model to go on with, so that what it does in place cannot reach what is differentiated by."""
+    """A copy for the model to go on with: what it does in place must not change the tensor that gradients are by."""
     return outputs.clone() if outputs.requires_grad else outputs

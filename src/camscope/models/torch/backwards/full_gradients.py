@@ -125,7 +125,14 @@ class _Bias:
 
 @dataclass(frozen=True)
 class _Column:
-    """All that one target yields. Biases by their number; those that are not in the score are missing."""
+    """What one target yields.
+
+    Attributes:
+        inputs: ∂score/∂x.
+        biases: each bias times its gradient, where that is a map, by the number of the bias; those that are not in the
+            score are missing.
+        rest: the sum over all other biases times their gradients.
+    """
 
     inputs: Float[torch.Tensor, "batch channel *size"]
     biases: Mapping[int, torch.Tensor]
@@ -160,9 +167,18 @@ class _AddedBiases(TorchFunctionMode):
 def _bias_of(
     func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: torch.Tensor, layout: Literal[1, -1]
 ) -> tuple[torch.Tensor | None, Literal[1, -1] | None]:
-    """What a call adds to its input, shaped to broadcast against its output; and the output's axis of channels.
+    """What a call adds to its input.
 
-    `layout` is that axis behind the last layer.
+    Args:
+        func: the function that was called.
+        args: by position.
+        kwargs: by keyword.
+        output: what it returned.
+        layout: the axis of channels in what the last layer with weights put out.
+
+    Returns:
+        value: shaped to broadcast against the output; None if nothing is added.
+        channel: the output's axis of channels; None if the value is not one number for each channel.
     """
     if func in _WEIGHTED:
         place, channel = _WEIGHTED[func]
@@ -242,7 +258,13 @@ def _constant_of(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> An
 def _axis_of_channels(
     constant: torch.Tensor, output: torch.Tensor, layout: Literal[1, -1]
 ) -> Literal[1, -1] | None:
-    """Where the channels are of which a constant holds one value each; None if it is another kind of constant."""
+    """The output's axis of channels, where a constant holds one number for each of them; None if it does not.
+
+    Args:
+        constant: broadcasts against the output.
+        output: what it was added to.
+        layout: the axis of channels in what the last layer with weights put out.
+    """
     if output.ndim == 0:  # a number that is no part of any image: the size of a box, say
         return None
     differs = [axis - constant.ndim for axis, size in enumerate(constant.shape) if size > 1]
@@ -250,7 +272,13 @@ def _axis_of_channels(
 
 
 def _column(leaf: torch.Tensor, biases: Sequence[_Bias], gradients: Sequence[torch.Tensor | None]) -> _Column:
-    """The products of biases and gradients, for one target."""
+    """The products of biases and gradients, for one target.
+
+    Args:
+        leaf: the batch.
+        biases: all that were added.
+        gradients: of the score, by the batch and by each of the biases; None by what is not in the score.
+    """
     by_input, *by_bias = gradients
     inputs = torch.zeros_like(leaf) if by_input is None else by_input
     batch = leaf.shape[0]
@@ -265,9 +293,8 @@ def _column(leaf: torch.Tensor, biases: Sequence[_Bias], gradients: Sequence[tor
             if math.prod(product.shape[2:]) > 1:
                 maps[i] = product
                 continue
-        if (
-            product.ndim and product.shape[0] % batch == 0
-        ):  # windows or frames of an image may have joined the batch's axis
+        # windows or frames of an image may have joined the batch's axis
+        if product.ndim and product.shape[0] % batch == 0:
             rest = rest + product.reshape(batch, -1).sum(1).to(rest.dtype)
     return _Column(widened(inputs), maps, rest)
 

@@ -121,7 +121,7 @@ class _Balanced(TorchFunctionMode):
         return self._marked(result, is_gate)
 
     def _product(self, func: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-        """Gates are constant factors; of two other values each gets half the gradient."""
+        """A product in which gates are constants. Where two factors are no gates, each gets half the gradient."""
         head = args[:1] if args and isinstance(args[0], str) else ()  # an einsum's equation
         factors = args[len(head) :]
         if len(factors) == 1 and isinstance(factors[0], (tuple, list)):
@@ -141,7 +141,7 @@ class _Balanced(TorchFunctionMode):
     def _depends(self, value: Any) -> bool:
         """Whether a value is made of others that have a gradient.
 
-        The start of a graph is not: it is what somebody differentiates by, such as attention weights.
+        A leaf of the graph is not made of others: somebody differentiates by it, by attention weights say.
         """
         return self._is_graded(value) and not value.is_leaf
 
@@ -269,14 +269,19 @@ def _per_channel(values: torch.Tensor | None, x: torch.Tensor) -> torch.Tensor |
 
 
 def _valued(linear: torch.Tensor, call: Callable[[], torch.Tensor]) -> torch.Tensor:
-    """The backward of a linear expression, the value of the call it stands for, to the last bit."""
+    """A linear expression to differentiate, with the value of the call that it stands for, to the last bit.
+
+    Args:
+        linear: the expression, which agrees with the call up to rounding.
+        call: gives the value.
+    """
     with torch.no_grad():
         value = call()
     return cast(torch.Tensor, _Valued.apply(linear.to(value.dtype), value))
 
 
 class _Valued(torch.autograd.Function):
-    """The second argument forward, the first one's gradient backward."""
+    """Returns its second argument. In the backward, the first one gets the gradient."""
 
     generate_vmap_rule = True
 

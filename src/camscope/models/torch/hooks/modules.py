@@ -46,13 +46,13 @@ def unwrap(model: nn.Module) -> nn.Module:
 
 
 def versions(model: nn.Module) -> tuple[tuple[int, int], ...]:
-    """Changes whenever a weight does: where each tensor lies, and how often it was written in place."""
+    """Where each weight lies and how often it was written to in place: other numbers once a weight has changed."""
     state = itertools.chain(model.parameters(), model.buffers())
     return tuple((tensor.data_ptr(), tensor._version) for tensor in state)
 
 
 def named_layers(model: nn.Module) -> dict[str, nn.Module]:
-    """Every submodule by its qualified name, the model itself left out; wrappers' own name parts dropped."""
+    """Every submodule by its qualified name, the model itself left out."""
     return {name: module for name, module in model.named_modules() if name}
 
 
@@ -85,9 +85,10 @@ def find_layer(model: nn.Module, layer: str | nn.Module) -> str:
 
 @contextmanager
 def replaced_forward(module: nn.Module, forward: Callable[..., Any]) -> Iterator[None]:
-    """Within this context the module runs this in place of its own forward.
+    """Within this context the module runs `forward` in place of its own forward.
 
-    Set on the instance, and put back as it was: an instance's forward of the user's own too.
+    It is set on the instance. What the instance had, perhaps a forward that the user had set in the same way, is put
+    back.
     """
     before = module.__dict__.get("forward")
     module.__dict__["forward"] = forward
@@ -111,7 +112,7 @@ def count_tensors(output: Any) -> int:
 def is_captured(module: nn.Module) -> bool:
     """Whether a hook of Hugging Face's keeps the module's output, which the network may go on with (hidden states).
 
-    What we put in its place must be there before that hook sees it.
+    A hook of ours that changes the output must come before that hook.
     """
     return any(
         hook.__name__ == "output_capturing_hook"

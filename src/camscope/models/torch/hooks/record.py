@@ -37,7 +37,12 @@ class Call:
 
 @dataclass(eq=False)
 class Recording:
-    """All calls of one layer, in order. `activations` and `gradients` are those of the last call."""
+    """All calls of one layer. `activations` and `gradients` are those of the last call.
+
+    Attributes:
+        layer: its name.
+        calls: in order.
+    """
 
     layer: str
     calls: list[Call] = field(default_factory=list)
@@ -99,14 +104,22 @@ def record(model: nn.Module, layers: Iterable[str | nn.Module]) -> Iterator[Mapp
 
 @runtime_checkable
 class Recordable(Protocol):
-    """What to record: a name, the module it belongs to, and whether the ReLU of the module's output is meant."""
+    """What to record; a `camscope.models.layer.Layer` is such."""
 
     @property
-    def name(self) -> str: ...  # noqa: D102
+    def name(self) -> str:
+        """By which the recording is found."""
+        ...
+
     @property
-    def module(self) -> str: ...  # noqa: D102
+    def module(self) -> str:
+        """The name of the module whose output is recorded."""
+        ...
+
     @property
-    def after_relu(self) -> bool: ...  # noqa: D102
+    def after_relu(self) -> bool:
+        """Whether the ReLU of that output is meant."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -191,7 +204,15 @@ class Recorder:
 
 
 class InputOf:
-    """A context that keeps what goes into one module: the logits before a softmax, the classifier's input."""
+    """A context that keeps what goes into one module: the logits before a softmax, the classifier's input.
+
+    Args:
+        module: itself.
+
+    Attributes:
+        module: itself.
+        value: the first argument of its last call; None before a call.
+    """
 
     def __init__(self, module: nn.Module) -> None:
         self.module = module
@@ -209,5 +230,6 @@ class InputOf:
 
 
 def _shares_memory(inputs: tuple[Any, ...], tensor: torch.Tensor) -> bool:
+    """Whether a tensor lies in the memory of one of the inputs."""
     storage = tensor.untyped_storage().data_ptr()
     return any(isinstance(x, torch.Tensor) and x.untyped_storage().data_ptr() == storage for x in inputs)

@@ -19,13 +19,18 @@ from torch import nn
 
 from camscope.models.grid import Grid
 from camscope.models.layer import Layer
+from camscope.models.torch.anatomy.trace import Forward
 from camscope.models.torch.hooks.modules import first_tensor, named_layers
 from camscope.models.torch.hooks.record import InputOf
 from camscope.models.torch.precision import close, widened
-from camscope.models.torch.reruns.suffix import Forward, Kept, Plan, keeping, plan_suffix, replaying
+from camscope.models.torch.reruns.planning import plan_suffix
+from camscope.models.torch.reruns.suffix import Kept, Plan, keeping, replaying
 
 _TRIED = 3
+"""Channels that are taken away to try whether the layer is one."""
+
 _CHANNELS_AT_A_TIME = 32
+"""Channels whose blocks of weights are multiplied at a time, which bounds the memory."""
 
 
 @dataclass(frozen=True)
@@ -34,8 +39,8 @@ class Flattened:
 
     Attributes:
         linear: its name.
-        each: how many of its inputs come from one channel.
-        rest: how the part after it is run.
+        each: how many of its inputs come from one channel, side by side.
+        rest: how the part of the model after it is run.
     """
 
     linear: str
@@ -45,13 +50,15 @@ class Flattened:
     def without(
         self, model: nn.Module, forward: Forward, image: torch.Tensor, channels: Int[np.ndarray, n]
     ) -> tuple[Kept, Float[torch.Tensor, "n output"]]:
-        """The linear layer's output without each of these channels (−1: with all), and what its suffix needs.
+        """The linear layer's output without each of these channels, and what the part after it needs.
+
+        Its output without a channel is its output less that channel's block of columns times that channel's features.
 
         Args:
             model: an unwrapped module.
             forward: runs the model.
             image: a batch of one.
-            channels: which.
+            channels: which; −1 takes none away.
         """
         module = _linear(model, self.linear)
         kept = Kept(batch=1)
@@ -126,6 +133,8 @@ def _linear(model: nn.Module, name: str) -> nn.Linear:
 
 
 def _reads(name: str, read: list[tuple[str, torch.Tensor]]) -> Any:
+    """A hook that notes what goes into the linear layer with this name."""
+
     def hook(_module: nn.Module, inputs: Sequence[torch.Tensor]) -> None:
         read.append((name, inputs[0]))
 

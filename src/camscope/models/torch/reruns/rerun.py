@@ -18,7 +18,7 @@ from camscope.outputs import Outputs
 from camscope.targets import Targets
 
 Run = Callable[[torch.Tensor], Outputs]
-"""The model from (altered) inputs of a batch to outputs, whatever else it takes filled in."""
+"""Runs the model on altered inputs of a batch, or on variants of one of its images. What else it takes is filled in."""
 
 _BUDGET = 128 * 2**20
 """Bytes of activations alive at a time on the CPU, where larger chunks are no faster."""
@@ -30,7 +30,7 @@ def chunk_size(bytes_each: int, device: torch.device) -> int:
     """How many variants to run at a time.
 
     Args:
-        bytes_each: of the largest activation of one variant; a few of that size are alive at once.
+        bytes_each: size of the largest activation of one variant; a few of that size are alive at once.
         device: where they run.
     """
     budget = _BUDGET if device.type == "cpu" else _DEVICE_BUDGET
@@ -39,7 +39,14 @@ def chunk_size(bytes_each: int, device: torch.device) -> int:
 
 @dataclass(frozen=True)
 class MaskedRerun:
-    """Runs the whole model on altered inputs. See `camscope.evidence.Rerun`."""
+    """Runs the whole model on altered inputs. See `camscope.evidence.Rerun`.
+
+    Attributes:
+        run_of: from the number of an image to what runs the model on any number of variants of it.
+        x: the batch.
+        targets: what is scored.
+        chunk: how many variants are run at a time.
+    """
 
     run_of: Callable[[int], Run]
     x: Float[torch.Tensor, "batch channel *size"]
@@ -58,7 +65,18 @@ class MaskedRerun:
 
 @dataclass(frozen=True)
 class SuffixRerun:
-    """Runs the part after a layer on altered activations. See `camscope.evidence.SuffixRerun`."""
+    """Runs the part after a layer on altered activations. See `camscope.evidence.SuffixRerun`.
+
+    Attributes:
+        model: an unwrapped module, inside `explaining`.
+        run_of: from the number of an image to what runs the model on any number of variants of it.
+        x: the batch.
+        targets: what is scored.
+        plan: how the part after the layer is run.
+        kept: what it needs of the forward of the batch.
+        chunk: how many variants are run at a time.
+        flattened: finds the linear layer that reads the layer's channels side by side; None if there is none.
+    """
 
     model: nn.Module
     run_of: Callable[[int], Run]
@@ -79,7 +97,13 @@ class SuffixRerun:
         activations: Float[torch.Tensor, " channel *space"],
         channels: Int[np.ndarray, " n"],
     ) -> Responses:
-        """The responses without each of these channels."""
+        """The responses without each of these channels, by a shorter way where a linear layer reads them side by side.
+
+        Args:
+            image: whose.
+            activations: that image's.
+            channels: which; −1 takes none away.
+        """
         # a callable may read what the model returns besides its logits, past the linear layer
         shortcut = None if any(self.targets.functions) else self.flattened()
         if shortcut is None:
@@ -96,7 +120,16 @@ class SuffixRerun:
     def _after(
         self, plan: Plan, kept: Kept, place: int, image: int, count: int, variants: Variants
     ) -> Responses:
-        """What comes after some layer; the image has this place among those the kept outputs are of."""
+        """The responses to altered outputs of some layer.
+
+        Args:
+            plan: how the part after that layer is run.
+            kept: what it needs.
+            place: which of the images that `kept` is of.
+            image: which of the batch's images that is.
+            count: how many variants there are.
+            variants: makes some of them.
+        """
         own, run = self.x[image : image + 1], self.run_of(image)
 
         def answers(numbers: Int[np.ndarray, " chunk"]) -> Outputs:
@@ -108,7 +141,13 @@ class SuffixRerun:
 
 @dataclass(frozen=True)
 class MaskedGradients:
-    """Runs the whole model forward and backward on altered inputs. See `camscope.evidence.GradientRerun`."""
+    """Runs the whole model forward and backward on altered inputs. See `camscope.evidence.GradientRerun`.
+
+    Attributes:
+        run: runs the model on a batch of altered inputs.
+        targets: what is scored.
+        like: has the type of numbers and the device that the model takes.
+    """
 
     run: Run
     targets: Targets
@@ -133,7 +172,16 @@ def _in_chunks(
     image: int,
     like: torch.Tensor,
 ) -> Responses:
-    """The responses to variants 0 … count − 1 for one image's targets, without a graph."""
+    """The responses to variants 0 … count − 1 for one image's targets, without a graph.
+
+    Args:
+        run: from the numbers of some variants to the model's outputs for them.
+        count: how many variants there are.
+        chunk: how many to run at a time.
+        targets: of the batch.
+        image: whose targets are scored.
+        like: a tensor on the device where the responses are to be.
+    """
     found = []
     with torch.no_grad():
         for some in slices_of(count, chunk):

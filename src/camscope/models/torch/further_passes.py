@@ -35,18 +35,18 @@ OF_THE_MODEL = PER_TARGET | {Need.MASKED, Need.MASKED_GRADIENTS, Need.ATTENTION}
 
 
 @dataclass(frozen=True)
-class Passes:
-    """Further passes of the model on one batch, made when they are asked for.
+class FurtherPasses:
+    """Further passes of the whole model on one batch, each made only when a method needs it.
 
     Attributes:
-        model: inside `explaining`.
-        run: from inputs of the batch to outputs.
-        run_of: the same from any number of variants of one image.
+        model: an unwrapped module, inside `explaining`.
+        run: runs the model on altered inputs of the batch.
+        run_of: from the number of an image to what runs the model on any number of variants of it.
         x: the batch.
         anatomy: what one forward showed.
-        plans: how the part after each layer is run.
-        kept: what it needs of the forward that was.
-        flattened: finds the linear layer that reads a layer's channels side by side.
+        plans: how the part after each layer is run, of the layers where that is wanted.
+        kept: what that part needs of the forward of the batch, of the same layers.
+        flattened: finds the linear layer that reads a layer's channels side by side; None if there is none.
     """
 
     model: nn.Module
@@ -59,7 +59,12 @@ class Passes:
     flattened: Callable[[Layer], Flattened | None]
 
     def suffix(self, layer: Layer, targets: Targets) -> SuffixRerun:
-        """Runs the part after the layer."""
+        """What runs the part after the layer.
+
+        Args:
+            layer: one of those that have a plan.
+            targets: what is scored.
+        """
         plan = self.plans[layer]
         names = list(self.anatomy.shapes)
         after = names if plan.whole else names[names.index(layer.module) :]
@@ -77,7 +82,7 @@ class Passes:
     def evidence(
         self, targets: Targets, clean: Responses, needs: frozenset[Need], seed: int
     ) -> ModelEvidence:
-        """What the needs ask for.
+        """Evidence of the model as a whole: what is wanted, and no pass beside.
 
         Args:
             targets: of the batch.
@@ -118,5 +123,6 @@ class Passes:
         )
 
     def _chunk(self, modules: list[str]) -> int:
+        """How many variants to run at a time, by the largest that these modules put out for one image."""
         largest = max((math.prod(self.anatomy.shapes[name]) for name in modules), default=0)
         return chunk_size(max(largest, self.x[0].numel()) * self.x.element_size(), self.x.device)

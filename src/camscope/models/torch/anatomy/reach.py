@@ -1,0 +1,173 @@
+"""How a layer leads to the score: whether its positions reach it, and whether it is what the classifier pools."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float, Shaped
+from torch import nn
+
+from camscope.models.grid import Grid
+from camscope.models.layer import Layer
+from camscope.models.torch.anatomy.examine import Anatomy
+from camscope.models.torch.anatomy.head import Classifier, verified
+from camscope.models.torch.anatomy.trace import Forward
+from camscope.models.torch.hooks.modules import first_tensor, replace_first_tensor
+from camscope.models.torch.hooks.record import InputOf, Recorder
+
+
+@dataclass(frozen=True)
+class Reach:
+    """How a layer leads to the score.
+
+    Attributes:
+        positions: whether its grid positions reach the score at all.
+        is_score_map: whether it is already the map of the class scores, before pooling.
+        pooled: whether it is what the classifier pools.
+        pooled_after_relu: whether what the classifier pools is its ReLU.
+    """
+
+    positions: bool
+    is_score_map: bool = False
+    pooled: bool = False
+    pooled_after_relu: bool = False
+
+
+def reaching(
+    model: nn.Module, forward: Forward, image: torch.Tensor, anatomy: Anatomy, layers: Sequence[Layer]
+) -> list[Reach]:
+    """How each layer leads to the score.
+
+    A structural question, so a random combination of all outputs is sent back: what gets exactly nothing from
+    that gets nothing from any class. Call it inside `explaining(model)`.
+
+    Args:
+        model: an unwrapped module.
+        forward: runs the model and gives one score per class.
+        image: a batch of one.
+        anatomy: what one forward showed.
+        layers: of the anatomy.
+    """
+    with (
+        Recorder(model, layers, start_graph=True) as recorder,
+        ExitStack() as stack,
+    ):
+        classifier_input = None
+        if anatomy.classifier is not None:
+            classifier_input = stack.enter_context(InputOf(model.get_submodule(anatomy.classifier)))
+        logits = forward(image)
+    classifier = None
+    ends = [logits]
+    if classifier_input is not None and classifier_input.value is not None:
+        classifier = verified(classifier_input.module, classifier_input.value, logits)
+        if classifier is not None or classifier_input.value.ndim == 2:
+            # the classifier's input too: a classifier of zeros, as some are initialised, hides what would reach it
+            ends.append(classifier_input.value)
+    tensors = [recorder.seen[layer.name].activations for layer in layers]
+    return [
+        _reach(layer, tensor, gradient, logits, classifier, of_tokens=image.ndim == 2)
+        for layer, tensor, gradient in zip(layers, tensors, _of_a_mix(ends, tensors), strict=True)
+    ]
+
+
+def is_bypassed(model: nn.Module, forward: Forward, x: torch.Tensor, anatomy: Anatomy, layer: Layer) -> bool:
+    """Whether tokens reach the score beside a layer too, since it is one of several branches.
+
+    Such are convolutions of several widths side by side. The layer is cut out of the graph, and the question is
+    whether the embedding of the tokens still gets a gradient. A residual connection around the layer does not count
+    where it carries the last token only to the score: then the layer is all that the others have. Token numbers alone
+    are asked, whose embedding shows it. Call it inside `explaining(model)`.
+
+    Args:
+        model: an unwrapped module.
+        forward: runs the model and gives one score per class.
+        x: a batch of one.
+        anatomy: what one forward showed.
+        layer: of the anatomy.
+    """
+    embedding = next(
+        (one for one in anatomy.layers if isinstance(model.get_submodule(one.module), nn.Embedding)), None
+    )
+    if x.ndim != 2 or embedding is None or embedding.name == layer.name:
+        return False
+
+    def cut(_module: nn.Module, _inputs: Any, output: Any) -> Any:
+        tensor = first_tensor(output)
+        return output if tensor is None else replace_first_tensor(output, tensor.detach())
+
+    with Recorder(model, [embedding], start_graph=True) as recorder, ExitStack() as stack:
+        stack.callback(model.get_submodule(layer.module).register_forward_hook(cut).remove)
+        logits = forward(x)
+    (gradient,) = _of_a_mix([logits], [recorder.seen[embedding.name].activations])
+    return gradient is not None and _positions_reach(embedding.grid.canonical(gradient), of_tokens=True)
+
+
+def _of_a_mix(ends: Sequence[torch.Tensor], tensors: Sequence[torch.Tensor]) -> Sequence[torch.Tensor | None]:
+    """The gradients of a random combination of all numbers in `ends` by the tensors; None where there is no way."""
+    ends = [end for end in ends if end.requires_grad]
+    if not ends:
+        return [None] * len(tensors)
+    generator = torch.Generator().manual_seed(0)
+    mixes = [torch.rand(end.shape, generator=generator).add(0.5).to(end) for end in ends]
+    return torch.autograd.grad(ends, tensors, mixes, retain_graph=True, allow_unused=True)
+
+
+def _reach(
+    layer: Layer,
+    tensor: Shaped[torch.Tensor, ...],
+    gradient: Shaped[torch.Tensor, ...] | None,
+    logits: Float[torch.Tensor, "one class"],
+    classifier: Classifier | None,
+    *,
+    of_tokens: bool,
+) -> Reach:
+    """How one layer leads to the score.
+
+    Args:
+        layer: the layer.
+        tensor: what it put out.
+        gradient: of a mix of the outputs, by that; None if there is no way.
+        logits: the scores, on a graph from the layer on.
+        classifier: the verified linear head.
+        of_tokens: whether the model was run on token numbers.
+    """
+    if gradient is None or not _positions_reach(layer.grid.canonical(gradient), of_tokens=of_tokens):
+        return Reach(False)
+    features = classifier.pooled.features(layer.grid.canonical(tensor.detach())) if classifier else None
+    return Reach(
+        positions=True,
+        is_score_map=_is_score_map(logits, tensor, layer.grid),
+        pooled=features is not None and features.activations_themselves,
+        pooled_after_relu=features is not None and not features.activations_themselves,
+    )
+
+
+def _positions_reach(gradient: Shaped[torch.Tensor, "one channel *space"], *, of_tokens: bool) -> bool:
+    """Whether the score depends on positions, and not on what stands for all of them.
+
+    Of tokens, the first and the last do: the class token, and the last state of a recurrent network in each direction.
+    Of an image they are no positions of the grid.
+    """
+    reached = (gradient != 0).any(1)[0]
+    if not of_tokens:
+        return bool(reached.any())
+    count = int(reached.sum())
+    ends = int(reached[0]) + int(reached[-1])
+    return count > 1 and (count > ends or len(reached) == 2)
+
+
+def _is_score_map(logits: torch.Tensor, tensor: torch.Tensor, grid: Grid) -> bool:
+    """Whether channel k feeds class k and nothing else: the classifier's own output before pooling."""
+    if (
+        logits.ndim != 2
+        or grid.channels != logits.shape[1]
+        or logits.shape[1] < 2
+        or not logits.requires_grad
+    ):
+        return False
+    (gradient,) = torch.autograd.grad(logits[:, -1].sum(), tensor, retain_graph=True, allow_unused=True)
+    return gradient is not None and not bool((grid.canonical(gradient)[:, :-1] != 0).any())

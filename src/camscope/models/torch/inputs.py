@@ -1,0 +1,120 @@
+"""What the model is called with, on its device and in its precision; and inputs that no model can take, refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from camscope.errors import InputError
+from camscope.models.batch import Batch
+
+
+def prepared(given: Batch, model: nn.Module) -> Batch:
+    """The inputs on the model's device, those of real numbers also in its precision.
+
+    Args:
+        given: tensors or arrays, and whatever else the model takes.
+        model: an unwrapped module; its first parameter of real numbers tells the device and the precision.
+
+    Raises:
+        InputError: if the input that maps are of is no batch, is empty, or holds NaN or infinity.
+    """
+    like = next((p for p in model.parameters() if p.is_floating_point()), None)
+
+    def converted(value: Any) -> Any:
+        if isinstance(value, np.ndarray) and value.dtype.kind in "fiub":
+            value = torch.from_numpy(value)
+        if not isinstance(value, torch.Tensor):
+            return value
+        value = _plain(value)
+        if like is None:
+            return value
+        return value.to(like.device, like.dtype) if value.is_floating_point() else value.to(like.device)
+
+    x = converted(given.x)
+    if not isinstance(x, torch.Tensor):
+        raise InputError(f"Expected a torch.Tensor, got {type(x).__name__}.")
+    _check_shape(x)
+    of_tokens = x.ndim == 2 and not x.is_floating_point()
+    if not x.is_floating_point() and not of_tokens and like is not None:
+        raise InputError(
+            f"The input tensor is {x.dtype}; a tensor is taken as already preprocessed, so it must be floating "
+            "point. Pass the photo itself (path, PIL image or array) to have it preprocessed."
+        )
+    _check_finite(x)
+    return given.others(converted).with_x(x)
+
+
+@contextmanager
+def explaining_how_inputs_were_read(batch: Batch) -> Iterator[None]:
+    """Run the model in this context: should it not run on several inputs, the error says how they were read.
+
+    Raises:
+        InputError: in place of the model's own RuntimeError, where there is more than one input.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        shapes = batch.shapes_of_others
+        if not shapes:
+            raise
+        raise InputError(
+            f"The model does not run on these inputs: {tuple(batch.x.shape)} with {', '.join(map(str, shapes))}. "
+            f"Those with {len(batch)} rows, as many as the batch, were taken to belong to its images, one row each; "
+            f"others to all of them. It said: {str(error).splitlines()[0]}"
+        ) from error
+
+
+@contextmanager
+def noticing_a_missing_batch_axis(model: nn.Module, x: torch.Tensor) -> Iterator[None]:
+    """Run the model in this context: should it not run, and x look like one image, the error says so.
+
+    Raises:
+        InputError: in place of the model's own RuntimeError, where x has one axis less than its convolutions need.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        convolutions = (m for m in model.modules() if isinstance(m, nn.modules.conv._ConvNd))
+        first = next(convolutions, None)
+        if first is None or x.ndim != len(first.kernel_size) + 1:
+            raise
+        raise InputError(
+            f"The model does not run on shape {tuple(x.shape)}, which looks like one image without its batch "
+            f"axis: pass x[None]. It said: {str(error).splitlines()[0]}"
+        ) from error
+
+
+def _plain(value: torch.Tensor) -> torch.Tensor:
+    """The user's tensor without its graph and without what a subclass adds, and such that autograd may use it."""
+    value = value.detach().as_subclass(torch.Tensor)
+    if value.is_inference():
+        with torch.inference_mode(False):
+            value = value.clone()
+    return value
+
+
+def _check_shape(x: torch.Tensor) -> None:
+    of_numbers = not x.is_floating_point()
+    if x.ndim == 1 and of_numbers:
+        raise InputError(f"Token numbers need a batch axis: pass ids[None]; got shape {tuple(x.shape)}.")
+    if x.ndim < 3 and not (x.ndim == 2 and of_numbers):
+        raise InputError(
+            f"Expected a batch, channel and space, for instance (1, 3, 224, 224); got shape {tuple(x.shape)}."
+        )
+    if x.shape[0] == 0:
+        raise InputError(f"The batch is empty: shape {tuple(x.shape)}.")
+
+
+def _check_finite(x: torch.Tensor) -> None:
+    finite = x.isfinite().flatten(1).all(1)
+    if not bool(finite.all()):
+        bad = [i for i, good in enumerate(finite.tolist()) if not good]
+        raise InputError(
+            f"The input holds NaN or infinity, in image {', '.join(map(str, bad))} of the batch."
+        )

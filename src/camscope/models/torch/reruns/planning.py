@@ -1,0 +1,243 @@
+"""How the part of a model after a layer can be run: found out on one image, and verified in numbers.
+
+One forward is traced to see which module calls had ended when the layer put out its output: those are replaced. A
+second look finds which of them the rest of the network uses at all; of the others only the shape has to be kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_map
+
+from camscope.models.layer import Layer
+from camscope.models.torch.anatomy.trace import Forward
+from camscope.models.torch.hooks.modules import named_layers
+from camscope.models.torch.precision import close
+from camscope.models.torch.reruns.suffix import Kept, Plan, Stub, keeping, replaced
+from camscope.models.torch.reruns.values import (
+    hollow,
+    is_transparent,
+    of_image,
+    only_tensors,
+    shared_by_images,
+    tensors_in,
+)
+
+
+def plan_suffix(model: nn.Module, forward: Forward, image: torch.Tensor, layer: Layer) -> Plan:
+    """Find out, on one image, how the part after a layer can be run; verified against the model's own output.
+
+    Call it inside `explaining(model)` and `no_grad`.
+
+    Args:
+        model: an unwrapped module.
+        forward: runs the model and selects its logits.
+        image: a batch of one.
+        layer: the layer whose last call is altered.
+
+    Returns:
+        The plan that replaces most; one that runs the whole model where no part of it can be run by itself.
+    """
+    *replaceable, own = _calls_before(_trace(model, forward, image, layer.module))
+    whole = Plan(layer, (), own.number, whole=True)
+    stubs = tuple(Stub(call.name, call.number, call.turn) for call in replaceable)
+    alone = Kept(batch=1)
+    with keeping(model, Plan(layer, stubs, own.turn), alone):
+        forward(image)
+    # another image beside it: what the model itself keeps of its last forward must not pass for this image's
+    kept = Kept(batch=2)
+    with keeping(model, Plan(layer, stubs, own.turn), kept):
+        expected = forward(torch.cat([image.flip(-1), image]))[1:]
+    if not all(is_transparent(output) for output in kept.outputs.values()):
+        return whole
+    stubs = tuple(_with_shape(stub, kept.outputs[stub], alone.outputs[stub]) for stub in stubs)
+
+    def is_right(plan: Plan) -> bool:
+        """Whether three copies of the image come out as the image does."""
+        try:
+            with replaced(model, plan, kept, 1, 3, layer.grid.canonical):
+                got = forward(image.expand(3, *image.shape[1:]))
+        except Exception:  # whatever the model's own code says of it: it cannot be done like this
+            return False
+        return got.shape[0] == 3 and close(got, expected.expand_as(got))
+
+    for copies in (False, True):
+        plan = Plan(layer, stubs, own.turn, copies)
+        if is_right(plan):
+            try:
+                without_unused = replace(plan, stubs=_with_unused_marked(model, forward, image, plan, kept))
+            except Exception:  # code that cannot be followed (a transform of functions, say): all is kept
+                return plan
+            return without_unused if is_right(without_unused) else plan
+    return whole
+
+
+def _with_shape(stub: Stub, of_two: Any, of_one: Any) -> Stub:
+    """The stub with what is known of its output.
+
+    Args:
+        stub: without.
+        of_two: what its call returned for two images.
+        of_one: what it returned for one.
+    """
+    shared = shared_by_images(of_two, of_one)
+    return replace(stub, shape=tree_map(hollow, of_image(of_two, 2, 1, 1, shared)), shared=shared)
+
+
+# ------------------------------------------------------------------ which calls had ended
+
+
+@dataclass(eq=False)
+class _Call:
+    """One call of a module in the traced forward.
+
+    Attributes:
+        name: of the module.
+        parent: the call inside of which it was made.
+        ended: whether it had ended when the layer put out its output.
+        number: how many calls of the same module came before, in the whole forward.
+        turn: how many of these are not inside a replaced call: its number when the suffix runs.
+    """
+
+    name: str
+    parent: _Call | None
+    ended: bool = False
+    number: int = 0
+    turn: int = 0
+
+    @property
+    def inside_a_replaced_call(self) -> bool:
+        return self.parent is not None and self.parent.ended
+
+
+def _calls_before(calls: list[_Call]) -> list[_Call]:
+    """The outermost calls that had ended when the layer put out its output; the layer's own is the last."""
+    return [call for call in calls if call.ended and not call.inside_a_replaced_call]
+
+
+def _trace(model: nn.Module, forward: Forward, image: torch.Tensor, last: str) -> list[_Call]:
+    """Every module call in one forward in the order they begin, but the last call of the layer at the end.
+
+    Args:
+        model: an unwrapped module.
+        forward: runs the model.
+        image: a batch of one.
+        last: name of the layer.
+    """
+    calls: list[_Call] = []
+    running: list[_Call] = []
+    ends: list[_Call] = []
+
+    def begin(name: str) -> Any:
+        def hook(_module: nn.Module, _inputs: Any) -> None:
+            call = _Call(name, running[-1] if running else None)
+            calls.append(call)
+            running.append(call)
+
+        return hook
+
+    def end(_module: nn.Module, _inputs: Any, _output: Any) -> None:
+        ends.append(running.pop())
+
+    with ExitStack() as stack:
+        for name, module in named_layers(model).items():
+            stack.callback(module.register_forward_pre_hook(begin(name)).remove)
+            stack.callback(module.register_forward_hook(end).remove)
+        forward(image)
+    final = max(i for i, call in enumerate(ends) if call.name == last)
+    for call in ends[: final + 1]:
+        call.ended = True
+    _count(calls)
+    own = ends[final]
+    return [call for call in calls if call is not own] + [own]
+
+
+def _count(calls: list[_Call]) -> None:
+    """Give each call its number and turn, once it is known which had ended."""
+    numbers: dict[str, int] = {}
+    turns: dict[str, int] = {}
+    for call in calls:
+        call.number = numbers.get(call.name, 0)
+        numbers[call.name] = call.number + 1
+        if not call.inside_a_replaced_call:
+            call.turn = turns.get(call.name, 0)
+            turns[call.name] = call.turn + 1
+
+
+# ------------------------------------------------------------------ which of their outputs are used
+
+
+def _with_unused_marked(
+    model: nn.Module, forward: Forward, image: torch.Tensor, plan: Plan, kept: Kept
+) -> tuple[Stub, ...]:
+    """The plan's stubs, each marked with whether anything that the model returns is computed from its output.
+
+    Args:
+        model: an unwrapped module.
+        forward: runs the model.
+        image: a batch of one.
+        plan: a plan that works.
+        kept: of a forward of two images, the second being this one.
+    """
+    returned: list[Any] = []
+    handle = model.register_forward_hook(lambda _module, _inputs, output: returned.append(output))
+    try:
+        with (
+            replaced(model, plan, kept, 1, 1, plan.layer.grid.canonical) as values,
+            _Origins(values) as origins,
+        ):
+            returned.append(forward(image))
+    finally:
+        handle.remove()
+    used = origins.of_returned(returned)
+    return tuple(replace(stub, used=stub in used or not only_tensors(values[stub])) for stub in plan.stubs)
+
+
+class _Origins(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """A context that follows from which stubs' outputs each tensor is computed, storage by storage.
+
+    Args:
+        values: what each stub returns.
+    """
+
+    def __init__(self, values: Mapping[Stub, Any]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._stubs = frozenset(values)
+        self._decisive: frozenset[Stub] = frozenset()
+        """Stubs whose numbers Python has read: any line of the model's code may depend on them."""
+        self._origins = {
+            tensor.untyped_storage().data_ptr(): frozenset({stub})
+            for stub, value in values.items()
+            for tensor in tensors_in(value)
+        }
+
+    def of_returned(self, result: Any) -> frozenset[Stub]:
+        """The stubs that something the model returned is computed from; all, if it cannot be looked into."""
+        return self._origin(result).union(self._decisive) if is_transparent(result) else self._stubs
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        result = func(*args, **(kwargs or {}))
+        origin = self._origin((args, kwargs))
+        written = list(tensors_in(result))
+        if not written:  # a number for Python, or an operation in place
+            self._decisive |= origin
+            written = list(tensors_in((args, kwargs)))
+        for tensor in written:
+            self._origins[tensor.untyped_storage().data_ptr()] = origin
+        return result
+
+    def _origin(self, values: Any) -> frozenset[Stub]:
+        known = (
+            self._origins.get(tensor.untyped_storage().data_ptr(), frozenset())
+            for tensor in tensors_in(values)
+        )
+        return frozenset().union(*known)
