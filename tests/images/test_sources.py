@@ -137,6 +137,6 @@ def test_samples_need_their_extra(monkeypatch):
 
 
 def test_incomplete_scikit_image(monkeypatch):
-    monkeypatch.setattr("camscope.images.sources.SAMPLES", {"gone": "gone.png"})
+    monkeypatch.setattr("camscope.images.find.SAMPLES", {"gone": "gone.png"})
     with pytest.raises(InputError, match=r"gone\.png.*Reinstall"):
         sample_path("gone")

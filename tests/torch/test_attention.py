@@ -13,7 +13,7 @@ from torch.overrides import _get_current_function_mode_stack
 
 from camscope.errors import ModelError, TargetError
 from camscope.models.torch.attention.calls import AttentionCalls
-from camscope.models.torch.attention.evidence import attention_of
+from camscope.models.torch.attention.observe import attention_of
 from camscope.models.torch.backwards.libragrad import balanced_gradients
 from camscope.models.torch.hooks.state import explaining
 from camscope.outputs import Outputs

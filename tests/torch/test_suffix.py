@@ -894,7 +894,7 @@ def test_a_layer_is_planned_once_for_each_size_of_the_input(monkeypatch):
         planned.append((layer.name, image.shape[2]))
         return plan_suffix(model, forward, image, layer)
 
-    monkeypatch.setattr("camscope.models.torch.reruns.plans.plan_suffix", plan)
+    monkeypatch.setattr("camscope.models.torch.suffix_plans.plan_suffix", plan)
     explainer = camscope.Explainer(LogitsDecoder().double().eval())
     for size in (16, 16, 20, 16):
         explainer(batch_of(size), methods=SUFFIX, layers=["one", "two"], targets=0)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from camscope.cli.photos import Photos
+from camscope.cli.photo_sources import Photos
 from camscope.cli.request import Request
 from camscope.cli.sources import Sources
-from camscope.cli.texts import Texts
+from camscope.cli.text_sources import Texts
 from camscope.engine.explainer import Explainer
 from camscope.errors import InputError
 

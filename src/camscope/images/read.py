@@ -12,10 +12,10 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from camscope.errors import CamscopeError, ImageError, InputError
+from camscope.images.find import SAMPLE_PREFIX, sample_path
 from camscope.images.from_array import array_to_rgb
 from camscope.images.modes import to_rgb
 from camscope.images.photo import Photo
-from camscope.images.sources import SAMPLE_PREFIX, sample_path
 
 MAX_PIXELS = 178_956_970
 """The largest photo that is read by default, in pixels; Pillow has the same limit."""

@@ -17,7 +17,7 @@ from camscope.models.decoding import CaptionDecoder, LogitsDecoder, OutputDecode
 from camscope.models.layer import Layer
 from camscope.models.observing import OutputRules
 from camscope.models.torch.anatomy.head import verified
-from camscope.models.torch.attention.evidence import attention_of
+from camscope.models.torch.attention.observe import attention_of
 from camscope.models.torch.backwards.curvature import twice_differentiable
 from camscope.models.torch.backwards.libragrad import balanced_gradients
 from camscope.models.torch.forwards import Forwards
@@ -29,8 +29,8 @@ from camscope.models.torch.inputs import explaining_how_inputs_were_read, prepar
 from camscope.models.torch.layer_finder import LayerFinder
 from camscope.models.torch.observation import TorchObservation
 from camscope.models.torch.provenance import description
-from camscope.models.torch.reruns.plans import SuffixPlans
 from camscope.models.torch.reruns.suffix import Kept, Plan, keeping
+from camscope.models.torch.suffix_plans import SuffixPlans
 from camscope.outputs import Task
 
 

@@ -18,7 +18,7 @@ from torch import nn
 from camscope.evidence import ATTENDED, BACKWARD, ModelEvidence, Need, Responses
 from camscope.models.layer import Layer
 from camscope.models.torch.anatomy.examine import Anatomy
-from camscope.models.torch.attention.evidence import attention_of
+from camscope.models.torch.attention.observe import attention_of
 from camscope.models.torch.backwards.full_gradients import full_gradients
 from camscope.models.torch.backwards.guided import guided_gradients
 from camscope.models.torch.precision import widened
