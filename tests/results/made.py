@@ -70,9 +70,7 @@ NOTES = {
 
 def photos() -> list[Image.Image]:
     rng = np.random.default_rng(7)
-    return [
-        Image.fromarray(rng.integers(0, 256, (*g.photo_size, 3), dtype=np.uint8)) for g in GEOMETRIES
-    ]
+    return [Image.fromarray(rng.integers(0, 256, (*g.photo_size, 3), dtype=np.uint8)) for g in GEOMETRIES]
 
 
 def images_of(pictures: list[Image.Image], geometries: Any = GEOMETRIES) -> InputImages:
@@ -140,7 +138,9 @@ def to_unit(own: np.ndarray, among: np.ndarray, scale: Any) -> np.ndarray:
     return np.clip((own - low) / (high - low), 0, 1)
 
 
-def heat_of(e: Explanation, method: str, layer: str, image: int, target: int, scale: Any = "map") -> np.ndarray:
+def heat_of(
+    e: Explanation, method: str, layer: str, image: int, target: int, scale: Any = "map"
+) -> np.ndarray:
     """The heatmap on the photo, from the raw map: rectified, placed, and scaled by what shares its scale."""
     maps = np.nan_to_num(e.raw[method, layer], nan=0.0)
     if e.facts[method].rectified and scale != "signed":
@@ -216,7 +216,9 @@ def panels_of(figure: Figure) -> list[Drawn]:
         return " ".join(
             text.get_text()
             for text in figure.texts
-            if text.get_rotation() and text.get_fontsize() == 9.5 and abs(text.get_position()[1] - centre) < 0.02
+            if text.get_rotation()
+            and text.get_fontsize() == 9.5
+            and abs(text.get_position()[1] - centre) < 0.02
         )
 
     def column(place: Any) -> str:

@@ -122,9 +122,7 @@ def test_boxes_on_request_lie_around_the_largest_component(e):
     cells = {(0, 0): (1, 2), (0, 1): (2, 3), (0, 2): (0, 3), (1, 0): (2, 2), (1, 1): (1, 4), (1, 2): (1, 1)}
     for (image, target), cell in cells.items():
         maps[(image, target, *cell)] = 1 + image + target
-    one = dataclasses.replace(
-        e, raw={("gradcam", "early"): maps}, gradient_free={}, channels={}
-    )
+    one = dataclasses.replace(e, raw={("gradcam", "early"): maps}, gradient_free={}, channels={})
     for image in IMAGES:
         _, *panels = panels_of(one.figure(image, boxes=True))
         for target, panel in enumerate(panels):
@@ -297,7 +295,9 @@ def test_one_image_of_a_batch_shows_the_same_panels(e, image):
         {"by": "methods", "target": 1},
         {"by": "channels", "target": 2, "layer": "late"},
     ):
-        for a, b in zip(panels_of(alone.figure(0, **options)), panels_of(e.figure(image, **options)), strict=True):
+        for a, b in zip(
+            panels_of(alone.figure(0, **options)), panels_of(e.figure(image, **options)), strict=True
+        ):
             assert_shows(a, b.pixels, options)
             assert (a.title, a.subtitle, a.note, a.boxes) == (b.title, b.subtitle, b.note, b.boxes)
 

@@ -37,7 +37,10 @@ def expected(e, text: int, keys, targets=range(3), scale: Any = None) -> list[li
         values = values_of(e, *key, text, target, "signed" if signed else scale)
         grounds = colours(values[None], WORDS_DIVERGING if signed else WORDS)[0]
         rows.append(
-            [(w.text, "#{:02x}{:02x}{:02x}".format(*c)) for w, c in zip(TEXTS[text].words, grounds, strict=True)]
+            [
+                (w.text, "#{:02x}{:02x}{:02x}".format(*c))
+                for w, c in zip(TEXTS[text].words, grounds, strict=True)
+            ]
         )
     return rows
 
@@ -66,7 +69,9 @@ def drawn(figure: Figure) -> list[tuple[str, str]]:
 def headings(figure: Figure) -> list[tuple[str, str]]:
     """Each row's title, and what stands beside it, from top to bottom."""
     titles = [t for t in figure.texts if t.get_fontweight() == "bold" and t.get_fontsize() == 9]
-    beside = [t for t in figure.texts if t.get_fontsize() == 8 and t.get_ha() == "left" and not t.get_rotation()]
+    beside = [
+        t for t in figure.texts if t.get_fontsize() == 8 and t.get_ha() == "left" and not t.get_rotation()
+    ]
 
     def next_to(title: Any) -> str:
         level = title.get_position()[1]
