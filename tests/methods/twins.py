@@ -51,7 +51,9 @@ def evidence_of(net: Net, *, head: bool, seed: int = 4) -> Evidence:
     x, A = e.model.inputs, e.activations
     full = FullGradients(
         rng.standard_normal((BATCH, TARGETS, *x.shape[1:])),
-        tuple(rng.standard_normal((BATCH, TARGETS, k, *s)) for k, s in ((5, (4, 3)), (2, (12, 15)), (3, (4, 3)))),
+        tuple(
+            rng.standard_normal((BATCH, TARGETS, k, *s)) for k, s in ((5, (4, 3)), (2, (12, 15)), (3, (4, 3)))
+        ),
         np.zeros((BATCH, TARGETS)),
         np.zeros((BATCH, TARGETS)),
     )
@@ -213,7 +215,9 @@ def eigen_of_kernel(net: Net, e: Evidence) -> np.ndarray:
         X = e.activations[b].reshape(len(e.activations[b]), -1).T
         centred = X - X.mean(0)
         n = len(X)
-        K = np.array([[math.tanh(centred[i] @ centred[j] / X.shape[1] + 1) for j in range(n)] for i in range(n)])
+        K = np.array(
+            [[math.tanh(centred[i] @ centred[j] / X.shape[1] + 1) for j in range(n)] for i in range(n)]
+        )
         middle = np.eye(n) - 1 / n
         values, vectors = np.linalg.eigh(middle @ K @ middle)
         found = math.sqrt(values[-1]) * vectors[:, -1]
