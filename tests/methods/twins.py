@@ -155,7 +155,7 @@ def steepest(net: Net, e: Evidence, top: int = 2) -> np.ndarray:
     A = torch.from_numpy(e.activations)
     out = np.zeros((BATCH, TARGETS, *A.shape[2:]))
     for b, t in itertools.product(range(BATCH), range(TARGETS)):
-        chosen = sorted(range(A.shape[1]), key=lambda k: -e.gradients[b, t, k].mean())[:top]  # noqa: B023
+        chosen = sorted(range(A.shape[1]), key=lambda k: -e.gradients[b, t, k].mean())[:top]
         scores = []
         for k in chosen:
             large = up(A[b, k], net.x.shape[2:])
