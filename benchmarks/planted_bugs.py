@@ -320,11 +320,6 @@ BUGS: list[Bug] = [
         "engine/copies.py",
         _NOTES,
         (
-            "a function of one's own never counts at any size",
-            "(classes == top[:, None]) | (classes < 0)",
-            "classes == top[:, None]",
-        ),
-        (
             "every size counts",
             "(classes == top[:, None]) | (classes < 0)",
             "(classes == top[:, None]) | (classes > -2)",
@@ -650,13 +645,17 @@ BUGS: list[Bug] = [
     ),
     *_in(
         "images/preprocess.py",
+        ("tests/images/test_geometry.py",),
+        ("the geometry forgets the crop", "offset=(float(top), float(left))", "offset=(0.0, 0.0)"),
+    ),
+    *_in(
+        "images/preprocess.py",
         ("tests/images/test_preprocess.py",),
         (
             "the crop's corner has its axes swapped",
             "fitted.paste(picture, (left, top))",
             "fitted.paste(picture, (top, left))",
         ),
-        ("the geometry forgets the crop", "offset=(float(top), float(left))", "offset=(0.0, 0.0)"),
         (
             "colours of a BGR model are not turned round",
             "channels_last = channels_last[..., ::-1] if self.bgr",

@@ -346,6 +346,15 @@ def test_a_dead_layer_is_flat_and_its_gradient_is_not_to_blame():
     ]
 
 
+def test_what_is_zero_where_it_is_not_negative_is_no_evidence_either():
+    """A ReLU leaves positions at zero: the map against them is zero there, and negative elsewhere."""
+    x = torch.rand(1, 1, 8, 8, generator=torch.Generator().manual_seed(0)) + 0.1
+    x[..., :4] *= -1
+    e = camscope.explain(Parts().eval(), x, methods="gradcam", layers="relu", targets=[0, 1])
+    assert e.maps().amax((2, 3)).tolist()[0][1] == 0
+    assert [str(s) for s in e.status["gradcam", "relu"][0]] == ["ok", "all-negative"]
+
+
 def test_a_method_without_gradients_never_blames_the_gradient():
     x = torch.rand(1, 1, 8, 8, generator=torch.Generator().manual_seed(0)) + 0.1
     e = camscope.explain(Parts().eval(), x, methods=["eigencam", "reciprocam"], layers="relu", targets=[0, 2])

@@ -67,6 +67,12 @@ def test_a_batch_has_its_heatmaps_at_the_size_of_the_input(tmp_path):
     arrays, document = arrays_of(e.save(tmp_path / "e.npz"))
     assert_saved(arrays, e, KEYS)
     assert document["heatmaps_on"] == "input"
+    for image, summary in enumerate(document["images"]):
+        assert [target["score"] for target in summary["targets"]] == SCORES[image].tolist()
+        assert [target["name"] for target in summary["targets"]] == [t.name for t in e.targets[image]]
+        probabilities = [e.probability(image, t) for t in range(3)]
+        assert [target["probability"] for target in summary["targets"]] == probabilities
+        assert [row["logit"] for row in summary["top"]] == sorted(e.logits[image].tolist(), reverse=True)
     for method, layer in KEYS:
         maps = np.nan_to_num(e.raw[method, layer], nan=0)
         shown = resize(maps if method == "eigencam" else np.maximum(maps, 0), (16, 16))
