@@ -513,7 +513,7 @@ BUGS: list[Bug] = [
     ),
     *_in(
         "arrays/localise.py",
-        ("tests/test_localisation.py",),
+        ("tests/test_localise.py",),
         ("the smallest component is kept", "1 + np.argmax(np.bincount", "1 + np.argmin(np.bincount"),
         ("the smallest box comes first", "np.argsort(-sizes", "np.argsort(sizes"),
         (
