@@ -356,7 +356,7 @@ BUGS: list[Bug] = [
     ),
     *_in(
         "engine/planner.py",
-        _PLANNER,
+        _FUSION,
         ("a method is shown at layers it was not wanted at", "if name in wanted} or found", "} or found"),
     ),
     *_in(
