@@ -65,20 +65,23 @@ def on_patches(rows):
 # ------------------------------------------------------------------ the row recursion is the product of all matrices
 
 
-@pytest.mark.parametrize("heads", ["mean", "max", "min"])
-@pytest.mark.parametrize("readout", READOUTS)
-def test_rollout_is_the_product_of_the_full_matrices(readout, heads):
-    layers, _ = drawn()
+def rollout_by_matrices(layers, blocks, readout, heads="mean"):
+    """R = Ā_L … Ā_1, all of it."""
     expected = np.empty((BATCH, 1, TOKENS))
     for b in range(BATCH):
         R = np.eye(TOKENS)
         for layer in layers:
             A = getattr(layer["weights"][b], heads)(0) + np.eye(TOKENS)
             R = A / A.sum(1, keepdims=True) @ R
-        expected[b, 0] = READOUTS[readout] @ R
-    np.testing.assert_allclose(
-        compute("rollout", READOUTS[readout], heads=heads), on_patches(expected), rtol=1e-12
-    )
+        expected[b, 0] = readout @ R
+    return on_patches(expected)
+
+
+@pytest.mark.parametrize("heads", ["mean", "max", "min"])
+@pytest.mark.parametrize("readout", READOUTS)
+def test_rollout_is_the_product_of_the_full_matrices(readout, heads):
+    expected = rollout_by_matrices(*drawn(), READOUTS[readout], heads)
+    np.testing.assert_allclose(compute("rollout", READOUTS[readout], heads=heads), expected, rtol=1e-12)
 
 
 def test_rollout_shares_out_all_of_the_readout():
@@ -92,44 +95,50 @@ def test_rollout_shares_out_all_of_the_readout():
     np.testing.assert_allclose(get_method("rollout")(evidence).sum(-1), 1)
 
 
-@pytest.mark.parametrize("readout", READOUTS)
-def test_chefer_is_the_recursion_of_the_full_matrices(readout):
-    layers, _ = drawn()
+def chefer_by_matrices(layers, blocks, readout):
+    """R ← R + ĀR, all of it."""
     expected = np.empty((BATCH, TARGETS, TOKENS))
     for b in range(BATCH):
         for t in range(TARGETS):
             R = np.eye(TOKENS)
             for layer in layers:
                 R = R + np.maximum(layer["gradients"][b, t] * layer["weights"][b], 0).mean(0) @ R
-            expected[b, t] = READOUTS[readout] @ R
-    np.testing.assert_allclose(compute("chefer", READOUTS[readout]), on_patches(expected), rtol=1e-12)
+            expected[b, t] = readout @ R
+    return on_patches(expected)
+
+
+@pytest.mark.parametrize("readout", READOUTS)
+def test_chefer_is_the_recursion_of_the_full_matrices(readout):
+    expected = chefer_by_matrices(*drawn(), READOUTS[readout])
+    np.testing.assert_allclose(compute("chefer", READOUTS[readout]), expected, rtol=1e-12)
 
 
 # ------------------------------------------------------------------ formulas, one number at a time
 
 
-@pytest.mark.parametrize("last", [None, 1, 2, 7])
-def test_legrad_sums_the_blocks_rectified_gradients(last):
-    """`last` beyond the number of blocks is all of them."""
-    _, blocks = drawn()
+def legrad_by_loops(layers, blocks, readout, last=None):
     expected = np.zeros((BATCH, TARGETS, TOKENS))
     for gradients in blocks if last is None else blocks[-last:]:
         for key in range(TOKENS):
             expected[..., key] += np.maximum(gradients[..., key], 0).sum((2, 3)) / (HEADS * TOKENS)
-    np.testing.assert_allclose(compute("legrad", last=last), on_patches(expected), rtol=1e-12)
+    return on_patches(expected)
+
+
+@pytest.mark.parametrize("last", [None, 1, 2, 7])
+def test_legrad_sums_the_blocks_rectified_gradients(last):
+    """`last` beyond the number of blocks is all of them."""
+    np.testing.assert_allclose(compute("legrad", last=last), legrad_by_loops(*drawn(), CLS, last), rtol=1e-12)
 
 
 def cosine(a, b):
     return a @ b / np.sqrt((a @ a) * (b @ b))
 
 
-@pytest.mark.parametrize("single_head", [False, True])
-@pytest.mark.parametrize("readout", READOUTS)
-def test_grad_eclip_by_loops(readout, single_head):
-    last = drawn()[0][-1]
+def grad_eclip_by_loops(layers, blocks, readout, single_head=False):
+    last = layers[-1]
     expected = np.zeros((BATCH, TARGETS, TOKENS))
     for b in range(BATCH):
-        for q in np.flatnonzero(READOUTS[readout]):
+        for q in np.flatnonzero(readout):
             for h in range(HEADS):
                 own = slice(None) if single_head else slice(h, h + 1)
                 cosines = np.array(
@@ -143,8 +152,15 @@ def test_grad_eclip_by_loops(readout, single_head):
                     for i, k in enumerate(range(PREFIX, TOKENS)):
                         share = last["output_gradients"][b, t, h, q] @ last["values"][b, h, k]
                         expected[b, t, k] += share * loosened[i]
+    return on_patches(expected)
+
+
+@pytest.mark.parametrize("single_head", [False, True])
+@pytest.mark.parametrize("readout", READOUTS)
+def test_grad_eclip_by_loops(readout, single_head):
     result = compute("grad-eclip", READOUTS[readout], single_head=single_head)
-    np.testing.assert_allclose(result, on_patches(expected), rtol=1e-10, atol=1e-12)
+    expected = grad_eclip_by_loops(*drawn(), READOUTS[readout], single_head)
+    np.testing.assert_allclose(result, expected, rtol=1e-10, atol=1e-12)
 
 
 def test_grad_eclip_keeps_the_sign_and_is_finite_for_keys_that_are_all_alike():
@@ -162,9 +178,19 @@ def test_grad_eclip_without_queries_is_refused_and_names_others():
         get_method("grad-eclip")(evidence_of(layers, blocks, CLS))
 
 
-def test_the_raw_attention_is_the_row_of_the_reader():
-    expected = drawn()[0][-1]["weights"].mean(1)[:, :1]
-    np.testing.assert_allclose(compute("attention"), on_patches(expected), rtol=1e-12)
+def attention_by_loops(layers, blocks, readout):
+    """The last layer's rows, each by the share that the head reads of it."""
+    expected = np.zeros((BATCH, 1, TOKENS))
+    for q in range(TOKENS):
+        for h in range(HEADS):
+            expected[:, 0] += readout[q] * layers[-1]["weights"][:, h, q] / HEADS
+    return on_patches(expected)
+
+
+@pytest.mark.parametrize("readout", READOUTS)
+def test_the_raw_attention_is_the_rows_of_what_is_read(readout):
+    expected = attention_by_loops(*drawn(), READOUTS[readout])
+    np.testing.assert_allclose(compute("attention", READOUTS[readout]), expected, rtol=1e-12)
 
 
 # ------------------------------------------------------------------ what holds for each of them

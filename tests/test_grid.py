@@ -171,6 +171,18 @@ def test_every_value_keeps_its_place(grid):
 
 
 @pytest.mark.parametrize("grid", GRIDS, ids=str)
+def test_other_activations_are_put_where_theirs_were_and_prefix_tokens_stay(grid):
+    output = output_of(grid)
+    altered = -1.0 - grid.canonical(output)
+    put = grid.embed(altered, output)
+    assert put.shape == output.shape
+    np.testing.assert_array_equal(grid.canonical(put), altered)
+    kept = {"tokens": np.s_[:, : grid.prefix], "tokens-last": np.s_[..., : grid.prefix]}.get(grid.layout)
+    if kept is not None:
+        np.testing.assert_array_equal(put[kept], output[kept])
+
+
+@pytest.mark.parametrize("grid", GRIDS, ids=str)
 def test_a_gradient_by_the_canonical_array_is_the_gradient_by_the_output(grid):
     """Of everything but the prefix tokens, which are no positions: theirs is zero."""
     output = torch.from_numpy(output_of(grid)).requires_grad_()

@@ -265,6 +265,16 @@ def test_fused_and_plain_in_one_call():
     )
 
 
+def test_what_a_fusion_needs_of_other_layers_is_no_map_of_the_plain_method():
+    """One expression at two sets of layers: each is shown where it was asked for."""
+    model = deep()
+    e = camscope.explain(model, X, methods=["layercam", "fuse(layercam)"], targets=1)
+    alone = camscope.explain(model, X, methods="layercam", targets=1)
+    assert list(e.raw) == [*alone.raw, ("fuse(layercam)", "stem, body, last")]
+    for key, m in alone.raw.items():
+        assert torch.equal(e.raw[key], m)
+
+
 def test_a_wrapper_around_a_fusion_fuses_each_copy():
     model = deep(linear=True)
     call: dict[str, Any] = {"targets": 1, "layers": LAYERS}

@@ -302,6 +302,18 @@ def test_denormalise_takes_batches_and_clips():
     assert pixels[1].min() == 255
 
 
+def test_a_model_that_takes_blue_first_gets_blue_first():
+    """Mean and deviation are in the model's order; the way back gives red first again."""
+    mean, std = (0.1, 0.2, 0.3), (0.5, 0.6, 0.7)
+    preprocessing = Preprocessing((4, 4), None, mean=mean, std=std, bgr=True)
+    photo = Image.new("RGB", (4, 4), (255, 51, 0))
+    x = preprocessing(photo)
+    np.testing.assert_allclose(
+        x[:, 0, 0], [(v - m) / s for v, m, s in zip((0, 0.2, 1), mean, std, strict=True)], 1e-6
+    )
+    assert (preprocessing.denormalise(x) == (255, 51, 0)).all()
+
+
 @pytest.mark.parametrize("shape", [(4, 4), (1, 4, 4), (4, 4, 3), (2, 4, 4, 3)])
 def test_denormalise_refuses_other_shapes(shape):
     with pytest.raises(InputError, match=r"\.\.\., 3, height, width"):

@@ -614,6 +614,15 @@ class Stateful(LogitsDecoder):
         return self.end(self.three(functional.relu(h) + self.first.seen))
 
 
+class Fitting(Stateful):
+    """Likewise, and the state of any number of images fits any other: nothing but the numbers can tell."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        h = self.two(self.first(x))
+        seen = self.first.seen
+        return self.end(self.three(functional.relu(h) + seen[torch.arange(len(h)) % len(seen)]))
+
+
 class Box:
     """A tensor inside an object that no tool can look into."""
 
@@ -647,7 +656,7 @@ class Refuses(LogitsDecoder):
         self.count = Apply(len)
 
 
-UNCUT = {"stateful": Stateful, "boxed": Boxed, "refuses": Refuses}
+UNCUT = {"stateful": Stateful, "fitting": Fitting, "boxed": Boxed, "refuses": Refuses}
 
 
 @pytest.mark.parametrize("case", UNCUT)

@@ -1,0 +1,709 @@
+"""The bugs that `benchmarks.mutants` plants: where, what stands there, what in its place, and who should notice.
+
+Each is one that somebody could write: a wrong index, a lost sign, a forgotten scale, a condition turned round. When the
+code it is planted in changes, the run says that it is stale: plant it again in the new code.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Bug:
+    """One planted bug.
+
+    Attributes:
+        file: in which file, under `src/camscope`.
+        old: what stands there, exactly once.
+        new: what is put in its place.
+        breaks: in one line, what is wrong then.
+        tests: the files that should notice, the quickest first.
+    """
+
+    file: str
+    old: str
+    new: str
+    breaks: str
+    tests: tuple[str, ...]
+
+
+def _in(room: str, tests: tuple[str, ...], *bugs: tuple[str, str, str]) -> list[Bug]:
+    """Bugs of one file with the same tests."""
+    return [Bug(f"src/camscope/{room}", old, new, breaks, tests) for breaks, old, new in bugs]
+
+
+_PIXELS = ("tests/results/test_figure_pixels.py",)
+_WORDS = ("tests/results/test_word_colours.py",)
+_SAVED = ("tests/results/test_saved_arrays.py",)
+_FORMULAS = ("tests/methods/test_formulas.py",)
+_NOTES = ("tests/engine/test_notes.py",)
+_PLANNER = ("tests/composition/test_planner.py",)
+_WRAPPERS = ("tests/composition/test_wrappers.py",)
+_FUSION = ("tests/composition/test_fusion.py",)
+_TARGETS = ("tests/test_targets.py",)
+
+BUGS: list[Bug] = [
+    # ------------------------------------------------------------------ figures
+    *_in(
+        "results/figures/photos.py",
+        _PIXELS,
+        (
+            "every panel by target shows map 0",
+            "Panel(e.input_image(image).picture, heat[t], target.short",
+            "Panel(e.input_image(image).picture, heat[0], target.short",
+        ),
+        (
+            "figures by method show target 0 whatever is asked",
+            "scale=scale)[target]\n        note",
+            "scale=scale)[0]\n        note",
+        ),
+        (
+            "every channel's panel shows the first channel",
+            "                heat[i],\n",
+            "                heat[0],\n",
+        ),
+        (
+            "channels of the first image for every image",
+            "kept.activations[image : image + 1, target]",
+            "kept.activations[:1, target]",
+        ),
+        (
+            "channels of the first target for every target",
+            "kept.activations[image : image + 1, target]",
+            "kept.activations[image : image + 1, 0]",
+        ),
+        ("channels are named by their rank", 'f"channel {int(k)}"', 'f"channel {i}"'),
+        (
+            "overlays show target 0 whatever is asked",
+            "scale=scale)[target]\n    signed",
+            "scale=scale)[0]\n    signed",
+        ),
+        (
+            "notes of the first image under every image",
+            "note = e.status[method, layer][image][t].words",
+            "note = e.status[method, layer][0][t].words",
+        ),
+        (
+            "probabilities of the first image under every image",
+            "target.short, numbers_of(e, image, t)",
+            "target.short, numbers_of(e, 0, t)",
+        ),
+        (
+            "rows of methods show the first layer in every column",
+            "[[panel(method, layer) for layer in e.layers]",
+            "[[panel(method, e.layers[0]) for layer in e.layers]",
+        ),
+        (
+            "an instance's box is turned on its side",
+            "    x0, y0, x1, y1 = target.box\n",
+            "    y0, x0, y1, x1 = target.box\n",
+        ),
+        ("boxes of the first image on every image", "e[image].boxes(method", "e[0].boxes(method"),
+        (
+            "signed maps get the colours of unsigned ones",
+            '**colours_of(scale, signed=scale == "signed")',
+            "**colours_of(scale, signed=False)",
+        ),
+        (
+            "overlays forget what they are asked for in colour",
+            "heat, colormap=colormap, opacity=opacity, signed=signed\n",
+            "heat, opacity=opacity, signed=signed\n",
+        ),
+    ),
+    *_in(
+        "results/figures/html.py",
+        _PIXELS,
+        ("a notebook shows the last image", "photos.first_figure(e)", "photos.first_figure(e[len(e) - 1])"),
+    ),
+    *_in(
+        "results/figures/texts.py",
+        _WORDS,
+        ("every row of words has the values of target 0", "values=shown[t]", "values=shown[0]"),
+        (
+            "every row of words is of the first method and layer",
+            "e.token_evidence(image, *key))\n        shown",
+            "e.token_evidence(image, *keys[0]))\n        shown",
+        ),
+        (
+            "words that are not evidence for or against are signed",
+            "scale is None and all(e.facts[key[0]].rectified for key in keys)",
+            "scale is None",
+        ),
+    ),
+    *_in(
+        "render/parts.py",
+        _PIXELS,
+        (
+            "heatmaps stand on their heads",
+            "panel.heatmap[rows[:, None], columns]",
+            "panel.heatmap[rows[::-1][:, None], columns]",
+        ),
+    ),
+    *_in(
+        "render/overlay.py",
+        ("tests/test_display.py", "tests/render/test_overlay.py"),
+        (
+            "signed overlays get the colours of unsigned ones",
+            "resolve(colormap, signed))), opacity)",
+            "resolve(colormap, False))), opacity)",
+        ),
+    ),
+    *_in(
+        "render/words_figure.py",
+        _WORDS,
+        (
+            "every row of words has the colours of the first",
+            "colours = painted(row.values, chosen)",
+            "colours = painted(rows[0].values, chosen)",
+        ),
+    ),
+    *_in(
+        "render/words_html.py",
+        _WORDS,
+        (
+            "words in HTML have each other's colours",
+            "painted(row.values, colormap), strict=True",
+            "painted(row.values[::-1], colormap), strict=True",
+        ),
+    ),
+    # ------------------------------------------------------------------ results
+    *_in(
+        "results/maps.py",
+        _PIXELS,
+        ("scale=batch takes image 0 always", 'heat[image if scale == "batch" else 0]', "heat[0]"),
+        (
+            "heatmaps on the photo are of the first image",
+            "self.raw[key][image : image + 1]\n",
+            "self.raw[key][:1]\n",
+        ),
+        (
+            "evidence against is hidden in signed heatmaps",
+            'relu(maps) if wants and scale != "signed"',
+            "relu(maps) if wants",
+        ),
+        (
+            "NaN reaches the heatmap",
+            "xp.where(xp.isfinite(maps), maps, xp.zeros_like(maps))",
+            "xp.where(xp.isfinite(maps), maps, maps)",
+        ),
+        (
+            "probabilities of the first image for every image",
+            "self.probabilities[image, index]",
+            "self.probabilities[0, index]",
+        ),
+        (
+            "one image of a batch has the statuses of the first",
+            "{key: flags[here] for key, flags",
+            "{key: flags[:1] for key, flags",
+        ),
+    ),
+    *_in(
+        "results/maps.py",
+        _NOTES,
+        ("the no-gradient flag is turned round", "if gradient_free[t]:", "if not gradient_free[t]:"),
+        ("a flat map has no status", "        if flat[t]:\n", "        if False:\n"),
+        (
+            "maps with evidence against are never all-negative",
+            "rectified and high[t] <= 0",
+            "rectified and high[t] > 0",
+        ),
+        (
+            "a map that is zero where it is not negative is called ok",
+            "rectified and high[t] <= 0",
+            "rectified and high[t] < 0",
+        ),
+    ),
+    *_in(
+        "results/maps.py",
+        _WORDS,
+        (
+            "texts padded on the left have their heatmaps at the left edge",
+            "[*[before] * text.first, row, *[before] * after]",
+            "[row, *[before] * (text.first + after)]",
+        ),
+        (
+            "a text's map is not cut to its own part",
+            "slice(*self.spans[key][image].tolist()) if self.spans else slice(None)",
+            "slice(*self.spans[key][0].tolist()) if self.spans else slice(None)",
+        ),
+    ),
+    *_in(
+        "results/saving.py",
+        _SAVED,
+        (
+            "saved heatmaps are zero",
+            "to_numpy(e.heatmaps(method, layer)).astype(np.float32)",
+            "0 * to_numpy(e.heatmaps(method, layer)).astype(np.float32)",
+        ),
+        (
+            "saved heatmaps on the photo are zero",
+            "e.photo_heatmaps(0, method, layer)[None].astype(np.float32)",
+            "0 * e.photo_heatmaps(0, method, layer)[None].astype(np.float32)",
+        ),
+        ("saved maps lose their sign", "= to_numpy(maps)\n", "= abs(to_numpy(maps))\n"),
+        ("saved spans are of nothing", "= e.spans[method, layer]\n", "= 0 * e.spans[method, layer]\n"),
+        (
+            "the scores of a saved summary are those of the first image",
+            '"score": float(e.scores[image, t])',
+            '"score": float(e.scores[0, t])',
+        ),
+    ),
+    *_in(
+        "results/loading_saved.py",
+        _SAVED,
+        (
+            "the no-gradient flag is read back turned round",
+            's == "no-gradient" for s',
+            's != "no-gradient" for s',
+        ),
+    ),
+    # ------------------------------------------------------------------ notes and the engine
+    *_in(
+        "engine/notes.py",
+        _NOTES,
+        ("completeness is never warned of", "        if gap > _COMPLETE:\n", "        if False:\n"),
+        ("completeness is judged by the best of the batch", ".max(full.gap))", ".min(full.gap))"),
+        ("negative activations are always told", "        if careful and signed:\n", "        if careful:\n"),
+        (
+            "same maps of nonnegative activations are never told",
+            "(facts.of_nonnegative and signed)",
+            "facts.of_nonnegative",
+        ),
+        (
+            "same maps of logits are told of other scores",
+            "(facts.of_logits and not logits)",
+            "(facts.of_logits and logits)",
+        ),
+        (
+            "same maps are told where the ReLU of the layer is pooled",
+            " and evidence.head.pools_activations else None",
+            " else None",
+        ),
+        ("guided-gradcam does not warn", "self.add(m.warning, urgent=True)", "self.add(m.warning)"),
+        (
+            "tensors of fractions always look unprepared",
+            "low >= 0 and high <= 1 and darkest < -_NORMALISED",
+            "low >= 0 and high <= 1",
+        ),
+        (
+            "photos are told to be unprepared",
+            "if not prepared and info.preprocessing is not None",
+            "if info.preprocessing is not None",
+        ),
+        ("the size of a tensor is never told", "if size != preprocessing.input_size:", "if False:"),
+    ),
+    *_in(
+        "engine/gathering.py",
+        _NOTES,
+        (
+            "a gradient of zero is seen wherever a map is not zero",
+            "blank = blank & to_numpy(",
+            "blank = ~blank & to_numpy(",
+        ),
+        (
+            "a map of zeros is always the gradient's fault",
+            "blank = blank & to_numpy(xp.all(",
+            "blank = blank | to_numpy(xp.all(",
+        ),
+    ),
+    *_in(
+        "engine/gathering.py",
+        ("tests/test_explanation.py", "tests/test_display.py"),
+        (
+            "the weakest channels are kept",
+            "descending=True)[:, :, :count]",
+            "descending=False)[:, :, :count]",
+        ),
+    ),
+    *_in(
+        "engine/copies.py",
+        _NOTES,
+        (
+            "every size counts",
+            "(classes == top[:, None]) | (classes < 0)",
+            "(classes == top[:, None]) | (classes > -2)",
+        ),
+    ),
+    *_in(
+        "engine/copies.py",
+        _WRAPPERS,
+        ("maps of copies are summed, not averaged", "{layer: total / count for", "{layer: total for"),
+        ("maps of flipped copies are not flipped back", "copy.restore(maps[rows])", "maps[rows]"),
+        (
+            "copies get each other's targets",
+            "np.tile(np.arange(len(batch)), len(group))",
+            "np.repeat(np.arange(len(batch)), len(group))",
+        ),
+    ),
+    *_in(
+        "engine/passes.py",
+        _WRAPPERS,
+        (
+            "compositions that change the target change nothing",
+            "targets = resolved.by(around)",
+            "targets = resolved.by(())",
+        ),
+    ),
+    *_in(
+        "engine/planner.py",
+        _FUSION,
+        (
+            "layers are fused in the wrong order",
+            "[inner[layer.name] for layer in layers]",
+            "[inner[layer.name] for layer in reversed(layers)]",
+        ),
+    ),
+    *_in(
+        "engine/planner.py",
+        _FUSION,
+        ("a method is shown at layers it was not wanted at", "if name in wanted} or found", "} or found"),
+    ),
+    *_in(
+        "engine/length_buckets.py",
+        ("tests/test_text.py",),
+        (
+            "texts of several lengths come back in another order",
+            'self.order = np.argsort(rows, kind="stable")',
+            "self.order = np.arange(len(rows))",
+        ),
+    ),
+    *_in(
+        "engine/requests.py",
+        _PLANNER,
+        (
+            "methods with other targets share one backward",
+            "return tuple(modifier.kind for modifier in around)",
+            "return ()",
+        ),
+    ),
+    # ------------------------------------------------------------------ methods
+    *_in(
+        "methods/gradient.py",
+        _FORMULAS,
+        (
+            "Grad-CAM sums the gradient where it should average",
+            'reduce(_gradients(evidence), "b t c ... -> b t c", "mean")\n    return',
+            'reduce(_gradients(evidence), "b t c ... -> b t c", "max")\n    return',
+        ),
+        (
+            "HiResCAM has the wrong sign",
+            "return channel_sum(_gradients(evidence), evidence.activations)",
+            "return -channel_sum(_gradients(evidence), evidence.activations)",
+        ),
+        (
+            "LayerCAM keeps negative gradients",
+            "return channel_sum(_positive(evidence), evidence.activations)",
+            "return channel_sum(_gradients(evidence), evidence.activations)",
+        ),
+        ("ShapleyCAM adds the second-order term", "weights - correction / 2", "weights + correction / 2"),
+        ("the α of Grad-CAM++ has 1 for 2", "quotient * total + 2", "quotient * total + 1"),
+        (
+            "guided Grad-CAM keeps evidence against",
+            "resize(relu(grad_cam(evidence))",
+            "resize((grad_cam(evidence))",
+        ),
+    ),
+    *_in(
+        "methods/ablation.py",
+        _FORMULAS,
+        (
+            "Ablation-CAM has the wrong sign where it runs the model",
+            "answers[-1:] - answers, order",
+            "answers - answers[-1:], order",
+        ),
+        (
+            "Ablation-CAM divides by the signed score",
+            "xp.ones_like(scores), xp.abs(scores))",
+            "xp.ones_like(scores), scores)",
+        ),
+        (
+            "LIFT-CAM has the wrong sign",
+            "return channel_sum(_shares(head), evidence.activations)",
+            "return -channel_sum(_shares(head), evidence.activations)",
+        ),
+        (
+            "the Gaussian of Recipro-CAM is too wide",
+            "distance > 1, 0.0, 0.5 - 0.25 * distance",
+            "distance > 1, 0.0, 0.5 - 0.2 * distance",
+        ),
+    ),
+    *_in(
+        "methods/polycam.py",
+        _FORMULAS,
+        ("Poly-CAM± takes off what it should add", "relu(kept + _lost(", "relu(kept - _lost("),
+    ),
+    *_in(
+        "methods/groupcam.py",
+        _FORMULAS,
+        ("Group-CAM counts what is lost", "relu(p[:-1] - p[-1:])", "relu(p[-1:] - p[:-1])"),
+    ),
+    *_in(
+        "methods/rise.py",
+        _FORMULAS,
+        ("RISE is not divided by p", "return total / (n * p)", "return total / n"),
+    ),
+    *_in(
+        "methods/opticam.py",
+        _FORMULAS,
+        ("Opti-CAM keeps the worst mask it met", "better = score > highest", "better = score < highest"),
+    ),
+    *_in(
+        "methods/fullgrad.py",
+        _FORMULAS,
+        ("FullGrad's terms keep their sign", "magnitude = xp.abs(term)", "magnitude = term"),
+    ),
+    *_in(
+        "methods/attention.py",
+        _FORMULAS,
+        (
+            "rollout multiplies its layers in the wrong order",
+            "for layer in reversed(attention.layers):\n        A =",
+            "for layer in attention.layers:\n        A =",
+        ),
+        (
+            "Grad-ECLIP has the wrong sign",
+            "evidence_of * loosened[:, None]",
+            "-evidence_of * loosened[:, None]",
+        ),
+        (
+            "prefix tokens are part of the map",
+            "patches = row[..., attention.prefix :]",
+            "patches = row[..., : row.shape[-1] - attention.prefix]",
+        ),
+    ),
+    *_in(
+        "methods/pca.py",
+        _FORMULAS,
+        (
+            "Eigen-CAM's sign is turned round",
+            "xp.where(agreement < 0, -projection, projection)",
+            "xp.where(agreement > 0, -projection, projection)",
+        ),
+    ),
+    *_in(
+        "methods/scorecam.py",
+        _FORMULAS,
+        ("Score-CAM weighs by logits", "normalised).probabilities\n", "normalised).scores\n"),
+    ),
+    # ------------------------------------------------------------------ arrays
+    *_in(
+        "arrays/normalise.py",
+        ("tests/test_scaling.py",),
+        ("scale=image is scale=map", '"image": 1,', '"image": 2,'),
+        (
+            "a flat signed map is all evidence against",
+            'level = 0.5 if scale == "signed" else 0.0',
+            "level = 0.0",
+        ),
+    ),
+    *_in(
+        "arrays/resize.py",
+        ("tests/test_resample.py",),
+        (
+            "resizing aligns corners of pixels, not their centres",
+            "(np.arange(n_out) + 0.5) * (n_in / n_out)",
+            "(np.arange(n_out) + 0.0) * (n_in / n_out)",
+        ),
+        (
+            "the crop is undone in the wrong direction",
+            "* scale[axis] + offset[axis]",
+            "* scale[axis] - offset[axis]",
+        ),
+    ),
+    *_in(
+        "arrays/localise.py",
+        ("tests/test_localise.py",),
+        ("the smallest component is kept", "1 + np.argmax(np.bincount", "1 + np.argmin(np.bincount"),
+        ("the smallest box comes first", "np.argsort(-sizes", "np.argsort(sizes"),
+        (
+            "corners do not join components",
+            "ndimage.label(mask, structure=np.ones((3,) * mask.ndim))",
+            "ndimage.label(mask)",
+        ),
+        (
+            "masks are by absolute value, not by share of the maximum",
+            "known >= threshold * peak if",
+            "known >= threshold if",
+        ),
+    ),
+    # ------------------------------------------------------------------ composition
+    *_in(
+        "composition/averaging.py",
+        _WRAPPERS,
+        (
+            "squares and cubes of gradients change places",
+            "gradient_powers=(second, third)",
+            "gradient_powers=(third, second)",
+        ),
+    ),
+    *_in(
+        "composition/wrappers.py",
+        _WRAPPERS,
+        (
+            "quarter turns are undone in the wrong direction",
+            "axis=-1 if back else -2",
+            "axis=-2 if back else -2",
+        ),
+        ("noise knows nothing of the image's range", "x + sigma * extent * ", "x + sigma * "),
+        (
+            "paths start at the baseline and end before the input",
+            "for i in range(1, self.n + 1)",
+            "for i in range(self.n)",
+        ),
+    ),
+    *_in(
+        "composition/fusion.py",
+        _FUSION,
+        (
+            "shallow layers are fused without their tanh",
+            "resize(xp.tanh(gamma * m), finest)",
+            "resize(gamma * m, finest)",
+        ),
+    ),
+    *_in(
+        "composition/named.py",
+        ("tests/composition/test_named.py",),
+        (
+            "RefineCAM is a mean",
+            'Fuse(get_method("gradcam++"), how="product")',
+            'Fuse(get_method("gradcam++"), how="mean")',
+        ),
+    ),
+    # ------------------------------------------------------------------ targets and outputs
+    *_in(
+        "targets/table.py",
+        _TARGETS,
+        (
+            "contrasted classes are added",
+            "scores = scores - xp.concat(others",
+            "scores = scores + xp.concat(others",
+        ),
+        (
+            "similar classes are those with low logits",
+            "np.abs(logits[candidates] - logits[target])",
+            "logits[candidates] - logits[target]",
+        ),
+        (
+            "evidence against is evidence for",
+            "return scores * xp.asarray(self.signs[:, columns],",
+            "return scores * xp.asarray(self.signs[:, columns] ** 2,",
+        ),
+        (
+            "targets of several kinds change places",
+            "xp.asarray(np.argsort(order), device=where)",
+            "xp.asarray(order[::-1], device=where)",
+        ),
+    ),
+    *_in(
+        "targets/classes.py",
+        _TARGETS,
+        (
+            "the top classes are the bottom ones",
+            "axis=1, descending=True)[:, : self.k]",
+            "axis=1, descending=False)[:, : self.k]",
+        ),
+    ),
+    *_in(
+        "targets/regions.py",
+        ("tests/test_regions.py", "tests/torch/test_segmenters.py"),
+        (
+            "a region is the whole picture",
+            "of_class[:, 0] * weights, (batch, -1)",
+            "of_class[:, 0] + 0 * weights, (batch, -1)",
+        ),
+    ),
+    *_in(
+        "outputs/logits.py",
+        _TARGETS,
+        ("ReST takes the log-probability off", "self.logits + logs if score", "self.logits - logs if score"),
+        (
+            "the sigmoid is twice too steep",
+            "(1 + xp.tanh(self.logits / 2)) / 2",
+            "(1 + xp.tanh(self.logits)) / 2",
+        ),
+    ),
+    *_in(
+        "models/observing.py",
+        ("tests/torch/test_outputs.py",),
+        (
+            "the two classes of one logit change places",
+            "xp.concat([-logits, logits], axis=1)",
+            "xp.concat([logits, -logits], axis=1)",
+        ),
+    ),
+    # ------------------------------------------------------------------ images
+    *_in(
+        "images/geometry.py",
+        ("tests/images/test_geometry.py",),
+        (
+            "the way back to the photo adds the crop",
+            "(y - self.offset[0]) / self.scale[0]",
+            "(y + self.offset[0]) / self.scale[0]",
+        ),
+        ("a pixel counts by its edge", "math.ceil(edge - 0.5)", "math.ceil(edge)"),
+    ),
+    *_in(
+        "images/preprocess.py",
+        ("tests/images/test_geometry.py",),
+        ("the geometry forgets the crop", "offset=(float(top), float(left))", "offset=(0.0, 0.0)"),
+    ),
+    *_in(
+        "images/preprocess.py",
+        ("tests/images/test_preprocess.py",),
+        (
+            "the crop's corner has its axes swapped",
+            "fitted.paste(picture, (left, top))",
+            "fitted.paste(picture, (top, left))",
+        ),
+        (
+            "colours of a BGR model are not turned round",
+            "channels_last = channels_last[..., ::-1] if self.bgr",
+            "channels_last = channels_last[..., ::1] if self.bgr",
+        ),
+    ),
+    # ------------------------------------------------------------------ models
+    *_in(
+        "models/grid.py",
+        ("tests/test_grid.py",),
+        (
+            "prefix tokens are taken from the end",
+            "rearrange(output[:, self.prefix :]",
+            "rearrange(output[:, : output.shape[1] - self.prefix]",
+        ),
+        (
+            "prefix tokens come back as zeros",
+            "xp.concat([like[:, : self.prefix],",
+            "xp.concat([0 * like[:, : self.prefix],",
+        ),
+        ("channels-last grids are transposed", '"b ... c -> b c ...")', '"b h w c -> b c w h")'),
+    ),
+    *_in(
+        "models/torch/anatomy/head.py",
+        ("tests/torch/test_linear_head.py",),
+        (
+            "heads are believed without being tried",
+            "    if not close(output, logits.to",
+            "    if False and not close(output, logits.to",
+        ),
+        (
+            "the ReLU between layer and pooling is overlooked",
+            "return Features(rectified, activations_themselves=False)",
+            "return Features(activations, activations_themselves=False)",
+        ),
+    ),
+    *_in(
+        "models/torch/reruns/suffix.py",
+        ("tests/torch/test_suffix.py",),
+        (
+            "every image gets the first image's prefix",
+            "own = value[image * each : (image + 1) * each]",
+            "own = value[:each]",
+        ),
+        (
+            "suffixes are believed without being tried",
+            "return got.shape[0] == 3 and close(got, expected.expand_as(got))",
+            "return True",
+        ),
+    ),
+]
