@@ -112,7 +112,7 @@ BUGS: list[Bug] = [
         ),
     ),
     *_in(
-        "results/figures/html.py",
+        "results/figures/notebook.py",
         _PIXELS,
         ("a notebook shows the last image", "photos.first_figure(e)", "photos.first_figure(e[len(e) - 1])"),
     ),
@@ -199,7 +199,7 @@ BUGS: list[Bug] = [
         ),
     ),
     *_in(
-        "results/maps.py",
+        "results/status.py",
         _NOTES,
         ("the no-gradient flag is turned round", "if gradient_free[t]:", "if not gradient_free[t]:"),
         ("a flat map has no status", "        if flat[t]:\n", "        if False:\n"),
@@ -215,17 +215,17 @@ BUGS: list[Bug] = [
         ),
     ),
     *_in(
-        "results/maps.py",
+        "results/spans.py",
         _WORDS,
         (
             "texts padded on the left have their heatmaps at the left edge",
-            "[*[before] * text.first, row, *[before] * after]",
-            "[row, *[before] * (text.first + after)]",
+            "[*[padding] * text.first, own, *[padding] * after]",
+            "[own, *[padding] * (text.first + after)]",
         ),
         (
             "a text's map is not cut to its own part",
-            "slice(*self.spans[key][image].tolist()) if self.spans else slice(None)",
-            "slice(*self.spans[key][0].tolist()) if self.spans else slice(None)",
+            "slice(*spans[image].tolist())",
+            "slice(*spans[0].tolist())",
         ),
     ),
     *_in(
@@ -523,8 +523,8 @@ BUGS: list[Bug] = [
         ),
         (
             "masks are by absolute value, not by share of the maximum",
-            "known >= threshold * peak if",
-            "known >= threshold if",
+            "values >= threshold * peak if",
+            "values >= threshold if",
         ),
     ),
     # ------------------------------------------------------------------ composition
@@ -693,13 +693,17 @@ BUGS: list[Bug] = [
         ),
     ),
     *_in(
-        "models/torch/reruns/suffix.py",
+        "models/torch/reruns/values.py",
         ("tests/torch/test_suffix.py",),
         (
             "every image gets the first image's prefix",
             "own = value[image * each : (image + 1) * each]",
             "own = value[:each]",
         ),
+    ),
+    *_in(
+        "models/torch/reruns/planning.py",
+        ("tests/torch/test_suffix.py",),
         (
             "suffixes are believed without being tried",
             "return got.shape[0] == 3 and close(got, expected.expand_as(got))",

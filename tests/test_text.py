@@ -363,7 +363,7 @@ def test_a_missing_or_odd_tokenizer_says_what_would_do(cnn):
         camscope.InputError, match=r"gave \['a', 'film'\].*expected a list of \(token, number\)"
     ):
         camscope.explain(cnn, "a film", tokenizer=str.split)
-    with pytest.raises(camscope.InputError, match="no 'movie' and no word for what is unknown"):
+    with pytest.raises(camscope.InputError, match="no 'movie' and no word for unknown words"):
         camscope.explain(cnn, "a movie", tokenizer={"a": 0, "film": 1})
     with pytest.raises(camscope.InputError, match=r"unknown='unk' is not in the vocabulary.*'<unk>'"):
         camscope.Vocabulary(VOCABULARY, unknown="unk")

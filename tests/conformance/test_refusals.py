@@ -91,7 +91,7 @@ def test_balanced_gradients_can_be_declined_by_themselves(case: Case, monkeypatc
     explainer = case.explainer(classifier())
     monkeypatch.setattr(type(explainer._model.adapter), "offers", case.offers - {Need.LIBRAGRAD})
     with pytest.raises(
-        camscope.MethodError, match=r"cannot give balanced gradients, which balanced\(hirescam\)"
+        camscope.MethodError, match=r"cannot give LibraGrad gradients, which balanced\(hirescam\)"
     ):
         explainer(Untouchable(), methods="balanced(hirescam)")
     assert explainer(case.tensor(X), methods="hirescam").methods == ("hirescam",)
