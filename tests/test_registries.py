@@ -10,15 +10,17 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import camscope
 from camscope.composition import Composition, composition
-from camscope.evidence import Need
-from camscope.methods import method
+from camscope.evidence import Evidence, Need
+from camscope.methods import get_method, method
 from camscope.results.figures import figure_kind
 
 ROOT = Path(__file__).parents[1]
@@ -27,12 +29,14 @@ FILES = {
     # METHOD
     "loudest.py": '''
 import camscope
+from array_api_compat import array_namespace
 
 @camscope.method("loudest", needs={camscope.Need.ACTIVATIONS}, advice="Shows the channel that is largest anywhere.",
                  class_specific=False)
 def loudest(evidence: camscope.Evidence):
     """max_k A^k."""
-    return evidence.activations.max(1)[:, None]
+    A = evidence.activations
+    return array_namespace(A).max(A, axis=1, keepdims=True)
 ''',
     # COMPOSITION
     "less.py": '''
@@ -306,3 +310,30 @@ def test_a_method_says_its_formula():
         method("mute", needs={Need.ACTIVATIONS}, advice="")(lambda evidence: evidence.activations)
     with pytest.raises(camscope.MethodError, match="There is no method 'mute'"):
         camscope.composition.parse("mute")
+
+
+def test_needs_are_a_set():
+    with pytest.raises(camscope.MethodError, match=r"expected a set of needs"):
+        method("lone", needs=Need.ACTIVATIONS, advice="")(lambda evidence: evidence.activations)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("function", "class_specific", "message"),
+    [
+        (
+            lambda e: e.activations[:, 0],
+            True,
+            r"shape \(2, 4, 4\) for a batch of 2. Expected batch, target and 2 axes",
+        ),
+        (lambda e: e.activations[:1], True, r"shape \(1, 3, 4, 4\) for a batch of 2"),
+        (
+            lambda e: e.activations,
+            False,
+            r"shape .*; the target axis has size 1, as it is not class-specific",
+        ),
+    ],
+)
+def test_a_map_of_another_shape_is_refused_naming_the_method(function, class_specific, message):
+    mine = replace(get_method("gradcam"), base="mine", function=function, class_specific=class_specific)
+    with pytest.raises(camscope.MethodError, match=f"'mine' gave a map of {message}"):
+        mine(Evidence(activations=np.ones((2, 3, 4, 4), dtype=np.float32)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -20,7 +21,9 @@ from camscope.targets import (
     Class,
     Contrast,
     PerImage,
+    PredictionTarget,
     TargetInfo,
+    Targets,
     TopK,
     class_name,
     parse_target,
@@ -564,6 +567,26 @@ def test_a_callable_must_return_one_number_per_image(function, got, convert):
     outputs = Outputs(convert(LOGITS), "multiclass", raw=convert(LOGITS))
     with pytest.raises(TargetError, match=rf"shape \(3,\); it returned {got}"):
         resolve([0, function], outputs).scores(outputs)
+
+
+def test_a_column_of_a_callable_has_its_sign():
+    for sign in (1, -1):
+        column = Targets.of_function(lambda raw: raw[:, 2], 3, sign)
+        np.testing.assert_array_equal(
+            column.scores(replace(MULTICLASS, raw=LOGITS))[:, 0], sign * LOGITS[:, 2]
+        )
+
+
+def test_a_prediction_target_must_give_a_score_of_outputs():
+    @dataclass(frozen=True)
+    class Blank(PredictionTarget):
+        sign: int = 1
+
+        def score(self, outputs, class_names):
+            return None
+
+    with pytest.raises(TargetError, match=r"Blank\.score gave NoneType: expected an OutputScore"):
+        resolve(Blank(), MULTICLASS, NAMES)
 
 
 def test_an_error_inside_a_callable_comes_through():

@@ -66,7 +66,7 @@ ATTENDED = frozenset({Need.ATTENTION, Need.ATTENTION_GRADIENTS, Need.BLOCK_GRADI
 
 @dataclass(frozen=True)
 class LinearHead:
-    """A head that is, verified on this very batch, logit = Σ_k w_k · mean_ij(F_ij^k) + b (METHODS §1.0).
+    """A head that is, verified on this very batch, logit = Σ_k w_k · mean_ij(F_ij^k) + b.
 
     Attributes:
         weights: w, the derivative of each target's score by each pooled channel.

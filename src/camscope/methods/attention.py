@@ -36,7 +36,7 @@ def rollout(
 ) -> Float[Array, "batch 1 *space"]:
     """R = Ā_L … Ā_1, the row of what the head reads; Ā = ½A + ½I, A the mean over heads, its rows summing to 1.
 
-    Computed as v ← vĀ from the last layer to the first, which needs no product of matrices (METHODS §1.32).
+    Computed as v ← vĀ from the last layer to the first, which needs no product of matrices.
 
     Args:
         evidence: the evidence of the model, with its attention.
@@ -81,7 +81,7 @@ def attention_map(evidence: ModelEvidence) -> Float[Array, "batch 1 *space"]:
 def chefer(evidence: ModelEvidence) -> Float[Array, "batch target *space"]:
     """R ← R + ĀR from R = I, the row of what the head reads; Ā = mean over heads of relu(∇A ⊙ A) (eq. 5 and 6).
 
-    Computed as v ← v + vĀ from the last layer to the first (METHODS §1.33).
+    Computed as v ← v + vĀ from the last layer to the first.
     """
     attention = _attention(evidence)
     row = _start(attention)

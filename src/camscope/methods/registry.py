@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 from camscope.arrays import Array
 from camscope.errors import MethodError, nearest
-from camscope.evidence import Need
+from camscope.evidence import Evidence, Need
 from camscope.methods.parameters import Parameters, checked, signature
 from camscope.plugins import load_plugins
 
@@ -22,8 +22,6 @@ Explained = Literal["class", "instance"]
 @dataclass(frozen=True)
 class BehindLinearHead:
     """At a layer that is pooled into one linear layer, several methods are the same up to a positive constant.
-
-    METHODS §1.0 has the algebra.
 
     Attributes:
         as_method: the name of the method that stands for all that are the same as this one.
@@ -86,8 +84,26 @@ class Method:
     given: Parameters = ()
 
     def __call__(self, evidence: Any) -> Float[Array, "batch target_or_1 *space"]:
-        """Compute the raw signed map."""
-        return self.function(evidence, **dict(self.given))
+        """Compute the raw signed map.
+
+        Raises:
+            MethodError: if the function gives another shape than it must.
+        """
+        maps = self.function(evidence, **dict(self.given))
+        of_layer = isinstance(evidence, Evidence)
+        like = (evidence.activations if of_layer else evidence.inputs).shape
+        axes = len(like) if of_layer else max(3, len(like))
+        if maps.ndim != axes or maps.shape[0] != like[0] or (not self.class_specific and maps.shape[1] != 1):
+            raise MethodError(
+                f"The method {self.base!r} gave a map of shape {tuple(maps.shape)} for a batch of {like[0]}. Expected "
+                f"batch, target and {axes - 2} axes of space"
+                + (
+                    "."
+                    if self.class_specific
+                    else "; the target axis has size 1, as it is not class-specific."
+                )
+            )
+        return maps
 
     @property
     def name(self) -> str:
@@ -167,6 +183,8 @@ def method(
         # a notebook's cell that is run twice registers the same function again, which is no mistake
         if taken is not None and taken.function.__qualname__ != function.__qualname__:
             raise MethodError(f"There is already a method {name!r} ({taken.formula}); choose another name.")
+        if isinstance(needs, Need):
+            raise MethodError(f"needs={needs}: expected a set of needs, such as {{{needs}}}.")
         if not (function.__doc__ or "").strip():
             raise MethodError(
                 f"The method {name!r} has no docstring; its first line is shown as the formula."

@@ -281,9 +281,10 @@ class Targets:
     def _of_function(
         self, function: ScoreFunction | OutputScore, outputs: Outputs, t: int
     ) -> Float[Array, "batch 1"]:
-        if not isinstance(function, OutputScore):
-            return _call(function, outputs.raw, self.classes.shape[0])[:, None]
-        scores = function(outputs)
+        if isinstance(function, OutputScore):
+            scores = function(outputs)
+        else:
+            scores = _call(function, outputs.raw, self.classes.shape[0])
         xp = array_namespace(scores)
         return (scores * xp.asarray(self.signs[:, t], dtype=scores.dtype, device=device(scores)))[:, None]
 

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Self, TypeVar
 import numpy as np
 from jaxtyping import Int
 
+from camscope.errors import TargetError
 from camscope.outputs import Of, Outputs
 from camscope.targets.scores import OutputScore
 from camscope.targets.table import Targets
@@ -83,7 +84,13 @@ class PredictionTarget(Target):
 
     def resolved(self, outputs: Outputs, class_names: Sequence[str] | None) -> Targets:
         """A table of one column."""
-        return Targets.of_function(self.score(outputs, class_names), outputs.logits.shape[0], self.sign)
+        score: Any = self.score(outputs, class_names)
+        if not isinstance(score, OutputScore):
+            raise TargetError(
+                f"{type(self).__name__}.score gave {type(score).__name__}: expected an OutputScore "
+                "(camscope.targets.scores), which scores each image of a batch."
+            )
+        return Targets.of_function(score, outputs.logits.shape[0], self.sign)
 
 
 WRITTEN: list[type[Target]] = []

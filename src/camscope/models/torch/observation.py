@@ -89,7 +89,7 @@ class TorchObservation:
     ) -> Iterator[tuple[str, slice, Evidence]]:
         """Evidence layer by layer, a few targets at a time.
 
-        Behind a verified linear head the gradients come from its weights (METHODS §1.0); only the other layers
+        Behind a verified linear head the gradients come from its weights; only the other layers
         share a backward per target, which ends at the shallowest of them.
 
         Args:

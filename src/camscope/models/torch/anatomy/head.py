@@ -1,4 +1,4 @@
-"""The linear head: found by name once, verified by numbers on every batch, never guessed (METHODS §1.0, §1.1)."""
+"""The linear head: found by name once, verified by numbers on every batch, never guessed."""
 
 from __future__ import annotations
 

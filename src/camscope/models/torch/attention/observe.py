@@ -42,7 +42,7 @@ def attention_of(
     is in the graph); with `blocks` another forward and backward per target. Fused attention is computed step by step
     meanwhile, and the output verified against the model's own on the first image.
 
-    The score of block l (LeGrad, METHODS §1.34) is the target's score of the model's own head applied to the tokens
+    The score of block l (LeGrad) is the target's score of the model's own head applied to the tokens
     that block l puts out: its final norm, its own pooling, its classifier. The official code takes the mean of all
     tokens in place of the model's pooling; the two agree only for models that average all tokens. Between
     blocks the residual stream is detached, so that one backward from Σ_l s^l gives each ∂s^l/∂weights^l alone.

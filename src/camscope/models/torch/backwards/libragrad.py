@@ -1,6 +1,6 @@
 """Balanced gradients (LibraGrad): backward passes through which a score is the sum of its parts.
 
-Mehri, Soleymani Baghshah, Pilehvar: LibraGrad, CVPR 2025, arXiv:2411.16760; METHODS §1.35.
+Mehri, Soleymani Baghshah, Pilehvar: LibraGrad, CVPR 2025, arXiv:2411.16760.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Taking channels away where they go side by side into a linear layer, as into VGG's first fully connected one.
 
 There a channel adds its own block of columns times its own features to that layer's output, so what the output is
-without the channel needs no run of the layer: one pass over its weights serves all channels (METHODS §1.12).
+without the channel needs no run of the layer: one pass over its weights serves all channels.
 """
 
 from __future__ import annotations
