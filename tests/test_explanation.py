@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import pickle
 
 import numpy as np
 import pytest
@@ -260,6 +261,27 @@ def test_one_image_keeps_its_own_targets(model):
 def test_there_is_no_other_image(explained, index):
     with pytest.raises(IndexError, match=f"There is no image {index}: the batch has 2"):
         explained[index]
+    for show in (explained.figure, explained.photo_heatmaps, explained.input_image):
+        with pytest.raises(IndexError, match=f"There is no image {index}: the batch has 2"):
+            show(index)
+
+
+def test_a_negative_number_counts_from_the_end_wherever_an_image_is_named(explained):
+    key = explained.methods[0], explained.layers[0]
+    np.testing.assert_array_equal(explained.photo_heatmaps(-1, *key), explained.photo_heatmaps(1, *key))
+    np.testing.assert_array_equal(explained.overlay(-1, 0, *key), explained.overlay(1, 0, *key))
+
+
+def test_several_images_at_once_are_refused(explained):
+    with pytest.raises(TypeError, match=r"slice\(0, 2, None\) is no image's number. One image at a time"):
+        explained[0:2]
+
+
+def test_it_can_be_pickled(explained):
+    again = pickle.loads(pickle.dumps(explained))
+    key = explained.methods[0], explained.layers[0]
+    np.testing.assert_array_equal(again.maps(*key), explained.maps(*key))
+    np.testing.assert_array_equal(again[-1].overlay(0, 0, *key), explained.overlay(-1, 0, *key))
 
 
 def test_the_channels_go_with_their_image(model):

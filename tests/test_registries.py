@@ -18,8 +18,9 @@ import numpy as np
 import pytest
 
 import camscope
-from camscope.composition import Composition, composition
+from camscope.composition import Composition, composition, name_composition
 from camscope.evidence import Evidence, Need
+from camscope.libraries import Library, register_library
 from camscope.methods import get_method, method
 from camscope.results.figures import figure_kind
 
@@ -337,3 +338,46 @@ def test_a_map_of_another_shape_is_refused_naming_the_method(function, class_spe
     mine = replace(get_method("gradcam"), base="mine", function=function, class_specific=class_specific)
     with pytest.raises(camscope.MethodError, match=f"'mine' gave a map of {message}"):
         mine(Evidence(activations=np.ones((2, 3, 4, 4), dtype=np.float32)))
+
+
+def grad_cam(evidence: Any) -> Any:
+    """A method of another module, by the name of a function of this package."""
+
+
+def test_a_function_of_the_same_name_in_another_module_takes_no_name():
+    with pytest.raises(camscope.MethodError, match="already a method 'gradcam'"):
+        method("gradcam", needs={Need.ACTIVATIONS}, advice="")(grad_cam)
+
+
+def test_methods_and_compositions_share_their_names():
+    with pytest.raises(camscope.MethodError, match="already a composition 'smooth'"):
+        method("smooth", needs={Need.ACTIVATIONS}, advice="")(grad_cam)
+    with pytest.raises(camscope.MethodError, match="already a method 'gradcam'"):
+        composition(type("Impostor", (Composition,), {"word": "gradcam"}))
+    with pytest.raises(camscope.MethodError, match="already a method 'gradcam'"):
+        name_composition(camscope.composition.parse("smooth(gradcam)"), "gradcam", "", "", "")
+
+
+def test_a_name_is_registered_as_it_is_read():
+    with pytest.raises(camscope.MethodError, match="The name 'Loud' is read as 'loud'"):
+        method("Loud", needs={Need.ACTIVATIONS}, advice="")(grad_cam)
+
+
+def test_a_scheme_is_taken_once():
+    with pytest.raises(camscope.InputError, match="already models named timm:"):
+        register_library(Library("mine", scheme="timm"))
+
+
+@pytest.mark.parametrize(
+    ("group", "kind", "use"),
+    [("libraries", "Library", "camscope.Explainer(3)"), ("adapters", "Framework", "camscope.Explainer(3)")],
+)
+def test_an_entry_point_of_another_kind_names_its_package(tmp_path, group, kind, use):
+    (tmp_path / "wrong.py").write_text("")
+    metadata = tmp_path / "wrong-1.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: wrong\nVersion: 1\n")
+    (metadata / "entry_points.txt").write_text(f"[camscope.{group}]\nmine = wrong\n")
+    done = python(tmp_path, "-c", f"import camscope\n{use}")
+    assert f"'wrong', which the package 'wrong' adds to camscope.{group} as 'mine'" in done.stderr
+    assert f"expected a {kind}, got a module. Mend" in done.stderr

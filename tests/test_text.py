@@ -454,6 +454,8 @@ def test_concepts_and_layers_of_texts(cnn):
     shown, chosen = explainer.layers()
     assert chosen.name == "relu"
     assert [layer.name for layer in shown] == ["embedding", "conv", "relu"]
+    with pytest.raises(camscope.InputError, match=r"size=\(32, 32\): this model reads texts"):
+        explainer.layers(size=(32, 32))
     found = explainer.concepts(["a good film .", "not a bad film"], count=2)
     assert found.explanation.maps().shape == (2, 2, 4)
     with pytest.raises(camscope.InputError, match="must have the same number of tokens"):

@@ -16,24 +16,34 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any
+from typing import Any, TypeVar
 
 from camscope.errors import CamscopeError
+
+Kind = TypeVar("Kind")
 
 _loaded: set[str] = set()
 _lock = threading.RLock()
 
 
-def load_plugins(group: str, register: Callable[[Any], None] | None = None) -> None:
+def same_definition(one: Any, other: Any) -> bool:
+    """Whether two functions or classes are one definition that was run twice, as in a cell of a notebook."""
+    return (one.__module__, one.__qualname__) == (other.__module__, other.__qualname__)
+
+
+def load_plugins(
+    group: str, kind: type[Kind] | None = None, register: Callable[[Kind], None] | None = None
+) -> None:
     """Load what other packages add to a register; a group that is loaded already is left as it is.
 
     Args:
         group: of entry points, such as `camscope.methods`.
-        register: takes what each entry point names. None where importing it is enough, since a decorator in it
+        kind: what each entry point must name. None where importing a module is enough, since a decorator in it
             registers.
+        register: takes what each entry point names.
 
     Raises:
-        CamscopeError: if it cannot be imported; the message names the package.
+        CamscopeError: if it cannot be imported or is no such kind; the message names the package.
     """
     with _lock:
         if group in _loaded:
@@ -43,7 +53,10 @@ def load_plugins(group: str, register: Callable[[Any], None] | None = None) -> N
         try:
             for entry in entry_points(group=group):
                 found = _imported(entry)
-                if register is not None:
+                if kind is not None and not isinstance(found, kind):
+                    got = type(found).__name__
+                    raise _unusable(entry, f"expected a {kind.__name__}, got a {got}")
+                if kind is not None and register is not None:
                     register(found)
         except BaseException:
             _loaded.discard(group)
@@ -54,8 +67,12 @@ def _imported(entry: EntryPoint) -> Any:
     try:
         return entry.load()
     except Exception as error:
-        package = "a package" if entry.dist is None else f"the package {entry.dist.name!r}"
-        raise CamscopeError(
-            f"{entry.value!r}, which {package} adds to {entry.group} as {entry.name!r}, could not be loaded: "
-            f"{type(error).__name__}: {error}. Mend that package, or uninstall it."
-        ) from error
+        raise _unusable(entry, f"{type(error).__name__}: {error}") from error
+
+
+def _unusable(entry: EntryPoint, why: str) -> CamscopeError:
+    package = "a package" if entry.dist is None else f"the package {entry.dist.name!r}"
+    return CamscopeError(
+        f"{entry.value!r}, which {package} adds to {entry.group} as {entry.name!r}, could not be loaded: "
+        f"{why.rstrip('.')}. Mend that package, or uninstall it."
+    )

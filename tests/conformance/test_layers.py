@@ -120,6 +120,8 @@ def test_layers_are_listed_without_naming_a_framework(case: Case):
 def test_layers_of_noise_of_unknown_size_are_refused(case: Case):
     with pytest.raises(camscope.InputError, match="input size is not known"):
         case.explainer(classifier()).layers()
+    with pytest.raises(camscope.InputError, match=r"size=\(16, 16\): the input has a size of its own"):
+        case.explainer(classifier()).layers(case.tensor(X), size=(16, 16))
 
 
 def test_a_layer_that_never_gives_a_map_is_refused_naming_one_that_does(case: Case):

@@ -21,8 +21,9 @@ from camscope.errors import MethodError, nearest
 from camscope.evidence import Need
 from camscope.methods import Method, list_methods
 from camscope.methods.parameters import checked_fields
+from camscope.methods.registry import COMPOSITION_NAMES, check_written, has_method
 from camscope.outputs import Outputs
-from camscope.plugins import load_plugins
+from camscope.plugins import load_plugins, same_definition
 from camscope.targets import Targets
 
 Expression: TypeAlias = "Method | Composition"
@@ -201,12 +202,13 @@ def composition(kind: Kind) -> Kind:
     Another package names the module as an entry point of the group `camscope.methods`; see `camscope.plugins`.
 
     Raises:
-        MethodError: if another composition has that word already.
+        MethodError: if another composition or a method has that word already, or it has capitals.
     """
     taken = COMPOSITIONS.get(kind.word)
-    if taken is not None and taken.__qualname__ != kind.__qualname__:
-        raise MethodError(f"There is already a composition {kind.word!r}; choose another word.")
+    if taken is None or not same_definition(taken, kind):
+        _check_free(kind.word)
     COMPOSITIONS[kind.word] = kind
+    COMPOSITION_NAMES.add(kind.word)
     return kind
 
 
@@ -219,8 +221,22 @@ def name_composition(inner: Composition, label: str, reference: str, advice: str
         reference: the paper.
         advice: one honest line: what to use it for, and what it is known to get wrong.
         cost: what it costs in passes through the model.
+
+    Raises:
+        MethodError: if another composition or a method has that name already, or it has capitals.
     """
+    if label not in NAMED or NAMED[label].inner != inner:
+        _check_free(label)
     NAMED[label] = Named(inner, label, reference, advice, cost)
+    COMPOSITION_NAMES.add(label)
+
+
+def _check_free(name: str) -> None:
+    if name in COMPOSITION_NAMES:
+        raise MethodError(f"There is already a composition {name!r}; choose another name.")
+    if has_method(name):
+        raise MethodError(f"There is already a method {name!r}; choose another name.")
+    check_written(name)
 
 
 # ------------------------------------------------------------------ from text

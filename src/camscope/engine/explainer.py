@@ -19,7 +19,7 @@ from camscope.engine.layer_choice import Layers
 from camscope.engine.length_buckets import length_buckets
 from camscope.engine.model import open_model
 from camscope.engine.notes import Notes
-from camscope.errors import LayerError
+from camscope.errors import InputError, LayerError
 from camscope.images import Preprocessing
 from camscope.methods import default_method
 from camscope.models.layer import Layer
@@ -233,10 +233,12 @@ class Explainer:
             The layers, each tried whether it reaches the score, and the automatic choice (None if none reaches it).
 
         Raises:
-            InputError: if no input is given and the model's input size is not known.
+            InputError: if neither an input nor a size is given and the model's own size is not known; or both are.
             LayerError: if no layer has a grid.
         """
         model = self._model
+        if inputs is not None and size is not None:
+            raise InputError(f"size={tuple(size)}: the input has a size of its own. Give one of both.")
         given, batch = model.anything(size) if inputs is None else model.prepared(inputs)
         batch = model.of_any_captions(batch)
         if given is not None and given.input_images.texts:

@@ -20,7 +20,7 @@ from camscope.inputs.input_images import InputImages, images_of_texts
 from camscope.models.batch import Batch
 from camscope.results.explanation import Explanation
 from camscope.results.maps import Channels, Key
-from camscope.targets import PerImage, PredictionTarget, TargetsLike
+from camscope.targets import PerImage, Target, TargetsLike
 from camscope.text import Text
 
 Rows: TypeAlias = Int[np.ndarray, "_"]
@@ -64,10 +64,10 @@ def targets_of_bucket(targets: TargetsLike, rows: Rows, count: int) -> TargetsLi
     Raises:
         TargetError: if there is not one target, or one list, for each text.
     """
-    if isinstance(targets, PredictionTarget):
+    if isinstance(targets, Target):
         return targets.of_images(rows)
     if isinstance(targets, (list, tuple)):
-        return [t.of_images(rows) if isinstance(t, PredictionTarget) else t for t in targets]
+        return [t.of_images(rows) if isinstance(t, Target) else t for t in targets]
     if not isinstance(targets, PerImage):
         return targets
     if len(targets.targets) != count:

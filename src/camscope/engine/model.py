@@ -100,17 +100,21 @@ class Model:
             size: the size of the noise in pixels along each axis; None takes the model's own input size.
 
         Raises:
-            InputError: if no size is given and the model's own is not known.
+            InputError: if no size is given and the model's own is not known, or one is given for texts.
         """
         preprocessing, random = self.info.preprocessing, np.random.default_rng(0)
         if self.info.texts is not None:
+            if size is not None:
+                raise InputError(
+                    f"size={tuple(size)}: this model reads texts, which have no pixels. Leave it out."
+                )
             return self.prepared(_ANY_TEXT)
         if size is None and preprocessing is None and self.info.prepare is not None:
             return self.prepared(random.integers(0, 256, (480, 640, 3), dtype=np.uint8))
         if size is None and preprocessing is None:
             raise InputError(
-                "The model's input size is not known; give an input, for instance noise of shape (1, 3, 224, 224), or "
-                "token numbers if it reads texts."
+                "The model's input size is not known; give a size, such as 224 by 224, or an input, such as noise of "
+                "shape (1, 3, 224, 224), or token numbers if it reads texts."
             )
         channels = 3 if preprocessing is None else len(preprocessing.mean)
         space = size if size is not None or preprocessing is None else preprocessing.input_size

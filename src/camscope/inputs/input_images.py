@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -67,18 +68,18 @@ class InputImages:
     def only(self, image: int) -> InputImages:
         """The image (or text) of one input, as those of a batch of one."""
         return InputImages(
-            [(lambda: self[image]) if self.has(image) else None],
+            [partial(self.__getitem__, image) if self.has(image) else None],
             [text.unpadded for text in self.texts[image : image + 1]],
         )
 
 
 def images_of_photos(photos: Sequence[Photo], preprocessing: Preprocessing) -> InputImages:
     """The input images of photos, with the geometry of their preprocessing."""
+    return InputImages([partial(_of_photo, photo, preprocessing) for photo in photos])
 
-    def maker(photo: Photo) -> Callable[[], InputImage]:
-        return lambda: InputImage(photo.pixels, preprocessing.geometry(photo.size), photo.source, photo.notes)
 
-    return InputImages([maker(photo) for photo in photos])
+def _of_photo(photo: Photo, preprocessing: Preprocessing) -> InputImage:
+    return InputImage(photo.pixels, preprocessing.geometry(photo.size), photo.source, photo.notes)
 
 
 def images_of_texts(texts: Sequence[Text]) -> InputImages:
@@ -93,12 +94,13 @@ def images_of_pictures(pictures: Sequence[Image.Image], photos: Sequence[Photo])
         pictures: each photo as the model sees it.
         photos: the photos, for their notes.
     """
+    return InputImages(
+        [partial(_of_picture, picture, photo.notes) for picture, photo in zip(pictures, photos, strict=True)]
+    )
 
-    def maker(picture: Image.Image, photo: Photo) -> Callable[[], InputImage]:
-        geometry = Geometry.identity((picture.height, picture.width))
-        return lambda: InputImage(picture, geometry, None, photo.notes)
 
-    return InputImages([maker(picture, photo) for picture, photo in zip(pictures, photos, strict=True)])
+def _of_picture(picture: Image.Image, notes: tuple[str, ...]) -> InputImage:
+    return InputImage(picture, Geometry.identity((picture.height, picture.width)), None, notes)
 
 
 def images_of_batch(x: Any, preprocessing: Preprocessing | None) -> InputImages:
@@ -112,26 +114,21 @@ def images_of_batch(x: Any, preprocessing: Preprocessing | None) -> InputImages:
     """
     if x.ndim != 4 or x.shape[1] not in (1, 3):
         return InputImages([None] * (x.shape[0] if x.ndim else 0))
-    height, width = int(x.shape[2]), int(x.shape[3])
-    undone = preprocessing is not None and len(preprocessing.mean) == x.shape[1]
+    undone = preprocessing if preprocessing is not None and len(preprocessing.mean) == x.shape[1] else None
+    return InputImages([partial(_of_row, x, image, undone) for image in range(x.shape[0])])
 
-    def maker(image: int) -> Callable[[], InputImage]:
-        def make() -> InputImage:
-            pixels = to_numpy(x[image]).astype(np.float32)
-            if undone:
-                assert preprocessing is not None
-                rgb = preprocessing.denormalise(pixels)
-            else:
-                low, high = pixels.min(), pixels.max()
-                stretched = (pixels - low) / (high - low) if high > low else np.zeros_like(pixels)
-                rgb = np.round(255 * stretched).astype(np.uint8).transpose(1, 2, 0)
-            if rgb.shape[-1] == 1:
-                rgb = np.repeat(rgb, 3, axis=-1)
-            return InputImage(Image.fromarray(rgb), Geometry.identity((height, width)))
 
-        return make
-
-    return InputImages([maker(image) for image in range(x.shape[0])])
+def _of_row(x: Any, image: int, undone: Preprocessing | None) -> InputImage:
+    pixels = to_numpy(x[image]).astype(np.float32)
+    if undone is not None:
+        rgb = undone.denormalise(pixels)
+    else:
+        low, high = pixels.min(), pixels.max()
+        stretched = (pixels - low) / (high - low) if high > low else np.zeros_like(pixels)
+        rgb = np.round(255 * stretched).astype(np.uint8).transpose(1, 2, 0)
+    if rgb.shape[-1] == 1:
+        rgb = np.repeat(rgb, 3, axis=-1)
+    return InputImage(Image.fromarray(rgb), Geometry.identity((int(x.shape[2]), int(x.shape[3]))))
 
 
 def image_of_saved(source: str | None, geometry: Geometry | None) -> Callable[[], InputImage] | None:
@@ -144,13 +141,14 @@ def image_of_saved(source: str | None, geometry: Geometry | None) -> Callable[[]
     if source is None or geometry is None:
         return None
 
-    def make() -> InputImage:
-        photo = read_photo(source)
-        if photo.size != geometry.photo_size:
-            raise InputError(
-                f"{source} is {photo.size[0]}×{photo.size[1]} now; it was {geometry.photo_size[0]}×"
-                f"{geometry.photo_size[1]} when it was explained."
-            )
-        return InputImage(photo.pixels, geometry, photo.source, photo.notes)
+    return partial(_read_again, source, geometry)
 
-    return make
+
+def _read_again(source: str, geometry: Geometry) -> InputImage:
+    photo = read_photo(source)
+    if photo.size != geometry.photo_size:
+        raise InputError(
+            f"{source} is {photo.size[0]}×{photo.size[1]} now; it was {geometry.photo_size[0]}×"
+            f"{geometry.photo_size[1]} when it was explained."
+        )
+    return InputImage(photo.pixels, geometry, photo.source, photo.notes)

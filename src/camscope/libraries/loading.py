@@ -51,7 +51,10 @@ def load_model(spec: str, *, weights: str | Path | None = None, trust_pickle: bo
         None,
     )
     if library is not None:
-        model, info = library.load().create(name, pretrained=pretrained)
+        home = library.load()
+        if not hasattr(home, "create"):
+            raise ModelError(f"{library.home} makes no models by name: it has no function create.")
+        model, info = home.create(name, pretrained=pretrained)
     elif ".py" in spec:
         model, info = recognise(_from_file(spec))
         info = _presumed(info, spec)

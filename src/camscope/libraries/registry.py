@@ -6,6 +6,7 @@ import importlib
 from dataclasses import dataclass
 from typing import Any
 
+from camscope.errors import InputError
 from camscope.images import Preprocessing
 from camscope.libraries.info import ModelInfo
 from camscope.plugins import load_plugins
@@ -80,13 +81,19 @@ def register_library(library: Library) -> None:
 
     Args:
         library: see `Library`. It replaces a library with the same `home`.
+
+    Raises:
+        InputError: if another library has its scheme already.
     """
+    taken = (other for other in LIBRARIES if library.scheme and other.scheme == library.scheme)
+    if any(other.home != library.home for other in taken):
+        raise InputError(f"There are already models named {library.scheme}:…; choose another scheme.")
     LIBRARIES[:] = [library, *(other for other in LIBRARIES if other.home != library.home)]
 
 
 def libraries() -> list[Library]:
     """All libraries, those of other packages too, in the order in which they are asked."""
-    load_plugins("camscope.libraries", register_library)
+    load_plugins("camscope.libraries", Library, register_library)
     return LIBRARIES
 
 

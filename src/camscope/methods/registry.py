@@ -12,7 +12,7 @@ from camscope.arrays import Array
 from camscope.errors import MethodError, nearest
 from camscope.evidence import Evidence, Need
 from camscope.methods.parameters import Parameters, checked, signature
-from camscope.plugins import load_plugins
+from camscope.plugins import load_plugins, same_definition
 
 MapFunction = Callable[..., Float[Array, "batch target_or_1 *space"]]
 Scope = Literal["layer", "model"]
@@ -134,6 +134,19 @@ class Method:
 
 _methods: dict[str, Method] = {}
 
+COMPOSITION_NAMES: set[str] = set()
+"""Names that compositions have, and no method may take."""
+
+
+def check_written(name: str) -> None:
+    """Refuse a name that nobody could write: capitals are read as small letters.
+
+    Raises:
+        MethodError: if the name has capitals, or blanks around it.
+    """
+    if name != name.strip().lower():
+        raise MethodError(f"The name {name!r} is read as {name.strip().lower()!r}: register it like that.")
+
 
 def method(
     name: str,
@@ -175,14 +188,18 @@ def method(
     Another package names the module as an entry point of the group `camscope.methods`; see `camscope.plugins`.
 
     Raises:
-        MethodError: if another function has that name already, or the function has no docstring.
+        MethodError: if another function or a composition has that name already or the name has capitals, or the
+            function has no docstring.
     """
 
     def register(function: MapFunction) -> MapFunction:
         taken = _methods.get(name)
         # a notebook's cell that is run twice registers the same function again, which is no mistake
-        if taken is not None and taken.function.__qualname__ != function.__qualname__:
+        if taken is not None and not same_definition(taken.function, function):
             raise MethodError(f"There is already a method {name!r} ({taken.formula}); choose another name.")
+        if name in COMPOSITION_NAMES:
+            raise MethodError(f"There is already a composition {name!r}; choose another name.")
+        check_written(name)
         if isinstance(needs, Need):
             raise MethodError(f"needs={needs}: expected a set of needs, such as {{{needs}}}.")
         if not (function.__doc__ or "").strip():
@@ -217,6 +234,11 @@ def _cost(needs: frozenset[Need]) -> str:
     if Need.GRADIENTS in needs:
         return "1 forward + 1 short backward per target (no backward on a GAP + linear head)"
     return "1 forward"
+
+
+def has_method(name: str) -> bool:
+    """Whether a method of that name is registered, by this package or by one that is loaded."""
+    return name in _methods
 
 
 def list_methods() -> list[Method]:

@@ -14,7 +14,7 @@ def shared(function: Function) -> Function:
 
     @functools.wraps(function)
     def once(evidence: Any, *args: Any) -> Any:
-        key = (function.__qualname__, *args)
+        key = (function.__module__, function.__qualname__, *args)
         if key not in evidence.shared:
             evidence.shared[key] = function(evidence, *args)
         return evidence.shared[key]

@@ -101,7 +101,7 @@ def register_framework(framework: Framework) -> None:
 
 def framework_of(given: Any) -> Framework | None:
     """The framework that an object is a model of; None if there is none."""
-    load_plugins("camscope.adapters", register_framework)
+    load_plugins("camscope.adapters", Framework, register_framework)
     loaded = (framework for framework in FRAMEWORKS if framework.package in sys.modules)
     return next((framework for framework in loaded if framework.load().owns(given)), None)
 

@@ -39,7 +39,7 @@ class Explanation(Maps):
         Raises:
             InputError: if the input is not a picture, or a name is not among those explained.
         """
-        return figures.overlay(self, image, target, *self.key(method, layer), **style)
+        return figures.overlay(self, self.number(image), target, *self.key(method, layer), **style)
 
     def figure(self, image: int = 0, *, by: str | None = None, **options: Any) -> Figure:
         """A figure of one image, good enough for a paper.
@@ -56,7 +56,7 @@ class Explanation(Maps):
         Raises:
             InputError: if there is no such figure; the message names those there are.
         """
-        return figures.figure(self, image, by=by, **options)
+        return figures.figure(self, self.number(image), by=by, **options)
 
     def save(self, path: str | Path) -> Path:
         """Write arrays and JSON into one `.npz` that opens without camscope. See `camscope.results.saving`."""

@@ -135,11 +135,24 @@ class Maps:
     def __len__(self) -> int:
         return len(self.targets)
 
+    def number(self, image: int) -> int:
+        """The number of an image, from 0; a negative one counts from the end.
+
+        Raises:
+            TypeError: if it is no number.
+            IndexError: if the batch has no such image.
+        """
+        if not isinstance(image, (int, np.integer)):
+            raise TypeError(
+                f"{image!r} is no {self.noun}'s number. One {self.noun} at a time is taken: e[0], e[-1]."
+            )
+        if not -len(self) <= image < len(self):
+            raise IndexError(f"There is no {self.noun} {image}: the batch has {len(self)}.")
+        return int(image) % len(self)
+
     def __getitem__(self, image: int) -> Self:
         """The maps of one image, as a batch of one."""
-        if not -len(self) <= image < len(self):
-            raise IndexError(f"There is no image {image}: the batch has {len(self)}.")
-        image %= len(self)
+        image = self.number(image)
         here = slice(image, image + 1)
 
         def cut(channels: Channels) -> Channels:
@@ -262,7 +275,7 @@ class Maps:
         Raises:
             InputError: if the input is not a picture, it is not a scale, or a name is not among those explained.
         """
-        key = self.key(method, layer)
+        image, key = self.number(image), self.key(method, layer)
         geometry = self.input_images[image].geometry
         maps = self.raw[key] if scale == "batch" else self.raw[key][image : image + 1]
         shown = self._displayed(key, maps, rectify, scale)
@@ -409,7 +422,7 @@ class Maps:
         """
         if not self.input_images.texts:
             raise InputError("This input is no text, so it has no words; use heatmaps() or overlay().")
-        return self.input_images.texts[image]
+        return self.input_images.texts[self.number(image)]
 
     def token_evidence(
         self, image: int = 0, method: str | None = None, layer: str | None = None
@@ -434,7 +447,7 @@ class Maps:
         Raises:
             InputError: if the input is no picture.
         """
-        return self.input_images[image]
+        return self.input_images[self.number(image)]
 
     # ------------------------------------------------------------------ inside
 

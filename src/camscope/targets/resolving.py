@@ -9,6 +9,7 @@ import numpy as np
 
 from camscope.errors import TargetError
 from camscope.outputs import Dense, Detections, Outputs, Predictions
+from camscope.plugins import load_plugins
 from camscope.targets.classes import Class, TopK
 from camscope.targets.instances import Instance
 from camscope.targets.per_image import PerImage, TargetLike, TargetsLike
@@ -46,6 +47,7 @@ def resolve(targets: TargetsLike, outputs: Outputs, class_names: Sequence[str] |
 
 def default_target(outputs: Outputs) -> Target:
     """What is explained where no target is asked for."""
+    load_plugins("camscope.targets")
     found = (DEFAULTS[kind] for kind in type(outputs.predictions).__mro__ if kind in DEFAULTS)
     return next(found, TopK)()
 

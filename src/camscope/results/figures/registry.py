@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from camscope.errors import InputError
+from camscope.plugins import same_definition
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -36,7 +37,7 @@ def figure_kind(by: str, *, of: Noun = "image") -> Callable[[FigureFunction], Fi
 
     def register(function: FigureFunction) -> FigureFunction:
         taken = FIGURES[of].get(by)
-        if taken is not None and taken.__qualname__ != function.__qualname__:
+        if taken is not None and not same_definition(taken, function):
             raise InputError(f"There is already a figure by {by!r} ({of}); choose another word.")
         FIGURES[of][by] = function
         return function
