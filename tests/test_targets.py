@@ -25,6 +25,8 @@ from camscope.targets import (
     class_name,
     parse_target,
     resolve,
+    short_names,
+    titles,
 )
 
 NAMES = ["tabby, tabby cat", "tiger cat", "Egyptian cat", "lynx, catamount", "all"]
@@ -701,17 +703,67 @@ def test_a_contrast_says_against_what():
         -Contrast(1, 0, of="rest"),
     ]
     infos = resolve(targets, MULTICLASS, NAMES).infos(NAMES)
-    assert infos[0][0] == TargetInfo(1, "tiger cat", "logit", 1, ("tabby, tabby cat",))
+    assert infos[0][0] == TargetInfo(1, "tiger cat", "logit", 1, ("tabby, tabby cat",), gamma=0.6)
     assert infos[0][2].against == ("tabby, tabby cat", "Egyptian cat", "lynx, catamount")
     assert [info.label for info in infos[0]] == [
-        "tiger cat vs tabby",
-        "not tiger cat vs lynx",
-        "tiger cat vs tabby and 2 more",
-        "probability of tiger cat vs tabby",
+        "tiger cat vs tabby, tabby cat",
+        "not tiger cat vs lynx, catamount",
+        "tiger cat vs tabby, tabby cat and 2 more",
+        "probability of tiger cat vs tabby, tabby cat",
         "ReST of tiger cat",
-        "not ReST of tiger cat vs tabby",
+        "not ReST of tiger cat vs tabby, tabby cat",
     ]
     assert resolve(Contrast(1, 0), MULTICLASS).infos(None)[0][0].label == "class 1 vs class 0"
+
+
+def titled(targets, names) -> list[str]:
+    (row, *_) = resolve(targets, MULTICLASS, names).infos(names)
+    return list(titles(row, short_names(names)))
+
+
+def test_a_title_has_the_first_synonym_of_each_class_and_loses_nothing_else():
+    targets = [
+        0,
+        "tabby vs tiger cat",
+        "lynx vs tabby",
+        "-0",
+        "probability:0",
+        "-lynx vs tabby",
+        "rest:tabby",
+    ]
+    assert titled(targets, NAMES) == [
+        "tabby",
+        "tabby vs tiger cat",
+        "lynx vs tabby",
+        "not tabby",
+        "probability of tabby",
+        "not lynx vs tabby",
+        "ReST of tabby",
+    ]
+    assert titled(["0 vs similar"], NAMES) == ["tabby vs tiger cat and 2 more"]
+
+
+@pytest.mark.parametrize(
+    ("names", "targets", "expected"),
+    [
+        # not synonyms: both would be "cat"
+        (["cat, black", "cat, white", "dog, wet", "cow", "hen"], [0, 2], ["cat, black", "dog"]),
+        (["Cat, black", "cat, white", "dog", "cow", "hen"], ["2 vs 1"], ["dog vs cat, white"]),
+        # ImageNet's cranes: no name tells one from the other
+        (["crane", "crane", "a", "b", "c"], [0, 1, 2], ["crane (class 0)", "crane (class 1)", "a"]),
+        (["crane", "crane", "a", "b", "c"], [0, "-0"], ["crane", "not crane"]),
+        # the same others at first sight
+        (None, [Contrast(0, [1, 2]), Contrast(0, [1, 3])],
+         ["class 0 vs class 1 and class 2 (class 0, γ 0.6)", "class 0 vs class 1 and class 3 (class 0, γ 0.6)"]),
+        (None, [Contrast(0, 1, gamma=0.5), Contrast(0, 1, gamma=1)],
+         ["class 0 vs class 1 (class 0, γ 0.5)", "class 0 vs class 1 (class 0, γ 1)"]),
+        # one target twice is one target
+        (None, [2, 2], ["class 2", "class 2"]),
+        ([", odd", "a", "b", "c", "d"], [0], [", odd"]),
+    ],
+)  # fmt: skip
+def test_two_different_targets_never_share_a_title(names, targets, expected):
+    assert titled(targets, names) == expected
 
 
 def test_contrasts_are_kept_and_read_back(shared_tiny_cnn, tiny_batch, tmp_path):

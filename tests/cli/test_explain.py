@@ -167,17 +167,31 @@ def test_several_methods_layers_and_targets(run, photo):
         assert file["heatmaps/gradcam/seen"].shape == (1, 2, 60, 90)
 
 
+def test_files_are_named_after_all_that_is_explained(run, photo):
+    targets = ("dark vs red", "dark vs bright", "not:dark", "probability:dark", "dark vs similar")
+    asked = [word for target in targets for word in ("--target", target)]
+    ran = run("explain", photo, *MODEL, *asked, "--save", "overlay,json")
+    assert ran.status == 0
+    ends = ("dark_vs_red", "dark_vs_bright", "not_dark", "probability_of_dark", "dark_vs_bright_and_1_more")
+    names = {f"beach-gradcam-seen-{end}.png" for end in ends}
+    assert names_in("camscope-out") == {"beach.json", *names}
+    known = json.loads(Path("camscope-out/beach.json").read_text())["targets"]
+    assert [target["title"].replace(" ", "_") for target in known] == list(ends)
+    assert known[4]["against"] == ["bright", "red, ruddy"]
+
+
 def test_photos_of_one_stem_and_targets_of_one_name_do_not_overwrite_each_other(run, pixels):
     for folder in ("a", "b"):
         Path(folder).mkdir()
         Image.fromarray(pixels).save(f"{folder}/x.png")
-    Path("names.txt").write_text("crane, a bird\ncrane, a machine\nred\n")
-    ran = run("explain", "a", "b", *MODEL, "--classes", "names.txt", "--target", 0, "--target", 1)
+    Path("names.txt").write_text("crane, a bird\ncrane, a machine\ncrane; a bird\n")
+    ran = run("explain", "a", "b", *MODEL, "--classes", "names.txt", "--target", "all")
     assert ran.status == 0
-    ends = ("figure.png", "gradcam-seen-crane.png", "gradcam-seen-crane-2.png")
+    cranes = ("crane__a_bird", "crane__a_machine", "crane__a_bird-2")
+    ends = ("figure.png", *(f"gradcam-seen-{crane}.png" for crane in cranes))
     assert names_in("camscope-out") == {f"{stem}-{end}" for stem in ("x", "x-2") for end in ends}
-    bird, machine = (Image.open(f"camscope-out/x-{end}").tobytes() for end in ends[1:])
-    assert bird != machine
+    bird, machine, other = (Image.open(f"camscope-out/x-{end}").tobytes() for end in ends[1:])
+    assert len({bird, machine, other}) == 3
 
 
 def test_names_of_any_script_keep_their_letters(run, pixels):
@@ -467,8 +481,8 @@ def test_contrasts_and_rest_on_the_command_line(run, photo):
     ]
     assert [t["score"] for t in one["targets"]] == pytest.approx(expected, rel=1e-4, abs=1e-5)
     assert [t["label"] for t in one["targets"]] == [
-        "bright vs dark",
-        "bright vs red",
+        "bright vs dark, unlit",
+        "bright vs red, ruddy",
         "not ReST of dark, unlit vs bright",
         "ReST of red, ruddy",
     ]

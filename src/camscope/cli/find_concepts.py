@@ -113,7 +113,7 @@ def _table(result: Concepts, found: Sequence[str]) -> Table:
     e = result.explanation
     table = plain_table("concept", "speaks for", "strongest in")
     for k, target in enumerate(e.targets[0]):
-        speaks = ", ".join(name.partition(",")[0] for _, name, _ in result.classes(k))
+        speaks = ", ".join(e.short_names.get(name, name) for _, name, _ in result.classes(k))
         strongest = found[int(e.scores[:, k].argmax())]
         table.add_row(escape(target.name.partition(":")[0]), escape(speaks or "–"), escape(strongest))
     return table

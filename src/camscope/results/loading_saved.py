@@ -55,6 +55,7 @@ def load(path: str | Path) -> Explanation:
                     t["sign"],
                     tuple(t["against"]),
                     None if t["box"] is None else tuple(t["box"]),
+                    t["gamma"],
                 )
                 for t in image["targets"]
             )

@@ -70,10 +70,12 @@ def summary(e: Maps, image: int = 0) -> dict[str, Any]:
                 "index": target.index,
                 "name": target.name,
                 "label": target.label,
+                "title": e.titles[image][t],
                 "of": target.of,
                 "sign": target.sign,
                 "against": list(target.against),
                 "box": None if target.box is None else list(target.box),
+                "gamma": target.gamma,
                 "score": float(e.scores[image, t]),
                 "probability": e.probability(image, t),
             }

@@ -22,7 +22,11 @@ def numbers_of(e: Maps, image: int, target: int) -> str:
         return f"{float(e.scores[image, target]):.3g}"
     info = e.targets[image][target]
     # under the title "not tabby", 17 % alone would be mistaken for the probability that it is not a tabby
-    return f"{probability:.1%}" if info.sign > 0 else f"{info.name.partition(',')[0]}: {probability:.1%}"
+    return (
+        f"{probability:.1%}"
+        if info.sign > 0
+        else f"{e.short_names.get(info.name, info.name)}: {probability:.1%}"
+    )
 
 
 def caption_of(e: Maps, methods: Sequence[str] = (), layers: Sequence[str] = ()) -> str:
