@@ -107,6 +107,17 @@ def test_a_wrong_name_teaches(spec, words):
 # ---------------------------------------------------------------- weights
 
 
+@pytest.mark.parametrize("spec", ["timm:test_efficientnet", "torchvision:squeezenet1_1"])
+def test_random_weights_of_a_library_are_known_to_be_untrained(spec, tmp_path):
+    random = load_model(spec, weights="random")
+    assert random.info.untrained
+    save_file(random.model.state_dict(), tmp_path / "w.safetensors")
+    assert not load_model(spec, weights=tmp_path / "w.safetensors").info.untrained
+    assert not load_model("demo").info.untrained
+    # what a factory returns may be trained
+    assert not load_model(SPEC, weights="random").info.untrained
+
+
 def test_safetensors(tmp_path, weights):
     save_file(weights, tmp_path / "w.safetensors")
     assert_filled(tmp_path / "w.safetensors", weights)

@@ -16,6 +16,8 @@ from camscope.cli.app import app
 from tests.cli.brightness import SPEC
 
 MODEL = ("--model", SPEC)
+RANDOM = ("--model", "timm:test_efficientnet", "--weights", "random")
+UNTRAINED = "untrained weights: the map says nothing of any picture"
 
 
 def python(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -49,6 +51,25 @@ def test_one_photo_gives_a_table_the_layer_and_every_path_written(run, photo):
     written = {line.removeprefix("wrote maps/") for line in lines if line.startswith("wrote")}
     assert written == names_in("maps")
     assert len(written) == 4
+
+
+def test_untrained_weights_are_marked_in_table_notes_and_json(run, photo):
+    ran = run("explain", photo, *RANDOM, "--save", "json")
+    assert "name (untrained)" in ran.out
+    assert f"note: {UNTRAINED}" in ran.out
+    assert json.loads(Path("camscope-out/beach.json").read_text())["untrained"] is True
+    (one,) = json.loads(run("explain", photo, *RANDOM, "--json", "--save", "json").out)["explained"]
+    assert one["untrained"] is True
+    assert UNTRAINED in one["notes"]
+
+
+def test_a_list_of_many_photos_marks_untrained_weights_on_every_line(run, pixels):
+    for i in range(4):
+        Image.fromarray(pixels).save(f"{i}.png")
+    lines = run("explain", *(f"{i}.png" for i in range(4)), *RANDOM, "--save", "json").out.splitlines()
+    listed = [line for line in lines if ".png" in line]
+    assert len(listed) == 4
+    assert all(line.rstrip().endswith("untrained") for line in listed)
 
 
 def test_the_suggestions_name_the_model_and_can_be_pasted(run, pixels):

@@ -27,6 +27,8 @@ from camscope.targets import TargetsLike, asks_for_classes, captions_of
 _ANY_CAPTION = "a photo"
 """A caption for whatever does not depend on the caption."""
 
+_UNTRAINED = "untrained weights: the map says nothing of any picture"
+
 _ANY_TEXT = "the quick brown fox jumps over the lazy dog"
 """A text for whatever does not depend on the text."""
 
@@ -119,6 +121,12 @@ class Model:
 
     # ------------------------------------------------------------------ facts
 
+    def notes(self) -> Notes:
+        """The notes of a new call, with what is to be said of every map of this model."""
+        notes = Notes()
+        notes.add(_UNTRAINED if self.info.untrained else "", urgent=True)
+        return notes
+
     @property
     def preprocessing(self) -> Preprocessing | None:
         """How photos become its input, or None if that is not known."""
@@ -171,6 +179,7 @@ class Model:
             "camscope": _version(),
             "model_name": self.info.name,
             **self.adapter.describe(),
+            **({"untrained": True} if self.info.untrained else {}),
             "task": outputs.task,
             "layers": dict(layers),
             "preprocessing": given.preprocessing.to_dict() if given.preprocessing else None,

@@ -52,6 +52,8 @@ def load_model(spec: str, *, weights: str | Path | None = None, trust_pickle: bo
     )
     if library is not None:
         model, info = library.load().create(name, pretrained=pretrained)
+        # of a FILE.py it is not known: its factory may have loaded weights
+        info = dataclasses.replace(info, untrained=str(weights) == RANDOM)
     elif ".py" in spec:
         model, info = recognise(_from_file(spec))
         info = _presumed(info, spec)

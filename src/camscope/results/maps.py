@@ -128,6 +128,11 @@ class Maps:
         return bool(self.input_images.texts)
 
     @property
+    def untrained(self) -> bool:
+        """Whether the model's weights are known to be random, so that the maps say nothing of any input."""
+        return bool(self.provenance.get("untrained"))
+
+    @property
     def noun(self) -> str:
         """What one of the inputs is called."""
         return "text" if self.of_texts else "image"

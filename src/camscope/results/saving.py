@@ -83,6 +83,7 @@ def summary(e: Maps, image: int = 0) -> dict[str, Any]:
     shown = e.input_images[image] if e.input_images.has(image) else None
     return {
         "source": shown.source if shown else None,
+        **({"untrained": True} if e.untrained else {}),
         "geometry": shown.geometry.to_dict() if shown else None,
         "top": [
             {"index": i, "name": name, "logit": logit, "probability": p}

@@ -29,15 +29,18 @@ def numbers_of(e: Maps, image: int, target: int) -> str:
     )
 
 
-def caption_of(e: Maps, methods: Sequence[str] = (), layers: Sequence[str] = ()) -> str:
-    """The caption of a figure: the model, and the methods and layers that the whole figure has in common.
+def caption_of(
+    e: Maps, methods: Sequence[str] = (), layers: Sequence[str] = (), more: Sequence[str] = ()
+) -> str:
+    """The caption of a figure: the model, what the whole figure has in common, and at the end a warning if one is due.
 
     Args:
         e: the explanation.
         methods: the methods that the whole figure is of.
         layers: the layers that the whole figure is of.
+        more: what else is to be said of the figure.
     """
-    return " · ".join([model_of(e), *methods, *layers])
+    return " · ".join([model_of(e), *methods, *layers, *more, *(["untrained"] if e.untrained else [])])
 
 
 def model_of(e: Maps) -> str:

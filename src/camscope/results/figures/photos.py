@@ -145,9 +145,10 @@ def methods_figure(
 
     if len(shown) == 1:
         style.setdefault("title", words[shown[0]])
-    caption = caption_of(e, (), e.layers if len(e.layers) == 1 else ())
+    more = []
     if target is None and len(shown) < len(e.targets[image]):
-        caption += f" · the first {len(shown)} of {len(e.targets[image])} targets: target=N shows another"
+        more = [f"the first {len(shown)} of {len(e.targets[image])} targets: target=N shows another"]
+    caption = caption_of(e, (), e.layers if len(e.layers) == 1 else (), more)
     drawn = _drawn(style, scale, caption)
     if len(e.layers) > 1 and len(e.raw) == len(e.methods) * len(e.layers):
         rows = [[panel(t, method, layer) for layer in e.layers] for t in shown for method in e.methods]

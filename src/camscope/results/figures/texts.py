@@ -165,7 +165,8 @@ def page(e: Maps, image: int = 0) -> str:
     """The words of one text as an HTML file."""
     title = escape(e.text(image).readable[:80])
     head = f'<!doctype html><html><head><meta charset="utf-8"><title>{title}</title></head>'
-    return f"{head}<body>{html(e, image)}</body></html>\n"
+    mark = "<div>untrained</div>" if e.untrained else ""
+    return f"{head}<body>{html(e, image)}{mark}</body></html>\n"
 
 
 def terminal(e: Maps, image: int = 0, **chosen: Any) -> list[tuple[WordRow, RichText]]:
