@@ -20,7 +20,7 @@ from camscope.targets.target import Target, written
 
 @dataclass(frozen=True)
 class Class(Target):
-    """The score of one class, by index (negative counts from the end) or name. `-Class(i)`: evidence against it."""
+    """The score of one class, by index or name. `-Class(i)`: evidence against it."""
 
     which: int | str
     of: Of = "logit"
