@@ -56,6 +56,7 @@ class Explainer:
             with captions it reads the captions.
 
     Raises:
+        InputError: if `task` or `optimised` is none of its values.
         ModelError: if the model cannot be loaded or hooked.
     """
 

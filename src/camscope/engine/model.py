@@ -13,19 +13,23 @@ from typing import Any
 import numpy as np
 
 from camscope.engine.notes import Notes
-from camscope.errors import InputError, ModelError, TargetError
+from camscope.errors import InputError, ModelError, TargetError, nearest
 from camscope.images import Preprocessing
 from camscope.inputs import Inputs, prepare
 from camscope.libraries import ModelInfo, load_model, recognise, text_reader
 from camscope.models.adapter import Adapter
 from camscope.models.batch import Batch
 from camscope.models.decoding import LogitsDecoder, OutputDecoder
+from camscope.models.observing import check_task
 from camscope.models.registry import doorway_of, framework_of
 from camscope.outputs import Outputs, Task
 from camscope.targets import TargetsLike, asks_for_classes, captions_of
 
 _ANY_CAPTION = "a photo"
 """A caption for whatever does not depend on the caption."""
+
+_HALF = "bfloat16"
+"""The word in place of True that asks for a copy in half precision."""
 
 _UNTRAINED = "untrained weights: the map says nothing of any picture"
 
@@ -216,8 +220,11 @@ def open_model(
         tokenizer: see `Explainer`.
 
     Raises:
+        InputError: if `task` or `optimised` is none of its values.
         ModelError: if the model cannot be loaded or explained.
     """
+    check_task(task)
+    _check_optimised(optimised)
     if isinstance(model, str):
         loaded = load_model(model, weights=weights, trust_pickle=trust_pickle)
         model, info = loaded.model, loaded.info
@@ -245,6 +252,14 @@ def _decoder(info: ModelInfo, output: Any, tokenizer: Any) -> OutputDecoder:
         return info.decoder
     kind = type(info.decoder) if isinstance(info.decoder, LogitsDecoder) else LogitsDecoder
     return kind(output, info.task)
+
+
+def _check_optimised(given: Any) -> None:
+    if not isinstance(given, bool) and given != _HALF:
+        raise InputError(
+            f"optimised={given!r}: expected False, True (a copy made for inference) or {_HALF!r} (the copy in half "
+            f"precision).{nearest(str(given), ['True', 'False', _HALF])}"
+        )
 
 
 def _unwrapped(model: Any) -> Any:
