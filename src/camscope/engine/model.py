@@ -44,7 +44,7 @@ class Model:
     Attributes:
         adapter: runs the model.
         info: what the model's library says of it.
-        class_names: the class names that the user gave; None takes the library's.
+        class_names: the class names given to `Explainer`; None takes those that came with the model.
     """
 
     adapter: Adapter
@@ -142,14 +142,14 @@ class Model:
         return None if how is None else [-m / s for m, s in zip(how.mean, how.std, strict=True)]
 
     def names(self, count: int, notes: Notes) -> Sequence[str] | None:
-        """The class names: the user's, or the library's if their number fits.
+        """The class names: those given to `Explainer`, or those that came with the model if their number fits.
 
         Args:
             count: how many classes the model has.
-            notes: collects a note if the number of the library's does not fit.
+            notes: collects a note if the number of those that came with the model does not fit.
 
         Raises:
-            TargetError: if the number of the user's does not fit.
+            TargetError: if the number of those given to `Explainer` does not fit.
         """
         if self.class_names is not None:
             if len(self.class_names) != count:
@@ -162,7 +162,8 @@ class Model:
         names = self.info.class_names
         if names is not None and len(names) != count:
             notes.add(
-                f"The library's {len(names)} class names do not fit this model's {count} outputs and were left out."
+                f"The {len(names)} class names that came with the model do not fit its {count} outputs and were left "
+                "out."
             )
             return None
         return names
@@ -183,6 +184,7 @@ class Model:
             "camscope": _version(),
             "model_name": self.info.name,
             **self.adapter.describe(),
+            **({} if self.info.caption_decoder is None else {"classes": "captions"}),
             **({"untrained": True} if self.info.untrained else {}),
             "task": outputs.task,
             "layers": dict(layers),
@@ -241,6 +243,8 @@ def open_model(
         info = dataclasses.replace(info, preprocessing=_as_preprocessing(preprocessing), note="")
     if tokenizer is not None and info.caption_decoder is None:
         info = dataclasses.replace(info, texts=text_reader(tokenizer, model))
+    if class_names is None and info.caption_decoder is not None:
+        class_names = info.class_names  # captions that the user put on the model
     return Model(adapter, info, class_names)
 
 

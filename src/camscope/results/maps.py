@@ -144,8 +144,8 @@ class Maps:
 
     @cached_property
     def short_names(self) -> Mapping[str, str]:
-        """The short name of each class, by its name; see `camscope.targets.short_names`."""
-        return short_names(self.class_names)
+        """The short name of each class, by its name; see `camscope.targets.short_names`. Captions stay whole."""
+        return {} if self.provenance.get("classes") == "captions" else short_names(self.class_names)
 
     def __len__(self) -> int:
         return len(self.targets)
