@@ -201,6 +201,14 @@ def test_files_are_named_after_all_that_is_explained(run, photo):
     assert known[4]["against"] == ["bright", "red, ruddy"]
 
 
+def test_a_class_list_with_a_byte_order_mark_names_the_first_class(run, photo):
+    """As some editors write text: the mark is no part of the name."""
+    Path("names.txt").write_text("sun\nmoon\nstar\n", encoding="utf-8-sig")
+    ran = run("explain", photo, *MODEL, "--classes", "names.txt", "--target", "sun", "--save", "overlay")
+    assert (ran.status, ran.err) == (0, "")
+    assert names_in("camscope-out") == {"beach-gradcam-seen-sun.png"}
+
+
 def test_photos_of_one_stem_and_targets_of_one_name_do_not_overwrite_each_other(run, pixels):
     for folder in ("a", "b"):
         Path(folder).mkdir()

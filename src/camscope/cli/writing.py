@@ -13,6 +13,7 @@ from camscope.cli.files import safe
 from camscope.cli.sources import File, Sources
 from camscope.errors import InputError
 from camscope.results.explanation import Explanation
+from camscope.results.saving import finite
 
 _MOST_PICTURES = 100
 
@@ -50,7 +51,7 @@ def _npz(e: Explanation, sources: Sources, style: Style) -> Iterator[File]:
 
 def _json(e: Explanation, sources: Sources, style: Style) -> Iterator[File]:
     document = {**e.summary(), "explanation_notes": list(e.notes), "provenance": dict(e.provenance)}
-    text = json.dumps(document, ensure_ascii=False, indent=2) + "\n"
+    text = json.dumps(finite(document), ensure_ascii=False, indent=2, allow_nan=False) + "\n"
     yield File(".json", lambda path: path.write_text(text, encoding="utf-8"))
 
 

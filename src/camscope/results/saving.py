@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -55,7 +56,8 @@ def save(e: Maps, path: str | Path) -> Path:
     arrays["logits"] = to_numpy(e.logits)
     if e.probabilities is not None:
         arrays["probabilities"] = to_numpy(e.probabilities)
-    arrays["json"] = np.array(json.dumps(_document(e, arrays, on_photo), ensure_ascii=False))
+    text = json.dumps(finite(_document(e, arrays, on_photo)), ensure_ascii=False, allow_nan=False)
+    arrays["json"] = np.array(text)
     with path.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, **arrays)
     return path
@@ -94,6 +96,17 @@ def summary(e: Maps, image: int = 0) -> dict[str, Any]:
         "notes": list(shown.notes) if shown else [],
         **(_words(e, image) if e.of_texts else {}),
     }
+
+
+def finite(value: Any) -> Any:
+    """Plain values with null for NaN and infinity, which JSON has not."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Mapping):
+        return {str(key): finite(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(entry) for entry in value]
+    return value
 
 
 def _words(e: Maps, image: int) -> dict[str, Any]:
