@@ -201,6 +201,35 @@ def test_files_are_named_after_all_that_is_explained(run, photo):
     assert known[4]["against"] == ["bright", "red, ruddy"]
 
 
+LOUD = """
+from tests.cli.brightness import Bright, bright
+
+class Loud(Bright):
+    def forward(self, x):
+        print("running")
+        return super().forward(x)
+
+def build():
+    print("building")
+    model = Loud().eval()
+    model.preprocessing = bright().preprocessing
+    return model
+"""
+
+
+@pytest.mark.parametrize(
+    "command", [("explain", "{photo}"), ("concepts", "{photo}", "--count", 2), ("layers",)]
+)
+def test_a_model_that_prints_leaves_the_json_alone(run, photo, command):
+    Path("loud.py").write_text(LOUD)
+    words = [str(word).format(photo=photo) for word in command]
+    ran = run(*words, "--model", "loud.py:build", "--json")
+    assert ran.status == 0
+    json.loads(ran.out)
+    assert "building" in ran.err
+    assert "running" in ran.err
+
+
 def test_a_class_list_with_a_byte_order_mark_names_the_first_class(run, photo):
     """As some editors write text: the mark is no part of the name."""
     Path("names.txt").write_text("sun\nmoon\nstar\n", encoding="utf-8-sig")

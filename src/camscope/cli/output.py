@@ -6,7 +6,7 @@ import json
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from typing import Any
 
 from rich.console import Console
@@ -25,6 +25,13 @@ def print_json(value: Any) -> None:
     json.dump(finite(value), sys.stdout, ensure_ascii=False, indent=2, allow_nan=False)
     sys.stdout.write("\n")
     sys.stdout.flush()
+
+
+@contextmanager
+def quiet_stdout(as_json: bool) -> Iterator[None]:
+    """Send what a model prints to stderr, where a program reads stdout."""
+    with redirect_stdout(sys.stderr) if as_json else nullcontext():
+        yield
 
 
 @contextmanager
