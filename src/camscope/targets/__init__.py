@@ -8,6 +8,7 @@ from camscope.targets.captions import Caption, asks_for_classes, captions_of
 from camscope.targets.class_names import class_name
 from camscope.targets.classes import AllClasses, Class, Contrast, TopK
 from camscope.targets.instances import Instance
+from camscope.targets.masked import refuse_masked
 from camscope.targets.naming import TargetInfo, short_names, titles
 from camscope.targets.per_image import PerImage, TargetLike, TargetsLike
 from camscope.targets.regions import Region
@@ -42,6 +43,7 @@ __all__ = [
     "captions_of",
     "class_name",
     "parse_target",
+    "refuse_masked",
     "resolve",
     "short_names",
     "titles",

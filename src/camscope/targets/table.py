@@ -191,7 +191,8 @@ class Targets:
             rows = [
                 _others(row, int(c), among, count) for row, c in zip(logits, self.classes[:, t], strict=True)
             ]
-            classes = np.stack(rows)
+            fewest = min(map(len, rows))  # the model may mask out more classes of one image than of another
+            classes = np.stack([row[:fewest] for row in rows])
             chosen = np.take_along_axis(logits, classes, axis=1)
             shares = (
                 np.exp(chosen - chosen.max(1, keepdims=True))
@@ -326,7 +327,9 @@ class Targets:
 def _others(
     logits: Float[np.ndarray, "class"], target: int, among: Sequence[int] | None, count: int | None
 ) -> Int[np.ndarray, other]:
-    candidates = np.asarray([c for c in (range(len(logits)) if among is None else among) if c != target])
+    # a class that the model masks out, whose logit is −∞, is similar to none
+    among = np.flatnonzero(np.isfinite(logits)).tolist() if among is None else among
+    candidates = np.asarray([c for c in among if c != target])
     if not len(candidates):
         raise TargetError(
             f"Class {target} cannot be contrasted: there is no other class to contrast it with."
