@@ -95,7 +95,8 @@ def test_by_methods_every_target_has_a_row_of_each_method(several):
         assert same(picture, several.overlay(0, t, method, layer)), (t, method, layer)
     said = " ".join(panel_words(figure))
     for t, name in enumerate(("bright", "red")):
-        assert said.count(f"{name} · {several.probability(0, t):.1%}") == 3, name
+        assert said.count(f"{name} {several.probability(0, t):.1%}") == 6, name
+    assert all(said.count(method) == 2 for method in several.methods)
     assert not np.array_equal(shown[0], shown[6])  # bright and red do differ
 
 
@@ -110,8 +111,13 @@ def test_by_methods_of_one_layer_every_target_is_a_block_with_the_photo(photo):
     heat = [picture for i, picture in enumerate(shown) if i % 3]
     assert all(same(p, e.overlay(0, t, m, "seen")) for p, (t, m) in zip(heat, keys, strict=True))
     said = " ".join(panel_words(figure))
-    for title in ("bright vs red ·", "red ·", "not bright ·"):
-        assert title in said
+    bright_, red = (f"{e.probability(0, t):.1%}" for t in (0, 1))
+    for words_of_row in (
+        f"bright vs red · bright: {bright_}",
+        f"red · {red}",
+        f"not bright · bright: {bright_}",
+    ):
+        assert words_of_row in said
 
 
 def test_by_methods_one_target_is_shown_if_it_is_named(several):

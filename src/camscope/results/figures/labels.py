@@ -21,12 +21,9 @@ def numbers_of(e: Maps, image: int, target: int) -> str:
     if probability is None:
         return f"{float(e.scores[image, target]):.3g}"
     info = e.targets[image][target]
-    # under the title "not tabby", 17 % alone would be mistaken for the probability that it is not a tabby
-    return (
-        f"{probability:.1%}"
-        if info.sign > 0
-        else f"{e.short_names.get(info.name, info.name)}: {probability:.1%}"
-    )
+    # under the titles "not tabby" and "tabby vs tiger cat", 17 % alone would be mistaken for the probability of these
+    about = "" if info.sign > 0 and not info.against else f"{e.short_names.get(info.name, info.name)}: "
+    return f"{about}{probability:.1%}"
 
 
 def caption_of(

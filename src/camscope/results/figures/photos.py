@@ -134,7 +134,7 @@ def methods_figure(
         style: options of `camscope.render.figure`.
     """
     shown = [target] if target is not None else _legible(e)
-    words = {t: f"{e.titles[image][t]} · {numbers_of(e, image, t)}" for t in shown}
+    words = {t: (e.titles[image][t], numbers_of(e, image, t)) for t in shown}
     heat = {key: e.photo_heatmaps(image, *key, scale=scale)[shown] for key in e.raw}
     source = e.input_image(image)
 
@@ -143,24 +143,25 @@ def methods_figure(
         boxes = _box_of(e.targets[image][t], source.geometry)
         return Panel(source.picture, heat[method, layer][shown.index(t)], title, subtitle, boxes, note)
 
-    if len(shown) == 1:
-        style.setdefault("title", words[shown[0]])
+    several = len(shown) > 1
+    if not several:
+        style.setdefault("title", " · ".join(words[shown[0]]))
     more = []
     if target is None and len(shown) < len(e.targets[image]):
         more = [f"the first {len(shown)} of {len(e.targets[image])} targets: target=N shows another"]
     caption = caption_of(e, (), e.layers if len(e.layers) == 1 else (), more)
     drawn = _drawn(style, scale, caption)
     if len(e.layers) > 1 and len(e.raw) == len(e.methods) * len(e.layers):
-        rows = [[panel(t, method, layer) for layer in e.layers] for t in shown for method in e.methods]
-        labels = [m if len(shown) == 1 else f"{m} · {words[t]}" for t in shown for m in e.methods]
+        above = {t: words[t] if several else () for t in shown}
+        rows = [[panel(t, m, at, *above[t]) for at in e.layers] for t in shown for m in e.methods]
+        labels = [*e.methods] * len(shown)
         return render.figure(rows, row_labels=labels, column_labels=e.layers, **drawn)
     photo = Panel(source.picture, None, "Photo")
     title = {(m, at): (m, "" if len(e.layers) == 1 else at) for m, at in e.raw}
     blocks = [render.grid_of([photo, *(panel(t, *key, *title[key]) for key in e.raw)]) for t in shown]
-    labels = (
-        [] if len(shown) == 1 else [words[t] for t, block in zip(shown, blocks, strict=True) for _ in block]
-    )
-    return render.figure([row for block in blocks for row in block], row_labels=labels, **drawn)
+    rows = [row for block in blocks for row in block]
+    labels = [" · ".join(words[t]) for t, block in zip(shown, blocks, strict=True) for _ in block]
+    return render.figure(rows, row_labels=labels if several else (), **drawn)
 
 
 def _legible(e: Maps) -> list[int]:
