@@ -27,6 +27,11 @@ def pictures(figure: Figure) -> list[np.ndarray]:
     return [picture for picture in shown if min(picture.shape[:2]) > 1 and picture.shape[-1] in (3, 4)]
 
 
+def same(picture: np.ndarray, overlay: Image.Image) -> bool:
+    """Whether a picture of a figure is this overlay, pixel by pixel."""
+    return np.array_equal(picture[..., :3], np.asarray(overlay))
+
+
 @pytest.fixture(scope="module")
 def photo() -> np.ndarray:
     """A landscape photo: red left, green right, so that neither a flip nor BGR goes unseen."""
@@ -43,9 +48,11 @@ def explained(photo) -> camscope.Explanation:
 
 @pytest.fixture(scope="module")
 def several(photo) -> camscope.Explanation:
+    white = photo.copy()
+    white[:, 72:] = 200  # bright at the right, red at the left
     return camscope.explain(
         bright(),
-        photo,
+        white,
         methods=["gradcam", "layercam", "eigencam"],
         layers=["cells", "seen"],
         targets=[0, 2],
@@ -71,6 +78,66 @@ def test_by_methods_rows_of_methods_and_columns_of_layers(several):
     for word in ("gradcam", "layercam", "eigencam", "cells", "seen"):
         assert word in texts
     assert f"red · {several.probability(0, 1):.1%}" in texts
+
+
+def panel_words(figure: Figure) -> list[str]:
+    """What stands on and around the panels, row labels included, from left to right and top to bottom as drawn."""
+    return [text.get_text().replace("\n", " ") for text in figure.texts]
+
+
+def test_by_methods_every_target_has_a_row_of_each_method(several):
+    """Two targets × three methods × two layers: twelve heatmaps, each the one it is labelled as."""
+    figure = several.figure()
+    shown = pictures(figure)
+    assert len(shown) == 12
+    keys = [(t, m, at) for t in range(2) for m in several.methods for at in several.layers]
+    for picture, (t, method, layer) in zip(shown, keys, strict=True):
+        assert same(picture, several.overlay(0, t, method, layer)), (t, method, layer)
+    said = " ".join(panel_words(figure))
+    for t, name in enumerate(("bright", "red")):
+        assert said.count(f"{name} {several.probability(0, t):.1%}") == 6, name
+    assert all(said.count(method) == 2 for method in several.methods)
+    assert not np.array_equal(shown[0], shown[6])  # bright and red do differ
+
+
+def test_by_methods_of_one_layer_every_target_is_a_block_with_the_photo(photo):
+    e = camscope.explain(
+        bright(), photo, methods=["gradcam", "layercam"], targets=["bright vs red", "red", "-0"]
+    )
+    figure = e.figure()
+    shown = pictures(figure)
+    assert len(shown) == 9
+    keys = [(t, m) for t in range(3) for m in e.methods]
+    heat = [picture for i, picture in enumerate(shown) if i % 3]
+    assert all(same(p, e.overlay(0, t, m, "seen")) for p, (t, m) in zip(heat, keys, strict=True))
+    said = " ".join(panel_words(figure))
+    bright_, red = (f"{e.probability(0, t):.1%}" for t in (0, 1))
+    for words_of_row in (
+        f"bright vs red · bright: {bright_}",
+        f"red · {red}",
+        f"not bright · bright: {bright_}",
+    ):
+        assert words_of_row in said
+
+
+def test_by_methods_one_target_is_shown_if_it_is_named(several):
+    figure = several.figure(by="methods", target=1)
+    heat = [several.overlay(0, 1, m, at) for m in several.methods for at in several.layers]
+    assert all(same(p, h) for p, h in zip(pictures(figure), heat, strict=True))
+
+
+def test_of_too_many_targets_the_first_are_shown_and_the_caption_says_so(photo):
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Conv2d(3, 4, 3, stride=8), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 40)
+    ).eval()
+    e = camscope.explain(
+        model, torch.rand(1, 3, 32, 32), methods=["gradcam", "layercam"], targets=camscope.AllClasses()
+    )
+    figure = e.figure(panel_inches=0.6)
+    assert len(pictures(figure)) == 30 * 3
+    assert "the first 30 of 40 targets: target=N shows another" in " ".join(panel_words(figure))
+    assert "of 40" not in " ".join(panel_words(e.figure(target=39)))
 
 
 def test_by_methods_of_one_layer_the_photo_stands_first(photo):

@@ -12,7 +12,7 @@ from camscope.composition.fusion import at_fpn_level
 from camscope.images import Geometry
 from camscope.outputs import Detections, Outputs
 from camscope.results.figures.photos import _box_of
-from camscope.targets import Instance, TargetInfo, parse_target, resolve
+from camscope.targets import Instance, TargetInfo, parse_target, resolve, titles
 
 NAMES = ["cat", "dog", "cow"]
 BOXES = np.array(
@@ -256,4 +256,4 @@ def test_the_figure_outlines_the_instance_on_the_photo():
     assert _box_of(info, geometry) == [(80, 200, 140, 280)]
     assert _box_of(replace(info, box=(-0.9, 0.4, 0.2, 1.3)), geometry) == [(80, 0, 200, 140)]
     assert _box_of(replace(info, box=None), geometry) == []
-    assert info.short == "dog at (50, 40, 90, 70)"
+    assert titles([info], {}) == ("dog at (50, 40, 90, 70)",)

@@ -85,6 +85,34 @@ def test_a_file_may_import_its_neighbours_and_leaves_the_path_alone(tmp_path):
     assert sys.path == before
 
 
+PRINTS = "from torch import nn\nprint('reading')\ndef build():\n    print('building')\n    return nn.Linear(2, 2)\n"
+
+
+def test_what_a_file_prints_goes_to_stderr(tmp_path, capsys):
+    (tmp_path / "mine.py").write_text(PRINTS)
+    load_model(f"{tmp_path}/mine.py:build")
+    assert capsys.readouterr() == ("", "reading\nbuilding\n")
+    print("to stdout again")
+    assert capsys.readouterr().out == "to stdout again\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("import sys\nsys.exit(0)", r"mine\.py could not be run: it ended the program by sys\.exit\(0\)"),
+        (
+            "def build(): raise SystemExit",
+            r"calling build\(\) .* failed: it ended the program by sys\.exit\(\)",
+        ),
+        ("def build(): exit('no weights')", r"failed: it ended the program by sys\.exit\('no weights'\)"),
+    ],
+)
+def test_a_file_that_ends_the_program_is_an_error(tmp_path, text, words):
+    (tmp_path / "mine.py").write_text(text)
+    with pytest.raises(ModelError, match=words):
+        load_model(f"{tmp_path}/mine.py:build")
+
+
 @pytest.mark.parametrize(
     ("spec", "words"),
     [
@@ -105,6 +133,17 @@ def test_a_wrong_name_teaches(spec, words):
 
 
 # ---------------------------------------------------------------- weights
+
+
+@pytest.mark.parametrize("spec", ["timm:test_efficientnet", "torchvision:squeezenet1_1"])
+def test_random_weights_of_a_library_are_known_to_be_untrained(spec, tmp_path):
+    random = load_model(spec, weights="random")
+    assert random.info.untrained
+    save_file(random.model.state_dict(), tmp_path / "w.safetensors")
+    assert not load_model(spec, weights=tmp_path / "w.safetensors").info.untrained
+    assert not load_model("demo").info.untrained
+    # what a factory returns may be trained
+    assert not load_model(SPEC, weights="random").info.untrained
 
 
 def test_safetensors(tmp_path, weights):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+import io
 import json
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -180,3 +183,148 @@ def test_a_file_that_is_no_explanation_is_named(explained, tmp_path, kind):
     with pytest.raises(InputError) as caught:
         camscope.load(path)
     assert str(path) in str(caught.value)
+
+
+# ---------------------------------------------------------------- files that claim what is not so
+
+
+def changed(e: camscope.Explanation, path: Path, change) -> Path:
+    """The saved file of an explanation, with its arrays and its JSON changed."""
+    with np.load(e.save(path), allow_pickle=False) as file:
+        arrays = {name: file[name] for name in file.files}
+    document = json.loads(str(arrays.pop("json")))
+    change(arrays, document)
+    np.savez(path, json=np.array(json.dumps(document)), **arrays)
+    return path
+
+
+def header_of(shape: tuple[int, ...], content: bytes = b"") -> bytes:
+    """An array in NumPy's format that claims a shape and holds something else."""
+    stream = io.BytesIO()
+    np.lib.format.write_array_header_1_0(stream, {"descr": "<f4", "fortran_order": False, "shape": shape})
+    return stream.getvalue() + content
+
+
+def image(document) -> dict:
+    return document["images"][0]
+
+
+CHANGES = {
+    "maps of another count of images": (
+        lambda a, d: a.update({"maps/gradcam/seen": a["maps/gradcam/seen"].repeat(2, 0)}),
+        r"'maps/gradcam/seen' has shape \(2, 3, 16, 16\), where the rest needs \(1, 3, any, any\)",
+    ),
+    "maps of another count of targets": (
+        lambda a, d: a.update({"maps/gradcam/seen": a["maps/gradcam/seen"][:, :2]}),
+        r"has shape \(1, 2, 16, 16\), where the rest needs \(1, 3",
+    ),
+    "maps without space": (
+        lambda a, d: a.update({"maps/gradcam/seen": a["maps/gradcam/seen"][..., 0]}), "where the rest needs"
+    ),
+    "empty maps": (
+        lambda a, d: a.update({"maps/gradcam/seen": a["maps/gradcam/seen"][..., :0]}), "where the rest needs"
+    ),
+    "maps of words": (
+        lambda a, d: a.update({"maps/gradcam/seen": a["maps/gradcam/seen"].astype(str)}), "not floating-point"
+    ),
+    "no maps": (lambda a, d: a.pop("maps/gradcam/seen"), "it holds no 'maps/gradcam/seen'"),
+    "no scores": (lambda a, d: a.pop("scores"), "it holds no 'scores'"),
+    "scores of another shape": (lambda a, d: a.update(scores=a["scores"][0]), "'scores' has shape"),
+    "probabilities of another shape": (
+        lambda a, d: a.update(probabilities=a["probabilities"][:, :2]), "'probabilities' has shape"
+    ),
+    "no images": (lambda a, d: d.update(images=[]), "'images' is no list of at least one"),
+    "too many images": (lambda a, d: d.update(images=d["images"] * 2), "'logits' has shape"),
+    "too few targets": (lambda a, d: image(d)["targets"].pop(), "where the rest needs"),
+    "a class that is none": (lambda a, d: image(d)["targets"][0].update(index=3), "explains class 3 of 3"),
+    "half a class": (lambda a, d: image(d)["targets"][0].update(index=0.5), "index is 0.5"),
+    "another kind of score": (lambda a, d: image(d)["targets"][0].update(of="luck"), "of='luck'"),
+    "no sign": (lambda a, d: image(d)["targets"][0].update(sign=0), "a target's sign is 0"),
+    "half a box": (lambda a, d: image(d)["targets"][0].update(box=[0, 1]), "is no box"),
+    "another status": (lambda a, d: image(d)["status"].update({"gradcam/seen": ["fine"] * 3}), "fine"),
+    "too few statuses": (lambda a, d: image(d)["status"].update({"gradcam/seen": ["ok"]}), "status for each"),
+    "too few class names": (lambda a, d: d.update(class_names=["a"]), "no name for each of 3 classes"),
+    "no input size": (lambda a, d: d.update(input_size=[]), "'input_size' is no list"),
+    "a negative input size": (lambda a, d: d.update(input_size=[-1, 64]), "input_size is -1"),
+    "a method without facts": (lambda a, d: d["methods"].pop("gradcam"), "nothing of one of its methods"),
+    "other facts": (lambda a, d: d["methods"]["gradcam"].update(rectified="no"), "neither true nor false"),
+    "a photo without size": (
+        lambda a, d: image(d)["geometry"].update(photo_size=[0, 90]), "a photo of it has no size"
+    ),
+    "half a geometry": (lambda a, d: image(d)["geometry"].pop("scale"), "A geometry needs the pairs"),
+    "notes that are none": (lambda a, d: d.update(notes=[1]), "are no words"),
+    "no provenance": (lambda a, d: d.update(provenance=None), "its provenance is none"),
+    "not an object": (lambda a, d: d.pop("keys"), "keys"),
+    "not finite": (lambda a, d: d.update(input_size=[float("nan"), 64]), "NaN is no number of JSON"),
+    "infinite": (lambda a, d: d.update(input_size=[float("-inf"), 64]), "-Infinity is no number of JSON"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", CHANGES)
+def test_a_file_that_contradicts_itself_is_refused(explained, tmp_path, kind):
+    change, says = CHANGES[kind]
+    path = changed(explained, tmp_path / "e.npz", change)
+    with pytest.raises(InputError, match=says) as caught:
+        camscope.load(path)
+    assert f"{path} is not an explanation that camscope saved" in str(caught.value)
+
+
+@pytest.mark.parametrize("shape", [(200, 10**12), (10**6, 10**3), (3,), (-1, 4), (2**63, 2**63)])
+def test_a_header_that_claims_what_is_not_there_is_refused_before_anything_is_made(
+    explained, tmp_path, shape
+):
+    """(200, 10¹²) single-precision numbers are 800 TB."""
+    path = explained.save(tmp_path / "e.npz")
+    kept = {}
+    with zipfile.ZipFile(path) as old:
+        kept = {name: old.read(name) for name in old.namelist()}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as new:
+        for name, content in kept.items():
+            new.writestr(name, header_of(shape, bytes(16)) if name == "logits.npy" else content)
+    with pytest.raises(InputError, match="claims the shape"):
+        camscope.load(path)
+
+
+def test_a_file_that_claims_more_than_a_zip_can_hold_is_refused(explained, tmp_path):
+    """The directory of the zip says how large each array is; that too may be a lie."""
+    path = explained.save(tmp_path / "e.npz")
+    content = bytearray(path.read_bytes())
+    entry = content.index(b"PK\x01\x02")
+    content[entry + 24 : entry + 28] = (2**32 - 2).to_bytes(4, "little")
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="it claims to hold more than a file of"):
+        camscope.load(path)
+
+
+@pytest.mark.parametrize("name", ["json", "scores"])
+def test_objects_are_not_unpickled(explained, tmp_path, name):
+    path = changed(explained, tmp_path / "e.npz", lambda a, d: None)
+    with np.load(path) as file:
+        arrays = {key: file[key] for key in file.files}
+    arrays[name] = np.array([{"a": 1}], dtype=object)
+    np.savez(path, allow_pickle=True, **arrays)
+    with pytest.raises(InputError, match=f"'{name}' holds object, not numbers or text"):
+        camscope.load(path)
+
+
+def test_deeply_nested_json_is_refused(explained, tmp_path):
+    path = explained.save(tmp_path / "e.npz")
+    with np.load(path) as file:
+        arrays = {key: file[key] for key in file.files}
+    arrays["json"] = np.array("[" * 100_000)
+    np.savez(path, **arrays)
+    with pytest.raises(InputError, match="not an explanation"):
+        camscope.load(path)
+
+
+def test_a_score_that_is_no_number_is_null_in_json_and_itself_in_the_array(
+    tmp_path, shared_tiny_cnn, tiny_batch
+):
+    """JSON has neither NaN nor infinity."""
+    e = camscope.explain(shared_tiny_cnn, tiny_batch, targets=[0])
+    e = dataclasses.replace(e, scores=torch.full_like(e.scores, -torch.inf))
+    path = e.save(tmp_path / "e.npz")
+    with np.load(path) as file:
+        document = json.loads(str(file["json"]), parse_constant=lambda word: pytest.fail(word))
+    assert document["images"][0]["targets"][0]["score"] is None
+    assert np.isneginf(camscope.load(path).scores).all()

@@ -28,6 +28,8 @@ from camscope.targets import (
     class_name,
     parse_target,
     resolve,
+    short_names,
+    titles,
 )
 
 NAMES = ["tabby, tabby cat", "tiger cat", "Egyptian cat", "lynx, catamount", "all"]
@@ -133,8 +135,6 @@ def test_a_binary_logit_has_two_classes_and_class_zero_is_its_negative():
     [
         (3, [[3]] * 3),
         (np.int64(3), [[3]] * 3),
-        (-1, [[4]] * 3),
-        (-5, [[0]] * 3),
         ("3", [[3]] * 3),
         ("Egyptian cat", [[2]] * 3),
         ("egyptian CAT ", [[2]] * 3),
@@ -143,7 +143,6 @@ def test_a_binary_logit_has_two_classes_and_class_zero_is_its_negative():
         ("tabby cat", [[0]] * 3),
         ("Catamount", [[3]] * 3),
         (Class(3), [[3]] * 3),
-        (Class(-2), [[3]] * 3),
         (Class("lynx"), [[3]] * 3),
         ([1, 2], [[1, 2]] * 3),
         ((1, 2), [[1, 2]] * 3),
@@ -155,7 +154,7 @@ def test_a_binary_logit_has_two_classes_and_class_zero_is_its_negative():
         ("top2", [[2, 3], [1, 4], [4, 0]]),
         (AllClasses(), [[0, 1, 2, 3, 4]] * 3),
         ([Class(4), TopK(2), "lynx"], [[4, 2, 3, 3], [4, 1, 4, 3], [4, 4, 0, 3]]),
-        (PerImage([0, "lynx", -1]), [[0], [3], [4]]),
+        (PerImage([0, "lynx", 4]), [[0], [3], [4]]),
         (PerImage([[0, 1], [2, 3], [4, 0]]), [[0, 1], [2, 3], [4, 0]]),
         (PerImage([[0, 1], TopK(2), ("lynx", 2)]), [[0, 1], [1, 4], [3, 2]]),
         (PerImage([None, None, None]), [[2], [1], [4]]),
@@ -349,7 +348,7 @@ def test_a_contrast_with_named_classes(convert, weighting, of):
 
 @pytest.mark.parametrize(
     "against",
-    [2, "Egyptian cat", [2], (2,), ["Egyptian cat"], np.int64(2), np.array([2]), range(2, 3), -3],
+    [2, "Egyptian cat", [2], (2,), ["Egyptian cat"], np.int64(2), np.array([2]), range(2, 3)],
 )
 def test_every_way_to_say_against_what(against):
     resolved = resolve(Contrast(1, against), MULTICLASS, NAMES)
@@ -680,6 +679,33 @@ def test_no_class_at_all_gives_examples(text):
         parse_target(text)
 
 
+@pytest.mark.parametrize(
+    "target",
+    [
+        -2,
+        np.int64(-2),
+        Class(-2),
+        -Class(-2),
+        [0, -2],
+        PerImage([0, -2, 1]),
+        Contrast(-2, 0),
+        Contrast(0, -2),
+    ],
+)
+def test_a_negative_index_could_mean_two_things_and_both_are_named(target):
+    """As a text, "-2" is the evidence against class 2; counted from the end it would be class 3."""
+    with pytest.raises(TargetError) as caught:
+        resolve(target, MULTICLASS, NAMES)
+    assert all(words in str(caught.value) for words in ("'-2'", "-camscope.Class(2)", "from the end, 3."))
+    assert resolve("-2", MULTICLASS, NAMES).signs.tolist() == [[-1]] * 3
+
+
+def test_a_negative_index_beyond_the_classes_is_none():
+    for index in (-5, -6):
+        with pytest.raises(TargetError, match=f"There is no class {index}: the model has 5, 0 to 4"):
+            resolve(index, MULTICLASS)
+
+
 # ------------------------------------------------------------------ names for people
 
 
@@ -711,7 +737,7 @@ def test_a_callable_object_is_named_by_its_class():
 
 def test_without_names_a_class_is_its_number():
     assert class_name(281, None) == "class 281"
-    assert resolve(-1, MULTICLASS).infos(None)[0][0].label == "class 4"
+    assert resolve(4, MULTICLASS).infos(None)[0][0].label == "class 4"
 
 
 def test_a_contrast_says_against_what():
@@ -724,17 +750,67 @@ def test_a_contrast_says_against_what():
         -Contrast(1, 0, of="rest"),
     ]
     infos = resolve(targets, MULTICLASS, NAMES).infos(NAMES)
-    assert infos[0][0] == TargetInfo(1, "tiger cat", "logit", 1, ("tabby, tabby cat",))
+    assert infos[0][0] == TargetInfo(1, "tiger cat", "logit", 1, ("tabby, tabby cat",), gamma=0.6)
     assert infos[0][2].against == ("tabby, tabby cat", "Egyptian cat", "lynx, catamount")
     assert [info.label for info in infos[0]] == [
-        "tiger cat vs tabby",
-        "not tiger cat vs lynx",
-        "tiger cat vs tabby and 2 more",
-        "probability of tiger cat vs tabby",
+        "tiger cat vs tabby, tabby cat",
+        "not tiger cat vs lynx, catamount",
+        "tiger cat vs tabby, tabby cat and 2 more",
+        "probability of tiger cat vs tabby, tabby cat",
         "ReST of tiger cat",
-        "not ReST of tiger cat vs tabby",
+        "not ReST of tiger cat vs tabby, tabby cat",
     ]
     assert resolve(Contrast(1, 0), MULTICLASS).infos(None)[0][0].label == "class 1 vs class 0"
+
+
+def titled(targets, names) -> list[str]:
+    (row, *_) = resolve(targets, MULTICLASS, names).infos(names)
+    return list(titles(row, short_names(names)))
+
+
+def test_a_title_has_the_first_synonym_of_each_class_and_loses_nothing_else():
+    targets = [
+        0,
+        "tabby vs tiger cat",
+        "lynx vs tabby",
+        "-0",
+        "probability:0",
+        "-lynx vs tabby",
+        "rest:tabby",
+    ]
+    assert titled(targets, NAMES) == [
+        "tabby",
+        "tabby vs tiger cat",
+        "lynx vs tabby",
+        "not tabby",
+        "probability of tabby",
+        "not lynx vs tabby",
+        "ReST of tabby",
+    ]
+    assert titled(["0 vs similar"], NAMES) == ["tabby vs tiger cat and 2 more"]
+
+
+@pytest.mark.parametrize(
+    ("names", "targets", "expected"),
+    [
+        # not synonyms: both would be "cat"
+        (["cat, black", "cat, white", "dog, wet", "cow", "hen"], [0, 2], ["cat, black", "dog"]),
+        (["Cat, black", "cat, white", "dog", "cow", "hen"], ["2 vs 1"], ["dog vs cat, white"]),
+        # ImageNet's cranes: no name tells one from the other
+        (["crane", "crane", "a", "b", "c"], [0, 1, 2], ["crane (class 0)", "crane (class 1)", "a"]),
+        (["crane", "crane", "a", "b", "c"], [0, "-0"], ["crane", "not crane"]),
+        # the same others at first sight
+        (None, [Contrast(0, [1, 2]), Contrast(0, [1, 3])],
+         ["class 0 vs class 1 and class 2 (class 0, γ 0.6)", "class 0 vs class 1 and class 3 (class 0, γ 0.6)"]),
+        (None, [Contrast(0, 1, gamma=0.5), Contrast(0, 1, gamma=1)],
+         ["class 0 vs class 1 (class 0, γ 0.5)", "class 0 vs class 1 (class 0, γ 1)"]),
+        # one target twice is one target
+        (None, [2, 2], ["class 2", "class 2"]),
+        ([", odd", "a", "b", "c", "d"], [0], [", odd"]),
+    ],
+)  # fmt: skip
+def test_two_different_targets_never_share_a_title(names, targets, expected):
+    assert titled(targets, names) == expected
 
 
 def test_contrasts_are_kept_and_read_back(shared_tiny_cnn, tiny_batch, tmp_path):

@@ -16,6 +16,8 @@ from camscope.cli.app import app
 from tests.cli.brightness import SPEC
 
 MODEL = ("--model", SPEC)
+RANDOM = ("--model", "timm:test_efficientnet", "--weights", "random")
+UNTRAINED = "untrained weights: the map says nothing of any picture"
 
 
 def python(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -49,6 +51,25 @@ def test_one_photo_gives_a_table_the_layer_and_every_path_written(run, photo):
     written = {line.removeprefix("wrote maps/") for line in lines if line.startswith("wrote")}
     assert written == names_in("maps")
     assert len(written) == 4
+
+
+def test_untrained_weights_are_marked_in_table_notes_and_json(run, photo):
+    ran = run("explain", photo, *RANDOM, "--save", "json")
+    assert "name (untrained)" in ran.out
+    assert f"note: {UNTRAINED}" in ran.out
+    assert json.loads(Path("camscope-out/beach.json").read_text())["untrained"] is True
+    (one,) = json.loads(run("explain", photo, *RANDOM, "--json", "--save", "json").out)["explained"]
+    assert one["untrained"] is True
+    assert UNTRAINED in one["notes"]
+
+
+def test_a_list_of_many_photos_marks_untrained_weights_on_every_line(run, pixels):
+    for i in range(4):
+        Image.fromarray(pixels).save(f"{i}.png")
+    lines = run("explain", *(f"{i}.png" for i in range(4)), *RANDOM, "--save", "json").out.splitlines()
+    listed = [line for line in lines if ".png" in line]
+    assert len(listed) == 4
+    assert all(line.rstrip().endswith("untrained") for line in listed)
 
 
 def test_the_suggestions_name_the_model_and_can_be_pasted(run, pixels):
@@ -167,17 +188,68 @@ def test_several_methods_layers_and_targets(run, photo):
         assert file["heatmaps/gradcam/seen"].shape == (1, 2, 60, 90)
 
 
+def test_files_are_named_after_all_that_is_explained(run, photo):
+    targets = ("dark vs red", "dark vs bright", "not:dark", "probability:dark", "dark vs similar")
+    asked = [word for target in targets for word in ("--target", target)]
+    ran = run("explain", photo, *MODEL, *asked, "--save", "overlay,json")
+    assert ran.status == 0
+    ends = ("dark_vs_red", "dark_vs_bright", "not_dark", "probability_of_dark", "dark_vs_bright_and_1_more")
+    names = {f"beach-gradcam-seen-{end}.png" for end in ends}
+    assert names_in("camscope-out") == {"beach.json", *names}
+    known = json.loads(Path("camscope-out/beach.json").read_text())["targets"]
+    assert [target["title"].replace(" ", "_") for target in known] == list(ends)
+    assert known[4]["against"] == ["bright", "red, ruddy"]
+
+
+LOUD = """
+from tests.cli.brightness import Bright, bright
+
+class Loud(Bright):
+    def forward(self, x):
+        print("running")
+        return super().forward(x)
+
+def build():
+    print("building")
+    model = Loud().eval()
+    model.preprocessing = bright().preprocessing
+    return model
+"""
+
+
+@pytest.mark.parametrize(
+    "command", [("explain", "{photo}"), ("concepts", "{photo}", "--count", 2), ("layers",)]
+)
+def test_a_model_that_prints_leaves_the_json_alone(run, photo, command):
+    Path("loud.py").write_text(LOUD)
+    words = [str(word).format(photo=photo) for word in command]
+    ran = run(*words, "--model", "loud.py:build", "--json")
+    assert ran.status == 0
+    json.loads(ran.out)
+    assert "building" in ran.err
+    assert "running" in ran.err
+
+
+def test_a_class_list_with_a_byte_order_mark_names_the_first_class(run, photo):
+    """As some editors write text: the mark is no part of the name."""
+    Path("names.txt").write_text("sun\nmoon\nstar\n", encoding="utf-8-sig")
+    ran = run("explain", photo, *MODEL, "--classes", "names.txt", "--target", "sun", "--save", "overlay")
+    assert (ran.status, ran.err) == (0, "")
+    assert names_in("camscope-out") == {"beach-gradcam-seen-sun.png"}
+
+
 def test_photos_of_one_stem_and_targets_of_one_name_do_not_overwrite_each_other(run, pixels):
     for folder in ("a", "b"):
         Path(folder).mkdir()
         Image.fromarray(pixels).save(f"{folder}/x.png")
-    Path("names.txt").write_text("crane, a bird\ncrane, a machine\nred\n")
-    ran = run("explain", "a", "b", *MODEL, "--classes", "names.txt", "--target", 0, "--target", 1)
+    Path("names.txt").write_text("crane, a bird\ncrane, a machine\ncrane; a bird\n")
+    ran = run("explain", "a", "b", *MODEL, "--classes", "names.txt", "--target", "all")
     assert ran.status == 0
-    ends = ("figure.png", "gradcam-seen-crane.png", "gradcam-seen-crane-2.png")
+    cranes = ("crane__a_bird", "crane__a_machine", "crane__a_bird-2")
+    ends = ("figure.png", *(f"gradcam-seen-{crane}.png" for crane in cranes))
     assert names_in("camscope-out") == {f"{stem}-{end}" for stem in ("x", "x-2") for end in ends}
-    bird, machine = (Image.open(f"camscope-out/x-{end}").tobytes() for end in ends[1:])
-    assert bird != machine
+    bird, machine, other = (Image.open(f"camscope-out/x-{end}").tobytes() for end in ends[1:])
+    assert len({bird, machine, other}) == 3
 
 
 def test_names_of_any_script_keep_their_letters(run, pixels):
@@ -467,8 +539,8 @@ def test_contrasts_and_rest_on_the_command_line(run, photo):
     ]
     assert [t["score"] for t in one["targets"]] == pytest.approx(expected, rel=1e-4, abs=1e-5)
     assert [t["label"] for t in one["targets"]] == [
-        "bright vs dark",
-        "bright vs red",
+        "bright vs dark, unlit",
+        "bright vs red, ruddy",
         "not ReST of dark, unlit vs bright",
         "ReST of red, ruddy",
     ]

@@ -364,3 +364,12 @@ def test_of_a_clip_model_it_is_that_of_the_images_vectors(explainers):
 def test_an_embedding_that_does_not_fit_says_which_would(to, words):
     with pytest.raises(TargetError, match=words):
         camscope.explain(Embeds().eval(), X, targets=Similarity(to), task="regression")
+
+
+def test_captions_may_stand_on_the_model_and_are_titles_as_they_are(tokenizer):
+    """A comma in a sentence separates no synonyms."""
+    model = clip()
+    model.class_names = CAPTIONS
+    e = camscope.explain(model, X, targets=["two cows, far away", "-1"], tokenizer=tokenizer)
+    assert list(e.class_names) == CAPTIONS
+    assert e.titles[0] == ("two cows, far away", "not a photo of a dog")

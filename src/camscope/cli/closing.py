@@ -40,7 +40,8 @@ def _list(people: Console, done: Done) -> None:
     table = plain_table()
     for result in done.results[:_MOST_LINES]:
         best = result["top"][0]
-        table.add_row(escape(result["source"]), percent(best["probability"], ""), escape(best["name"]))
+        mark = "[yellow]untrained[/]" if result.get("untrained") else ""
+        table.add_row(escape(result["source"]), percent(best["probability"], ""), escape(best["name"]), mark)
     people.print(table)
     if len(done.results) > _MOST_LINES:
         people.print(f"… and {len(done.results) - _MOST_LINES} more")

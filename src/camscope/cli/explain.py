@@ -14,7 +14,7 @@ from camscope.cli.closing import close
 from camscope.cli.files import prepare_folder
 from camscope.cli.find_sources import find_sources
 from camscope.cli.model_options import ModelOptions
-from camscope.cli.output import console, print_json
+from camscope.cli.output import console, print_json, quiet_stdout
 from camscope.cli.request import (
     Request,
     read_inputs,
@@ -115,10 +115,11 @@ def explain(
     )
     prepare_folder(out)
     people = console(stderr=as_json)
-    with people.status("loading the model …") if people.is_terminal else nullcontext():
-        explainer = request.model.open()
-    sources = find_sources(explainer, request)
-    done = explain_all(explainer, sources, request, people)
+    with quiet_stdout(as_json):
+        with people.status("loading the model …") if people.is_terminal else nullcontext():
+            explainer = request.model.open()
+        sources = find_sources(explainer, request)
+        done = explain_all(explainer, sources, request, people)
     for source, reason in done.failed:
         say_error(reason if source in reason else f"{source}: {reason}")
     if as_json:

@@ -13,7 +13,7 @@ from rich.table import Table
 from camscope import render
 from camscope.cli.files import file_names, prepare_folder
 from camscope.cli.model_options import ModelOptions
-from camscope.cli.output import console, print_json
+from camscope.cli.output import console, print_json, quiet_stdout
 from camscope.cli.request import read_inputs, read_style
 from camscope.cli.showing import plain_table, show_files, show_notes
 from camscope.images import find_photos, read_photo
@@ -66,8 +66,9 @@ def concepts(
     found = find_photos(read_inputs(photos, _NO_INPUT))
     style = read_style(colormap)
     prepare_folder(out)
-    explainer = ModelOptions(model, weights, trust_pickle, device).open()
-    result = explainer.concepts([read_photo(name) for name in found], count=count, layer=layer, seed=seed)
+    with quiet_stdout(as_json):
+        explainer = ModelOptions(model, weights, trust_pickle, device).open()
+        result = explainer.concepts([read_photo(name) for name in found], count=count, layer=layer, seed=seed)
     written = _write(result, found, out, style)
     if as_json:
         print_json(_facts(result, found, written))
@@ -113,7 +114,7 @@ def _table(result: Concepts, found: Sequence[str]) -> Table:
     e = result.explanation
     table = plain_table("concept", "speaks for", "strongest in")
     for k, target in enumerate(e.targets[0]):
-        speaks = ", ".join(name.partition(",")[0] for _, name, _ in result.classes(k))
+        speaks = ", ".join(e.short_names.get(name, name) for _, name, _ in result.classes(k))
         strongest = found[int(e.scores[:, k].argmax())]
         table.add_row(escape(target.name.partition(":")[0]), escape(speaks or "–"), escape(strongest))
     return table

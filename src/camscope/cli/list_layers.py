@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from camscope.cli.model_options import ModelOptions
-from camscope.cli.output import console, print_json
+from camscope.cli.output import console, print_json, quiet_stdout
 from camscope.cli.showing import plain_table
 from camscope.errors import InputError
 from camscope.models.layer import Layer
@@ -44,10 +44,12 @@ def layers(
     """
     if size is not None and size < 1:
         raise InputError(f"--size {size}: expected a number of pixels, at least 1.")
-    explainer = ModelOptions(model, weights, trust_pickle).open()
+    with quiet_stdout(as_json):
+        explainer = ModelOptions(model, weights, trust_pickle).open()
     if size is not None and explainer.reads_texts:
         raise InputError(f"--size {size} is the side of a picture, and this model reads texts: leave it out.")
-    shown, chosen = explainer.layers(size=None if size is None else (size, size), every=every)
+    with quiet_stdout(as_json):
+        shown, chosen = explainer.layers(size=None if size is None else (size, size), every=every)
     automatic = None if chosen is None else chosen.name
     if as_json:
         print_json([_facts(layer, automatic) for layer in shown])

@@ -6,12 +6,13 @@ import json
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from typing import Any
 
 from rich.console import Console
 
 from camscope.errors import CamscopeWarning
+from camscope.results.saving import finite
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -20,10 +21,17 @@ def console(*, stderr: bool = False) -> Console:
 
 
 def print_json(value: Any) -> None:
-    """Print one JSON document on stdout. NaN, which JSON has not, becomes null."""
-    json.dump(_plain(value), sys.stdout, ensure_ascii=False, indent=2, allow_nan=False)
+    """Print one JSON document on stdout. NaN and infinity, which JSON has not, become null."""
+    json.dump(finite(value), sys.stdout, ensure_ascii=False, indent=2, allow_nan=False)
     sys.stdout.write("\n")
     sys.stdout.flush()
+
+
+@contextmanager
+def quiet_stdout(as_json: bool) -> Iterator[None]:
+    """Send what a model prints to stderr, where a program reads stdout."""
+    with redirect_stdout(sys.stderr) if as_json else nullcontext():
+        yield
 
 
 @contextmanager
@@ -32,13 +40,3 @@ def without_warnings() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", CamscopeWarning)
         yield
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
-        return None
-    if isinstance(value, dict):
-        return {str(key): _plain(entry) for key, entry in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(entry) for entry in value]
-    return value

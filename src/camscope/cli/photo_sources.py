@@ -61,8 +61,8 @@ class Photos:
     def overlays(self, e: Explanation, style: Mapping[str, Any]) -> Iterator[File]:
         """One picture for each map."""
         for method, layer in e.raw:
-            for t, target in enumerate(e.targets[0]):
-                ending = "".join(f"-{safe(part)}" for part in (method, layer, target.short))
+            for t, title in enumerate(e.titles[0]):
+                ending = "".join(f"-{safe(part)}" for part in (method, layer, title))
                 yield File(f"{ending}.png", e.overlay(0, t, method, layer, **style).save)
 
     def show(self, people: Console, e: Explanation) -> None:

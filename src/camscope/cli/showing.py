@@ -71,7 +71,7 @@ def percent(probability: float | None, otherwise: str) -> str:
 
 
 def _show_classes(people: Console, e: Explanation) -> None:
-    table = plain_table("class", "name", "probability", "score")
+    table = plain_table("class", f"name{' (untrained)' if e.untrained else ''}", "probability", "score")
     for column in (0, 2, 3):
         table.columns[column].justify = "right"
     for index, name, logit, probability in e.top(5):

@@ -13,6 +13,7 @@ from camscope.cli.files import safe
 from camscope.cli.sources import File, Sources
 from camscope.errors import InputError
 from camscope.results.explanation import Explanation
+from camscope.results.saving import finite
 
 _MOST_PICTURES = 100
 
@@ -39,9 +40,9 @@ def _overlays(e: Explanation, sources: Sources, style: Style) -> Iterator[File]:
 def _channels(e: Explanation, sources: Sources, style: Style) -> Iterator[File]:
     """The feature maps that contribute most, one figure for each layer and target."""
     for layer in e.channels:
-        for t, target in enumerate(e.targets[0]):
+        for t, title in enumerate(e.titles[0]):
             figure = e.figure(by="channels", target=t, layer=layer, **style)
-            yield File(f"-channels-{safe(layer)}-{safe(target.short)}.png", partial(render.save, figure))
+            yield File(f"-channels-{safe(layer)}-{safe(title)}.png", partial(render.save, figure))
 
 
 def _npz(e: Explanation, sources: Sources, style: Style) -> Iterator[File]:
@@ -50,7 +51,7 @@ def _npz(e: Explanation, sources: Sources, style: Style) -> Iterator[File]:
 
 def _json(e: Explanation, sources: Sources, style: Style) -> Iterator[File]:
     document = {**e.summary(), "explanation_notes": list(e.notes), "provenance": dict(e.provenance)}
-    text = json.dumps(document, ensure_ascii=False, indent=2) + "\n"
+    text = json.dumps(finite(document), ensure_ascii=False, indent=2, allow_nan=False) + "\n"
     yield File(".json", lambda path: path.write_text(text, encoding="utf-8"))
 
 
@@ -95,7 +96,7 @@ def write(e: Explanation, stem: Path, kinds: Sequence[str], *, sources: Sources,
 
 
 def _unused(path: Path, written: Sequence[str]) -> Path:
-    """Two targets may share a name: ImageNet has a crane that flies and one that lifts."""
+    """Two titles may have the same letters and digits: those of a + b and of a - b, or very long ones."""
     stem, number = path.stem, 1
     while str(path) in written:
         number += 1

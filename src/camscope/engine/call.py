@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+import numpy as np
+
 from camscope.composition import (
     Expression,
     alters_input,
@@ -18,7 +20,7 @@ from camscope.composition import (
 )
 from camscope.engine.layer_choice import Layers
 from camscope.engine.requests import StrongestChannels
-from camscope.errors import MethodError
+from camscope.errors import InputError, MethodError
 from camscope.evidence import OF_INPUTS, Need
 from camscope.methods import Explained, default_method
 
@@ -79,8 +81,10 @@ def read_call(
         seed: see `Call`.
 
     Raises:
+        InputError: if `channels` is no number of channels.
         MethodError: for a method that does not exist, makes no sense, or needs what the model cannot give.
     """
+    _check_channels(channels)
     if methods is None:
         methods = default_method(offers, explained)
     listed: list[Any] = list(methods) if isinstance(methods, (list, tuple)) else [methods]
@@ -116,6 +120,15 @@ def check_tokens(name: str, e: Expression) -> None:
         f"neither altered a little nor differentiated by. These work on texts: {', '.join(able)} (attention methods "
         "where tokens attend to one another); fused, finer, rest and balanced too."
     )
+
+
+def _check_channels(given: Any) -> None:
+    if isinstance(given, bool) or not isinstance(given, (int, np.integer)) or given < 0:
+        whole = isinstance(given, float) and given > 0 and given.is_integer()
+        raise InputError(
+            f"channels={given!r}: expected how many of the strongest feature maps to keep, a whole number such as "
+            f"{int(given) if whole else 16}; 0 keeps none."
+        )
 
 
 def _check_offered(lacking: frozenset[Need], name: str, offers: frozenset[Need]) -> None:

@@ -18,7 +18,6 @@ from camscope.engine.explaining import Explaining
 from camscope.engine.layer_choice import Layers
 from camscope.engine.length_buckets import length_buckets
 from camscope.engine.model import open_model
-from camscope.engine.notes import Notes
 from camscope.errors import InputError, LayerError
 from camscope.images import Preprocessing
 from camscope.methods import default_method
@@ -57,6 +56,7 @@ class Explainer:
             with captions it reads the captions.
 
     Raises:
+        InputError: if `task` or `optimised` is none of its values.
         ModelError: if the model cannot be loaded or hooked.
     """
 
@@ -147,7 +147,7 @@ class Explainer:
             InputError, LayerError, MethodError, TargetError: what was asked for does not exist, or the model cannot
                 give it; the message names the nearest that works.
         """
-        model, notes = self._model, Notes()
+        model, notes = self._model, self._model.notes()
         call = read_call(
             methods,
             model.adapter.offers,
@@ -191,7 +191,7 @@ class Explainer:
             MethodError: if the layer has no positive activations, or fewer channels or positions than concepts.
             InputError, LayerError: as for a call.
         """
-        notes = Notes()
+        notes = self._model.notes()
         found = find_concepts(
             self._model, inputs, count=count, layer=layer, steps=steps, seed=seed, notes=notes
         )

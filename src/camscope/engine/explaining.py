@@ -33,7 +33,7 @@ from camscope.models.batch import Batch
 from camscope.models.layer import Layer
 from camscope.outputs import Outputs
 from camscope.results import Explanation, MethodFacts
-from camscope.targets import Targets, TargetsLike, resolve
+from camscope.targets import Targets, TargetsLike, refuse_masked, resolve
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,9 @@ class Explaining:
         call, adapter = self.call, self.model.adapter
 
         def ask(outputs: Outputs) -> Targets:
-            return resolve(targets, outputs, self._names(outputs))
+            asked = resolve(targets, outputs, self._names(outputs))
+            refuse_masked(asked, outputs, self._names(outputs))
+            return asked
 
         planner = Planner(adapter, Setting(call.seed, self.model.black(given)), self.notes)
         requests = [Request(e, chosen.of(e)) for e in call.expressions]

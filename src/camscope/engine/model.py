@@ -13,19 +13,25 @@ from typing import Any
 import numpy as np
 
 from camscope.engine.notes import Notes
-from camscope.errors import InputError, ModelError, TargetError
+from camscope.errors import InputError, ModelError, TargetError, nearest
 from camscope.images import Preprocessing
 from camscope.inputs import Inputs, prepare
 from camscope.libraries import ModelInfo, load_model, recognise, text_reader
 from camscope.models.adapter import Adapter
 from camscope.models.batch import Batch
 from camscope.models.decoding import LogitsDecoder, OutputDecoder
+from camscope.models.observing import check_task
 from camscope.models.registry import doorway_of, framework_of
 from camscope.outputs import Outputs, Task
 from camscope.targets import TargetsLike, asks_for_classes, captions_of
 
 _ANY_CAPTION = "a photo"
 """A caption for whatever does not depend on the caption."""
+
+_HALF = "bfloat16"
+"""The word in place of True that asks for a copy in half precision."""
+
+_UNTRAINED = "untrained weights: the map says nothing of any picture"
 
 _ANY_TEXT = "the quick brown fox jumps over the lazy dog"
 """A text for whatever does not depend on the text."""
@@ -38,7 +44,7 @@ class Model:
     Attributes:
         adapter: runs the model.
         info: what the model's library says of it.
-        class_names: the class names that the user gave; None takes the library's.
+        class_names: the class names given to `Explainer`; None takes those that came with the model.
     """
 
     adapter: Adapter
@@ -123,6 +129,12 @@ class Model:
 
     # ------------------------------------------------------------------ facts
 
+    def notes(self) -> Notes:
+        """The notes of a new call, with what is to be said of every map of this model."""
+        notes = Notes()
+        notes.add(_UNTRAINED if self.info.untrained else "", urgent=True)
+        return notes
+
     @property
     def preprocessing(self) -> Preprocessing | None:
         """How photos become its input, or None if that is not known."""
@@ -134,14 +146,14 @@ class Model:
         return None if how is None else [-m / s for m, s in zip(how.mean, how.std, strict=True)]
 
     def names(self, count: int, notes: Notes) -> Sequence[str] | None:
-        """The class names: the user's, or the library's if their number fits.
+        """The class names: those given to `Explainer`, or those that came with the model if their number fits.
 
         Args:
             count: how many classes the model has.
-            notes: collects a note if the number of the library's does not fit.
+            notes: collects a note if the number of those that came with the model does not fit.
 
         Raises:
-            TargetError: if the number of the user's does not fit.
+            TargetError: if the number of those given to `Explainer` does not fit.
         """
         if self.class_names is not None:
             if len(self.class_names) != count:
@@ -154,7 +166,8 @@ class Model:
         names = self.info.class_names
         if names is not None and len(names) != count:
             notes.add(
-                f"The library's {len(names)} class names do not fit this model's {count} outputs and were left out."
+                f"The {len(names)} class names that came with the model do not fit its {count} outputs and were left "
+                "out."
             )
             return None
         return names
@@ -175,6 +188,8 @@ class Model:
             "camscope": _version(),
             "model_name": self.info.name,
             **self.adapter.describe(),
+            **({} if self.info.caption_decoder is None else {"classes": "captions"}),
+            **({"untrained": True} if self.info.untrained else {}),
             "task": outputs.task,
             "layers": dict(layers),
             "preprocessing": given.preprocessing.to_dict() if given.preprocessing else None,
@@ -211,8 +226,11 @@ def open_model(
         tokenizer: see `Explainer`.
 
     Raises:
+        InputError: if `task` or `optimised` is none of its values.
         ModelError: if the model cannot be loaded or explained.
     """
+    check_task(task)
+    _check_optimised(optimised)
     if isinstance(model, str):
         loaded = load_model(model, weights=weights, trust_pickle=trust_pickle)
         model, info = loaded.model, loaded.info
@@ -229,6 +247,8 @@ def open_model(
         info = dataclasses.replace(info, preprocessing=_as_preprocessing(preprocessing), note="")
     if tokenizer is not None and info.caption_decoder is None:
         info = dataclasses.replace(info, texts=text_reader(tokenizer, model))
+    if class_names is None and info.caption_decoder is not None:
+        class_names = info.class_names  # captions that the user put on the model
     return Model(adapter, info, class_names)
 
 
@@ -240,6 +260,14 @@ def _decoder(info: ModelInfo, output: Any, tokenizer: Any) -> OutputDecoder:
         return info.decoder
     kind = type(info.decoder) if isinstance(info.decoder, LogitsDecoder) else LogitsDecoder
     return kind(output, info.task)
+
+
+def _check_optimised(given: Any) -> None:
+    if not isinstance(given, bool) and given != _HALF:
+        raise InputError(
+            f"optimised={given!r}: expected False, True (a copy made for inference) or {_HALF!r} (the copy in half "
+            f"precision).{nearest(str(given), ['True', 'False', _HALF])}"
+        )
 
 
 def _unwrapped(model: Any) -> Any:

@@ -48,6 +48,7 @@ class ModelInfo:
         keeps_sizes: whether photos keep their own sizes, so that the photos of a batch must have the same size.
         values: the lowest and highest value of a valid input, if no preprocessing says so.
         explained: whether a class is explained or, for a detector, an instance.
+        untrained: whether its weights are known to be random.
         unprepared: why there is no preprocessing, for the message to a user who gives a photo.
     """
 
@@ -64,4 +65,5 @@ class ModelInfo:
     keeps_sizes: bool = False
     values: tuple[float, float] | None = None
     explained: Explained = "class"
+    untrained: bool = False
     unprepared: str = ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib.util
 import sys
@@ -55,6 +56,8 @@ def load_model(spec: str, *, weights: str | Path | None = None, trust_pickle: bo
         if not hasattr(home, "create"):
             raise ModelError(f"{library.home} makes no models by name: it has no function create.")
         model, info = home.create(name, pretrained=pretrained)
+        # of a FILE.py it is not known: its factory may have loaded weights
+        info = dataclasses.replace(info, untrained=str(weights) == RANDOM)
     elif ".py" in spec:
         model, info = recognise(_from_file(spec))
         info = _presumed(info, spec)
@@ -87,6 +90,7 @@ def _presumed(info: ModelInfo, spec: str) -> ModelInfo:
 
 
 def _from_file(spec: str) -> Any:
+    """What a file's factory makes. What the file prints goes to stderr: stdout may be read by a program."""
     file, _, factory = spec.rpartition(":")
     if not factory or not file.endswith(".py"):
         raise ModelError(f"{spec!r}: say which function of the file builds the model, FILE.py:FACTORY.")
@@ -102,9 +106,10 @@ def _from_file(spec: str) -> Any:
     )
     sys.path.insert(0, str(path.parent.resolve()))
     try:
-        found.loader.exec_module(module)
-    except Exception as error:
-        raise ModelError(f"{file} could not be run: {type(error).__name__}: {error}") from error
+        with contextlib.redirect_stdout(sys.stderr):
+            found.loader.exec_module(module)
+    except (Exception, SystemExit) as error:
+        raise ModelError(f"{file} could not be run: {_what_happened(error)}") from error
     finally:
         sys.path.remove(str(path.parent.resolve()))
     if not hasattr(module, factory):
@@ -113,16 +118,24 @@ def _from_file(spec: str) -> Any:
     made = getattr(module, factory)
     if not _holds_a_model(made):
         try:
-            made = made()
-        except Exception as error:
+            with contextlib.redirect_stdout(sys.stderr):
+                made = made()
+        except (Exception, SystemExit) as error:
             raise ModelError(
-                f"{spec}: calling {factory}() without arguments failed: {type(error).__name__}: {error}"
+                f"{spec}: calling {factory}() without arguments failed: {_what_happened(error)}"
             ) from error
     if not _holds_a_model(made):
         raise ModelError(
             f"{spec}: {factory} gave {type(made).__name__}, not a torch.nn.Module (nor a pipeline or learner of one)."
         )
     return made
+
+
+def _what_happened(error: BaseException) -> str:
+    """An error in the user's file, in words."""
+    if isinstance(error, SystemExit):
+        return f"it ended the program by sys.exit({'' if error.code is None else repr(error.code)})"
+    return f"{type(error).__name__}: {error}"
 
 
 def _holds_a_model(made: Any) -> bool:

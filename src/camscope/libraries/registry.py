@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from camscope.errors import InputError
 from camscope.images import Preprocessing
@@ -98,25 +101,36 @@ def libraries() -> list[Library]:
 
 
 def recognise(given: Any) -> tuple[Any, ModelInfo]:
-    """The model in what a user hands over, and what the library it comes from says of it.
+    """The model in what a user hands over, and what is known of it.
 
-    Your own model may carry `preprocessing`, `tokenizer` and `class_names`.
+    What the user put on it, as attributes `preprocessing`, `class_names` and `tokenizer`, comes before what its library
+    says.
     """
     # a class may be made of another library's: first ask the library whose package the class itself is in
     known = libraries()
     direct = (library for library in known if library.package == _package(type(given)))
     found = next(direct, None) or next((library for library in known if library.owns(given)), None)
-    if found is not None and found.package:
-        recognised: tuple[Any, ModelInfo] = found.load().recognise(given)
-        return recognised
-    own = getattr(given, "preprocessing", None)
-    names = getattr(given, "class_names", None)
-    tokenizer = getattr(given, "tokenizer", None)
-    return given, ModelInfo(
-        texts=None if tokenizer is None else text_reader(tokenizer, given),
-        preprocessing=own if isinstance(own, Preprocessing) else None,
-        class_names=list(names) if isinstance(names, (list, tuple)) else None,
-    )
+    model, info = given, ModelInfo()
+    if found is not None:
+        model, info = found.load().recognise(given)
+    reads_texts = found is None or info.texts is not None
+    return model, _as_carried(info, given, model, reads_texts=reads_texts)
+
+
+def _as_carried(info: ModelInfo, given: Any, model: Any, *, reads_texts: bool) -> ModelInfo:
+    """The info with what the user put on the object that was handed over, or on the model in it."""
+
+    def carried(name: str) -> Any:
+        return getattr(given, name, getattr(model, name, None))
+
+    preprocessing, names = carried("preprocessing"), carried("class_names")
+    if isinstance(preprocessing, Preprocessing):
+        info = dataclasses.replace(info, preprocessing=preprocessing, note="")
+    if isinstance(names, (list, tuple, np.ndarray)):
+        info = dataclasses.replace(info, class_names=[str(name) for name in names])
+    # a pipeline has a tokenizer of its own, which its library has read
+    tokenizer = getattr(model, "tokenizer", None) if given is model and reads_texts else None
+    return info if tokenizer is None else dataclasses.replace(info, texts=text_reader(tokenizer, model))
 
 
 def text_reader(tokenizer: Any, model: Any) -> TextReader:

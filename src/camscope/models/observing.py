@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 from array_api_compat import array_namespace
 from jaxtyping import Float
 
 from camscope.arrays import Array
-from camscope.errors import ModelError
+from camscope.errors import InputError, ModelError, nearest
 from camscope.evidence import Responses
 from camscope.models.batch import Batch
 from camscope.models.decoding import OutputDecoder
@@ -46,10 +46,16 @@ class OutputRules:
     Attributes:
         decoder: how the model is called and what it puts out means.
         task: what the user, or the decoder, says the outputs mean; None if that is found from the model.
+
+    Raises:
+        InputError: if the task is none.
     """
 
     decoder: OutputDecoder
     task: Task | None
+
+    def __post_init__(self) -> None:
+        check_task(self.task)
 
     def outputs(self, raw: Any, logits: Array, ending: Ending, batch: Batch) -> Outputs:
         """The outputs of a batch.
@@ -126,6 +132,19 @@ class OutputRules:
         if count == 1:
             return "binary"
         return "multilabel" if ending.sigmoid else "multiclass"
+
+
+def check_task(task: str | None) -> None:
+    """Refuse a word that is not a task; None leaves it to the model.
+
+    Raises:
+        InputError: naming the valid ones, and the nearest.
+    """
+    if task is not None and task not in get_args(Task):
+        raise InputError(
+            f"task={task!r}: expected {', '.join(map(repr, get_args(Task)))}, or None to find it from the model."
+            f"{nearest(str(task), get_args(Task))}"
+        )
 
 
 def is_dense(outputs: Array, x: Array) -> bool:

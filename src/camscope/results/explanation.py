@@ -47,9 +47,9 @@ class Explanation(Maps):
         Args:
             image: the number of the image or text in the batch.
             by: what the figure is arranged by. For a picture `targets` (the photo and the heatmap of each target),
-                `methods` (methods × layers for one target) or `channels` (the feature maps that contribute most); by
-                default `targets` for one method and layer, else `methods`. For a text `targets` or `methods`; by
-                default it has a row of words for every map.
+                `methods` (methods × layers, for every target or for `target=N`) or `channels` (the feature maps that
+                contribute most); by default `targets` for one method and layer, else `methods`. For a text `targets`
+                or `methods`; by default it has a row of words for every map.
             options: the options of that figure: see `targets_figure`, `methods_figure` and `channels_figure` in
                 `camscope.results.figures.photos`, and `words_figure` in `camscope.results.figures.texts`.
 

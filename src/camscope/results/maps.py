@@ -31,7 +31,7 @@ from camscope.errors import InputError, MethodError, nearest
 from camscope.inputs import InputImage, InputImages
 from camscope.results.spans import Span, positions, token_by_token
 from camscope.results.status import Status, ends_of, statuses_of
-from camscope.targets import TargetInfo, class_name
+from camscope.targets import TargetInfo, class_name, short_names, titles
 from camscope.text import Text
 
 Key: TypeAlias = tuple[str, str]
@@ -128,9 +128,24 @@ class Maps:
         return bool(self.input_images.texts)
 
     @property
+    def untrained(self) -> bool:
+        """Whether the model's weights are known to be random, so that the maps say nothing of any input."""
+        return bool(self.provenance.get("untrained"))
+
+    @property
     def noun(self) -> str:
         """What one of the inputs is called."""
         return "text" if self.of_texts else "image"
+
+    @cached_property
+    def titles(self) -> tuple[tuple[str, ...], ...]:
+        """What each target is called in figures and file names, by image and target; see `camscope.targets.titles`."""
+        return tuple(titles(targets, self.short_names) for targets in self.targets)
+
+    @cached_property
+    def short_names(self) -> Mapping[str, str]:
+        """The short name of each class, by its name; see `camscope.targets.short_names`. Captions stay whole."""
+        return {} if self.provenance.get("classes") == "captions" else short_names(self.class_names)
 
     def __len__(self) -> int:
         return len(self.targets)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -55,7 +56,8 @@ def save(e: Maps, path: str | Path) -> Path:
     arrays["logits"] = to_numpy(e.logits)
     if e.probabilities is not None:
         arrays["probabilities"] = to_numpy(e.probabilities)
-    arrays["json"] = np.array(json.dumps(_document(e, arrays, on_photo), ensure_ascii=False))
+    text = json.dumps(finite(_document(e, arrays, on_photo)), ensure_ascii=False, allow_nan=False)
+    arrays["json"] = np.array(text)
     with path.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, **arrays)
     return path
@@ -70,10 +72,12 @@ def summary(e: Maps, image: int = 0) -> dict[str, Any]:
                 "index": target.index,
                 "name": target.name,
                 "label": target.label,
+                "title": e.titles[image][t],
                 "of": target.of,
                 "sign": target.sign,
                 "against": list(target.against),
                 "box": None if target.box is None else list(target.box),
+                "gamma": target.gamma,
                 "score": float(e.scores[image, t]),
                 "probability": e.probability(image, t),
             }
@@ -81,6 +85,7 @@ def summary(e: Maps, image: int = 0) -> dict[str, Any]:
     shown = e.input_images[image] if e.input_images.has(image) else None
     return {
         "source": shown.source if shown else None,
+        **({"untrained": True} if e.untrained else {}),
         "geometry": shown.geometry.to_dict() if shown else None,
         "top": [
             {"index": i, "name": name, "logit": logit, "probability": p}
@@ -91,6 +96,17 @@ def summary(e: Maps, image: int = 0) -> dict[str, Any]:
         "notes": list(shown.notes) if shown else [],
         **(_words(e, image) if e.of_texts else {}),
     }
+
+
+def finite(value: Any) -> Any:
+    """Plain values with null for NaN and infinity, which JSON has not."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Mapping):
+        return {str(key): finite(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(entry) for entry in value]
+    return value
 
 
 def _words(e: Maps, image: int) -> dict[str, Any]:

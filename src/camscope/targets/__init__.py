@@ -8,12 +8,14 @@ from camscope.targets.captions import Caption, asks_for_classes, captions_of
 from camscope.targets.class_names import class_name
 from camscope.targets.classes import AllClasses, Class, Contrast, TopK
 from camscope.targets.instances import Instance
+from camscope.targets.masked import refuse_masked
+from camscope.targets.naming import TargetInfo, short_names, titles
 from camscope.targets.per_image import PerImage, TargetLike, TargetsLike
 from camscope.targets.regions import Region
 from camscope.targets.resolving import resolve
 from camscope.targets.scores import OutputScore
 from camscope.targets.similarity import Similarity
-from camscope.targets.table import Against, ScoreFunction, TargetInfo, Targets, Weighting
+from camscope.targets.table import Against, ScoreFunction, Targets, Weighting
 from camscope.targets.target import PredictionTarget, Target, written
 from camscope.targets.words import parse_target
 
@@ -41,6 +43,9 @@ __all__ = [
     "captions_of",
     "class_name",
     "parse_target",
+    "refuse_masked",
     "resolve",
+    "short_names",
+    "titles",
     "written",
 ]

@@ -11,18 +11,24 @@ def class_index(which: int | str, count: int, class_names: Sequence[str] | None)
     """The number of a class.
 
     Args:
-        which: its index (negative counts from the end), or its name or one of its comma-separated synonyms.
+        which: its index, 0 or more, or its name or one of its comma-separated synonyms.
         count: how many classes the model has.
         class_names: the names of all classes, by index; None if they are not known.
 
     Raises:
-        TargetError: if there is none, with the nearest name; or if the name stands for several.
+        TargetError: if there is none, with the nearest name; if the name stands for several; or if the index is
+            negative, which could mean evidence against a class or a class counted from the end.
     """
     if isinstance(which, str):
         return _named(which, class_names)
-    if not -count <= which < count:
+    if -count < which < 0:
+        raise TargetError(
+            f"The class {which} could mean two things. For the evidence against class {-which} write '-{-which}' or "
+            f"-camscope.Class({-which}); for the class counted from the end, {which + count}."
+        )
+    if not 0 <= which < count:
         raise TargetError(f"There is no class {which}: the model has {count}, 0 to {count - 1}.")
-    return which % count
+    return which
 
 
 def _named(name: str, class_names: Sequence[str] | None) -> int:

@@ -20,7 +20,7 @@ from camscope.targets.target import Target, written
 
 @dataclass(frozen=True)
 class Class(Target):
-    """The score of one class, by index (negative counts from the end) or name. `-Class(i)`: evidence against it."""
+    """The score of one class, by index or name. `-Class(i)`: evidence against it."""
 
     which: int | str
     of: Of = "logit"
@@ -50,7 +50,8 @@ class TopK(Target):
         k: how many.
         of: which score.
         sign: −1 for evidence against.
-        or_fewer: take all classes where the model has fewer than k, in place of an error.
+        or_fewer: take all classes where the model has fewer than k (not counting those that it masks out by a logit
+            of −∞), in place of an error.
     """
 
     k: int = 1
@@ -68,7 +69,10 @@ class TopK(Target):
         count = outputs.logits.shape[1]
         if self.k > count and not self.or_fewer:
             raise TargetError(f"TopK({self.k}): the model has only {count} classes.")
-        order = array_namespace(outputs.logits).argsort(outputs.logits, axis=1, descending=True)[:, : self.k]
+        xp = array_namespace(outputs.logits)
+        # with −∞ as logit a class is masked out, so that there are fewer
+        k = min(self.k, int(xp.min(xp.sum(xp.isfinite(outputs.logits), axis=1)))) if self.or_fewer else self.k
+        order = xp.argsort(outputs.logits, axis=1, descending=True)[:, :k]
         return Targets.of_classes(np.asarray(order.tolist(), dtype=np.int64), self.of, self.sign)
 
     @classmethod

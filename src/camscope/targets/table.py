@@ -14,6 +14,7 @@ from camscope.arrays import Array
 from camscope.errors import TargetError
 from camscope.outputs import Of, Outputs
 from camscope.targets.class_names import class_name
+from camscope.targets.naming import TargetInfo
 from camscope.targets.scores import OutputScore
 
 ScoreFunction: TypeAlias = Callable[[Any], Float[Array, "batch"]]
@@ -22,42 +23,6 @@ ScoreFunction: TypeAlias = Callable[[Any], Float[Array, "batch"]]
 Weighting = Literal["mean", "softmax"]
 """How the classes that a target is contrasted with are averaged: evenly, or weighted by their probabilities, which are
 treated as constants."""
-
-
-@dataclass(frozen=True)
-class TargetInfo:
-    """One resolved target of one image.
-
-    Attributes:
-        index: the class's index; None for a callable, a region or an instance.
-        name: the class's name if the model's class names are available, else `class 281`; a callable's own name.
-        of: which kind of score; None if it is no class's.
-        sign: −1 for evidence against.
-        against: names of the classes it is contrasted with.
-        box: x0, y0, x1, y1 of an instance, in shares of the input's size; None if it has no box.
-    """
-
-    index: int | None
-    name: str
-    of: Of | None
-    sign: int
-    against: tuple[str, ...] = ()
-    box: tuple[float, ...] | None = None
-
-    @property
-    def short(self) -> str:
-        """The label with a class's first synonym only: ImageNet's names list up to ten."""
-        return self.label if self.index is None else self.label.partition(",")[0]
-
-    @property
-    def label(self) -> str:
-        """The target in words, for figures: `tabby`, `not tabby`, `probability of tabby`, `tabby vs tiger cat`."""
-        score = "ReST" if self.of == "rest" else self.of
-        words = self.name if self.of in (None, "logit") else f"{score} of {self.name}"
-        if self.against:
-            more = f" and {len(self.against) - 1} more" if len(self.against) > 1 else ""
-            words += f" vs {self.against[0].partition(',')[0]}{more}"
-        return f"not {words}" if self.sign < 0 else words
 
 
 @dataclass(frozen=True, eq=False)
@@ -226,7 +191,8 @@ class Targets:
             rows = [
                 _others(row, int(c), among, count) for row, c in zip(logits, self.classes[:, t], strict=True)
             ]
-            classes = np.stack(rows)
+            fewest = min(map(len, rows))  # the model may mask out more classes of one image than of another
+            classes = np.stack([row[:fewest] for row in rows])
             chosen = np.take_along_axis(logits, classes, axis=1)
             shares = (
                 np.exp(chosen - chosen.max(1, keepdims=True))
@@ -349,7 +315,8 @@ class Targets:
             others = (
                 () if against is None else tuple(class_name(int(d), class_names) for d in against.classes[b])
             )
-            return TargetInfo(index, class_name(index, class_names), self.of[t], sign, others)
+            gamma = None if against is None else round(float(against.shares[b].sum()), 6)
+            return TargetInfo(index, class_name(index, class_names), self.of[t], sign, others, gamma=gamma)
 
         batch: int = self.classes.shape[0]
         own = any(isinstance(f, OutputScore) for f in self.functions)
@@ -361,7 +328,9 @@ class Targets:
 def _others(
     logits: Float[np.ndarray, "class"], target: int, among: Sequence[int] | None, count: int | None
 ) -> Int[np.ndarray, other]:
-    candidates = np.asarray([c for c in (range(len(logits)) if among is None else among) if c != target])
+    # a class that the model masks out, whose logit is −∞, is similar to none
+    among = np.flatnonzero(np.isfinite(logits)).tolist() if among is None else among
+    candidates = np.asarray([c for c in among if c != target])
     if not len(candidates):
         raise TargetError(
             f"Class {target} cannot be contrasted: there is no other class to contrast it with."

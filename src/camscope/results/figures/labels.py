@@ -21,19 +21,23 @@ def numbers_of(e: Maps, image: int, target: int) -> str:
     if probability is None:
         return f"{float(e.scores[image, target]):.3g}"
     info = e.targets[image][target]
-    # under the title "not tabby", 17 % alone would be mistaken for the probability that it is not a tabby
-    return f"{probability:.1%}" if info.sign > 0 else f"{info.name.partition(',')[0]}: {probability:.1%}"
+    # under the titles "not tabby" and "tabby vs tiger cat", 17 % alone would be mistaken for the probability of these
+    about = "" if info.sign > 0 and not info.against else f"{e.short_names.get(info.name, info.name)}: "
+    return f"{about}{probability:.1%}"
 
 
-def caption_of(e: Maps, methods: Sequence[str] = (), layers: Sequence[str] = ()) -> str:
-    """The caption of a figure: the model, and the methods and layers that the whole figure has in common.
+def caption_of(
+    e: Maps, methods: Sequence[str] = (), layers: Sequence[str] = (), more: Sequence[str] = ()
+) -> str:
+    """The caption of a figure: the model, what the whole figure has in common, and at the end a warning if one is due.
 
     Args:
         e: the explanation.
         methods: the methods that the whole figure is of.
         layers: the layers that the whole figure is of.
+        more: what else is to be said of the figure.
     """
-    return " · ".join([model_of(e), *methods, *layers])
+    return " · ".join([model_of(e), *methods, *layers, *more, *(["untrained"] if e.untrained else [])])
 
 
 def model_of(e: Maps) -> str:

@@ -11,7 +11,7 @@ from camscope.results.maps import Maps
 def html(e: Maps) -> str:
     """The first image or text, and a table of what was explained."""
     rows = [
-        ("model", model_of(e)),
+        ("model", f"{model_of(e)}, untrained" if e.untrained else model_of(e)),
         ("methods", ", ".join(e.methods)),
         ("layers", ", ".join(e.layers)),
         (f"{e.noun}s", str(len(e))),

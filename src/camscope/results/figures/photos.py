@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 _MOST_TARGETS = 19
 """The most heatmaps that a notebook shows by itself, besides the photo."""
 
+_MOST_PANELS = 60
+"""The most heatmaps in a figure of methods and layers, as long as it has several targets."""
+
 
 def overlay(
     e: Maps,
@@ -100,15 +103,24 @@ def targets_figure(
         note = e.status[method, layer][image][t].words
         drawn = [*_four(found[t]), *_box_of(target, e.input_image(image).geometry)]
         panels.append(
-            Panel(e.input_image(image).picture, heat[t], target.short, numbers_of(e, image, t), drawn, note)
+            Panel(
+                e.input_image(image).picture,
+                heat[t],
+                e.titles[image][t],
+                numbers_of(e, image, t),
+                drawn,
+                note,
+            )
         )
     rows = [panels] if len(panels) <= 5 else render.grid_of(panels)
     return render.figure(rows, **_drawn(style, scale, caption_of(e, (method,), (layer,))))
 
 
 @figure_kind("methods")
-def methods_figure(e: Maps, image: int = 0, *, target: int = 0, scale: Scale = "map", **style: Any) -> Figure:
-    """The heatmaps of all methods at all layers, for one target.
+def methods_figure(
+    e: Maps, image: int = 0, *, target: int | None = None, scale: Scale = "map", **style: Any
+) -> Figure:
+    """The heatmaps of all methods at all layers: of one target, or of each target in a block of rows.
 
     If there are several layers, and every method has a map at each, rows are methods and columns are layers. Otherwise
     the heatmaps follow the photo.
@@ -116,28 +128,45 @@ def methods_figure(e: Maps, image: int = 0, *, target: int = 0, scale: Scale = "
     Args:
         e: the explanation.
         image: the number of the image in the batch.
-        target: the number of the target.
+        target: show only the target with this number; None shows all. Of more than are legible the first ones are
+            shown, and the caption says so.
         scale: see `camscope.arrays.normalise.Scale`.
         style: options of `camscope.render.figure`.
     """
-    picture = e.input_image(image).picture
-    info = e.targets[image][target]
+    shown = [target] if target is not None else _legible(e)
+    words = {t: (e.titles[image][t], numbers_of(e, image, t)) for t in shown}
+    heat = {key: e.photo_heatmaps(image, *key, scale=scale)[shown] for key in e.raw}
+    source = e.input_image(image)
 
-    def panel(method: str, layer: str, title: str = "", subtitle: str = "") -> Panel:
-        heat = e.photo_heatmaps(image, method, layer, scale=scale)[target]
-        note = e.status[method, layer][image][target].words
-        return Panel(picture, heat, title, subtitle, _box_of(info, e.input_image(image).geometry), note)
+    def panel(t: int, method: str, layer: str, title: str = "", subtitle: str = "") -> Panel:
+        note = e.status[method, layer][image][t].words
+        boxes = _box_of(e.targets[image][t], source.geometry)
+        return Panel(source.picture, heat[method, layer][shown.index(t)], title, subtitle, boxes, note)
 
-    style.setdefault("title", f"{info.short} · {numbers_of(e, image, target)}")
-    caption = caption_of(e, (), e.layers if len(e.layers) == 1 else ())
-    if len(e.layers) == 1:
-        panels = [Panel(picture, None, "Photo"), *(panel(m, e.layers[0], m) for m in e.methods)]
-        return render.figure(render.grid_of(panels), **_drawn(style, scale, caption))
-    if len(e.raw) < len(e.methods) * len(e.layers):
-        panels = [Panel(picture, None, "Photo"), *(panel(m, at, m, at) for m, at in e.raw)]
-        return render.figure(render.grid_of(panels), **_drawn(style, scale, caption))
-    rows = [[panel(method, layer) for layer in e.layers] for method in e.methods]
-    return render.figure(rows, row_labels=e.methods, column_labels=e.layers, **_drawn(style, scale, caption))
+    several = len(shown) > 1
+    if not several:
+        style.setdefault("title", " · ".join(words[shown[0]]))
+    more = []
+    if target is None and len(shown) < len(e.targets[image]):
+        more = [f"the first {len(shown)} of {len(e.targets[image])} targets: target=N shows another"]
+    caption = caption_of(e, (), e.layers if len(e.layers) == 1 else (), more)
+    drawn = _drawn(style, scale, caption)
+    if len(e.layers) > 1 and len(e.raw) == len(e.methods) * len(e.layers):
+        above = {t: words[t] if several else () for t in shown}
+        rows = [[panel(t, m, at, *above[t]) for at in e.layers] for t in shown for m in e.methods]
+        labels = [*e.methods] * len(shown)
+        return render.figure(rows, row_labels=labels, column_labels=e.layers, **drawn)
+    photo = Panel(source.picture, None, "Photo")
+    title = {(m, at): (m, "" if len(e.layers) == 1 else at) for m, at in e.raw}
+    blocks = [render.grid_of([photo, *(panel(t, *key, *title[key]) for key in e.raw)]) for t in shown]
+    rows = [row for block in blocks for row in block]
+    labels = [" · ".join(words[t]) for t, block in zip(shown, blocks, strict=True) for _ in block]
+    return render.figure(rows, row_labels=labels if several else (), **drawn)
+
+
+def _legible(e: Maps) -> list[int]:
+    """The numbers of the targets that a figure of all methods and layers shows."""
+    return list(range(min(len(e.targets[0]), max(1, _MOST_PANELS // len(e.raw)))))
 
 
 @figure_kind("channels")
@@ -182,9 +211,9 @@ def channels_figure(
                 f"w {weights[i]:+.3g}, adds {contributions[i]:+.3g}",
             )
         )
-    info = e.targets[image][target]
     style.setdefault(
-        "title", f"What adds most to the score {float(e.scores[image, target]):.4g} of {info.short}"
+        "title",
+        f"What adds most to the score {float(e.scores[image, target]):.4g} of {e.titles[image][target]}",
     )
     style.setdefault("colorbar_label", "activation (relative)")
     return render.figure(render.grid_of(panels), **_drawn(style, "map", caption_of(e, (), (layer,))))

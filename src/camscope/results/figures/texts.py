@@ -61,9 +61,7 @@ def rows(
         words = text.of_words(e.token_evidence(image, *key))
         shown = _scaled(words, "signed" if signed else scale or "map", e.facts[key[0]].rectified)
         for t in targets:
-            info = e.targets[image][t]
             beside = [numbers_of(e, image, t)]
-            title = info.short
             if len(keys) > 1:
                 beside += [key[0], *([key[1]] if len(e.layers) > 1 and key[1] != "model" else [])]
             made.append(
@@ -71,7 +69,7 @@ def rows(
                     words=[word.text for word in text.words],
                     glued=[word.glued for word in text.words],
                     values=shown[t],
-                    title=title,
+                    title=e.titles[image][t],
                     subtitle=" · ".join(beside),
                     note=e.status[key][image][t].words,
                 )
@@ -136,13 +134,13 @@ def words_by_target(
 
 
 @figure_kind("methods", of="text")
-def words_by_method(e: Maps, image: int = 0, *, target: int = 0, **options: Any) -> Figure:
-    """A row for each method and layer, of one target.
+def words_by_method(e: Maps, image: int = 0, *, target: int | None = None, **options: Any) -> Figure:
+    """A row for each method and layer, of one target or of all.
 
     Args:
         e: the explanation.
         image: the number of the text in the batch.
-        target: the number of the target.
+        target: show only the target with this number; None shows all.
         options: options of `words_figure`.
     """
     return words_figure(e, image, target=target, **options)
@@ -167,7 +165,8 @@ def page(e: Maps, image: int = 0) -> str:
     """The words of one text as an HTML file."""
     title = escape(e.text(image).readable[:80])
     head = f'<!doctype html><html><head><meta charset="utf-8"><title>{title}</title></head>'
-    return f"{head}<body>{html(e, image)}</body></html>\n"
+    mark = "<div>untrained</div>" if e.untrained else ""
+    return f"{head}<body>{html(e, image)}{mark}</body></html>\n"
 
 
 def terminal(e: Maps, image: int = 0, **chosen: Any) -> list[tuple[WordRow, RichText]]:
