@@ -135,6 +135,8 @@ class TorchObservation:
                 if Need.CURVATURE in needs[layer] and second is None:
                     assert gradient is not None
                     second = torch.zeros_like(gradient)
+                if gradient is not None and second is not None:
+                    gradient = gradient.expand_as(second)
                 suffix = self.passes.suffix(layer, targets[columns]) if Need.SUFFIX in needs[layer] else None
                 yield layer.name, columns, Evidence(A, gradient, second, head, suffix, model, seed)
 
