@@ -22,7 +22,8 @@ class Need(enum.Enum):
     LINEAR_HEAD = "linear head"
     """A verified global average pooling + linear head on the layer. Nothing beyond the forward."""
     GRADIENTS = "gradients"
-    """One backward per target, through the part after the layer only. None at all where the head is linear."""
+    """One backward per target, through the part after the layer only. Where the head is linear, one through its pooling
+    alone, for all targets."""
     CURVATURE = "second derivatives"
     """The Hessian of the score times the activations: a second backward per target, through the same part."""
     SUFFIX = "suffix re-runs"

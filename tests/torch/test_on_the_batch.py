@@ -379,6 +379,9 @@ def test_a_bright_image_hides_no_other_pooling_of_a_dark_one():
 
     net, x = Net(bent), photos()
     x[0] *= 1e12
+    assert maps(net, x[:1], "cam", 0).any()
+    with pytest.raises(camscope.MethodError, match="cam needs a head"):
+        maps(net, x, "cam", 0)
     same(maps(net, x, "gradcam", [0, 1]), stacked(grad_cam, net, x, [0, 1]))
 
 

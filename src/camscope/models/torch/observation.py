@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import Float
@@ -69,6 +69,7 @@ class TorchObservation:
     classifier: Classifier | None
     expand: Callable[[torch.Tensor], torch.Tensor]
     passes: FurtherPasses
+    _second_relu: dict[Layer, bool] = field(default_factory=dict, init=False)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -96,8 +97,8 @@ class TorchObservation:
     ) -> Iterator[tuple[str, slice, Evidence]]:
         """Evidence layer by layer, a few targets at a time.
 
-        Behind a verified linear head the gradients come from its weights (METHODS §1.0); only the other layers
-        share a backward per target, which ends at the shallowest of them.
+        Behind a verified linear head the gradients come from its weights (METHODS §1.0), after one backward through
+        its pooling for all targets; only the other layers share a backward per target, which ends at the shallowest.
 
         Args:
             targets: of the batch.
@@ -210,7 +211,8 @@ class TorchObservation:
     def _has_relu_before_pooling(self, layer: Layer, activations: torch.Tensor, pooled: Pooled) -> bool:
         """Whether a ReLU stands between a layer and the pooling that changes none of its values, but their gradient.
 
-        Of a layer that is itself such a ReLU (`+relu`) it is no second one.
+        Found by one backward from the pooling to the layer, once for all targets. Of a layer that is itself such a
+        ReLU (`+relu`) it is no second one.
 
         Args:
             layer: whose mean is pooled.
@@ -220,11 +222,17 @@ class TorchObservation:
         recorded = self.recorded[layer]
         if layer.after_relu or not (recorded.requires_grad and pooled.values.requires_grad):
             return False
+        if bool(activations.min() < 0):  # it would have changed these
+            return False
+        if layer in self._second_relu:
+            return self._second_relu[layer]
         probe = torch.linspace(0.5, 1, pooled.values.shape[1]).to(pooled.values).expand_as(pooled.values)
         (gradient,) = torch.autograd.grad(
             pooled.values, recorded, probe, retain_graph=True, materialize_grads=True
         )
-        return not pooled.passes_gradients_evenly(activations, widened(layer.grid.canonical(gradient)), probe)
+        gradient = widened(layer.grid.canonical(gradient))
+        self._second_relu[layer] = not pooled.passes_gradients_evenly(activations, gradient, probe)
+        return self._second_relu[layer]
 
     def _trial(
         self, layer: Layer, features: Features, weights: Float[torch.Tensor, "batch target channel"]
