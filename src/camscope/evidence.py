@@ -22,7 +22,8 @@ class Need(enum.Enum):
     LINEAR_HEAD = "linear head"
     """A verified global average pooling + linear head on the layer. Nothing beyond the forward."""
     GRADIENTS = "gradients"
-    """One backward per target, through the part after the layer only. None at all where the head is linear."""
+    """One backward per target, through the part after the layer only. Where the head is linear, one through its pooling
+    alone, for all targets."""
     CURVATURE = "second derivatives"
     """The Hessian of the score times the activations: a second backward per target, through the same part."""
     SUFFIX = "suffix re-runs"
@@ -68,6 +69,9 @@ ATTENDED = frozenset({Need.ATTENTION, Need.ATTENTION_GRADIENTS, Need.BLOCK_GRADI
 class LinearHead:
     """A head that is, verified on this very batch, logit = Σ_k w_k · mean_ij(F_ij^k) + b.
 
+    That makes the gradients at this batch exact. Whether the formula is also true of what is far from it, such as the
+    activations without a channel, has to be asked: behind relu(W · mean + b) it is not, where the ReLU goes to sleep.
+
     Attributes:
         weights: w, the derivative of each target's score by each pooled channel.
         features: F, what is pooled: the layer's activations, or their ReLU where the model applies one
@@ -75,12 +79,15 @@ class LinearHead:
         pools_activations: whether what is pooled is the layer's activations themselves, and not their ReLU.
         linear: whether that formula is true of the targets' scores, as it is of logits and their differences. For
             any other score (a probability) the weights are its derivative and nothing more.
+        holds_when_altered: says whether it is true of altered activations too, by a few runs of the model with
+            channels of this batch taken away when it is first asked. By default it is.
     """
 
     weights: Float[Array, "batch target channel"]
     features: Float[Array, "batch channel *space"]
     pools_activations: bool
     linear: bool = True
+    holds_when_altered: Callable[[], bool] = lambda: True
 
 
 @dataclass(frozen=True)

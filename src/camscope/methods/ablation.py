@@ -56,13 +56,20 @@ def lift_cam(evidence: Evidence) -> Float[Array, "batch target *space"]:
     """ReLU(Σ_k c_k A^k), c_k = w_k · mean_ij F_ij^k, channel k's share in the score (eq. 8, DeepLIFT from A = 0).
 
     Raises:
-        MethodError: for a score that is not linear in the pooled channels, for which the shares would not be exact.
+        MethodError: for a score that is not linear in the pooled channels, for which the shares would not be exact;
+            likewise for a head that is linear at these inputs only.
     """
     head = cast(LinearHead, evidence.head)
     if not head.linear:
         raise MethodError(
             "liftcam is exact for logits only: a probability is no sum of the channels' shares. Explain the logit, or "
             "use ablationcam."
+        )
+    if not head.holds_when_altered():
+        raise MethodError(
+            "liftcam is exact behind a linear head only. This head is linear at these inputs, but not once channels "
+            "are taken away (checked in numbers): a ReLU or a clamp behind it, say. Use ablationcam, which runs the "
+            "model without each channel."
         )
     return channel_sum(_shares(head), evidence.activations)
 
@@ -128,8 +135,11 @@ _Drops = tuple[Float[Array, "batch target"], Float[Array, "batch target channel"
 
 
 def _closed_form(evidence: Evidence) -> _Drops | None:
-    """The scores and each channel's share in them; None unless the scores are linear in the pooled channels."""
-    if evidence.head is None or not evidence.head.linear:
+    """The scores and each channel's share in them; None unless the scores are linear in the pooled channels.
+
+    They must be that also without some of the channels, since the shares say what the scores would be then.
+    """
+    if evidence.head is None or not evidence.head.linear or not evidence.head.holds_when_altered():
         return None
     shares = _shares(evidence.head)
     scores = cast(ModelEvidence, evidence.model).responses.scores

@@ -178,10 +178,7 @@ class TorchAdapter:
                 classifier = verified(classifier_input.module, classifier_input.value, logits)
             yield TorchObservation(
                 outputs=outputs,
-                notes=(
-                    *self.rules.notes(logits, self._forwards.ending(anatomy)),
-                    *(_runs_whole(plan) for plan in plans.values() if plan.whole),
-                ),
+                notes_on_outputs=self.rules.notes(logits, self._forwards.ending(anatomy)),
                 logits=logits,
                 recorded={layer: recorder.seen[layer.name].activations for layer in needs},
                 classifier=classifier,
@@ -236,10 +233,3 @@ class TorchAdapter:
     def describe(self) -> Mapping[str, Any]:
         """Class, framework, device, precision and weights digest of the model."""
         return description(self.model)
-
-
-def _runs_whole(plan: Plan) -> str:
-    return (
-        f"The part after {plan.layer.name!r} cannot be run by itself in this model (checked in numbers), so the whole "
-        "model was run again for every altered activation: the same maps, slower."
-    )

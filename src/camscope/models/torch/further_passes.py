@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import Shaped
@@ -23,7 +23,8 @@ from camscope.models.torch.backwards.full_gradients import full_gradients
 from camscope.models.torch.backwards.guided import guided_gradients
 from camscope.models.torch.precision import widened
 from camscope.models.torch.reruns.flattened import Flattened
-from camscope.models.torch.reruns.rerun import MaskedGradients, MaskedRerun, Run, SuffixRerun, chunk_size
+from camscope.models.torch.reruns.on_batch import OnBatch, Run
+from camscope.models.torch.reruns.rerun import MaskedGradients, MaskedRerun, SuffixRerun, chunk_size
 from camscope.models.torch.reruns.suffix import Kept, Plan
 from camscope.targets import Targets
 
@@ -47,6 +48,7 @@ class FurtherPasses:
         plans: how the part after each layer is run, of the layers where that is wanted.
         kept: what that part needs of the forward of the batch, of the same layers.
         flattened: finds the linear layer that reads a layer's channels side by side; None if there is none.
+        ways: how the part after each layer is run for each image, of the layers where that was asked for.
     """
 
     model: nn.Module
@@ -57,6 +59,12 @@ class FurtherPasses:
     plans: Mapping[Layer, Plan]
     kept: Mapping[Layer, Kept]
     flattened: Callable[[Layer], Flattened | None]
+    ways: dict[Layer, OnBatch] = field(default_factory=dict, init=False)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader of the maps should know of how re-runs were made."""
+        return tuple(note for way in self.ways.values() for note in way.notes)
 
     def suffix(self, layer: Layer, targets: Targets) -> SuffixRerun:
         """What runs the part after the layer.
@@ -65,19 +73,22 @@ class FurtherPasses:
             layer: one of those that have a plan.
             targets: what is scored.
         """
-        plan = self.plans[layer]
+        if layer not in self.ways:
+            self.ways[layer] = OnBatch(
+                self.model,
+                self.run_of,
+                self.x,
+                self.plans[layer],
+                self.kept[layer],
+                functools.partial(self._chunk_of, layer),
+                functools.partial(self.flattened, layer),
+            )
+        return SuffixRerun(self.ways[layer], targets)
+
+    def _chunk_of(self, layer: Layer, plan: Plan) -> int:
+        """How many altered outputs of a layer, or of one after it, are run at a time by a plan."""
         names = list(self.anatomy.shapes)
-        after = names if plan.whole else names[names.index(layer.module) :]
-        return SuffixRerun(
-            self.model,
-            self.run_of,
-            self.x,
-            targets,
-            plan,
-            self.kept[layer],
-            self._chunk(after),
-            functools.partial(self.flattened, layer),
-        )
+        return self._chunk(names if plan.whole else names[names.index(layer.module) :])
 
     def evidence(
         self, targets: Targets, clean: Responses, needs: frozenset[Need], seed: int

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import Float
@@ -14,9 +15,10 @@ from camscope.evidence import Evidence, LinearHead, ModelEvidence, Need, Respons
 from camscope.models.adapter import LayerNeeds
 from camscope.models.layer import Layer
 from camscope.models.observing import responses, slices_of
-from camscope.models.torch.anatomy.head import Classifier, Features
+from camscope.models.torch.anatomy.head import Classifier, Features, Pooled
 from camscope.models.torch.backwards.curvature import curvature
 from camscope.models.torch.further_passes import OF_THE_MODEL, PER_TARGET, FurtherPasses
+from camscope.models.torch.head_trial import holds_when_altered
 from camscope.models.torch.precision import widened
 from camscope.outputs import Outputs
 from camscope.targets import Targets
@@ -52,7 +54,7 @@ class TorchObservation:
 
     Attributes:
         outputs: of the model.
-        notes: what a reader of the maps should know.
+        notes_on_outputs: what a reader should know of how these are read.
         logits: as the model puts them out, on the graph.
         recorded: what each target layer put out, in its own layout, on the graph.
         classifier: the verified linear head, if there is one and it was looked for.
@@ -61,12 +63,18 @@ class TorchObservation:
     """
 
     outputs: Outputs
-    notes: tuple[str, ...]
+    notes_on_outputs: tuple[str, ...]
     logits: Float[torch.Tensor, batch * output]
     recorded: Mapping[Layer, torch.Tensor]
     classifier: Classifier | None
     expand: Callable[[torch.Tensor], torch.Tensor]
     passes: FurtherPasses
+    _second_relu: dict[Layer, bool] = field(default_factory=dict, init=False)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader of the maps should know, as far as they are made."""
+        return (*self.notes_on_outputs, *self.passes.notes)
 
     def model_evidence(
         self, targets: Targets, needs: frozenset[Need], seed: int
@@ -89,8 +97,8 @@ class TorchObservation:
     ) -> Iterator[tuple[str, slice, Evidence]]:
         """Evidence layer by layer, a few targets at a time.
 
-        Behind a verified linear head the gradients come from its weights; only the other layers
-        share a backward per target, which ends at the shallowest of them.
+        Behind a verified linear head the gradients come from its weights, after one backward through
+        its pooling for all targets; only the other layers share a backward per target, which ends at the shallowest.
 
         Args:
             targets: of the batch.
@@ -116,14 +124,20 @@ class TorchObservation:
                 head, gradient = None, gradients.get(layer)
                 if weights is not None and (features := ways.pooled.get(layer)) is not None:
                     head = LinearHead(
-                        weights[:, columns], features.values, features.activations_themselves, targets.linear
+                        weights[:, columns],
+                        features.values,
+                        features.activations_themselves,
+                        targets.linear,
+                        self._trial(layer, features, weights[:, columns]),
                     )
-                    if Need.GRADIENTS in needs[layer] and gradient is None:
+                    if Need.GRADIENTS in needs[layer] and features.activations_themselves:
                         gradient = _through_the_mean(head.weights, A)
                 second = curvatures.get(layer)
                 if Need.CURVATURE in needs[layer] and second is None:
                     assert gradient is not None
                     second = torch.zeros_like(gradient)
+                if gradient is not None and second is not None:
+                    gradient = gradient.expand_as(second)
                 suffix = self.passes.suffix(layer, targets[columns]) if Need.SUFFIX in needs[layer] else None
                 yield layer.name, columns, Evidence(A, gradient, second, head, suffix, model, seed)
 
@@ -183,8 +197,62 @@ class TorchObservation:
         callables = any(targets.functions)
         if self.classifier is None or (callables and self.outputs.raw is not self.logits):
             return {}
-        found = {layer: self.classifier.pooled.features(A) for layer, A in activations.items()}
-        return {layer: features for layer, features in found.items() if features is not None}
+        pooled = self.classifier.pooled
+        found = {}
+        for layer, A in activations.items():
+            features = pooled.features(A)
+            if features is None:
+                continue
+            if features.activations_themselves and self._has_relu_before_pooling(layer, A, pooled):
+                features = Features(features.values, activations_themselves=False)
+            found[layer] = features
+        return found
+
+    def _has_relu_before_pooling(self, layer: Layer, activations: torch.Tensor, pooled: Pooled) -> bool:
+        """Whether a ReLU stands between a layer and the pooling that changes none of its values, but their gradient.
+
+        Found by one backward from the pooling to the layer, once for all targets. Of a layer that is itself such a
+        ReLU (`+relu`) it is no second one.
+
+        Args:
+            layer: whose mean is pooled.
+            activations: its own, canonical.
+            pooled: the classifier's input.
+        """
+        recorded = self.recorded[layer]
+        if layer.after_relu or not (recorded.requires_grad and pooled.values.requires_grad):
+            return False
+        if bool(activations.min() < 0):  # it would have changed these
+            return False
+        if layer in self._second_relu:
+            return self._second_relu[layer]
+        probe = torch.linspace(0.5, 1, pooled.values.shape[1]).to(pooled.values).expand_as(pooled.values)
+        (gradient,) = torch.autograd.grad(
+            pooled.values, recorded, probe, retain_graph=True, materialize_grads=True
+        )
+        gradient = widened(layer.grid.canonical(gradient))
+        self._second_relu[layer] = not pooled.passes_gradients_evenly(activations, gradient, probe)
+        return self._second_relu[layer]
+
+    def _trial(
+        self, layer: Layer, features: Features, weights: Float[torch.Tensor, "batch target channel"]
+    ) -> Callable[[], bool]:
+        """Tries, when it is first asked, whether the head's formula holds for altered activations too.
+
+        Args:
+            layer: whose activations are altered.
+            features: what is pooled.
+            weights: of the targets.
+        """
+
+        @functools.cache
+        def holds() -> bool:
+            assert self.classifier is not None
+            return holds_when_altered(
+                self.classifier, self.passes, self.expand, layer, features.values, weights
+            )
+
+        return holds
 
     def _head_weights(self, targets: Targets) -> Float[torch.Tensor, "batch target channel"]:
         """∂score/∂pooled: a selection of the classifier's rows, or the score's derivative by the logits times them."""

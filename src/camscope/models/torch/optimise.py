@@ -20,7 +20,7 @@ from camscope.models.adapter import LayerNeeds
 from camscope.models.batch import Batch
 from camscope.models.decoding import OutputDecoder
 from camscope.models.torch.adapter import TorchAdapter
-from camscope.models.torch.hooks.modules import first_tensor, named_layers, versions
+from camscope.models.torch.hooks.modules import Versions, first_tensor, named_layers, versions
 from camscope.models.torch.hooks.state import explaining
 from camscope.models.torch.observation import TorchObservation
 from camscope.outputs import Task
@@ -38,7 +38,7 @@ class _Copy:
 
     adapter: TorchAdapter
     folded: Mapping[str, str]
-    versions: tuple[tuple[int, int], ...]
+    versions: Versions
 
 
 class OptimisedAdapter(TorchAdapter):

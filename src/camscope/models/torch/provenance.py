@@ -10,9 +10,9 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import nn
 
-from camscope.models.torch.hooks.modules import versions
+from camscope.models.torch.hooks.modules import Versions, versions
 
-_digests: WeakKeyDictionary[nn.Module, tuple[tuple[tuple[int, int], ...], str]] = WeakKeyDictionary()
+_digests: WeakKeyDictionary[nn.Module, tuple[Versions, str]] = WeakKeyDictionary()
 """Each model's weights as they were when last hashed, and their digest: hashing costs as much as a forward."""
 
 

@@ -1,4 +1,7 @@
-"""How the part of a model after each layer is run: planned once for each layer and shape of the input."""
+"""How the part of a model after each layer is run: proposed once for each layer and shape of the input.
+
+A proposal is found on one image and tried on every other before it is used for it, see `reruns.on_batch`.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,7 @@ class SuffixPlans:
         self._flattened: dict[tuple[Hashable, str], Flattened | None] = {}
 
     def plan(self, batch: Batch, layer: Layer) -> Plan:
-        """How the part after a layer is run."""
+        """Proposes how the part after a layer is run."""
         key = (batch.signature, layer.name)
         if key not in self._plans:
             first = batch.images(slice(1))
@@ -37,7 +40,7 @@ class SuffixPlans:
         return self._plans[key]
 
     def flattened(self, batch: Batch, plan: Plan) -> Flattened | None:
-        """The linear layer that reads the layer's channels side by side; None if there is none."""
+        """Proposes the linear layer that reads the layer's channels side by side; None if there is none."""
         key = (batch.signature, plan.layer.name)
         if key not in self._flattened:
             self._flattened[key] = None if plan.whole else self._find_flattened(batch.images(slice(1)), plan)

@@ -13,7 +13,7 @@ from torch.nn.functional import normalize
 
 from camscope.errors import InputError
 from camscope.models.batch import Batch
-from camscope.models.torch.hooks.modules import versions
+from camscope.models.torch.hooks.modules import Versions, versions
 from camscope.models.torch.hooks.state import explaining
 from camscope.outputs import Embedding, Task
 
@@ -78,7 +78,7 @@ class ZeroShot:
         self._towers = towers
         self.task = towers.task
         self._encoded: dict[str, torch.Tensor] = {}
-        self._weights: tuple[tuple[int, int], ...] = ()
+        self._weights: Versions = ((), ())
 
     def call(self, model: nn.Module, batch: Batch) -> Matched:
         """The scaled cosines of every image and every caption."""

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import cast
 
 import torch
+from einops import rearrange
 from jaxtyping import Float
 from torch import nn
 
-from camscope.models.torch.precision import close
+from camscope.models.torch.precision import rounding, same_rows, widened
 
 
 @dataclass(frozen=True)
@@ -30,24 +31,46 @@ class Pooled:
     """A classifier's input on some batch.
 
     Attributes:
-        values: averaged over space if it still had space.
-        rounding: the relative rounding of the precision the model ran in.
+        values: averaged over space if it still had space; on the autograd graph, if there is one.
+        tolerance: the share of its terms that a number may be off by rounding, in the precision the model ran in.
     """
 
     values: Float[torch.Tensor, "batch channel"]
-    rounding: float
+    tolerance: float
 
     def features(self, activations: Float[torch.Tensor, "batch channel *space"]) -> Features | None:
         """What of a layer is averaged into this input: its activations or their ReLU; None if it is neither."""
         if activations.shape[:2] != self.values.shape:
             return None
-        tolerance = max(1e-4, 8 * self.rounding)
-        if close(activations.flatten(2).mean(2), self.values, tolerance):
+        if self._is_mean_of(activations):
             return Features(activations, activations_themselves=True)
         rectified = activations.clamp(min=0)
-        if close(rectified.flatten(2).mean(2), self.values, tolerance):
-            return Features(rectified, activations_themselves=False)
-        return None
+        return Features(rectified, activations_themselves=False) if self._is_mean_of(rectified) else None
+
+    def _is_mean_of(self, features: Float[torch.Tensor, "batch channel *space"]) -> bool:
+        positions = features.flatten(2)
+        mean, size = positions.mean(2), positions.abs().mean(2)
+        return bool(same_rows(mean, self.values.detach(), size, self.tolerance).all())
+
+    def passes_gradients_evenly(
+        self,
+        activations: Float[torch.Tensor, "batch channel *space"],
+        gradient: Float[torch.Tensor, "batch channel *space"],
+        probe: Float[torch.Tensor, "batch channel"],
+    ) -> bool:
+        """Whether the backward spreads a gradient evenly over the positions, as it does through a mean.
+
+        It does not where a ReLU stands between a layer without negative activations and the pooling: that ReLU changes
+        no value, but sends nothing back to the positions that are zero.
+
+        Args:
+            activations: of the layer. They tell the number of positions.
+            gradient: what came back to them.
+            probe: what was sent back from this input.
+        """
+        even = probe / activations.shape[2:].numel()
+        even = even[(..., *(None,) * (activations.ndim - 2))].expand_as(activations)
+        return bool(same_rows(gradient, even, even.abs(), self.tolerance).all())
 
 
 @dataclass(frozen=True)
@@ -56,22 +79,33 @@ class Classifier:
 
     Attributes:
         weight: one row per output.
+        bias: of each output; zeros if the layer has none.
         pooled: its input.
     """
 
     weight: Float[torch.Tensor, "output channel"]
+    bias: Float[torch.Tensor, output]
     pooled: Pooled
 
+    def logits(
+        self, pooled: Float[torch.Tensor, "batch channel"]
+    ) -> tuple[Float[torch.Tensor, "batch output"], Float[torch.Tensor, "batch output"]]:
+        """W · x + b, and the size of the terms of each of these sums, |W| · |x| + |b|."""
+        return (
+            pooled @ self.weight.T + self.bias,
+            pooled.abs() @ self.weight.abs().T + self.bias.abs(),
+        )
 
-def _pooled_input(module: nn.Module, x: torch.Tensor) -> Pooled | None:
+
+def _pooled_input(module: nn.Module, x: torch.Tensor, tolerance: float) -> Pooled | None:
     """What went into a linear layer or 1×1 convolution, averaged over space; None if it is no batch of features."""
-    rounding = torch.finfo(x.dtype).eps
-    x = x.detach()
-    x = x.float() if rounding > 1e-5 else x
+    x = widened(x)
     if x.ndim > 2:
-        channels_first = isinstance(module, nn.modules.conv._ConvNd)
-        x = x.flatten(2).mean(2) if channels_first else x.flatten(1, -2).mean(1)
-    return Pooled(x, rounding) if x.ndim == 2 else None
+        if isinstance(module, nn.modules.conv._ConvNd):
+            x = rearrange(x, "b c ... -> b c (...)").mean(2)
+        else:
+            x = x.flatten(1, -2).mean(1)
+    return Pooled(x, tolerance) if x.ndim == 2 else None
 
 
 def verified(
@@ -79,22 +113,25 @@ def verified(
 ) -> Classifier | None:
     """The classifier, if W · mean(x) + b is, in numbers, what the model puts out; else None.
 
+    Every logit of every image is held against the size of its own terms.
+
     Args:
         module: the last linear layer or 1×1 convolution.
         x: what went into it.
         logits: what the model put out.
     """
-    pooled = _pooled_input(module, x) if x is not None else None
+    if x is None or not x.is_floating_point():
+        return None
+    pooled = _pooled_input(module, x, rounding(x.dtype, logits.dtype))
     if pooled is None:
         return None
-    weight = cast(torch.Tensor, module.weight).detach().flatten(1).to(pooled.values.dtype)
+    dtype = pooled.values.dtype
+    weight = cast(torch.Tensor, module.weight).detach().flatten(1).to(dtype)
     logits = logits.detach().reshape(logits.shape[0], -1)  # one logit may have lost its axis
-    if pooled.values.shape != (logits.shape[0], weight.shape[1]):
+    if pooled.values.shape != (logits.shape[0], weight.shape[1]) or logits.shape[1] != len(weight):
         return None
     bias = module.bias
-    output = pooled.values @ weight.T
-    if isinstance(bias, torch.Tensor):
-        output = output + bias.detach().to(output.dtype)
-    if not close(output, logits.to(output.dtype), max(1e-3, 8 * pooled.rounding)):
-        return None
-    return Classifier(weight, pooled)
+    bias = bias.detach().to(dtype) if isinstance(bias, torch.Tensor) else weight.new_zeros(len(weight))
+    classifier = Classifier(weight, bias, pooled)
+    expected, size = classifier.logits(pooled.values.detach())
+    return classifier if bool(same_rows(logits.to(dtype), expected, size, pooled.tolerance).all()) else None

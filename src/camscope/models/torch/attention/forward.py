@@ -16,7 +16,7 @@ from camscope.models.grid import Grid
 from camscope.models.torch.anatomy.examine import Anatomy
 from camscope.models.torch.attention.calls import AttentionCall, AttentionCalls
 from camscope.models.torch.hooks.modules import first_tensor, named_layers
-from camscope.models.torch.reruns.rerun import Run
+from camscope.models.torch.reruns.on_batch import Run
 from camscope.outputs import Outputs
 
 INSTEAD = "Methods that need no attention work here: gradcam, hirescam."

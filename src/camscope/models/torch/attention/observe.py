@@ -21,7 +21,7 @@ from camscope.models.torch.attention.forward import (
 )
 from camscope.models.torch.attention.gradients import gradients_of, per_head
 from camscope.models.torch.attention.readout import block_gradients, head_gradients, read_share
-from camscope.models.torch.reruns.rerun import Run
+from camscope.models.torch.reruns.on_batch import Run
 from camscope.targets import Targets
 
 

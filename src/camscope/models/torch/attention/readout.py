@@ -19,7 +19,7 @@ from camscope.models.torch.attention.gradients import gradients_of
 from camscope.models.torch.hooks.modules import first_tensor, replace_first_tensor, replaced_forward
 from camscope.models.torch.hooks.record import InputOf
 from camscope.models.torch.precision import widened
-from camscope.models.torch.reruns.rerun import Run
+from camscope.models.torch.reruns.on_batch import Run
 from camscope.targets import Targets
 
 

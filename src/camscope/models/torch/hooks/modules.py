@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import copy
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
+from jaxtyping import Int64, UInt8
 from torch import nn
 
 from camscope.errors import LayerError, ModelError, nearest
@@ -45,10 +46,77 @@ def unwrap(model: nn.Module) -> nn.Module:
     return model
 
 
-def versions(model: nn.Module) -> tuple[tuple[int, int], ...]:
-    """Where each weight lies and how often it was written to in place: other numbers once a weight has changed."""
-    state = itertools.chain(model.parameters(), model.buffers())
-    return tuple((tensor.data_ptr(), tensor._version) for tensor in state)
+Versions: TypeAlias = tuple[tuple[tuple[int, int], ...], tuple[int, ...]]
+
+_ROW = 1021
+"""Words of 64 bits that a checksum adds up without regard to their order; odd, so that turned signs never cancel."""
+
+_SMALL = 2**16
+"""Tensors of fewer bytes are put together for one checksum: of hundreds, each would take longer to begin than to do."""
+
+
+def versions(model: nn.Module) -> Versions:
+    """Where each weight lies, how often it was written to in place, and checksums of all values.
+
+    These are others once a weight has changed. The checksums see what PyTorch does not count: writing through `p.data`,
+    or through NumPy.
+    """
+    state = [tensor.detach() for tensor in itertools.chain(model.parameters(), model.buffers())]
+    with torch.no_grad():
+        return tuple((tensor.data_ptr(), tensor._version) for tensor in state), _checksums(state)
+
+
+def _checksums(tensors: Sequence[torch.Tensor]) -> tuple[int, ...]:
+    """Numbers made of all bits and their places; of what has no bits of its own (sparse, meta) none."""
+    small: dict[torch.device, list[torch.Tensor]] = {}
+    sums: dict[torch.device, list[torch.Tensor]] = {}
+    for tensor in tensors:
+        if tensor.layout != torch.strided or tensor.is_meta or tensor.is_quantized or not tensor.numel():
+            continue
+        octets = _octets(tensor)
+        if len(octets) < _SMALL:
+            small.setdefault(tensor.device, []).append(octets)
+        else:
+            sums.setdefault(tensor.device, []).append(_checksum(octets, doubles=tensor.element_size() == 8))
+    for device, some in small.items():
+        sums.setdefault(device, []).append(_checksum(torch.cat(some), doubles=True))
+    # one wait for each device, not for each tensor
+    return tuple(value for some in sums.values() for value in torch.stack(some).tolist())
+
+
+def _octets(tensor: torch.Tensor) -> UInt8[torch.Tensor, n]:
+    """A tensor's bytes in the order of memory, so that nothing is copied of weights that are kept channels last."""
+    flat = tensor.permute(sorted(range(tensor.ndim), key=tensor.stride, reverse=True)).reshape(-1)
+    octets = flat.contiguous().view(torch.uint8)
+    return octets.clone() if octets.storage_offset() % 8 else octets
+
+
+def _checksum(octets: UInt8[torch.Tensor, n], *, doubles: bool) -> Int64[torch.Tensor, ""]:
+    """A number made of all bits and their places: rows of words are added up, then these sums, each times its own.
+
+    Large tensors are read once, at the speed of the memory. Whole numbers give the same sum in any order.
+
+    Args:
+        octets: the bytes.
+        doubles: whether words may hold one number each. Two turned signs, each the highest bit of a word, would cancel.
+    """
+    words = octets[: len(octets) // 8 * 8].view(torch.int64)
+    if doubles:
+        words = _mixed(words)
+    rows = len(words) // _ROW
+    sums = torch.cat(
+        [
+            words[: rows * _ROW].reshape(rows, _ROW).sum(1),
+            words[rows * _ROW :],
+            octets[len(words) * 8 :].to(torch.int64),
+        ]
+    )
+    return (_mixed(sums) * torch.arange(1, 2 * len(sums), 2, device=sums.device)).sum()
+
+
+def _mixed(words: Int64[torch.Tensor, n]) -> Int64[torch.Tensor, n]:
+    """Words whose lower half depends on their upper half too."""
+    return words ^ (words >> 32)
 
 
 def named_layers(model: nn.Module) -> dict[str, nn.Module]:

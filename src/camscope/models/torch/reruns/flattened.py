@@ -22,15 +22,37 @@ from camscope.models.layer import Layer
 from camscope.models.torch.anatomy.trace import Forward
 from camscope.models.torch.hooks.modules import first_tensor, named_layers
 from camscope.models.torch.hooks.record import InputOf
-from camscope.models.torch.precision import close, widened
+from camscope.models.torch.precision import rounding, same_rows, widened
 from camscope.models.torch.reruns.planning import plan_suffix
 from camscope.models.torch.reruns.suffix import Kept, Plan, keeping, replaying
 
-_TRIED = 3
-"""Channels that are taken away to try whether the layer is one."""
-
 _CHANNELS_AT_A_TIME = 32
 """Channels whose blocks of weights are multiplied at a time, which bounds the memory."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """One image's output of the linear layer, by channel.
+
+    Attributes:
+        kept: what the part of the model after the linear layer needs of that image.
+        output: of the linear layer.
+        of_channel: what each channel adds to it.
+    """
+
+    kept: Kept
+    output: Float[torch.Tensor, "1 output"]
+    of_channel: Float[torch.Tensor, "channel output"]
+
+    def without(self, channels: Int[np.ndarray, n]) -> Float[torch.Tensor, "n output"]:
+        """The output without each of these channels; the number −1 takes none away."""
+        nothing = torch.zeros_like(self.of_channel[:1])
+        index = torch.as_tensor(channels, device=nothing.device)
+        return self.output - torch.cat([self.of_channel, nothing])[index]
+
+    def weighed(self, weights: Float[torch.Tensor, "n channel"]) -> Float[torch.Tensor, "n output"]:
+        """The output with the channels times these weights."""
+        return self.output - (1 - weights).to(self.of_channel) @ self.of_channel
 
 
 @dataclass(frozen=True)
@@ -47,18 +69,13 @@ class Flattened:
     each: int
     rest: Plan
 
-    def without(
-        self, model: nn.Module, forward: Forward, image: torch.Tensor, channels: Int[np.ndarray, n]
-    ) -> tuple[Kept, Float[torch.Tensor, "n output"]]:
-        """The linear layer's output without each of these channels, and what the part after it needs.
-
-        Its output without a channel is its output less that channel's block of columns times that channel's features.
+    def parts(self, model: nn.Module, forward: Forward, image: torch.Tensor) -> Parts:
+        """The linear layer's output, taken apart by channel: each one's block of columns times its features.
 
         Args:
             model: an unwrapped module.
             forward: runs the model.
             image: a batch of one.
-            channels: which; −1 takes none away.
         """
         module = _linear(model, self.linear)
         kept = Kept(batch=1)
@@ -72,15 +89,14 @@ class Flattened:
                 for some in torch.split(torch.arange(len(blocks), device=weight.device), _CHANNELS_AT_A_TIME)
             ]
         )
-        nothing = torch.zeros_like(parts[:1])
-        index = torch.as_tensor(channels, device=parts.device)
-        return kept, widened(kept.own) - torch.cat([parts, nothing])[index]
+        return Parts(kept, widened(kept.own), parts)
 
 
 def find_flattened(model: nn.Module, forward: Forward, image: torch.Tensor, plan: Plan) -> Flattened | None:
-    """The linear layer that reads the layer's channels side by side, if there is one; tried on some channels.
+    """The linear layer that reads the layer's channels side by side, if there is one. A proposal, found on one image.
 
-    Call it inside `explaining(model)` and `no_grad`.
+    It is tried on each image of a batch before it is used for it, see `on_batch`. Call it inside `explaining(model)`
+    and `no_grad`.
 
     Args:
         model: an unwrapped module.
@@ -97,33 +113,29 @@ def find_flattened(model: nn.Module, forward: Forward, image: torch.Tensor, plan
     if plan.layer.after_relu:
         activations = activations.clamp(min=0)
     channels = activations.shape[1]
-    gone = torch.arange(_TRIED, device=image.device) * (channels - 1) // _TRIED
-    mask = torch.ones(_TRIED + 1, channels, device=image.device, dtype=activations.dtype)
-    mask[torch.arange(_TRIED), gone] = 0  # the last variant is whole
-    variants = activations * mask.reshape(*mask.shape, *(1,) * (activations.ndim - 2))
-    several = image.expand(len(variants), *image.shape[1:])
+    # each channel has a weight of its own, by which its features are known again behind whatever pools them
+    weights = torch.linspace(0.5, 1, channels, device=image.device, dtype=activations.dtype)
+    weighed = activations * weights.reshape(-1, *(1,) * (activations.ndim - 2))
     read: list[tuple[str, torch.Tensor]] = []
     with ExitStack() as stack:
         for name, module in named_layers(model).items():
             if isinstance(module, nn.Linear):
                 stack.callback(module.register_forward_pre_hook(_reads(name, read)).remove)
-        with replaying(model, plan, kept, 0, variants):
-            expected = forward(several)
+        with replaying(model, plan, kept, 0, torch.cat([weighed, activations])):
+            forward(image.expand(2, *image.shape[1:]))
     if not read or read[0][1].ndim != 2 or [name for name, _ in read].count(read[0][0]) > 1:
         return None
     linear, features = read[0]
     each, left = divmod(features.shape[1], channels)
-    if left or not each or not close(features, features[-1:] * mask.repeat_interleave(each, dim=1)):
+    if left or not each:
+        return None
+    expected = features[1:] * weights.repeat_interleave(each)
+    if not bool(same_rows(features[:1], expected, features[1:].abs(), rounding(features.dtype)).all()):
         return None
     output = _linear(model, linear).out_features
     after = Layer(linear, "Linear", (output,), Grid("channels-first", (), output), 1, False, False)
     found = Flattened(linear, each, plan_suffix(model, forward, image, after))
-    if found.rest.whole:
-        return None
-    # whatever else the rest reads of the layer, past the linear one, shows here
-    kept, outputs = found.without(model, forward, image, np.append(gone.cpu().numpy(), -1))
-    with replaying(model, found.rest, kept, 0, outputs):
-        return found if close(forward(several), expected) else None
+    return None if found.rest.whole else found
 
 
 def _linear(model: nn.Module, name: str) -> nn.Linear:

@@ -1,4 +1,6 @@
-"""How the part of a model after a layer can be run: found out on one image, and verified in numbers.
+"""How the part of a model after a layer can be run: a proposal, found out on one image.
+
+It is tried on each image of a batch before it is used for it, see `on_batch`.
 
 One forward is traced to see which module calls had ended when the layer put out its output: those are replaced. A
 second look finds which of them the rest of the network uses at all; of the others only the shape has to be kept.
@@ -19,7 +21,7 @@ from torch.utils._pytree import tree_map
 from camscope.models.layer import Layer
 from camscope.models.torch.anatomy.trace import Forward
 from camscope.models.torch.hooks.modules import named_layers
-from camscope.models.torch.precision import close
+from camscope.models.torch.precision import rounding, same_rows
 from camscope.models.torch.reruns.suffix import Kept, Plan, Stub, keeping, replaced
 from camscope.models.torch.reruns.values import (
     hollow,
@@ -32,7 +34,7 @@ from camscope.models.torch.reruns.values import (
 
 
 def plan_suffix(model: nn.Module, forward: Forward, image: torch.Tensor, layer: Layer) -> Plan:
-    """Find out, on one image, how the part after a layer can be run; verified against the model's own output.
+    """Find out, on one image, how the part after a layer can be run; it reproduces the model's output for that image.
 
     Call it inside `explaining(model)` and `no_grad`.
 
@@ -66,7 +68,9 @@ def plan_suffix(model: nn.Module, forward: Forward, image: torch.Tensor, layer: 
                 got = forward(image.expand(3, *image.shape[1:]))
         except Exception:  # whatever the model's own code says of it: it cannot be done like this
             return False
-        return got.shape[0] == 3 and close(got, expected.expand_as(got))
+        if got.shape != (3, *expected.shape[1:]):
+            return False
+        return bool(same_rows(got, expected.expand_as(got), expected.abs().max(), rounding(got.dtype)).all())
 
     for copies in (False, True):
         plan = Plan(layer, stubs, own.turn, copies)

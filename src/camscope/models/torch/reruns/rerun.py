@@ -7,18 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int, Shaped
-from torch import nn
+from jaxtyping import Float, Int
 
 from camscope.evidence import Responses, Variants, without_channels
 from camscope.models.observing import responses, slices_of
-from camscope.models.torch.reruns.flattened import Flattened
-from camscope.models.torch.reruns.suffix import Kept, Plan, replaying
+from camscope.models.torch.reruns.on_batch import OnBatch, Run
+from camscope.models.torch.reruns.suffix import Kept, Plan
 from camscope.outputs import Outputs
 from camscope.targets import Targets
-
-Run = Callable[[torch.Tensor], Outputs]
-"""Runs the model on altered inputs of a batch, or on variants of one of its images. What else it takes is filled in."""
 
 _BUDGET = 128 * 2**20
 """Bytes of activations alive at a time on the CPU, where larger chunks are no faster."""
@@ -68,28 +64,16 @@ class SuffixRerun:
     """Runs the part after a layer on altered activations. See `camscope.evidence.SuffixRerun`.
 
     Attributes:
-        model: an unwrapped module, inside `explaining`.
-        run_of: from the number of an image to what runs the model on any number of variants of it.
-        x: the batch.
+        way: how that part is run for each image of the batch.
         targets: what is scored.
-        plan: how the part after the layer is run.
-        kept: what it needs of the forward of the batch.
-        chunk: how many variants are run at a time.
-        flattened: finds the linear layer that reads the layer's channels side by side; None if there is none.
     """
 
-    model: nn.Module
-    run_of: Callable[[int], Run]
-    x: Shaped[torch.Tensor, batch * size]
+    way: OnBatch
     targets: Targets
-    plan: Plan
-    kept: Kept
-    chunk: int
-    flattened: Callable[[], Flattened | None]
 
     def __call__(self, image: int, count: int, variants: Variants) -> Responses:
         """The responses to `count` altered activations of one image."""
-        return self._after(self.plan, self.kept, image, image, count, variants)
+        return self._after(self.way.plan_for(image), self.way.kept, image, image, count, variants)
 
     def without(
         self,
@@ -105,17 +89,12 @@ class SuffixRerun:
             channels: which; −1 takes none away.
         """
         # a callable may read what the model returns besides its logits, past the linear layer
-        shortcut = None if any(self.targets.functions) else self.flattened()
-        if shortcut is None:
+        found = None if any(self.targets.functions) else self.way.parts_for(image)
+        if found is None:
             return self(image, len(channels), without_channels(activations, channels))
-        with torch.no_grad():
-            kept, outputs = shortcut.without(
-                self.model,
-                lambda x: self.run_of(image)(x).logits,
-                self.x[image : image + 1],
-                channels,
-            )
-        return self._after(shortcut.rest, kept, 0, image, len(channels), lambda numbers: outputs[numbers])
+        rest, parts = found
+        outputs = parts.without(channels)
+        return self._after(rest, parts.kept, 0, image, len(channels), lambda numbers: outputs[numbers])
 
     def _after(
         self, plan: Plan, kept: Kept, place: int, image: int, count: int, variants: Variants
@@ -130,13 +109,11 @@ class SuffixRerun:
             count: how many variants there are.
             variants: makes some of them.
         """
-        own, run = self.x[image : image + 1], self.run_of(image)
 
         def answers(numbers: Int[np.ndarray, " chunk"]) -> Outputs:
-            with replaying(self.model, plan, kept, place, variants(numbers)):
-                return run(own.expand(len(numbers), *own.shape[1:]))
+            return self.way.outputs(plan, kept, place, image, variants(numbers))
 
-        return _in_chunks(answers, count, self.chunk, self.targets, image, self.x)
+        return _in_chunks(answers, count, self.way.chunk_of(plan), self.targets, image, self.way.x)
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from jaxtyping import Float
 from torch import nn
 from torch.utils._pytree import tree_map
 
+from camscope.errors import ModelError
 from camscope.models.layer import Layer
 from camscope.models.torch.hooks.modules import (
     first_tensor,
@@ -79,11 +80,13 @@ class Kept:
         outputs: of the stubs that are used, as the module's own forward returned them.
         own: the layer's own output, likewise.
         batch: how many images it was.
+        calls: how often the layer was called.
     """
 
     outputs: dict[Stub, Any] = field(default_factory=dict)
     own: Any = None
     batch: int = 0
+    calls: int = 0
 
 
 @contextmanager
@@ -111,6 +114,7 @@ def keeping(model: nn.Module, plan: Plan, kept: Kept) -> Iterator[None]:
                 kept.outputs[stub] = tree_map(cloned, output)
             if name == plan.layer.module:
                 kept.own = tree_map(cloned, output)  # the last call's stays
+                kept.calls = number + 1
 
         return keep
 
@@ -166,6 +170,9 @@ def replaced(
 
     Yields:
         what the stubs return.
+
+    Raises:
+        ModelError: at the end of the block, if the layer's last call is not the one that the plan names.
     """
     values = {}
     for stub in plan.stubs:
@@ -188,7 +195,11 @@ def replaced(
 
 @contextmanager
 def _altered(module: nn.Module, plan: Plan, alter: Alter) -> Iterator[None]:
-    """Alter what the layer's last call returns: after the user's own hooks, since it was recorded after them too."""
+    """Alter what the layer's last call returns: after the user's own hooks, since it was recorded after them too.
+
+    Raises:
+        ModelError: at the end of the block, if that was not the layer's last call.
+    """
     turn = -1
 
     def hook(_module: nn.Module, _inputs: Any, output: Any) -> Any:
@@ -206,6 +217,12 @@ def _altered(module: nn.Module, plan: Plan, alter: Alter) -> Iterator[None]:
         yield
     finally:
         handle.remove()
+    if turn != plan.turn:
+        raise ModelError(
+            f"{plan.layer.name!r} is called {turn + 1} times on altered activations and {plan.turn + 1} times before, "
+            "so which call's output is to be altered cannot be said. Choose another layer, or a method that runs no "
+            "part of the model again: gradcam."
+        )
 
 
 def _answering(module: nn.Module, answers: Mapping[int, Any]) -> AbstractContextManager[None]:

@@ -66,8 +66,14 @@ def of_image(output: Any, batch: int, image: int, count: int, shared: frozenset[
 
 
 def hollow(value: Any) -> Any:
-    """A tensor of the same shape and kind with one element of memory; anything else as it is."""
-    return value.new_zeros(()).expand(value.shape) if isinstance(value, torch.Tensor) else value
+    """A tensor of the same shape and kind with one element of memory; anything else as it is.
+
+    The element is NaN where the kind has one, so that a use of what was taken for unused shows in the outputs.
+    """
+    if not isinstance(value, torch.Tensor):
+        return value
+    has_nan = value.is_floating_point() or value.is_complex()
+    return value.new_full((), torch.nan if has_nan else 0).expand(value.shape)
 
 
 def cloned(value: Any) -> Any:
