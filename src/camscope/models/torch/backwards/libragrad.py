@@ -20,7 +20,9 @@ from camscope.models.torch.hooks.functions import (
     attention_is_constant,
     first_operand,
     open_multi_head_attention,
+    thread_state,
 )
+from camscope.models.torch.hooks.session import surely
 
 
 @contextmanager
@@ -47,12 +49,10 @@ def balanced_gradients(model: nn.Module) -> Iterator[None]:
     Args:
         model: whose parameters are constants.
     """
-    token = attention_is_constant.set(True)
-    try:
+    with surely(thread_state()):
+        attention_is_constant.set(True)
         with _Balanced({id(parameter) for parameter in model.parameters()}):
             yield
-    finally:
-        attention_is_constant.reset(token)
 
 
 _GATES = frozenset(
