@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 import weakref
+from contextlib import suppress
 from queue import SimpleQueue
 
 from torch import nn
@@ -27,46 +28,37 @@ class FairLock:
     """Held by the first turn in a queue; when that leaves, the next one holds it.
 
     `leave` may be called more than once, and for a turn that never came: an interrupt may fly at any time, and whoever
-    catches it need not know how far things had come.
+    catches it need not know how far things had come. For the same reason nothing here takes another lock, which an
+    interrupt could leave locked: each step is one operation of a list or a queue, which no other thread can divide.
     """
 
     _numbers = itertools.count()
 
     def __init__(self) -> None:
         self.number = next(self._numbers)
-        # re-entrant: the garbage collector may leave for somebody while this thread is inside
-        self._guard = threading.RLock()
         self._queue: list[Turn] = []
 
     @property
     def is_held_here(self) -> bool:
         """Whether this thread holds it already."""
-        with self._guard:
-            return bool(self._queue) and self._queue[0].thread == threading.get_ident()
+        return any(first.thread == threading.get_ident() for first in self._queue[:1])
 
     def wait(self, turn: Turn) -> None:
         """Come to hold it, after all who came before."""
-        with self._guard:
-            self._queue.append(turn)
-        while True:
-            with self._guard:
-                if self._queue[0] is turn:
-                    return
+        self._queue.append(turn)
+        while self._queue[0] is not turn:
             turn.woken.get()
 
     def leave(self, turn: Turn) -> None:
         """Hold it no more, or wait for it no more."""
-        with self._guard:
-            if turn in self._queue:
-                self._queue.remove(turn)
-            if self._queue:
-                self._queue[0].woken.put(None)
+        with suppress(ValueError):  # it is not in the queue
+            self._queue.remove(turn)
+        for first in self._queue[:1]:
+            first.woken.put(None)
 
 
 _locks: weakref.WeakKeyDictionary[nn.Module, FairLock] = weakref.WeakKeyDictionary()
-"""The lock of each module of each model that was explained."""
-
-_registering = threading.RLock()
+"""The lock of each module of each model that was explained. None is ever replaced by another."""
 
 
 def locks_of(model: nn.Module) -> list[FairLock]:
@@ -78,10 +70,7 @@ def locks_of(model: nn.Module) -> list[FairLock]:
     Args:
         model: an unwrapped module.
     """
-    with _registering:
-        modules = list(model.modules())
-        found = {_locks[module] for module in modules if module in _locks} or {FairLock()}
-        in_order = sorted(found, key=lambda lock: lock.number)
-        for module in modules:
-            _locks.setdefault(module, in_order[0])
-    return in_order
+    modules = list(model.modules())
+    known = next((_locks[module] for module in modules if module in _locks), None) or FairLock()
+    found = {_locks.setdefault(module, known) for module in modules}
+    return sorted(found, key=lambda lock: lock.number)
