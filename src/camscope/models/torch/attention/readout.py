@@ -18,7 +18,7 @@ from camscope.models.torch.attention.forward import INSTEAD, Block, WatchedForwa
 from camscope.models.torch.attention.gradients import gradients_of
 from camscope.models.torch.hooks.modules import first_tensor, replace_first_tensor
 from camscope.models.torch.hooks.record import InputOf
-from camscope.models.torch.hooks.session import hook_after, replaced_forward
+from camscope.models.torch.hooks.session import hook_after, overriding, replaced_forward
 from camscope.models.torch.precision import widened
 from camscope.models.torch.reruns.rerun import Run
 from camscope.targets import Targets
@@ -72,7 +72,7 @@ def block_gradients(
     with ExitStack() as stack:
         for module in {id(block.module): block.module for block in blocks}.values():
             stack.callback(hook_after(module, cut).remove)
-        with calls:
+        with overriding(calls):
             run(x)
     scores = []
     before = [tokens.detach() for tokens in put_out[:-1]]

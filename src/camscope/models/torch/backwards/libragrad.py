@@ -22,7 +22,7 @@ from camscope.models.torch.hooks.functions import (
     open_multi_head_attention,
     thread_state,
 )
-from camscope.models.torch.hooks.session import surely
+from camscope.models.torch.hooks.session import overriding, surely
 
 
 @contextmanager
@@ -51,7 +51,7 @@ def balanced_gradients(model: nn.Module) -> Iterator[None]:
     """
     with surely(thread_state()):
         attention_is_constant.set(True)
-        with _Balanced({id(parameter) for parameter in model.parameters()}):
+        with overriding(_Balanced({id(parameter) for parameter in model.parameters()})):
             yield
 
 
@@ -100,7 +100,7 @@ class _Balanced(TorchFunctionMode):
         if not torch.is_grad_enabled():
             return func(*args, **kwargs)
         if name == "multi_head_attention_forward":
-            with self:
+            with overriding(self):
                 return open_multi_head_attention(*args, **kwargs)
         if name == "scaled_dot_product_attention":
             return _attention(func, *args, **kwargs)

@@ -33,25 +33,38 @@ the same code, but it does not ask the mode first.
 open_multi_head_attention.__kwdefaults__ = _multi_head.__kwdefaults__
 
 
-def thread_state() -> Callable[[], None]:
-    """What puts back this thread's modes as they are now: overridden functions, gradients, constant attention.
+def overriding_modes() -> Callable[[], None]:
+    """What puts back the modes that override torch's functions in this thread, as they are now.
 
     It may be called again. In another thread, where the garbage collector may end a context, it does nothing.
     """
     thread = threading.get_ident()
-    overriding: list[TorchFunctionMode] = _get_current_function_mode_stack()  # type: ignore[no-untyped-call]
+    before: list[TorchFunctionMode] = _get_current_function_mode_stack()  # type: ignore[no-untyped-call]
+
+    def put_back() -> None:
+        now = _get_current_function_mode_stack()  # type: ignore[no-untyped-call]
+        if threading.get_ident() == thread and list(map(id, now)) != list(map(id, before)):
+            for _ in now:
+                _pop_mode()  # type: ignore[no-untyped-call]
+            for mode in before:
+                _push_mode(mode)  # type: ignore[no-untyped-call]
+
+    return put_back
+
+
+def thread_state() -> Callable[[], None]:
+    """What puts back all that is this thread's as it is now: its modes, gradients or not, constant attention.
+
+    It may be called again. In another thread it does nothing.
+    """
+    thread, put_back_overriding = threading.get_ident(), overriding_modes()
     dispatching = len(_get_current_dispatch_mode_stack())
     graded, constant = torch.is_grad_enabled(), attention_is_constant.get()
 
     def put_back() -> None:
         if threading.get_ident() != thread:
             return
-        now = _get_current_function_mode_stack()  # type: ignore[no-untyped-call]
-        if list(map(id, now)) != list(map(id, overriding)):
-            for _ in now:
-                _pop_mode()  # type: ignore[no-untyped-call]
-            for mode in overriding:
-                _push_mode(mode)  # type: ignore[no-untyped-call]
+        put_back_overriding()
         for dispatch in reversed(_get_current_dispatch_mode_stack()[dispatching:]):
             dispatch.__exit__(None, None, None)  # type: ignore[no-untyped-call]
         torch.set_grad_enabled(graded)

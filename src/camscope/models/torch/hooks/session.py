@@ -8,16 +8,18 @@ repeated, and it is done twice.
 from __future__ import annotations
 
 import threading
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 from torch.utils.hooks import RemovableHandle
 
 from camscope.errors import ModelError
-from camscope.models.torch.hooks.functions import thread_state
+from camscope.models.torch.hooks.functions import overriding_modes, thread_state
 from camscope.models.torch.hooks.turns import Turn, locks_of
 
 _DISTURBED = (
@@ -25,6 +27,9 @@ _DISTURBED = (
     "eval mode with frozen parameters, for every thread. Calls of camscope wait for one another; let your own forwards "
     "wait too (one lock around both), or explain a copy: copy.deepcopy(model)."
 )
+
+
+Mode = TypeVar("Mode", bound=TorchFunctionMode)
 
 
 class Session(Turn):
@@ -73,6 +78,11 @@ class Session(Turn):
             except Exception as error:
                 if self._disturbed:
                     raise ModelError(_DISTURBED) from error
+                raise
+            except BaseException as error:
+                # An interrupt may have come just after a context was entered and before its block began, PyTorch's own
+                # included. Such a context ends with the frame that holds it: let that be now, before all is put back.
+                traceback.clear_frames(error.__traceback__)
                 raise
             if self._disturbed:
                 raise ModelError(_DISTURBED)
@@ -175,6 +185,21 @@ def surely(undo: Callable[[], None]) -> Iterator[None]:
             undo()
     finally:
         undo()
+
+
+@contextmanager
+def overriding(mode: Mode) -> Iterator[Mode]:
+    """In this context a mode is asked about each call of torch's functions; at the end all modes are as before.
+
+    PyTorch takes the mode away while it answers. An interrupt that arrives then must not make the end take away
+    another one, or none: so this puts back what was there, and counts on nothing.
+
+    Args:
+        mode: the mode.
+    """
+    with surely(overriding_modes()):
+        mode.__enter__()  # type: ignore[no-untyped-call]
+        yield mode
 
 
 # ------------------------------------------------------------------ hooks
