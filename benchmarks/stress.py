@@ -71,9 +71,10 @@ def interrupts(count: int) -> None:
                 explainer = camscope.Explainer(model)
             at = draw.randrange(1, lines[0])
             try:
-                with _untouched(model), small.interrupted(at, AROUND):
+                with _untouched(model):
                     try:
-                        explainer(x, methods=method, targets=[0, 1])
+                        with small.interrupted(at, AROUND):
+                            explainer(x, methods=method, targets=[0, 1])
                     except KeyboardInterrupt:
                         arrived += 1
                 modes = overrides._get_current_function_mode_stack()
