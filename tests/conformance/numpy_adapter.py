@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,6 +47,10 @@ class NumpyAdapter:
         self.ending = Ending(sigmoid=isinstance(end, Sigmoid), softmax=isinstance(end, Softmax))
 
     # ------------------------------------------------------------------ the input
+
+    def exclusive(self) -> AbstractContextManager[None]:
+        """Nothing is ever changed, so threads need not wait."""
+        return nullcontext()
 
     def is_tensor(self, value: Any) -> bool:
         """A floating-point array with a batch axis; any other array is a photo."""

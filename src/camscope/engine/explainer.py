@@ -33,6 +33,14 @@ class Explainer:
         explainer = camscope.Explainer(model)
         e = explainer(x, methods=["gradcam", "layercam"], targets=[281, 285], layers=["layer3", "layer4"])
 
+    It may be called from several threads (`asyncio.to_thread`): one call at a time has the model, whichever Explainer
+    it is of, and the others are served in the order they came. Your own forwards do not wait. While a call runs, the
+    model is in eval mode with frozen parameters for every thread: a training step of another thread then goes wrong
+    (no gradients, no batch-norm statistics), and torch's random state, which all threads share, is set back at the
+    end. A forward of another thread that is noticed ends the call with a ModelError; nothing notices one that meets
+    neither the model itself nor a layer in use, nor other changes of flags or weights. So hold one lock around your
+    own forwards and the calls, or explain a copy.
+
     Args:
         model: a `torch.nn.Module` (wrappers of DataParallel, DDP and torch.compile are taken off), a Hugging Face
             model or pipeline, a fastai `Learner`, or a name: `demo`, `timm:NAME`, `torchvision:NAME`,
@@ -146,28 +154,30 @@ class Explainer:
         Raises:
             InputError, LayerError, MethodError, TargetError: what was asked for does not exist, or the model cannot
                 give it; the message names the nearest that works.
+            ModelError: another thread ran the model meanwhile.
         """
-        model, notes = self._model, self._model.notes()
-        call = read_call(
-            methods,
-            model.adapter.offers,
-            explained=model.info.explained,
-            layers=layers,
-            channels=channels,
-            seed=seed,
-        )
-        given, batch = model.prepared(inputs, explained_input)
-        notes.of_inputs(batch.x, given.preprocessing is not None, model.info)
-        captions = model.captions(targets, notes)
-        if captions:
-            batch = model.adapter.with_captions(batch, captions)
-        texts = bool(given.input_images.texts)
-        if layers is None and not texts and model.adapter.fpn_levels(batch):
-            call = call.at_fpn_levels()
-        explaining = Explaining(model, call, captions, notes)
-        explanation = (explaining.texts if texts else explaining.pictures)(batch, given, targets)
-        notes.warn()
-        return explanation
+        with self._model.adapter.exclusive():
+            model, notes = self._model, self._model.notes()
+            call = read_call(
+                methods,
+                model.adapter.offers,
+                explained=model.info.explained,
+                layers=layers,
+                channels=channels,
+                seed=seed,
+            )
+            given, batch = model.prepared(inputs, explained_input)
+            notes.of_inputs(batch.x, given.preprocessing is not None, model.info)
+            captions = model.captions(targets, notes)
+            if captions:
+                batch = model.adapter.with_captions(batch, captions)
+            texts = bool(given.input_images.texts)
+            if layers is None and not texts and model.adapter.fpn_levels(batch):
+                call = call.at_fpn_levels()
+            explaining = Explaining(model, call, captions, notes)
+            explanation = (explaining.texts if texts else explaining.pictures)(batch, given, targets)
+            notes.warn()
+            return explanation
 
     def concepts(
         self,
@@ -191,12 +201,13 @@ class Explainer:
             MethodError: if the layer has no positive activations, or fewer channels or positions than concepts.
             InputError, LayerError: as for a call.
         """
-        notes = self._model.notes()
-        found = find_concepts(
-            self._model, inputs, count=count, layer=layer, steps=steps, seed=seed, notes=notes
-        )
-        notes.warn()
-        return found
+        with self._model.adapter.exclusive():
+            notes = self._model.notes()
+            found = find_concepts(
+                self._model, inputs, count=count, layer=layer, steps=steps, seed=seed, notes=notes
+            )
+            notes.warn()
+            return found
 
     def embed(self, inputs: Any) -> Float[Array, "batch feature"]:
         """Each image's embedding, for `Similarity`: the vector that is compared with captions, or the output itself.
@@ -207,17 +218,18 @@ class Explainer:
         Raises:
             InputError: as for a call.
         """
-        model = self._model
-        given, batch = model.prepared(inputs)
-        batch, texts = model.of_any_captions(batch), given.input_images.texts
-        parts = length_buckets(batch, texts) if texts else [(np.arange(len(batch)), batch)]
-        found: list[Array] = [None] * len(batch)
-        for rows, part in parts:
-            with model.adapter.observe(part, {}) as seen:
-                vectors = detached(embeddings(seen.outputs))
-                for row, vector in zip(rows.tolist(), vectors, strict=True):
-                    found[row] = vector
-        return array_namespace(found[0]).stack(found)
+        with self._model.adapter.exclusive():
+            model = self._model
+            given, batch = model.prepared(inputs)
+            batch, texts = model.of_any_captions(batch), given.input_images.texts
+            parts = length_buckets(batch, texts) if texts else [(np.arange(len(batch)), batch)]
+            found: list[Array] = [None] * len(batch)
+            for rows, part in parts:
+                with model.adapter.observe(part, {}) as seen:
+                    vectors = detached(embeddings(seen.outputs))
+                    for row, vector in zip(rows.tolist(), vectors, strict=True):
+                        found[row] = vector
+            return array_namespace(found[0]).stack(found)
 
     def layers(
         self, inputs: Any = None, *, every: bool = False, size: Sequence[int] | None = None
@@ -236,27 +248,32 @@ class Explainer:
             InputError: if neither an input nor a size is given and the model's own size is not known; or both are.
             LayerError: if no layer has a grid.
         """
-        model = self._model
         if inputs is not None and size is not None:
             raise InputError(f"size={tuple(size)}: the input has a size of its own. Give one of both.")
-        given, batch = model.anything(size) if inputs is None else model.prepared(inputs)
-        batch = model.of_any_captions(batch)
-        if given is not None and given.input_images.texts:
-            _, batch = length_buckets(batch, given.input_images.texts)[0]
-        found = list(model.adapter.layers(batch))
-        chosen = None
-        try:
-            chosen = model.adapter.choose(batch)[0]
-        except LayerError:
-            if not found:
-                raise
-        if chosen is not None and chosen.after_relu:
-            # the ReLU of a layer is not a module of its own; it stands behind the module it belongs to
-            place = next(i for i, layer in enumerate(found) if layer.name == chosen.module)
-            found.insert(place + 1, chosen)
-        shown = [layer for layer in found if every or layer.outline or (chosen and layer.name == chosen.name)]
-        reach = model.adapter.reaches(batch, shown)
-        return [dataclasses.replace(layer, reaches=r) for layer, r in zip(shown, reach, strict=True)], chosen
+        with self._model.adapter.exclusive():
+            model = self._model
+            given, batch = model.anything(size) if inputs is None else model.prepared(inputs)
+            batch = model.of_any_captions(batch)
+            if given is not None and given.input_images.texts:
+                _, batch = length_buckets(batch, given.input_images.texts)[0]
+            found = list(model.adapter.layers(batch))
+            chosen = None
+            try:
+                chosen = model.adapter.choose(batch)[0]
+            except LayerError:
+                if not found:
+                    raise
+            if chosen is not None and chosen.after_relu:
+                # the ReLU of a layer is not a module of its own; it stands behind the module it belongs to
+                place = next(i for i, layer in enumerate(found) if layer.name == chosen.module)
+                found.insert(place + 1, chosen)
+            shown = [
+                layer for layer in found if every or layer.outline or (chosen and layer.name == chosen.name)
+            ]
+            reach = model.adapter.reaches(batch, shown)
+            return [
+                dataclasses.replace(layer, reaches=r) for layer, r in zip(shown, reach, strict=True)
+            ], chosen
 
 
 def explain(

@@ -104,6 +104,15 @@ class Adapter(Protocol):
         """
         ...
 
+    def exclusive(self) -> AbstractContextManager[object]:
+        """Have the model to this thread alone, for a whole call; other threads wait, and come in the order they asked.
+
+        Inside it may be entered again, by whatever adapter of the same model. When the outermost ends, the model is as
+        it was, also if an interrupt arrived. An adapter whose model is never changed, and which keeps nothing between
+        calls, may let all threads in.
+        """
+        ...
+
     def is_tensor(self, value: Any) -> bool:
         """Whether a value is a tensor of this framework, already preprocessed, and no photo.
 

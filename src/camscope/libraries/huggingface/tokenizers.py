@@ -34,16 +34,19 @@ class TextClassifier(LogitsDecoder):
             raise _too_long("The text", tokens, most) from error
 
     def _called(self, model: Any, batch: Batch) -> Any:
+        from camscope.models.torch.hooks.session import surely
+
         config: Any = getattr(model, "config", None)
         if len(batch) < 2 or getattr(config, "pad_token_id", _NO_TOKEN) is not None:
             return super().call(model, batch)
-        config.pad_token_id = (
-            _NO_TOKEN  # for several texts the model insists on one, even if no text is padded
-        )
-        try:
-            return super().call(model, batch)
-        finally:
+
+        def undo() -> None:
             config.pad_token_id = None
+
+        with surely(undo):
+            # for several texts the model insists on one, even if no text is padded
+            config.pad_token_id = _NO_TOKEN
+            return super().call(model, batch)
 
 
 _NO_TOKEN = -1

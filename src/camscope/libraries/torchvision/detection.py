@@ -16,6 +16,7 @@ from torchvision.models.detection.ssd import SSD
 from torchvision.ops import clip_boxes_to_image
 
 from camscope.models.batch import Batch
+from camscope.models.torch.hooks.session import hook_after, hook_before
 from camscope.outputs import Detections, Task
 
 
@@ -108,9 +109,9 @@ def _seen(model: nn.Module) -> Iterator[dict[str, Any]]:
         names = ("transform", "backbone", "head", "anchor_generator", "roi_heads.box_predictor")
         for name, module in model.named_modules():
             if name in names:
-                stack.callback(module.register_forward_hook(keep(name)).remove)
+                stack.callback(hook_after(module, keep(name)).remove)
             elif name == "roi_heads":
-                stack.callback(module.register_forward_pre_hook(keep_inputs).remove)
+                stack.callback(hook_before(module, keep_inputs).remove)
         yield parts
 
 

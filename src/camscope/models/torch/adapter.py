@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ from camscope.models.torch.forwards import Forwards
 from camscope.models.torch.further_passes import FurtherPasses
 from camscope.models.torch.hooks.modules import unwrap
 from camscope.models.torch.hooks.record import InputOf, Recorder
+from camscope.models.torch.hooks.session import exclusive
 from camscope.models.torch.hooks.state import explaining
 from camscope.models.torch.inputs import explaining_how_inputs_were_read, prepared
 from camscope.models.torch.layer_finder import LayerFinder
@@ -64,6 +65,10 @@ class TorchAdapter:
         self._plans = SuffixPlans(self._forwards)
         self._attentive: set[Hashable] = set()
         """Signatures of batches on which the model's attention was found to give maps."""
+
+    def exclusive(self) -> AbstractContextManager[object]:
+        """Have the model to this thread alone, whatever adapter or Explainer asks for it."""
+        return exclusive(self.model)
 
     # ------------------------------------------------------------------ the input
 

@@ -18,6 +18,7 @@ from camscope.models.torch.anatomy.head import Classifier, verified
 from camscope.models.torch.anatomy.trace import Forward
 from camscope.models.torch.hooks.modules import first_tensor, replace_first_tensor
 from camscope.models.torch.hooks.record import InputOf, Recorder
+from camscope.models.torch.hooks.session import hook_after
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ def is_bypassed(model: nn.Module, forward: Forward, x: torch.Tensor, anatomy: An
         return output if tensor is None else replace_first_tensor(output, tensor.detach())
 
     with Recorder(model, [embedding], start_graph=True) as recorder, ExitStack() as stack:
-        stack.callback(model.get_submodule(layer.module).register_forward_hook(cut).remove)
+        stack.callback(hook_after(model.get_submodule(layer.module), cut).remove)
         logits = forward(x)
     (gradient,) = _of_a_mix([logits], [recorder.seen[embedding.name].activations])
     return gradient is not None and _positions_reach(embedding.grid.canonical(gradient), of_tokens=True)

@@ -13,6 +13,7 @@ from torch import nn
 
 from camscope.models.torch.anatomy.token_order import reorders
 from camscope.models.torch.hooks.modules import count_tensors, first_tensor, named_layers
+from camscope.models.torch.hooks.session import hook_after, hook_before
 
 Forward = Callable[[torch.Tensor], Any]
 """The model from a batch of inputs to its logits."""
@@ -148,6 +149,6 @@ def tracing(model: nn.Module) -> Iterator[Trace]:
 
     with ExitStack() as hooks:
         for name, module in named_layers(model).items():
-            hooks.callback(module.register_forward_pre_hook(begin(name)).remove)
-            hooks.callback(module.register_forward_hook(end(name)).remove)
+            hooks.callback(hook_before(module, begin(name)).remove)
+            hooks.callback(hook_after(module, end(name)).remove)
         yield trace

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from camscope.errors import InputError
+from camscope.models.torch.hooks.session import hook_before
 
 
 class Embeddings:
@@ -34,7 +35,7 @@ class Embeddings:
     def __enter__(self) -> Embeddings:
         for module in self._model.modules():
             if isinstance(module, nn.Embedding) and type(module).forward is nn.Embedding.forward:
-                self._handles.append(module.register_forward_pre_hook(self._check_lookup))
+                self._handles.append(hook_before(module, self._check_lookup))
         return self
 
     def __exit__(

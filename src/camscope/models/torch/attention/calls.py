@@ -19,6 +19,7 @@ from camscope.models.torch.hooks.functions import (
     open_multi_head_attention,
     same_shape,
 )
+from camscope.models.torch.hooks.session import overriding
 
 _MATRIX_PRODUCTS = {"matmul", "__matmul__", "bmm"}
 
@@ -129,7 +130,7 @@ class AttentionCalls(TorchFunctionMode):
         """
         average = kwargs.get("average_attn_weights", True)
         before = len(self.calls)
-        with self:
+        with overriding(self):
             outputs, _ = open_multi_head_attention(*args, need_weights=False, **kwargs)
         if not need_weights or len(self.calls) == before:
             return outputs, None

@@ -16,6 +16,7 @@ from camscope.models.grid import Grid
 from camscope.models.torch.anatomy.examine import Anatomy
 from camscope.models.torch.attention.calls import AttentionCall, AttentionCalls
 from camscope.models.torch.hooks.modules import first_tensor, named_layers
+from camscope.models.torch.hooks.session import hook_after, hook_before, overriding
 from camscope.models.torch.reruns.on_batch import Run
 from camscope.outputs import Outputs
 
@@ -96,9 +97,9 @@ def watch(model: nn.Module, run: Run, x: torch.Tensor) -> WatchedForward:
 
     with ExitStack() as stack:
         for module in named_layers(model).values():
-            stack.callback(module.register_forward_pre_hook(enter).remove)
-            stack.callback(module.register_forward_hook(leave).remove)
-        with attention:
+            stack.callback(hook_before(module, enter).remove)
+            stack.callback(hook_after(module, leave).remove)
+        with overriding(attention):
             outputs = run(x)
     return WatchedForward(outputs, attention.calls, found)
 

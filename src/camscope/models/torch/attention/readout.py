@@ -16,8 +16,9 @@ from camscope.models.torch.anatomy.examine import Anatomy
 from camscope.models.torch.attention.calls import AttentionCalls
 from camscope.models.torch.attention.forward import INSTEAD, Block, WatchedForward, check_same, precision_of
 from camscope.models.torch.attention.gradients import gradients_of
-from camscope.models.torch.hooks.modules import first_tensor, replace_first_tensor, replaced_forward
+from camscope.models.torch.hooks.modules import first_tensor, replace_first_tensor
 from camscope.models.torch.hooks.record import InputOf
+from camscope.models.torch.hooks.session import hook_after, overriding, replaced_forward
 from camscope.models.torch.precision import widened
 from camscope.models.torch.reruns.on_batch import Run
 from camscope.targets import Targets
@@ -70,8 +71,8 @@ def block_gradients(
     calls = AttentionCalls()
     with ExitStack() as stack:
         for module in {id(block.module): block.module for block in blocks}.values():
-            stack.callback(module.register_forward_hook(cut).remove)
-        with calls:
+            stack.callback(hook_after(module, cut).remove)
+        with overriding(calls):
             run(x)
     scores = []
     before = [tokens.detach() for tokens in put_out[:-1]]

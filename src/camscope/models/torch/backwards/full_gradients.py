@@ -23,6 +23,7 @@ from torch.overrides import TorchFunctionMode
 from camscope.errors import TargetError
 from camscope.evidence import FullGradients
 from camscope.models.torch.hooks.functions import all_forms, first_operand
+from camscope.models.torch.hooks.session import overriding
 from camscope.models.torch.precision import widened
 from camscope.outputs import Outputs
 from camscope.targets import Targets
@@ -76,7 +77,7 @@ def full_gradients(
     """
     with torch.enable_grad():
         leaf = x.detach().requires_grad_()
-        with _AddedBiases() as added:
+        with overriding(_AddedBiases()) as added:
             scores = targets.scores(run(leaf.clone()))  # a copy: the first layer may work in place
     if not scores.requires_grad:
         raise TargetError(
@@ -84,10 +85,11 @@ def full_gradients(
             "differentiated (a detach, an argmax or a no_grad lies between), so there are no input gradients."
         )
     columns = []
+    by: list[Any] = [leaf, *(bias.edge for bias in added.found)]
     for t in range(scores.shape[1]):
         gradients = torch.autograd.grad(
             scores[:, t].sum(),
-            [leaf, *(bias.edge for bias in added.found)],
+            by,
             retain_graph=t + 1 < scores.shape[1],
             allow_unused=True,
         )

@@ -16,6 +16,7 @@ from torch.overrides import TorchFunctionMode
 
 from camscope.errors import TargetError
 from camscope.models.torch.hooks.functions import all_forms, first_operand
+from camscope.models.torch.hooks.session import overriding
 from camscope.models.torch.precision import widened
 from camscope.outputs import Outputs
 from camscope.targets import Targets
@@ -52,7 +53,7 @@ def guided_gradients(
     """
     with torch.enable_grad():
         leaf = x.detach().requires_grad_()
-        with _GuidedRectifiers():
+        with overriding(_GuidedRectifiers()):
             outputs = run(leaf.clone())  # a copy: the first layer may work in place
         scores = targets.scores(outputs)
     if not scores.requires_grad:

@@ -20,7 +20,9 @@ from camscope.models.torch.hooks.functions import (
     attention_is_constant,
     first_operand,
     open_multi_head_attention,
+    thread_state,
 )
+from camscope.models.torch.hooks.session import overriding, surely
 
 
 @contextmanager
@@ -47,12 +49,10 @@ def balanced_gradients(model: nn.Module) -> Iterator[None]:
     Args:
         model: whose parameters are constants.
     """
-    token = attention_is_constant.set(True)
-    try:
-        with _Balanced({id(parameter) for parameter in model.parameters()}):
+    with surely(thread_state()):
+        attention_is_constant.set(True)
+        with overriding(_Balanced({id(parameter) for parameter in model.parameters()})):
             yield
-    finally:
-        attention_is_constant.reset(token)
 
 
 _GATES = frozenset(
@@ -100,7 +100,7 @@ class _Balanced(TorchFunctionMode):
         if not torch.is_grad_enabled():
             return func(*args, **kwargs)
         if name == "multi_head_attention_forward":
-            with self:
+            with overriding(self):
                 return open_multi_head_attention(*args, **kwargs)
         if name == "scaled_dot_product_attention":
             return _attention(func, *args, **kwargs)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
 from contextvars import ContextVar
 from types import FunctionType
 from typing import Any
 
 import torch
 from torch.nn import functional
+from torch.overrides import TorchFunctionMode, _get_current_function_mode_stack, _pop_mode, _push_mode
+from torch.utils._python_dispatch import _get_current_dispatch_mode_stack
 
 attention_is_constant: ContextVar[bool] = ContextVar("attention_is_constant", default=False)
 """Whether gradients are balanced, so that nothing flows back from attention weights to what they were made of."""
@@ -27,6 +31,47 @@ A mode is given the call of the function as a whole, and by calling it from ther
 the same code, but it does not ask the mode first.
 """
 open_multi_head_attention.__kwdefaults__ = _multi_head.__kwdefaults__
+
+
+def overriding_modes() -> Callable[[], None]:
+    """What puts back the modes that override torch's functions in this thread, as they are now.
+
+    It may be called again. In another thread, where the garbage collector may end a context, it does nothing.
+    """
+    thread = threading.get_ident()
+    before: list[TorchFunctionMode] = _get_current_function_mode_stack()  # type: ignore[no-untyped-call]
+
+    def put_back() -> None:
+        now = _get_current_function_mode_stack()  # type: ignore[no-untyped-call]
+        if threading.get_ident() == thread and list(map(id, now)) != list(map(id, before)):
+            for _ in now:
+                _pop_mode()  # type: ignore[no-untyped-call]
+            for mode in before:
+                _push_mode(mode)  # type: ignore[no-untyped-call]
+
+    return put_back
+
+
+def thread_state() -> Callable[[], None]:
+    """What puts back all that is this thread's as it is now: its modes, gradients or not, constant attention.
+
+    It may be called again. In another thread it does nothing.
+    """
+    thread, put_back_overriding = threading.get_ident(), overriding_modes()
+    dispatching = len(_get_current_dispatch_mode_stack())
+    graded, constant = torch.is_grad_enabled(), attention_is_constant.get()
+
+    def put_back() -> None:
+        if threading.get_ident() != thread:
+            return
+        put_back_overriding()
+        for dispatch in reversed(_get_current_dispatch_mode_stack()[dispatching:]):
+            dispatch.__exit__(None, None, None)  # type: ignore[no-untyped-call]
+        torch.set_grad_enabled(graded)
+        if attention_is_constant.get() != constant:
+            attention_is_constant.set(constant)
+
+    return put_back
 
 
 def all_forms(*names: str) -> frozenset[Any]:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import torch
@@ -149,24 +148,6 @@ def find_layer(model: nn.Module, layer: str | nn.Module) -> str:
         f"There is no layer {layer!r} in this {type(model).__name__}.{nearest(layer, layers)} "
         "`camscope layers` lists the candidates; model.named_modules() lists all."
     )
-
-
-@contextmanager
-def replaced_forward(module: nn.Module, forward: Callable[..., Any]) -> Iterator[None]:
-    """Within this context the module runs `forward` in place of its own forward.
-
-    It is set on the instance. What the instance had, perhaps a forward that the user had set in the same way, is put
-    back.
-    """
-    before = module.__dict__.get("forward")
-    module.__dict__["forward"] = forward
-    try:
-        yield
-    finally:
-        if before is None:
-            del module.__dict__["forward"]
-        else:
-            module.__dict__["forward"] = before
 
 
 def count_tensors(output: Any) -> int:

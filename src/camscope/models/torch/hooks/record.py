@@ -20,6 +20,7 @@ from camscope.models.torch.hooks.modules import (
     replace_first_tensor,
     unwrap,
 )
+from camscope.models.torch.hooks.session import exclusive, hook_after, hook_before
 
 
 @dataclass(eq=False)
@@ -69,8 +70,8 @@ class Recording:
     def _last(self) -> Call:
         if not self.calls:
             raise LayerError(
-                f"The layer {self.layer!r} was not called. Run the model inside the `with` block; if you did, this "
-                "forward does not use the layer."
+                f"The layer {self.layer!r} was not called. Run the model inside the `with` block, in the same thread; "
+                "if you did, this forward does not use the layer."
             )
         return self.calls[-1]
 
@@ -87,6 +88,9 @@ def record(model: nn.Module, layers: Iterable[str | nn.Module]) -> Iterator[Mapp
     Nothing about the model, its mode or its gradients is changed; the hooks are gone when the block ends,
     also by an exception. What the layers put out stays as it was even if the network goes on in place.
 
+    Calls that other threads make of the model are not recorded. Explanations of the model in other threads wait until
+    the block ends, so do not wait for one inside.
+
     Args:
         model: any module; DataParallel, DDP and compiled wrappers are looked through.
         layers: names or submodules. The recordings are found under the names.
@@ -98,7 +102,7 @@ def record(model: nn.Module, layers: Iterable[str | nn.Module]) -> Iterator[Mapp
         layers = [layers]
     inner = unwrap(model)
     targets = [ModuleOutput(name, name) for name in (find_layer(inner, layer) for layer in layers)]
-    with Recorder(inner, targets, keep_gradients=True) as recorder:
+    with exclusive(inner), Recorder(inner, targets, keep_gradients=True) as recorder:
         yield recorder.seen
 
 
@@ -158,7 +162,7 @@ class Recorder:
 
     def __enter__(self) -> Recorder:
         for layer, module in self._layers:
-            handle = module.register_forward_hook(self._hook(layer), prepend=is_captured(module))
+            handle = hook_after(module, self._hook(layer), prepend=is_captured(module))
             self._handles.append(handle)
         return self
 
@@ -222,7 +226,7 @@ class InputOf:
         def keep(_module: nn.Module, inputs: tuple[Any, ...]) -> None:
             self.value = inputs[0]
 
-        self._handle = self.module.register_forward_pre_hook(keep)
+        self._handle = hook_before(self.module, keep)
         return self
 
     def __exit__(self, *_: object) -> None:

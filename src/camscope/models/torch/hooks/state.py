@@ -8,22 +8,24 @@ from contextlib import ExitStack, contextmanager
 import torch
 from torch import nn
 
+from camscope.models.torch.hooks.session import exclusive
+
 
 @contextmanager
 def explaining(model: nn.Module) -> Iterator[None]:
     """Run the model for an explanation: eval mode, parameters frozen, gradients possible; then put all back.
 
-    Restores each module's own training flag, each parameter's `requires_grad`, and the random state, also when
-    an exception flies. With parameters frozen no graph is built before the first activation that asks for a
-    gradient, and none of the parameters can get one. Flags are set directly: `eval()` can be overridden to do
-    more (merge adapters, say). Works under an outer `no_grad` or `inference_mode`.
+    No other thread explains the model meanwhile. Each module's own training flag, each parameter's `requires_grad`
+    and the random state are restored at the end, also when an exception flies. With parameters frozen no graph is
+    built before the first activation that asks for a gradient, and none of the parameters can get one. Works under an
+    outer `no_grad` or `inference_mode`.
+
+    Raises:
+        ModelError: at the end, if another thread has run the model meanwhile.
     """
-    modules = list(model.modules())
-    parameters = list(model.parameters())
-    training = [module for module in modules if module.training]
-    learning = [parameter for parameter in parameters if parameter.requires_grad]
-    cuda = sorted({p.device.index for p in parameters if p.is_cuda})
-    with ExitStack() as stack:
+    with exclusive(model) as session, session.frozen(), ExitStack() as stack:
+        modules = list(model.modules())
+        cuda = sorted({p.device.index for p in model.parameters() if p.is_cuda})
         stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.enable_grad())
         stack.enter_context(torch.random.fork_rng(devices=cuda))
@@ -33,14 +35,4 @@ def explaining(model: nn.Module) -> Iterator[None]:
         if cuda and any(isinstance(module, nn.RNNBase) for module in modules):
             # cuDNN's recurrent layers have no backward outside of training
             stack.enter_context(torch.backends.cudnn.flags(enabled=False))
-        try:
-            for module in training:
-                module.training = False
-            for parameter in learning:
-                parameter.requires_grad_(False)
-            yield
-        finally:
-            for module in training:
-                module.training = True
-            for parameter in learning:
-                parameter.requires_grad_(True)
+        yield

@@ -22,6 +22,7 @@ from camscope.models.layer import Layer
 from camscope.models.torch.anatomy.trace import Forward
 from camscope.models.torch.hooks.modules import first_tensor, named_layers
 from camscope.models.torch.hooks.record import InputOf
+from camscope.models.torch.hooks.session import hook_before
 from camscope.models.torch.precision import rounding, same_rows, widened
 from camscope.models.torch.reruns.planning import plan_suffix
 from camscope.models.torch.reruns.suffix import Kept, Plan, keeping, replaying
@@ -120,7 +121,7 @@ def find_flattened(model: nn.Module, forward: Forward, image: torch.Tensor, plan
     with ExitStack() as stack:
         for name, module in named_layers(model).items():
             if isinstance(module, nn.Linear):
-                stack.callback(module.register_forward_pre_hook(_reads(name, read)).remove)
+                stack.callback(hook_before(module, _reads(name, read)).remove)
         with replaying(model, plan, kept, 0, torch.cat([weighed, activations])):
             forward(image.expand(2, *image.shape[1:]))
     if not read or read[0][1].ndim != 2 or [name for name, _ in read].count(read[0][0]) > 1:

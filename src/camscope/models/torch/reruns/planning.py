@@ -21,6 +21,7 @@ from torch.utils._pytree import tree_map
 from camscope.models.layer import Layer
 from camscope.models.torch.anatomy.trace import Forward
 from camscope.models.torch.hooks.modules import named_layers
+from camscope.models.torch.hooks.session import hook_after, hook_before
 from camscope.models.torch.precision import rounding, same_rows
 from camscope.models.torch.reruns.suffix import Kept, Plan, Stub, keeping, replaced
 from camscope.models.torch.reruns.values import (
@@ -152,8 +153,8 @@ def _trace(model: nn.Module, forward: Forward, image: torch.Tensor, last: str) -
 
     with ExitStack() as stack:
         for name, module in named_layers(model).items():
-            stack.callback(module.register_forward_pre_hook(begin(name)).remove)
-            stack.callback(module.register_forward_hook(end).remove)
+            stack.callback(hook_before(module, begin(name)).remove)
+            stack.callback(hook_after(module, end).remove)
         forward(image)
     final = max(i for i, call in enumerate(ends) if call.name == last)
     for call in ends[: final + 1]:
@@ -191,7 +192,7 @@ def _with_unused_marked(
         kept: of a forward of two images, the second being this one.
     """
     returned: list[Any] = []
-    handle = model.register_forward_hook(lambda _module, _inputs, output: returned.append(output))
+    handle = hook_after(model, lambda _module, _inputs, output: returned.append(output))
     try:
         with (
             replaced(model, plan, kept, 1, 1, plan.layer.grid.canonical) as values,

@@ -26,8 +26,8 @@ from camscope.models.torch.hooks.modules import (
     is_captured,
     named_layers,
     replace_first_tensor,
-    replaced_forward,
 )
+from camscope.models.torch.hooks.session import hook_after, replaced_forward
 from camscope.models.torch.reruns.values import cloned, of_image
 
 
@@ -121,7 +121,7 @@ def keeping(model: nn.Module, plan: Plan, kept: Kept) -> Iterator[None]:
     with ExitStack() as stack:
         for name in {*wanted, plan.layer.module}:
             # before the user's hooks: those run again when the suffix does
-            handle = modules[name].register_forward_hook(hook(name), prepend=True)
+            handle = hook_after(modules[name], hook(name), prepend=True)
             stack.callback(handle.remove)
         yield
 
@@ -212,7 +212,7 @@ def _altered(module: nn.Module, plan: Plan, alter: Alter) -> Iterator[None]:
         altered = plan.layer.grid.embed(alter(own).to(own.dtype), own).clone()
         return replace_first_tensor(output, altered)
 
-    handle = module.register_forward_hook(hook, prepend=is_captured(module))
+    handle = hook_after(module, hook, prepend=is_captured(module))
     try:
         yield
     finally:
