@@ -311,10 +311,10 @@ def shown_in(html: str) -> bytes:
 
 
 def test_a_notebook_shows_the_first_image_by_methods_or_by_targets(e):
-    assert shown_in(e._repr_html_()) == render.png(e.figure(0, by="methods", target=0), dpi=90)
+    assert shown_in(e._repr_html_()) == render.png(e.figure(0, by="methods"), dpi=90)
     one = made(methods=("layercam",), layers=("late",))
     assert shown_in(one._repr_html_()) == render.png(one.figure(0, by="targets"), dpi=90)
-    assert shown_in(e[1]._repr_html_()) == render.png(e.figure(1, by="methods", target=0), dpi=90)
+    assert shown_in(e[1]._repr_html_()) == render.png(e.figure(1, by="methods"), dpi=90)
 
 
 def test_a_notebook_shows_the_panels_pixels():

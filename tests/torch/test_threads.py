@@ -435,6 +435,15 @@ def test_an_interrupt_in_the_users_own_block_leaves_nothing_behind(what, untouch
         assert queue(locks_of(model)[0]) == 0, at
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Ctrl-C interrupts, also where the tests run in the background, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_who_is_interrupted_while_waiting_holds_nobody_up(untouched):
     model = net()
     (lock,) = locks_of(model)

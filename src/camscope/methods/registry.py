@@ -232,7 +232,9 @@ def method(
 
 def _cost(needs: frozenset[Need]) -> str:
     if Need.GRADIENTS in needs:
-        return "1 forward + 1 short backward per target (on a GAP + linear head 1 through the pooling for all)"
+        return (
+            "1 forward + 1 short backward per target (on a GAP + linear head 1 through the pooling for all)"
+        )
     return "1 forward"
 
 

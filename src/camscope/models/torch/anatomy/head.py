@@ -134,4 +134,6 @@ def verified(
     bias = bias.detach().to(dtype) if isinstance(bias, torch.Tensor) else weight.new_zeros(len(weight))
     classifier = Classifier(weight, bias, pooled)
     expected, size = classifier.logits(pooled.values.detach())
+    # what the model masks out by −∞ is constant, and the other classes are as without a mask
+    expected = torch.where(logits.isneginf(), logits.to(dtype), expected)
     return classifier if bool(same_rows(logits.to(dtype), expected, size, pooled.tolerance).all()) else None
