@@ -148,7 +148,7 @@ def test_one_sweep_of_re_runs_serves_all_targets():
         net.passes("reciprocam", X[:1], targets=targets)
         heads.clear()
         net.explainer(X[:1], methods=["reciprocam", "reciprocam(of=logit)"], targets=targets, layers="body")
-        # the forward, each position once, and four altered copies by which the plan was tried: whole, and from the layer
+        # the forward, each position once, and four altered copies that try the plan: whole, and from the layer
         assert sum(heads) == 1 + 16 + 4 + 4
 
 

@@ -25,7 +25,7 @@ _POSITIONS = "1 forward + 1 re-run of the part after the layer per position (all
     needs={Need.ACTIVATIONS, Need.SUFFIX},
     uses={Need.LINEAR_HEAD},
     paper="Desai & Ramaswamy, WACV 2020, doi:10.1109/WACV45572.2020.9093360",
-    advice="Gradient-free and stable; on a GAP + linear head the map of LIFT-CAM, exact and cheap. Elsewhere one re-run "
+    advice="Gradient-free and stable; on a GAP + linear head the map of LIFT-CAM, exact and cheap. Elsewhere a re-run "
     "per live channel; channels that can replace each other both look unimportant.",
     cost="1 forward, and 4 to try a GAP + linear head; else 1 forward + 1 re-run of the part after the layer per "
     "live channel (all targets at once)",
