@@ -25,15 +25,23 @@ def width_of(text: str, size: float, weight: str = "normal") -> float:
         size: The font size, in points.
         weight: `normal` or `bold`.
     """
+    return line_width(text, size=size, weight=weight) * _SLACK
+
+
+def line_width(text: str, **font: Any) -> float:
+    """Give the width in inches of one line of text.
+
+    Args:
+        text: One line.
+        font: What `matplotlib.font_manager.FontProperties` takes: the size in points, the weight, the family.
+    """
     from matplotlib.backends.backend_agg import RendererAgg
     from matplotlib.font_manager import FontProperties
 
     agg: Any = RendererAgg  # matplotlib leaves it untyped
     renderer = agg(1, 1, _MEASURING_DPI)
-    width, _, _ = renderer.get_text_width_height_descent(
-        text, FontProperties(size=size, weight=weight), False
-    )
-    return float(width) / _MEASURING_DPI * _SLACK
+    width, _, _ = renderer.get_text_width_height_descent(text, FontProperties(**font), False)
+    return float(width) / _MEASURING_DPI
 
 
 def height_of(lines: int, size: float) -> float:

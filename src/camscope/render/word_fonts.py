@@ -6,10 +6,10 @@ import unicodedata
 from functools import lru_cache
 from typing import Any
 
+from camscope.render.fitting import line_width
 from camscope.render.word_rows import right_to_left
 
 _MISSING = "▯"
-_MEASURING_DPI = 288
 # Fonts that hold characters which matplotlib's own lacks; those that are installed are tried in this order.
 _FALLBACK = (
     "Noto Sans", "Noto Emoji", "Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans Devanagari", "Noto Sans Thai",
@@ -59,14 +59,7 @@ def word_width(text: str, size: float, weight: str = "normal") -> float:
         size: the font size, in points.
         weight: `normal` or `bold`.
     """
-    from matplotlib.backends.backend_agg import RendererAgg
-    from matplotlib.font_manager import FontProperties
-
-    agg: Any = RendererAgg  # matplotlib leaves it untyped
-    renderer = agg(1, 1, _MEASURING_DPI)
-    properties = FontProperties(family=list(families()), size=size, weight=weight)
-    width, _, _ = renderer.get_text_width_height_descent(text, properties, False)
-    return float(width) / _MEASURING_DPI
+    return line_width(text, family=list(families()), size=size, weight=weight)
 
 
 @lru_cache(maxsize=1)
