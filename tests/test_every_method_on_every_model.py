@@ -327,7 +327,7 @@ class Tripwire:
 
     def called(self, *_: object) -> None:
         self.count += 1
-        if self.count == self.last:
+        if self.last and self.count >= self.last:
             raise self.error
 
 

@@ -174,12 +174,11 @@ def test_masks_refuse_what_is_no_threshold(explained, options):
 # ---------------------------------------------------------------- statuses, each from a real model
 
 
-def constant() -> nn.Module:
-    """Every position has the same activations: a convolution of zeros with a bias."""
+def of_bright_and_dark_alike() -> nn.Module:
+    """Class 0 is brightness and darkness together: one everywhere."""
     model = bright()
     with torch.no_grad():
-        model.cells.weight.zero_()
-        model.cells.bias.fill_(1)
+        model.head.weight[0] = torch.tensor([2.0, 2, 0, 0])
     return model
 
 
@@ -203,7 +202,7 @@ class Root(nn.Module):
 
 STATUSES = {
     "ok": (bright, 0.25, 0, ""),
-    "flat": (constant, 0.25, 0, "flat: the same value everywhere"),
+    "flat": (of_bright_and_dark_alike, 0.25, 0, "flat: the same value everywhere"),
     "all-negative": (bright, 0.25, "-0", "all-negative: no evidence for it here"),
     "no-gradient": (without_class_two, 0.25, 2, "no-gradient: the score does not depend on this layer"),
     "non-finite": (Root, 0.0, 2, "non-finite: the map holds NaN or infinity"),

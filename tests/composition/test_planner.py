@@ -174,8 +174,8 @@ def test_attention_is_missed_before_any_work():
     """Refused on one image, before the batch runs."""
     counted = Counted()
     with pytest.raises(CamscopeError, match="No attention was seen"):
-        counted.explainer(X, methods=["gradcam", "rollout"])
-    assert set(counted.sizes) == {1}
+        counted.explainer(X[:2], methods=["gradcam", "rollout"])
+    assert 2 not in counted.sizes
 
 
 def test_nothing_before_the_first_layer_has_a_graph():

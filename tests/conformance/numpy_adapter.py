@@ -15,9 +15,10 @@ from camscope.evidence import Evidence, LinearHead, ModelEvidence, Need, Respons
 from camscope.models.adapter import LayerNeeds
 from camscope.models.batch import Batch
 from camscope.models.decoding import OutputDecoder
-from camscope.models.grid import find_grid
+from camscope.models.grid import candidate_grids
 from camscope.models.layer import Layer
 from camscope.models.observing import Ending, OutputRules, responses, slices_of
+from camscope.models.place import altered_copies, answer, find_grid
 from camscope.outputs import Outputs, Task
 from camscope.targets import Targets
 from tests.conformance.networks import Linear, MaxPool, Network, Sigmoid, Softmax
@@ -79,13 +80,18 @@ class NumpyAdapter:
     def layers(self, batch: Batch) -> list[Layer]:
         """All layers with a grid."""
         first = batch.images(slice(1))
+        all_rows = np.concatenate([first.x, altered_copies(first.x)])
         found = []
-        for name, value in self.run(first).values.items():
-            grid = find_grid(value.shape, first.x.shape, certain=True)
+        for name, value in self.run(first.altered(all_rows)).values.items():
+            grid = find_grid(
+                answer(value[0], list(value[1:])), candidate_grids(value[:1].shape, first.x.shape)
+            )
             if grid is not None:
                 op = self.model.layers[name]
                 found.append(
-                    Layer(name, type(op).__name__, value.shape, grid, 1, True, not isinstance(op, MaxPool))
+                    Layer(
+                        name, type(op).__name__, value[:1].shape, grid, 1, True, not isinstance(op, MaxPool)
+                    )
                 )
         return found
 
@@ -122,13 +128,12 @@ class NumpyAdapter:
 
     def reaches(self, batch: Batch, layers: Sequence[Layer]) -> list[bool]:
         """Whether the output changes with what the layer puts out, whatever the change."""
-        first = batch.images(slice(1))
-        clean, rng = self.run(first), np.random.default_rng(0)
+        four = batch.images(np.zeros(4, dtype=np.int64))
+        clean, rng = self.run(four), np.random.default_rng(0)
 
         def reaches(layer: Layer) -> bool:
             A = clean.values[layer.name]
-            changes = rng.standard_normal((4, *A.shape[1:])).astype(A.dtype) * (1 + np.abs(A).max())
-            four = batch.images(np.zeros(4, dtype=np.int64))
+            changes = rng.standard_normal(A.shape).astype(A.dtype) * (1 + np.abs(A).max())
             return bool((self.run(four, layer.name, A + changes).logits != clean.logits).any())
 
         return [reaches(layer) for layer in layers]
@@ -153,13 +158,10 @@ class NumpyAdapter:
         """The model, or the part of it after a layer that is given what it puts out."""
         values: dict[str, np.ndarray] = {}
         names = list(self.model.layers)
-        rest = names if after is None else names[names.index(after) + 1 :]
 
         def run(x: np.ndarray) -> np.ndarray:
-            value = x if given is None else given
-            for name in rest:
-                value = values[name] = self.model.layers[name](value)
-            return value
+            values.update(self.model.outputs(x, after, given))
+            return values.get(names[-1], given)
 
         raw = self.decoder.call(run, batch)
         ends = self.ending.sigmoid or self.ending.softmax

@@ -15,7 +15,6 @@ from tests.conformance.networks import (
     MaxPool,
     Network,
     Relu,
-    Scale,
     Sigmoid,
     Softmax,
 )
@@ -77,8 +76,6 @@ def apply(layer: Any, x: np.ndarray) -> np.ndarray:
             rows, columns = range(0, x.shape[2], 2), range(0, x.shape[3], 2)
             pooled = [[x[:, :, i : i + 2, j : j + 2].max((2, 3)) for j in columns] for i in rows]
             return np.moveaxis(np.array(pooled), (0, 1), (2, 3))
-        case Scale():
-            return x * layer.factor
         case GlobalMean():
             positions = [x[:, :, i, j] for i in range(x.shape[2]) for j in range(x.shape[3])]
             return (sum(positions) / len(positions))[:, :, None, None]

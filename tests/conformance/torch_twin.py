@@ -11,18 +11,19 @@ from torch import nn
 from tests.conformance import networks as numpy_net
 
 
-class _Scale(nn.Module):
-    def __init__(self, factor: float) -> None:
-        super().__init__()
-        self.factor = factor
+class _Sequential(nn.Sequential):
+    """In order; an identity, which stands for `Again`, takes the network's input."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x * self.factor
+        value = x
+        for module in self:
+            value = module(x if isinstance(module, nn.Identity) else value)
+        return value
 
 
 def built(network: numpy_net.Network) -> nn.Module:
     """The module, in evaluation mode."""
-    model = nn.Sequential(OrderedDict((name, _module(op)) for name, op in network.layers.items()))
+    model = _Sequential(OrderedDict((name, _module(op)) for name, op in network.layers.items()))
     for name in ("preprocessing", "class_names"):
         if getattr(network, name) is not None:
             setattr(model, name, getattr(network, name))
@@ -36,9 +37,8 @@ def _module(op: Any) -> nn.Module:
             return _filled(nn.Conv2d(n_in, out, (height, width), op.stride, op.padding), op)
         case numpy_net.Linear():
             return _filled(nn.Linear(op.weight.shape[1], op.weight.shape[0]), op)
-        case numpy_net.Scale():
-            return _Scale(op.factor)
     kinds = {
+        numpy_net.Again: nn.Identity,
         numpy_net.Relu: nn.ReLU,
         numpy_net.MaxPool: lambda: nn.MaxPool2d(2),
         numpy_net.GlobalMean: lambda: nn.AdaptiveAvgPool2d(1),

@@ -93,7 +93,8 @@ def test_where_the_logits_are_does_not_change_how_it_is_called():
 
 def test_an_image_is_no_video():
     with pytest.raises(
-        camscope.InputError, match=r"A video is a batch, its frames.*got shape \(2, 3, 32, 32\)"
+        camscope.InputError,
+        match=r"over the axes \(1, 3, 4\) of the input.*of shape \(2, 3, 32, 32\) has 1, 2, 3",
     ):
         camscope.explain(MODELS["VideoMAE"](), VIDEO[:, 0])
 

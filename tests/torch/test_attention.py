@@ -585,7 +585,7 @@ def test_an_exception_at_any_run_leaves_the_model_as_it_came(at, untouched):
 
     def run(x):
         outputs = whole(x)
-        if next(runs) == at:
+        if next(runs) >= at:
             raise RuntimeError("out of memory")
         return outputs
 

@@ -49,7 +49,11 @@ SAMPLE = [
     ("cspnext_tiny", "stages", "7×7"),
     ("efficientvim_m1", "norm.3", "4×4"),
     ("gmlp_ti16_224", "norm", "14×14 tokens"),
-    ("levit_128s", "stages", "4×4 tokens"),
+    (
+        "levit_128s",
+        "stages.0",
+        "14×14 tokens",
+    ),  # untrained, its attention that halves the grid sees no places
     ("mambaout_femto", "stages", "7×7 (channels last)"),
     ("nest_tiny", "norm", "14×14 (channels last)"),  # inside, the grid is cut into windows
     ("pit_ti_224", "transformers.2.blocks.3.norm1", "7×7 tokens + 1 prefix"),

@@ -62,6 +62,10 @@ class Explainer:
             `camscope.Vocabulary`), or a function from a text to a list of (token, number). By default the one that
             comes with a Hugging Face pipeline or lies beside the model's weights. For a model that compares images
             with captions it reads the captions.
+        space: which axes of a tensor are space, as `2` for signals `batch channel time`, `1` for `batch time
+            feature`, `(1, 2)` for spectrograms without a channel; 0 is the batch. One at most of the other axes is
+            the channel. By default all behind batch and channel, unless the layers answer to an altered patch along
+            others; the notes say so then.
 
     Raises:
         InputError: if `task` or `optimised` is none of its values.
@@ -81,6 +85,7 @@ class Explainer:
         weights: str | Path | None = None,
         trust_pickle: bool = False,
         tokenizer: Any = None,
+        space: int | Sequence[int] | None = None,
     ) -> None:
         self._model = open_model(
             model,
@@ -93,6 +98,7 @@ class Explainer:
             weights=weights,
             trust_pickle=trust_pickle,
             tokenizer=tokenizer,
+            space=space,
         )
 
     @property

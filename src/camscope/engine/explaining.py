@@ -109,7 +109,7 @@ class Explaining:
         requests = [Request(e, chosen.of(e)) for e in call.expressions]
         found = planner.run(batch, requests, ask, call.channels, chosen.single)
         check_reach(adapter, batch, call.layers, chosen, found.flat)
-        for note in (*found.notes, self.model.info.note if given.preprocessing else ""):
+        for note in (*found.notes, *given.notes, self.model.info.note if given.preprocessing else ""):
             self.notes.add(note)
         resolved, class_names = found.resolved, self._names(found.resolved.outputs)
         count = len(resolved.targets)

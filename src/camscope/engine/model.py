@@ -13,11 +13,13 @@ from typing import Any
 import numpy as np
 
 from camscope.engine.notes import Notes
+from camscope.engine.space import Space
 from camscope.errors import InputError, ModelError, TargetError, nearest
 from camscope.images import Preprocessing
 from camscope.inputs import Inputs, prepare
 from camscope.libraries import ModelInfo, load_model, recognise, text_reader
 from camscope.models.adapter import Adapter
+from camscope.models.axes import usual_space
 from camscope.models.batch import Batch
 from camscope.models.decoding import LogitsDecoder, OutputDecoder
 from camscope.models.observing import check_task
@@ -45,11 +47,13 @@ class Model:
         adapter: runs the model.
         info: what the model's library says of it.
         class_names: the class names given to `Explainer`; None takes those that came with the model.
+        space: finds which axes of a tensor are space, where neither the user nor the library says so.
     """
 
     adapter: Adapter
     info: ModelInfo
     class_names: Sequence[str] | None
+    space: Space
 
     # ------------------------------------------------------------------ inputs
 
@@ -64,6 +68,19 @@ class Model:
             InputError, ImageError: see `camscope.inputs.prepare`.
         """
         given = prepare(inputs, self.info, self.adapter.is_tensor, explained_input)
+        batch = self.adapter.batch(given.batch)
+        if self.info.space is not None or given.preprocessing is not None:
+            return given, batch
+        space = self.space.of(self.of_any_captions(batch))
+        if space == usual_space(batch.given.shape):
+            return given, batch
+        info = dataclasses.replace(self.info, space=space)
+        given = prepare(inputs, info, self.adapter.is_tensor, explained_input)
+        note = (
+            f"Maps are over the axes {', '.join(map(str, space))} of the input (0 is the batch): along these the "
+            "layers answer in place where it is altered. Explainer(model, space=…) says other ones."
+        )
+        given = dataclasses.replace(given, notes=(*given.notes, note))
         return given, self.adapter.batch(given.batch)
 
     def of_any_captions(self, batch: Batch) -> Batch:
@@ -210,6 +227,7 @@ def open_model(
     weights: str | Path | None = None,
     trust_pickle: bool = False,
     tokenizer: Any = None,
+    space: int | Sequence[int] | None = None,
 ) -> Model:
     """Load a model that is given by name, recognise its library, and find its adapter.
 
@@ -224,6 +242,7 @@ def open_model(
         weights: see `Explainer`.
         trust_pickle: see `Explainer`.
         tokenizer: see `Explainer`.
+        space: see `Explainer`.
 
     Raises:
         InputError: if `task` or `optimised` is none of its values.
@@ -249,7 +268,9 @@ def open_model(
         info = dataclasses.replace(info, texts=text_reader(tokenizer, model))
     if class_names is None and info.caption_decoder is not None:
         class_names = info.class_names  # captions that the user put on the model
-    return Model(adapter, info, class_names)
+    if space is not None:
+        info = dataclasses.replace(info, space=(space,) if isinstance(space, int) else tuple(space))
+    return Model(adapter, info, class_names, Space(adapter))
 
 
 def _decoder(info: ModelInfo, output: Any, tokenizer: Any) -> OutputDecoder:

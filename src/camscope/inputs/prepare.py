@@ -21,6 +21,7 @@ from camscope.inputs.input_images import (
 )
 from camscope.inputs.token_numbers import BESIDE_TOKENS, are_texts, read, refuse_unread, texts_of_tokens
 from camscope.libraries.info import ModelInfo
+from camscope.models.axes import check_space
 from camscope.models.batch import Batch
 
 
@@ -98,9 +99,11 @@ class _Preparation:
         place = self._place(several, explained_input)
         one = self._one(several[place])
         if isinstance(inputs, Mapping):
-            return dataclasses.replace(one, batch=Batch((), {**several, place: one.batch.x}, place))
-        args = tuple(one.batch.x if i == place else value for i, value in several.items())
-        return dataclasses.replace(one, batch=Batch(args, {}, place))
+            call = Batch((), {**several, place: one.batch.given}, place, one.batch.space_axes)
+        else:
+            args = tuple(one.batch.given if i == place else value for i, value in several.items())
+            call = Batch(args, {}, place, one.batch.space_axes)
+        return dataclasses.replace(one, batch=call)
 
     def _several(self, inputs: Any) -> dict[Any, Any] | None:
         """Several inputs by name or position; None if there is a single one (or a list of photos)."""
@@ -136,8 +139,10 @@ class _Preparation:
     def _one(self, inputs: Any) -> Inputs:
         info = self.info
         if not self._from_photos(inputs):
-            x = inputs if info.arrange is None else info.arrange(inputs)
-            return Inputs(Batch((x,)), images_of_batch(x, info.preprocessing), None)
+            if info.space is not None:
+                check_space(info.space, inputs.shape)
+            batch = Batch((inputs,), space_axes=info.space)
+            return Inputs(batch, images_of_batch(batch.x, info.preprocessing), None)
         if are_texts(inputs):
             refuse_unread(inputs, info)
         photos = [to_photo(photo) for photo in _photos(inputs)]

@@ -40,7 +40,7 @@ class ModelInfo:
         note: what had to be presumed; empty if nothing had.
         task: what the outputs mean; None if the library does not say.
         decoder: how the model is called and its outputs are understood, if it is not a plain classifier.
-        arrange: puts a tensor's axes in the order `batch channel *space`, if the library has another order.
+        space: which axes of a tensor are space, if the library says so; the batch is 0.
         prepare: makes inputs from photos, if the library does that itself and no `Preprocessing` describes it.
         texts: turns texts into token numbers, for a model that reads texts.
         caption_decoder: makes the output decoder of a model that compares images with captions, from a tokenizer or
@@ -58,7 +58,7 @@ class ModelInfo:
     note: str = ""
     task: Task | None = None
     decoder: OutputDecoder | None = None
-    arrange: Callable[[Any], Array] | None = None
+    space: tuple[int, ...] | None = None
     prepare: Callable[[Sequence[Photo]], Prepared] | None = None
     texts: TextReader | None = None
     caption_decoder: Callable[[Any], CaptionDecoder] | None = None

@@ -12,6 +12,7 @@ from array_api_compat import array_namespace
 from jaxtyping import Int
 
 from camscope.arrays import Array
+from camscope.models.axes import from_usual, to_usual, usual_space
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,18 +24,30 @@ class Batch:
     Attributes:
         args: by position.
         kwargs: by keyword.
-        explained_input: where the input is that maps are of: `batch channel *space`, or token numbers `batch token`.
+        explained_input: where the input is that maps are of: numbers, or token numbers `batch token`.
+        space_axes: which axes of that input are space; None for all behind batch and channel.
     """
 
     args: tuple[Any, ...] = ()
     kwargs: Mapping[str, Any] = field(default_factory=dict)
     explained_input: int | str = 0
+    space_axes: tuple[int, ...] | None = None
+
+    @property
+    def given(self) -> Array:
+        """The input that maps are of, as the model takes it."""
+        place = self.explained_input
+        return self.args[place] if isinstance(place, int) else self.kwargs[place]
 
     @property
     def x(self) -> Array:
-        """The input that maps are of."""
-        place = self.explained_input
-        return self.args[place] if isinstance(place, int) else self.kwargs[place]
+        """The input that maps are of, as `batch channel *space`; or token numbers `batch token`."""
+        given = self.given
+        return given if self.of_tokens or len(given.shape) < 2 else to_usual(given, self._space_axes)
+
+    @property
+    def _space_axes(self) -> tuple[int, ...]:
+        return usual_space(self.given.shape) if self.space_axes is None else self.space_axes
 
     @property
     def space(self) -> tuple[int, ...]:
@@ -45,7 +58,7 @@ class Batch:
     @property
     def of_tokens(self) -> bool:
         """Whether maps are of token numbers: there is no channel, and nothing to be differentiated or altered."""
-        return len(self.x.shape) == 2 and "float" not in str(getattr(self.x, "dtype", ""))
+        return len(self.given.shape) == 2 and "float" not in str(getattr(self.given, "dtype", ""))
 
     @property
     def signature(self) -> Hashable:
@@ -53,7 +66,9 @@ class Batch:
 
         What was found out about the model on one of them holds for the others: its layers, how its suffixes run.
         """
-        found: list[Hashable] = [tuple(self.x.shape[1:])]
+        found: list[Hashable] = [tuple(self.given.shape[1:])]
+        if not self.of_tokens:
+            found.append(self._space_axes)
 
         def note(value: Any) -> Any:
             if _is_array(value):
@@ -79,7 +94,7 @@ class Batch:
         return found
 
     def __len__(self) -> int:
-        return int(self.x.shape[0])
+        return int(self.given.shape[0])
 
     def images(self, index: Int[np.ndarray, image] | slice) -> Batch:
         """The call for these images, in this order, as often as they are named.
@@ -145,14 +160,24 @@ class Batch:
             name: value if name == self.explained_input else _each(value, change)
             for name, value in self.kwargs.items()
         }
-        return Batch(args, kwargs, self.explained_input)
+        return dataclasses.replace(self, args=args, kwargs=kwargs)
 
     def with_x(self, x: Array) -> Batch:
-        """The same with another input that maps are of, everything else as it is."""
+        """The same with another input that maps are of, everything else as it is.
+
+        Args:
+            x: as `x` is: `batch channel *space`, or token numbers.
+        """
+        if not self.of_tokens:
+            x = from_usual(x, self._space_axes, len(self.given.shape))
+        return self.with_given(x)
+
+    def with_given(self, given: Array) -> Batch:
+        """The same with another input that maps are of, its axes as the model takes them."""
         if isinstance(self.explained_input, int):
-            args = (*self.args[: self.explained_input], x, *self.args[self.explained_input + 1 :])
+            args = (*self.args[: self.explained_input], given, *self.args[self.explained_input + 1 :])
             return dataclasses.replace(self, args=args)
-        return dataclasses.replace(self, kwargs={**self.kwargs, self.explained_input: x})
+        return dataclasses.replace(self, kwargs={**self.kwargs, self.explained_input: given})
 
     def _by_row(self, value: Any) -> bool:
         """Whether a value belongs to the images row by row."""

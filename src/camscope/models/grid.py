@@ -1,15 +1,17 @@
-"""Where the spatial grid is in a layer's output: from any layout to `batch channel *space` and back.
+"""The spatial grid in a layer's output: from any layout to `batch channel *space` and back.
 
-Framework-free: it reasons on shapes alone.
+Which layouts an output could have follows from its shape, and is listed here. Which one it has is tried in numbers, by
+`camscope.models.place`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple
 
+import numpy as np
 from array_api_compat import array_namespace
 from einops import rearrange
 from jaxtyping import Shaped
@@ -21,8 +23,11 @@ Layout = Literal["channels-first", "channels-last", "tokens", "tokens-last"]
 _MOST_PREFIX_TOKENS = 32
 """More tokens than that in front of a grid are another grid that was not met before."""
 
-_FEWEST_CHANNELS = 16
-"""Fewer channels than that are more likely a few tokens (class, distillation) without the grid."""
+_USUAL_PREFIX_TOKENS = (0, 1, 2, 5)
+"""As many tokens are in front of a grid that was not met before: none, CLS, distillation too, or four registers."""
+
+FEW = 16
+"""On fewer positions than that a correlation says little: a network sees all of a small input from each of them."""
 
 
 @dataclass(frozen=True)
@@ -34,12 +39,14 @@ class Grid:
         space: size of the grid along each axis.
         channels: number of channels.
         prefix: tokens in front of the grid that are no position: CLS, distillation, registers.
+        columns_first: whether tokens stand column after column; usually they stand row after row.
     """
 
     layout: Layout
     space: tuple[int, ...]
     channels: int
     prefix: int = 0
+    columns_first: bool = False
 
     def canonical(self, output: Shaped[Array, "batch ..."]) -> Shaped[Array, "batch channel *space"]:
         """The layer's output, or a gradient of the same shape, as `batch channel *space`: a view where possible.
@@ -54,7 +61,7 @@ class Grid:
             tokens = rearrange(output[:, self.prefix :], "b n c -> b c n")
         else:
             tokens = output[..., self.prefix :]
-        return tokens.reshape(tokens.shape[0], self.channels, *self.space)
+        return self._unrolled(tokens)
 
     def embed(
         self, activations: Shaped[Array, "batch channel *space"], like: Shaped[Array, "batch ..."]
@@ -70,75 +77,155 @@ class Grid:
         if self.layout == "channels-last":
             return rearrange(activations, "b c ... -> b ... c")
         xp = array_namespace(activations)
+        if self.columns_first:
+            activations = rearrange(activations, "b c h w -> b c w h")
         tokens = rearrange(activations, "b c ... -> b c (...)")
         if self.layout == "tokens-last":
             return xp.concat([like[..., : self.prefix], tokens], axis=2)
         return xp.concat([like[:, : self.prefix], rearrange(tokens, "b c n -> b n c")], axis=1)
+
+    def summed(
+        self, over_first: Shaped[np.ndarray, "*behind"], over_last: Shaped[np.ndarray, "*before"]
+    ) -> Shaped[np.ndarray, "*space"]:
+        """What an output without its batch axis has at each position, summed over channels.
+
+        Args:
+            over_first: the output summed over its first axis.
+            over_last: the same summed over its last axis.
+        """
+        values = over_first if self.layout in ("channels-first", "tokens-last") else over_last
+        if self.layout.startswith("tokens"):
+            values = self._unrolled(values[None, None, self.prefix :], channels=1)[0, 0]
+        return values
+
+    def _unrolled(
+        self, tokens: Shaped[Array, "batch channel token"], channels: int | None = None
+    ) -> Shaped[Array, "batch channel *space"]:
+        """Tokens at their positions."""
+        leading = (tokens.shape[0], self.channels if channels is None else channels)
+        if not self.columns_first:
+            return tokens.reshape(*leading, *self.space)
+        return rearrange(tokens.reshape(*leading, *reversed(self.space)), "b c w h -> b c h w")
 
     def describe(self) -> str:
         """The grid in words, for tables: `14×14 tokens + 1 prefix`."""
         words = "×".join(map(str, self.space))
         if self.layout.startswith("tokens"):
             words += f" tokens + {self.prefix} prefix" if self.prefix else " tokens"
+            words += " (column by column)" if self.columns_first else ""
         if self.layout == "channels-last":
             words += " (channels last)"
         return words
 
 
-def find_grid(
-    shape: Sequence[int],
-    input_shape: Sequence[int],
-    seen: Iterable[tuple[int, ...]] = (),
-    *,
-    prefers_last: bool | None = None,
-    certain: bool = False,
-) -> Grid | None:
-    """The grid in a layer's output, or None if there is none.
+class Candidates(NamedTuple):
+    """The grids that a layer's output could hold, by its shape; of each kind the likeliest first.
+
+    Attributes:
+        likely: along its axes, or met earlier in the same forward.
+        possible: those for which nothing speaks but the number of tokens.
+        kept: the one along its axes whose size was met before. A network that keeps the axes keeps the places, also
+            where it mixes all of few positions. None if there are two.
+    """
+
+    likely: list[Grid]
+    possible: list[Grid]
+    kept: Grid | None = None
+
+
+def candidate_grids(
+    shape: Sequence[int], input_shape: Sequence[int], seen: Iterable[tuple[int, ...]] = ()
+) -> Candidates:
+    """The grids that a layer's output could hold, by its shape.
 
     Args:
         shape: of the layer's output, batch first.
         input_shape: of the model's input, `batch channel *space`.
         seen: grids met earlier in the same forward (the patch embedding's, say), in order of execution.
-        prefers_last: whether layers of this kind keep channels last (LayerNorm, Linear), first (convolution),
-            or None if the kind does not tell. Decides only what the sizes leave open.
-        certain: whether a layer of this kind can do nothing else (a convolution), whatever the sizes look like.
-
-    The sizes decide first: the axes of a grid shrink together, each by the stride, so height/H ≈ width/W. A token
-    axis is a grid met before, plus a few prefix tokens; or, if none fits, the input's own aspect. A grid met before
-    that was cut into windows, `batch window token channel`, is none: the order of its positions is not known.
     """
-    seen = tuple(seen)
     if len(shape) < 3 or shape[0] != input_shape[0]:
-        return None
+        return Candidates([], [])
     size = tuple(input_shape[2:])
-    grid = None
+    met = list(dict.fromkeys([size, *seen]))
+    likely: list[_Ranked] = []
+    possible: list[_Ranked] = []
+    kept: list[Grid] = []
     if len(shape) == len(input_shape):
-        grid = _axes_grid(shape, size, seen, prefers_last=prefers_last, certain=certain)
-    elif len(shape) == 3:
-        grid = _token_grid(shape, size, seen)
-    return grid if grid is not None and math.prod(grid.space) > 1 else None
+        for unlikely, grid in _axes_grids(shape, size, met):
+            if unlikely < _NOT_MET or math.prod(grid.space) >= FEW:  # few may agree by chance
+                likely.append((unlikely, grid))
+            if grid.space in met and math.prod(grid.space) > 1:
+                kept.append(grid)
+    if len(shape) == 3:
+        likely += _met_tokens(shape, met)
+        possible += _cut_tokens(shape, size)
+    alone = kept[0] if len(kept) == 1 else None
+    return Candidates(_likeliest_first(likely), _likeliest_first(possible), alone)
 
 
-def _axes_grid(
-    shape: Sequence[int],
-    size: tuple[int, ...],
-    seen: tuple[tuple[int, ...], ...],
-    *,
-    prefers_last: bool | None,
-    certain: bool,
-) -> Grid | None:
-    """The grid in an output with as many axes as the input, channels first or last. See `find_grid`."""
+_Ranked = tuple[int, Grid]
+"""A grid, and how unlikely it is."""
+
+_BEHIND_PREFIX, _NOT_MET, _COLUMNS = 1000, 2000, 3000
+"""What makes a grid less likely: tokens in front of it, not to have been met, and to stand column after column."""
+
+
+def _likeliest_first(grids: Iterable[_Ranked]) -> list[Grid]:
+    ranked = sorted(grids, key=lambda pair: pair[0])
+    return [grid for grid in dict.fromkeys(grid for _, grid in ranked) if math.prod(grid.space) > 1]
+
+
+def _axes_grids(
+    shape: Sequence[int], size: tuple[int, ...], met: Sequence[tuple[int, ...]]
+) -> Iterator[_Ranked]:
+    """With as many axes as the input: channels first or last. Axes of a grid shrink together, or were met before."""
     first = Grid("channels-first", tuple(shape[2:]), shape[1])
     last = Grid("channels-last", tuple(shape[1:-1]), shape[-1])
-    if prefers_last is None:
-        grid = max(first, last, key=lambda grid: _shrinks(grid.space, size))
-        return grid if _shrinks(grid.space, size) else None
-    grid, other = (last, first) if prefers_last else (first, last)
-    # a permuted output of such a layer: its sizes say the opposite beyond doubt
-    if not certain and not _shrinks(grid.space, size) and _shrinks(other.space, size):
-        return other
-    small_enough = all(n <= 4 * s for n, s in zip(grid.space, size, strict=True))
-    return grid if small_enough and not _windows(grid.space, size, seen) else None
+    for grid in (first, last):
+        yield (0 if grid.space in met else _NOT_MET) - _shrinks(grid.space, size), grid
+
+
+def _met_tokens(shape: Sequence[int], met: Sequence[tuple[int, ...]]) -> Iterator[_Ranked]:
+    """Tokens of a grid that was met before; those that leave fewer over first, and of equals the one met last."""
+    for layout, count, channels in _token_axes(shape):
+        for space in reversed(met):
+            prefix = count - math.prod(space)
+            if 0 <= prefix <= min(_MOST_PREFIX_TOKENS, max(8, math.prod(space))):
+                unlikely = _BEHIND_PREFIX + prefix if prefix else 0
+                yield from _both_orders(unlikely, Grid(layout, space, channels, prefix))
+
+
+def _cut_tokens(shape: Sequence[int], size: Sequence[int]) -> Iterator[_Ranked]:
+    """Tokens of a grid that the input can be cut into, with as many in front as is usual."""
+    for layout, count, channels in _token_axes(shape):
+        for prefix in _USUAL_PREFIX_TOKENS:
+            for space in _cuts(count - prefix, size) if count - prefix >= FEW else ():
+                yield from _both_orders(prefix, Grid(layout, space, channels, prefix))
+
+
+def _token_axes(shape: Sequence[int]) -> tuple[tuple[Layout, int, int], ...]:
+    """The layouts of tokens, with how many tokens and channels each would have."""
+    return ("tokens", shape[1], shape[2]), ("tokens-last", shape[2], shape[1])
+
+
+def _both_orders(unlikely: int, grid: Grid) -> Iterator[_Ranked]:
+    """Row after row, and column after column where there are columns."""
+    yield unlikely, grid
+    if len(grid.space) == 2:
+        yield unlikely + _COLUMNS, replace(grid, columns_first=True)
+
+
+def _cuts(count: int, size: Sequence[int]) -> list[tuple[int, ...]]:
+    """The grids of so many positions that an input can be cut into, by patches up to twice as long as wide.
+
+    Of an input with three axes none is guessed.
+    """
+    if count < 2 or len(size) > 2:
+        return []
+    if len(size) == 1:
+        return [(count,)]
+    cuts = ((rows, count // rows) for rows in range(2, count // 2 + 1) if count % rows == 0)
+    return [(h, w) for h, w in cuts if 0.5 <= (h / size[0]) / (w / size[1]) <= 2]
 
 
 def _shrinks(space: Sequence[int], size: Sequence[int]) -> int:
@@ -148,50 +235,3 @@ def _shrinks(space: Sequence[int], size: Sequence[int]) -> int:
     ratio = max(n / s for n, s in zip(space, size, strict=True))
     off = max(abs(n - ratio * s) for n, s in zip(space, size, strict=True))
     return 2 if off < 1 else 1 if off <= 2 and min(space) > 4 else 0
-
-
-def _windows(space: tuple[int, ...], size: Sequence[int], seen: tuple[tuple[int, ...], ...]) -> bool:
-    """Whether these axes are a grid met before, cut into windows.
-
-    They do not shrink together, and hold as many positions as that grid, in another order.
-
-    Args:
-        space: size of the axes.
-        size: of the model's input along each axis.
-        seen: grids met before.
-    """
-    return not _shrinks(space, size) and any(
-        grid != space and math.prod(grid) == math.prod(space) and _shrinks(grid, size) for grid in seen
-    )
-
-
-def _token_grid(
-    shape: Sequence[int], size: tuple[int, ...], seen: tuple[tuple[int, ...], ...]
-) -> Grid | None:
-    """The grid in a sequence of tokens: one met before, or one of the input's aspect, and a few tokens in front.
-
-    Args:
-        shape: `batch token channel`, or `batch channel token`.
-        size: of the model's input along each axis.
-        seen: grids met before. Of several that leave equally few tokens over, the one met last is taken.
-    """
-    for layout, count, channels in (("tokens", shape[1], shape[2]), ("tokens-last", shape[2], shape[1])):
-        if layout == "tokens-last" and channels < _FEWEST_CHANNELS:
-            continue
-        options = [grid for grid in seen if 0 <= count - math.prod(grid) <= _MOST_PREFIX_TOKENS]
-        # a video's tokens may be patches of frames or tubes through them, which their number does not tell
-        if not options and len(size) < 3:
-            options = _same_aspect(count, size)
-        options = [grid for grid in options if math.prod(grid) > 1]
-        if options:
-            space = min(reversed(options), key=lambda grid: count - math.prod(grid))
-            prefix = count - math.prod(space)
-            if prefix <= max(8, math.prod(space)):
-                return Grid("tokens" if layout == "tokens" else "tokens-last", space, channels, prefix)
-    return None
-
-
-def _same_aspect(count: int, size: tuple[int, ...]) -> list[tuple[int, ...]]:
-    """Grids the input could have been cut into by square patches, with few tokens left over."""
-    grids = {tuple(s // patch for s in size) for patch in range(1, max(size) + 1)}
-    return [grid for grid in sorted(grids) if 0 <= count - math.prod(grid) <= 8]

@@ -23,6 +23,7 @@ class Layer:
         calls: how often one forward calls it.
         outline: whether it is a stage or a block, what people mean by "a layer", and not a part of one.
         eligible: whether it may be chosen automatically. Pooling, and what is inside of an attention, may not.
+        in_place: how well its positions answer where a patch of the input is altered, from 0 to 1 (a correlation).
         reaches: whether its positions reach the score; None as long as that was not tried.
     """
 
@@ -33,6 +34,7 @@ class Layer:
     calls: int
     outline: bool
     eligible: bool
+    in_place: float = 0.0
     reaches: bool | None = None
 
     def describe(self) -> str:

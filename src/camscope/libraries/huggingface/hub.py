@@ -20,7 +20,6 @@ from camscope.libraries.huggingface.tokenizers import (
     saved_tokenizer,
 )
 from camscope.libraries.info import ModelInfo
-from camscope.models.batch import Batch
 from camscope.models.decoding import LogitsDecoder
 from camscope.outputs import Task
 from camscope.text import TextReader, Unread
@@ -62,47 +61,36 @@ def recognise(given: Any) -> tuple[Any, ModelInfo]:
         if isinstance(decoder, Queries):
             info = dataclasses.replace(info, explained="instance")
         return model, _prepared(info, processor)
-    if hasattr(model.config, "num_frames") and model.main_input_name == "pixel_values":
-        info = dataclasses.replace(info, arrange=_frames_behind, decoder=FramesFirst(task=info.task))
+    of_frames = hasattr(model.config, "num_frames") and model.main_input_name == "pixel_values"
+    if of_frames or model.main_input_name == "pixel_values_videos":
+        info = dataclasses.replace(info, space=_OF_VIDEOS)
     elif _is_headless(model) and info.caption_decoder is None:
         info = dataclasses.replace(info, class_names=None, task="regression", decoder=LogitsDecoder(_pooled))
     return model, _prepared(info, processor)
 
 
-class FramesFirst(LogitsDecoder):
-    """The output decoder of a video model, which takes `batch frame channel height width`."""
-
-    def call(self, model: Any, batch: Batch) -> Any:
-        """Run the model, with frame and channel in its own order."""
-        return super().call(model, batch.with_x(_frames_behind(batch.x)))
-
-
-def _frames_behind(video: Any) -> Any:
-    """The video with its axes for frames and channels exchanged."""
-    if video.ndim != 5:
-        raise InputError(
-            f"A video is a batch, its frames, channel, height and width, as its processor makes it; got shape "
-            f"{tuple(video.shape)}."
-        )
-    return video.swapaxes(1, 2)
+_OF_VIDEOS = (1, 3, 4)
+"""Frame, height and width: a processor makes `batch frame channel height width`."""
 
 
 def _pooled(raw: Any) -> Any:
-    """The embedding of a model without a head: its own pooled output, or the mean over its positions."""
-    pooled = getattr(raw, "pooler_output", None)
-    if pooled is not None:
-        return pooled.flatten(1)
-    features = raw.last_hidden_state  # `batch token channel`, or `batch channel height width`
+    """The embedding of a model without a head: its own, or the mean over its positions."""
+    for name in ("image_embeds", "pooler_output"):
+        pooled = getattr(raw, name, None)
+        if pooled is not None:
+            return pooled.flatten(1)
+    features = getattr(
+        raw, "last_hidden_state", None
+    )  # `batch token channel`, or `batch channel height width`
+    if features is None:
+        features = raw.feature_maps[-1]  # of a backbone
     return features.mean(1) if features.ndim == 3 else features.flatten(2).mean(2)
 
 
 def _is_headless(model: Any) -> bool:
-    """Whether a model is one of the library's own base models, which have no head."""
+    """Whether a model is one of the library's own that have no head: …ForImageClassification has one."""
     kind = type(model)
-    own = kind.__module__.startswith("transformers.") and model.base_model is model
-    return own and not re.search(
-        r"For[A-Z]", kind.__name__
-    )  # matches …ForImageClassification, but not PoolFormerModel
+    return kind.__module__.startswith("transformers.") and not re.search(r"For[A-Z]", kind.__name__)
 
 
 def create(name: str, *, pretrained: bool) -> tuple[Any, ModelInfo]:

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from camscope.errors import InputError
+from camscope.models.axes import check_space
 from camscope.models.batch import Batch
 
 
@@ -22,7 +23,8 @@ def prepared(given: Batch, model: nn.Module) -> Batch:
         model: an unwrapped module; its first parameter of real numbers tells the device and the precision.
 
     Raises:
-        InputError: if the input that maps are of is no batch, is empty, or holds NaN or infinity.
+        InputError: if the input that maps are of is no batch, is empty, or holds NaN or infinity, or does not have the
+            axes of space that were named.
     """
     like = next((p for p in model.parameters() if p.is_floating_point()), None)
 
@@ -36,7 +38,7 @@ def prepared(given: Batch, model: nn.Module) -> Batch:
             return value
         return value.to(like.device, like.dtype) if value.is_floating_point() else value.to(like.device)
 
-    x = converted(given.x)
+    x = converted(given.given)
     if not isinstance(x, torch.Tensor):
         raise InputError(f"Expected a torch.Tensor, got {type(x).__name__}.")
     _check_shape(x)
@@ -46,8 +48,10 @@ def prepared(given: Batch, model: nn.Module) -> Batch:
             f"The input tensor is {x.dtype}; a tensor is taken as already preprocessed, so it must be floating "
             "point. Pass the photo itself (path, PIL image or array) to have it preprocessed."
         )
+    if given.space_axes is not None:
+        check_space(given.space_axes, x.shape)
     _check_finite(x)
-    return given.others(converted).with_x(x)
+    return given.others(converted).with_given(x)
 
 
 @contextmanager
@@ -80,6 +84,8 @@ def noticing_a_missing_batch_axis(model: nn.Module, x: torch.Tensor) -> Iterator
     try:
         yield
     except RuntimeError as error:
+        if x.ndim == 2 and x.is_floating_point():
+            raise InputError(f"{expected_axes(x)} The model said: {str(error).splitlines()[0]}") from error
         convolutions = (m for m in model.modules() if isinstance(m, nn.modules.conv._ConvNd))
         first = next(convolutions, None)
         if first is None or x.ndim != len(first.kernel_size) + 1:
@@ -88,6 +94,14 @@ def noticing_a_missing_batch_axis(model: nn.Module, x: torch.Tensor) -> Iterator
             f"The model does not run on shape {tuple(x.shape)}, which looks like one image without its batch "
             f"axis: pass x[None]. It said: {str(error).splitlines()[0]}"
         ) from error
+
+
+def expected_axes(x: torch.Tensor) -> str:
+    """What to say of an input with too few axes."""
+    return (
+        "Expected a batch, channel and space, for instance (1, 3, 224, 224), or waveforms, batch and time; got shape "
+        f"{tuple(x.shape)}."
+    )
 
 
 def _plain(value: torch.Tensor) -> torch.Tensor:
@@ -103,10 +117,8 @@ def _check_shape(x: torch.Tensor) -> None:
     of_numbers = not x.is_floating_point()
     if x.ndim == 1 and of_numbers:
         raise InputError(f"Token numbers need a batch axis: pass ids[None]; got shape {tuple(x.shape)}.")
-    if x.ndim < 3 and not (x.ndim == 2 and of_numbers):
-        raise InputError(
-            f"Expected a batch, channel and space, for instance (1, 3, 224, 224); got shape {tuple(x.shape)}."
-        )
+    if x.ndim < 2:
+        raise InputError(expected_axes(x))
     if x.shape[0] == 0:
         raise InputError(f"The batch is empty: shape {tuple(x.shape)}.")
 

@@ -26,7 +26,7 @@ _REACHING_AT_A_TIME = 32
 class LayerFinder:
     """Knows the layers of one model. What it finds holds for all batches of one signature (`Batch.signature`).
 
-    The first image of a batch stands for all of them.
+    The first image of a batch stands for all of them, as long as the layers that are asked for do something on it.
 
     Args:
         forwards: of the model.
@@ -113,7 +113,12 @@ class LayerFinder:
                 f"There is no layer {layer!r}: {AFTER_RELU} is for a layer whose ReLU is what the classifier pools. "
                 f"The automatic choice is {self.choose(batch)[0].name!r}."
             )
-        return self.anatomy(batch).layer(find_layer(self._model, layer))
+        name = find_layer(self._model, layer)
+        for image in range(1, len(batch)):
+            if name not in self.anatomy(batch).unchanged:
+                break
+            self._look_again(batch, image)
+        return self.anatomy(batch).layer(name)
 
     def reaches(self, batch: Batch, layers: Sequence[Layer]) -> list[bool]:
         """Whether each layer's positions can reach the score at all, for any class."""
@@ -126,10 +131,17 @@ class LayerFinder:
                 found += [r.positions for r in reaching(self._model, to_scores, first.x, anatomy, some)]
         return found
 
+    def _look_again(self, batch: Batch, image: int) -> None:
+        """Remember what another image shows, where that is more: layers that did nothing on the last."""
+        key = batch.signature
+        known, found = self.anatomy(batch), self._look(batch.images(slice(image, image + 1)))
+        if len(found.unchanged) < len(known.unchanged):
+            self._anatomies[key] = found
+
     def _look(self, batch: Batch) -> Anatomy:
         first = batch.images(slice(1))
         with (
-            noticing_a_missing_batch_axis(self._model, batch.x),
+            noticing_a_missing_batch_axis(self._model, batch.given),
             explaining(self._model),
             explaining_how_inputs_were_read(batch),
         ):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -119,4 +120,4 @@ class ZeroShot:
                 vectors = normalize(self._towers.text(model, some), dim=-1)
                 self._encoded |= dict(zip(some, vectors, strict=True))
         captions = Captions(tuple(texts), torch.stack([self._encoded[text] for text in texts]))
-        return Batch(batch.args, {**batch.kwargs, CAPTIONS: captions}, batch.explained_input)
+        return dataclasses.replace(batch, kwargs={**batch.kwargs, CAPTIONS: captions})

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import nn
 
-from camscope.models.torch.anatomy.trace import Forward, Output, Trace
+from camscope.models.torch.anatomy.trace import Output, Trace
 
 
 def find_classifier(outputs: Sequence[Output], logits: torch.Tensor | None) -> str | None:
@@ -31,18 +30,13 @@ def find_final_activation(trace: Trace, logits: torch.Tensor | None) -> str | No
     return next((name for name, tensor in trace.activated if _is_or_views(logits, tensor)), None)
 
 
-def returns_softmax(forward: Forward, image: torch.Tensor, logits: Any) -> bool:
-    """Whether the outputs are probabilities, each image's summing to one.
-
-    Outputs that happen to sum to one for the image will not for another input, so that is tried too: noise, or token
-    numbers in another order (not drawn anew, since not all numbers are tokens).
+def returns_softmax(logits: torch.Tensor) -> bool:
+    """Whether the outputs are probabilities, each row's summing to one.
 
     Args:
-        forward: runs the model and selects its logits.
-        image: a batch of one.
-        logits: what came out for it.
+        logits: of an image and an altered copy of it: what happens to sum to one for one input does not for another.
     """
-    return _are_probabilities(logits) and _are_probabilities(_of_another(forward, image))
+    return _are_probabilities(logits)
 
 
 def _count_of_classes(logits: torch.Tensor | None) -> int | None:
@@ -69,15 +63,6 @@ def _is_or_views(logits: torch.Tensor | None, tensor: torch.Tensor) -> bool:
     return logits is tensor or (
         logits is not None and logits.data_ptr() == tensor.data_ptr() and logits.numel() == tensor.numel()
     )
-
-
-def _of_another(forward: Forward, image: torch.Tensor) -> Any:
-    if image.is_floating_point():
-        another = torch.randn(image.shape, generator=torch.Generator().manual_seed(0)).to(image)
-    else:
-        another = image.flip(-1)
-    with torch.no_grad():
-        return forward(another)
 
 
 def _are_probabilities(outputs: torch.Tensor) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import nn
@@ -12,7 +13,7 @@ from camscope.models.layer import Layer
 from camscope.models.observing import is_dense
 from camscope.models.torch.anatomy.ending import find_classifier, find_final_activation, returns_softmax
 from camscope.models.torch.anatomy.layers import layers_of
-from camscope.models.torch.anatomy.token_order import in_order
+from camscope.models.torch.anatomy.rows import Apart, Together, met, with_altered_copies
 from camscope.models.torch.anatomy.trace import Forward, Trace, tracing
 from camscope.models.torch.hooks.modules import first_tensor
 
@@ -24,6 +25,8 @@ class Anatomy:
     Attributes:
         layers: those with a grid, in the order they finish.
         shapes: the output shape of every module that was called, for messages.
+        unchanged: the modules whose output was the same for an altered input, for messages.
+        scores: the modules that put out what the classifier does, or an activation of it.
         classifier: name of the last linear layer (or 1×1 convolution) with as many outputs as the model.
         final_activation: name of the softmax or sigmoid module that makes the model's output, if one does.
         returns_probabilities: whether the outputs are a softmax all the same, made by a function.
@@ -32,6 +35,8 @@ class Anatomy:
 
     layers: tuple[Layer, ...]
     shapes: dict[str, tuple[int, ...]]
+    unchanged: frozenset[str]
+    scores: frozenset[str]
     classifier: str | None
     final_activation: str | None
     returns_probabilities: bool
@@ -55,40 +60,66 @@ class Anatomy:
             raise LayerError(f"This model's forward does not call the layer {name!r}.")
         good = next((layer for layer in reversed(self.layers) if layer.eligible), None)
         hint = f" {good.name!r} has one: {good.grid.describe()}." if good else ""
+        why = (
+            "it is the same where a patch of the input is altered"
+            if name in self.unchanged
+            else "in no order of its numbers does it answer in place to an altered patch of the input"
+        )
         raise LayerError(
-            f"The layer {name!r} has no spatial grid: its output has shape {self.shapes[name]} for one image.{hint}"
+            f"The layer {name!r} has no spatial grid: its output has shape {self.shapes[name]} for one image, and "
+            f"{why}.{hint}"
         )
 
 
 def examine(model: nn.Module, forward: Forward, image: torch.Tensor) -> Anatomy:
-    """Run one image and see what every module puts out. Call it inside `explaining(model)`.
+    """Run an image and copies with an altered patch, and see what every module puts out.
+
+    Call it inside `explaining(model)`.
 
     Args:
         model: an unwrapped module.
         forward: runs the model and selects its logits.
         image: a batch of one.
     """
-    with tracing(model) as trace, torch.no_grad():
-        logits = forward(image)
+    batch = with_altered_copies(image)
+    with torch.no_grad():
+        trace, logits = _traced(model, forward, batch)
     tensor = first_tensor(logits)
     final_activation = find_final_activation(trace, tensor)
+    classifier = find_classifier(trace.outputs, tensor)
     return Anatomy(
-        layers=_in_order(model, forward, image, trace, layers_of(model, trace, image)),
+        layers=layers_of(model, trace, image),
         shapes=trace.shapes,
-        classifier=find_classifier(trace.outputs, tensor),
+        unchanged=trace.unchanged,
+        scores=trace.following(classifier),
+        classifier=classifier,
         final_activation=final_activation,
-        returns_probabilities=final_activation is None and returns_softmax(forward, image, logits),
-        dense=tensor is not None and is_dense(tensor, image),
+        returns_probabilities=final_activation is None and returns_softmax(logits),
+        dense=tensor is not None and is_dense(tensor, batch[: len(tensor)]),
     )
 
 
-def _in_order(
-    model: nn.Module, forward: Forward, image: torch.Tensor, trace: Trace, layers: tuple[Layer, ...]
-) -> tuple[Layer, ...]:
-    """The layers without those whose tokens stand in another order than the patches of the image."""
-    if trace.reordered_after is None or image.ndim == 2:
-        return layers
-    later = {name for output in trace.outputs[trace.reordered_after :] for name in output.names}
-    tokens = [layer for layer in layers if layer.name in later and layer.grid.layout.startswith("tokens")]
-    kept = dict(zip(tokens, in_order(model, forward, image, tokens), strict=True))
-    return tuple(layer for layer in layers if kept.get(layer, True))
+def _traced(model: nn.Module, forward: Forward, rows: torch.Tensor) -> tuple[Trace, torch.Tensor]:
+    """A forward of an image and its altered copies, watched; and the logits.
+
+    A model that does not take them in one batch (its batch axis was fixed at 1 when it was exported, say) is run on
+    each alone. What it says of a single image is the model's own error.
+    """
+    try:
+        with tracing(model, Together(len(rows))) as trace:
+            logits = forward(rows)
+        if _has_rows(logits, len(rows)):
+            return trace, logits
+    except Exception:
+        forward(
+            rows[:1]
+        )  # where it is not the number of rows that the model does not take, it says so of one image
+    image, *altered = (rows[i : i + 1] for i in range(len(rows)))
+    with tracing(model, Apart([met(model, forward, copy) for copy in altered])) as trace:
+        return trace, forward(image)
+
+
+def _has_rows(logits: Any, count: int) -> bool:
+    """Whether there are so many rows of scores; a model that fixes its batch axis may take them for one image."""
+    tensor = first_tensor(logits)
+    return tensor is not None and tensor.ndim > 0 and tensor.shape[0] == count

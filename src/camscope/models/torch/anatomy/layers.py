@@ -59,6 +59,7 @@ def layers_of(model: nn.Module, trace: Trace, image: torch.Tensor) -> tuple[Laye
                 calls=trace.calls[name],
                 outline=name == standing and not in_outline.isdisjoint(output.names),
                 eligible=name == standing and eligible,
+                in_place=max(0.0, output.answer.agreement(grid)) if output.answer else 0.0,
             )
     return tuple(layers.values())
 
@@ -90,7 +91,7 @@ def _has_new_features(output: Output, grid: Grid, grids: Grids) -> bool:
         return True
     if any(isinstance(part, _POOLING) for part in innermost.modules()):
         return False
-    if output.made_from is None or output.made_from == output.shape:
+    if output.made_from is None or output.made_from.shape == output.shape:
         return True
-    before = grids.of_shape(output.made_from)
+    before = grids.of(output.made_from.shape, output.made_from.answer)
     return before is None or before.channels != grid.channels

@@ -70,7 +70,15 @@ def reaching(
             ends.append(classifier_input.value)
     tensors = [recorder.seen[layer.name].activations for layer in layers]
     return [
-        _reach(layer, tensor, gradient, logits, classifier, of_tokens=image.ndim == 2)
+        _reach(
+            layer,
+            tensor,
+            gradient,
+            logits,
+            classifier,
+            could_be_scores=anatomy.dense or layer.name in anatomy.scores,
+            of_tokens=image.ndim == 2,
+        )
         for layer, tensor, gradient in zip(layers, tensors, _of_a_mix(ends, tensors), strict=True)
     ]
 
@@ -124,6 +132,7 @@ def _reach(
     logits: Float[torch.Tensor, "one class"],
     classifier: Classifier | None,
     *,
+    could_be_scores: bool,
     of_tokens: bool,
 ) -> Reach:
     """How one layer leads to the score.
@@ -134,6 +143,7 @@ def _reach(
         gradient: of a mix of the outputs, by that; None if there is no way.
         logits: the scores, on a graph from the layer on.
         classifier: the verified linear head.
+        could_be_scores: whether it is what the classifier puts out; or the model puts out scores of every position.
         of_tokens: whether the model was run on token numbers.
     """
     if gradient is None or not _positions_reach(layer.grid.canonical(gradient), of_tokens=of_tokens):
@@ -141,7 +151,7 @@ def _reach(
     features = classifier.pooled.features(layer.grid.canonical(tensor.detach())) if classifier else None
     return Reach(
         positions=True,
-        is_score_map=_is_score_map(logits, tensor, layer.grid),
+        is_score_map=could_be_scores and _is_score_map(logits, tensor, layer.grid),
         pooled=features is not None and features.activations_themselves,
         pooled_after_relu=features is not None and not features.activations_themselves,
     )

@@ -11,7 +11,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from camscope.models.torch.anatomy.token_order import reorders
+from camscope.models.place import Answer
+from camscope.models.torch.anatomy.rows import Rows
 from camscope.models.torch.hooks.modules import count_tensors, first_tensor, named_layers
 from camscope.models.torch.hooks.session import hook_after, hook_before
 
@@ -19,6 +20,19 @@ Forward = Callable[[torch.Tensor], Any]
 """The model from a batch of inputs to its logits."""
 
 FINAL_ACTIVATIONS = (nn.Softmax, nn.LogSoftmax, nn.Sigmoid)
+
+
+@dataclass(frozen=True)
+class Source:
+    """What went into a module.
+
+    Attributes:
+        shape: for one image.
+        answer: see `Output`.
+    """
+
+    shape: tuple[int, ...]
+    answer: Answer | None
 
 
 @dataclass(eq=False)
@@ -31,8 +45,11 @@ class Output:
     Attributes:
         tensor: the object, not kept alive.
         version: of the tensor when it was put out.
-        shape: of the tensor.
-        made_from: shape of the tensor that went into the innermost module; None if that was not exactly one.
+        shape: of the tensor, for one image.
+        answer: how it differs between an image and its altered copies; None where it is no batch of these.
+        made_from: the tensor that went into the innermost module, if that has no weights; None for any other module,
+            and where not exactly one tensor went in.
+        follows: what that tensor was put out as.
         names: of the modules, innermost first.
         modules: the modules themselves, in the same order.
         with_others: those of the names that put out further tensors with this one. The network may go on with one of
@@ -43,7 +60,9 @@ class Output:
     tensor: weakref.ref[torch.Tensor]
     version: int
     shape: tuple[int, ...]
-    made_from: tuple[int, ...] | None
+    made_from: Source | None
+    answer: Answer | None = None
+    follows: Output | None = None
     names: list[str] = field(default_factory=list)
     modules: list[nn.Module] = field(default_factory=list)
     with_others: set[str] = field(default_factory=set)
@@ -56,25 +75,34 @@ class Output:
 
 @dataclass(eq=False)
 class Trace:
-    """One forward as hooks saw it.
+    """One forward of an image and its altered copies, as hooks saw it.
 
     Attributes:
+        rows: which there are, and how to compare them.
         outputs: every tensor that a module put out, in the order the modules finished.
         calls: how often each module was called, by name.
         activated: each softmax or sigmoid module by name, with what it put out. This keeps tensors alive.
-        reordered_after: how many outputs there were when a module first put the tokens in another order; None if none
-            did.
     """
 
+    rows: Rows
     outputs: list[Output] = field(default_factory=list)
     calls: dict[str, int] = field(default_factory=dict)
     activated: list[tuple[str, torch.Tensor]] = field(default_factory=list)
-    reordered_after: int | None = None
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """The shape that each module put out at its last call, in the order they finished first."""
         return {name: output.shape for output in self.outputs for name in output.names}
+
+    @property
+    def unchanged(self) -> frozenset[str]:
+        """The modules whose output was the same for an altered copy."""
+        return frozenset(
+            name
+            for output in self.outputs
+            if output.answer is not None and not output.answer.changed
+            for name in output.names
+        )
 
     def finished(self, name: str, module: nn.Module, inputs: Any, output: Any, unchanged: bool) -> None:
         """Note one call of a module.
@@ -89,17 +117,20 @@ class Trace:
         tensor = first_tensor(output)
         if tensor is None:
             return
-        if self.reordered_after is None and reorders(module, inputs, output):
-            self.reordered_after = len(self.outputs)
         self.calls[name] = self.calls.get(name, 0) + 1
         if isinstance(module, FINAL_ACTIVATIONS):
             self.activated.append((name, tensor))
         several = count_tensors(output) > 1
         known = self._known(tensor, anywhere=several)
         if known is None:
-            source = first_tensor(inputs) if count_tensors(inputs) == 1 else None
-            made_from = None if source is None else tuple(source.shape)
-            known = Output(weakref.ref(tensor), tensor._version, tuple(tensor.shape), made_from)
+            known = Output(
+                weakref.ref(tensor),
+                tensor._version,
+                self.rows.shape(tensor),
+                self._source(name, module, inputs),
+                self.rows.answer(tensor, (name, self.calls[name], "output")),
+                self._followed(module, inputs),
+            )
             self.outputs.append(known)
         known.names.append(name)
         known.modules.append(module)
@@ -117,18 +148,46 @@ class Trace:
         candidates = reversed(self.outputs) if anywhere else self.outputs[-1:]
         return next((output for output in candidates if output.is_of(tensor)), None)
 
+    def following(self, name: str | None) -> frozenset[str]:
+        """The modules that put out what one module does, or what is made of it by others without weights.
+
+        Args:
+            name: of the module; None for none.
+        """
+        found: list[Output] = []
+        for output in self.outputs:
+            if name in output.names or output.follows in found:
+                found.append(output)
+        return frozenset(name for output in found for name in output.names)
+
+    def _followed(self, module: nn.Module, inputs: Any) -> Output | None:
+        """What went into a module without weights, as it was put out last: it may have been written to since."""
+        if next(module.parameters(), None) is not None:
+            return None
+        tensor = first_tensor(inputs)
+        return next((output for output in reversed(self.outputs) if output.tensor() is tensor), None)
+
+    def _source(self, name: str, module: nn.Module, inputs: Any) -> Source | None:
+        """What went into a module without weights."""
+        tensor = first_tensor(inputs) if count_tensors(inputs) == 1 else None
+        if tensor is None or next(module.parameters(), None) is not None:
+            return None
+        spot = (name, self.calls[name], "input")
+        return Source(self.rows.shape(tensor), self.rows.answer(tensor, spot))
+
 
 @contextmanager
-def tracing(model: nn.Module) -> Iterator[Trace]:
+def tracing(model: nn.Module, rows: Rows) -> Iterator[Trace]:
     """Within this context a forward of the model is traced. The hooks are gone when it ends, whatever happens.
 
     Args:
         model: an unwrapped module.
+        rows: of the image and its altered copies.
 
     Yields:
         the trace, which fills as the model runs.
     """
-    trace = Trace()
+    trace = Trace(rows)
     begun: dict[str, int | None] = {}
 
     def version_of_input(inputs: Any) -> int | None:

@@ -17,7 +17,7 @@ class Embeddings:
 
     Args:
         model: an unwrapped module.
-        x: the token numbers it is run on.
+        x: the token numbers it is run on; altered copies of them may come after them.
 
     Attributes:
         vocabulary: how many tokens it knows; None as long as it looked none up in an `nn.Embedding`.
@@ -50,7 +50,7 @@ class Embeddings:
         if not inputs or not isinstance(inputs[0], torch.Tensor) or not isinstance(size, int):
             return
         numbers = inputs[0]
-        if numbers.shape == self._x.shape and bool((numbers == self._x).all()):
+        if numbers.shape[1:] == self._x.shape[1:] and bool((numbers[: len(self._x)] == self._x).all()):
             self.vocabulary = size
             check_vocabulary(self._x, size)
         elif numbers.numel() and int(numbers.max()) >= size:

@@ -1,0 +1,134 @@
+"""The rows of a forward that is watched: an image, and copies of it with an altered patch."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any, Protocol, TypeAlias
+
+import torch
+from jaxtyping import Float, Shaped
+from torch import nn
+
+from camscope.arrays import to_numpy
+from camscope.models.place import Answer, altered_copies, answer
+from camscope.models.torch.hooks.modules import first_tensor, named_layers
+from camscope.models.torch.hooks.session import hook_after
+from camscope.models.torch.precision import widened
+
+Spot: TypeAlias = tuple[str, int, str]
+"""Where a forward met a tensor: a module by name, which of its calls (from 1), and `input` or `output`."""
+
+
+class Rows(Protocol):
+    """Tells, of a tensor that a forward met, its shape for one image and how it answers to an altered patch."""
+
+    def shape(self, tensor: torch.Tensor) -> tuple[int, ...]:
+        """The shape for one image."""
+        ...
+
+    def answer(self, tensor: torch.Tensor, spot: Spot) -> Answer | None:
+        """How the altered copies differ; None for what has no positions or is no batch of images.
+
+        Args:
+            tensor: what was met.
+            spot: where.
+        """
+        ...
+
+
+class Together:
+    """All of them in one batch.
+
+    Args:
+        count: how many there are, with the image.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+
+    def shape(self, tensor: torch.Tensor) -> tuple[int, ...]:
+        """The shape for one image."""
+        first, *others = tensor.shape or (1,)
+        return (first // self._count if first % self._count == 0 else first, *others)
+
+    def answer(self, tensor: torch.Tensor, spot: Spot) -> Answer | None:
+        """How the rows differ."""
+        del spot
+        if tensor.shape[0] != self._count or not _could_have_a_grid(tensor):
+            return None
+        clean, *altered = widened(tensor.detach())
+        return answer(clean, altered)
+
+
+class Apart:
+    """Each in a forward of its own, for a model that takes one image at a time; the image comes last.
+
+    Args:
+        altered: for each of the altered copies what its forward met at every spot.
+    """
+
+    def __init__(self, altered: Sequence[Mapping[Spot, torch.Tensor]]) -> None:
+        self._altered = altered
+
+    def shape(self, tensor: torch.Tensor) -> tuple[int, ...]:
+        """The shape for one image."""
+        return tuple(tensor.shape)
+
+    def answer(self, tensor: torch.Tensor, spot: Spot) -> Answer | None:
+        """How the tensors at the same spot differ."""
+        altered = [run[spot] for run in self._altered if spot in run and run[spot].shape == tensor.shape]
+        if len(altered) < len(self._altered) or tensor.shape[0] != 1 or not _could_have_a_grid(tensor):
+            return None
+        return answer(widened(tensor.detach())[0], [widened(one)[0] for one in altered])
+
+
+def with_altered_copies(image: Shaped[torch.Tensor, "one ..."]) -> Shaped[torch.Tensor, "row ..."]:
+    """The image, and copies of it with an altered patch.
+
+    Args:
+        image: a batch of one; of two axes it holds the numbers of tokens.
+    """
+    altered = altered_copies(to_numpy(widened(image)), tokens=image.ndim == 2)
+    return torch.cat([image, torch.from_numpy(altered).to(image)])
+
+
+def met(
+    model: nn.Module, forward: Callable[[torch.Tensor], Any], x: Float[torch.Tensor, "one ..."]
+) -> dict[Spot, torch.Tensor]:
+    """The tensors that one forward met, of those that could have a grid.
+
+    Args:
+        model: an unwrapped module.
+        forward: runs it.
+        x: a batch of one.
+    """
+    found: dict[Spot, torch.Tensor] = {}
+    with _noting(model, found):
+        forward(x)
+    return found
+
+
+@contextmanager
+def _noting(model: nn.Module, found: dict[Spot, torch.Tensor]) -> Iterator[None]:
+    calls: Counter[str] = Counter()
+
+    def end(name: str) -> Any:
+        def note(_module: nn.Module, inputs: Any, output: Any) -> None:
+            calls[name] += 1
+            for side, values in (("input", inputs), ("output", output)):
+                tensor = first_tensor(values)
+                if tensor is not None and _could_have_a_grid(tensor):
+                    found[name, calls[name], side] = tensor.detach().clone()
+
+        return note
+
+    with ExitStack() as hooks:
+        for name, module in named_layers(model).items():
+            hooks.callback(hook_after(module, end(name)).remove)
+        yield
+
+
+def _could_have_a_grid(tensor: torch.Tensor) -> bool:
+    return tensor.ndim >= 3 and tensor.is_floating_point()

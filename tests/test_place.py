@@ -1,0 +1,271 @@
+"""A grid is found where a layer answers in place, for every layout and order; and nowhere else."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from einops import rearrange
+from torch import nn
+
+import camscope
+from camscope.arrays import resize
+from camscope.models.grid import Grid, candidate_grids
+from camscope.models.place import altered_copies, answer, find_grid
+
+PHOTO = (1, 3, 64, 64)
+WIDE = (1, 3, 48, 80)
+VIDEO = (1, 3, 8, 32, 32)
+SIGNAL = (1, 3, 64)
+
+
+def rows(shape, seed=0):
+    """An input without its batch axis, and copies with an altered patch."""
+    clean = np.random.default_rng(seed).standard_normal(shape)
+    return [clean[0], *altered_copies(clean)]
+
+
+def layer(x, grid, seed=1):
+    """What a layer with this grid could put out: pooled, its channels mixed, some of the whole in every position."""
+    rng = np.random.default_rng(seed)
+    pooled = resize(np.abs(x[None]), grid.space)[0]
+    mixed = np.tensordot(rng.standard_normal((grid.channels, len(x))), pooled, 1)
+    mixed = np.maximum(mixed + 0.3 * mixed.mean(axis=tuple(range(1, mixed.ndim)), keepdims=True), 0)
+    if grid.layout == "channels-first":
+        return mixed
+    if grid.layout == "channels-last":
+        return rearrange(mixed, "c ... -> ... c")
+    tokens = (
+        rearrange(mixed, "c h w -> c (w h)") if grid.columns_first else rearrange(mixed, "c ... -> c (...)")
+    )
+    in_front = mixed.mean(axis=tuple(range(1, mixed.ndim)))[:, None] * rng.random((1, grid.prefix))
+    tokens = np.concatenate([in_front, tokens], axis=1)
+    return tokens if grid.layout == "tokens-last" else tokens.T
+
+
+def found(outputs, given, seen=()):
+    clean, *altered = outputs
+    return find_grid(answer(clean, altered), candidate_grids((1, *clean.shape), given, seen))
+
+
+@pytest.mark.parametrize(
+    ("grid", "given", "seen"),
+    [
+        (Grid("channels-first", (8, 8), 32), PHOTO, []),
+        (Grid("channels-last", (8, 8), 32), PHOTO, []),
+        (Grid("channels-first", (8, 8), 8), PHOTO, []),  # as many channels as rows and columns
+        (Grid("channels-last", (8, 8), 8), PHOTO, []),
+        (Grid("channels-last", (16, 16), 16), PHOTO, [(16, 16)]),
+        (Grid("channels-first", (6, 10), 12), WIDE, []),
+        (Grid("channels-last", (6, 10), 12), WIDE, []),
+        (Grid("channels-first", (3, 3), 40), PHOTO, []),
+        (Grid("channels-first", (2, 2), 40), PHOTO, []),
+        (Grid("channels-first", (32,), 20), SIGNAL, []),
+        (Grid("channels-last", (32,), 20), SIGNAL, []),
+        (Grid("channels-last", (32,), 32), SIGNAL, []),
+        (Grid("channels-first", (4, 8, 8), 8), VIDEO, []),
+        (Grid("channels-last", (4, 8, 8), 8), VIDEO, []),
+        *[(Grid("tokens", (8, 8), 24, prefix), PHOTO, [(8, 8)]) for prefix in range(6)],
+        *[(Grid("tokens", (6, 10), 24, prefix), WIDE, [(6, 10)]) for prefix in (0, 1, 5)],
+        (Grid("tokens", (8, 8), 24, 1), PHOTO, []),  # no patch embedding was seen
+        (Grid("tokens", (6, 10), 24, 0), WIDE, []),
+        (Grid("tokens", (8, 8), 24, 17), PHOTO, [(8, 8)]),  # many registers
+        (Grid("tokens-last", (8, 8), 24, 0), PHOTO, [(8, 8)]),
+        (Grid("tokens", (8, 8), 24, 0, columns_first=True), PHOTO, [(8, 8)]),
+        (Grid("tokens", (6, 10), 24, 1, columns_first=True), WIDE, [(6, 10)]),
+        (Grid("tokens", (4, 8, 8), 24, 1), VIDEO, [(4, 8, 8)]),
+        (Grid("tokens", (64,), 32, 1), SIGNAL, [(64,)]),  # a class token before a signal's steps
+        (Grid("tokens", (64,), 128, 1), SIGNAL, [(64,)]),
+    ],
+    ids=str,
+)
+def test_the_grid_is_the_one_that_answers_in_place(grid, given, seen):
+    assert found([layer(x, grid) for x in rows(given)], given, seen) == grid
+
+
+def shuffled(x):
+    return x[np.random.default_rng(5).permutation(len(x))]
+
+
+NO_GRIDS = {
+    "tokens in another order": (lambda x: shuffled(layer(x, Grid("tokens", (8, 8), 24))), PHOTO),
+    "latents that read the whole": (
+        lambda x: (
+            np.random.default_rng(2).standard_normal((64, 1)) * np.abs(x).mean((1, 2))[None].repeat(8, 1)
+        ),
+        PHOTO,
+    ),
+    "what does not depend on the input": (
+        lambda x: np.random.default_rng(3).standard_normal((64, 24)),
+        PHOTO,
+    ),
+    "windows": (
+        lambda x: rearrange(
+            layer(x, Grid("channels-last", (8, 8), 24)), "(a h) (b w) c -> (a b) (h w) c", h=2, w=4
+        ),
+        PHOTO,
+    ),
+    "one position": (lambda x: layer(x, Grid("channels-first", (1, 1), 8)), PHOTO),
+}
+
+
+@pytest.mark.parametrize("name", NO_GRIDS)
+def test_what_does_not_answer_in_place_is_no_grid(name):
+    make, given = NO_GRIDS[name]
+    assert found([make(x) for x in rows(given)], given, [(8, 8)]) is None
+
+
+def test_a_grid_met_before_is_taken_of_those_that_answer_as_well():
+    grid = Grid("tokens", (8, 8), 24, 1)
+    outputs = [layer(x, grid) for x in rows(PHOTO)]
+    assert found(outputs, PHOTO, [(13, 5), (8, 8)]) == grid
+
+
+# ------------------------------------------------------------------ in networks
+
+
+def gap(a):
+    return a.mean((2, 3))
+
+
+class Steps(nn.Module):
+    """A transformer over the steps of a signal, read by a class token in front."""
+
+    def __init__(self, width):
+        super().__init__()
+        self.patches = nn.Conv1d(3, width, 1)
+        self.first = nn.Parameter(torch.randn(1, 1, width))
+        self.block = nn.TransformerEncoderLayer(width, 2, width, batch_first=True)
+        self.other = nn.TransformerEncoderLayer(width, 2, width, batch_first=True)
+        self.head = nn.Linear(width, 4)
+
+    def forward(self, x):
+        tokens = self.patches(x).transpose(1, 2)
+        tokens = torch.cat([self.first.expand(len(x), -1, -1), tokens], 1)
+        return self.head(self.other(self.block(tokens))[:, 0])
+
+
+@pytest.mark.parametrize("width", [32, 64, 128])
+def test_the_steps_of_a_signal_are_told_from_its_features_and_from_the_class_token(width):
+    torch.manual_seed(0)
+    e = camscope.explain(Steps(width).eval(), torch.randn(1, 3, 64), layers="block", targets=1)
+    assert tuple(e.maps().shape) == (1, 1, 64)
+
+
+class ChannelsLast(nn.Module):
+    """A block whose output has as many channels as rows and columns, and keeps channels last."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Conv2d(3, 12, 4, 4)
+        self.block = nn.Sequential(nn.LayerNorm(12), nn.Linear(12, 12), nn.GELU())
+        self.head = nn.Linear(12, 3)
+
+    def forward(self, x):
+        y = self.block(self.stem(x).permute(0, 2, 3, 1))
+        return self.head((y * y).mean((1, 2)))
+
+
+def test_as_many_channels_as_rows_and_columns():
+    """The layout of another layer of that shape says nothing of this one's."""
+    torch.manual_seed(0)
+    model, x = ChannelsLast().double().eval(), torch.randn(1, 3, 48, 48, dtype=torch.float64)
+    seen = {}
+    handle = model.block.register_forward_hook(
+        lambda _m, _i, o: seen.setdefault("a", o.detach().requires_grad_())
+    )
+    score = model(x)[:, 1].sum()
+    handle.remove()
+    (gradient,) = torch.autograd.grad(score, seen["a"])
+    expected = (gradient.mean((1, 2), keepdim=True) * seen["a"]).sum(-1).detach()
+    ours = camscope.explain(model, x, layers="block", targets=1).maps()[0]
+    torch.testing.assert_close(ours, expected, rtol=1e-9, atol=1e-12)
+
+
+class Columns(nn.Module):
+    """Tokens that stand column after column."""
+
+    def __init__(self):
+        super().__init__()
+        self.patches = nn.Conv2d(3, 24, 8, 8)
+        self.block = nn.TransformerEncoderLayer(24, 2, 24, batch_first=True)
+        self.head = nn.Linear(24, 3)
+
+    def forward(self, x):
+        tokens = self.patches(x).transpose(2, 3).flatten(2).transpose(1, 2)
+        return self.head(self.block(tokens).mean(1))
+
+
+def test_tokens_that_stand_column_after_column():
+    torch.manual_seed(0)
+    model, x = Columns().eval(), torch.randn(1, 3, 48, 80)
+    layers, _ = camscope.Explainer(model).layers(x)
+    grid = next(layer.grid for layer in layers if layer.name == "block")
+    assert grid == Grid("tokens", (6, 10), 24, 0, columns_first=True)
+    for method in ("hirescam", "ablationcam"):
+        assert tuple(camscope.explain(model, x, layers="block", methods=method).maps().shape) == (1, 1, 6, 10)
+
+
+def test_a_black_picture_does_not_hide_the_grids():
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Conv2d(3, 8, 3, bias=False), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 3)
+    )
+    layers, _ = camscope.Explainer(model.eval()).layers(torch.zeros(1, 3, 16, 16))
+    assert [layer.grid.space for layer in layers[:2]] == [(14, 14), (14, 14)]
+
+
+def test_a_layer_without_a_grid_says_that_it_was_tried():
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Conv2d(3, 16, 8, 8), nn.Flatten(2), nn.Linear(64, 64), nn.Flatten(), nn.Linear(1024, 3)
+    )
+    with pytest.raises(camscope.LayerError, match=r"no spatial grid.*altered patch"):
+        camscope.explain(model.eval(), torch.randn(1, 3, 64, 64), layers="2")
+
+
+def test_a_layer_that_does_not_depend_on_the_input_says_so():
+    torch.manual_seed(0)
+
+    class Constant(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.bias, self.head = nn.Conv2d(3, 8, 3), nn.Conv2d(3, 8, 3), nn.Linear(8, 2)
+
+        def forward(self, x):
+            return self.head(gap(self.conv(x) + self.bias(torch.ones_like(x))))
+
+    with pytest.raises(camscope.LayerError, match=r"no spatial grid.*the same where a patch.*'conv' has one"):
+        camscope.explain(Constant().eval(), torch.randn(1, 3, 16, 16), layers="bias")
+
+
+def test_one_forward_more_and_only_once():
+    """Getting to know a model costs two altered copies (one of a large input); a second call of that size nothing."""
+    torch.manual_seed(0)
+    model, x = ChannelsLast().eval(), torch.randn(1, 3, 48, 48)
+    images = []
+    model.stem.register_forward_pre_hook(lambda _m, inputs: images.append(len(inputs[0])))
+    explainer = camscope.Explainer(model)
+    explainer(x, layers="block")
+    assert images == [3, 1]
+    explainer(x, layers="block")
+    assert images == [3, 1, 1]
+
+
+def test_a_model_that_takes_one_image_at_a_time():
+    """Its batch axis was fixed at 1 when it was made; grids are found all the same, and by the same numbers."""
+    torch.manual_seed(0)
+
+    class OneAtATime(Columns):
+        def forward(self, x):
+            tokens = self.patches(x).transpose(2, 3).reshape(1, 24, -1).transpose(1, 2)
+            return self.head(self.block(tokens).mean(1))
+
+    model, x = OneAtATime().eval(), torch.randn(1, 3, 48, 80)
+    found, _ = camscope.Explainer(model).layers(x)
+    assert {layer.name: layer.grid for layer in found}["block"] == Grid(
+        "tokens", (6, 10), 24, 0, columns_first=True
+    )
+    assert tuple(camscope.explain(model, x).maps().shape) == (1, 1, 6, 10)
+    with pytest.raises(RuntimeError, match="shape"):
+        camscope.explain(model, torch.randn(2, 3, 48, 80))
