@@ -19,6 +19,7 @@ from camscope.models.grid import candidate_grids
 from camscope.models.layer import Layer
 from camscope.models.observing import Ending, OutputRules, responses, slices_of
 from camscope.models.place import altered_copies, answer, find_grid
+from camscope.models.said_grid import SaidGrid, grid_as_said, said_of
 from camscope.outputs import Outputs, Task
 from camscope.targets import Targets
 from tests.conformance.networks import Linear, MaxPool, Network, Sigmoid, Softmax
@@ -117,8 +118,14 @@ class NumpyAdapter:
         """There are none."""
         return []
 
-    def layer(self, batch: Batch, layer: Any) -> Layer:
+    def layer(self, batch: Batch, layer: Any, said: SaidGrid | None = None) -> Layer:
         """The layer with this name."""
+        if (grid := said_of(said, layer)) is not None and layer in self.model.layers:
+            shape = self.run(batch.images(slice(1))).values[layer].shape
+            numbered = grid_as_said(
+                grid, layer, shape, 2, lambda shape: np.arange(np.prod(shape)).reshape(shape)
+            )
+            return Layer(layer, type(self.model.layers[layer]).__name__, shape, numbered, 1, False, False)
         with_grid = {one.name: one for one in self.layers(batch)}
         if layer in with_grid:
             return with_grid[layer]

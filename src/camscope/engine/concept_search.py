@@ -46,7 +46,7 @@ def find_concepts(
                 "Concepts are found in what a layer puts out for all texts together, so the texts must have the same "
                 "number of tokens; these do not."
             )
-    chosen, how = choose_layers(model.adapter, batch, layer, [], channels=1)
+    chosen, how = choose_layers(model.adapter, batch, layer, [], channels=1, said=model.grid)
     head = frozenset({Need.LINEAR_HEAD}) & model.adapter.offers
     needs = {chosen.single[0]: frozenset({Need.ACTIVATIONS}) | head}
     with model.adapter.observe(batch, needs) as seen:

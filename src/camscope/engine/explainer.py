@@ -22,6 +22,7 @@ from camscope.errors import InputError, LayerError
 from camscope.images import Preprocessing
 from camscope.methods import default_method
 from camscope.models.layer import Layer
+from camscope.models.said_grid import SaidGrid
 from camscope.outputs import Task, embeddings
 from camscope.results import Concepts, Explanation
 from camscope.targets import TargetsLike
@@ -66,6 +67,10 @@ class Explainer:
             feature`, `(1, 2)` for spectrograms without a channel; 0 is the batch. One at most of the other axes is
             the channel. By default all behind batch and channel, unless the layers answer to an altered patch along
             others; the notes say so then.
+        grid: how layers that a call names hold their grid, where it is not found or found wrongly: its size, as
+            `(14, 14)` (the layer's axes, or tokens row by row, up to 32 others in front); or a function that
+            rearranges the layer's output to `(batch, channel, *space)`; or a dictionary of these by layer. It is
+            taken as it is said, and not tried.
 
     Raises:
         InputError: if `task` or `optimised` is none of its values.
@@ -86,6 +91,7 @@ class Explainer:
         trust_pickle: bool = False,
         tokenizer: Any = None,
         space: int | Sequence[int] | None = None,
+        grid: SaidGrid | None = None,
     ) -> None:
         self._model = open_model(
             model,
@@ -99,6 +105,7 @@ class Explainer:
             trust_pickle=trust_pickle,
             tokenizer=tokenizer,
             space=space,
+            grid=grid,
         )
 
     @property

@@ -62,7 +62,9 @@ class Explaining:
         """
         adapter, call = self.model.adapter, self.call
         adapter.check(batch, call.needs)
-        chosen, how = choose_layers(adapter, batch, call.layers, call.expressions, call.channels)
+        chosen, how = choose_layers(
+            adapter, batch, call.layers, call.expressions, call.channels, self.model.grid
+        )
         return self._at(batch, given, targets, chosen, how)
 
     def texts(self, batch: Batch, given: Inputs, targets: TargetsLike) -> Explanation:
@@ -83,7 +85,9 @@ class Explaining:
         for rows, part in length_buckets(batch, texts):
             adapter.check(part, call.needs)
             if chosen is None:
-                chosen, how = choose_layers(adapter, part, call.layers, call.expressions, call.channels)
+                chosen, how = choose_layers(
+                    adapter, part, call.layers, call.expressions, call.channels, self.model.grid
+                )
                 check_token_layers(adapter, part, call.layers, call.expressions, chosen)
             here = dataclasses.replace(given, batch=part, input_images=images_of_bucket(texts, rows))
             theirs = targets_of_bucket(targets, rows, len(texts))

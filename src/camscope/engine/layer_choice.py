@@ -11,6 +11,7 @@ from camscope.errors import LayerError
 from camscope.models.adapter import Adapter
 from camscope.models.batch import Batch
 from camscope.models.layer import Layer
+from camscope.models.said_grid import SaidGrid
 
 Layers: TypeAlias = "str | Any | Sequence[str | Any] | None"
 """Names or modules; None takes the automatic choice."""
@@ -43,7 +44,12 @@ class Chosen:
 
 
 def choose_layers(
-    adapter: Adapter, batch: Batch, layers: Layers, wanted: Sequence[Expression], channels: int
+    adapter: Adapter,
+    batch: Batch,
+    layers: Layers,
+    wanted: Sequence[Expression],
+    channels: int,
+    said: SaidGrid | None = None,
 ) -> tuple[Chosen, dict[str, Any]]:
     """Choose the layers, and tell how they were chosen, for the provenance.
 
@@ -53,13 +59,14 @@ def choose_layers(
         layers: the layers as the user named them; None for the automatic choice.
         wanted: the simplified expressions.
         channels: how many of the strongest channels are kept; if any are, a layer is needed for them too.
+        said: the grids of named layers, as the user says them.
 
     Raises:
         LayerError: if a layer does not exist, or there are not several layers for a fusion.
     """
     automatic = layers is None
     chosen, how = (
-        _automatic(adapter, batch, wanted, channels) if automatic else _named(adapter, batch, layers)
+        _automatic(adapter, batch, wanted, channels) if automatic else _named(adapter, batch, layers, said)
     )
     _check_several(adapter, batch, chosen, wanted)
     every = dict.fromkeys([*chosen.single, *chosen.fused, *chosen.fpn_levels])
@@ -89,14 +96,16 @@ def _automatic(
     return Chosen(single, fused, fpn_levels), how
 
 
-def _named(adapter: Adapter, batch: Batch, layers: Layers) -> tuple[Chosen, dict[str, Any]]:
+def _named(
+    adapter: Adapter, batch: Batch, layers: Layers, said: SaidGrid | None
+) -> tuple[Chosen, dict[str, Any]]:
     """Find the layers that the user named; a fusion takes them in the order they run."""
     given = list(layers) if isinstance(layers, (list, tuple)) else [layers]
     if not given:
         raise LayerError("The list of layers is empty. Leave it out to have one chosen.")
-    single = {layer.name: layer for layer in (adapter.layer(batch, x) for x in given)}.values()
+    single = {layer.name: layer for layer in (adapter.layer(batch, x, said) for x in given)}.values()
     order = {layer.name: place for place, layer in enumerate(adapter.layers(batch))}
-    fused = sorted(single, key=lambda layer: order[layer.module])
+    fused = sorted(single, key=lambda layer: order.get(layer.module, len(order)))
     return Chosen(tuple(single), tuple(fused)), {"chosen": "by name"}
 
 

@@ -24,6 +24,7 @@ from camscope.models.batch import Batch
 from camscope.models.decoding import LogitsDecoder, OutputDecoder
 from camscope.models.observing import check_task
 from camscope.models.registry import doorway_of, framework_of
+from camscope.models.said_grid import SaidGrid
 from camscope.outputs import Outputs, Task
 from camscope.targets import TargetsLike, asks_for_classes, captions_of
 
@@ -48,12 +49,14 @@ class Model:
         info: what the model's library says of it.
         class_names: the class names given to `Explainer`; None takes those that came with the model.
         space: finds which axes of a tensor are space, where neither the user nor the library says so.
+        grid: the grids of layers that are named, as the user says them.
     """
 
     adapter: Adapter
     info: ModelInfo
     class_names: Sequence[str] | None
     space: Space
+    grid: SaidGrid | None = None
 
     # ------------------------------------------------------------------ inputs
 
@@ -228,6 +231,7 @@ def open_model(
     trust_pickle: bool = False,
     tokenizer: Any = None,
     space: int | Sequence[int] | None = None,
+    grid: SaidGrid | None = None,
 ) -> Model:
     """Load a model that is given by name, recognise its library, and find its adapter.
 
@@ -243,6 +247,7 @@ def open_model(
         trust_pickle: see `Explainer`.
         tokenizer: see `Explainer`.
         space: see `Explainer`.
+        grid: see `Explainer`.
 
     Raises:
         InputError: if `task` or `optimised` is none of its values.
@@ -270,7 +275,7 @@ def open_model(
         class_names = info.class_names  # captions that the user put on the model
     if space is not None:
         info = dataclasses.replace(info, space=(space,) if isinstance(space, int) else tuple(space))
-    return Model(adapter, info, class_names, Space(adapter))
+    return Model(adapter, info, class_names, Space(adapter), grid)
 
 
 def _decoder(info: ModelInfo, output: Any, tokenizer: Any) -> OutputDecoder:

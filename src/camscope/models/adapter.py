@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 from camscope.evidence import Evidence, ModelEvidence, Need
 from camscope.models.batch import Batch
 from camscope.models.layer import Layer
+from camscope.models.said_grid import SaidGrid
 from camscope.outputs import Outputs
 from camscope.targets import Targets
 
@@ -186,15 +187,18 @@ class Adapter(Protocol):
         """
         ...
 
-    def layer(self, batch: Batch, layer: Any) -> Layer:
+    def layer(self, batch: Batch, layer: Any, said: SaidGrid | None = None) -> Layer:
         """The layer with this name, as it is for inputs of this size.
 
         Args:
             batch: the inputs.
             layer: a name, as in `layers`; or the framework's own layer object, where it has such.
+            said: its grid as the user says it (`camscope.models.said_grid.grid_as_said`), which is taken in place of
+                the one that was found; the layer need not be among `layers` then.
 
         Raises:
-            LayerError: if there is none (naming the nearest), or it has no grid (saying its shape).
+            LayerError: if there is none (naming the nearest), or it has no grid (saying its shape), or not the one that
+                was said.
         """
         ...
 

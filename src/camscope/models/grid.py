@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -20,7 +20,7 @@ from camscope.arrays import Array
 
 Layout = Literal["channels-first", "channels-last", "tokens", "tokens-last"]
 
-_MOST_PREFIX_TOKENS = 32
+MOST_PREFIX_TOKENS = 32
 """More tokens than that in front of a grid are another grid that was not met before."""
 
 _USUAL_PREFIX_TOKENS = (0, 1, 2, 5)
@@ -118,6 +118,42 @@ class Grid:
         return words
 
 
+@dataclass(frozen=True, eq=False)
+class Rearranged(Grid):
+    """A grid that a function of the user's own makes of a layer's output.
+
+    Attributes:
+        places: where in the output of one image, flattened, each element of `channel *space` is.
+    """
+
+    places: Shaped[np.ndarray, channel * space] = field(default_factory=lambda: np.zeros((0, 0), np.int64))
+
+    def canonical(self, output: Shaped[Array, "batch ..."]) -> Shaped[Array, "batch channel *space"]:
+        """The layer's output, or a gradient of the same shape, as `batch channel *space`."""
+        return output.reshape(output.shape[0], -1)[:, self.places]
+
+    def embed(
+        self, activations: Shaped[Array, "batch channel *space"], like: Shaped[Array, "batch ..."]
+    ) -> Shaped[Array, "batch ..."]:
+        """The inverse of `canonical`: the layer's output with these activations.
+
+        Args:
+            activations: in canonical shape.
+            like: an output of the layer; what is at no place of the grid is taken over.
+        """
+        xp = array_namespace(activations)
+        flat = like.reshape(like.shape[0], -1)
+        count = flat.shape[1]
+        taken = np.arange(count)
+        taken[self.places.ravel()] = count + np.arange(self.places.size)
+        both = xp.concat([flat, activations.reshape(activations.shape[0], -1)], axis=1)
+        return both[:, taken].reshape(like.shape)
+
+    def describe(self) -> str:
+        """The grid in words."""
+        return "×".join(map(str, self.space)) + " (rearranged)"
+
+
 class Candidates(NamedTuple):
     """The grids that a layer's output could hold, by its shape; of each kind the likeliest first.
 
@@ -187,24 +223,28 @@ def _axes_grids(
 
 def _met_tokens(shape: Sequence[int], met: Sequence[tuple[int, ...]]) -> Iterator[_Ranked]:
     """Tokens of a grid that was met before; those that leave fewer over first, and of equals the one met last."""
-    for layout, count, channels in _token_axes(shape):
+    for layout, count, channels in token_axes(shape):
         for space in reversed(met):
             prefix = count - math.prod(space)
-            if 0 <= prefix <= min(_MOST_PREFIX_TOKENS, max(8, math.prod(space))):
+            if 0 <= prefix <= min(MOST_PREFIX_TOKENS, max(8, math.prod(space))):
                 unlikely = _BEHIND_PREFIX + prefix if prefix else 0
                 yield from _both_orders(unlikely, Grid(layout, space, channels, prefix))
 
 
 def _cut_tokens(shape: Sequence[int], size: Sequence[int]) -> Iterator[_Ranked]:
     """Tokens of a grid that the input can be cut into, with as many in front as is usual."""
-    for layout, count, channels in _token_axes(shape):
+    for layout, count, channels in token_axes(shape):
         for prefix in _USUAL_PREFIX_TOKENS:
             for space in _cuts(count - prefix, size) if count - prefix >= FEW else ():
                 yield from _both_orders(prefix, Grid(layout, space, channels, prefix))
 
 
-def _token_axes(shape: Sequence[int]) -> tuple[tuple[Layout, int, int], ...]:
-    """The layouts of tokens, with how many tokens and channels each would have."""
+def token_axes(shape: Sequence[int]) -> tuple[tuple[Layout, int, int], ...]:
+    """The layouts of tokens, with how many tokens and channels each would have.
+
+    Args:
+        shape: of three axes, batch first.
+    """
     return ("tokens", shape[1], shape[2]), ("tokens-last", shape[2], shape[1])
 
 

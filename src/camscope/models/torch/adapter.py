@@ -16,6 +16,7 @@ from camscope.models.batch import Batch
 from camscope.models.decoding import CaptionDecoder, LogitsDecoder, OutputDecoder
 from camscope.models.layer import Layer
 from camscope.models.observing import OutputRules
+from camscope.models.said_grid import SaidGrid
 from camscope.models.torch.anatomy.head import verified
 from camscope.models.torch.attention.observe import attention_of
 from camscope.models.torch.backwards.curvature import twice_differentiable
@@ -115,13 +116,13 @@ class TorchAdapter:
         """
         return self._layers.fpn_levels(batch)
 
-    def layer(self, batch: Batch, layer: str | nn.Module) -> Layer:
-        """The layer with this name (or this module).
+    def layer(self, batch: Batch, layer: str | nn.Module, said: SaidGrid | None = None) -> Layer:
+        """The layer with this name (or this module), with its grid as it was found, or as it was said.
 
         Raises:
-            LayerError: if there is none, or it has no grid.
+            LayerError: if there is none, or it has no grid, or not the one that was said.
         """
-        return self._layers.layer(batch, layer)
+        return self._layers.layer(batch, layer, said)
 
     def reaches(self, batch: Batch, layers: Sequence[Layer]) -> list[bool]:
         """Whether each layer's positions can reach the score at all, for any class."""

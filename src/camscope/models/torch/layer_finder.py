@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Sequence
 
 import torch
@@ -11,6 +12,7 @@ from camscope.errors import LayerError
 from camscope.models.batch import Batch
 from camscope.models.decoding import LayerGuide
 from camscope.models.layer import AFTER_RELU, Layer
+from camscope.models.said_grid import OneGrid, SaidGrid, grid_as_said, said_of
 from camscope.models.torch.anatomy.choice import choose, stages
 from camscope.models.torch.anatomy.examine import Anatomy, examine
 from camscope.models.torch.anatomy.reach import reaching
@@ -99,11 +101,11 @@ class LayerFinder:
             found.append(with_grid.get(name) or found[-1])
         return found
 
-    def layer(self, batch: Batch, layer: str | nn.Module) -> Layer:
-        """The layer with this name (or this module).
+    def layer(self, batch: Batch, layer: str | nn.Module, said: SaidGrid | None = None) -> Layer:
+        """The layer with this name (or this module), with its grid as it was found, or as it was said.
 
         Raises:
-            LayerError: if there is none, or it has no grid.
+            LayerError: if there is none, or it has no grid, or not the one that was said.
         """
         if isinstance(layer, str) and layer.endswith(AFTER_RELU):
             for candidate in self.choose(batch):
@@ -114,6 +116,9 @@ class LayerFinder:
                 f"The automatic choice is {self.choose(batch)[0].name!r}."
             )
         name = find_layer(self._model, layer)
+        grid = said_of(said, name)
+        if grid is not None:
+            return self._with_said(batch, name, grid)
         for image in range(1, len(batch)):
             if name not in self.anatomy(batch).unchanged:
                 break
@@ -130,6 +135,20 @@ class LayerFinder:
                 some = layers[start : start + _REACHING_AT_A_TIME]
                 found += [r.positions for r in reaching(self._model, to_scores, first.x, anatomy, some)]
         return found
+
+    def _with_said(self, batch: Batch, name: str, said: OneGrid) -> Layer:
+        """A layer with the grid that was said of it."""
+        shapes = self.anatomy(batch).shapes
+        if name not in shapes:
+            return self.anatomy(batch).layer(name)  # raises, saying that it is not called
+
+        def numbered(shape: Sequence[int]) -> torch.Tensor:
+            return torch.arange(math.prod(shape), dtype=torch.float64).reshape(tuple(shape))
+
+        shape = shapes[name]
+        grid = grid_as_said(said, name, shape, len(batch.space), numbered)
+        kind = type(self._model.get_submodule(name)).__name__
+        return Layer(name, kind, shape, grid, 1, outline=False, eligible=False)
 
     def _look_again(self, batch: Batch, image: int) -> None:
         """Remember what another image shows, where that is more: layers that did nothing on the last."""

@@ -67,7 +67,7 @@ class Anatomy:
         )
         raise LayerError(
             f"The layer {name!r} has no spatial grid: its output has shape {self.shapes[name]} for one image, and "
-            f"{why}.{hint}"
+            f"{why}.{hint} If you know its positions, say them: Explainer(model, grid=…)."
         )
 
 
