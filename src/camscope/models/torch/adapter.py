@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,7 @@ from camscope.models.torch.hooks.modules import unwrap
 from camscope.models.torch.hooks.record import InputOf, Recorder
 from camscope.models.torch.hooks.session import exclusive
 from camscope.models.torch.hooks.state import explaining
+from camscope.models.torch.hooks.surroundings import set_aside
 from camscope.models.torch.inputs import explaining_how_inputs_were_read, prepared
 from camscope.models.torch.layer_finder import LayerFinder
 from camscope.models.torch.observation import TorchObservation
@@ -66,9 +67,14 @@ class TorchAdapter:
         self._attentive: set[Hashable] = set()
         """Signatures of batches on which the model's attention was found to give maps."""
 
-    def exclusive(self) -> AbstractContextManager[object]:
-        """Have the model to this thread alone, whatever adapter or Explainer asks for it."""
-        return exclusive(self.model)
+    @contextmanager
+    def exclusive(self) -> Iterator[None]:
+        """Have the model to this thread alone, whatever adapter or Explainer asks for it.
+
+        Only the model runs under an autocast and with a default device that the user has set around the call.
+        """
+        with exclusive(self.model), set_aside(self.model):
+            yield
 
     # ------------------------------------------------------------------ the input
 

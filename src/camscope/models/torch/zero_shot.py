@@ -15,6 +15,7 @@ from camscope.errors import InputError
 from camscope.models.batch import Batch
 from camscope.models.torch.hooks.modules import Versions, versions
 from camscope.models.torch.hooks.state import explaining
+from camscope.models.torch.hooks.surroundings import as_given
 from camscope.outputs import Embedding, Task
 
 CAPTIONS = "captions"
@@ -116,7 +117,8 @@ class ZeroShot:
         with explaining(model), torch.no_grad():
             for start in range(0, len(new), _AT_A_TIME):
                 some = new[start : start + _AT_A_TIME]
-                vectors = normalize(self._towers.text(model, some), dim=-1)
+                with as_given():
+                    vectors = normalize(self._towers.text(model, some), dim=-1)
                 self._encoded |= dict(zip(some, vectors, strict=True))
         captions = Captions(tuple(texts), torch.stack([self._encoded[text] for text in texts]))
         return Batch(batch.args, {**batch.kwargs, CAPTIONS: captions}, batch.explained_input)
