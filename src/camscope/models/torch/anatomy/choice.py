@@ -73,8 +73,8 @@ def _none_found(anatomy: Anatomy, *, any_with_grid: bool) -> LayerError:
     """What to say where no layer can be chosen."""
     if any_with_grid:
         return LayerError(
-            "No layer's positions reach the score by a gradient. Either the model cuts its graph (no_grad or "
-            "detach in its forward), or its output does not depend on the image."
+            "No layer's positions reach the score by a gradient. Either the model cuts its graph (no_grad, detach or "
+            "torch.utils.checkpoint with use_reentrant=True in its forward), or its output does not depend on the image."
         )
     last = list(anatomy.shapes.items())[-3:]
     return LayerError(
