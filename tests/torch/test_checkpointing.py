@@ -87,7 +87,7 @@ def test_a_part_that_is_checkpointed_all_the_same_is_said_to_be(untouched):
     model = CheckpointedByItself(reentrant=False)
     with (
         untouched(model),
-        pytest.raises(camscope.ModelError, match="checkpoints its gradients.*'use_checkpoint'"),
+        pytest.raises(camscope.ModelError, match=r"checkpoints its gradients.*'use_checkpoint'"),
     ):
         camscope.explain(model, X, targets=1)
 

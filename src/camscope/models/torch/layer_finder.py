@@ -13,7 +13,7 @@ from camscope.models.decoding import LayerGuide
 from camscope.models.layer import AFTER_RELU, Layer
 from camscope.models.torch.anatomy.choice import choose, stages
 from camscope.models.torch.anatomy.examine import Anatomy, examine
-from camscope.models.torch.anatomy.reach import reaching
+from camscope.models.torch.anatomy.reach import Probe, reaching
 from camscope.models.torch.anatomy.vocabulary import Embeddings, check_vocabulary, refused
 from camscope.models.torch.forwards import Forwards
 from camscope.models.torch.hooks.modules import find_layer
@@ -22,11 +22,14 @@ from camscope.models.torch.inputs import explaining_how_inputs_were_read, notici
 
 _REACHING_AT_A_TIME = 32
 
+_PROBES = 8
+"""How many images are looked at together where the first one leaves a question open."""
+
 
 class LayerFinder:
     """Knows the layers of one model. What it finds holds for all batches of one signature (`Batch.signature`).
 
-    The first image of a batch stands for all of them.
+    The first image of a batch stands for all of them, but where it leaves in doubt how a layer leads to the score.
 
     Args:
         forwards: of the model.
@@ -66,20 +69,18 @@ class LayerFinder:
         """The automatic choice, then the runners-up. See `camscope.models.adapter.Adapter.choose`."""
         key = batch.signature
         if key not in self._choices:
-            anatomy, first = self.anatomy(batch), batch.images(slice(1))
+            anatomy = self.anatomy(batch)
             if isinstance(self._decoder, LayerGuide):
                 anatomy = anatomy.within(self._decoder.within(self._model))
             with explaining(self._model):
-                to_scores = self._forwards.to_class_scores(first)
-                self._choices[key] = choose(self._model, to_scores, first.x, anatomy)
+                self._choices[key] = choose(self._model, self._probes(batch), anatomy)
         return self._choices[key]
 
     def stages(self, batch: Batch) -> Sequence[Layer]:
         """The last layer of each resolution. See `camscope.models.adapter.Adapter.stages`."""
-        choice, first = self.choose(batch)[0], batch.images(slice(1))
+        choice = self.choose(batch)[0]
         with explaining(self._model):
-            to_scores = self._forwards.to_class_scores(first)
-            return stages(self._model, to_scores, first.x, self.anatomy(batch), choice)
+            return stages(self._model, self._probes(batch), self.anatomy(batch), choice)
 
     def fpn_levels(self, batch: Batch) -> Sequence[Layer]:
         """The levels of a detector's pyramid. See `camscope.models.adapter.Adapter.fpn_levels`.
@@ -117,14 +118,29 @@ class LayerFinder:
 
     def reaches(self, batch: Batch, layers: Sequence[Layer]) -> list[bool]:
         """Whether each layer's positions can reach the score at all, for any class."""
-        anatomy, first = self.anatomy(batch), batch.images(slice(1))
+        anatomy, probes = self.anatomy(batch), self._probes(batch)
         found: list[bool] = []
         with explaining(self._model):
-            to_scores = self._forwards.to_class_scores(first)
             for start in range(0, len(layers), _REACHING_AT_A_TIME):
                 some = layers[start : start + _REACHING_AT_A_TIME]
-                found += [r.positions for r in reaching(self._model, to_scores, first.x, anatomy, some)]
+                found += [r.positions for r in reaching(self._model, probes, anatomy, some)]
         return found
+
+    def _probes(self, batch: Batch) -> list[Probe]:
+        """What it is tried on how layers lead to the score: the first image; then noise and the next few images.
+
+        The noise makes the answer hold for other batches too. Of token numbers there is none.
+        """
+        first, others = batch.images(slice(1)), batch.images(slice(_PROBES))
+        if not batch.of_tokens:
+            noise = torch.rand(first.x.shape, generator=torch.Generator().manual_seed(0)).to(first.x)
+            others = others.with_x(torch.cat([noise, others.x[1:]]))
+        elif len(others) == 1:
+            return [self._probe(first)]
+        return [self._probe(first), self._probe(others)]
+
+    def _probe(self, batch: Batch) -> Probe:
+        return Probe(self._forwards.to_class_scores(batch), batch.x)
 
     def _look(self, batch: Batch) -> Anatomy:
         first = batch.images(slice(1))
