@@ -64,7 +64,9 @@ class Model:
             InputError, ImageError: see `camscope.inputs.prepare`.
         """
         given = prepare(inputs, self.info, self.adapter.is_tensor, explained_input)
-        return given, self.adapter.batch(given.batch)
+        batch = self.adapter.batch(given.batch)
+        given.input_images.keep()
+        return given, batch
 
     def of_any_captions(self, batch: Batch) -> Batch:
         """The batch with some captions, for a model that takes captions, where it does not matter which."""
