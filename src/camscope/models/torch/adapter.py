@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -31,6 +31,7 @@ from camscope.models.torch.inputs import explaining_how_inputs_were_read, prepar
 from camscope.models.torch.layer_finder import LayerFinder
 from camscope.models.torch.observation import TorchObservation
 from camscope.models.torch.provenance import description
+from camscope.models.torch.remembered import Remembered
 from camscope.models.torch.reruns.suffix import Kept, Plan, keeping
 from camscope.models.torch.suffix_plans import SuffixPlans
 from camscope.outputs import Task
@@ -64,8 +65,8 @@ class TorchAdapter:
         self._forwards = Forwards(self.model, self.decoder, self.rules)
         self._layers = LayerFinder(self._forwards)
         self._plans = SuffixPlans(self._forwards)
-        self._attentive: set[Hashable] = set()
-        """Signatures of batches on which the model's attention was found to give maps."""
+        self._attentive: Remembered[bool] = Remembered(self.model)
+        """By the signature of a batch: that the model's attention was found to give maps."""
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
@@ -144,12 +145,15 @@ class TorchAdapter:
         """
         if batch.of_tokens:
             self._layers.check_tokens(batch)
-        if needs & ATTENDED and batch.signature not in self._attentive:
-            anatomy, first = self._layers.anatomy(batch), batch.images(slice(1))
-            with explaining(self.model), torch.no_grad():
-                to_outputs = self._forwards.to_outputs(first, anatomy)
-                attention_of(self.model, to_outputs, first.x, None, anatomy=anatomy)
-            self._attentive.add(batch.signature)
+        if needs & ATTENDED:
+            self._attentive.get(batch.signature, lambda: self._check_attention(batch))
+
+    def _check_attention(self, batch: Batch) -> bool:
+        anatomy, first = self._layers.anatomy(batch), batch.images(slice(1))
+        with explaining(self.model), torch.no_grad():
+            to_outputs = self._forwards.to_outputs(first, anatomy)
+            attention_of(self.model, to_outputs, first.x, None, anatomy=anatomy)
+        return True
 
     @contextmanager
     def observe(

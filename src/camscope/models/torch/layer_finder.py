@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import nn
@@ -19,6 +19,7 @@ from camscope.models.torch.forwards import Forwards
 from camscope.models.torch.hooks.modules import find_layer
 from camscope.models.torch.hooks.state import explaining
 from camscope.models.torch.inputs import explaining_how_inputs_were_read, noticing_a_missing_batch_axis
+from camscope.models.torch.remembered import Remembered
 
 _REACHING_AT_A_TIME = 32
 
@@ -27,9 +28,10 @@ _PROBES = 8
 
 
 class LayerFinder:
-    """Knows the layers of one model. What it finds holds for all batches of one signature (`Batch.signature`).
+    """Knows the layers of one model.
 
-    The first image of a batch stands for all of them, but where it leaves in doubt how a layer leads to the score.
+    What it finds holds for all batches of one signature (`Batch.signature`), as long as no module is replaced. The
+    first image of a batch stands for all of them, but where it leaves in doubt how a layer leads to the score.
 
     Args:
         forwards: of the model.
@@ -39,8 +41,8 @@ class LayerFinder:
         self._forwards = forwards
         self._model = forwards.model
         self._decoder = forwards.decoder
-        self._anatomies: dict[Hashable, Anatomy] = {}
-        self._choices: dict[Hashable, list[Layer]] = {}
+        self._anatomies: Remembered[Anatomy] = Remembered(self._model)
+        self._choices: Remembered[list[Layer]] = Remembered(self._model)
         self._vocabulary: int | None = None
 
     def anatomy(self, batch: Batch) -> Anatomy:
@@ -49,11 +51,8 @@ class LayerFinder:
         Raises:
             InputError: if the model does not run on such an input, and it can be said why.
         """
-        key = batch.signature
-        if key not in self._anatomies:
-            look = self._look_on_tokens if batch.of_tokens else self._look
-            self._anatomies[key] = look(batch)
-        return self._anatomies[key]
+        look = self._look_on_tokens if batch.of_tokens else self._look
+        return self._anatomies.get(batch.signature, lambda: look(batch))
 
     def check_tokens(self, batch: Batch) -> None:
         """Refuse token numbers that are no tokens of this model.
@@ -67,14 +66,14 @@ class LayerFinder:
 
     def choose(self, batch: Batch) -> Sequence[Layer]:
         """The automatic choice, then the runners-up. See `camscope.models.adapter.Adapter.choose`."""
-        key = batch.signature
-        if key not in self._choices:
-            anatomy = self.anatomy(batch)
-            if isinstance(self._decoder, LayerGuide):
-                anatomy = anatomy.within(self._decoder.within(self._model))
-            with explaining(self._model):
-                self._choices[key] = choose(self._model, self._probes(batch), anatomy)
-        return self._choices[key]
+        return self._choices.get(batch.signature, lambda: self._choose(batch))
+
+    def _choose(self, batch: Batch) -> list[Layer]:
+        anatomy = self.anatomy(batch)
+        if isinstance(self._decoder, LayerGuide):
+            anatomy = anatomy.within(self._decoder.within(self._model))
+        with explaining(self._model):
+            return choose(self._model, self._probes(batch), anatomy)
 
     def stages(self, batch: Batch) -> Sequence[Layer]:
         """The last layer of each resolution. See `camscope.models.adapter.Adapter.stages`."""

@@ -24,6 +24,9 @@ CAPTIONS = "captions"
 _AT_A_TIME = 256
 """How many captions are encoded together."""
 
+_MOST = 4096
+"""How many encoded captions are kept for later calls."""
+
 
 @dataclass(frozen=True)
 class Captions:
@@ -121,4 +124,6 @@ class ZeroShot:
                     vectors = normalize(self._towers.text(model, some), dim=-1)
                 self._encoded |= dict(zip(some, vectors, strict=True))
         captions = Captions(tuple(texts), torch.stack([self._encoded[text] for text in texts]))
+        if len(self._encoded) > _MOST:
+            self._encoded = {text: self._encoded[text] for text in texts}
         return Batch(batch.args, {**batch.kwargs, CAPTIONS: captions}, batch.explained_input)
