@@ -22,12 +22,12 @@ from camscope.models.torch.backwards.curvature import twice_differentiable
 from camscope.models.torch.backwards.libragrad import balanced_gradients
 from camscope.models.torch.forwards import Forwards
 from camscope.models.torch.further_passes import FurtherPasses
-from camscope.models.torch.hooks.modules import unwrap
+from camscope.models.torch.hooks.modules import check_has_values, unwrap
 from camscope.models.torch.hooks.record import InputOf, Recorder
 from camscope.models.torch.hooks.session import exclusive
 from camscope.models.torch.hooks.state import explaining
 from camscope.models.torch.hooks.surroundings import set_aside
-from camscope.models.torch.inputs import explaining_how_inputs_were_read, prepared
+from camscope.models.torch.inputs import check_values, explaining_how_inputs_were_read, prepared
 from camscope.models.torch.layer_finder import LayerFinder
 from camscope.models.torch.observation import TorchObservation
 from camscope.models.torch.provenance import description
@@ -47,7 +47,7 @@ class TorchAdapter:
             multiclass; a sigmoid at the end: multilabel).
 
     Raises:
-        ModelError: if it is no module, or one that cannot be hooked.
+        ModelError: if it is no module, one that cannot be hooked, or one whose weights have no values.
     """
 
     offers = frozenset(Need)
@@ -60,6 +60,7 @@ class TorchAdapter:
         task: Task | None = None,
     ) -> None:
         self.model = unwrap(model)
+        check_has_values(self.model)
         self.decoder = decoder or LogitsDecoder()
         self.rules = OutputRules(self.decoder, task or self.decoder.task)
         self._forwards = Forwards(self.model, self.decoder, self.rules)
@@ -80,7 +81,15 @@ class TorchAdapter:
     # ------------------------------------------------------------------ the input
 
     def is_tensor(self, value: Any) -> bool:
-        """Whether it is a tensor, or an array of another library that is none of NumPy's: those are photos."""
+        """Whether it is a tensor, or an array of another library that is none of NumPy's: those are photos.
+
+        Raises:
+            InputError: for a tensor that has no values one by one.
+        """
+        if isinstance(value, torch.Tensor):
+            if value.is_nested:  # it has not even a shape
+                check_values(value)
+            return True
         return hasattr(value, "shape") and hasattr(value, "ndim") and not isinstance(value, np.ndarray)
 
     def batch(self, given: Batch) -> Batch:

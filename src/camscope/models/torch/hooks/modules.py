@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 import torch
 from jaxtyping import Int64, UInt8
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from camscope.errors import LayerError, ModelError, nearest
 
@@ -37,12 +38,38 @@ def unwrap(model: nn.Module) -> nn.Module:
             "A TorchScript model cannot be hooked. Pass the nn.Module it was scripted or traced from; its "
             "weights can be copied with load_state_dict(scripted.state_dict())."
         )
-    if any(parameter.is_inference() for parameter in model.parameters()):
+    if any(not is_lazy(parameter) and parameter.is_inference() for parameter in model.parameters()):
         raise ModelError(
             "The model was built or moved under torch.inference_mode(), so nothing can be differentiated through its "
             "weights. Build it outside; explaining under inference_mode is fine."
         )
     return model
+
+
+def check_has_values(model: nn.Module) -> None:
+    """Refuse a model whose weights have no values, or not even a shape, yet.
+
+    Args:
+        model: an unwrapped module.
+
+    Raises:
+        ModelError: naming the first of these weights.
+    """
+    for name, module in model.named_modules():
+        # what accelerate offloads has its values when the module runs
+        offloaded = hasattr(module, "_hf_hook")
+        for own, weight in (*module._parameters.items(), *module._buffers.items()):
+            where = f"{name}.{own}" if name else own
+            if is_lazy(weight):
+                raise ModelError(
+                    f"{where} has no shape yet: it is of a {type(module).__name__}, which takes it from the first "
+                    "input. Run the model once, model(x), and explain it then."
+                )
+            if weight is not None and weight.is_meta and not offloaded:
+                raise ModelError(
+                    f"{where} is on the device 'meta', so it has a shape but no values. Load the weights first: "
+                    "model.to_empty(device='cpu'), then model.load_state_dict(…)."
+                )
 
 
 Versions: TypeAlias = tuple[tuple[tuple[int, int], ...], tuple[int, ...]]
