@@ -22,7 +22,7 @@ from camscope.models.torch.backwards.curvature import twice_differentiable
 from camscope.models.torch.backwards.libragrad import balanced_gradients
 from camscope.models.torch.forwards import Forwards
 from camscope.models.torch.further_passes import FurtherPasses
-from camscope.models.torch.hooks.modules import check_has_values, unwrap
+from camscope.models.torch.hooks.modules import check_has_values, check_not_scripted, unwrap
 from camscope.models.torch.hooks.record import InputOf, Recorder
 from camscope.models.torch.hooks.session import exclusive
 from camscope.models.torch.hooks.state import explaining
@@ -149,12 +149,16 @@ class TorchAdapter:
         """Refuse attention methods on a model whose attention gives no map; found once for each shape of the input.
 
         Raises:
-            ModelError: saying what attention the model has instead.
+            ModelError: saying what attention the model has instead; or naming a part in TorchScript, whose steps cannot
+                be watched, as some methods must.
             InputError: for token numbers that are no tokens of this model.
         """
         if batch.of_tokens:
             self._layers.check_tokens(batch)
+        if Need.GUIDED_GRADIENTS in needs:
+            check_not_scripted(self.model, "guided backpropagation")
         if needs & ATTENDED:
+            check_not_scripted(self.model, "a method of attention")
             self._attentive.get(batch.signature, lambda: self._check_attention(batch))
 
     def _check_attention(self, batch: Batch) -> bool:
@@ -188,6 +192,7 @@ class TorchAdapter:
             if batch.x.is_inference():  # an altered copy, made under the user's inference mode
                 batch = batch.with_x(batch.x.clone())
             if libragrad:
+                check_not_scripted(self.model, "LibraGrad")
                 whole.enter_context(balanced_gradients(self.model))
             plans = {
                 layer: self._plans.plan(batch, layer) for layer, some in needs.items() if Need.SUFFIX in some

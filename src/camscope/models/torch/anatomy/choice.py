@@ -13,7 +13,7 @@ from camscope.errors import LayerError
 from camscope.models.layer import AFTER_RELU, Layer
 from camscope.models.torch.anatomy.examine import Anatomy
 from camscope.models.torch.anatomy.reach import Probe, is_bypassed, reaching
-from camscope.models.torch.hooks.modules import named_layers
+from camscope.models.torch.hooks.modules import named_layers, scripted_parts
 
 _AT_A_TIME = 8
 """Layers looked at in one forward and backward: the choice is usually among the first few."""
@@ -57,10 +57,10 @@ def choose(model: nn.Module, probes: Sequence[Probe], anatomy: Anatomy, runners_
             break
     if found or score_maps:
         return [*found, *score_maps][: runners_up + 1]
-    raise _none_found(anatomy, any_with_grid=bool(candidates))
+    raise _none_found(model, anatomy, any_with_grid=bool(candidates))
 
 
-def _none_found(anatomy: Anatomy, *, any_with_grid: bool) -> LayerError:
+def _none_found(model: nn.Module, anatomy: Anatomy, *, any_with_grid: bool) -> LayerError:
     """What to say where no layer can be chosen."""
     if any_with_grid:
         return LayerError(
@@ -72,7 +72,14 @@ def _none_found(anatomy: Anatomy, *, any_with_grid: bool) -> LayerError:
     return LayerError(
         "This model has no layer with a spatial grid, so there is no place on the input to point at. Its last layers "
         f"put out {', '.join(f'{name}: {shape}' for name, shape in last) or 'nothing'} for one image."
+        f"{_hidden(model)}"
     )
+
+
+def _hidden(model: nn.Module) -> str:
+    """What to say of parts that no layer can be found in; empty if there are none."""
+    parts = ", ".join(map(repr, scripted_parts(model)))
+    return parts and f" Inside of TorchScript, which takes no hooks, no layer can be found: {parts}."
 
 
 def _bottleneck_first(model: nn.Module, anatomy: Anatomy, candidates: Sequence[Layer]) -> list[Layer]:

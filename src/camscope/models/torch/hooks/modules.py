@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 import torch
 from jaxtyping import Int64, UInt8
 from torch import nn
+from torch.jit._script import RecursiveScriptModule
 from torch.nn.parameter import is_lazy
 
 from camscope.errors import LayerError, ModelError, nearest
@@ -146,8 +147,43 @@ def _mixed(words: Int64[torch.Tensor, n]) -> Int64[torch.Tensor, n]:
 
 
 def named_layers(model: nn.Module) -> dict[str, nn.Module]:
-    """Every submodule by its qualified name, the model itself left out."""
-    return {name: module for name, module in model.named_modules() if name}
+    """Every submodule that takes hooks by its qualified name, the model itself left out.
+
+    A part that was scripted (`torch.jit.script`) takes none, nor does anything inside of it.
+    """
+    return {
+        name: module
+        for name, module in model.named_modules()
+        if name and not isinstance(module, RecursiveScriptModule)
+    }
+
+
+def scripted_parts(model: nn.Module) -> list[str]:
+    """The names of the parts that are TorchScript, the outermost of each."""
+    found: list[str] = []
+    for name, module in model.named_modules():
+        if isinstance(module, torch.jit.ScriptModule) and not any(
+            name.startswith(f"{part}.") for part in found
+        ):
+            found.append(name)
+    return found
+
+
+def check_not_scripted(model: nn.Module, what: str) -> None:
+    """Refuse a model with a part in TorchScript, for what watches each step of the computation.
+
+    Args:
+        model: an unwrapped module.
+        what: watches the steps, for the message.
+
+    Raises:
+        ModelError: naming the part.
+    """
+    for name in scripted_parts(model):
+        raise ModelError(
+            f"{name!r} is TorchScript, whose steps cannot be watched, as {what} must. Put the nn.Module it was made "
+            "from in its place, or choose another method."
+        )
 
 
 def find_layer(model: nn.Module, layer: str | nn.Module) -> str:
@@ -171,6 +207,11 @@ def find_layer(model: nn.Module, layer: str | nn.Module) -> str:
         return layer
     if name in layers:
         return name
+    if any(layer == scripted for scripted, _ in model.named_modules()):
+        raise LayerError(
+            f"The layer {layer!r} is TorchScript, which takes no hooks. Choose a layer outside of it, or put the "
+            "nn.Module it was scripted from in its place."
+        )
     raise LayerError(
         f"There is no layer {layer!r} in this {type(model).__name__}.{nearest(layer, layers)} "
         "`camscope layers` lists the candidates; model.named_modules() lists all."

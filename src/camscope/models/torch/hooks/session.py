@@ -99,7 +99,8 @@ class Session(Turn):
             for flag in CHECKPOINTING
             if module.__dict__.get(flag) is True
         ]
-        learning = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+        # a computed one, as a copy of a TorchScript module has, cannot be frozen
+        learning = [p for p in self.model.parameters() if p.requires_grad and p.is_leaf]
         random, put_back_thread = torch.get_rng_state(), thread_state()
 
         def thaw() -> None:
