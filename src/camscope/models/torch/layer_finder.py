@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import nn
@@ -52,7 +53,7 @@ class LayerFinder:
             InputError: if the model does not run on such an input, and it can be said why.
         """
         look = self._look_on_tokens if batch.of_tokens else self._look
-        return self._anatomies.get(batch.signature, lambda: look(batch))
+        return self._anatomies.get(batch.signature, lambda: _as_called_last(look(batch)))
 
     def check_tokens(self, batch: Batch) -> None:
         """Refuse token numbers that are no tokens of this model.
@@ -160,3 +161,12 @@ class LayerFinder:
             raise refused(x, error) from error
         self._vocabulary = seen.vocabulary
         return anatomy
+
+
+def _as_called_last(anatomy: Anatomy) -> Anatomy:
+    """Without layers that have a grid at an earlier call only: a norm of all tokens, then of the pooled vector.
+
+    What is recorded of a layer, and altered, is what it puts out at its last call.
+    """
+    layers = tuple(layer for layer in anatomy.layers if anatomy.shapes[layer.name] == layer.shape)
+    return replace(anatomy, layers=layers)
