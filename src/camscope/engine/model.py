@@ -241,7 +241,7 @@ def open_model(
     else:
         if device is not None or weights is not None:
             raise ModelError("device and weights are for models given by name; yours comes with both.")
-        model, info = recognise(_unwrapped(model))
+        model, info = recognise(_unwrapped(model), wrapper=model)
     doorway = doorway_of(model)
     decoder = _decoder(info, output, tokenizer)
     adapter = doorway.adapt(doorway.unwrap(model), decoder, task=task, optimised=optimised)

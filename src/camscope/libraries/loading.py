@@ -57,7 +57,8 @@ def load_model(spec: str, *, weights: str | Path | None = None, trust_pickle: bo
             raise ModelError(f"{library.home} makes no models by name: it has no function create.")
         model, info = home.create(name, pretrained=pretrained)
         # of a FILE.py it is not known: its factory may have loaded weights
-        info = dataclasses.replace(info, untrained=str(weights) == RANDOM)
+        missing = pretrained and info.untrained
+        info = dataclasses.replace(info, untrained=missing or str(weights) == RANDOM)
     elif ".py" in spec:
         model, info = recognise(_from_file(spec))
         info = _presumed(info, spec)
