@@ -43,7 +43,7 @@ class TargetInfo:
         """The label with all that tells it from another one: its index, every class it is contrasted with, and how."""
         facts = [] if self.index is None else [f"class {self.index}"]
         facts += [] if self.gamma is None else [f"γ {self.gamma:g}"]
-        facts += [] if self.weighting is None else [f"weighting {self.weighting}"]
+        facts += ["by probability"] if self.weighting == "softmax" else []
         words = self._words(self.name, self.against)
         return f"{words} ({', '.join(facts)})" if facts else words
 

@@ -92,7 +92,15 @@ def _pooled(raw: Any) -> Any:
     pooled = getattr(raw, "pooler_output", None)
     if pooled is not None:
         return pooled.flatten(1)
-    features = raw.last_hidden_state  # `batch token channel`, or `batch channel height width`
+    features = getattr(
+        raw, "last_hidden_state", None
+    )  # `batch token channel`, or `batch channel height width`
+    if features is None:
+        raise ModelError(
+            f"The model has no head, and no embedding is in the {type(raw).__name__} that it returns. Say what is "
+            "explained: Explainer(model, output=…), a key, or a function such as lambda out: out.logits[:, -1] for the "
+            "next token."
+        )
     return features.mean(1) if features.ndim == 3 else features.flatten(2).mean(2)
 
 
