@@ -118,3 +118,15 @@ def test_what_the_user_put_on_a_wrapper_counts(tiny_cnn):
     assert camscope.Explainer(wrapped)(X, targets="c").class_names == names
     del wrapped.class_names
     assert camscope.Explainer(wrapped)(X, targets="h").targets[0][0].index == 2
+
+
+def test_a_file_may_give_a_model_in_a_wrapper(tmp_path):
+    (tmp_path / "made.py").write_text(
+        "import timm\nfrom torch import nn\n\ndef made():\n"
+        "    model = nn.DataParallel(timm.create_model('test_resnet', num_classes=3).eval())\n"
+        "    model.class_names = ['a', 'b', 'c']\n"
+        "    return model\n"
+    )
+    explainer = camscope.Explainer(f"{tmp_path / 'made.py'}:made")
+    assert explainer.preprocessing.source == "timm pretrained_cfg"
+    assert explainer(X, targets="b").targets[0][0].index == 1

@@ -8,8 +8,10 @@ from torch import nn
 from torch.nn.utils import prune
 
 import camscope
+from camscope.models.batch import Batch
 from camscope.models.torch.optimise import OptimisedAdapter
 from camscope.models.torch.remembered import MOST, Remembered
+from camscope.models.torch.zero_shot import CAPTIONS, Towers, ZeroShot
 from tests.torch.nets import Net, batch, gap_head, linear, mlp_head
 
 X = batch(2, 3, 16, 16)
@@ -132,3 +134,24 @@ def test_an_optimised_copy_of_weights_that_are_made_anew_at_each_call(reparametr
     found = camscope.explain(model, X, targets=1, optimised=True)
     assert "folded into 1 convolutions" in found.provenance["optimised"]
     torch.testing.assert_close(found.maps(), plain.maps(), rtol=1e-4, atol=1e-6)
+
+
+# ---------------------------------------------------------------------- captions
+
+
+def test_encoded_captions_are_kept_for_later_calls_and_bounded(monkeypatch):
+    monkeypatch.setattr("camscope.models.torch.zero_shot._MOST", 3)
+    encoded: list[str] = []
+
+    def of_texts(_model: nn.Module, texts: list[str]) -> torch.Tensor:
+        encoded.extend(texts)
+        return torch.tensor([[float(len(text)), 1.0] for text in texts])
+
+    decoder = ZeroShot(Towers(lambda m, x: m(x)[:, :2], of_texts, lambda _, cosines: cosines, "multiclass"))
+    model = Net()
+    for texts in (["a", "bb"], ["bb", "ccc"], ["dddd"], ["dddd", "a"]):
+        call = decoder.with_captions(model, Batch((X,)), texts)
+        lengths = torch.tensor([[float(len(text)), 1.0] for text in texts])
+        assert torch.allclose(call.kwargs[CAPTIONS].vectors, nn.functional.normalize(lengths, dim=-1))
+        assert len(decoder._encoded) <= 3
+    assert encoded == ["a", "bb", "ccc", "dddd", "a"]  # with the fourth there were too many

@@ -21,7 +21,7 @@ from camscope.models.adapter import Adapter
 from camscope.models.batch import Batch
 from camscope.models.decoding import LogitsDecoder, OutputDecoder
 from camscope.models.observing import check_task
-from camscope.models.registry import doorway_of, framework_of
+from camscope.models.registry import doorway_of, unwrapped
 from camscope.outputs import Outputs, Task
 from camscope.targets import TargetsLike, asks_for_classes, captions_of
 
@@ -241,7 +241,7 @@ def open_model(
     else:
         if device is not None or weights is not None:
             raise ModelError("device and weights are for models given by name; yours comes with both.")
-        model, info = recognise(_unwrapped(model), wrapper=model)
+        model, info = recognise(unwrapped(model), wrapper=model)
     doorway = doorway_of(model)
     decoder = _decoder(info, output, tokenizer)
     adapter = doorway.adapt(doorway.unwrap(model), decoder, task=task, optimised=optimised)
@@ -270,11 +270,6 @@ def _check_optimised(given: Any) -> None:
             f"optimised={given!r}: expected False, True (a copy made for inference) or {_HALF!r} (the copy in half "
             f"precision).{nearest(str(given), ['True', 'False', _HALF])}"
         )
-
-
-def _unwrapped(model: Any) -> Any:
-    framework = framework_of(model)
-    return model if framework is None else framework.load().unwrap(model)
 
 
 def _as_preprocessing(given: Any) -> Preprocessing:

@@ -15,7 +15,7 @@ from camscope.images import IMAGENET
 from camscope.libraries.info import ModelInfo
 from camscope.libraries.registry import libraries, recognise
 from camscope.libraries.weights import fill
-from camscope.models.registry import framework_of
+from camscope.models.registry import framework_of, unwrapped
 
 RANDOM = "random"
 """The word in place of a weights file that asks for an untrained network."""
@@ -60,7 +60,8 @@ def load_model(spec: str, *, weights: str | Path | None = None, trust_pickle: bo
         missing = pretrained and info.untrained
         info = dataclasses.replace(info, untrained=missing or str(weights) == RANDOM)
     elif ".py" in spec:
-        model, info = recognise(_from_file(spec))
+        made = _from_file(spec)
+        model, info = recognise(unwrapped(made), wrapper=made)
         info = _presumed(info, spec)
     else:
         raise ModelError(_unknown(spec, kind))
