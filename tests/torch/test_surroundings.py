@@ -79,6 +79,14 @@ def test_heatmaps_are_the_same_under_autocast():
     assert torch.equal(under, found.heatmaps())
 
 
+def test_autocast_is_off_for_a_whole_call_and_not_only_after_the_first_forward():
+    adapter = camscope.Explainer(Net())._model.adapter
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        with adapter.exclusive():
+            assert not torch.is_autocast_enabled("cpu")
+        assert torch.is_autocast_enabled("cpu")
+
+
 def test_an_optimised_copy_is_made_and_checked_under_autocast():
     with torch.autocast("cpu", dtype=torch.bfloat16):
         found = camscope.explain(Net(), X, optimised=True)
