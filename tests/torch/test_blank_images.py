@@ -83,8 +83,8 @@ def test_another_image_than_noise_can_show_the_layer():
 
 
 def test_zeros_do_not_tell_whether_a_relu_follows():
-    """Where all is zero the layer's mean is that of its ReLU, and `clamp` sends a gradient back from zero."""
-    pooled = Apply(lambda x: x.clamp(min=0).mean((2, 3)))
+    """Where all is zero the layer's mean is that of its ReLU, and `maximum` sends a gradient back from zero."""
+    pooled = Apply(lambda x: torch.maximum(x, torch.zeros(())).mean((2, 3)))
     model = nn.Sequential(nn.Conv2d(3, 8, 3, bias=False), nn.Tanh(), pooled, linear(8, 3, 0))
     assert camscope.explain(model, PHOTO).layers == ("1+relu",)
     explainer = camscope.Explainer(model)
