@@ -262,3 +262,37 @@ def test_a_file_without_weights_says_what_it_holds(tmp_path, checkpoint, words):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(ModelError, match="There is no weights file"):
         load_model(SPEC, weights=tmp_path / "no.pt")
+
+
+def test_sparse_weights_are_read(tmp_path, weights):
+    torch.save({key: value.to_sparse() for key, value in weights.items()}, tmp_path / "w.pt")
+    assert_filled(tmp_path / "w.pt", weights)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda w: w.to("meta"), "holds a shape without values in the file"),
+        (lambda w: w.to(torch.int32), "holds torch.int32 in the file, torch.float32 in the model"),
+        (lambda w: w > 0, "holds torch.bool in the file"),
+        (lambda w: w + 1j, "holds torch.complex64 in the file"),
+        (lambda w: torch.quantize_per_tensor(w, 0.1, 0, torch.qint8), "holds quantised numbers"),
+    ],
+    ids=["meta", "integers", "bool", "complex", "quantised"],
+)
+def test_numbers_that_are_no_weights_are_refused(tmp_path, weights, change, words):
+    torch.save({key: change(value) for key, value in weights.items()}, tmp_path / "w.pt")
+    with pytest.raises(ModelError, match=words):
+        load_model(SPEC, weights=tmp_path / "w.pt")
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_weights_of_another_precision_are_read(tmp_path, weights, dtype):
+    torch.save({key: value.to(dtype) for key, value in weights.items()}, tmp_path / "w.pt")
+    assert_filled(tmp_path / "w.pt", {key: value.to(dtype).float() for key, value in weights.items()})
+
+
+def test_tensors_without_names_are_refused(tmp_path):
+    torch.save({1: torch.ones(2)}, tmp_path / "w.pt")
+    with pytest.raises(ModelError, match="tensors under 1 and the like, not under the names of weights"):
+        load_model(SPEC, weights=tmp_path / "w.pt")

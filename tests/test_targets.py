@@ -750,7 +750,9 @@ def test_a_contrast_says_against_what():
         -Contrast(1, 0, of="rest"),
     ]
     infos = resolve(targets, MULTICLASS, NAMES).infos(NAMES)
-    assert infos[0][0] == TargetInfo(1, "tiger cat", "logit", 1, ("tabby, tabby cat",), gamma=0.6)
+    assert infos[0][0] == TargetInfo(
+        1, "tiger cat", "logit", 1, ("tabby, tabby cat",), gamma=0.6, weighting="mean"
+    )
     assert infos[0][2].against == ("tabby, tabby cat", "Egyptian cat", "lynx, catamount")
     assert [info.label for info in infos[0]] == [
         "tiger cat vs tabby, tabby cat",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from pathlib import Path
 
 
 class CamscopeError(Exception):
@@ -61,3 +62,23 @@ def nearest(name: str, valid: Iterable[str], *, count: int = 3) -> str:
     contained = [low for low in by_lower if name and name.lower() in low and low not in found]
     hits = [by_lower[low] for low in [*found, *contained][:count]]
     return f" Did you mean {' or '.join(repr(hit) for hit in hits)}?" if hits else ""
+
+
+def check_folder(path: Path) -> None:
+    """Refuse to write a file where there is no folder for it.
+
+    Args:
+        path: the file.
+
+    Raises:
+        InputError: saying how to make the folder, or which part of the path is none.
+    """
+    if not path.name:
+        raise InputError(f"{str(path)!r} is no file name.")
+    if not path.parent.exists():
+        raise InputError(
+            f"There is no folder {str(path.parent)!r} for {path.name}. Make it first: "
+            f"Path({str(path.parent)!r}).mkdir(parents=True)."
+        )
+    if not path.parent.is_dir():
+        raise InputError(f"{str(path.parent)!r} is no folder, so {path.name} cannot be written into it.")

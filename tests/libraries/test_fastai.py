@@ -187,3 +187,22 @@ def test_a_segmentations_codes_are_its_classes(folder, tmp_path):
     e = camscope.explain(learn, str(sorted(folder.glob("*.png"))[0]), targets=camscope.Region("cell", "all"))
     assert "cell" in e.targets[0][0].label
     assert e.class_names == ["ground", "cell"]
+
+
+def test_a_network_made_of_fastais_module_is_explained_like_any_other():
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = fastai.XResNet(fastai.ResBlock, 1, [1, 1, 1, 1], n_out=3).eval()
+        encoder = nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1), nn.ReLU(), nn.Conv2d(8, 16, 3, 2, 1), nn.ReLU())
+        segmenter = fastai.DynamicUnet(encoder, 2, (SIZE, SIZE)).eval()
+        x = torch.randn(1, 3, SIZE, SIZE)
+    found = camscope.explain(network, x, targets=1)
+    assert [str(s) for s in found.status[found.key()][0]] == ["ok"]
+    assert torch.equal(found.logits, network(x).detach())
+    dense = camscope.explain(segmenter, x, targets=1)
+    assert [str(s) for s in dense.status[dense.key()][0]] == ["ok"]
+
+
+def test_what_is_no_model_is_refused_even_if_it_is_fastais():
+    with pytest.raises(camscope.ModelError, match="Cannot explain a Resize"):
+        camscope.Explainer(fastai.Resize(8))

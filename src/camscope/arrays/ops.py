@@ -6,6 +6,7 @@ their device, and NumPy and JAX arrays stay what they are.
 
 from __future__ import annotations
 
+import sys
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -38,6 +39,17 @@ def space_sum(
     if _constant_over_space(weights):
         return weights[(..., *_first(weights, 3))] * reduce(activations, "b c ... -> b 1 c", "sum")
     return reduce(weights * activations[:, None], "b t c ... -> b t c", "sum")
+
+
+def product(
+    a: Float[Array, "... row inner"], b: Float[Array, "inner column"]
+) -> Float[Array, "... row column"]:
+    """The matrix product in the precision of both, also under an autocast of PyTorch's, which would halve it."""
+    torch = sys.modules.get("torch")
+    if torch is None or not isinstance(a, torch.Tensor):
+        return a @ b
+    with torch.autocast(a.device.type, enabled=False):
+        return a @ b
 
 
 def over_space(per_channel: Float[Array, "*leading"], ndim: int) -> Float[Array, "*leading *ones"]:

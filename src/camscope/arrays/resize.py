@@ -12,7 +12,7 @@ import numpy as np
 from array_api_compat import array_namespace
 from jaxtyping import Float
 
-from camscope.arrays.ops import Array, from_numpy
+from camscope.arrays.ops import Array, from_numpy, product
 
 
 def resize(
@@ -78,5 +78,5 @@ def _along(
     rows = np.arange(len(positions))
     matrix[rows, low] += 1 - share
     matrix[rows, np.minimum(low + 1, n_in - 1)] += share
-    moved = xp.moveaxis(maps, axis, -1) @ from_numpy(matrix.T, like=maps)
+    moved = product(xp.moveaxis(maps, axis, -1), from_numpy(matrix.T, like=maps))
     return xp.moveaxis(moved, -1, axis)

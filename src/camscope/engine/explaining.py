@@ -16,7 +16,13 @@ from camscope.arrays import Array, trimmed
 from camscope.composition import Setting
 from camscope.engine.building import build
 from camscope.engine.call import Call, check_tokens
-from camscope.engine.layer_choice import Chosen, check_reach, check_token_layers, choose_layers
+from camscope.engine.layer_choice import (
+    Chosen,
+    check_reach,
+    check_token_layers,
+    choose_layers,
+    note_blank_layers,
+)
 from camscope.engine.length_buckets import (
     Rows,
     images_of_bucket,
@@ -113,6 +119,7 @@ class Explaining:
         requests = [Request(e, chosen.of(e)) for e in call.expressions]
         found = planner.run(batch, requests, ask, call.channels, chosen.single)
         check_reach(adapter, batch, call.layers, chosen, found.flat)
+        note_blank_layers(adapter, batch, chosen, found.flat, self.notes)
         for note in (*found.notes, *given.notes, self.model.info.note if given.preprocessing else ""):
             self.notes.add(note)
         resolved, class_names = found.resolved, self._names(found.resolved.outputs)

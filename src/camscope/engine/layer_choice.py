@@ -6,12 +6,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from array_api_compat import array_namespace
+
 from camscope.composition import Expression, LayerFusion, fuses
+from camscope.engine.notes import Notes
 from camscope.errors import LayerError
+from camscope.evidence import Need
 from camscope.models.adapter import Adapter
 from camscope.models.batch import Batch
 from camscope.models.layer import Layer
 from camscope.models.said_grid import SaidGrid
+from camscope.targets import AllClasses, resolve
 
 Layers: TypeAlias = "str | Any | Sequence[str | Any] | None"
 """Names or modules; None takes the automatic choice."""
@@ -180,3 +185,32 @@ def check_reach(adapter: Adapter, batch: Batch, layers: Layers, chosen: Chosen, 
                 f"every class (behind it, only a class token is used, say). Use {better.name!r}"
                 f"{' or leave the layer out' if layers is not None else ''}."
             )
+
+
+def note_blank_layers(
+    adapter: Adapter, batch: Batch, chosen: Chosen, flat: frozenset[str], notes: Notes
+) -> None:
+    """Note which layers put out the same at every position, for every image, so that their maps cannot but be flat.
+
+    Args:
+        adapter: runs the model.
+        batch: the inputs.
+        chosen: the chosen layers.
+        flat: the names of the layers at which maps came out flat. Only these are looked into.
+        notes: collects the notes.
+    """
+    layers = [layer for layer in dict.fromkeys([*chosen.single, *chosen.fused]) if layer.name in flat]
+    needs = dict.fromkeys(layers, frozenset({Need.ACTIVATIONS}))
+    if not layers:
+        return
+    with adapter.observe(batch, needs) as seen:
+        for name, _, evidence in seen.evidence(resolve(AllClasses(), seen.outputs), needs, 0):
+            A = evidence.activations
+            xp = array_namespace(A)
+            low, high = (end(A, axis=tuple(range(2, A.ndim))) for end in (xp.min, xp.max))
+            if bool(xp.all(low == high)):
+                what = "the same at every position" if bool(xp.any(high != 0)) else "zero everywhere"
+                notes.add(
+                    f"What {name} puts out is {what}, so there is nothing that a map of it could show. The input is "
+                    "blank, or the weights let nothing of it through."
+                )

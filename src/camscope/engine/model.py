@@ -23,7 +23,7 @@ from camscope.models.axes import usual_space
 from camscope.models.batch import Batch
 from camscope.models.decoding import LogitsDecoder, OutputDecoder
 from camscope.models.observing import check_task
-from camscope.models.registry import doorway_of, framework_of
+from camscope.models.registry import doorway_of, unwrapped
 from camscope.models.said_grid import SaidGrid
 from camscope.outputs import Outputs, Task
 from camscope.targets import TargetsLike, asks_for_classes, captions_of
@@ -72,19 +72,24 @@ class Model:
         """
         given = prepare(inputs, self.info, self.adapter.is_tensor, explained_input)
         batch = self.adapter.batch(given.batch)
-        if self.info.space is not None or given.preprocessing is not None:
-            return given, batch
-        space = self.space.of(self.of_any_captions(batch))
-        if space == usual_space(batch.given.shape):
-            return given, batch
+        if self.info.space is None and given.preprocessing is None:
+            space = self.space.of(self.of_any_captions(batch))
+            if space != usual_space(batch.given.shape):
+                given, batch = self._prepared_over(space, inputs, explained_input)
+        given.input_images.keep()
+        return given, batch
+
+    def _prepared_over(
+        self, space: tuple[int, ...], inputs: Any, explained_input: int | str | None
+    ) -> tuple[Inputs, Batch]:
+        """The same where maps are over other axes than usual, with a note that says so."""
         info = dataclasses.replace(self.info, space=space)
         given = prepare(inputs, info, self.adapter.is_tensor, explained_input)
         note = (
             f"Maps are over the axes {', '.join(map(str, space))} of the input (0 is the batch): along these the "
             "layers answer in place where it is altered. Explainer(model, space=…) says other ones."
         )
-        given = dataclasses.replace(given, notes=(*given.notes, note))
-        return given, self.adapter.batch(given.batch)
+        return dataclasses.replace(given, notes=(*given.notes, note)), self.adapter.batch(given.batch)
 
     def of_any_captions(self, batch: Batch) -> Batch:
         """The batch with some captions, for a model that takes captions, where it does not matter which."""
@@ -263,7 +268,7 @@ def open_model(
     else:
         if device is not None or weights is not None:
             raise ModelError("device and weights are for models given by name; yours comes with both.")
-        model, info = recognise(_unwrapped(model))
+        model, info = recognise(unwrapped(model), wrapper=model)
     doorway = doorway_of(model)
     decoder = _decoder(info, output, tokenizer)
     adapter = doorway.adapt(doorway.unwrap(model), decoder, task=task, optimised=optimised)
@@ -294,11 +299,6 @@ def _check_optimised(given: Any) -> None:
             f"optimised={given!r}: expected False, True (a copy made for inference) or {_HALF!r} (the copy in half "
             f"precision).{nearest(str(given), ['True', 'False', _HALF])}"
         )
-
-
-def _unwrapped(model: Any) -> Any:
-    framework = framework_of(model)
-    return model if framework is None else framework.load().unwrap(model)
 
 
 def _as_preprocessing(given: Any) -> Preprocessing:

@@ -8,12 +8,17 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from array_api_compat import array_namespace
+from jaxtyping import Shaped, UInt8
 from PIL import Image
 
-from camscope.arrays import to_numpy
+from camscope.arrays import Array, detached, from_numpy, to_numpy
 from camscope.errors import InputError
 from camscope.images import Geometry, Photo, Preprocessing, read_photo
 from camscope.text import Text
+
+_AT_A_TIME = 16
+"""Rows of a tensor that are turned into bytes together."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +65,9 @@ class InputImages:
                 )
             self._made[image] = make()
         return self._made[image]
+
+    def keep(self) -> None:
+        """Copy what is still the user's, who may write to it before the images are made."""
 
     def has(self, image: int) -> bool:
         """Whether an input is a picture."""
@@ -114,21 +122,60 @@ def images_of_batch(x: Any, preprocessing: Preprocessing | None) -> InputImages:
     """
     if x.ndim != 4 or x.shape[1] not in (1, 3):
         return InputImages([None] * (x.shape[0] if x.ndim else 0))
-    undone = preprocessing if preprocessing is not None and len(preprocessing.mean) == x.shape[1] else None
-    return InputImages([partial(_of_row, x, image, undone) for image in range(x.shape[0])])
+    return _TensorImages(x, preprocessing)
 
 
-def _of_row(x: Any, image: int, undone: Preprocessing | None) -> InputImage:
-    pixels = to_numpy(x[image]).astype(np.float32)
-    if undone is not None:
-        rgb = undone.denormalise(pixels)
+class _TensorImages(InputImages):
+    """The rows of a tensor as pictures.
+
+    Args:
+        x: see `images_of_batch`.
+        preprocessing: see `images_of_batch`.
+    """
+
+    def __init__(
+        self, x: Shaped[Array, "batch channel height width"], preprocessing: Preprocessing | None
+    ) -> None:
+        super().__init__([partial(self._of_row, row) for row in range(x.shape[0])])
+        self._x = x
+        fits = preprocessing is not None and len(preprocessing.mean) == x.shape[1]
+        self._undone = preprocessing if fits else None
+        self._pixels: UInt8[Array, "batch channel height width"] | None = None
+
+    def keep(self) -> None:
+        """Copy the tensor as bytes, on its device."""
+        if self._pixels is None:
+            xp = array_namespace(self._x)
+            parts = range(0, self._x.shape[0], _AT_A_TIME)
+            self._pixels = xp.concat(
+                [_pixels(self._x[i : i + _AT_A_TIME], self._undone) for i in parts], axis=0
+            )
+            del self._x
+
+    def _of_row(self, row: int) -> InputImage:
+        self.keep()
+        assert self._pixels is not None
+        pixels = to_numpy(self._pixels[row]).transpose(1, 2, 0)
+        rgb = np.repeat(pixels, 3, axis=-1) if pixels.shape[-1] == 1 else np.ascontiguousarray(pixels)
+        return InputImage(Image.fromarray(rgb), Geometry.identity((pixels.shape[0], pixels.shape[1])))
+
+
+def _pixels(
+    x: Shaped[Array, "batch channel height width"], undone: Preprocessing | None
+) -> UInt8[Array, "batch channel height width"]:
+    """A preprocessed tensor as bytes: with its preprocessing undone, or stretched row by row."""
+    xp = array_namespace(x)
+    values = detached(x)
+    if values.dtype not in (xp.float32, xp.float64):
+        values = xp.astype(values, xp.float32)
+    if undone is None:
+        low, high = (end(values, axis=(1, 2, 3), keepdims=True) for end in (xp.min, xp.max))
+        light = (values - low) / xp.where(high > low, high - low, xp.ones_like(low)) * 255
     else:
-        low, high = pixels.min(), pixels.max()
-        stretched = (pixels - low) / (high - low) if high > low else np.zeros_like(pixels)
-        rgb = np.round(255 * stretched).astype(np.uint8).transpose(1, 2, 0)
-    if rgb.shape[-1] == 1:
-        rgb = np.repeat(rgb, 3, axis=-1)
-    return InputImage(Image.fromarray(rgb), Geometry.identity((int(x.shape[2]), int(x.shape[3]))))
+        mean, std = (255 * np.asarray(numbers).reshape(-1, 1, 1) for numbers in (undone.mean, undone.std))
+        light = xp.clip(values * from_numpy(std, like=values) + from_numpy(mean, like=values), 0, 255)
+        light = xp.flip(light, axis=1) if undone.bgr else light
+    return xp.astype(xp.round(light), xp.uint8)
 
 
 def image_of_saved(source: str | None, geometry: Geometry | None) -> Callable[[], InputImage] | None:

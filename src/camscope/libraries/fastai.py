@@ -1,4 +1,7 @@
-"""fastai: a Learner's model, its transforms for photos, its vocabulary, and what its loss says of its outputs."""
+"""fastai: a Learner's model, its transforms for photos, its vocabulary, and what its loss says of its outputs.
+
+A network made of fastai's `Module` (XResNet, a bare DynamicUnet, one of the user's own) is a module like any other.
+"""
 
 from __future__ import annotations
 
@@ -35,8 +38,16 @@ _TASKS: dict[str, Task] = {
 """What the outputs mean, by the name of fastai's or PyTorch's loss."""
 
 
-def recognise(learner: Any) -> tuple[Any, ModelInfo]:
-    """A Learner's model, and what the Learner says of it."""
+def recognise(given: Any) -> tuple[Any, ModelInfo]:
+    """A Learner's model, and what the Learner says of it; of anything else of fastai's, a network say, nothing is said.
+
+    Args:
+        given: a Learner, or another object of one of fastai's classes.
+    """
+    return _of_learner(given) if hasattr(given, "dls") else (given, ModelInfo())
+
+
+def _of_learner(learner: Any) -> tuple[Any, ModelInfo]:
     vocab = getattr(learner.dls, "vocab", None) or _codes(learner.dls)
     # a model with several target blocks has a vocabulary for each, a regression has none: both give no class names
     names = [str(name) for name in vocab] if vocab is not None and not _nested(vocab) else None

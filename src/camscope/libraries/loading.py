@@ -15,7 +15,7 @@ from camscope.images import IMAGENET
 from camscope.libraries.info import ModelInfo
 from camscope.libraries.registry import libraries, recognise
 from camscope.libraries.weights import fill
-from camscope.models.registry import framework_of
+from camscope.models.registry import framework_of, unwrapped
 
 RANDOM = "random"
 """The word in place of a weights file that asks for an untrained network."""
@@ -57,9 +57,11 @@ def load_model(spec: str, *, weights: str | Path | None = None, trust_pickle: bo
             raise ModelError(f"{library.home} makes no models by name: it has no function create.")
         model, info = home.create(name, pretrained=pretrained)
         # of a FILE.py it is not known: its factory may have loaded weights
-        info = dataclasses.replace(info, untrained=str(weights) == RANDOM)
+        missing = pretrained and info.untrained
+        info = dataclasses.replace(info, untrained=missing or str(weights) == RANDOM)
     elif ".py" in spec:
-        model, info = recognise(_from_file(spec))
+        made = _from_file(spec)
+        model, info = recognise(unwrapped(made), wrapper=made)
         info = _presumed(info, spec)
     else:
         raise ModelError(_unknown(spec, kind))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -100,11 +101,15 @@ def libraries() -> list[Library]:
     return LIBRARIES
 
 
-def recognise(given: Any) -> tuple[Any, ModelInfo]:
+def recognise(given: Any, wrapper: Any = None) -> tuple[Any, ModelInfo]:
     """The model in what a user hands over, and what is known of it.
 
     What the user put on it, as attributes `preprocessing`, `class_names` and `tokenizer`, comes before what its library
     says.
+
+    Args:
+        given: what the user hands over.
+        wrapper: what was around it (DataParallel, say), on which the user may have put these attributes instead.
     """
     # a class may be made of another library's: first ask the library whose package the class itself is in
     known = libraries()
@@ -114,22 +119,24 @@ def recognise(given: Any) -> tuple[Any, ModelInfo]:
     if found is not None:
         model, info = found.load().recognise(given)
     reads_texts = found is None or info.texts is not None
-    return model, _as_carried(info, given, model, reads_texts=reads_texts)
+    carriers = [one for one in (wrapper, given, model) if one is not None]
+    # a pipeline has a tokenizer of its own, which its library has read
+    tokenizer = _carried("tokenizer", carriers) if given is model and reads_texts else None
+    return model, _as_carried(info, carriers, model, tokenizer)
 
 
-def _as_carried(info: ModelInfo, given: Any, model: Any, *, reads_texts: bool) -> ModelInfo:
-    """The info with what the user put on the object that was handed over, or on the model in it."""
+def _carried(name: str, carriers: Sequence[Any]) -> Any:
+    """What the user put on the first of several objects that has something of this name."""
+    return next((found for one in carriers if (found := getattr(one, name, None)) is not None), None)
 
-    def carried(name: str) -> Any:
-        return getattr(given, name, getattr(model, name, None))
 
-    preprocessing, names = carried("preprocessing"), carried("class_names")
+def _as_carried(info: ModelInfo, carriers: Sequence[Any], model: Any, tokenizer: Any) -> ModelInfo:
+    """The info with what the user put on the wrapper, on the object that was handed over, or on the model in it."""
+    preprocessing, names = _carried("preprocessing", carriers), _carried("class_names", carriers)
     if isinstance(preprocessing, Preprocessing):
         info = dataclasses.replace(info, preprocessing=preprocessing, note="")
     if isinstance(names, (list, tuple, np.ndarray)):
         info = dataclasses.replace(info, class_names=[str(name) for name in names])
-    # a pipeline has a tokenizer of its own, which its library has read
-    tokenizer = getattr(model, "tokenizer", None) if given is model and reads_texts else None
     return info if tokenizer is None else dataclasses.replace(info, texts=text_reader(tokenizer, model))
 
 

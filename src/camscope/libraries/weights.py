@@ -85,7 +85,27 @@ def _state_dict(checkpoint: Any, path: Path) -> Mapping[str, Any]:
     raise ModelError(f"{path} holds {type(checkpoint).__name__}, not the weights of a model.")
 
 
+def _cannot_become(weight: Any, own: Any) -> str:
+    """What a tensor of a file holds if that cannot stand for the model's own numbers; empty if it can."""
+    if weight.is_meta:
+        return "a shape without values"
+    if weight.is_quantized:
+        return f"quantised numbers ({weight.dtype})"
+    lost = weight.is_complex() and not own.is_complex()
+    coded = own.is_floating_point() and not (weight.is_floating_point() or weight.is_complex())
+    return str(weight.dtype) if lost or coded else ""
+
+
 def _fill(model: Any, state: Mapping[str, Any], path: Path) -> None:
+    import torch
+
+    if strange := [key for key in state if not isinstance(key, str)]:
+        raise ModelError(
+            f"{path} holds tensors under {strange[0]!r} and the like, not under the names of weights."
+        )
+    state = {
+        key: value.to_dense() if value.layout != torch.strided else value for key, value in state.items()
+    }
     names = model.state_dict()
     for prefix in ("module.", "_orig_mod.", "model.", "net."):
         if state and all(key.startswith(prefix) for key in state) and not any(key in names for key in state):
@@ -97,12 +117,18 @@ def _fill(model: Any, state: Mapping[str, Any], path: Path) -> None:
         for key in names
         if key in state and tuple(state[key].shape) != tuple(names[key].shape)
     ]
+    kinds = [
+        f"{key} holds {told} in the file, {names[key].dtype} in the model"
+        for key in names
+        if key in state and (told := _cannot_become(state[key], names[key]))
+    ]
     faults = [
         f"{what}: {', '.join(keys[:4])}{f' and {len(keys) - 4} more' if len(keys) > 4 else ''}"
         for what, keys in (
             ("missing in the file", missing),
             ("unknown to the model", unexpected),
             ("other shapes", shapes),
+            ("other kinds of numbers", kinds),
         )
         if keys
     ]

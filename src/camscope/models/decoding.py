@@ -103,9 +103,11 @@ class LogitsDecoder:
         Raises:
             InputError: if its forward takes other inputs; the message names them.
         """
-        if batch.kwargs or len(batch.args) > 1:
+        try:
+            return model(*batch.args, **batch.kwargs)
+        except TypeError:
             _check_inputs(model, batch)
-        return model(*batch.args, **batch.kwargs)
+            raise
 
     def logits(self, raw: Any) -> Array:
         """One score per class."""
@@ -136,7 +138,7 @@ class LogitsDecoder:
 
 
 def _check_inputs(model: Any, batch: Batch) -> None:
-    """Refuse arguments that the model's forward does not take, naming those that it does."""
+    """Refuse arguments that the model's forward does not take, or lacks, naming those that it takes."""
     takes = inspect.signature(getattr(model, "forward", model))
     try:
         takes.bind(*batch.args, **batch.kwargs)
@@ -145,7 +147,8 @@ def _check_inputs(model: Any, batch: Batch) -> None:
         hint = nearest(unknown[0], list(takes.parameters)) if unknown else ""
         raise InputError(
             f"The inputs ({', '.join([*map(str, range(len(batch.args))), *batch.kwargs])}) do not fit "
-            f"{type(model).__name__}, whose forward takes {takes}: {error}.{hint}"
+            f"{type(model).__name__}, whose forward takes {takes}: {error}.{hint} Several inputs are given as a "
+            "dictionary by keyword."
         ) from error
 
 

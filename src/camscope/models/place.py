@@ -43,6 +43,9 @@ AGREES_BEYOND_DOUBT = 0.75
 AGREES_ON_FEW = 0.2
 """The same along the axes of a layer with few positions, if no other grid agrees better."""
 
+_LONG = 4
+"""An axis of fewer positions says too little by itself."""
+
 EVERYWHERE = 0.1
 """How much the least changed position has changed, as a share of the mean, where all of them see the patch."""
 
@@ -76,10 +79,24 @@ class Answer:
         return bool((self.amount.over_first > 0).any())
 
     def agreement(self, grid: Grid) -> float:
-        """The correlation of the changes on a grid, relative to what is there, with bells at the altered patches."""
+        """The correlation of the changes on a grid, relative to what is there, with bells at the altered patches.
+
+        Each axis must answer for itself: of several the least is taken of the correlation on the whole grid and those
+        along each axis. So no axis of channels, which answers nowhere, goes through beside axes of space.
+        """
         found = self._relative(grid)
+        if not found:
+            return 0.0
         bells = [_bell(grid.space, centre) for centre, _ in zip(CENTRES, found, strict=False)]
-        return _correlation(_centred(found), _centred(bells)) if found else 0.0
+        every = range(len(grid.space))
+        long = [axis for axis in every if grid.space[axis] >= _LONG] if len(grid.space) > 1 else []
+        others = [(), *(tuple(other for other in every if other != axis) for axis in long)]
+        return min(
+            _correlation(
+                _centred([one.mean(axes) for one in found]), _centred([one.mean(axes) for one in bells])
+            )
+            for axes in others
+        )
 
     def is_everywhere_on(self, grid: Grid) -> bool:
         """Whether every position changed about as much as the others, so that where the patch is cannot be told."""

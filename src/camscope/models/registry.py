@@ -106,6 +106,16 @@ def framework_of(given: Any) -> Framework | None:
     return next((framework for framework in loaded if framework.load().owns(given)), None)
 
 
+def unwrapped(given: Any) -> Any:
+    """The user's own model inside of what wraps it for training or speed; what is a model of no framework stays.
+
+    Raises:
+        ModelError: if it cannot be explained, saying what to give instead.
+    """
+    framework = framework_of(given)
+    return given if framework is None else framework.load().unwrap(given)
+
+
 def doorway_of(model: Any) -> Doorway:
     """The doorway of the framework that a model is of.
 

@@ -6,7 +6,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from camscope.errors import InputError, nearest
+from camscope.errors import InputError, check_folder, nearest
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -44,7 +44,7 @@ def save(figure: Figure, path: str | Path, dpi: float = 150) -> None:
         dpi: Dots per inch of a png; pdf and svg have none.
 
     Raises:
-        InputError: The suffix is another one, or `dpi` is not above 0.
+        InputError: The suffix is another one, there is no such folder, or `dpi` is not above 0.
         OSError: The file cannot be written.
     """
     suffix = Path(path).suffix.lower().removeprefix(".")
@@ -52,6 +52,7 @@ def save(figure: Figure, path: str | Path, dpi: float = 150) -> None:
         valid = ", ".join("." + name for name in _METADATA)
         hint = nearest(suffix, _METADATA)
         raise InputError(f"a figure is saved as one of {valid}; got {str(path)!r}.{hint}")
+    check_folder(Path(path))
     # The file is written once the figure is complete, so that a failure leaves no half-written file.
     buffer = BytesIO()
     _write(figure, buffer, suffix, dpi)

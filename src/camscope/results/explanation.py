@@ -39,7 +39,8 @@ class Explanation(Maps):
         Raises:
             InputError: if the input is not a picture, or a name is not among those explained.
         """
-        return figures.overlay(self, self.number(image), target, *self.key(method, layer), **style)
+        with figures.naming_unknown_options(style, figures.overlay):
+            return figures.overlay(self, self.number(image), target, *self.key(method, layer), **style)
 
     def figure(self, image: int = 0, *, by: str | None = None, **options: Any) -> Figure:
         """A figure of one image, good enough for a paper.

@@ -22,7 +22,7 @@ from camscope.results.maps import Key, MethodFacts
 from camscope.results.npz import Archive
 from camscope.results.saving import FORMAT
 from camscope.results.status import Status
-from camscope.targets import TargetInfo
+from camscope.targets import TargetInfo, Weighting
 from camscope.text import Text
 
 _BROKEN = (
@@ -137,6 +137,7 @@ def _targets(image: Mapping[str, Any], classes: int) -> tuple[TargetInfo, ...]:
 
 def _target(t: Mapping[str, Any], classes: int) -> TargetInfo:
     index, of, sign, box, gamma = t["index"], t["of"], t["sign"], t["box"], t["gamma"]
+    weighting = t["weighting"]
     _require(index is None or _whole(index, "index") < classes, f"it explains class {index} of {classes}")
     _require(of is None or of in get_args(Of), f"of={of!r} is no kind of score")
     _require(sign in (1, -1), f"a target's sign is {sign!r}")
@@ -144,7 +145,9 @@ def _target(t: Mapping[str, Any], classes: int) -> TargetInfo:
     _require(gamma is None or _is_number(gamma), f"γ is {gamma!r}")
     (name,) = _strings([t["name"]])
     against = tuple(_strings(t["against"]))
-    return TargetInfo(index, name, of, int(sign), against, None if box is None else tuple(box), gamma)
+    _require(weighting in (None, *get_args(Weighting)), f"the weighting is {weighting!r}")
+    corners = None if box is None else tuple(box)
+    return TargetInfo(index, name, of, int(sign), against, corners, gamma, weighting)
 
 
 def _facts(about: Mapping[str, Any]) -> MethodFacts:

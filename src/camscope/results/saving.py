@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from camscope.arrays import to_numpy
-from camscope.errors import InputError
+from camscope.errors import InputError, check_folder
 from camscope.results.maps import Maps
 
 FORMAT = 1
@@ -35,11 +35,12 @@ def save(e: Maps, path: str | Path) -> Path:
         path: where to write; `.npz` is added if it has no suffix.
 
     Raises:
-        InputError: if the suffix is another than `.npz`.
+        InputError: if the suffix is another than `.npz`, or there is no such folder.
     """
     path = Path(path)
     if path.suffix not in ("", ".npz"):
         raise InputError(f"{path}: an explanation is saved as .npz, not {path.suffix}.")
+    check_folder(path)
     path = path.with_suffix(".npz")
     on_photo = len(e) == 1 and e.input_images.has(0)
     arrays: dict[str, np.ndarray] = {}
@@ -78,6 +79,7 @@ def summary(e: Maps, image: int = 0) -> dict[str, Any]:
                 "against": list(target.against),
                 "box": None if target.box is None else list(target.box),
                 "gamma": target.gamma,
+                "weighting": target.weighting,
                 "score": float(e.scores[image, t]),
                 "probability": e.probability(image, t),
             }

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
 
 from camscope.errors import TargetError, nearest
 
@@ -16,11 +20,12 @@ def class_index(which: int | str, count: int, class_names: Sequence[str] | None)
         class_names: the names of all classes, by index; None if they are not known.
 
     Raises:
-        TargetError: if there is none, with the nearest name; if the name stands for several; or if the index is
-            negative, which could mean evidence against a class or a class counted from the end.
+        TargetError: if there is none, with the nearest name; if the name stands for several; if the index is no whole
+            number; or if it is negative, which could mean evidence against a class or a class counted from the end.
     """
     if isinstance(which, str):
         return _named(which, class_names)
+    which = _whole_number(which)
     if -count < which < 0:
         raise TargetError(
             f"The class {which} could mean two things. For the evidence against class {-which} write '-{-which}' or "
@@ -29,6 +34,16 @@ def class_index(which: int | str, count: int, class_names: Sequence[str] | None)
     if not 0 <= which < count:
         raise TargetError(f"There is no class {which}: the model has {count}, 0 to {count - 1}.")
     return which
+
+
+def _whole_number(which: Any) -> int:
+    """An index as Python's own number: of an integer of any library, but of no bool."""
+    try:
+        if not isinstance(which, (bool, np.bool_)):
+            return operator.index(which)
+    except TypeError:
+        pass
+    raise TargetError(f"{which!r} is no class: expected its index, a whole number such as 281, or its name.")
 
 
 def _named(name: str, class_names: Sequence[str] | None) -> int:

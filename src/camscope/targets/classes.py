@@ -61,8 +61,8 @@ class TopK(Target):
 
     def __post_init__(self) -> None:
         check_of(self.of)
-        if self.k < 1:
-            raise TargetError(f"TopK({self.k}): k must be at least 1.")
+        if not isinstance(self.k, (int, np.integer)) or self.k < 1:
+            raise TargetError(f"TopK({self.k!r}): k must be a whole number, at least 1.")
 
     def resolved(self, outputs: Outputs, class_names: Sequence[str] | None) -> Targets:
         """A table of k columns."""
@@ -170,8 +170,8 @@ class Contrast(Target):
         against: Any = self.against
         if isinstance(against, str) and against == "similar":
             return None
-        single = isinstance(against, (int, str, np.integer))
-        return [against] if single else list(against)
+        several = not isinstance(against, str) and np.ndim(against) > 0
+        return list(against) if several else [against]
 
 
 def index_or_name(word: str, names: Set[str]) -> int | str:

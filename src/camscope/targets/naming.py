@@ -21,6 +21,7 @@ class TargetInfo:
         against: names of the classes it is contrasted with.
         box: x0, y0, x1, y1 of an instance, in shares of the input's size; None if it has no box.
         gamma: γ, how much of the others' score is subtracted; None if it is not contrasted.
+        weighting: how the others are averaged; None if it is not contrasted.
     """
 
     index: int | None
@@ -30,6 +31,7 @@ class TargetInfo:
     against: tuple[str, ...] = ()
     box: tuple[float, ...] | None = None
     gamma: float | None = None
+    weighting: str | None = None
 
     @property
     def label(self) -> str:
@@ -38,9 +40,10 @@ class TargetInfo:
 
     @property
     def full(self) -> str:
-        """The label with all that may tell it from another one: every class it is contrasted with, the index, γ."""
+        """The label with all that tells it from another one: its index, every class it is contrasted with, and how."""
         facts = [] if self.index is None else [f"class {self.index}"]
         facts += [] if self.gamma is None else [f"γ {self.gamma:g}"]
+        facts += ["by probability"] if self.weighting == "softmax" else []
         words = self._words(self.name, self.against)
         return f"{words} ({', '.join(facts)})" if facts else words
 

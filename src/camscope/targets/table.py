@@ -32,14 +32,17 @@ class Against:
     Attributes:
         classes: the classes d of each image.
         shares: their shares, which are constants and sum to γ.
+        weighting: how these came about, of each image.
     """
 
     classes: Int[np.ndarray, "batch other"]
     shares: Float[np.ndarray, "batch other"]
+    weighting: tuple[Weighting, ...]
 
     def images(self, index: Int[np.ndarray, image]) -> Against:
         """The rows of these images."""
-        return Against(self.classes[index], self.shares[index])
+        weighting = tuple(np.asarray(self.weighting)[index].tolist())
+        return Against(self.classes[index], self.shares[index], weighting)
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,7 +122,9 @@ class Targets:
             if not column:
                 return None
             return Against(
-                np.concatenate([a.classes for a in column]), np.concatenate([a.shares for a in column])
+                np.concatenate([a.classes for a in column]),
+                np.concatenate([a.shares for a in column]),
+                tuple(one for a in column for one in a.weighting),
             )
 
         def function(t: int) -> ScoreFunction | OutputScore | None:
@@ -199,7 +204,9 @@ class Targets:
                 if weighting == "softmax"
                 else np.ones_like(chosen)
             )
-            columns.append(Against(classes, gamma * shares / shares.sum(1, keepdims=True)))
+            columns.append(
+                Against(classes, gamma * shares / shares.sum(1, keepdims=True), (weighting,) * len(rows))
+            )
         return replace(self, against=tuple(columns))
 
     @property
@@ -316,11 +323,19 @@ class Targets:
                 () if against is None else tuple(class_name(int(d), class_names) for d in against.classes[b])
             )
             gamma = None if against is None else round(float(against.shares[b].sum()), 6)
-            return TargetInfo(index, class_name(index, class_names), self.of[t], sign, others, gamma=gamma)
+            return TargetInfo(
+                index,
+                class_name(index, class_names),
+                self.of[t],
+                sign,
+                others,
+                gamma=gamma,
+                weighting=None if against is None else against.weighting[b],
+            )
 
         batch: int = self.classes.shape[0]
         own = any(isinstance(f, OutputScore) for f in self.functions)
-        named = 1 if self.same_for_all_images and not own else batch
+        named = 1 if self.same_for_all_images and not own and not any(self.against) else batch
         rows = tuple(tuple(info(b, t) for t in range(len(self))) for b in range(named))
         return rows if named == batch else rows * batch
 

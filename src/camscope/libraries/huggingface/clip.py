@@ -9,8 +9,9 @@ from camscope.errors import InputError, ModelError
 
 
 def is_captioned(model: Any) -> bool:
-    """Whether a model has vectors for images and for captions."""
-    return hasattr(model, "get_image_features") and hasattr(model, "get_text_features")
+    """Whether a model has vectors for images and for captions in one space, whose cosines it scales."""
+    towers = hasattr(model, "get_image_features") and hasattr(model, "get_text_features")
+    return towers and (hasattr(model, "logit_scale") or hasattr(model, "temperature"))
 
 
 def caption_decoder_of(model: Any, saved: Any, tokenizer: Any) -> Any:
@@ -22,8 +23,14 @@ def caption_decoder_of(model: Any, saved: Any, tokenizer: Any) -> Any:
         tokenizer: the user's tokenizer, or a processor that has one; None takes the saved one.
 
     Raises:
-        ModelError: if there is no tokenizer.
+        ModelError: if there is no tokenizer, or the model takes its images as rows of patches.
     """
+    if model.config.model_type == "siglip2":
+        raise ModelError(
+            f"{type(model).__name__} takes an image as patches in a row (NaFlex: batch, patch, value), so that a map "
+            "has no height and width to lie on. SigLIP 2 is also published at fixed sizes, as SiglipModel "
+            "(google/siglip2-base-patch16-224): explain that one."
+        )
     from camscope.models.torch.zero_shot import Towers, ZeroShot
 
     own = getattr(tokenizer, "tokenizer", tokenizer) or saved

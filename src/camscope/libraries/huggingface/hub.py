@@ -79,11 +79,16 @@ def _pooled(raw: Any) -> Any:
         pooled = getattr(raw, name, None)
         if pooled is not None:
             return pooled.flatten(1)
-    features = getattr(
-        raw, "last_hidden_state", None
-    )  # `batch token channel`, or `batch channel height width`
+    # `batch token channel`, or `batch channel height width`
+    features = getattr(raw, "last_hidden_state", None)
     if features is None:
-        features = raw.feature_maps[-1]  # of a backbone
+        features = (getattr(raw, "feature_maps", None) or (None,))[-1]  # of a backbone
+    if features is None:
+        raise ModelError(
+            f"The model has no head, and no embedding is in the {type(raw).__name__} that it returns. Say what is "
+            "explained: Explainer(model, output=…), a key, or a function such as lambda out: out.logits[:, -1] for the "
+            "next token."
+        )
     return features.mean(1) if features.ndim == 3 else features.flatten(2).mean(2)
 
 
@@ -110,14 +115,21 @@ def create(name: str, *, pretrained: bool) -> tuple[Any, ModelInfo]:
     try:
         config = transformers.AutoConfig.from_pretrained(name)
         kind = _kind(transformers, config)
-        model = kind.from_pretrained(name) if pretrained else kind(config)
+        model, missing = _pretrained(kind, name) if pretrained else (kind(config), True)
     except (OSError, ValueError, KeyError, ImportError) as error:
         raise ModelError(
             f"transformers could not open {name!r} ({type(error).__name__}: {_first_line(error)}). Is it the name of a "
             "model on the hub, or a folder saved by save_pretrained? Offline, only folders and what was fetched before "
             f"can be opened.{_nearest_folder(name)}"
         ) from error
-    return recognise(model)
+    model, info = recognise(model)
+    return model, dataclasses.replace(info, untrained=missing)
+
+
+def _pretrained(kind: Any, name: str) -> tuple[Any, bool]:
+    """A model with its weights, and whether some were missing and are random: a head, say, that was never trained."""
+    model, report = kind.from_pretrained(name, output_loading_info=True)
+    return model, bool(report["missing_keys"] or report["mismatched_keys"])
 
 
 def _nearest_folder(name: str) -> str:

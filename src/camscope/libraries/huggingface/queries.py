@@ -25,13 +25,23 @@ def decoder_of(model: Any) -> OutputDecoder | None:
     """The output decoder of a detector or a segmenter that works by queries; None for any other model.
 
     Raises:
-        ModelError: for YOLOS, whose layers mix detection tokens with those of the image.
+        ModelError: for YOLOS, whose layers mix detection tokens with those of the image; and for detectors of other
+            families.
     """
     name, kind = type(model).__name__, model.config.model_type
     if kind == "yolos":
         raise ModelError(
             "YOLOS keeps its detection tokens behind those of the image, in all its layers, which are no grid. DETR, "
             "Conditional and Deformable DETR and RT-DETR can be explained."
+        )
+    if name.endswith("ForObjectDetection") and not hasattr(model, "model"):
+        raise ModelError(
+            f"{name} detects what texts beside the image name, which is not explained yet. Explain what its image and "
+            f"text towers say of captions: Explainer(model.{model.base_model_prefix}, tokenizer=…)(photo, "
+            "targets=['a photo of a cat', 'a photo of a dog'])."
+            if hasattr(model.base_model, "get_text_features")
+            else f"{name} is no detector of the DETR family, and how it detects is not known. DETR, Conditional and "
+            "Deformable DETR and RT-DETR can be explained."
         )
     if name.endswith("ForObjectDetection"):
         return Queries(model)

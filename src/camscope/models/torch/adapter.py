@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import numpy as np
@@ -23,14 +23,16 @@ from camscope.models.torch.backwards.curvature import twice_differentiable
 from camscope.models.torch.backwards.libragrad import balanced_gradients
 from camscope.models.torch.forwards import Forwards
 from camscope.models.torch.further_passes import FurtherPasses
-from camscope.models.torch.hooks.modules import unwrap
+from camscope.models.torch.hooks.modules import check_has_values, check_not_scripted, unwrap
 from camscope.models.torch.hooks.record import InputOf, Recorder
 from camscope.models.torch.hooks.session import exclusive
 from camscope.models.torch.hooks.state import explaining
-from camscope.models.torch.inputs import explaining_how_inputs_were_read, prepared
+from camscope.models.torch.hooks.surroundings import set_aside
+from camscope.models.torch.inputs import check_values, explaining_how_inputs_were_read, prepared
 from camscope.models.torch.layer_finder import LayerFinder
 from camscope.models.torch.observation import TorchObservation
 from camscope.models.torch.provenance import description
+from camscope.models.torch.remembered import Remembered
 from camscope.models.torch.reruns.suffix import Kept, Plan, keeping
 from camscope.models.torch.suffix_plans import SuffixPlans
 from camscope.outputs import Task
@@ -46,7 +48,7 @@ class TorchAdapter:
             multiclass; a sigmoid at the end: multilabel).
 
     Raises:
-        ModelError: if it is no module, or one that cannot be hooked.
+        ModelError: if it is no module, one that cannot be hooked, or one whose weights have no values.
     """
 
     offers = frozenset(Need)
@@ -59,22 +61,36 @@ class TorchAdapter:
         task: Task | None = None,
     ) -> None:
         self.model = unwrap(model)
+        check_has_values(self.model)
         self.decoder = decoder or LogitsDecoder()
         self.rules = OutputRules(self.decoder, task or self.decoder.task)
         self._forwards = Forwards(self.model, self.decoder, self.rules)
         self._layers = LayerFinder(self._forwards)
         self._plans = SuffixPlans(self._forwards)
-        self._attentive: set[Hashable] = set()
-        """Signatures of batches on which the model's attention was found to give maps."""
+        self._attentive: Remembered[bool] = Remembered(self.model)
+        """By the signature of a batch: that the model's attention was found to give maps."""
 
-    def exclusive(self) -> AbstractContextManager[object]:
-        """Have the model to this thread alone, whatever adapter or Explainer asks for it."""
-        return exclusive(self.model)
+    @contextmanager
+    def exclusive(self) -> Iterator[None]:
+        """Have the model to this thread alone, whatever adapter or Explainer asks for it.
+
+        Only the model runs under an autocast and with a default device that the user has set around the call.
+        """
+        with exclusive(self.model), set_aside(self.model):
+            yield
 
     # ------------------------------------------------------------------ the input
 
     def is_tensor(self, value: Any) -> bool:
-        """Whether it is a tensor, or an array of another library that is none of NumPy's: those are photos."""
+        """Whether it is a tensor, or an array of another library that is none of NumPy's: those are photos.
+
+        Raises:
+            InputError: for a tensor that has no values one by one.
+        """
+        if isinstance(value, torch.Tensor):
+            if value.is_nested:  # it has not even a shape
+                check_values(value)
+            return True
         return hasattr(value, "shape") and hasattr(value, "ndim") and not isinstance(value, np.ndarray)
 
     def batch(self, given: Batch) -> Batch:
@@ -134,17 +150,24 @@ class TorchAdapter:
         """Refuse attention methods on a model whose attention gives no map; found once for each shape of the input.
 
         Raises:
-            ModelError: saying what attention the model has instead.
+            ModelError: saying what attention the model has instead; or naming a part in TorchScript, whose steps cannot
+                be watched, as some methods must.
             InputError: for token numbers that are no tokens of this model.
         """
         if batch.of_tokens:
             self._layers.check_tokens(batch)
-        if needs & ATTENDED and batch.signature not in self._attentive:
-            anatomy, first = self._layers.anatomy(batch), batch.images(slice(1))
-            with explaining(self.model), torch.no_grad():
-                to_outputs = self._forwards.to_outputs(first, anatomy)
-                attention_of(self.model, to_outputs, first.x, None, anatomy=anatomy)
-            self._attentive.add(batch.signature)
+        if Need.GUIDED_GRADIENTS in needs:
+            check_not_scripted(self.model, "guided backpropagation")
+        if needs & ATTENDED:
+            check_not_scripted(self.model, "a method of attention")
+            self._attentive.get(batch.signature, lambda: self._check_attention(batch))
+
+    def _check_attention(self, batch: Batch) -> bool:
+        anatomy, first = self._layers.anatomy(batch), batch.images(slice(1))
+        with explaining(self.model), torch.no_grad():
+            to_outputs = self._forwards.to_outputs(first, anatomy)
+            attention_of(self.model, to_outputs, first.x, None, anatomy=anatomy)
+        return True
 
     @contextmanager
     def observe(
@@ -170,6 +193,7 @@ class TorchAdapter:
             if batch.x.is_inference():  # an altered copy, made under the user's inference mode
                 batch = batch.with_x(batch.x.clone())
             if libragrad:
+                check_not_scripted(self.model, "LibraGrad")
                 whole.enter_context(balanced_gradients(self.model))
             plans = {
                 layer: self._plans.plan(batch, layer) for layer, some in needs.items() if Need.SUFFIX in some

@@ -15,6 +15,7 @@ from camscope.models.decoding import OutputDecoder
 from camscope.models.observing import Ending, OutputRules, is_dense
 from camscope.models.torch.anatomy.examine import Anatomy
 from camscope.models.torch.hooks.record import InputOf
+from camscope.models.torch.hooks.surroundings import as_given
 from camscope.outputs import Outputs
 
 
@@ -34,7 +35,7 @@ class Forwards:
 
     def to_logits(self, batch: Batch) -> Callable[[torch.Tensor], torch.Tensor]:
         """From altered inputs of a batch to logits as the model puts them out, after a final softmax if it has one."""
-        return lambda x: self.logits(self.decoder.call(self.model, batch.altered(x)))
+        return lambda x: self.logits(self.call(batch.altered(x)))
 
     def to_class_scores(self, batch: Batch) -> Callable[[torch.Tensor], torch.Tensor]:
         """The same, to one score per class: of a dense output its mean over the positions."""
@@ -63,11 +64,16 @@ class Forwards:
             logits: what goes into a final softmax or sigmoid if there is one, else the logits in `raw`.
         """
         if anatomy.final_activation is None:
-            raw = self.decoder.call(self.model, batch)
+            raw = self.call(batch)
             return raw, self.logits(raw)
         with InputOf(self.model.get_submodule(anatomy.final_activation)) as final:
-            raw = self.decoder.call(self.model, batch)
+            raw = self.call(batch)
         return raw, final.value
+
+    def call(self, batch: Batch) -> Any:
+        """Run the model once, as the user would here, and give what it returns."""
+        with as_given():
+            return self.decoder.call(self.model, batch)
 
     def logits(self, raw: Any) -> torch.Tensor:
         """The logits in what the model returned."""

@@ -29,8 +29,8 @@ def prepared(given: Batch, model: nn.Module) -> Batch:
     like = next((p for p in model.parameters() if p.is_floating_point()), None)
 
     def converted(value: Any) -> Any:
-        if isinstance(value, np.ndarray) and value.dtype.kind in "fiub":
-            value = torch.from_numpy(value)
+        if isinstance(value, np.ndarray) and value.dtype.kind in "fiubc":
+            value = _from_numpy(value)
         if not isinstance(value, torch.Tensor):
             return value
         value = _plain(value)
@@ -38,6 +38,8 @@ def prepared(given: Batch, model: nn.Module) -> Batch:
             return value
         return value.to(like.device, like.dtype) if value.is_floating_point() else value.to(like.device)
 
+    if isinstance(given.given, torch.Tensor):
+        check_values(given.given)
     x = converted(given.given)
     if not isinstance(x, torch.Tensor):
         raise InputError(f"Expected a torch.Tensor, got {type(x).__name__}.")
@@ -59,11 +61,11 @@ def explaining_how_inputs_were_read(batch: Batch) -> Iterator[None]:
     """Run the model in this context: should it not run on several inputs, the error says how they were read.
 
     Raises:
-        InputError: in place of the model's own RuntimeError, where there is more than one input.
+        InputError: in place of the model's own error, where there is more than one input.
     """
     try:
         yield
-    except RuntimeError as error:
+    except (RuntimeError, TypeError) as error:
         shapes = batch.shapes_of_others
         if not shapes:
             raise
@@ -104,8 +106,37 @@ def expected_axes(x: torch.Tensor) -> str:
     )
 
 
+def check_values(x: torch.Tensor) -> None:
+    """Refuse a tensor whose numbers do not lie in memory one by one.
+
+    Raises:
+        InputError: saying how to make one of it that has them.
+    """
+    if x.is_nested:
+        raise InputError(
+            "The input is a nested tensor, whose images differ in size. Explain them one by one, or padded: "
+            "torch.nested.to_padded_tensor(x, 0)."
+        )
+    if x.is_meta:
+        raise InputError(
+            "The input is on the device 'meta', so it has a shape but no values. Give one that has."
+        )
+    if x.layout != torch.strided:
+        raise InputError(f"The input is a sparse tensor ({x.layout}). Give x.to_dense().")
+    if x.is_quantized:
+        raise InputError(f"The input is quantised ({x.dtype}). Give x.dequantize().")
+
+
+def _from_numpy(array: np.ndarray) -> torch.Tensor:
+    """An array as a tensor, which knows neither other byte orders, nor negative strides, nor long doubles."""
+    kind = np.dtype(np.float64) if array.dtype == np.longdouble else array.dtype.newbyteorder("=")
+    return torch.from_numpy(np.asarray(array, dtype=kind, order="C"))
+
+
 def _plain(value: torch.Tensor) -> torch.Tensor:
     """The user's tensor without its graph and without what a subclass adds, and such that autograd may use it."""
+    if value.layout != torch.strided:  # a graph's neighbours, say
+        return value.detach()
     value = value.detach().as_subclass(torch.Tensor)
     if value.is_inference():
         with torch.inference_mode(False):

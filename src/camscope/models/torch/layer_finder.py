@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import nn
@@ -15,20 +16,26 @@ from camscope.models.layer import AFTER_RELU, Layer
 from camscope.models.said_grid import OneGrid, SaidGrid, grid_as_said, said_of
 from camscope.models.torch.anatomy.choice import choose, stages
 from camscope.models.torch.anatomy.examine import Anatomy, examine
-from camscope.models.torch.anatomy.reach import reaching
+from camscope.models.torch.anatomy.reach import Probe, reaching
 from camscope.models.torch.anatomy.vocabulary import Embeddings, check_vocabulary, refused
 from camscope.models.torch.forwards import Forwards
 from camscope.models.torch.hooks.modules import find_layer
 from camscope.models.torch.hooks.state import explaining
 from camscope.models.torch.inputs import explaining_how_inputs_were_read, noticing_a_missing_batch_axis
+from camscope.models.torch.remembered import Remembered
 
 _REACHING_AT_A_TIME = 32
 
+_PROBES = 8
+"""How many images are looked at together where the first one leaves a question open."""
+
 
 class LayerFinder:
-    """Knows the layers of one model. What it finds holds for all batches of one signature (`Batch.signature`).
+    """Knows the layers of one model.
 
-    The first image of a batch stands for all of them, as long as the layers that are asked for do something on it.
+    What it finds holds for all batches of one signature (`Batch.signature`), as long as no module is replaced. The
+    first image of a batch stands for all of them, but where a layer does nothing on it, or it leaves in doubt how a
+    layer leads to the score.
 
     Args:
         forwards: of the model.
@@ -38,8 +45,8 @@ class LayerFinder:
         self._forwards = forwards
         self._model = forwards.model
         self._decoder = forwards.decoder
-        self._anatomies: dict[Hashable, Anatomy] = {}
-        self._choices: dict[Hashable, list[Layer]] = {}
+        self._anatomies: Remembered[Anatomy] = Remembered(self._model)
+        self._choices: Remembered[list[Layer]] = Remembered(self._model)
         self._vocabulary: int | None = None
 
     def anatomy(self, batch: Batch) -> Anatomy:
@@ -48,11 +55,8 @@ class LayerFinder:
         Raises:
             InputError: if the model does not run on such an input, and it can be said why.
         """
-        key = batch.signature
-        if key not in self._anatomies:
-            look = self._look_on_tokens if batch.of_tokens else self._look
-            self._anatomies[key] = look(batch)
-        return self._anatomies[key]
+        look = self._look_on_tokens if batch.of_tokens else self._look
+        return self._anatomies.get(batch.signature, lambda: _as_called_last(look(batch)))
 
     def check_tokens(self, batch: Batch) -> None:
         """Refuse token numbers that are no tokens of this model.
@@ -66,22 +70,20 @@ class LayerFinder:
 
     def choose(self, batch: Batch) -> Sequence[Layer]:
         """The automatic choice, then the runners-up. See `camscope.models.adapter.Adapter.choose`."""
-        key = batch.signature
-        if key not in self._choices:
-            anatomy, first = self.anatomy(batch), batch.images(slice(1))
-            if isinstance(self._decoder, LayerGuide):
-                anatomy = anatomy.within(self._decoder.within(self._model))
-            with explaining(self._model):
-                to_scores = self._forwards.to_class_scores(first)
-                self._choices[key] = choose(self._model, to_scores, first.x, anatomy)
-        return self._choices[key]
+        return self._choices.get(batch.signature, lambda: self._choose(batch))
+
+    def _choose(self, batch: Batch) -> list[Layer]:
+        anatomy = self.anatomy(batch)
+        if isinstance(self._decoder, LayerGuide):
+            anatomy = anatomy.within(self._decoder.within(self._model))
+        with explaining(self._model):
+            return choose(self._model, self._probes(batch), anatomy)
 
     def stages(self, batch: Batch) -> Sequence[Layer]:
         """The last layer of each resolution. See `camscope.models.adapter.Adapter.stages`."""
-        choice, first = self.choose(batch)[0], batch.images(slice(1))
+        choice = self.choose(batch)[0]
         with explaining(self._model):
-            to_scores = self._forwards.to_class_scores(first)
-            return stages(self._model, to_scores, first.x, self.anatomy(batch), choice)
+            return stages(self._model, self._probes(batch), self.anatomy(batch), choice)
 
     def fpn_levels(self, batch: Batch) -> Sequence[Layer]:
         """The levels of a detector's pyramid. See `camscope.models.adapter.Adapter.fpn_levels`.
@@ -127,13 +129,12 @@ class LayerFinder:
 
     def reaches(self, batch: Batch, layers: Sequence[Layer]) -> list[bool]:
         """Whether each layer's positions can reach the score at all, for any class."""
-        anatomy, first = self.anatomy(batch), batch.images(slice(1))
+        anatomy, probes = self.anatomy(batch), self._probes(batch)
         found: list[bool] = []
         with explaining(self._model):
-            to_scores = self._forwards.to_class_scores(first)
             for start in range(0, len(layers), _REACHING_AT_A_TIME):
                 some = layers[start : start + _REACHING_AT_A_TIME]
-                found += [r.positions for r in reaching(self._model, to_scores, first.x, anatomy, some)]
+                found += [r.positions for r in reaching(self._model, probes, anatomy, some)]
         return found
 
     def _with_said(self, batch: Batch, name: str, said: OneGrid) -> Layer:
@@ -152,10 +153,25 @@ class LayerFinder:
 
     def _look_again(self, batch: Batch, image: int) -> None:
         """Remember what another image shows, where that is more: layers that did nothing on the last."""
-        key = batch.signature
-        known, found = self.anatomy(batch), self._look(batch.images(slice(image, image + 1)))
+        known, found = self.anatomy(batch), _as_called_last(self._look(batch.images(slice(image, image + 1))))
         if len(found.unchanged) < len(known.unchanged):
-            self._anatomies[key] = found
+            self._anatomies.put(batch.signature, found)
+
+    def _probes(self, batch: Batch) -> list[Probe]:
+        """What it is tried on how layers lead to the score: the first image; then noise and the next few images.
+
+        The noise makes the answer hold for other batches too. Of token numbers there is none.
+        """
+        first, others = batch.images(slice(1)), batch.images(slice(_PROBES))
+        if not batch.of_tokens:
+            noise = torch.rand(first.x.shape, generator=torch.Generator().manual_seed(0)).to(first.x)
+            others = others.with_x(torch.cat([noise, others.x[1:]]))
+        elif len(others) == 1:
+            return [self._probe(first)]
+        return [self._probe(first), self._probe(others)]
+
+    def _probe(self, batch: Batch) -> Probe:
+        return Probe(self._forwards.to_class_scores(batch), batch.x)
 
     def _look(self, batch: Batch) -> Anatomy:
         first = batch.images(slice(1))
@@ -176,3 +192,12 @@ class LayerFinder:
             raise refused(x, error) from error
         self._vocabulary = seen.vocabulary
         return anatomy
+
+
+def _as_called_last(anatomy: Anatomy) -> Anatomy:
+    """Without layers that have a grid at an earlier call only: a norm of all tokens, then of the pooled vector.
+
+    What is recorded of a layer, and altered, is what it puts out at its last call.
+    """
+    layers = tuple(layer for layer in anatomy.layers if anatomy.shapes[layer.name] == layer.shape)
+    return replace(anatomy, layers=layers)

@@ -20,9 +20,11 @@ from camscope.models.adapter import LayerNeeds
 from camscope.models.batch import Batch
 from camscope.models.decoding import OutputDecoder
 from camscope.models.torch.adapter import TorchAdapter
+from camscope.models.torch.forwards import Forwards
 from camscope.models.torch.hooks.modules import Versions, first_tensor, named_layers, versions
 from camscope.models.torch.hooks.state import explaining
 from camscope.models.torch.observation import TorchObservation
+from camscope.models.torch.remembered import Modules
 from camscope.outputs import Task
 
 
@@ -34,18 +36,20 @@ class _Copy:
         adapter: of the copy.
         folded: the name of each convolution, by it the name of the batch norm that was folded into it.
         versions: the weights it was made from, see `hooks.modules.versions`.
+        modules: those it was made from.
     """
 
     adapter: TorchAdapter
     folded: Mapping[str, str]
     versions: Versions
+    modules: Modules
 
 
 class OptimisedAdapter(TorchAdapter):
     """Finds layers on the user's model and runs the passes on a faster copy of it.
 
     The copy is made at the first call, checked against the model's own output on one image, and made anew when
-    the model's weights have changed.
+    the model's weights have changed, or a module was replaced.
 
     Args:
         model: see `TorchAdapter`.
@@ -106,19 +110,21 @@ class OptimisedAdapter(TorchAdapter):
 
     def _copy(self, batch: Batch) -> _Copy:
         """The copy, made anew if there is none of the weights as they are now; tried on the batch's first image."""
-        now = versions(self.model)
-        if self._copied is None or self._copied.versions != now:
+        now, known = versions(self.model), self._copied
+        if known is None or known.versions != now or not known.modules.are_still_there():
             first = batch.images(slice(1))
             with explaining(self.model), torch.no_grad():
                 twin = copy.deepcopy(self.model)
-                folded = fold_batch_norm(twin, lambda: self.decoder.call(twin, first))
+                of_twin = Forwards(twin, self.decoder, self.rules)
+                folded = fold_batch_norm(twin, lambda: of_twin.call(first))
                 twin.to(memory_format=torch.channels_last)
                 if self._half:
                     twin.to(torch.bfloat16)
-                own = self._forwards.logits(self.decoder.call(self.model, first))
-                self._check_same(own, self._forwards.logits(self.decoder.call(twin, self._formatted(first))))
-            self._copied = _Copy(TorchAdapter(twin, self.decoder, task=self.rules.task), folded, now)
-        return self._copied
+                own = self._forwards.logits(self._forwards.call(first))
+                self._check_same(own, of_twin.logits(of_twin.call(self._formatted(first))))
+            adapter = TorchAdapter(twin, self.decoder, task=self.rules.task)
+            known = self._copied = _Copy(adapter, folded, now, Modules(self.model))
+        return known
 
     def _formatted(self, batch: Batch) -> Batch:
         """The batch with pictures channels last, and in half precision if the copy is."""
@@ -134,7 +140,9 @@ class OptimisedAdapter(TorchAdapter):
 
     def _check_same(self, expected: Float[torch.Tensor, ...], got: Float[torch.Tensor, ...]) -> None:
         off = float((expected - got.to(expected.dtype)).abs().max() / expected.abs().max().clamp(min=1e-30))
-        if not off <= (0.1 if self._half else 1e-3):
+        # rounded to half precision, by the copy or by the model itself (under autocast, say), two digits agree
+        rounded = self._half or expected.dtype in (torch.float16, torch.bfloat16)
+        if not off <= (0.1 if rounded else 1e-3):
             raise ModelError(
                 f"The optimised copy does not reproduce the model's output (off by {off:.1%} of its largest value). "
                 "Explain without optimised."
@@ -183,7 +191,7 @@ def fold_batch_norm(model: nn.Module, run: Callable[[], object]) -> dict[str, st
     folded = {
         conv: norm
         for conv, norm in pairs.items()
-        if calls[conv] == calls[norm] == 1 and _foldable(layers[norm])
+        if calls[conv] == calls[norm] == 1 and _is_plain(layers[conv]) and _foldable(layers[norm])
     }
     for conv, norm in folded.items():
         _fold(layers[conv], layers[norm])
@@ -192,6 +200,11 @@ def fold_batch_norm(model: nn.Module, run: Callable[[], object]) -> dict[str, st
         rest = OrderedDict((name, part) for name, part in layers[norm].named_children())
         setattr(model.get_submodule(parent), child, nn.Sequential(rest) if rest else nn.Identity())
     return folded
+
+
+def _is_plain(conv: nn.Module) -> bool:
+    """Whether its weight is a parameter, and not made anew at each call (weight norm, spectral norm, pruning)."""
+    return "weight" in conv._parameters and "bias" in conv._parameters
 
 
 def _foldable(norm: nn.Module) -> bool:

@@ -16,6 +16,7 @@ from camscope.errors import InputError
 from camscope.models.batch import Batch
 from camscope.models.torch.hooks.modules import Versions, versions
 from camscope.models.torch.hooks.state import explaining
+from camscope.models.torch.hooks.surroundings import as_given
 from camscope.outputs import Embedding, Task
 
 CAPTIONS = "captions"
@@ -23,6 +24,9 @@ CAPTIONS = "captions"
 
 _AT_A_TIME = 256
 """How many captions are encoded together."""
+
+_MOST = 4096
+"""How many encoded captions are kept for later calls."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +121,10 @@ class ZeroShot:
         with explaining(model), torch.no_grad():
             for start in range(0, len(new), _AT_A_TIME):
                 some = new[start : start + _AT_A_TIME]
-                vectors = normalize(self._towers.text(model, some), dim=-1)
+                with as_given():
+                    vectors = normalize(self._towers.text(model, some), dim=-1)
                 self._encoded |= dict(zip(some, vectors, strict=True))
         captions = Captions(tuple(texts), torch.stack([self._encoded[text] for text in texts]))
+        if len(self._encoded) > _MOST:
+            self._encoded = {text: self._encoded[text] for text in texts}
         return dataclasses.replace(batch, kwargs={**batch.kwargs, CAPTIONS: captions})

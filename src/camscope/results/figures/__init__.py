@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from camscope import render
 from camscope.errors import InputError, nearest
 from camscope.plugins import load_plugins
 from camscope.results.figures import photos, texts
 from camscope.results.figures.notebook import html
+from camscope.results.figures.options import naming_unknown_options
 from camscope.results.figures.photos import overlay
 from camscope.results.figures.registry import FIGURES, figure_kind
 from camscope.results.figures.texts import page, terminal
@@ -16,7 +18,16 @@ from camscope.results.maps import Maps
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["FIGURES", "figure", "figure_kind", "html", "overlay", "page", "terminal"]
+__all__ = [
+    "FIGURES",
+    "figure",
+    "figure_kind",
+    "html",
+    "naming_unknown_options",
+    "overlay",
+    "page",
+    "terminal",
+]
 
 
 def figure(e: Maps, image: int = 0, *, by: str | None = None, **options: Any) -> Figure:
@@ -29,7 +40,7 @@ def figure(e: Maps, image: int = 0, *, by: str | None = None, **options: Any) ->
         options: the options of that kind of figure.
 
     Raises:
-        InputError: if there is no such kind; the message names those there are.
+        InputError: if there is no such kind or option; the message names those there are.
     """
     load_plugins("camscope.figures")
     kinds = FIGURES["text" if e.of_texts else "image"]
@@ -40,4 +51,6 @@ def figure(e: Maps, image: int = 0, *, by: str | None = None, **options: Any) ->
             f"by={by!r}: the figure of {'a text' if e.of_texts else 'an image'} is by {', '.join(kinds)}."
             f"{nearest(by, kinds)}"
         )
-    return kinds[by](e, image, **options)
+    draw = render.words_figure if e.of_texts else render.figure
+    with naming_unknown_options(options, kinds[by], draw):
+        return kinds[by](e, image, **options)

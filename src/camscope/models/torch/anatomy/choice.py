@@ -7,23 +7,19 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-import torch
 from torch import nn
 
 from camscope.errors import LayerError
 from camscope.models.layer import AFTER_RELU, Layer
 from camscope.models.torch.anatomy.examine import Anatomy
-from camscope.models.torch.anatomy.reach import is_bypassed, reaching
-from camscope.models.torch.anatomy.trace import Forward
-from camscope.models.torch.hooks.modules import named_layers
+from camscope.models.torch.anatomy.reach import Probe, is_bypassed, reaching
+from camscope.models.torch.hooks.modules import named_layers, scripted_parts
 
 _AT_A_TIME = 8
 """Layers looked at in one forward and backward: the choice is usually among the first few."""
 
 
-def choose(
-    model: nn.Module, forward: Forward, image: torch.Tensor, anatomy: Anatomy, runners_up: int = 2
-) -> list[Layer]:
+def choose(model: nn.Module, probes: Sequence[Probe], anatomy: Anatomy, runners_up: int = 2) -> list[Layer]:
     """The deepest eligible layer whose positions reach the score, and the runners-up after it.
 
     A map of the class scores themselves says nothing that the features before it do not, so it comes last. Where the
@@ -31,8 +27,7 @@ def choose(
 
     Args:
         model: an unwrapped module.
-        forward: runs the model and gives one score per class.
-        image: a batch of one.
+        probes: what it is tried on; see `reaching`.
         anatomy: what one forward showed.
         runners_up: how many to find at most.
 
@@ -48,12 +43,8 @@ def choose(
         candidates = _bottleneck_first(model, anatomy, candidates)
     for start in range(0, len(candidates), _AT_A_TIME):
         some = candidates[start : start + _AT_A_TIME]
-        for layer, reach in zip(some, reaching(model, forward, image, anatomy, some), strict=True):
-            if (
-                reach.positions
-                and len(found) <= runners_up
-                and is_bypassed(model, forward, image, anatomy, layer)
-            ):
+        for layer, reach in zip(some, reaching(model, probes, anatomy, some), strict=True):
+            if reach.positions and len(found) <= runners_up and is_bypassed(model, probes[0], anatomy, layer):
                 continue
             if reach.is_score_map:
                 score_maps.append(replace(layer, reaches=True))
@@ -66,21 +57,29 @@ def choose(
             break
     if found or score_maps:
         return [*found, *score_maps][: runners_up + 1]
-    raise _none_found(anatomy, any_with_grid=bool(candidates))
+    raise _none_found(model, anatomy, any_with_grid=bool(candidates))
 
 
-def _none_found(anatomy: Anatomy, *, any_with_grid: bool) -> LayerError:
+def _none_found(model: nn.Module, anatomy: Anatomy, *, any_with_grid: bool) -> LayerError:
     """What to say where no layer can be chosen."""
     if any_with_grid:
         return LayerError(
-            "No layer's positions reach the score by a gradient. Either the model cuts its graph (no_grad or "
-            "detach in its forward), or its output does not depend on the image."
+            "No layer's positions reach the score by a gradient. Either the model cuts its graph (no_grad, detach "
+            "or torch.utils.checkpoint with use_reentrant=True in its forward), or its output does not depend on the "
+            "image."
         )
     last = list(anatomy.shapes.items())[-3:]
     return LayerError(
         "This model has no layer with a spatial grid, so there is no place on the input to point at. Its last layers "
         f"put out {', '.join(f'{name}: {shape}' for name, shape in last) or 'nothing'} for one image."
+        f"{_hidden(model)}"
     )
+
+
+def _hidden(model: nn.Module) -> str:
+    """What to say of parts that no layer can be found in; empty if there are none."""
+    parts = ", ".join(map(repr, scripted_parts(model)))
+    return parts and f" Inside of TorchScript, which takes no hooks, no layer can be found: {parts}."
 
 
 def _bottleneck_first(model: nn.Module, anatomy: Anatomy, candidates: Sequence[Layer]) -> list[Layer]:
@@ -124,7 +123,7 @@ def _bottleneck_first(model: nn.Module, anatomy: Anatomy, candidates: Sequence[L
 
 
 def stages(
-    model: nn.Module, forward: Forward, image: torch.Tensor, anatomy: Anatomy, choice: Layer, most: int = 4
+    model: nn.Module, probes: Sequence[Probe], anatomy: Anatomy, choice: Layer, most: int = 4
 ) -> list[Layer]:
     """The last layer of each resolution up to the automatic choice, in the order they run.
 
@@ -133,8 +132,7 @@ def stages(
 
     Args:
         model: an unwrapped module.
-        forward: runs the model and gives one score per class.
-        image: a batch of one.
+        probes: what it is tried on; see `reaching`.
         anatomy: what one forward showed.
         choice: the automatic choice, the last of the stages.
         most: how many at most.
@@ -147,5 +145,5 @@ def stages(
     if not candidates:
         step = max(1, len(found) // most)
         candidates = found[::-1][step - 1 :: step][: most - 1][::-1]
-    reach = reaching(model, forward, image, anatomy, candidates)
+    reach = reaching(model, probes, anatomy, candidates)
     return [*(layer for layer, r in zip(candidates, reach, strict=True) if r.positions), choice]

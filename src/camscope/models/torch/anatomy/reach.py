@@ -27,32 +27,59 @@ class Reach:
 
     Attributes:
         positions: whether its grid positions reach the score at all.
+        only_zeros: whether the layer put out nothing but zeros, which tell nothing of what becomes of its output.
         is_score_map: whether it is already the map of the class scores, before pooling.
         pooled: whether it is what the classifier pools.
         pooled_after_relu: whether what the classifier pools is its ReLU.
     """
 
     positions: bool
+    only_zeros: bool = False
     is_score_map: bool = False
     pooled: bool = False
     pooled_after_relu: bool = False
 
 
+@dataclass(frozen=True)
+class Probe:
+    """Something to run the model on in order to see how its layers lead to the score.
+
+    Attributes:
+        forward: runs the model and gives one score per class.
+        x: its inputs.
+    """
+
+    forward: Forward
+    x: Shaped[torch.Tensor, image * size]
+
+
 def reaching(
-    model: nn.Module, forward: Forward, image: torch.Tensor, anatomy: Anatomy, layers: Sequence[Layer]
+    model: nn.Module, probes: Sequence[Probe], anatomy: Anatomy, layers: Sequence[Layer]
 ) -> list[Reach]:
     """How each layer leads to the score.
 
     A structural question, so a random combination of all outputs is sent back: what gets exactly nothing from
-    that gets nothing from any class. Call it inside `explaining(model)`.
+    that gets nothing from any class. One picture alone can hide a way, as a black one does whose activations are all
+    zero. So a layer that the first probe leaves in doubt is tried on the next. Call it inside `explaining(model)`.
 
     Args:
         model: an unwrapped module.
-        forward: runs the model and gives one score per class.
-        image: a batch of one.
+        probes: what it is tried on, in turn.
         anatomy: what one forward showed.
         layers: of the anatomy.
     """
+    found = dict.fromkeys(range(len(layers)), Reach(False))
+    for probe in probes:
+        doubtful = [place for place, reach in found.items() if reach.only_zeros or not reach.positions]
+        if not doubtful:
+            break
+        now = _reaching(model, probe, anatomy, [layers[place] for place in doubtful])
+        found |= {place: reach for place, reach in zip(doubtful, now, strict=True) if reach.positions}
+    return list(found.values())
+
+
+def _reaching(model: nn.Module, probe: Probe, anatomy: Anatomy, layers: Sequence[Layer]) -> list[Reach]:
+    """How each layer leads to the score, as far as one probe shows it."""
     with (
         Recorder(model, layers, start_graph=True) as recorder,
         ExitStack() as stack,
@@ -60,7 +87,7 @@ def reaching(
         classifier_input = None
         if anatomy.classifier is not None:
             classifier_input = stack.enter_context(InputOf(model.get_submodule(anatomy.classifier)))
-        logits = forward(image)
+        logits = probe.forward(probe.x)
     classifier = None
     ends = [logits]
     if classifier_input is not None and classifier_input.value is not None:
@@ -77,13 +104,13 @@ def reaching(
             logits,
             classifier,
             could_be_scores=anatomy.dense or layer.name in anatomy.scores,
-            of_tokens=image.ndim == 2,
+            of_tokens=probe.x.ndim == 2,
         )
         for layer, tensor, gradient in zip(layers, tensors, _of_a_mix(ends, tensors), strict=True)
     ]
 
 
-def is_bypassed(model: nn.Module, forward: Forward, x: torch.Tensor, anatomy: Anatomy, layer: Layer) -> bool:
+def is_bypassed(model: nn.Module, probe: Probe, anatomy: Anatomy, layer: Layer) -> bool:
     """Whether tokens reach the score beside a layer too, since it is one of several branches.
 
     Such are convolutions of several widths side by side. The layer is cut out of the graph, and the question is
@@ -93,15 +120,14 @@ def is_bypassed(model: nn.Module, forward: Forward, x: torch.Tensor, anatomy: An
 
     Args:
         model: an unwrapped module.
-        forward: runs the model and gives one score per class.
-        x: a batch of one.
+        probe: what it is tried on.
         anatomy: what one forward showed.
         layer: of the anatomy.
     """
     embedding = next(
         (one for one in anatomy.layers if isinstance(model.get_submodule(one.module), nn.Embedding)), None
     )
-    if x.ndim != 2 or embedding is None or embedding.name == layer.name:
+    if probe.x.ndim != 2 or embedding is None or embedding.name == layer.name:
         return False
 
     def cut(_module: nn.Module, _inputs: Any, output: Any) -> Any:
@@ -110,7 +136,7 @@ def is_bypassed(model: nn.Module, forward: Forward, x: torch.Tensor, anatomy: An
 
     with Recorder(model, [embedding], start_graph=True) as recorder, ExitStack() as stack:
         stack.callback(hook_after(model.get_submodule(layer.module), cut).remove)
-        logits = forward(x)
+        logits = probe.forward(probe.x)
     (gradient,) = _of_a_mix([logits], [recorder.seen[embedding.name].activations])
     return gradient is not None and _positions_reach(embedding.grid.canonical(gradient), of_tokens=True)
 
@@ -129,7 +155,7 @@ def _reach(
     layer: Layer,
     tensor: Shaped[torch.Tensor, ...],
     gradient: Shaped[torch.Tensor, ...] | None,
-    logits: Float[torch.Tensor, "one class"],
+    logits: Float[torch.Tensor, "image class"],
     classifier: Classifier | None,
     *,
     could_be_scores: bool,
@@ -151,19 +177,20 @@ def _reach(
     features = classifier.pooled.features(layer.grid.canonical(tensor.detach())) if classifier else None
     return Reach(
         positions=True,
+        only_zeros=not bool(tensor.any()),
         is_score_map=could_be_scores and _is_score_map(logits, tensor, layer.grid),
         pooled=features is not None and features.activations_themselves,
         pooled_after_relu=features is not None and not features.activations_themselves,
     )
 
 
-def _positions_reach(gradient: Shaped[torch.Tensor, "one channel *space"], *, of_tokens: bool) -> bool:
-    """Whether the score depends on positions, and not on what stands for all of them.
+def _positions_reach(gradient: Shaped[torch.Tensor, "image channel *space"], *, of_tokens: bool) -> bool:
+    """Whether the score depends on positions, in any of the images, and not on what stands for all of them.
 
     Of tokens, the first and the last do: the class token, and the last state of a recurrent network in each direction.
     Of an image they are no positions of the grid.
     """
-    reached = (gradient != 0).any(1)[0]
+    reached = (gradient != 0).any(1).any(0)
     if not of_tokens:
         return bool(reached.any())
     count = int(reached.sum())

@@ -10,6 +10,8 @@ from typing import Any, TypeAlias
 import torch
 from jaxtyping import Int64, UInt8
 from torch import nn
+from torch.jit._script import RecursiveScriptModule
+from torch.nn.parameter import is_lazy
 
 from camscope.errors import LayerError, ModelError, nearest
 
@@ -37,12 +39,38 @@ def unwrap(model: nn.Module) -> nn.Module:
             "A TorchScript model cannot be hooked. Pass the nn.Module it was scripted or traced from; its "
             "weights can be copied with load_state_dict(scripted.state_dict())."
         )
-    if any(parameter.is_inference() for parameter in model.parameters()):
+    if any(not is_lazy(parameter) and parameter.is_inference() for parameter in model.parameters()):
         raise ModelError(
             "The model was built or moved under torch.inference_mode(), so nothing can be differentiated through its "
             "weights. Build it outside; explaining under inference_mode is fine."
         )
     return model
+
+
+def check_has_values(model: nn.Module) -> None:
+    """Refuse a model whose weights have no values, or not even a shape, yet.
+
+    Args:
+        model: an unwrapped module.
+
+    Raises:
+        ModelError: naming the first of these weights.
+    """
+    for name, module in model.named_modules():
+        # what accelerate offloads has its values when the module runs
+        offloaded = hasattr(module, "_hf_hook")
+        for own, weight in (*module._parameters.items(), *module._buffers.items()):
+            where = f"{name}.{own}" if name else own
+            if is_lazy(weight):
+                raise ModelError(
+                    f"{where} has no shape yet: it is of a {type(module).__name__}, which takes it from the first "
+                    "input. Run the model once, model(x), and explain it then."
+                )
+            if weight is not None and weight.is_meta and not offloaded:
+                raise ModelError(
+                    f"{where} is on the device 'meta', so it has a shape but no values. Load the weights first: "
+                    "model.to_empty(device='cpu'), then model.load_state_dict(…)."
+                )
 
 
 Versions: TypeAlias = tuple[tuple[tuple[int, int], ...], tuple[int, ...]]
@@ -119,8 +147,43 @@ def _mixed(words: Int64[torch.Tensor, n]) -> Int64[torch.Tensor, n]:
 
 
 def named_layers(model: nn.Module) -> dict[str, nn.Module]:
-    """Every submodule by its qualified name, the model itself left out."""
-    return {name: module for name, module in model.named_modules() if name}
+    """Every submodule that takes hooks by its qualified name, the model itself left out.
+
+    A part that was scripted (`torch.jit.script`) takes none, nor does anything inside of it.
+    """
+    return {
+        name: module
+        for name, module in model.named_modules()
+        if name and not isinstance(module, RecursiveScriptModule)
+    }
+
+
+def scripted_parts(model: nn.Module) -> list[str]:
+    """The names of the parts that are TorchScript, the outermost of each."""
+    found: list[str] = []
+    for name, module in model.named_modules():
+        if isinstance(module, torch.jit.ScriptModule) and not any(
+            name.startswith(f"{part}.") for part in found
+        ):
+            found.append(name)
+    return found
+
+
+def check_not_scripted(model: nn.Module, what: str) -> None:
+    """Refuse a model with a part in TorchScript, for what watches each step of the computation.
+
+    Args:
+        model: an unwrapped module.
+        what: watches the steps, for the message.
+
+    Raises:
+        ModelError: naming the part.
+    """
+    for name in scripted_parts(model):
+        raise ModelError(
+            f"{name!r} is TorchScript, whose steps cannot be watched, as {what} must. Put the nn.Module it was made "
+            "from in its place, or choose another method."
+        )
 
 
 def find_layer(model: nn.Module, layer: str | nn.Module) -> str:
@@ -144,6 +207,11 @@ def find_layer(model: nn.Module, layer: str | nn.Module) -> str:
         return layer
     if name in layers:
         return name
+    if any(layer == scripted for scripted, _ in model.named_modules()):
+        raise LayerError(
+            f"The layer {layer!r} is TorchScript, which takes no hooks. Choose a layer outside of it, or put the "
+            "nn.Module it was scripted from in its place."
+        )
     raise LayerError(
         f"There is no layer {layer!r} in this {type(model).__name__}.{nearest(layer, layers)} "
         "`camscope layers` lists the candidates; model.named_modules() lists all."

@@ -28,6 +28,9 @@ _DISTURBED = (
     "wait too (one lock around both), or explain a copy: copy.deepcopy(model)."
 )
 
+CHECKPOINTING = ("grad_checkpointing", "gradient_checkpointing", "use_checkpoint", "with_cp")
+"""The flags by which modules of timm and open_clip, Hugging Face, Swin and MONAI, OpenMMLab checkpoint their gradients.
+There is no maths in them: outputs and gradients are the same without."""
 
 Mode = TypeVar("Mode", bound=TorchFunctionMode)
 
@@ -61,8 +64,9 @@ class Session(Turn):
     def frozen(self) -> Iterator[None]:
         """Eval mode and frozen parameters; at the end each flag is as it was, and so is the state of torch.
 
-        Flags are set directly: `eval()` can be overridden to do more (merge adapters, say). Inside it may be entered
-        again.
+        Flags are set directly: `eval()` can be overridden to do more (merge adapters, say). Gradient checkpointing is
+        switched off too: it runs parts of the model again during the backward, without the hooks of the forward.
+        Inside it may be entered again.
 
         Raises:
             ModelError: at the end, if another thread has run the model meanwhile.
@@ -89,12 +93,21 @@ class Session(Turn):
 
     def _freeze(self) -> None:
         training = [module for module in self.model.modules() if module.training]
-        learning = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+        checkpointing = [
+            (module, flag)
+            for module in self.model.modules()
+            for flag in CHECKPOINTING
+            if module.__dict__.get(flag) is True
+        ]
+        # a computed one, as a copy of a TorchScript module has, cannot be frozen
+        learning = [p for p in self.model.parameters() if p.requires_grad and p.is_leaf]
         random, put_back_thread = torch.get_rng_state(), thread_state()
 
         def thaw() -> None:
             for module in training:
                 module.training = True
+            for module, flag in checkpointing:
+                setattr(module, flag, True)
             for parameter in learning:
                 parameter.requires_grad_(True)
             self._take_away(self.model, _Sentinel)
@@ -104,6 +117,8 @@ class Session(Turn):
         self._thaw = thaw
         for module in training:
             module.training = False
+        for module, flag in checkpointing:
+            setattr(module, flag, False)
         for parameter in learning:
             parameter.requires_grad_(False)
         self.model.register_forward_pre_hook(_Sentinel(self.model, _nothing))

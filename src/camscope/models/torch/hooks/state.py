@@ -7,8 +7,10 @@ from contextlib import ExitStack, contextmanager
 
 import torch
 from torch import nn
+from torch.utils.checkpoint import CheckpointError
 
-from camscope.models.torch.hooks.session import exclusive
+from camscope.errors import ModelError
+from camscope.models.torch.hooks.session import CHECKPOINTING, exclusive
 
 
 @contextmanager
@@ -21,7 +23,8 @@ def explaining(model: nn.Module) -> Iterator[None]:
     outer `no_grad` or `inference_mode`.
 
     Raises:
-        ModelError: at the end, if another thread has run the model meanwhile.
+        ModelError: if the model checkpoints its gradients, other than by a known flag; or, at the end, if another
+            thread has run the model meanwhile.
     """
     with exclusive(model) as session, session.frozen(), ExitStack() as stack:
         modules = list(model.modules())
@@ -35,4 +38,21 @@ def explaining(model: nn.Module) -> Iterator[None]:
         if cuda and any(isinstance(module, nn.RNNBase) for module in modules):
             # cuDNN's recurrent layers have no backward outside of training
             stack.enter_context(torch.backends.cudnn.flags(enabled=False))
+        with _saying_what_checkpoints():
+            yield
+
+
+@contextmanager
+def _saying_what_checkpoints() -> Iterator[None]:
+    """Where a model checkpoints its gradients by a call of its own, which no flag switches off, the error says so."""
+    try:
         yield
+    except RuntimeError as error:
+        if isinstance(error, CheckpointError) or "torch.utils.checkpoint is incompatible" in str(error):
+            raise ModelError(
+                "The model checkpoints its gradients (torch.utils.checkpoint in its forward), which runs parts of it "
+                "again during the backward, where they cannot be watched. Let it run those parts directly while it is "
+                f"explained: by a flag of the model named {' or '.join(map(repr, CHECKPOINTING))} camscope switches "
+                "this off by itself."
+            ) from error
+        raise
