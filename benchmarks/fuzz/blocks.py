@@ -111,7 +111,8 @@ class Branches(nn.Module):
     Args:
         at: of what goes in.
         by: `batch`, one or the other for all images; `used`, the second is called always but used for some batches;
-            `row`, both for all, and each image takes one; `experts`, each gets the images that are its own.
+            `compared`, likewise, but only whether it is positive; `row`, both for all, and each image takes one;
+            `experts`, each gets the images that are its own.
     """
 
     def __init__(self, at: Place, by: str) -> None:
@@ -128,9 +129,11 @@ class Branches(nn.Module):
         """
         if self.by == "batch":
             return torch.relu(self.a(x) if sign.mean() > 0 else self.b(x))
-        if self.by == "used":
+        if self.by in ("used", "compared"):
             second, first = self.b(x), torch.relu(self.a(x))
-            return first + second.abs() if sign.mean() > 0 else first
+            if sign.mean() <= 0:
+                return first
+            return first + second.abs() if self.by == "used" else first * (second > 0)
         if self.by == "row":
             chosen = (sign > 0)[(..., *(None,) * (x.ndim - 1))]
             return torch.relu(torch.where(chosen, self.a(x), self.b(x)))

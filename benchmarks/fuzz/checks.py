@@ -125,7 +125,7 @@ class _Explaining:
         truths = {name: Truth(self.net, x, name, self.number) for name in self.net.places}
         good = [name for name, truth in truths.items() if truth.exists]
         bad = [name for name, truth in truths.items() if not truth.exists]
-        layers = r.sample(good, min(2, len(good)))
+        layers = r.sample(good, min(3 if self.recipe.one_by_one else 2, len(good)))
         wanted = self._wanted(r)
         asked = _Asked(self, x, wanted, truths)
         self._automatic(asked, any(truths[name].reaches() for name in good))

@@ -190,12 +190,15 @@ def skips(d: Draw) -> None:
     d.activation()
 
 
+_BY = ["batch", "used", "compared", "compared", "row", "experts"]
+
+
 def branches(d: Draw) -> None:
     """Numbers decide what is used."""
     d.conv()
     if d.maybe(0.4):
         d.one()
-    d.add(s.Branches(d.name("branch"), d.random.choice(["batch", "used", "row", "experts"]), d.maybe(0.7)))
+    d.add(s.Branches(d.name("branch"), d.random.choice(_BY), d.maybe(0.7)))
     if d.maybe(0.5):
         d.one()
 
@@ -219,17 +222,7 @@ KINDS: dict[str, Callable[[Draw], None]] = {
     f.__name__.replace("_", "-"): f
     for f in (convnet, channels_last, tokens, sequence, skips, branches, nowhere)
 }
-_OFTEN = [
-    "convnet",
-    "convnet",
-    "convnet",
-    "channels-last",
-    "tokens",
-    "tokens",
-    "sequence",
-    "skips",
-    "branches",
-]
+_OFTEN = [*["convnet"] * 3, "channels-last", *["tokens"] * 2, "sequence", "skips", *["branches"] * 2]
 
 
 def draw(seed: int, kind: str | None = None) -> Recipe:
@@ -259,7 +252,7 @@ def draw(seed: int, kind: str | None = None) -> Recipe:
         photos = ["photo" if photo == "bright" else photo for photo in photos]
     by_numbers = [step.by for step in d.steps if isinstance(step, s.Branches)]
     if by_numbers:
-        photos = [r.choice(["light", "dark"]) for _ in photos]
+        photos = [*r.sample(["light", "dark"], 2), "dark"][:count]
     return Recipe(
         seed,
         kind,
@@ -271,7 +264,7 @@ def draw(seed: int, kind: str | None = None) -> Recipe:
         returns,
         task,
         tuple(photos),
-        one_by_one=any(by in ("batch", "used") for by in by_numbers),
+        one_by_one=any(by not in ("row", "experts") for by in by_numbers),
         training=d.maybe(0.2),
     )
 
