@@ -362,8 +362,8 @@ class _Asked:
             options = []
             try:
                 options = [self._map(method, layer, number, reading) for reading in fitting]
-                if method in ALTERED and (truth.entangled or truth.used_elsewhere):
-                    # altered where it lies, or given on in its place: both are honest
+                if truth.ambiguous or (method in ALTERED and truth.used_elsewhere):
+                    # its memory, or what is given on: both are honest
                     options += [
                         self._map(method, layer, number, reading, in_memory=True) for reading in fitting
                     ]

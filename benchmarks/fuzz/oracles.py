@@ -25,14 +25,14 @@ def expected(method: str, truth: Truth, goal: Goal, *, in_memory: bool = False) 
         method: its name.
         truth: of the layer.
         goal: what is explained.
-        in_memory: how activations are altered, see `Truth.run`.
+        in_memory: how activations are altered and differentiated, see `Truth`.
 
     Raises:
         UndecidedError: if there is no one right map.
     """
     A = truth.activations
     if method in GRADIENTS:
-        return _by_gradients(method, A, truth.gradients(goal))
+        return _by_gradients(method, A, truth.gradients(goal, in_memory=in_memory))
     if method == "ablationcam":
         return _ablation(truth, goal, in_memory)
     if method == "reciprocam":

@@ -59,7 +59,7 @@ class Truth:
         with torch.no_grad(), _watched(self._module) as seen:
             self.z = net.scores(x, head)
         self._calls = len(seen)
-        self.output = seen[-1] if seen else None
+        self.output, self.in_input = seen[-1] if seen else (None, False)
         self._answers: dict[Any, torch.Tensor] = {}
 
     @cached_property
@@ -90,9 +90,22 @@ class Truth:
         alone = gradients_of(_mixed(z).sum(), kept[0])
         return not torch.allclose(alone, self._total_gradient(_mixed), rtol=1e-9, atol=1e-12)
 
-    def gradients(self, goal: Goal) -> torch.Tensor:
-        """∂score/∂A; of every use of the memory, if others write to it."""
-        found = self._gradient_in_memory if self.entangled else self._total_gradient
+    @property
+    def ambiguous(self) -> bool:
+        """Whether what a layer puts out may be meant as its memory, every use of which counts, or as what is given on.
+
+        An output that lies in the memory of an input, or to which others write.
+        """
+        return self.in_input or self.entangled
+
+    def gradients(self, goal: Goal, *, in_memory: bool = False) -> torch.Tensor:
+        """∂score/∂A.
+
+        Args:
+            goal: what is explained.
+            in_memory: whether every later use of the memory counts.
+        """
+        found = self._gradient_in_memory if in_memory else self._total_gradient
         return self.place.canonical(found(goal.score))
 
     def reaches(self) -> bool:
@@ -221,12 +234,7 @@ class Truth:
             if next(calls) != self._calls:
                 return None
             out = output[0] if isinstance(output, tuple) else output
-            same_memory = any(
-                isinstance(i, torch.Tensor)
-                and i.untyped_storage().data_ptr() == out.untyped_storage().data_ptr()
-                for i in inputs
-            )
-            new = replace(out.clone() if same_memory else out)
+            new = replace(out.clone() if _lies_in(inputs, out) else out)
             if keep:
                 kept.append(new)
                 new = new.clone()
@@ -266,13 +274,23 @@ def gradients_of(score: torch.Tensor, tensor: torch.Tensor) -> torch.Tensor:
     return torch.zeros_like(tensor) if found is None else found.detach()
 
 
-@contextmanager
-def _watched(module: nn.Module) -> Iterator[list[torch.Tensor]]:
-    """Within this context a module's outputs are kept as they are when it puts them out."""
-    seen: list[torch.Tensor] = []
+def _lies_in(inputs: Any, out: torch.Tensor) -> bool:
+    memory = out.untyped_storage().data_ptr()
+    return any(isinstance(i, torch.Tensor) and i.untyped_storage().data_ptr() == memory for i in inputs)
 
-    def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
-        seen.append((output[0] if isinstance(output, tuple) else output).detach().clone())
+
+@contextmanager
+def _watched(module: nn.Module) -> Iterator[list[tuple[torch.Tensor, bool]]]:
+    """Within this context a module's outputs are kept as they are when it puts them out.
+
+    Yields:
+        each output, and whether it lies in the memory of an input (an identity, an activation in place).
+    """
+    seen: list[tuple[torch.Tensor, bool]] = []
+
+    def hook(_module: nn.Module, inputs: Any, output: Any) -> None:
+        out = output[0] if isinstance(output, tuple) else output
+        seen.append((out.detach().clone(), _lies_in(inputs, out)))
 
     handle = module.register_forward_hook(hook)
     try:
