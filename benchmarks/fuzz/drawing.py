@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 
 from benchmarks.fuzz import steps as s
 from benchmarks.fuzz.heads import Head
@@ -287,7 +288,16 @@ def _heads(d: Draw) -> tuple[tuple[Head, ...], str, str | None]:
             pools += ["module", "module", "sum", "max", "conv"] + ["flat"] * (
                 d.at.channels * d.at.space[0] < 200
             )
-        ends = ["logits"] * 6 + ["Sigmoid", "Sigmoid", "sigmoid", "Softmax", "softmax", "LogSoftmax", "relu"]
+        ends = ["logits"] * 6 + [
+            "Sigmoid",
+            "Sigmoid",
+            "sigmoid",
+            "Softmax",
+            "softmax",
+            "LogSoftmax",
+            "relu",
+            "clamp",
+        ]
         end = r.choice(ends) if number == 0 or not d.maybe(0.6) else found[0].end
         classes = r.choice([2, 3, 3, 5])
         if d.maybe(0.12):
@@ -299,6 +309,9 @@ def _heads(d: Draw) -> tuple[tuple[Head, ...], str, str | None]:
         found.append(
             Head("head" if number == 0 else "other", pool, classes, d.maybe(0.15), hidden, end, shared)
         )
-    if all(head.end in ("logits", "relu") for head in found) and d.maybe(0.2):
+    if count == 1 and found[0].classes > 2 and d.maybe(0.06):
+        found[0] = replace(found[0], end="price and shares")
+        task = "regression"
+    elif all(head.end in ("logits", "relu", "clamp") for head in found) and d.maybe(0.2):
         task = "regression" if d.maybe(0.4) or found[0].classes == 1 else "multilabel"
     return tuple(found), ("tensor" if count == 1 else r.choice(["tuple", "dict"])), task

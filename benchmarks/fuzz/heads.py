@@ -116,7 +116,9 @@ FUNCTIONS: dict[str, Scores] = {
     "sigmoid": torch.sigmoid,
     "softmax": lambda z: torch.softmax(z, 1),
     "relu": torch.relu,
+    "clamp": lambda z: z.clamp(max=0.3),
     "sigmoid times 4": lambda z: torch.sigmoid(z) * 4,
+    "price and shares": lambda z: torch.cat([1e5 * z[:, :1], z[:, 1:].softmax(1)], 1),
 }
 
 

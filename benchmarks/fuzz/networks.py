@@ -10,9 +10,9 @@ from dataclasses import dataclass, fields
 import torch
 from torch import nn
 
-from benchmarks.fuzz.heads import ENDING_MODULES, Head
+from benchmarks.fuzz.heads import ENDING_MODULES, Classifier, Head
 from benchmarks.fuzz.places import Place
-from benchmarks.fuzz.steps import Branches, Conv, Step
+from benchmarks.fuzz.steps import Branches, Conv, Embed, Join, Step, Windows
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,12 @@ class Recipe:
     def input(self) -> Place:
         """Where the input keeps its positions."""
         return Place("tokens" if self.sequence else "first", self.channels, self.space)
+
+    @property
+    def resizable(self) -> bool:
+        """Whether the network takes inputs of another size."""
+        fixed = any(isinstance(step, (Embed, Join, Windows)) for step in self.steps)
+        return not fixed and all(head.pool != "flat" for head in self.heads)
 
     @property
     def features_decide(self) -> bool:
@@ -143,6 +149,12 @@ class Network(nn.Module):
         """What a head's classifier puts out, before a softmax or sigmoid. For the truth; camscope does not know it."""
         features = self._features(x)
         return [one.run(self, features, self._at[-1]) for one in self.recipe.heads][head]
+
+    def classifier(self, head: int) -> Classifier:
+        """The module of a head."""
+        found = self._modules[self.recipe.heads[head].name]
+        assert isinstance(found, Classifier)
+        return found
 
     def _features(self, x: torch.Tensor) -> torch.Tensor:
         self.photo, self.kept = x, {}

@@ -11,7 +11,15 @@ ALTERED = ("ablationcam", "reciprocam", "reciprocam(of=logit)")
 """Methods that set channels or positions of a layer to zero and run the network again."""
 
 
-GRADIENTS = ("gradcam", "hirescam", "layercam", "gradcam++", "gradcam++-official", "xgradcam")
+GRADIENTS = (
+    "gradcam",
+    "hirescam",
+    "layercam",
+    "gradcam++",
+    "gradcam++-official",
+    "xgradcam",
+    "gradcam-elementwise",
+)
 
 
 class UndecidedError(Exception):
@@ -41,6 +49,8 @@ def expected(method: str, truth: Truth, goal: Goal, *, in_memory: bool = False) 
         return _recipro(truth, goal.score, in_memory)
     if method == "scorecam":
         return _score_cam(truth, goal)
+    if method == "mean-activation":
+        return A.mean(1)
     if method == "eigencam":
         return torch.stack([_eigen(a) for a in A])
     raise KeyError(method)
@@ -61,6 +71,8 @@ def _by_gradients(method: str, activations: torch.Tensor, g: torch.Tensor) -> to
         return (g * A).sum(1)
     if method == "layercam":
         return (g.clamp(min=0) * A).sum(1)
+    if method == "gradcam-elementwise":
+        return (g * A).clamp(min=0).sum(1)
     if method == "xgradcam":
         share = S.abs() / A.abs().sum(axes).clamp(min=1e-300)
         if bool(((share < 1e-4) & (S != 0)).any()):
@@ -83,10 +95,10 @@ def _by_gradients(method: str, activations: torch.Tensor, g: torch.Tensor) -> to
 
 def _ablation(truth: Truth, goal: Goal, in_memory: bool) -> torch.Tensor:
     y, A = goal.score(truth.z), truth.activations
-    if bool((y.abs() < 1e-6).any()):
+    if bool(((y.abs() < 1e-6) & (y != 0)).any()):
         raise UndecidedError("a score of Ablation-CAM is nearly zero")
     drops = [y - goal.score(z) for z in truth.without_each_channel(in_memory=in_memory)]
-    return (_over(torch.stack(drops, 1) / y.abs()[:, None], A) * A).sum(1)
+    return (_over(torch.stack(drops, 1) / torch.where(y == 0, 1.0, y.abs())[:, None], A) * A).sum(1)
 
 
 def _recipro(truth: Truth, answer: Score, in_memory: bool) -> torch.Tensor:

@@ -10,11 +10,10 @@ from dataclasses import replace
 
 import torch
 
-from benchmarks.fuzz.checks import EQUAL, NEEDLESS, RAW, REFUSED, UNDECIDED, WRONG, Finding, examine
+from benchmarks.fuzz.checks import examine
 from benchmarks.fuzz.drawing import KINDS, draw
+from benchmarks.fuzz.findings import BAD, EQUAL, RESULTS, Finding
 from benchmarks.fuzz.networks import Recipe
-
-BAD = (WRONG, RAW)
 
 
 def bad(recipe: Recipe) -> list[Finding]:
@@ -74,13 +73,12 @@ def _table(
     reasons: dict[tuple[str, str], list[int]],
     failed: dict[str, set[int]],
 ) -> None:
-    words = (EQUAL, REFUSED, NEEDLESS, UNDECIDED, WRONG, RAW)
-    print("\n| kind | networks | " + " | ".join(words) + " | networks with something wrong |")
-    print("|---" * (len(words) + 3) + "|")
+    print("\n| kind | networks | " + " | ".join(RESULTS) + " | networks with something wrong |")
+    print("|---" * (len(RESULTS) + 3) + "|")
     for kind, found in sorted(counts.items()):
-        numbers = " | ".join(str(found[word]) for word in ("networks", *words))
+        numbers = " | ".join(str(found[word]) for word in ("networks", *RESULTS))
         print(f"| {kind} | {numbers} | {len(failed[kind])} |")
-    for word in words[1:]:
+    for word in RESULTS[1:]:
         print(f"\n{word}")
         some = sorted((key for key in reasons if key[0] == word), key=lambda key: -len(reasons[key]))
         for key in some:

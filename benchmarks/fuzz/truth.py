@@ -125,19 +125,17 @@ class Truth:
 
     def _gradient_in_memory(self, score: Score) -> torch.Tensor:
         z, tensor = self._graph_in_memory
-        with torch.enable_grad():
-            return gradients_of(score(z).sum(), tensor)
+        return gradients_of(score(z).sum(), tensor)
 
     @cached_property
     def _graph_in_memory(self) -> tuple[torch.Tensor, torch.Tensor]:
         # zeros are added in place to the layer's output, wherever it lies, and what they do is differentiated
         def add(out: torch.Tensor) -> None:
-            torch.set_grad_enabled(True)
             leaves.append(torch.zeros_like(out, requires_grad=True))
             out.add_(leaves[0])
 
         leaves: list[torch.Tensor] = []
-        with torch.no_grad(), self._written(add):
+        with _frozen(self._net), self._written(add):
             return self._net.scores(self._x.clone(), self._head), leaves[0]
 
     def _leaf(self, out: torch.Tensor) -> torch.Tensor:
@@ -272,6 +270,19 @@ def gradients_of(score: torch.Tensor, tensor: torch.Tensor) -> torch.Tensor:
         return torch.zeros_like(tensor)
     (found,) = torch.autograd.grad(score, tensor, allow_unused=True, retain_graph=True)
     return torch.zeros_like(tensor) if found is None else found.detach()
+
+
+@contextmanager
+def _frozen(net: nn.Module) -> Iterator[None]:
+    """Within this context no parameter is the start of a graph."""
+    free = [p for p in net.parameters() if p.requires_grad]
+    for p in free:
+        p.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for p in free:
+            p.requires_grad_(True)
 
 
 def _lies_in(inputs: Any, out: torch.Tensor) -> bool:

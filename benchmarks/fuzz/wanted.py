@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,6 +66,43 @@ class Wanted:
             return value
 
         return Goal(of(score), of(probability))
+
+
+@dataclass(frozen=True)
+class EachImage:
+    """A class for each image.
+
+    Attributes:
+        of: one for each.
+    """
+
+    of: tuple[Wanted, ...]
+
+    def goal(self, head: Head, reading: Reading) -> Goal | None:
+        """As the truth computes it."""
+        goals = [goal for wanted in self.of if (goal := wanted.goal(head, reading)) is not None]
+
+        def rows(kind: Callable[[Goal], Callable[[torch.Tensor], torch.Tensor]]) -> Any:
+            return lambda z: torch.stack([kind(goal)(z)[image] for image, goal in enumerate(goals)])
+
+        return Goal(rows(lambda goal: goal.score), rows(lambda goal: goal.probability))
+
+
+Asked = Wanted | EachImage
+
+
+def as_targets(asked: Sequence[Asked], pick: Callable[[Any], torch.Tensor], images: int) -> Any:
+    """Targets as camscope takes them.
+
+    Args:
+        asked: all of one kind.
+        pick: finds the head's outputs in what the model returns.
+        images: how many there are.
+    """
+    own = [one.of for one in asked if isinstance(one, EachImage)]
+    if own:
+        return camscope.PerImage([[of[image].target(pick) for of in own] for image in range(images)])
+    return [one.target(pick) for one in asked if isinstance(one, Wanted)]
 
 
 def _function(outputs: torch.Tensor) -> torch.Tensor:
