@@ -171,9 +171,8 @@ def sequence(d: Draw) -> None:
         lambda: (d.add(s.Linear(d.name("fc"), d.channels())), d.add(s.Act(d.name("act"), "gelu"))),
         lambda: d.add(s.LayerNorm(d.name("norm"))),
     ]
-    d.random.choice(
-        options[:-1]
-    )()  # a norm alone keeps features apart, which then are as good a space as time
+    # what mixes the features comes first: a norm or a way round keeps them apart, as good a space as time
+    d.random.choice([options[0], options[2]])()
     for _ in range(d.random.randint(0, 2)):
         d.random.choice(options)()
     if d.maybe(0.3):
@@ -202,7 +201,7 @@ def branches(d: Draw) -> None:
     d.conv()
     if d.maybe(0.4):
         d.one()
-    d.add(s.Branches(d.name("branch"), d.random.choice(_BY), d.maybe(0.7)))
+    d.add(s.Branches(d.name("branch"), d.random.choice(_BY), d.maybe(0.85)))
     if d.maybe(0.5):
         d.one()
 

@@ -50,7 +50,7 @@ class Head(Step):
         """The name of the module behind the classifier; empty if there is none."""
         if self.end not in ENDING_MODULES:
             return ""
-        return "last_act" if self.shared else f"{self.name}_act"
+        return f"last_{self.end.lower()}" if self.shared else f"{self.name}_act"
 
     def ended(self, net: nn.Module, z: torch.Tensor) -> torch.Tensor:
         """What the model returns."""

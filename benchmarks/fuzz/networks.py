@@ -12,7 +12,7 @@ from torch import nn
 
 from benchmarks.fuzz.heads import ENDING_MODULES, Classifier, Head
 from benchmarks.fuzz.places import Place
-from benchmarks.fuzz.steps import Branches, Conv, Embed, Join, Step, Windows
+from benchmarks.fuzz.steps import Branches, Conv, Embed, Join, Step, ToFirst, Windows
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Recipe:
     @property
     def resizable(self) -> bool:
         """Whether the network takes inputs of another size."""
-        fixed = any(isinstance(step, (Embed, Join, Windows)) for step in self.steps)
+        fixed = any(isinstance(step, (Embed, Join, ToFirst, Windows)) for step in self.steps)
         return not fixed and all(head.pool != "flat" for head in self.heads)
 
     @property
