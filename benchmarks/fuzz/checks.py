@@ -22,6 +22,9 @@ from benchmarks.fuzz.wanted import EachImage, Wanted
 
 METHODS = (*GRADIENTS, *ALTERED, "scorecam", "eigencam", "mean-activation")
 
+SAME = 1e-8
+"""How far maps may be apart that are made in the same way, as a share of their largest value."""
+
 
 def examine(recipe: Recipe) -> list[Finding]:
     """Explain a recipe's network in every way, and check it all."""
@@ -111,11 +114,13 @@ def _automatic(subject: Subject, judge: Judge, good: Sequence[str]) -> None:
 def _again(
     subject: Subject, judge: Judge, layers: Sequence[str], first: camscope.Explanation, r: random.Random
 ) -> None:
-    """The same call again gives the same maps; and so do one layer, method and target alone."""
-    second = judge.explain(layers, METHODS)
-    for key, maps in first.raw.items():
-        if not torch.equal(maps, second.raw[key]):
-            subject.note(WRONG, " at ".join(key), "the second call differs from the first")
+    """A second call with fewer methods gives the same maps; and so do one layer, method and target alone."""
+    second = judge.explain(layers, r.sample(METHODS, 3))
+    for key, maps in second.raw.items():
+        if off(maps, first.raw[key]) > SAME:
+            subject.note(
+                WRONG, " at ".join(key), f"the second call differs | {off(maps, first.raw[key]):.2g} off"
+            )
     method, layer = r.choice(list(first.raw))
     number = r.randrange(first.scores.shape[1])
     alone, beside = (
@@ -123,7 +128,7 @@ def _again(
         first.raw[method, layer],
     )
     difference = off(alone, beside if beside.shape[1] == 1 else beside[:, number : number + 1])
-    if difference > 1e-7:
+    if difference > SAME:
         subject.note(WRONG, f"{method} at {layer}", f"alone it is another map | {difference:.2g} off")
 
 

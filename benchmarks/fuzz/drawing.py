@@ -12,7 +12,7 @@ from benchmarks.fuzz.networks import Recipe
 from benchmarks.fuzz.places import Place
 from benchmarks.fuzz.steps import Step
 
-_SIZES = [(8, 8), (12, 12), (16, 16), (8, 12), (12, 8), (10, 16), (20, 12), (24, 16), (9, 14)]
+_SIZES = [(8, 8), (8, 8), (12, 12), (8, 12), (12, 8), (9, 14), (14, 10)]
 _LENGTHS = [12, 16, 24, 33]
 
 
