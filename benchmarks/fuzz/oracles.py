@@ -122,10 +122,10 @@ def _eigen(activations: torch.Tensor) -> torch.Tensor:
         raise UndecidedError("the two largest principal components are alike")
     projection, mean = U[:, 0] * S[0], X.mean(1)
     centred, activity = projection - projection.mean(), mean - mean.mean()
-    constant = centred.norm() < 1e-9 * projection.norm() or activity.norm() < 1e-9 * mean.norm()
-    agreement = (
-        projection.sign().sum() if constant else (centred @ activity) / (centred.norm() * activity.norm())
-    )
+    if centred.norm() < 1e-9 * projection.norm() or activity.norm() < 1e-9 * X.abs().mean(1).norm():
+        agreement = projection.mean() / projection.abs().mean()  # the mean activation is the same everywhere
+    else:
+        agreement = (centred @ activity) / (centred.norm() * activity.norm())
     if agreement.abs() < 1e-3:
         raise UndecidedError("the sign of the principal component is open")
     return (projection * agreement.sign()).view(activations.shape[1:])

@@ -118,7 +118,10 @@ def _signed(
     agreement = reduce(centred * activity, "b n -> b 1", "sum")
     rounding = 16 * xp.finfo(features.dtype).eps
     noise = 1e-5 * _length(centred) * _length(activity)
-    noise = noise + rounding * (_length(centred) * _length(mean) + _length(projection) * _length(activity))
+    size = reduce(
+        xp.abs(features), "b n c -> b n", "mean"
+    )  # behind a layer norm, the terms of a mean of zero
+    noise = noise + rounding * (_length(centred) * _length(size) + _length(projection) * _length(activity))
     # a constant mean activation cannot decide; then the map's mean is made positive
     agreement = xp.where(xp.abs(agreement) > noise, agreement, _mean(projection))
     return xp.where(agreement < 0, -projection, projection)
