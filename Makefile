@@ -1,11 +1,12 @@
 # make demo   sets up and explains a sample photo with real ImageNet weights, offline
 # make test   sets up and runs all tests
+# make fuzz   explains 1,000 random networks and holds every map against brute force
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 
-.PHONY: demo test lint types bench clean
+.PHONY: demo test lint types bench fuzz clean
 
 demo: $(VENV)/.demo
 	@$(BIN)/camscope explain sample:cat
@@ -23,6 +24,9 @@ types: $(VENV)/.lint $(VENV)/.test
 
 bench: $(VENV)/.bench
 	@$(BIN)/python benchmarks/speed.py
+
+fuzz: $(VENV)/.test
+	@OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.fuzz --count 1000
 
 clean:
 	rm -rf $(VENV)

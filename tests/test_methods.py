@@ -423,6 +423,24 @@ class TestEigenCam:
         seen = draw((4, 5), signed=True)
         close(run("eigencam", {**seen, "activations": -seen["activations"]}), -run("eigencam", seen), 1e-9)
 
+    def test_the_sign_of_a_constant_map_is_not_left_to_rounding(self):
+        """A black photo: every position is the same, but for the last bits."""
+        seen, rng = draw((4, 5), signed=True), np.random.default_rng(0)
+        shape = seen["activations"].shape
+        for _ in range(20):
+            flat = rng.standard_normal((*shape[:2], 1, 1)) * (
+                1 + np.finfo(float).eps * rng.integers(-1, 2, shape)
+            )
+            assert (run("eigencam", {**seen, "activations": flat}) > 0).all()
+
+    def test_the_sign_behind_a_layer_norm_is_not_left_to_rounding(self):
+        """The mean over channels is zero but for the last bits; then the mean of the map is made positive."""
+        seen, rng = draw((4, 5), signed=True), np.random.default_rng(0)
+        for _ in range(20):
+            A = rng.standard_normal(seen["activations"].shape)
+            A -= A.mean(1, keepdims=True)
+            assert (run("eigencam", {**seen, "activations": A}).mean((1, 2, 3)) > 0).all()
+
     @pytest.mark.parametrize("channels", [12, 50])
     def test_two_nearly_equal_directions_are_still_told_apart(self, channels):
         """Power iteration cannot do it in any reasonable number of steps; the full decomposition does."""

@@ -173,6 +173,31 @@ def test_a_plan_found_on_one_photo_is_tried_on_the_next(method, brute, first, fo
         same(maps(explainer, x, method, [0, 1, 2]), stacked(brute, net, x, [0, 1, 2]))
 
 
+@pytest.mark.parametrize(
+    ("method", "brute"), [("ablationcam", ablation_cam), ("reciprocam(of=logit)", recipro_cam)]
+)
+def test_a_logit_that_has_lost_its_axis_is_re_run(method, brute):
+    """Behind a max, where there is no closed form."""
+    lost = Net(lambda net, x: net.fc(net.r(net.c(x)).amax((2, 3)))[:, 0])
+    x, kept = photos(), Net(lambda net, x: net.fc(net.r(net.c(x)).amax((2, 3)))[:, :1])
+    same(maps(lost, x, method, [1]), stacked(brute, kept, x, [0]))
+
+
+@pytest.mark.parametrize("method", ["gradcam", "ablationcam", "eigencam"])
+def test_a_layer_that_gets_some_of_the_images_only_is_refused(method):
+    """An expert; the first image, which stands for all where layers are looked for, goes through it."""
+
+    def experts(net: Net, x: torch.Tensor) -> torch.Tensor:
+        bright, a = x.mean((1, 2, 3)) > 0, net.c(x)
+        return net.fc(gap(a.clone().masked_scatter(bright[:, None, None, None], net.r(a[bright]))))
+
+    explainer = camscope.Explainer(Net(experts))
+    both = DARK_THEN_BRIGHT.flip(0)
+    assert maps(explainer, both[:1], method, [0]).shape == (1, 1, 6, 6)
+    with pytest.raises(camscope.LayerError, match="'r' put out 1 rows for 2 images"):
+        maps(explainer, both, method, [0])
+
+
 def test_in_one_batch_the_image_that_differs_is_run_whole_and_that_is_said():
     net = Net(branch)
     explainer = camscope.Explainer(net)

@@ -113,10 +113,15 @@ def _signed(
     """The projection, or its negative, whichever correlates with the mean over channels."""
     xp = array_namespace(features)
     centred = projection - _mean(projection)
-    activity = reduce(features, "b n c -> b n", "mean")
-    activity = activity - _mean(activity)
+    mean = reduce(features, "b n c -> b n", "mean")
+    activity = mean - _mean(mean)
     agreement = reduce(centred * activity, "b n -> b 1", "sum")
-    noise = 1e-5 * xp.sqrt(reduce(centred**2, "b n -> b 1", "sum") * reduce(activity**2, "b n -> b 1", "sum"))
+    rounding = 16 * xp.finfo(features.dtype).eps
+    noise = 1e-5 * _length(centred) * _length(activity)
+    size = reduce(
+        xp.abs(features), "b n c -> b n", "mean"
+    )  # behind a layer norm, the terms of a mean of zero
+    noise = noise + rounding * (_length(centred) * _length(size) + _length(projection) * _length(activity))
     # a constant mean activation cannot decide; then the map's mean is made positive
     agreement = xp.where(xp.abs(agreement) > noise, agreement, _mean(projection))
     return xp.where(agreement < 0, -projection, projection)
@@ -124,6 +129,10 @@ def _signed(
 
 def _mean(x: Float[Array, "batch n"]) -> Float[Array, "batch 1"]:
     return reduce(x, "b n -> b 1", "mean")
+
+
+def _length(x: Float[Array, "batch n"]) -> Float[Array, "batch 1"]:
+    return array_namespace(x).sqrt(reduce(x**2, "b n -> b 1", "sum"))
 
 
 def _largest_eigenpair(

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import torch
 from jaxtyping import Float
 
-from camscope.errors import TargetError
+from camscope.errors import LayerError, TargetError
 from camscope.evidence import Evidence, LinearHead, ModelEvidence, Need, Responses
 from camscope.models.adapter import LayerNeeds
 from camscope.models.layer import Layer
@@ -106,6 +106,7 @@ class TorchObservation:
             seed: handed on to the evidence.
         """
         activations = {layer: widened(layer.grid.canonical(self.recorded[layer].detach())) for layer in needs}
+        self._check_rows(activations)
         ways = self._ways(activations, targets, needs)
         differentiated = (*ways.backward, *ways.curved)
         scores = targets.scores(self.outputs) if differentiated else None
@@ -140,6 +141,23 @@ class TorchObservation:
                     gradient = gradient.expand_as(second)
                 suffix = self.passes.suffix(layer, targets[columns]) if Need.SUFFIX in needs[layer] else None
                 yield layer.name, columns, Evidence(A, gradient, second, head, suffix, model, seed)
+
+    def _check_rows(self, activations: Mapping[Layer, torch.Tensor]) -> None:
+        """Refuse a layer that some of the images did not go through.
+
+        Args:
+            activations: of each layer.
+
+        Raises:
+            LayerError: if its output has more or fewer rows than there are images.
+        """
+        images = self.logits.shape[0]
+        for layer, A in activations.items():
+            if len(A) != images:
+                raise LayerError(
+                    f"The layer {layer.name!r} put out {len(A)} rows for {images} images: the model sends it some of "
+                    "them only (an expert, a branch), or cuts them up. Choose a layer that every image goes through."
+                )
 
     def _ways(self, activations: Mapping[Layer, torch.Tensor], targets: Targets, needs: LayerNeeds) -> _Ways:
         """How each layer's gradients are had.

@@ -1,0 +1,5 @@
+"""Runs the fuzz: `python -m benchmarks.fuzz`."""
+
+from benchmarks.fuzz.run import main
+
+main()
