@@ -91,7 +91,7 @@ def test_what_is_said_of_one_layer_says_nothing_of_another(shuffled):
         (lambda out: out[:, :48].mean(2).reshape(1, 1, 6, 8), "does more than to rearrange"),
         (lambda out: out[:, [2] * 48].reshape(1, 8, 6, 8), "does more than to rearrange"),
     ],
-    ids=str,
+    ids=["too small", "one axis", "no whole numbers", "no axes", "doubled", "shifted", "averaged", "twice"],
 )
 def test_what_cannot_be_the_grid_is_refused(shuffled, grid, message):
     model, x, _ = shuffled

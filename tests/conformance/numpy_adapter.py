@@ -22,7 +22,7 @@ from camscope.models.place import altered_copies, answer, find_grid
 from camscope.models.said_grid import SaidGrid, grid_as_said, said_of
 from camscope.outputs import Outputs, Task
 from camscope.targets import Targets
-from tests.conformance.networks import Linear, MaxPool, Network, Sigmoid, Softmax
+from tests.conformance.networks import Convolution, Linear, MaxPool, Network, Relu, Sigmoid, Softmax
 
 CHUNK = 64
 """Variants run at a time."""
@@ -82,13 +82,13 @@ class NumpyAdapter:
         """All layers with a grid."""
         first = batch.images(slice(1))
         all_rows = np.concatenate([first.x, altered_copies(first.x)])
-        found = []
+        found, met = [], []
         for name, value in self.run(first.altered(all_rows)).values.items():
-            grid = find_grid(
-                answer(value[0], list(value[1:])), candidate_grids(value[:1].shape, first.x.shape)
-            )
+            answered, op = answer(value[0], list(value[1:])), self.model.layers[name]
+            candidates = candidate_grids(value[:1].shape, first.x.shape, met)
+            grid = find_grid(answered, candidates, keeps_axes=isinstance(op, (Convolution, Relu, MaxPool)))
             if grid is not None:
-                op = self.model.layers[name]
+                met.append(grid.space)
                 found.append(
                     Layer(
                         name, type(op).__name__, value[:1].shape, grid, 1, True, not isinstance(op, MaxPool)

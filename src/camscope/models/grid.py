@@ -160,8 +160,7 @@ class Candidates(NamedTuple):
     Attributes:
         likely: along its axes, or met earlier in the same forward.
         possible: those for which nothing speaks but the number of tokens.
-        kept: the one along its axes whose size was met before. A network that keeps the axes keeps the places, also
-            where it mixes all of few positions. None if there are two.
+        kept: the one along its axes whose size was met before; None if there are two.
     """
 
     likely: list[Grid]

@@ -19,16 +19,25 @@ from jaxtyping import Float, Shaped
 from camscope.arrays import Array, to_numpy
 from camscope.models.grid import FEW, Candidates, Grid
 
-CENTRES = ((0.25, 0.70, 0.40), (0.75, 0.30, 0.80))
-"""The middle of the altered patch along each axis, as a share of it, in the first and the second altered copy. Other
-places than under any exchange of axes or mirroring, so that an order is told from every other."""
+CENTRES = (
+    (0.25, 0.70, 0.40),
+    (0.75, 0.30, 0.80),
+    (0.30, 0.20, 0.75),
+    (0.80, 0.75, 0.25),
+    (0.50, 0.45, 0.20),
+    (0.20, 0.85, 0.80),
+    (0.60, 0.15, 0.50),
+    (0.85, 0.55, 0.60),
+)
+"""The middle of the altered patch along each axis, as a share of it, in one altered copy after the other. The first two
+lie elsewhere under any exchange of axes or mirroring, so that an order is told from every other."""
 
 SHARE = 0.375
 """Its length along each axis, likewise."""
 
-SMALL = 128**2
-"""An input of so many positions at most gets a second altered copy: its grids may have few positions, of which one copy
-says little, and a forward costs little."""
+COPIES = ((32, 32**2, 8), (1024, 128**2, 2))
+"""How many altered copies an input of so many tokens, or of so many positions, gets: small ones several, since their
+grids may have few positions, of which one copy says little, and a forward costs little. Larger ones get one."""
 
 _SPREAD = 0.22
 """Of the bell that the change is compared with: about the patch."""
@@ -141,15 +150,18 @@ def answer(clean: Float[Array, "*shape"], altered: Sequence[Float[Array, "*shape
     return Answer(tuple(sums(xp.abs(one - clean)) for one in altered), sums(xp.abs(clean)))
 
 
-def find_grid(answer: Answer, candidates: Candidates) -> Grid | None:
+def find_grid(answer: Answer, candidates: Candidates, *, keeps_axes: bool = False) -> Grid | None:
     """The candidate that a layer answers on in place; None if there is none.
 
     Args:
         answer: of the layer.
         candidates: what grids its shape leaves.
+        keeps_axes: whether the layer is of a kind that keeps the axes of space as they are, as a convolution is. Where
+            it sees all of a small grid from each position, or is dead, the grid that was met before is its grid.
     """
+    kept = candidates.kept if keeps_axes else None
     if not answer.changed:
-        return None if answer.anything else candidates.kept
+        return None if answer.anything else kept
     for grids, least in ((candidates.likely, _least_of_likely), (candidates.possible, _least_of_possible)):
         tried = [(grid, answer.agreement(grid)) for grid in grids]
         best = max((agreement for _, agreement in tried), default=0.0)
@@ -158,7 +170,6 @@ def find_grid(answer: Answer, candidates: Candidates) -> Grid | None:
         )
         if found is not None:
             return found
-    kept = candidates.kept
     return kept if kept is not None and answer.is_everywhere_on(kept) else None
 
 
@@ -182,10 +193,11 @@ def altered_copies(
         tokens: whether it holds the numbers of tokens, `one token`; else numbers, `one channel *space`.
 
     Returns:
-        One copy, or two of a small input, each with its patch in another place.
+        One copy, or several of a small input, each with its patch in another place.
     """
     size = image.shape[1 if tokens else 2 :]
-    some = CENTRES if math.prod(size) <= SMALL else CENTRES[:1]
+    counts = (count for text, other, count in COPIES if math.prod(size) <= (text if tokens else other))
+    some = CENTRES[: next(counts, 1)]
     return np.concatenate([_altered(image, patch(size, centre), tokens) for centre in some])
 
 

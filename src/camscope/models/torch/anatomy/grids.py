@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from torch import nn
 
 from camscope.models.grid import Grid, candidate_grids
 from camscope.models.place import Answer, find_grid
@@ -24,21 +25,47 @@ class Grids:
 
     def of_output(self, output: Output) -> Grid | None:
         """The grid of an output, or None if it has none. To be asked in the order the modules finished."""
-        grid = self.of(output.shape, output.answer)
+        grid = self.of(output.shape, output.answer, keeps_axes=_keeps_axes(output.modules[0]))
         if grid is not None and not grid.layout.startswith("tokens") and grid.space not in self._seen:
             self._seen.append(grid.space)
         return grid
 
-    def of(self, shape: tuple[int, ...], answer: Answer | None) -> Grid | None:
+    def of(self, shape: tuple[int, ...], answer: Answer | None, *, keeps_axes: bool = False) -> Grid | None:
         """The grid of a tensor, by what the outputs so far told.
 
         Args:
             shape: for one image.
             answer: to the altered patch.
+            keeps_axes: whether what put it out is of a kind that keeps the axes of space.
         """
         if answer is None:
             return None
-        return find_grid(answer, candidate_grids(shape, self._input_shape, self._seen))
+        return find_grid(answer, candidate_grids(shape, self._input_shape, self._seen), keeps_axes=keeps_axes)
+
+
+_KEEPING_AXES = (
+    nn.modules.conv._ConvNd,
+    nn.modules.batchnorm._NormBase,
+    nn.GroupNorm,
+    nn.modules.dropout._DropoutNd,
+    nn.modules.pooling._MaxPoolNd,
+    nn.modules.pooling._AvgPoolNd,
+    nn.Identity,
+    nn.ReLU,
+    nn.ReLU6,
+    nn.LeakyReLU,
+    nn.ELU,
+    nn.GELU,
+    nn.SiLU,
+    nn.Mish,
+    nn.Hardswish,
+)
+
+
+def _keeps_axes(module: nn.Module) -> bool:
+    """Whether a module keeps the axes of space: a convolution, what goes with it, or a block of nothing but these."""
+    parts = [part for part in module.modules() if next(part.children(), None) is None]
+    return all(isinstance(part, _KEEPING_AXES) for part in parts)
 
 
 def _with_channel(x: torch.Tensor) -> tuple[int, ...]:
