@@ -68,7 +68,7 @@ def reaching(
         if classifier is not None or classifier_input.value.ndim == 2:
             # the classifier's input too: a classifier of zeros, as some are initialised, hides what would reach it
             ends.append(classifier_input.value)
-    tensors = [recorder.seen[layer.name].activations for layer in layers]
+    tensors = [recorder.seen(layer).activations for layer in layers]
     return [
         _reach(layer, tensor, gradient, logits, classifier, of_tokens=image.ndim == 2)
         for layer, tensor, gradient in zip(layers, tensors, _of_a_mix(ends, tensors), strict=True)
@@ -103,7 +103,7 @@ def is_bypassed(model: nn.Module, forward: Forward, x: torch.Tensor, anatomy: An
     with Recorder(model, [embedding], start_graph=True) as recorder, ExitStack() as stack:
         stack.callback(hook_after(model.get_submodule(layer.module), cut).remove)
         logits = forward(x)
-    (gradient,) = _of_a_mix([logits], [recorder.seen[embedding.name].activations])
+    (gradient,) = _of_a_mix([logits], [recorder.seen(embedding).activations])
     return gradient is not None and _positions_reach(embedding.grid.canonical(gradient), of_tokens=True)
 
 

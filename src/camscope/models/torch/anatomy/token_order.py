@@ -57,7 +57,7 @@ def in_order(
     def activations(image: torch.Tensor) -> list[torch.Tensor]:
         with torch.no_grad(), Recorder(model, layers) as recorder:
             forward(image)
-        return [layer.grid.canonical(recorder.seen[layer.name].activations) for layer in layers]
+        return [layer.grid.canonical(recorder.seen(layer).activations) for layer in layers]
 
     plain = activations(image)
     found = [True] * len(layers)
