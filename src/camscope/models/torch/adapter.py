@@ -16,7 +16,7 @@ from camscope.models.adapter import LayerNeeds
 from camscope.models.batch import Batch
 from camscope.models.decoding import CaptionDecoder, LogitsDecoder, OutputDecoder
 from camscope.models.layer import Layer
-from camscope.models.observing import OutputRules
+from camscope.models.observing import Ending, OutputRules
 from camscope.models.torch.anatomy.head import verified
 from camscope.models.torch.attention.observe import attention_of
 from camscope.models.torch.backwards.curvature import twice_differentiable
@@ -180,19 +180,19 @@ class TorchAdapter:
                 layer: self._plans.plan(batch, layer) for layer, some in needs.items() if Need.SUFFIX in some
             }
             kept = {layer: Kept(batch=len(batch)) for layer in plans}
-            recorder, classifier_input, raw, logits = self._forward(batch, needs, plans, kept)
+            recorder, classifier_input, (raw, logits, ending) = self._forward(batch, needs, plans, kept)
             for layer, parts in kept.items():
                 self._check_alterable(batch, layer)
                 parts.uses = self._uses[batch.signature].get(layer.name, Uses.OF_TENSOR)
                 parts.inputs = batch.x
-            outputs = self._forwards.outputs(raw, logits, batch, anatomy)
+            outputs = self._forwards.outputs(raw, logits, ending, batch)
             self._forwards.check_finite(outputs.logits)
             classifier = None
             if classifier_input is not None:
                 classifier = verified(classifier_input.module, classifier_input.value, logits)
             yield TorchObservation(
                 outputs=outputs,
-                notes_on_outputs=self.rules.notes(logits, self._forwards.ending(anatomy)),
+                notes_on_outputs=self.rules.notes(logits, ending),
                 logits=logits,
                 recorded={layer: recorder.seen(layer).activations for layer in needs},
                 sources={layer: recorder.seen(layer).source for layer in needs},
@@ -212,7 +212,7 @@ class TorchAdapter:
 
     def _forward(
         self, batch: Batch, needs: LayerNeeds, plans: Mapping[Layer, Plan], kept: Mapping[Layer, Kept]
-    ) -> tuple[Recorder, InputOf | None, Any, torch.Tensor]:
+    ) -> tuple[Recorder, InputOf | None, tuple[Any, torch.Tensor, Ending]]:
         """The forward of a batch that keeps what the needs ask for.
 
         It is run again if it shows that the uses of a layer's output are not found as they were looked for. That is
@@ -225,7 +225,7 @@ class TorchAdapter:
             kept: by the same layers, takes what that part needs.
 
         Returns:
-            what was recorded, what went into the classifier (see `_recording`), what the model returned and its logits.
+            what was recorded, what went into the classifier (see `_recording`), and see `Forwards.run`.
         """
         anatomy, uses = self._layers.anatomy(batch), self._uses.setdefault(batch.signature, {})
         # the input as an object of its own: nothing about the caller's is changed
@@ -233,11 +233,11 @@ class TorchAdapter:
         put_back_random = _random_state(own.x.device)
         while True:
             with self._recording(batch, needs, plans, kept, uses) as (recorder, classifier_input):
-                raw, logits = self._forwards.run(own, anatomy)
+                run = self._forwards.run(own, anatomy)
             self._makers.setdefault(batch.signature, set()).update(recorder.making_others)
             uses.update({name: Uses.OF_TENSOR for name in recorder.looked_at} | recorder.found)
-            if not (recorder.found and logits.requires_grad):
-                return recorder, classifier_input, raw, logits
+            if not (recorder.found and run[1].requires_grad):
+                return recorder, classifier_input, run
             put_back_random()
 
     @contextmanager

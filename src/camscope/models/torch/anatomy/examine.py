@@ -10,7 +10,7 @@ from torch import nn
 from camscope.errors import LayerError
 from camscope.models.layer import Layer
 from camscope.models.observing import is_dense
-from camscope.models.torch.anatomy.ending import find_classifier, find_final_activation, returns_softmax
+from camscope.models.torch.anatomy.ending import Found, find_classifier, find_ending
 from camscope.models.torch.anatomy.layers import layers_of
 from camscope.models.torch.anatomy.token_order import in_order
 from camscope.models.torch.anatomy.trace import Forward, Trace, tracing
@@ -25,16 +25,14 @@ class Anatomy:
         layers: those with a grid, in the order they finish.
         shapes: the output shape of every module that was called, for messages.
         classifier: name of the last linear layer (or 1×1 convolution) with as many outputs as the model.
-        final_activation: name of the softmax or sigmoid module that makes the model's output, if one does.
-        returns_probabilities: whether the outputs are a softmax all the same, made by a function.
+        ending: how the model's output is made.
         dense: whether the outputs are scores of every position, `batch class *space`.
     """
 
     layers: tuple[Layer, ...]
     shapes: dict[str, tuple[int, ...]]
     classifier: str | None
-    final_activation: str | None
-    returns_probabilities: bool
+    ending: Found
     dense: bool = False
 
     def within(self, part: str) -> Anatomy:
@@ -71,13 +69,11 @@ def examine(model: nn.Module, forward: Forward, image: torch.Tensor) -> Anatomy:
     with tracing(model) as trace, torch.no_grad():
         logits = forward(image)
     tensor = first_tensor(logits)
-    final_activation = find_final_activation(trace, tensor)
     return Anatomy(
         layers=_in_order(model, forward, image, trace, layers_of(model, trace, image)),
         shapes=trace.shapes,
         classifier=find_classifier(trace.outputs, tensor),
-        final_activation=final_activation,
-        returns_probabilities=final_activation is None and returns_softmax(forward, image, logits),
+        ending=Found() if tensor is None else find_ending(model, forward, image, trace, tensor),
         dense=tensor is not None and is_dense(tensor, image),
     )
 

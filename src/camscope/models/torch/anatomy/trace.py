@@ -12,13 +12,13 @@ import torch
 from torch import nn
 
 from camscope.models.torch.anatomy.token_order import reorders
+from camscope.models.torch.hooks.activations import MODULES
 from camscope.models.torch.hooks.modules import count_tensors, first_tensor, named_layers
 from camscope.models.torch.hooks.session import hook_after, hook_before
 
 Forward = Callable[[torch.Tensor], Any]
 """The model from a batch of inputs to its logits."""
 
-FINAL_ACTIVATIONS = (nn.Softmax, nn.LogSoftmax, nn.Sigmoid)
 
 
 @dataclass(eq=False)
@@ -61,14 +61,15 @@ class Trace:
     Attributes:
         outputs: every tensor that a module put out, in the order the modules finished.
         calls: how often each module was called, by name.
-        activated: each softmax or sigmoid module by name, with what it put out. This keeps tensors alive.
+        activated: each call of a softmax or sigmoid module: its name, itself, what it put out, and the version of that.
+            This keeps tensors alive.
         reordered_after: how many outputs there were when a module first put the tokens in another order; None if none
             did.
     """
 
     outputs: list[Output] = field(default_factory=list)
     calls: dict[str, int] = field(default_factory=dict)
-    activated: list[tuple[str, torch.Tensor]] = field(default_factory=list)
+    activated: list[tuple[str, nn.Module, torch.Tensor, int]] = field(default_factory=list)
     reordered_after: int | None = None
 
     @property
@@ -92,8 +93,8 @@ class Trace:
         if self.reordered_after is None and reorders(module, inputs, output):
             self.reordered_after = len(self.outputs)
         self.calls[name] = self.calls.get(name, 0) + 1
-        if isinstance(module, FINAL_ACTIVATIONS):
-            self.activated.append((name, tensor))
+        if isinstance(module, tuple(MODULES)):
+            self.activated.append((name, module, tensor, tensor._version))
         several = count_tensors(output) > 1
         known = self._known(tensor, anywhere=several)
         if known is None:

@@ -17,6 +17,8 @@ from jaxtyping import Shaped
 from torch.autograd.graph import GradientEdge
 from torch.utils import swap_tensors
 
+from camscope.errors import ModelError
+
 
 class Uses(Enum):
     """Which uses of a layer's output are found out how.
@@ -133,10 +135,22 @@ def gradients_by(
         sources: by what to differentiate, of the same tensors.
         sent: what to send back from the end; one, if that is a single number.
         create_graph: whether the gradients can be differentiated themselves.
+
+    Raises:
+        ModelError: if the model has overwritten what is needed for that.
     """
-    found = torch.autograd.grad(
-        end, sources, sent, retain_graph=True, create_graph=create_graph, allow_unused=True
-    )
+    try:
+        found = torch.autograd.grad(
+            end, sources, sent, retain_graph=True, create_graph=create_graph, allow_unused=True
+        )
+    except RuntimeError as error:
+        if "modified by an inplace operation" not in str(error):
+            raise
+        raise ModelError(
+            "The model writes into a tensor of which PyTorch needs the old values for a gradient (`y = sigmoid(x); "
+            "y *= 2`, say), so it has none, in training either. Write `y = y * 2` there, or take a method without "
+            f"gradients, such as 'eigencam' or 'ablationcam'. PyTorch said: {str(error).splitlines()[0]}"
+        ) from error
     return [
         torch.zeros_like(tensor) if gradient is None else gradient
         for gradient, tensor in zip(found, tensors, strict=True)
