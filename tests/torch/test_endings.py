@@ -33,8 +33,8 @@ class Heads(nn.Module):
         self.sigmoid, self.softmax = nn.Sigmoid(), nn.Softmax(1)
         self.end = end
 
-    def logits(self, A: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        v = torch.tanh(self.hidden(A.mean((2, 3))))
+    def logits(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        v = torch.tanh(self.hidden(features.mean((2, 3))))
         return self.a(v), self.b(v)
 
     def forward(self, x: torch.Tensor) -> Any:
@@ -70,7 +70,10 @@ SIGMOIDS = {
     "in place": (lambda m, a, b: a.sigmoid_(), None),
     "special.expit": (lambda m, a, b: torch.special.expit(a), None),
     "function, of two": (lambda m, a, b: (torch.sigmoid(b), torch.sigmoid(a)), 1),
-    "module, and a gate by the same": (lambda m, a, b: m.sigmoid(a) if m.sigmoid(b) is not None else None, None),
+    "module, and a gate by the same": (
+        lambda m, a, b: m.sigmoid(a) if m.sigmoid(b) is not None else None,
+        None,
+    ),
     "a view": (lambda m, a, b: m.sigmoid(torch.cat([b, a], 1)), lambda out: out[:, 3:]),
     "a view of a function's": (lambda m, a, b: torch.cat([b, a], 1).sigmoid()[:, 3:], None),
     "with strides": (lambda m, a, b: m.sigmoid(torch.stack([b, a], 2))[..., 1], None),
@@ -154,7 +157,7 @@ def test_what_is_written_into_afterwards_is_no_sigmoid_any_more(by):
     e = camscope.explain(model, X, layers=LAYER, targets=[2], methods="eigencam")
     torch.testing.assert_close(e.logits, model(X).detach())
     # PyTorch needs the sigmoid's output for its gradient, in training as here
-    with pytest.raises(camscope.ModelError, match="writes into a tensor.*'eigencam'"):
+    with pytest.raises(camscope.ModelError, match=r"writes into a tensor.*'eigencam'"):
         camscope.explain(model, X, layers=LAYER, targets=[2])
 
 

@@ -235,8 +235,8 @@ class TorchAdapter:
             with self._recording(batch, needs, plans, kept, uses) as (recorder, classifier_input):
                 run = self._forwards.run(own, anatomy)
             self._makers.setdefault(batch.signature, set()).update(recorder.making_others)
-            uses.update({name: Uses.OF_TENSOR for name in recorder.looked_at} | recorder.found)
-            if not (recorder.found and run[1].requires_grad):
+            uses.update(dict.fromkeys(recorder.looked_at, Uses.OF_TENSOR) | recorder.found)
+            if not (recorder.obstructed or (recorder.found and recorder.starts_graph)):
                 return recorder, classifier_input, run
             put_back_random()
 

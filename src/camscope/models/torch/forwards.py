@@ -13,8 +13,8 @@ from camscope.errors import ModelError
 from camscope.models.batch import Batch
 from camscope.models.decoding import OutputDecoder
 from camscope.models.observing import Ending, OutputRules, is_dense
-from camscope.models.torch.anatomy.examine import Anatomy
 from camscope.models.torch.anatomy.ending import are_probabilities, is_between_0_and_1
+from camscope.models.torch.anatomy.examine import Anatomy
 from camscope.models.torch.hooks.activations import calls_of, logits_before
 from camscope.outputs import Outputs
 

@@ -123,7 +123,8 @@ class LayerFinder:
             to_scores = self._forwards.to_class_scores(first)
             for start in range(0, len(layers), _REACHING_AT_A_TIME):
                 some = layers[start : start + _REACHING_AT_A_TIME]
-                found += [r.positions for r in reaching(self._model, to_scores, first.x, anatomy, some)]
+                reached = reaching(self._model, to_scores, first.x, anatomy, some, look_within=True)
+                found += [reach.positions for reach in reached]
         return found
 
     def _look(self, batch: Batch) -> Anatomy:

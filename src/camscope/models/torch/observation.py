@@ -18,8 +18,8 @@ from camscope.models.observing import responses, slices_of
 from camscope.models.torch.anatomy.head import Classifier, Features, Pooled
 from camscope.models.torch.backwards.curvature import curvature
 from camscope.models.torch.further_passes import OF_THE_MODEL, PER_TARGET, FurtherPasses
-from camscope.models.torch.hooks.grafting import Source, gradients_by
 from camscope.models.torch.head_trial import holds_when_altered
+from camscope.models.torch.hooks.grafting import Source, gradients_by
 from camscope.models.torch.precision import widened
 from camscope.outputs import Outputs
 from camscope.targets import Targets

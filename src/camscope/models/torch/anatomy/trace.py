@@ -20,7 +20,6 @@ Forward = Callable[[torch.Tensor], Any]
 """The model from a batch of inputs to its logits."""
 
 
-
 @dataclass(eq=False)
 class Output:
     """One tensor, and the modules that put it out: the one that made it first, then those around it.

@@ -21,7 +21,9 @@ def twice_differentiable() -> Iterator[None]:
 
 
 def curvature(
-    score: Float[torch.Tensor, batch], layers: Sequence[Shaped[torch.Tensor, ...]], sources: Sequence[Source]
+    score: Float[torch.Tensor, batch],
+    layers: Sequence[Shaped[torch.Tensor, ...]],
+    sources: Sequence[Source] | None = None,
 ) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
     """∂score/∂A and H·A of each layer, H the Hessian of the score by that layer alone (Pearlmutter 1994).
 
@@ -31,7 +33,7 @@ def curvature(
     Args:
         score: of one target, on a graph that reaches the layers.
         layers: each layer's output A, `batch …` in the layer's own layout.
-        sources: by what to differentiate for ∂score/∂A, of the same layers.
+        sources: by what to differentiate for ∂score/∂A, of the same layers; by default by A itself.
 
     Returns:
         gradients: ∂score/∂A of each layer.
@@ -43,6 +45,7 @@ def curvature(
     if not score.requires_grad:
         zeros = [torch.zeros_like(A) for A in layers]
         return zeros, list(zeros)
+    sources = layers if sources is None else sources
     with torch.enable_grad():
         gradients = gradients_by(score.sum(), layers, sources, create_graph=True)
     products = []

@@ -10,10 +10,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from enum import Enum, auto
-from typing import Any
+from typing import Any, cast
 
 import torch
 from jaxtyping import Shaped
+from torch.autograd.grad_mode import _unsafe_preserve_version_counter
 from torch.autograd.graph import GradientEdge
 from torch.utils import swap_tensors
 
@@ -43,7 +44,7 @@ class _Through(torch.autograd.Function):
         ctx: Any,
         tensor: Shaped[torch.Tensor, ...],
         copy: Shaped[torch.Tensor, ...],
-        beside: bool,  # noqa: FBT001 (`apply` takes no keywords)
+        beside: bool,
     ) -> Shaped[torch.Tensor, ...]:
         """Changes nothing but what the tensor depends on.
 
@@ -58,7 +59,7 @@ class _Through(torch.autograd.Function):
         return tensor
 
     @staticmethod
-    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, torch.Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, torch.Tensor, None]:
         """The gradient as it is."""
         return (gradient if ctx.beside else None), gradient, None
 
@@ -100,7 +101,7 @@ def shares_memory_with_others(tensor: Shaped[torch.Tensor, ...]) -> bool:
     """Whether a tensor is a view of one that somebody holds, or one of several that were made at once."""
     if not tensor._is_view():
         return False
-    return not _can_be_changed(tensor) or sys.getrefcount(tensor._base) > _REFERENCES_TO_NOBODYS
+    return not _can_be_changed(tensor) or _references_to_base_of(tensor) > _REFERENCES_TO_NOBODYS
 
 
 def put_in_place(tensor: Shaped[torch.Tensor, ...], other: Shaped[torch.Tensor, ...]) -> bool:
@@ -108,7 +109,7 @@ def put_in_place(tensor: Shaped[torch.Tensor, ...], other: Shaped[torch.Tensor, 
     if tensor.is_leaf and tensor.requires_grad:  # it is a parameter, or the user's
         return False
     try:
-        swap_tensors(tensor, other)
+        swap_tensors(tensor, other)  # type: ignore[no-untyped-call]
     except RuntimeError:  # it is held by a graph, or there is a weak reference to it
         return False
     tensor.__dict__.update(other.__dict__)
@@ -117,6 +118,11 @@ def put_in_place(tensor: Shaped[torch.Tensor, ...], other: Shaped[torch.Tensor, 
 
 Source = torch.Tensor | GradientEdge
 """By what to differentiate for a layer's gradient."""
+
+
+def differentiated(sources: Sequence[Source]) -> list[torch.Tensor]:
+    """The sources as `torch.autograd.grad` takes them: both kinds mixed too, which its types do not say."""
+    return cast(list[torch.Tensor], list(sources))
 
 
 def gradients_by(
@@ -141,7 +147,12 @@ def gradients_by(
     """
     try:
         found = torch.autograd.grad(
-            end, sources, sent, retain_graph=True, create_graph=create_graph, allow_unused=True
+            end,
+            differentiated(sources),
+            sent,
+            retain_graph=True,
+            create_graph=create_graph,
+            allow_unused=True,
         )
     except RuntimeError as error:
         if "modified by an inplace operation" not in str(error):
@@ -157,13 +168,17 @@ def gradients_by(
     ]
 
 
-_REFERENCES_TO_NOBODYS = sys.getrefcount(torch.zeros(1)[:]._base)
+def _references_to_base_of(view: torch.Tensor) -> int:
+    return sys.getrefcount(view._base)
+
+
+_REFERENCES_TO_NOBODYS = _references_to_base_of(torch.zeros(1)[:])
 
 
 def _grafted(tensor: torch.Tensor, copy: torch.Tensor, *, beside: bool) -> torch.Tensor:
     # what earlier steps keep for their own backward is as it was: not a number is written
-    with torch.enable_grad(), torch.autograd._unsafe_preserve_version_counter(tensor):
-        grafted: torch.Tensor = _Through.apply(tensor, copy, beside)  # type: ignore[no-untyped-call]
+    with torch.enable_grad(), _unsafe_preserve_version_counter(tensor):
+        grafted: torch.Tensor = _Through.apply(tensor, copy, beside)
     return grafted
 
 

@@ -73,6 +73,7 @@ class Recorder:
     Attributes:
         found: layers by name whose uses must be found in another way than they were. Run the model again with these.
         looked_at: names of the layers of which that was looked for.
+        obstructed: whether a graft could not be put in place for that reason. Run the model again.
         making_others: names of the layers that make something else from their output before they put it out.
     """
 
@@ -88,9 +89,10 @@ class Recorder:
         self.found: dict[str, Uses] = {}
         self.looked_at: set[str] = set()
         self.making_others: set[str] = set()
+        self.obstructed = False
         self._layers = [(layer, model.get_submodule(layer.module)) for layer in layers]
         self._seen: dict[str, Seen] = {}
-        self._start_graph = start_graph
+        self.starts_graph = start_graph
         self._uses = uses or {}
         self._look_within = look_within
         self._within: dict[nn.Module, list[Within]] = {}
@@ -110,7 +112,7 @@ class Recorder:
 
     def __enter__(self) -> Recorder:
         for layer, module in self._layers:
-            if self._start_graph and self._uses.get(layer.name) is Uses.FROM_WITHIN:
+            if self.starts_graph and self._uses.get(layer.name) is Uses.FROM_WITHIN:
                 self._handles.append(hook_before(module, begin_graph, with_keywords=True))
             if self._look_within and layer.name not in self._uses:
                 self.looked_at.add(layer.name)
@@ -164,7 +166,10 @@ class Recorder:
                 self._unwritten.append((name, tensor.detach(), tensor._version))
             with unwatched():
                 network = self._record(layer, uses, tensor)
-            return None if network is tensor else replace_first_tensor(output, network)
+            if network is tensor:
+                return None
+            self.obstructed |= bool(self.looked_at)
+            return replace_first_tensor(output, network)
 
         return hook
 
@@ -186,14 +191,14 @@ class Recorder:
             what the network is to go on with: almost always the same tensor.
         """
         on_graph = tensor.requires_grad
-        if self._start_graph and on_graph and uses is not Uses.FROM_WITHIN and not layer.after_relu:
+        if self.starts_graph and on_graph and uses is not Uses.FROM_WITHIN and not layer.after_relu:
             copy = tensor.clone()
         else:
             # the model's own ReLU, which follows, leaves this as it is
             values = tensor.detach()
             copy = values.clamp(min=0) if layer.after_relu else values.clone()
         self._seen[layer.name] = Seen(copy, copy)
-        if not self._start_graph:
+        if not self.starts_graph:
             return tensor
         if not tensor.is_floating_point():
             raise LayerError(f"The layer {layer.name!r} puts out {tensor.dtype}, which has no gradient.")

@@ -126,6 +126,7 @@ def record(model: Any, layers: Iterable[str | nn.Module]) -> Iterator[Mapping[st
 
     Gradients need no trained parameter: where a layer's inputs require none, as in a frozen model, the graph begins at
     the layer, so that the model's output can be sent backward. Under `torch.no_grad()` there are activations only.
+    Gradients are of all uses of the tensor. If it is a view of the layer's input, uses of that input do not count.
 
     Calls that other threads make of the model are not recorded. Explanations of the model in other threads wait until
     the block ends, so do not wait for one inside.
@@ -230,7 +231,9 @@ def _recorded(tensor: torch.Tensor, is_the_users: bool) -> tuple[Recorded, torch
         # here arrives what was sent to the tensor before it was put out, too
         _keep_gradient(tensor, recorded)
     else:
-        recorded = Recorded(tensor.clone() if tensor.requires_grad else tensor.detach().clone().requires_grad_())
+        recorded = Recorded(
+            tensor.clone() if tensor.requires_grad else tensor.detach().clone().requires_grad_()
+        )
         _keep_gradient(recorded.activations, recorded)
     return recorded, graft(tensor, recorded.activations, same_object=not is_the_users)
 

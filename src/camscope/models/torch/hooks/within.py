@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -22,7 +22,7 @@ State = tuple[StorageWeakRef, int]
 @contextmanager
 def unwatched() -> Iterator[None]:
     """In this context operations are ours, and none of the layer's."""
-    before = _unwatched.set(True)  # noqa: FBT003
+    before = _unwatched.set(True)
     try:
         yield
     finally:
@@ -35,7 +35,7 @@ class Within(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._steps: list[tuple[list[State], list[State]]] = []
-        self._made: list[weakref.ref[torch.Tensor]] = []
+        self._made: list[_Made] = []
         self._unclear = False
 
     def __torch_dispatch__(
@@ -45,15 +45,20 @@ class Within(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return func(*args, **(kwargs or {}))
         try:
             read = [_state(value) for value in tree_leaves((args, kwargs)) if isinstance(value, torch.Tensor)]
-        except (RuntimeError, NotImplementedError):  # memory that cannot be looked at (a transform of functions)
+        except (
+            RuntimeError,
+            NotImplementedError,
+        ):  # memory that cannot be looked at (a transform of functions)
             self._unclear = True
             read = []
         result = func(*args, **(kwargs or {}))
         made = [value for value in tree_leaves(result) if isinstance(value, torch.Tensor)]
         if not self._unclear:
             self._steps.append((read, [_state(value) for value in made]))
-            if func is not torch.ops.aten.detach.default:  # no gradient goes through that, and autograd does it too
-                self._made += [weakref.ref(value) for value in made]
+            if (
+                func is not torch.ops.aten.detach.default
+            ):  # no gradient goes through that, and autograd does it too
+                self._made += [_Made.of(value) for value in made]
         return result
 
     def has_made_another_from(self, output: torch.Tensor) -> bool:
@@ -65,37 +70,73 @@ class Within(TorchDispatchMode):  # type: ignore[no-untyped-call]
         for read, made in self._steps:
             if any(state in derived for state in read):
                 derived.update(made)
-        return any(memory != final[0] and not memory.expired() for memory, _ in derived)
+        others = {memory for memory, _ in derived if memory != final[0]}
+        return not all(memory.expired() for memory in others)  # type: ignore[no-untyped-call]
 
     def has_kept_a_view_of(self, output: torch.Tensor) -> bool:
         """Whether a view of the output still exists beside it."""
-        memory = StorageWeakRef(output.untyped_storage())
-        others = (made() for made in self._made)
-        return any(
-            other is not None
-            and other is not output
-            and other is not output._base
-            and StorageWeakRef(other.untyped_storage()) == memory
-            and _overlap(output, other)
-            for other in others
+        own = _Made.of(output)
+        itself = {own.number} if output._base is None else {own.number, output._base._cdata}
+        others = (made for made in self._made if made.number not in itself and made.memory == own.memory)
+        return any(not other.reference.expired() and own.overlaps(other) for other in others)
+
+
+@dataclass(frozen=True)
+class _Made:
+    """A tensor that an operation has made, known again without being kept alive.
+
+    This may stand in the way of a graft all the same, see `Recorder.obstructed`.
+
+    Attributes:
+        reference: tells whether it still exists.
+        number: of the tensor; another may get it later.
+        memory: where its numbers are.
+        size: of that memory, in numbers.
+        shape: of the tensor.
+        strides: of the tensor.
+        start: of the tensor in the memory.
+    """
+
+    reference: Any
+    number: int
+    memory: StorageWeakRef
+    size: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    start: int
+
+    @classmethod
+    def of(cls, tensor: torch.Tensor) -> _Made:
+        """What is to be known of a tensor."""
+        storage = tensor.untyped_storage()
+        size = storage.nbytes() // tensor.element_size()
+        return cls(
+            torch._C._WeakTensorRef(tensor),  # type: ignore[attr-defined]
+            tensor._cdata,
+            _memory_of(tensor),
+            size,
+            tuple(tensor.shape),
+            tensor.stride(),
+            int(tensor.storage_offset()),
         )
 
+    def overlaps(self, other: _Made) -> bool:
+        """Whether both have a number of the memory in common."""
+        if self.size != other.size:  # they read it as numbers of another kind
+            return True
+        used = torch.zeros(self.size, dtype=torch.bool)  # a map of the memory, wherever that is
+        self._places(used).fill_(True)
+        return bool(other._places(used).any())
 
-def _overlap(one: torch.Tensor, other: torch.Tensor) -> bool:
-    """Whether two tensors in the same memory have a number in common."""
-    if one.dtype != other.dtype:
-        return True
-    size = one.untyped_storage().nbytes() // one.element_size()
-    used = torch.zeros(size, dtype=torch.bool)  # a map of the memory, wherever that is
-    _places(used, one).fill_(True)  # noqa: FBT003
-    return bool(_places(used, other).any())
-
-
-def _places(used: torch.Tensor, tensor: torch.Tensor) -> torch.Tensor:
-    """The part of the map that belongs to a tensor; what it repeats is there once."""
-    sizes = [1 if not step else size for size, step in zip(tensor.shape, tensor.stride(), strict=True)]
-    return used.as_strided(sizes, tensor.stride(), tensor.storage_offset())
+    def _places(self, used: torch.Tensor) -> torch.Tensor:
+        """The tensor's part of the map; what it repeats is there once."""
+        sizes = [size if step else 1 for size, step in zip(self.shape, self.strides, strict=True)]
+        return used.as_strided(sizes, self.strides, self.start)
 
 
 def _state(tensor: torch.Tensor) -> State:
-    return StorageWeakRef(tensor.untyped_storage()), tensor._version
+    return _memory_of(tensor), tensor._version
+
+
+def _memory_of(tensor: torch.Tensor) -> StorageWeakRef:
+    return StorageWeakRef(tensor.untyped_storage())  # type: ignore[no-untyped-call]

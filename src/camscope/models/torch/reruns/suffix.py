@@ -193,7 +193,9 @@ def replaced(
     if not plan.whole:
         own = of_image(kept.own, kept.batch, image, count)
         kept_by_others = plan.copies or bool(modules[plan.layer.module]._forward_hooks)
-        answers.setdefault(plan.layer.module, {})[plan.turn] = tree_map(cloned, own) if kept_by_others else own
+        answers.setdefault(plan.layer.module, {})[plan.turn] = (
+            tree_map(cloned, own) if kept_by_others else own
+        )
     with ExitStack() as stack:
         for name, by_turn in answers.items():
             stack.enter_context(_answering(modules[name], by_turn))
