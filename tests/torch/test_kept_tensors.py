@@ -306,7 +306,9 @@ def test_re_runs_leave_alone_what_only_lies_in_the_same_memory():
 def test_re_runs_that_would_miss_what_was_made_already_are_refused(make):
     explainer = camscope.Explainer(made(make))
     for _ in range(2):
-        with pytest.raises(camscope.LayerError, match=r"'layer' makes something else from its output.*gradcam"):
+        with pytest.raises(
+            camscope.LayerError, match=r"'layer' makes something else from its output.*gradcam"
+        ):
             explainer(X, layers="layer", targets=1, methods="ablationcam")
 
 
@@ -340,7 +342,7 @@ STEPS: Mapping[str, Callable[[torch.Tensor], torch.Tensor]] = {
 class Step(nn.Module):
     """One of the steps, on what it gets or on something it has made of it; it may keep its output."""
 
-    def __init__(self, name: str, own: bool, kept: list[torch.Tensor]) -> None:  # noqa: FBT001
+    def __init__(self, name: str, own: bool, kept: list[torch.Tensor]) -> None:
         super().__init__()
         self.name, self.own, self.kept = name, own, kept
 
