@@ -1,7 +1,7 @@
 """All uses of a layer's own tensor count, whoever holds it, and the model computes what it computes without us.
 
-The references know none of our hooks: autograd on a graph from the input on, by the layer's own tensor where PyTorch can
-say that; else the memory of the layer's output altered, one channel after the other.
+The references know none of our hooks: autograd on a graph from the input on, by the layer's own tensor, where PyTorch
+can say that; else the memory of the layer's output altered, one channel after the other.
 """
 
 from __future__ import annotations
@@ -231,7 +231,7 @@ def altered(
 
 def activations(model: nn.Module, name: str = "layer", x: torch.Tensor = X) -> torch.Tensor:
     kept: list[torch.Tensor] = []
-    altered(model, lambda A: kept.append(A.clone()), name, x)
+    altered(model, lambda a: kept.append(a.clone()), name, x)
     return kept[-1]
 
 
@@ -239,8 +239,8 @@ def by_brute_force(model: nn.Module, c: int, name: str = "layer", x: torch.Tenso
     """Grad-CAM by central differences: a little more of one channel everywhere."""
     A, step = activations(model, name, x), 1e-5
     slopes = [
-        altered(model, lambda A, k=k: A[:, k].add_(step), name, x)
-        - altered(model, lambda A, k=k: A[:, k].sub_(step), name, x)
+        altered(model, lambda a, k=k: a[:, k].add_(step), name, x)
+        - altered(model, lambda a, k=k: a[:, k].sub_(step), name, x)
         for k in range(A.shape[1])
     ]
     weights = torch.stack(slopes, 2)[:, c] / (2 * step * A[0, 0].numel())
@@ -251,7 +251,7 @@ def ablation_cam(model: Net, c: int, *, in_memory: bool = True) -> torch.Tensor:
     A, full = activations(model), model(X)[:, c].detach()
     found = torch.zeros_like(A[:, 0])
     for k in range(A.shape[1]):
-        without = altered(model, lambda A, k=k: A[:, k].zero_(), in_memory=in_memory)[:, c]
+        without = altered(model, lambda a, k=k: a[:, k].zero_(), in_memory=in_memory)[:, c]
         found += ((full - without) / full.abs())[:, None, None] * A[:, k]
     return found
 
@@ -408,7 +408,7 @@ def test_the_score_is_that_of_the_model_without_us_and_the_map_that_of_the_memor
         e = camscope.explain(model, given, layers=name, targets=1, methods=methods)
         assert torch.equal(e.logits, expected), name
         views: list[bool] = []
-        altered(model, lambda A, views=views: views.append(A._is_view()), name, given)
+        altered(model, lambda a, views=views: views.append(a._is_view()), name, given)
         if "gradcam" in methods and not views[0]:  # whose gradient is not that of all its memory
             slopes = by_brute_force(model, 1, name, given)
             torch.testing.assert_close(e.maps("gradcam")[:, 0], slopes, rtol=1e-6, atol=1e-8)

@@ -212,7 +212,13 @@ class Recorder:
 
 
 def begin_graph(_module: nn.Module, args: Any, kwargs: Any) -> Any:
-    """A hook before a layer, which gets its arguments as the start of a graph where they are on none."""
+    """A hook before a layer, which gets its arguments as the start of a graph where they are on none.
+
+    Args:
+        _module: the layer.
+        args: by position.
+        kwargs: by keyword.
+    """
     if not torch.is_grad_enabled():
         return None
 
