@@ -16,7 +16,10 @@ from torch.autograd.graph import get_gradient_edge
 from torch.nn import functional
 
 import camscope
-from tests.torch.nets import batch
+from camscope.evidence import Need
+from camscope.models.batch import Batch
+from camscope.models.torch import TorchAdapter
+from tests.torch.nets import Noisy, batch
 
 X = batch(2, 3, 6, 6, dtype=torch.float64)
 
@@ -43,6 +46,18 @@ class Through(nn.Module):
 
     def forward(self, x: torch.Tensor) -> Any:
         return self.function(x)
+
+
+class KeepsItsView(nn.Module):
+    """Puts out a view of what it gets, and keeps it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kept: Any = None
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.kept = x.transpose(2, 3)
+        return self.kept
 
 
 class Net(nn.Module):
@@ -168,6 +183,9 @@ SHARED: Mapping[str, Callable[[], Net]] = {
 OTHERS: Mapping[str, Callable[[], Net]] = {
     "a permuted copy beside a residual": lambda: Net(
         Through(lambda x: x.transpose(2, 3)), lambda n, x: (n.layer(x), x)
+    ),
+    "a permuted copy that is kept, beside a residual": lambda: Net(
+        KeepsItsView(), lambda n, x: (n.layer(x), n.layer.kept + x)
     ),
     "one of two views": lambda: Net(
         Through(lambda x: torch.cat([x, -x], 1).chunk(2, 1)), lambda n, x: n.layer(x)
@@ -312,14 +330,79 @@ def test_re_runs_that_would_miss_what_was_made_already_are_refused(make):
             explainer(X, layers="layer", targets=1, methods="ablationcam")
 
 
-def test_the_users_input_is_not_even_put_on_a_graph():
-    model = nn.Sequential(nn.Identity(), nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
-    x = batch(1, 3, 8, 8)
+def test_a_plan_holds_where_a_hook_of_the_models_own_keeps_the_output():
+    e = camscope.explain(made(KEPT["by a hook"]), X, layers="layer", targets=1, methods="ablationcam")
+    assert not e.notes
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_users_input_is_not_written_into_where_an_identity_puts_it_out(channels):
+    """With one channel there is one altered copy, which lies where the image does."""
+    model = nn.Sequential(
+        nn.Identity(), nn.Conv2d(channels, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()
+    )
+    x = batch(1, channels, 8, 8)
     kept = x.clone()
-    camscope.explain(model, x, layers=["0", "1"], targets=1, methods=["gradcam", "reciprocam"])
+    camscope.explain(model, x, layers=["0", "1"], targets=1, methods=["gradcam", "ablationcam"])
     assert torch.equal(x, kept)
-    assert not x.requires_grad
-    assert x.grad_fn is None
+
+
+def test_the_batch_is_not_even_put_on_a_graph():
+    model = nn.Sequential(nn.Identity(), nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    adapter = TorchAdapter(model)
+    given = adapter.batch(Batch((batch(1, 3, 8, 8),)))
+    layer = adapter.layer(given, "0")
+    with adapter.observe(given, {layer: frozenset({Need.GRADIENTS})}) as seen:
+        assert seen.sources[layer].requires_grad
+    assert not given.x.requires_grad
+
+
+def test_a_layer_reaches_the_score_also_by_what_it_has_made_of_its_output():
+    adapter = TorchAdapter(made(MADE["put out, and the rest unused"]))
+    given = Batch((X,))
+    assert adapter.reaches(given, [adapter.layer(given, "layer")]) == [True]
+
+
+class DenseNetLike(nn.Module):
+    """Ends as DenseNet, by a ReLU as a function; a second output uses the features without it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            self.stem, self.features = nn.Conv2d(3, 6, 3), nn.Conv2d(6, 8, 3)
+            self.fc, self.other = nn.Linear(8, 4), nn.Linear(8, 3)
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        features = self.features(torch.tanh(self.stem(x)))
+        pooled = functional.relu(features).mean((2, 3))
+        return self.fc(pooled), self.other(features.mean((2, 3)))
+
+
+def test_a_relu_that_is_recorded_for_the_model_changes_nothing_for_others():
+    """The negative features are still there, and what is sent back to them reaches the layers before."""
+    model = DenseNetLike().double().eval()
+
+    def of_other(out: Any) -> torch.Tensor:
+        return out[1][:, 2]
+
+    explainer = camscope.Explainer(model, output=0)
+    alone = explainer(X, layers="stem", targets=of_other)
+    beside = explainer(X, layers=["stem", "features+relu"], targets=of_other)
+    torch.testing.assert_close(beside.scores[:, 0], model(X)[1][:, 2].detach())
+    torch.testing.assert_close(beside.maps(layer="stem"), alone.maps(), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("make", [MADE["kept"], SHARED["half of the channels, then in place"]])
+def test_a_model_that_draws_random_numbers_draws_the_same_where_it_is_run_again_to_look(make):
+    model = made(make)
+    model.stem = nn.Sequential(model.stem, Noisy())
+    explainer = camscope.Explainer(model)
+    maps = []
+    for _ in range(2):
+        torch.manual_seed(3)
+        maps.append(explainer(X, layers="layer", targets=1).maps())
+    assert torch.equal(*maps)
 
 
 # ---------------------------------------------------------------------- many little networks
