@@ -60,15 +60,15 @@ class Trace:
     Attributes:
         outputs: every tensor that a module put out, in the order the modules finished.
         calls: how often each module was called, by name.
-        activated: each call of a softmax or sigmoid module: its name, itself, what it put out, and the version of that.
-            This keeps tensors alive.
+        activated: each call of a softmax or sigmoid module: its name, itself, and what it put out. This keeps
+            tensors alive.
         reordered_after: how many outputs there were when a module first put the tokens in another order; None if none
             did.
     """
 
     outputs: list[Output] = field(default_factory=list)
     calls: dict[str, int] = field(default_factory=dict)
-    activated: list[tuple[str, nn.Module, torch.Tensor, int]] = field(default_factory=list)
+    activated: list[tuple[str, nn.Module, torch.Tensor]] = field(default_factory=list)
     reordered_after: int | None = None
 
     @property
@@ -93,7 +93,7 @@ class Trace:
             self.reordered_after = len(self.outputs)
         self.calls[name] = self.calls.get(name, 0) + 1
         if isinstance(module, tuple(MODULES)):
-            self.activated.append((name, module, tensor, tensor._version))
+            self.activated.append((name, module, tensor))
         several = count_tensors(output) > 1
         known = self._known(tensor, anywhere=several)
         if known is None:

@@ -78,14 +78,12 @@ class Call:
     Attributes:
         kind: which.
         logits: what went in.
-        output: what came out.
-        version: of the output then: whether it was written to since.
+        output: what came out; the model may have written into it since, which numbers tell.
     """
 
     kind: Activation
     logits: torch.Tensor
     output: torch.Tensor
-    version: int
 
 
 Before = tuple[torch.Tensor, Activation]
@@ -107,7 +105,7 @@ def calls_of(model: nn.Module, final: Final | None = None) -> Iterator[list[Call
 
     def note(kind: Activation, logits: torch.Tensor, output: torch.Tensor) -> None:
         if final is None or (kind is final.kind and tuple(output.shape[1:]) in final.shapes):
-            calls.append(Call(kind, logits, output, output._version))
+            calls.append(Call(kind, logits, output))
 
     with ExitStack() as stack:
         if final is None or final.module is None:
@@ -182,7 +180,7 @@ def logits_before(
 def _candidates(call: Call, output: torch.Tensor) -> Iterator[Before]:
     """What the logits may be, if the output comes from one call."""
     made = call.output
-    if call.logits.shape != made.shape or made._version != call.version:
+    if call.logits.shape != made.shape:
         return
     if made.numel() == output.numel():
         yield call.logits.reshape(output.shape), call.kind
