@@ -156,9 +156,9 @@ def test_a_method_gets_what_it_needs_at_its_own_layers_only(monkeypatch):
     """Second derivatives at the one layer of shapley, not at all that a fusion combines."""
     taken: list[int] = []
 
-    def spy(score: torch.Tensor, layers: Sequence[torch.Tensor]) -> Any:
+    def spy(score: torch.Tensor, layers: Sequence[torch.Tensor], sources: Sequence[Any]) -> Any:
         taken.append(len(layers))
-        return curvature(score, layers)
+        return curvature(score, layers, sources)
 
     monkeypatch.setattr(observation, "curvature", spy)
     x = batch(2, 3, 32, 32, dtype=torch.float64)

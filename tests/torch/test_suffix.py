@@ -760,7 +760,7 @@ SUFFIX = ["ablationcam", "reciprocam", "vit-reciprocam"]
 )
 def test_the_model_is_left_as_it_came(make, untouched):
     model = make().double().train()
-    layer = "second" if make is Tuples else "two"
+    layer = "three" if make is Tuples else "two"
     explainer = camscope.Explainer(model)
     if make is Stateful:
         model(batch_of(16))  # what it keeps of itself is its own affair; that it keeps something is not new

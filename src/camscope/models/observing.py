@@ -32,11 +32,13 @@ class Ending:
         sigmoid: whether it ends in a sigmoid, and the logits are what goes into that.
         softmax: whether it ends in a softmax, and the logits are what goes into that.
         probabilities: whether it returns softmax probabilities, and its logits cannot be reached.
+        between_0_and_1: whether all it returns is between 0 and 1, and nothing tells whether these are probabilities.
     """
 
     sigmoid: bool = False
     softmax: bool = False
     probabilities: bool = False
+    between_0_and_1: bool = False
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,13 @@ class OutputRules:
         if self.reads_probabilities(ending):
             notes.append(
                 "The model returns softmax probabilities and its logits cannot be reached, so 'logit' means "
-                "the log-probability here. For logits, return them, or end the model in an nn.Softmax module."
+                "the log-probability here. For logits, return them, or end the model in torch.softmax."
+            )
+        elif ending.between_0_and_1 and self.task != "regression":
+            notes.append(
+                "All outputs of the model lie between 0 and 1, and nothing shows whether they are probabilities (no "
+                "torch.sigmoid made them), so they are read as logits. If they are, end the model in that, or pass "
+                "output=lambda out: out.logit()."
             )
         return tuple(notes)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -10,12 +10,13 @@ import numpy as np
 import torch
 from torch import nn
 
+from camscope.errors import LayerError
 from camscope.evidence import ATTENDED, Need
 from camscope.models.adapter import LayerNeeds
 from camscope.models.batch import Batch
 from camscope.models.decoding import CaptionDecoder, LogitsDecoder, OutputDecoder
 from camscope.models.layer import Layer
-from camscope.models.observing import OutputRules
+from camscope.models.observing import Ending, OutputRules
 from camscope.models.said_grid import SaidGrid
 from camscope.models.torch.anatomy.head import verified
 from camscope.models.torch.attention.observe import attention_of
@@ -23,6 +24,7 @@ from camscope.models.torch.backwards.curvature import twice_differentiable
 from camscope.models.torch.backwards.libragrad import balanced_gradients
 from camscope.models.torch.forwards import Forwards
 from camscope.models.torch.further_passes import FurtherPasses
+from camscope.models.torch.hooks.grafting import Uses
 from camscope.models.torch.hooks.modules import check_has_values, check_not_scripted, unwrap
 from camscope.models.torch.hooks.record import InputOf, Recorder
 from camscope.models.torch.hooks.session import exclusive
@@ -67,6 +69,10 @@ class TorchAdapter:
         self._forwards = Forwards(self.model, self.decoder, self.rules)
         self._layers = LayerFinder(self._forwards)
         self._plans = SuffixPlans(self._forwards)
+        self._uses: Remembered[dict[str, Uses]] = Remembered(self.model)
+        """How the uses of layers' outputs are found, by signature and name, once they were looked for."""
+        self._makers: Remembered[set[str]] = Remembered(self.model)
+        """Names of layers that make something else from their output before they put it out, by signature."""
         self._attentive: Remembered[bool] = Remembered(self.model)
         """By the signature of a batch: that the model's attention was found to give maps."""
 
@@ -199,18 +205,22 @@ class TorchAdapter:
                 layer: self._plans.plan(batch, layer) for layer, some in needs.items() if Need.SUFFIX in some
             }
             kept = {layer: Kept(batch=len(batch)) for layer in plans}
-            with self._recording(batch, needs, plans, kept) as (recorder, classifier_input):
-                raw, logits = self._forwards.run(batch, anatomy)
-            outputs = self._forwards.outputs(raw, logits, batch, anatomy)
+            recorder, classifier_input, (raw, logits, ending) = self._forward(batch, needs, plans, kept)
+            for layer, parts in kept.items():
+                self._check_alterable(batch, layer)
+                parts.uses = self._uses.get(batch.signature, dict).get(layer.name, Uses.OF_TENSOR)
+                parts.inputs = batch.x
+            outputs = self._forwards.outputs(raw, logits, ending, batch)
             self._forwards.check_finite(outputs.logits)
             classifier = None
             if classifier_input is not None:
                 classifier = verified(classifier_input.module, classifier_input.value, logits)
             yield TorchObservation(
                 outputs=outputs,
-                notes_on_outputs=self.rules.notes(logits, self._forwards.ending(anatomy)),
+                notes_on_outputs=self.rules.notes(logits, ending),
                 logits=logits,
-                recorded={layer: recorder.seen[layer.name].activations for layer in needs},
+                recorded={layer: recorder.seen(layer).activations for layer in needs},
+                sources={layer: recorder.seen(layer).source for layer in needs},
                 classifier=classifier,
                 expand=self.rules.both_classes,
                 passes=FurtherPasses(
@@ -225,9 +235,44 @@ class TorchAdapter:
                 ),
             )
 
+    def _forward(
+        self, batch: Batch, needs: LayerNeeds, plans: Mapping[Layer, Plan], kept: Mapping[Layer, Kept]
+    ) -> tuple[Recorder, InputOf | None, tuple[Any, torch.Tensor, Ending]]:
+        """The forward of a batch that keeps what the needs ask for.
+
+        It is run again if it shows that the uses of a layer's output are not found as they were looked for. That is
+        remembered.
+
+        Args:
+            batch: the inputs.
+            needs: at each target layer.
+            plans: how the part after some of the layers is run.
+            kept: by the same layers, takes what that part needs.
+
+        Returns:
+            what was recorded, what went into the classifier (see `_recording`), and see `Forwards.run`.
+        """
+        anatomy, uses = self._layers.anatomy(batch), self._uses.get(batch.signature, dict)
+        # the input as an object of its own: nothing about the caller's is changed
+        own = batch.others(_alias).with_x(_alias(batch.x))
+        put_back_random = _random_state(own.x.device)
+        while True:
+            with self._recording(batch, needs, plans, kept, uses) as (recorder, classifier_input):
+                run = self._forwards.run(own, anatomy)
+            self._makers.get(batch.signature, set).update(recorder.making_others)
+            uses.update(dict.fromkeys(recorder.looked_at, Uses.OF_TENSOR) | recorder.found)
+            if not (recorder.obstructed or (recorder.found and recorder.starts_graph)):
+                return recorder, classifier_input, run
+            put_back_random()
+
     @contextmanager
     def _recording(
-        self, batch: Batch, needs: LayerNeeds, plans: Mapping[Layer, Plan], kept: Mapping[Layer, Kept]
+        self,
+        batch: Batch,
+        needs: LayerNeeds,
+        plans: Mapping[Layer, Plan],
+        kept: Mapping[Layer, Kept],
+        uses: Mapping[str, Uses],
     ) -> Iterator[tuple[Recorder, InputOf | None]]:
         """Within this context a forward of the batch keeps what the needs ask for, and no more.
 
@@ -236,6 +281,7 @@ class TorchAdapter:
             needs: at each target layer.
             plans: how the part after some of the layers is run.
             kept: by the same layers, takes what that part needs.
+            uses: how the uses of layers' outputs are found, by name.
 
         Yields:
             recorder: takes the layers' activations.
@@ -249,7 +295,10 @@ class TorchAdapter:
                 stack.enter_context(torch.no_grad())
             for layer, plan in plans.items():
                 stack.enter_context(keeping(self.model, plan, kept[layer]))
-            recorder = stack.enter_context(Recorder(self.model, needs, start_graph=with_graph))
+            look = with_graph or Need.SUFFIX in wanted
+            recorder = stack.enter_context(
+                Recorder(self.model, needs, start_graph=with_graph, uses=uses, look_within=look)
+            )
             classifier_input = None
             if classifier is not None and wanted & {Need.GRADIENTS, Need.LINEAR_HEAD}:
                 classifier_input = stack.enter_context(InputOf(self.model.get_submodule(classifier)))
@@ -258,8 +307,45 @@ class TorchAdapter:
             stack.enter_context(explaining_how_inputs_were_read(batch))
             yield recorder, classifier_input
 
+    def _check_alterable(self, batch: Batch, layer: Layer) -> None:
+        """Refuse a layer whose altered output would not reach all that the model makes of it.
+
+        Raises:
+            LayerError: naming a layer in it that puts the same out, if there is one.
+        """
+        if layer.name not in self._makers.get(batch.signature, set):
+            return
+        inside = [
+            other.name
+            for other in self._layers.anatomy(batch).layers
+            if other.name.startswith(f"{layer.name}.") and other.shape == layer.shape
+        ]
+        hint = f"the layer that makes it, perhaps {inside[-1]!r}" if inside else "another layer"
+        raise LayerError(
+            f"The layer {layer.name!r} makes something else from its output too, before it puts it out, and altered "
+            f"activations would not reach that. Choose {hint}, or a method that alters none: gradcam."
+        )
+
     # ------------------------------------------------------------------ provenance
 
     def describe(self) -> Mapping[str, Any]:
         """Class, framework, device, precision and weights digest of the model."""
         return description(self.model)
+
+
+def _alias(value: Any) -> Any:
+    """The same memory as another object, where it is a tensor."""
+    return value.detach() if isinstance(value, torch.Tensor) else value
+
+
+def _random_state(device: torch.device) -> Callable[[], None]:
+    """What puts back the state of random numbers as it is now."""
+    state = torch.get_rng_state()
+    on_device = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
+
+    def put_back() -> None:
+        torch.set_rng_state(state)
+        if on_device is not None:
+            torch.cuda.set_rng_state(on_device, device)
+
+    return put_back

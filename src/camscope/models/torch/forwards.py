@@ -13,8 +13,9 @@ from camscope.errors import ModelError
 from camscope.models.batch import Batch
 from camscope.models.decoding import OutputDecoder
 from camscope.models.observing import Ending, OutputRules, is_dense
+from camscope.models.torch.anatomy.ending import are_probabilities, is_between_0_and_1
 from camscope.models.torch.anatomy.examine import Anatomy
-from camscope.models.torch.hooks.record import InputOf
+from camscope.models.torch.hooks.activations import calls_of, logits_before
 from camscope.models.torch.hooks.surroundings import as_given
 from camscope.outputs import Outputs
 
@@ -37,12 +38,11 @@ class Forwards:
         """From altered inputs of a batch to logits as the model puts them out, after a final softmax if it has one."""
         return lambda x: self.logits(self.call(batch.altered(x)))
 
-    def to_class_scores(self, batch: Batch) -> Callable[[torch.Tensor], torch.Tensor]:
-        """The same, to one score per class: of a dense output its mean over the positions."""
-        to_logits = self.to_logits(batch)
+    def to_class_scores(self, batch: Batch, anatomy: Anatomy) -> Callable[[torch.Tensor], torch.Tensor]:
+        """To one score per class: before a final softmax or sigmoid, and of a dense output its mean over positions."""
 
         def scores(x: torch.Tensor) -> torch.Tensor:
-            logits = to_logits(x)
+            _, logits, _ = self.run(batch.altered(x), anatomy)
             return logits.flatten(2).mean(2) if is_dense(logits, x) else logits
 
         return scores
@@ -52,23 +52,36 @@ class Forwards:
 
         def outputs(x: torch.Tensor) -> Outputs:
             altered = batch.altered(x)
-            return self.outputs(*self.run(altered, anatomy), altered, anatomy)
+            return self.outputs(*self.run(altered, anatomy), altered)
 
         return outputs
 
-    def run(self, batch: Batch, anatomy: Anatomy) -> tuple[Any, torch.Tensor]:
+    def run(self, batch: Batch, anatomy: Anatomy) -> tuple[Any, torch.Tensor, Ending]:
         """Run the model once.
 
         Returns:
             raw: what it returned.
-            logits: what goes into a final softmax or sigmoid if there is one, else the logits in `raw`.
+            logits: what goes into a final softmax or sigmoid if there is one, else the logits in `raw`. Where the
+                task is a regression, the outputs themselves are meant.
+            ending: how the output came about, for this batch.
         """
-        if anatomy.final_activation is None:
+        found = anatomy.ending
+        if found.final is None or self.rules.task == "regression":
             raw = self.call(batch)
-            return raw, self.logits(raw)
-        with InputOf(self.model.get_submodule(anatomy.final_activation)) as final:
+            output = self.logits(raw)
+            between = found.between_0_and_1 and is_between_0_and_1(output)
+            return raw, output, Ending(probabilities=found.softmax_by_hand, between_0_and_1=between)
+        with calls_of(self.model, found.final) as calls:
             raw = self.call(batch)
-        return raw, final.value
+        output = self.logits(raw)
+        before = logits_before(calls, output)
+        if before is not None:
+            (logits, kind), _ = before
+            return raw, logits, Ending(kind.of_each, not kind.of_each)
+        # this batch took another way through the model
+        if are_probabilities(output):
+            return raw, output, Ending(probabilities=True)
+        return raw, output, Ending(between_0_and_1=is_between_0_and_1(output))
 
     def call(self, batch: Batch) -> Any:
         """Run the model once, as the user would here, and give what it returns."""
@@ -80,22 +93,16 @@ class Forwards:
         logits: torch.Tensor = self.decoder.logits(raw)
         return logits
 
-    def outputs(self, raw: Any, logits: torch.Tensor, batch: Batch, anatomy: Anatomy) -> Outputs:
+    def outputs(self, raw: Any, logits: torch.Tensor, ending: Ending, batch: Batch) -> Outputs:
         """What `run` gave, read by the rules that hold for every framework.
 
         Args:
             raw: what the model returned.
             logits: see `run`.
+            ending: see `run`.
             batch: the inputs.
-            anatomy: what one forward showed.
         """
-        return self.rules.outputs(raw, logits, self.ending(anatomy), batch)
-
-    def ending(self, anatomy: Anatomy) -> Ending:
-        """How the model's output is made."""
-        final = anatomy.final_activation
-        sigmoid = final is not None and isinstance(self.model.get_submodule(final), nn.Sigmoid)
-        return Ending(sigmoid, final is not None and not sigmoid, anatomy.returns_probabilities)
+        return self.rules.outputs(raw, logits, ending, batch)
 
     def check_finite(self, logits: torch.Tensor) -> None:
         """Refuse outputs that are no numbers. −∞ is one: the logit of a class that the model masks out.

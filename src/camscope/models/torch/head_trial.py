@@ -48,7 +48,7 @@ def holds_when_altered(
                 altered: torch.Tensor = layer.grid.canonical(own) * mask.to(own.dtype)
                 return altered
 
-            with replaced(passes.model, whole, Kept(), 0, count, alter):
+            with replaced(passes.model, whole, Kept(inputs=passes.x), 0, count, alter):
                 found = passes.run(passes.x).logits
             expected, size = classifier.logits(pooled * left)
             # a one-logit head has two classes, of which one is the other's negative

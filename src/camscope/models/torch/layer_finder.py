@@ -134,7 +134,8 @@ class LayerFinder:
         with explaining(self._model):
             for start in range(0, len(layers), _REACHING_AT_A_TIME):
                 some = layers[start : start + _REACHING_AT_A_TIME]
-                found += [r.positions for r in reaching(self._model, probes, anatomy, some)]
+                reached = reaching(self._model, probes, anatomy, some, look_within=True)
+                found += [reach.positions for reach in reached]
         return found
 
     def _with_said(self, batch: Batch, name: str, said: OneGrid) -> Layer:
@@ -171,7 +172,7 @@ class LayerFinder:
         return [self._probe(first), self._probe(others)]
 
     def _probe(self, batch: Batch) -> Probe:
-        return Probe(self._forwards.to_class_scores(batch), batch.x)
+        return Probe(self._forwards.to_class_scores(batch, self.anatomy(batch)), batch.x)
 
     def _look(self, batch: Batch) -> Anatomy:
         first = batch.images(slice(1))

@@ -19,6 +19,7 @@ from camscope.models.torch.anatomy.head import Classifier, Features, Pooled
 from camscope.models.torch.backwards.curvature import curvature
 from camscope.models.torch.further_passes import OF_THE_MODEL, PER_TARGET, FurtherPasses
 from camscope.models.torch.head_trial import holds_when_altered
+from camscope.models.torch.hooks.grafting import Source, gradients_by
 from camscope.models.torch.precision import widened
 from camscope.outputs import Outputs
 from camscope.targets import Targets
@@ -56,7 +57,8 @@ class TorchObservation:
         outputs: of the model.
         notes_on_outputs: what a reader should know of how these are read.
         logits: as the model puts them out, on the graph.
-        recorded: what each target layer put out, in its own layout, on the graph.
+        recorded: what each target layer put out, in its own layout.
+        sources: by what to differentiate for the gradients of these.
         classifier: the verified linear head, if there is one and it was looked for.
         expand: from logits as the model puts them out to one score per class.
         passes: further passes of the model on this batch.
@@ -66,6 +68,7 @@ class TorchObservation:
     notes_on_outputs: tuple[str, ...]
     logits: Float[torch.Tensor, batch * output]
     recorded: Mapping[Layer, torch.Tensor]
+    sources: Mapping[Layer, Source]
     classifier: Classifier | None
     expand: Callable[[torch.Tensor], torch.Tensor]
     passes: FurtherPasses
@@ -237,17 +240,14 @@ class TorchObservation:
             activations: its own, canonical.
             pooled: the classifier's input.
         """
-        recorded = self.recorded[layer]
-        if layer.after_relu or not (recorded.requires_grad and pooled.values.requires_grad):
+        if layer.after_relu or not pooled.values.requires_grad:
             return False
         if bool(activations.min() < 0):  # it would have changed these
             return False
         if layer in self._second_relu:
             return self._second_relu[layer]
         probe = torch.linspace(0.5, 1, pooled.values.shape[1]).to(pooled.values).expand_as(pooled.values)
-        (gradient,) = torch.autograd.grad(
-            pooled.values, recorded, probe, retain_graph=True, materialize_grads=True
-        )
+        (gradient,) = gradients_by(pooled.values, [self.recorded[layer]], [self.sources[layer]], probe)
         gradient = widened(layer.grid.canonical(gradient))
         self._second_relu[layer] = not pooled.passes_gradients_evenly(activations, gradient, probe)
         return self._second_relu[layer]
@@ -303,8 +303,8 @@ class TorchObservation:
         """One backward per target, through the part after the shallowest of the layers."""
         if scores is None or not layers:
             return {}
-        tensors = [self.recorded[layer] for layer in layers]
-        return _stacked(layers, [_gradients(scores[:, t], tensors) for t in _places(columns)])
+        tensors, sources = self._places_of(layers)
+        return _stacked(layers, [_gradients(scores[:, t], tensors, sources) for t in _places(columns)])
 
     def _curvatures(
         self,
@@ -315,11 +315,15 @@ class TorchObservation:
         """Gradients and H·A, H the Hessian of the score by the layer's activations A."""
         if scores is None or not layers:
             return {}, {}
-        tensors = [self.recorded[layer] for layer in layers]
-        found = [curvature(scores[:, t], tensors) for t in _places(columns)]
+        tensors, sources = self._places_of(layers)
+        found = [curvature(scores[:, t], tensors, sources) for t in _places(columns)]
         return _stacked(layers, [first for first, _ in found]), _stacked(
             layers, [second for _, second in found]
         )
+
+    def _places_of(self, layers: Sequence[Layer]) -> tuple[list[torch.Tensor], list[Source]]:
+        """What these layers put out, and by what to differentiate for its gradients."""
+        return [self.recorded[layer] for layer in layers], [self.sources[layer] for layer in layers]
 
 
 def _places(columns: slice) -> range:
@@ -340,14 +344,13 @@ def _through_the_mean(
     return (weights / space.numel())[(..., *(None,) * len(space))]
 
 
-def _gradients(score: Float[torch.Tensor, batch], tensors: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+def _gradients(
+    score: Float[torch.Tensor, batch], tensors: Sequence[torch.Tensor], sources: Sequence[Source]
+) -> list[torch.Tensor]:
     """Of one target, zero where the score does not depend on the layer."""
     if not score.requires_grad:
         return [torch.zeros_like(tensor) for tensor in tensors]
-    found = torch.autograd.grad(
-        score.sum(), tensors, retain_graph=True, allow_unused=True, materialize_grads=True
-    )
-    return list(found)
+    return gradients_by(score.sum(), tensors, sources)
 
 
 def _stacked(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import nn
 
-from camscope.models.torch.anatomy.trace import Output, Trace
+from camscope.models.torch.anatomy.trace import Forward, Output, Trace
+from camscope.models.torch.hooks.activations import MODULES, Final, calls_of, logits_before
 
 
 def find_classifier(outputs: Sequence[Output], logits: torch.Tensor | None) -> str | None:
@@ -25,18 +27,71 @@ def find_classifier(outputs: Sequence[Output], logits: torch.Tensor | None) -> s
     return None
 
 
-def find_final_activation(trace: Trace, logits: torch.Tensor | None) -> str | None:
-    """The name of the softmax or sigmoid module whose output the model returns, perhaps in another shape."""
-    return next((name for name, tensor in trace.activated if _is_or_views(logits, tensor)), None)
+@dataclass(frozen=True)
+class Found:
+    """How a model's output is made, as far as can be told from one image and an altered one.
+
+    Attributes:
+        final: the softmax or sigmoid that makes it, if one does.
+        softmax_by_hand: whether rows sum to one all the same.
+        between_0_and_1: whether all numbers are, though nothing is known that would make them probabilities.
+    """
+
+    final: Final | None = None
+    softmax_by_hand: bool = False
+    between_0_and_1: bool = False
 
 
-def returns_softmax(logits: torch.Tensor) -> bool:
-    """Whether the outputs are probabilities, each row's summing to one.
+def find_ending(
+    model: nn.Module, forward: Forward, image: torch.Tensor, trace: Trace, output: torch.Tensor
+) -> Found:
+    """How a model's output is made.
+
+    Where it could be probabilities, and no module makes it, the model is run once more to look for functions: on noise,
+    or on token numbers in another order (not drawn anew, since not all numbers are tokens). Outputs that look like
+    probabilities for the image alone are none.
 
     Args:
-        logits: of an image and an altered copy of it: what happens to sum to one for one input does not for another.
+        model: an unwrapped module.
+        forward: runs the model and selects its output.
+        image: a batch of one.
+        trace: of the forward on the image.
+        output: what came out.
     """
-    return _are_probabilities(logits)
+    for name, module, tensor in trace.activated:
+        kind = next(kind for base, kind in MODULES.items() if isinstance(module, base))
+        if _shares_memory(tensor, output):
+            return Found(Final(kind, name, frozenset({tuple(tensor.shape[1:])})))
+    if not output.is_floating_point() or not (is_between_0_and_1(output) or are_log_probabilities(output)):
+        return Found()
+    with torch.no_grad(), calls_of(model) as calls:
+        another = forward(_other(image))
+    found = logits_before(calls, another)
+    if found is not None:
+        (_, kind), some = found
+        shapes = frozenset(tuple(call.output.shape[1:]) for call in some)
+        return Found(Final(some[0].kind, None, shapes))
+    if are_probabilities(output) and are_probabilities(another):
+        return Found(softmax_by_hand=True)
+    return Found(between_0_and_1=is_between_0_and_1(output) and is_between_0_and_1(another))
+
+
+def are_probabilities(outputs: torch.Tensor) -> bool:
+    """Whether rows of more than one number are non-negative and sum to one."""
+    if outputs.ndim < 2 or outputs.shape[1] < 2:
+        return False
+    rows = outputs.float()
+    return not bool((rows < 0).any() or (rows.sum(1) - 1).abs().max() > 1e-3)
+
+
+def are_log_probabilities(outputs: torch.Tensor) -> bool:
+    """Whether rows of more than one number are logarithms of probabilities that sum to one."""
+    return not bool((outputs > 0).any()) and are_probabilities(outputs.float().exp())
+
+
+def is_between_0_and_1(outputs: torch.Tensor) -> bool:
+    """Whether all numbers are."""
+    return bool(((outputs >= 0) & (outputs <= 1)).all())
 
 
 def _count_of_classes(logits: torch.Tensor | None) -> int | None:
@@ -58,16 +113,11 @@ def _is_linear_to(module: nn.Module, classes: int | None) -> bool:
     )
 
 
-def _is_or_views(logits: torch.Tensor | None, tensor: torch.Tensor) -> bool:
-    """Whether the output is that tensor, or the same numbers in another shape (squeezed, flattened)."""
-    return logits is tensor or (
-        logits is not None and logits.data_ptr() == tensor.data_ptr() and logits.numel() == tensor.numel()
-    )
+def _shares_memory(tensor: torch.Tensor, output: torch.Tensor) -> bool:
+    return tensor.untyped_storage().data_ptr() == output.untyped_storage().data_ptr()
 
 
-def _are_probabilities(outputs: torch.Tensor) -> bool:
-    """Whether rows of more than one number are non-negative and sum to one."""
-    if outputs.ndim < 2 or outputs.shape[1] < 2:
-        return False
-    rows = outputs.float()
-    return not bool((rows < 0).any() or (rows.sum(1) - 1).abs().max() > 1e-3)
+def _other(image: torch.Tensor) -> torch.Tensor:
+    if image.is_floating_point():
+        return torch.randn(image.shape, generator=torch.Generator().manual_seed(0)).to(image)
+    return image.flip(-1)

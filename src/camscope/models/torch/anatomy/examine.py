@@ -11,7 +11,7 @@ from torch import nn
 from camscope.errors import LayerError
 from camscope.models.layer import Layer
 from camscope.models.observing import is_dense
-from camscope.models.torch.anatomy.ending import find_classifier, find_final_activation, returns_softmax
+from camscope.models.torch.anatomy.ending import Found, find_classifier, find_ending
 from camscope.models.torch.anatomy.layers import layers_of
 from camscope.models.torch.anatomy.rows import Apart, Together, met, with_altered_copies
 from camscope.models.torch.anatomy.trace import Forward, Trace, tracing
@@ -28,8 +28,7 @@ class Anatomy:
         unchanged: the modules whose output was the same for an altered input, for messages.
         scores: the modules that put out what the classifier does, or an activation of it.
         classifier: name of the last linear layer (or 1×1 convolution) with as many outputs as the model.
-        final_activation: name of the softmax or sigmoid module that makes the model's output, if one does.
-        returns_probabilities: whether the outputs are a softmax all the same, made by a function.
+        ending: how the model's output is made.
         dense: whether the outputs are scores of every position, `batch class *space`.
     """
 
@@ -38,8 +37,7 @@ class Anatomy:
     unchanged: frozenset[str]
     scores: frozenset[str]
     classifier: str | None
-    final_activation: str | None
-    returns_probabilities: bool
+    ending: Found
     dense: bool = False
 
     def within(self, part: str) -> Anatomy:
@@ -85,7 +83,6 @@ def examine(model: nn.Module, forward: Forward, image: torch.Tensor) -> Anatomy:
     with torch.no_grad():
         trace, logits = _traced(model, forward, batch)
     tensor = first_tensor(logits)
-    final_activation = find_final_activation(trace, tensor)
     classifier = find_classifier(trace.outputs, tensor)
     return Anatomy(
         layers=layers_of(model, trace, image),
@@ -93,8 +90,7 @@ def examine(model: nn.Module, forward: Forward, image: torch.Tensor) -> Anatomy:
         unchanged=trace.unchanged,
         scores=trace.following(classifier),
         classifier=classifier,
-        final_activation=final_activation,
-        returns_probabilities=final_activation is None and returns_softmax(logits),
+        ending=Found() if tensor is None else find_ending(model, forward, image, trace, tensor),
         dense=tensor is not None and is_dense(tensor, batch[: len(tensor)]),
     )
 

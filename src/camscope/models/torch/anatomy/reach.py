@@ -16,8 +16,9 @@ from camscope.models.layer import Layer
 from camscope.models.torch.anatomy.examine import Anatomy
 from camscope.models.torch.anatomy.head import Classifier, verified
 from camscope.models.torch.anatomy.trace import Forward
+from camscope.models.torch.hooks.grafting import Source, Uses, differentiated
 from camscope.models.torch.hooks.modules import first_tensor, replace_first_tensor
-from camscope.models.torch.hooks.record import InputOf, Recorder
+from camscope.models.torch.hooks.record import InputOf, Recorder, Seen
 from camscope.models.torch.hooks.session import hook_after
 
 
@@ -54,7 +55,12 @@ class Probe:
 
 
 def reaching(
-    model: nn.Module, probes: Sequence[Probe], anatomy: Anatomy, layers: Sequence[Layer]
+    model: nn.Module,
+    probes: Sequence[Probe],
+    anatomy: Anatomy,
+    layers: Sequence[Layer],
+    *,
+    look_within: bool = False,
 ) -> list[Reach]:
     """How each layer leads to the score.
 
@@ -67,27 +73,38 @@ def reaching(
         probes: what it is tried on, in turn.
         anatomy: what one forward showed.
         layers: of the anatomy.
+        look_within: whether ways count that begin in a layer, before it has put its output out.
     """
     found = dict.fromkeys(range(len(layers)), Reach(False))
     for probe in probes:
         doubtful = [place for place, reach in found.items() if reach.only_zeros or not reach.positions]
         if not doubtful:
             break
-        now = _reaching(model, probe, anatomy, [layers[place] for place in doubtful])
+        some = [layers[place] for place in doubtful]
+        now = _reaching(model, probe, anatomy, some, look_within=look_within)
         found |= {place: reach for place, reach in zip(doubtful, now, strict=True) if reach.positions}
     return list(found.values())
 
 
-def _reaching(model: nn.Module, probe: Probe, anatomy: Anatomy, layers: Sequence[Layer]) -> list[Reach]:
+def _reaching(
+    model: nn.Module, probe: Probe, anatomy: Anatomy, layers: Sequence[Layer], *, look_within: bool
+) -> list[Reach]:
     """How each layer leads to the score, as far as one probe shows it."""
-    with (
-        Recorder(model, layers, start_graph=True) as recorder,
-        ExitStack() as stack,
-    ):
-        classifier_input = None
-        if anatomy.classifier is not None:
-            classifier_input = stack.enter_context(InputOf(model.get_submodule(anatomy.classifier)))
-        logits = probe.forward(probe.x)
+    uses: dict[str, Uses] = {}
+    while True:
+        with (
+            Recorder(
+                model, layers, start_graph=True, uses=uses, look_within=look_within and not uses
+            ) as recorder,
+            ExitStack() as stack,
+        ):
+            classifier_input = None
+            if anatomy.classifier is not None:
+                classifier_input = stack.enter_context(InputOf(model.get_submodule(anatomy.classifier)))
+            logits = probe.forward(probe.x)
+        if not (look_within and recorder.found):
+            break
+        uses |= recorder.found
     classifier = None
     ends = [logits]
     if classifier_input is not None and classifier_input.value is not None:
@@ -95,18 +112,19 @@ def _reaching(model: nn.Module, probe: Probe, anatomy: Anatomy, layers: Sequence
         if classifier is not None or classifier_input.value.ndim == 2:
             # the classifier's input too: a classifier of zeros, as some are initialised, hides what would reach it
             ends.append(classifier_input.value)
-    tensors = [recorder.seen[layer.name].activations for layer in layers]
+    seen = [recorder.seen(layer) for layer in layers]
+    gradients = _of_a_mix(ends, [one.source for one in seen])
     return [
         _reach(
             layer,
-            tensor,
+            one,
             gradient,
             logits,
             classifier,
             could_be_scores=anatomy.dense or layer.name in anatomy.scores,
             of_tokens=probe.x.ndim == 2,
         )
-        for layer, tensor, gradient in zip(layers, tensors, _of_a_mix(ends, tensors), strict=True)
+        for layer, one, gradient in zip(layers, seen, gradients, strict=True)
     ]
 
 
@@ -137,23 +155,23 @@ def is_bypassed(model: nn.Module, probe: Probe, anatomy: Anatomy, layer: Layer) 
     with Recorder(model, [embedding], start_graph=True) as recorder, ExitStack() as stack:
         stack.callback(hook_after(model.get_submodule(layer.module), cut).remove)
         logits = probe.forward(probe.x)
-    (gradient,) = _of_a_mix([logits], [recorder.seen[embedding.name].activations])
+    (gradient,) = _of_a_mix([logits], [recorder.seen(embedding).activations])
     return gradient is not None and _positions_reach(embedding.grid.canonical(gradient), of_tokens=True)
 
 
-def _of_a_mix(ends: Sequence[torch.Tensor], tensors: Sequence[torch.Tensor]) -> Sequence[torch.Tensor | None]:
-    """The gradients of a random combination of all numbers in `ends` by the tensors; None where there is no way."""
+def _of_a_mix(ends: Sequence[torch.Tensor], sources: Sequence[Source]) -> Sequence[torch.Tensor | None]:
+    """The gradients of a random combination of all numbers in `ends` by the sources; None where there is no way."""
     ends = [end for end in ends if end.requires_grad]
     if not ends:
-        return [None] * len(tensors)
+        return [None] * len(sources)
     generator = torch.Generator().manual_seed(0)
     mixes = [torch.rand(end.shape, generator=generator).add(0.5).to(end) for end in ends]
-    return torch.autograd.grad(ends, tensors, mixes, retain_graph=True, allow_unused=True)
+    return torch.autograd.grad(ends, differentiated(sources), mixes, retain_graph=True, allow_unused=True)
 
 
 def _reach(
     layer: Layer,
-    tensor: Shaped[torch.Tensor, ...],
+    seen: Seen,
     gradient: Shaped[torch.Tensor, ...] | None,
     logits: Float[torch.Tensor, "image class"],
     classifier: Classifier | None,
@@ -165,7 +183,7 @@ def _reach(
 
     Args:
         layer: the layer.
-        tensor: what it put out.
+        seen: what it put out.
         gradient: of a mix of the outputs, by that; None if there is no way.
         logits: the scores, on a graph from the layer on.
         classifier: the verified linear head.
@@ -174,11 +192,13 @@ def _reach(
     """
     if gradient is None or not _positions_reach(layer.grid.canonical(gradient), of_tokens=of_tokens):
         return Reach(False)
-    features = classifier.pooled.features(layer.grid.canonical(tensor.detach())) if classifier else None
+    features = (
+        classifier.pooled.features(layer.grid.canonical(seen.activations.detach())) if classifier else None
+    )
     return Reach(
         positions=True,
-        only_zeros=not bool(tensor.any()),
-        is_score_map=could_be_scores and _is_score_map(logits, tensor, layer.grid),
+        only_zeros=not bool(seen.activations.any()),
+        is_score_map=could_be_scores and _is_score_map(logits, seen.source, layer.grid),
         pooled=features is not None and features.activations_themselves,
         pooled_after_relu=features is not None and not features.activations_themselves,
     )
@@ -198,7 +218,7 @@ def _positions_reach(gradient: Shaped[torch.Tensor, "image channel *space"], *, 
     return count > 1 and (count > ends or len(reached) == 2)
 
 
-def _is_score_map(logits: torch.Tensor, tensor: torch.Tensor, grid: Grid) -> bool:
+def _is_score_map(logits: torch.Tensor, source: Source, grid: Grid) -> bool:
     """Whether channel k feeds class k and nothing else: the classifier's own output before pooling."""
     if (
         logits.ndim != 2
@@ -207,5 +227,7 @@ def _is_score_map(logits: torch.Tensor, tensor: torch.Tensor, grid: Grid) -> boo
         or not logits.requires_grad
     ):
         return False
-    (gradient,) = torch.autograd.grad(logits[:, -1].sum(), tensor, retain_graph=True, allow_unused=True)
+    (gradient,) = torch.autograd.grad(
+        logits[:, -1].sum(), differentiated([source]), retain_graph=True, allow_unused=True
+    )
     return gradient is not None and not bool((grid.canonical(gradient)[:, :-1] != 0).any())

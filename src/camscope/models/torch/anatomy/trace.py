@@ -13,13 +13,12 @@ from torch import nn
 
 from camscope.models.place import Answer
 from camscope.models.torch.anatomy.rows import Rows
+from camscope.models.torch.hooks.activations import MODULES
 from camscope.models.torch.hooks.modules import count_tensors, first_tensor, named_layers
 from camscope.models.torch.hooks.session import hook_after, hook_before
 
 Forward = Callable[[torch.Tensor], Any]
 """The model from a batch of inputs to its logits."""
-
-FINAL_ACTIVATIONS = (nn.Softmax, nn.LogSoftmax, nn.Sigmoid)
 
 
 @dataclass(frozen=True)
@@ -81,13 +80,14 @@ class Trace:
         rows: which there are, and how to compare them.
         outputs: every tensor that a module put out, in the order the modules finished.
         calls: how often each module was called, by name.
-        activated: each softmax or sigmoid module by name, with what it put out. This keeps tensors alive.
+        activated: each call of a softmax or sigmoid module: its name, itself, and what it put out. This keeps
+            tensors alive.
     """
 
     rows: Rows
     outputs: list[Output] = field(default_factory=list)
     calls: dict[str, int] = field(default_factory=dict)
-    activated: list[tuple[str, torch.Tensor]] = field(default_factory=list)
+    activated: list[tuple[str, nn.Module, torch.Tensor]] = field(default_factory=list)
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
@@ -118,8 +118,8 @@ class Trace:
         if tensor is None:
             return
         self.calls[name] = self.calls.get(name, 0) + 1
-        if isinstance(module, FINAL_ACTIVATIONS):
-            self.activated.append((name, tensor))
+        if isinstance(module, tuple(MODULES)):
+            self.activated.append((name, module, tensor))
         several = count_tensors(output) > 1
         known = self._known(tensor, anywhere=several)
         if known is None:

@@ -10,6 +10,7 @@ from jaxtyping import Float, Shaped
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from camscope.errors import ModelError
+from camscope.models.torch.hooks.grafting import Source, gradients_by
 
 
 @contextmanager
@@ -20,7 +21,9 @@ def twice_differentiable() -> Iterator[None]:
 
 
 def curvature(
-    score: Float[torch.Tensor, batch], layers: Sequence[Shaped[torch.Tensor, ...]]
+    score: Float[torch.Tensor, batch],
+    layers: Sequence[Shaped[torch.Tensor, ...]],
+    sources: Sequence[Source] | None = None,
 ) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
     """∂score/∂A and H·A of each layer, H the Hessian of the score by that layer alone (Pearlmutter 1994).
 
@@ -29,7 +32,8 @@ def curvature(
 
     Args:
         score: of one target, on a graph that reaches the layers.
-        layers: each layer's output A, `batch …` in the layer's own layout, requiring gradients.
+        layers: each layer's output A, `batch …` in the layer's own layout.
+        sources: by what to differentiate for ∂score/∂A, of the same layers; by default by A itself.
 
     Returns:
         gradients: ∂score/∂A of each layer.
@@ -41,19 +45,16 @@ def curvature(
     if not score.requires_grad:
         zeros = [torch.zeros_like(A) for A in layers]
         return zeros, list(zeros)
+    sources = layers if sources is None else sources
     with torch.enable_grad():
-        gradients = torch.autograd.grad(
-            score.sum(), layers, create_graph=True, allow_unused=True, materialize_grads=True
-        )
+        gradients = gradients_by(score.sum(), layers, sources, create_graph=True)
     products = []
-    for gradient, A in zip(gradients, layers, strict=True):
+    for gradient, A, source in zip(gradients, layers, sources, strict=True):
         if not gradient.requires_grad:  # linear from here on
             products.append(torch.zeros_like(A))
             continue
         try:
-            (product,) = torch.autograd.grad(
-                gradient, A, grad_outputs=A.detach(), retain_graph=True, materialize_grads=True
-            )
+            (product,) = gradients_by(gradient, [A], [source], A.detach())
         except RuntimeError as error:
             if "not implemented" not in str(error) and "once_differentiable" not in str(error):
                 raise

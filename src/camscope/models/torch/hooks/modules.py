@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import torch
@@ -218,12 +218,38 @@ def find_layer(model: nn.Module, layer: str | nn.Module) -> str:
     )
 
 
+def tensors_of(output: Any) -> Iterator[torch.Tensor]:
+    """Every tensor in an output in their order, inside tuples, lists and mappings too."""
+    if isinstance(output, torch.Tensor):
+        yield output
+    for _, value in _items(output):
+        yield from tensors_of(value)
+
+
 def count_tensors(output: Any) -> int:
     """How many tensors a module puts out, inside tuples, lists and mappings too."""
+    return sum(1 for _ in tensors_of(output))
+
+
+def change_tensors(output: Any, change: Callable[[torch.Tensor], torch.Tensor]) -> Any:
+    """The same output with other tensors in it; the very same, if none is changed.
+
+    Args:
+        output: tensors, perhaps inside tuples, lists and mappings.
+        change: from a tensor to what takes its place, perhaps itself.
+    """
     if isinstance(output, torch.Tensor):
-        return 1
-    parts = output.values() if isinstance(output, Mapping) else output
-    return sum(map(count_tensors, parts)) if isinstance(output, (Mapping, list, tuple)) else 0
+        return change(output)
+    parts = {key: (value, change_tensors(value, change)) for key, value in _items(output)}
+    if all(after is before for before, after in parts.values()):
+        return output
+    if isinstance(output, tuple):
+        values = [after for _, after in parts.values()]
+        return type(output)(*values) if hasattr(output, "_fields") else type(output)(values)
+    changed = copy.copy(output)  # the mapping's own copy() does not fit those of classes with required fields
+    for key, (_, after) in parts.items():
+        changed[key] = after
+    return changed
 
 
 def is_captured(module: nn.Module) -> bool:
@@ -250,17 +276,8 @@ def first_tensor(output: Any) -> torch.Tensor | None:
 
 def replace_first_tensor(output: Any, tensor: torch.Tensor) -> Any:
     """The same output with its first tensor replaced. Needs `first_tensor(output)` to be one."""
-    if isinstance(output, torch.Tensor):
-        return tensor
-    place = next(key for key, value in _items(output) if isinstance(value, torch.Tensor))
-    if isinstance(output, tuple):
-        values = [tensor if i == place else value for i, value in enumerate(output)]
-        return type(output)(*values) if hasattr(output, "_fields") else type(output)(values)
-    replaced = copy.copy(
-        output
-    )  # the mapping's own copy() does not fit those of classes with required fields
-    replaced[place] = tensor
-    return replaced
+    first = first_tensor(output)
+    return change_tensors(output, lambda other: tensor if other is first else other)
 
 
 def _items(output: Any) -> Iterator[tuple[Any, Any]]:

@@ -1,109 +1,29 @@
-"""Recording what layers put out, and what flows back into them, without leaks and safe from in-place operations."""
+"""Recording what layers put out, and the start of the graph there, safe from in-place operations.
+
+Whatever is recorded, the network's own numbers, tensors and memory stay as they are without it.
+"""
 
 from __future__ import annotations
 
-import weakref
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Shaped
 from torch import nn
+from torch.autograd.graph import get_gradient_edge
 
 from camscope.errors import LayerError
+from camscope.models.torch.hooks.grafting import Source, Uses, begun, graft, shares_memory_with_others
 from camscope.models.torch.hooks.modules import (
-    find_layer,
+    change_tensors,
     first_tensor,
     is_captured,
     replace_first_tensor,
-    unwrap,
 )
-from camscope.models.torch.hooks.session import exclusive, hook_after, hook_before
-
-
-@dataclass(eq=False)
-class Call:
-    """One call of a layer.
-
-    Attributes:
-        activations: the layer's output, as the next layer got it, safe from later in-place operations.
-        gradients: of whatever was sent backward, by `activations`; None before a backward reaches it.
-    """
-
-    activations: Shaped[torch.Tensor, ...]
-    gradients: Shaped[torch.Tensor, ...] | None = None
-
-
-@dataclass(eq=False)
-class Recording:
-    """All calls of one layer. `activations` and `gradients` are those of the last call.
-
-    Attributes:
-        layer: its name.
-        calls: in order.
-    """
-
-    layer: str
-    calls: list[Call] = field(default_factory=list)
-
-    @property
-    def activations(self) -> Shaped[torch.Tensor, ...]:
-        """The last call's output.
-
-        Raises:
-            LayerError: if the layer was not called.
-        """
-        return self._last.activations
-
-    @property
-    def gradients(self) -> Shaped[torch.Tensor, ...] | None:
-        """What the backward brought to the last call's output; None before a backward.
-
-        Raises:
-            LayerError: if the layer was not called.
-        """
-        return self._last.gradients
-
-    @property
-    def _last(self) -> Call:
-        if not self.calls:
-            raise LayerError(
-                f"The layer {self.layer!r} was not called. Run the model inside the `with` block, in the same thread; "
-                "if you did, this forward does not use the layer."
-            )
-        return self.calls[-1]
-
-
-@contextmanager
-def record(model: nn.Module, layers: Iterable[str | nn.Module]) -> Iterator[Mapping[str, Recording]]:
-    """Record the activations, and after a backward the gradients, of any layers during your own calls.
-
-        with camscope.record(model, layers=["layer3", "layer4"]) as seen:
-            model(x)[:, 281].sum().backward()
-        seen["layer4"].activations, seen["layer4"].gradients      # the last call
-        [call.activations for call in seen["relu"].calls]          # every call of a shared layer
-
-    Nothing about the model, its mode or its gradients is changed; the hooks are gone when the block ends,
-    also by an exception. What the layers put out stays as it was even if the network goes on in place.
-
-    Calls that other threads make of the model are not recorded. Explanations of the model in other threads wait until
-    the block ends, so do not wait for one inside.
-
-    Args:
-        model: any module; DataParallel, DDP and compiled wrappers are looked through.
-        layers: names or submodules. The recordings are found under the names.
-
-    Raises:
-        LayerError: for a layer that does not exist (with the nearest name), or one whose output holds no tensor.
-    """
-    if isinstance(layers, (str, nn.Module)):
-        layers = [layers]
-    inner = unwrap(model)
-    targets = [ModuleOutput(name, name) for name in (find_layer(inner, layer) for layer in layers)]
-    with exclusive(inner), Recorder(inner, targets, keep_gradients=True) as recorder:
-        yield recorder.seen
+from camscope.models.torch.hooks.session import hook_after, hook_before
+from camscope.models.torch.hooks.within import Within, unwatched
 
 
 @runtime_checkable
@@ -127,23 +47,34 @@ class Recordable(Protocol):
 
 
 @dataclass(frozen=True)
-class ModuleOutput:
-    """A module's own output."""
+class Seen:
+    """What a layer put out at its last call.
 
-    name: str
-    module: str
-    after_relu: bool = False
+    Attributes:
+        activations: a copy.
+        source: by what to differentiate for their gradient: the copy itself, or a place in the model's own graph.
+    """
+
+    activations: Shaped[torch.Tensor, ...]
+    source: Source
 
 
 class Recorder:
-    """Hooks on layers that keep every call's output; a context that always takes its hooks away.
+    """Hooks on layers that keep their last output; a context that always takes its hooks away.
 
     Args:
         model: an unwrapped module.
         layers: what to record.
         start_graph: make the first of these layers that is reached the start of the autograd graph, so that
             nothing before it is kept for a backward.
-        keep_gradients: keep what a later backward brings to each output.
+        uses: which uses of their outputs are found how, by the names of those layers where that is known.
+        look_within: find out whether layers use their outputs before they put them out. That takes a little time.
+
+    Attributes:
+        found: layers by name whose uses must be found in another way than they were. Run the model again with these.
+        looked_at: names of the layers of which that was looked for.
+        obstructed: whether a graft could not be put in place for that reason. Run the model again.
+        making_others: names of the layers that make something else from their output before they put it out.
     """
 
     def __init__(
@@ -152,59 +83,155 @@ class Recorder:
         layers: Iterable[Recordable],
         *,
         start_graph: bool = False,
-        keep_gradients: bool = False,
+        uses: Mapping[str, Uses] | None = None,
+        look_within: bool = False,
     ) -> None:
+        self.found: dict[str, Uses] = {}
+        self.looked_at: set[str] = set()
+        self.making_others: set[str] = set()
+        self.obstructed = False
         self._layers = [(layer, model.get_submodule(layer.module)) for layer in layers]
-        self.seen = {layer.name: Recording(layer.name) for layer, _ in self._layers}
-        self._start_graph = start_graph
-        self._keep_gradients = keep_gradients
+        self._seen: dict[str, Seen] = {}
+        self.starts_graph = start_graph
+        self._uses = uses or {}
+        self._look_within = look_within
+        self._within: dict[nn.Module, list[Within]] = {}
+        self._ended: dict[nn.Module, Within] = {}
+        self._unwritten: list[tuple[str, torch.Tensor, int]] = []
         self._handles: list[torch.utils.hooks.RemovableHandle] = []
+
+    def seen(self, layer: Recordable) -> Seen:
+        """What a layer put out at its last call.
+
+        Raises:
+            LayerError: if it was not called.
+        """
+        if layer.name not in self._seen:
+            raise LayerError(f"This model's forward does not call the layer {layer.name!r}.")
+        return self._seen[layer.name]
 
     def __enter__(self) -> Recorder:
         for layer, module in self._layers:
-            handle = hook_after(module, self._hook(layer), prepend=is_captured(module))
-            self._handles.append(handle)
+            if self.starts_graph and self._uses.get(layer.name) is Uses.FROM_WITHIN:
+                self._handles.append(hook_before(module, begin_graph, with_keywords=True))
+            if self._look_within and layer.name not in self._uses:
+                self.looked_at.add(layer.name)
+                if module not in self._within and not is_simple(module):
+                    self._within[module] = []
+                    self._handles.append(hook_before(module, self._begin_watch))
+        for layer, module in self._layers:
+            self._handles.append(hook_after(module, self._hook(layer), prepend=is_captured(module)))
         return self
 
     def __exit__(self, *_: object) -> None:
         for handle in self._handles:
             handle.remove()
         self._handles.clear()
+        for module in self._within:
+            self._end_watch(module)
+        for name, tensor, version in self._unwritten:
+            if tensor._version != version and name not in self.found:
+                self.found[name] = Uses.OF_MEMORY
+        self._unwritten.clear()
+
+    def _begin_watch(self, module: nn.Module, _inputs: Any) -> None:
+        watch = Within()
+        self._within[module].append(watch)
+        watch.__enter__()  # type: ignore[no-untyped-call]
+
+    def _end_watch(self, module: nn.Module) -> Within | None:
+        """End the watch of a module's call, if it has not ended; None if there was none."""
+        running = self._within.get(module)
+        if not running:
+            return self._ended.get(module)
+        watch = running.pop()
+        watch.__exit__(None, None, None)  # type: ignore[no-untyped-call]
+        self._ended[module] = watch
+        return watch
 
     def _hook(self, layer: Recordable) -> Any:
         name = layer.name
+        uses = self._uses.get(name, Uses.OF_TENSOR)
 
-        def hook(_module: nn.Module, inputs: tuple[Any, ...], output: Any) -> Any:
-            found = first_tensor(output)
-            if found is None:
+        def hook(module: nn.Module, _inputs: tuple[Any, ...], output: Any) -> Any:
+            watch = self._end_watch(module)
+            tensor = first_tensor(output)
+            if tensor is None:
                 raise LayerError(
                     f"The layer {name!r} puts out {type(output).__name__}, which holds no tensor."
                 )
-            # the model's own ReLU, which follows, leaves this as it is
-            tensor = found.clamp(min=0) if layer.after_relu else found
-            if _shares_memory(inputs, tensor):
-                # an identity, a view or an in-place layer: others may still write to this memory
-                tensor = tensor.clone()
-            if self._start_graph and not tensor.requires_grad:
-                if not tensor.is_floating_point():
-                    raise LayerError(f"The layer {name!r} puts out {tensor.dtype}, which has no gradient.")
-                torch.set_grad_enabled(True)
-                tensor = tensor.detach().requires_grad_()
-            call = Call(tensor)
-            self.seen[name].calls.append(call)
-            if self._keep_gradients and tensor.requires_grad:
-                # weak: the graph keeps the hook alive, the hook must not keep the graph alive
-                kept = weakref.ref(call)
-
-                def keep(gradient: torch.Tensor) -> None:
-                    if (alive := kept()) is not None:
-                        alive.gradients = gradient.detach()
-
-                tensor.register_hook(keep)  # type: ignore[no-untyped-call]
-            # the network goes on with a copy, so that what follows in place cannot reach the recorded tensor
-            return replace_first_tensor(output, tensor.clone())
+            if watch is not None:
+                self._note_uses(name, watch, tensor)
+            if uses is Uses.OF_TENSOR and shares_memory_with_others(tensor):
+                self._unwritten.append((name, tensor.detach(), tensor._version))
+            with unwatched():
+                network = self._record(layer, uses, tensor)
+            if network is tensor:
+                return None
+            self.obstructed |= bool(self.looked_at)
+            return replace_first_tensor(output, network)
 
         return hook
+
+    def _note_uses(self, name: str, watch: Within, tensor: torch.Tensor) -> None:
+        if watch.has_made_another_from(tensor):
+            self.making_others.add(name)
+        if name in self.making_others or watch.has_kept_a_view_of(tensor):
+            self.found[name] = Uses.FROM_WITHIN
+
+    def _record(self, layer: Recordable, uses: Uses, tensor: torch.Tensor) -> torch.Tensor:
+        """Keep a copy of a layer's output, from which the graph starts or through which it goes.
+
+        Args:
+            layer: the layer.
+            uses: how its uses are found.
+            tensor: what it put out.
+
+        Returns:
+            what the network is to go on with: almost always the same tensor.
+        """
+        on_graph = tensor.requires_grad
+        if self.starts_graph and on_graph and uses is not Uses.FROM_WITHIN and not layer.after_relu:
+            copy = tensor.clone()
+        else:
+            # the model's own ReLU, which follows, leaves this as it is
+            values = tensor.detach()
+            copy = values.clamp(min=0) if layer.after_relu else values.clone()
+        self._seen[layer.name] = Seen(copy, copy)
+        if not self.starts_graph:
+            return tensor
+        if not tensor.is_floating_point():
+            raise LayerError(f"The layer {layer.name!r} puts out {tensor.dtype}, which has no gradient.")
+        if on_graph and uses is Uses.FROM_WITHIN:
+            self._seen[layer.name] = Seen(copy, get_gradient_edge(tensor))
+            return tensor
+        torch.set_grad_enabled(True)
+        if not copy.requires_grad:
+            copy.requires_grad_()
+        return graft(tensor, copy, in_memory=uses is Uses.OF_MEMORY, beside=on_graph and layer.after_relu)
+
+
+def begin_graph(_module: nn.Module, args: Any, kwargs: Any) -> Any:
+    """A hook before a layer, which gets its arguments as the start of a graph where they are on none.
+
+    Args:
+        _module: the layer.
+        args: by position.
+        kwargs: by keyword.
+    """
+    if not torch.is_grad_enabled():
+        return None
+
+    def started(value: torch.Tensor) -> torch.Tensor:
+        return begun(value) if value.is_floating_point() and not value.requires_grad else value
+
+    return change_tensors(args, started), change_tensors(kwargs, started)
+
+
+def is_simple(module: nn.Module) -> bool:
+    """Whether it is one of PyTorch's own layers, which do one thing and keep nothing of it."""
+    own = type(module).__module__.startswith("torch.nn.modules.")
+    return own and not any(module.children()) and not isinstance(module, nn.RNNBase)
 
 
 class InputOf:
@@ -231,9 +258,3 @@ class InputOf:
 
     def __exit__(self, *_: object) -> None:
         self._handle.remove()
-
-
-def _shares_memory(inputs: tuple[Any, ...], tensor: torch.Tensor) -> bool:
-    """Whether a tensor lies in the memory of one of the inputs."""
-    storage = tensor.untyped_storage().data_ptr()
-    return any(isinstance(x, torch.Tensor) and x.untyped_storage().data_ptr() == storage for x in inputs)

@@ -273,14 +273,17 @@ def _get_nothing() -> Callable[..., None]:
     return _nothing
 
 
-def hook_before(module: nn.Module, hook: Callable[..., Any]) -> RemovableHandle:
+def hook_before(
+    module: nn.Module, hook: Callable[..., Any], *, with_keywords: bool = False
+) -> RemovableHandle:
     """Let a hook be called before each forward that this thread makes of a module.
 
     Args:
         module: any.
         hook: from the module and its positional arguments to None, or to other arguments.
+        with_keywords: whether it also gets the arguments by keyword, and may return both as a pair.
     """
-    return module.register_forward_pre_hook(_Hook(module, hook))
+    return module.register_forward_pre_hook(_Hook(module, hook), with_kwargs=with_keywords)
 
 
 def hook_after(module: nn.Module, hook: Callable[..., Any], *, prepend: bool = False) -> RemovableHandle:

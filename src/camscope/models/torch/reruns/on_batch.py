@@ -97,7 +97,7 @@ class OnBatch:
         if plan is self.plan and not plan.whole and bool(found.logits.isnan().any()):
             # something was used that was not used before: what is not kept is NaN
             self._plans[image] = self._whole
-            return self.outputs(self._whole, Kept(), image, image, activations)
+            return self.outputs(self._whole, self._nothing_kept, image, image, activations)
         return found
 
     def parts_for(self, image: int) -> tuple[Plan, Parts] | None:
@@ -125,6 +125,10 @@ class OnBatch:
         """Runs the whole model with the layer's output replaced."""
         return Plan(self.plan.layer, (), self.kept.calls - 1, whole=True)
 
+    @property
+    def _nothing_kept(self) -> Kept:
+        return Kept(uses=self.kept.uses, inputs=self.kept.inputs)
+
     def _activations(self, image: int) -> Float[torch.Tensor, " channel *space"]:
         own = first_tensor(self.kept.own)
         assert own is not None
@@ -137,7 +141,7 @@ class OnBatch:
         if self.plan.whole:
             return False
         altered = altered_copies(self._activations(image), image)
-        expected = self._logits(self._whole, Kept(), image, image, altered)
+        expected = self._logits(self._whole, self._nothing_kept, image, image, altered)
         try:
             found = self._logits(self.plan, self.kept, image, image, altered)
         except (

@@ -21,6 +21,7 @@ from torch.utils._pytree import tree_map
 
 from camscope.errors import ModelError
 from camscope.models.layer import Layer
+from camscope.models.torch.hooks.grafting import Uses, put_in_place, shares_memory_with_others
 from camscope.models.torch.hooks.modules import (
     first_tensor,
     is_captured,
@@ -28,6 +29,7 @@ from camscope.models.torch.hooks.modules import (
     replace_first_tensor,
 )
 from camscope.models.torch.hooks.session import hook_after, replaced_forward
+from camscope.models.torch.hooks.within import unwatched
 from camscope.models.torch.reruns.values import cloned, of_image
 
 
@@ -81,12 +83,16 @@ class Kept:
         own: the layer's own output, likewise.
         batch: how many images it was.
         calls: how often the layer was called.
+        uses: how the uses of the layer's output are found.
+        inputs: of the model, into whose memory nothing is to be written.
     """
 
     outputs: dict[Stub, Any] = field(default_factory=dict)
     own: Any = None
     batch: int = 0
     calls: int = 0
+    uses: Uses = Uses.OF_TENSOR
+    inputs: torch.Tensor | None = None
 
 
 @contextmanager
@@ -110,11 +116,12 @@ def keeping(model: nn.Module, plan: Plan, kept: Kept) -> Iterator[None]:
             number = counts.get(name, 0)
             counts[name] = number + 1
             stub = wanted.get(name, {}).get(number)
-            if stub is not None:
-                kept.outputs[stub] = tree_map(cloned, output)
-            if name == plan.layer.module:
-                kept.own = tree_map(cloned, output)  # the last call's stays
-                kept.calls = number + 1
+            with unwatched():
+                if stub is not None:
+                    kept.outputs[stub] = tree_map(cloned, output)
+                if name == plan.layer.module:
+                    kept.own = tree_map(cloned, output)  # the last call's stays
+                    kept.calls = number + 1
 
         return keep
 
@@ -174,6 +181,7 @@ def replaced(
     Raises:
         ModelError: at the end of the block, if the layer's last call is not the one that the plan names.
     """
+    modules = named_layers(model)
     values = {}
     for stub in plan.stubs:
         kept_of = (kept.outputs[stub], kept.batch, image) if stub.used else (stub.shape, 1, 0)
@@ -184,17 +192,19 @@ def replaced(
         answers.setdefault(stub.module, {})[stub.turn] = value
     if not plan.whole:
         own = of_image(kept.own, kept.batch, image, count)
-        answers.setdefault(plan.layer.module, {})[plan.turn] = tree_map(cloned, own) if plan.copies else own
-    modules = named_layers(model)
+        kept_by_others = plan.copies or bool(modules[plan.layer.module]._forward_hooks)
+        answers.setdefault(plan.layer.module, {})[plan.turn] = (
+            tree_map(cloned, own) if kept_by_others else own
+        )
     with ExitStack() as stack:
         for name, by_turn in answers.items():
             stack.enter_context(_answering(modules[name], by_turn))
-        stack.enter_context(_altered(modules[plan.layer.module], plan, alter))
+        stack.enter_context(_altered(modules[plan.layer.module], plan, kept, alter))
         yield values
 
 
 @contextmanager
-def _altered(module: nn.Module, plan: Plan, alter: Alter) -> Iterator[None]:
+def _altered(module: nn.Module, plan: Plan, kept: Kept, alter: Alter) -> Iterator[None]:
     """Alter what the layer's last call returns: after the user's own hooks, since it was recorded after them too.
 
     Raises:
@@ -208,9 +218,9 @@ def _altered(module: nn.Module, plan: Plan, alter: Alter) -> Iterator[None]:
         if turn != plan.turn:
             return None
         own = _tensor(output, plan.layer)
-        # a copy: the network may go on in place, and the caller's array is the caller's
-        altered = plan.layer.grid.embed(alter(own).to(own.dtype), own).clone()
-        return replace_first_tensor(output, altered)
+        altered = plan.layer.grid.embed(alter(own).to(own.dtype), own)
+        network = _written(own, altered, kept)
+        return None if network is own else replace_first_tensor(output, network)
 
     handle = hook_after(module, hook, prepend=is_captured(module))
     try:
@@ -223,6 +233,35 @@ def _altered(module: nn.Module, plan: Plan, alter: Alter) -> Iterator[None]:
             "so which call's output is to be altered cannot be said. Choose another layer, or a method that runs no "
             "part of the model again: gradcam."
         )
+
+
+def _written(own: torch.Tensor, altered: torch.Tensor, kept: Kept) -> torch.Tensor:
+    """The altered output in place of the layer's own, also for what has kept the layer's tensor already.
+
+    Args:
+        own: the layer's output.
+        altered: what it is to be. It is copied: the network may go on in place, and the caller's array is the caller's.
+        kept: says whose memory is whose.
+
+    Returns:
+        what the network is to go on with: the layer's own tensor with other values, or if that cannot be, another.
+    """
+    if not _is_writable(own, kept):
+        return altered.clone()
+    if kept.uses is Uses.OF_MEMORY or not shares_memory_with_others(own):
+        return own.copy_(altered)
+    other = altered.clone()
+    return own if put_in_place(own, other) else other
+
+
+def _is_writable(own: torch.Tensor, kept: Kept) -> bool:
+    """Whether each number has a place of its own in memory, which is not that of the model's inputs."""
+    repeated = any(not step and size > 1 for size, step in zip(own.shape, own.stride(), strict=True))
+    inputs = kept.inputs
+    the_inputs = inputs is not None and (
+        inputs.untyped_storage().data_ptr() == own.untyped_storage().data_ptr()
+    )
+    return not (repeated or the_inputs)
 
 
 def _answering(module: nn.Module, answers: Mapping[int, Any]) -> AbstractContextManager[None]:
