@@ -11,7 +11,7 @@ from torch import nn
 import camscope
 from camscope.arrays import resize
 from camscope.models.grid import Grid, candidate_grids
-from camscope.models.place import altered_copies, answer, find_grid
+from camscope.models.place import answer, find_grid, with_altered_copies
 
 PHOTO = (1, 3, 64, 64)
 WIDE = (1, 3, 48, 80)
@@ -21,8 +21,7 @@ SIGNAL = (1, 3, 64)
 
 def rows(shape, seed=0):
     """An input without its batch axis, and copies with an altered patch."""
-    clean = np.random.default_rng(seed).standard_normal(shape)
-    return [clean[0], *altered_copies(clean)]
+    return list(with_altered_copies(np.random.default_rng(seed).standard_normal(shape)))
 
 
 def layer(x, grid, seed=1):

@@ -18,7 +18,7 @@ from camscope.models.decoding import OutputDecoder
 from camscope.models.grid import candidate_grids
 from camscope.models.layer import Layer
 from camscope.models.observing import Ending, OutputRules, responses, slices_of
-from camscope.models.place import altered_copies, answer, find_grid
+from camscope.models.place import answer, find_grid, with_altered_copies
 from camscope.models.said_grid import SaidGrid, grid_as_said, said_of
 from camscope.outputs import Outputs, Task
 from camscope.targets import Targets
@@ -81,9 +81,8 @@ class NumpyAdapter:
     def layers(self, batch: Batch) -> list[Layer]:
         """All layers with a grid."""
         first = batch.images(slice(1))
-        all_rows = np.concatenate([first.x, altered_copies(first.x)])
         found, met = [], []
-        for name, value in self.run(first.altered(all_rows)).values.items():
+        for name, value in self.run(first.altered(with_altered_copies(first.x))).values.items():
             answered, op = answer(value[0], list(value[1:])), self.model.layers[name]
             candidates = candidate_grids(value[:1].shape, first.x.shape, met)
             grid = find_grid(answered, candidates, keeps_axes=isinstance(op, (Convolution, Relu, MaxPool)))

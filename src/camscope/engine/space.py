@@ -40,7 +40,7 @@ class Space:
             batch: with its input's axes as the model takes them.
         """
         usual = usual_space(batch.given.shape)
-        others = list(_others(len(batch.given.shape)))
+        others = list(_others(batch.given.shape))
         if not others or batch.of_tokens:
             return usual
         key = tuple(batch.given.shape[1:])
@@ -72,11 +72,17 @@ class Space:
         return math.fsum(layer.in_place for layer in layers)
 
 
-def _others(ndim: int) -> Iterator[tuple[int, ...]]:
-    """The axes that could be space besides the usual ones: the channel last, none, or behind the frames."""
-    if ndim in (3, 4):
-        yield tuple(range(1, ndim - 1))
-        yield tuple(range(1, ndim))
-    if ndim == 5:
-        yield 1, 3, 4
-        yield 1, 2, 3
+def _others(shape: Sequence[int]) -> Iterator[tuple[int, ...]]:
+    """The axes that could be space besides the usual ones: the channel last, none, or behind the frames.
+
+    An axis of one position is none of space.
+    """
+    ndim = len(shape)
+    several: dict[int, list[tuple[int, ...]]] = {
+        3: [(1,), (1, 2)],
+        4: [(1, 2), (1, 2, 3)],
+        5: [(1, 3, 4), (1, 2, 3)],
+    }
+    for space in several.get(ndim, []):
+        if all(shape[axis] > 1 for axis in space):
+            yield space

@@ -160,7 +160,7 @@ class Candidates(NamedTuple):
     Attributes:
         likely: along its axes, or met earlier in the same forward.
         possible: those for which nothing speaks but the number of tokens.
-        kept: the one along its axes whose size was met before; None if there are two.
+        kept: the one along its axes whose size was met before, or is the input's by one stride; None if there are two.
     """
 
     likely: list[Grid]
@@ -189,7 +189,7 @@ def candidate_grids(
         for unlikely, grid in _axes_grids(shape, size, met):
             if unlikely < _NOT_MET or math.prod(grid.space) >= FEW:  # few may agree by chance
                 likely.append((unlikely, grid))
-            if grid.space in met and math.prod(grid.space) > 1:
+            if unlikely < _NOT_MET and math.prod(grid.space) > 1:
                 kept.append(grid)
     if len(shape) == 3:
         likely += _met_tokens(shape, met)

@@ -43,14 +43,15 @@ _SPREAD = 0.22
 """Of the bell that the change is compared with: about the patch."""
 
 AGREES = 0.5
-"""The least correlation of a grid. Measured on some fifty networks with random and with trained weights: above 0.7 for
-the right grid, below 0.3 for any other."""
+"""The least correlation of a grid. Measured on some hundred networks with random and with trained weights: of the right
+grid nineteen in twenty have more than 0.6; of layers without a grid, none has more than 0.4."""
 
 AGREES_BEYOND_DOUBT = 0.75
-"""The same where only the number of tokens speaks for a grid, or where they are few: one may agree by chance."""
+"""The same where only the number of tokens speaks for a grid, or where few copies were run on few positions: of many
+candidates one may agree by chance."""
 
-AGREES_ON_FEW = 0.2
-"""The same along the axes of a layer with few positions, if no other grid agrees better."""
+AGREES_ON_FEW = 0.3
+"""The same along several axes of a layer with few positions, if no other grid agrees better."""
 
 _LONG = 4
 """An axis of fewer positions says too little by itself."""
@@ -138,7 +139,7 @@ def answer(clean: Float[Array, "*shape"], altered: Sequence[Float[Array, "*shape
 
     Args:
         clean: what it put out for the input, without the batch axis.
-        altered: for each altered copy, as `altered_copies` has them.
+        altered: for each altered copy, as `with_altered_copies` has them.
     """
     xp = array_namespace(clean)
 
@@ -162,30 +163,34 @@ def find_grid(answer: Answer, candidates: Candidates, *, keeps_axes: bool = Fals
     kept = candidates.kept if keeps_axes else None
     if not answer.changed:
         return None if answer.anything else kept
+    copies = len(answer.changes)
     for grids, least in ((candidates.likely, _least_of_likely), (candidates.possible, _least_of_possible)):
         tried = [(grid, answer.agreement(grid)) for grid in grids]
         best = max((agreement for _, agreement in tried), default=0.0)
         found: Grid | None = next(
-            (grid for grid, agreement in tried if agreement >= max(least(grid), best - _AS_GOOD)), None
+            (grid for grid, agreement in tried if agreement >= max(least(grid, copies), best - _AS_GOOD)),
+            None,
         )
         if found is not None:
             return found
     return kept if kept is not None and answer.is_everywhere_on(kept) else None
 
 
-def _least_of_likely(grid: Grid) -> float:
+def _least_of_likely(grid: Grid, copies: int) -> float:
     if math.prod(grid.space) >= FEW:
         return AGREES
-    return AGREES_BEYOND_DOUBT if grid.layout.startswith("tokens") else AGREES_ON_FEW
+    if len(grid.space) > 1 and not grid.layout.startswith("tokens"):
+        return AGREES_ON_FEW
+    return AGREES if copies == len(CENTRES) else AGREES_BEYOND_DOUBT
 
 
-def _least_of_possible(grid: Grid) -> float:
+def _least_of_possible(grid: Grid, copies: int) -> float:
     return AGREES_BEYOND_DOUBT
 
 
-def altered_copies(
+def with_altered_copies(
     image: Shaped[np.ndarray, "one ..."], *, tokens: bool = False
-) -> Shaped[np.ndarray, "copy ..."]:
+) -> Shaped[np.ndarray, "row ..."]:
     """Copies of an input with an altered patch: noise of the input's mean and spread, or other tokens of a text's own.
 
     Args:
@@ -193,12 +198,15 @@ def altered_copies(
         tokens: whether it holds the numbers of tokens, `one token`; else numbers, `one channel *space`.
 
     Returns:
-        One copy, or several of a small input, each with its patch in another place.
+        The input itself (noise, where it is the same everywhere: little can be seen on that), then one copy of it, or
+        several of a small one, each with its patch in another place.
     """
+    if not tokens and not image.std() > 0:
+        image = (image + np.random.default_rng(1).standard_normal(image.shape)).astype(image.dtype)
     size = image.shape[1 if tokens else 2 :]
     counts = (count for text, other, count in COPIES if math.prod(size) <= (text if tokens else other))
     some = CENTRES[: next(counts, 1)]
-    return np.concatenate([_altered(image, patch(size, centre), tokens) for centre in some])
+    return np.concatenate([image, *(_altered(image, patch(size, centre), tokens) for centre in some)])
 
 
 def _altered(

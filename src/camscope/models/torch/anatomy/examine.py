@@ -13,7 +13,7 @@ from camscope.models.layer import Layer
 from camscope.models.observing import is_dense
 from camscope.models.torch.anatomy.ending import Found, find_classifier, find_ending
 from camscope.models.torch.anatomy.layers import layers_of
-from camscope.models.torch.anatomy.rows import Apart, Together, met, with_altered_copies
+from camscope.models.torch.anatomy.rows import Apart, Together, met, rows_of
 from camscope.models.torch.anatomy.trace import Forward, Trace, tracing
 from camscope.models.torch.hooks.modules import first_tensor
 
@@ -79,7 +79,7 @@ def examine(model: nn.Module, forward: Forward, image: torch.Tensor) -> Anatomy:
         forward: runs the model and selects its logits.
         image: a batch of one.
     """
-    batch = with_altered_copies(image)
+    batch = rows_of(image)
     with torch.no_grad():
         trace, logits = _traced(model, forward, batch)
     tensor = first_tensor(logits)

@@ -12,7 +12,7 @@ from jaxtyping import Float, Shaped
 from torch import nn
 
 from camscope.arrays import to_numpy
-from camscope.models.place import Answer, altered_copies, answer
+from camscope.models.place import Answer, answer, with_altered_copies
 from camscope.models.torch.hooks.modules import first_tensor, named_layers
 from camscope.models.torch.hooks.session import hook_after
 from camscope.models.torch.precision import widened
@@ -84,14 +84,14 @@ class Apart:
         return answer(widened(tensor.detach())[0], [widened(one)[0] for one in altered])
 
 
-def with_altered_copies(image: Shaped[torch.Tensor, "one ..."]) -> Shaped[torch.Tensor, "row ..."]:
-    """The image, and copies of it with an altered patch.
+def rows_of(image: Shaped[torch.Tensor, "one ..."]) -> Shaped[torch.Tensor, "row ..."]:
+    """The image and its altered copies, see `camscope.models.place.with_altered_copies`.
 
     Args:
         image: a batch of one; of two axes it holds the numbers of tokens.
     """
-    altered = altered_copies(to_numpy(widened(image)), tokens=image.ndim == 2)
-    return torch.cat([image, torch.from_numpy(altered).to(image)])
+    rows = with_altered_copies(to_numpy(widened(image)), tokens=image.ndim == 2)
+    return torch.from_numpy(rows).to(image)
 
 
 def met(
