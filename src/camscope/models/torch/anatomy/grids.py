@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import nn
 
@@ -22,13 +24,35 @@ class Grids:
     def __init__(self, image: torch.Tensor) -> None:
         self._input_shape = _with_channel(image)
         self._seen: list[tuple[int, ...]] = []
+        self._found: dict[int, Grid] = {}
+        """By the id of the output, all of which the trace holds."""
 
     def of_output(self, output: Output) -> Grid | None:
         """The grid of an output, or None if it has none. To be asked in the order the modules finished."""
-        grid = self.of(output.shape, output.answer, keeps_axes=_keeps_axes(output.modules[0]))
+        keeps = _keeps_axes(output.modules[0])
+        grid = self.of(output.shape, output.answer, keeps_axes=keeps)
+        if grid is None and keeps:
+            grid = self._as_before(output)
+        if grid is not None:
+            self._found[id(output)] = grid
         if grid is not None and not grid.layout.startswith("tokens") and grid.space not in self._seen:
             self._seen.append(grid.space)
         return grid
+
+    def _as_before(self, output: Output) -> Grid | None:
+        """The grid of what went into a module that keeps the axes: where that was in place, what comes out is too.
+
+        A ReLU leaves so few positions, say, that they tell no place by themselves.
+        """
+        source, answer = output.follows, output.answer
+        before = None if source is None else self._found.get(id(source))
+        if source is None or before is None or answer is None or (answer.anything and not answer.changed):
+            return None
+        if output.shape == source.shape:
+            return before
+        space = output.shape[2:]
+        along_axes = before.layout == "channels-first" and len(space) == len(before.space)
+        return Grid("channels-first", space, output.shape[1]) if along_axes and math.prod(space) > 1 else None
 
     def of(self, shape: tuple[int, ...], answer: Answer | None, *, keeps_axes: bool = False) -> Grid | None:
         """The grid of a tensor, by what the outputs so far told.

@@ -48,7 +48,7 @@ class Output:
         answer: how it differs between an image and its altered copies; None where it is no batch of these.
         made_from: the tensor that went into the innermost module, if that has no weights; None for any other module,
             and where not exactly one tensor went in.
-        follows: what that tensor was put out as.
+        follows: what went into the innermost module, if that was put out by another.
         names: of the modules, innermost first.
         modules: the modules themselves, in the same order.
         with_others: those of the names that put out further tensors with this one. The network may go on with one of
@@ -129,7 +129,7 @@ class Trace:
                 self.rows.shape(tensor),
                 self._source(name, module, inputs),
                 self.rows.answer(tensor, (name, self.calls[name], "output")),
-                self._followed(module, inputs),
+                self._followed(inputs),
             )
             self.outputs.append(known)
         known.names.append(name)
@@ -156,21 +156,20 @@ class Trace:
         """
         found: list[Output] = []
         for output in self.outputs:
-            if name in output.names or output.follows in found:
+            made_of_it = output.follows in found and not _has_weights(output.modules[0])
+            if name in output.names or made_of_it:
                 found.append(output)
         return frozenset(name for output in found for name in output.names)
 
-    def _followed(self, module: nn.Module, inputs: Any) -> Output | None:
-        """What went into a module without weights, as it was put out last: it may have been written to since."""
-        if next(module.parameters(), None) is not None:
-            return None
+    def _followed(self, inputs: Any) -> Output | None:
+        """What went into a module, as it was put out last: it may have been written to since."""
         tensor = first_tensor(inputs)
         return next((output for output in reversed(self.outputs) if output.tensor() is tensor), None)
 
     def _source(self, name: str, module: nn.Module, inputs: Any) -> Source | None:
         """What went into a module without weights."""
         tensor = first_tensor(inputs) if count_tensors(inputs) == 1 else None
-        if tensor is None or next(module.parameters(), None) is not None:
+        if tensor is None or _has_weights(module):
             return None
         spot = (name, self.calls[name], "input")
         return Source(self.rows.shape(tensor), self.rows.answer(tensor, spot))
@@ -211,3 +210,7 @@ def tracing(model: nn.Module, rows: Rows) -> Iterator[Trace]:
             hooks.callback(hook_before(module, begin(name)).remove)
             hooks.callback(hook_after(module, end(name)).remove)
         yield trace
+
+
+def _has_weights(module: nn.Module) -> bool:
+    return next(module.parameters(), None) is not None
