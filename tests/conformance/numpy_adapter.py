@@ -60,7 +60,7 @@ class NumpyAdapter:
 
     def batch(self, given: Batch) -> Batch:
         """The inputs in the model's precision."""
-        x = given.x
+        x = given.given
         if not isinstance(x, np.ndarray) or x.dtype.kind != "f":
             raise InputError(f"Expected a floating-point NumPy array, got {type(x).__name__} of {x.dtype}.")
         if x.ndim != 4:
@@ -70,7 +70,7 @@ class NumpyAdapter:
         bad = [str(i) for i, image in enumerate(x) if not np.isfinite(image).all()]
         if bad:
             raise InputError(f"The input holds NaN or infinity, in image {', '.join(bad)} of the batch.")
-        return given.with_x(x.astype(self._dtype))
+        return given.with_given(x.astype(self._dtype))
 
     def with_captions(self, batch: Batch, texts: Sequence[str]) -> Batch:
         """There are none."""
@@ -88,11 +88,9 @@ class NumpyAdapter:
             grid = find_grid(answered, candidates, keeps_axes=isinstance(op, (Convolution, Relu, MaxPool)))
             if grid is not None:
                 met.append(grid.space)
-                found.append(
-                    Layer(
-                        name, type(op).__name__, value[:1].shape, grid, 1, True, not isinstance(op, MaxPool)
-                    )
-                )
+                kind, shape, of_features = type(op).__name__, value[:1].shape, not isinstance(op, MaxPool)
+                agreement = max(0.0, answered.agreement(grid))
+                found.append(Layer(name, kind, shape, grid, 1, True, of_features, agreement))
         return found
 
     def choose(self, batch: Batch) -> list[Layer]:

@@ -279,7 +279,7 @@ def check_grad_cam(model: Net, expected: torch.Tensor, tolerance: float) -> None
     """Alone and beside an earlier layer, for the first call and the next; and the score is the model's own."""
     with torch.no_grad():
         plain = model(X)
-    explainer = camscope.Explainer(model)
+    explainer = camscope.Explainer(model, grid=(6, 6))
     for _ in range(2):
         for layers in ("layer", ["stem", "layer"]):
             e = explainer(X, layers=layers, targets=1)
@@ -307,7 +307,7 @@ def test_what_is_written_into_shared_memory_reaches_all_that_see_it(make):
 def test_re_runs_reach_all_uses_too(make):
     model = made(make)
     expected = ablation_cam(model, 1)
-    explainer = camscope.Explainer(model)
+    explainer = camscope.Explainer(model, grid=(6, 6))
     given = X.clone()
     for _ in range(2):
         found = explainer(given, layers="layer", targets=1, methods="ablationcam").maps()[:, 0]
@@ -317,13 +317,15 @@ def test_re_runs_reach_all_uses_too(make):
 
 def test_re_runs_leave_alone_what_only_lies_in_the_same_memory():
     model = made(OTHERS["a permuted copy beside a residual"])
-    found = camscope.explain(model, X, layers="layer", targets=1, methods="ablationcam").maps()[:, 0]
+    found = camscope.explain(model, X, layers="layer", targets=1, methods="ablationcam", grid=(6, 6)).maps()[
+        :, 0
+    ]
     torch.testing.assert_close(found, ablation_cam(model, 1, in_memory=False), rtol=1e-9, atol=1e-12)
 
 
 @named(MADE)
 def test_re_runs_that_would_miss_what_was_made_already_are_refused(make):
-    explainer = camscope.Explainer(made(make))
+    explainer = camscope.Explainer(made(make), grid=(6, 6))
     for _ in range(2):
         with pytest.raises(
             camscope.LayerError, match=r"'layer' makes something else from its output.*gradcam"
@@ -398,7 +400,7 @@ def test_a_relu_that_is_recorded_for_the_model_changes_nothing_for_others():
 def test_a_model_that_draws_random_numbers_draws_the_same_where_it_is_run_again_to_look(make):
     model = made(make)
     model.stem = nn.Sequential(model.stem, Noisy())
-    explainer = camscope.Explainer(model)
+    explainer = camscope.Explainer(model, grid=(6, 6))
     maps = []
     for _ in range(2):
         torch.manual_seed(3)
@@ -489,7 +491,7 @@ def test_the_score_is_that_of_the_model_without_us_and_the_map_that_of_the_memor
     layers = ["stem", *(f"steps.{i}" for i in range(5))]
     methods = ["mean-activation", "gradcam"] if can_be_differentiated(model) else ["mean-activation"]
     for name in layers:
-        e = camscope.explain(model, given, layers=name, targets=1, methods=methods)
+        e = camscope.explain(model, given, layers=name, targets=1, methods=methods, grid=(4, 4))
         assert torch.equal(e.logits, expected), name
         views: list[bool] = []
         altered(model, lambda a, views=views: views.append(a._is_view()), name, given)

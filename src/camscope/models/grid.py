@@ -225,7 +225,7 @@ def _met_tokens(shape: Sequence[int], met: Sequence[tuple[int, ...]]) -> Iterato
     for layout, count, channels in token_axes(shape):
         for space in reversed(met):
             prefix = count - math.prod(space)
-            if 0 <= prefix <= min(MOST_PREFIX_TOKENS, max(8, math.prod(space))):
+            if 0 <= prefix <= min(MOST_PREFIX_TOKENS, max(5, math.prod(space))):
                 unlikely = _BEHIND_PREFIX + prefix if prefix else 0
                 yield from _both_orders(unlikely, Grid(layout, space, channels, prefix))
 

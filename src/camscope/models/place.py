@@ -35,7 +35,7 @@ lie elsewhere under any exchange of axes or mirroring, so that an order is told 
 SHARE = 0.375
 """Its length along each axis, likewise."""
 
-COPIES = ((32, 32**2, 8), (1024, 128**2, 2))
+COPIES = ((32, 32**2, 8), (128, 128**2, 4))
 """How many altered copies an input of so many tokens, or of so many positions, gets: small ones several, since their
 grids may have few positions, of which one copy says little, and a forward costs little. Larger ones get one."""
 
@@ -46,8 +46,8 @@ AGREES = 0.5
 """The least correlation of a grid. Measured on some hundred networks with random and with trained weights: of the right
 grid nineteen in twenty have more than 0.6; of layers without a grid, none has more than 0.4."""
 
-AGREES_BEYOND_DOUBT = 0.75
-"""The same where only the number of tokens speaks for a grid, or where few copies were run on few positions: of many
+AGREES_BEYOND_DOUBT = {1: 0.75, 4: 0.6, 8: 0.5}
+"""The same, by the number of copies, where only the number of tokens speaks for a grid, or where they are few: of many
 candidates one may agree by chance."""
 
 AGREES_ON_FEW = 0.3
@@ -181,11 +181,11 @@ def _least_of_likely(grid: Grid, copies: int) -> float:
         return AGREES
     if len(grid.space) > 1 and not grid.layout.startswith("tokens"):
         return AGREES_ON_FEW
-    return AGREES if copies == len(CENTRES) else AGREES_BEYOND_DOUBT
+    return AGREES_BEYOND_DOUBT[copies]
 
 
-def _least_of_possible(grid: Grid, copies: int) -> float:
-    return AGREES_BEYOND_DOUBT
+def _least_of_possible(_grid: Grid, copies: int) -> float:
+    return AGREES_BEYOND_DOUBT[copies]
 
 
 def with_altered_copies(

@@ -186,8 +186,9 @@ def _candidates(call: Call, output: torch.Tensor) -> Iterator[Before]:
         yield call.logits.reshape(output.shape), call.kind
     if made.untyped_storage().data_ptr() == output.untyped_storage().data_ptr():
         # laid out in memory like what came out, so that the same view can be taken of them
-        alike = torch.empty_strided(made.shape, made.stride(), dtype=call.logits.dtype, device=made.device)
-        alike = alike.copy_(call.logits)
+        logits = call.logits.expand(made.shape).contiguous() if 0 in made.stride() else call.logits
+        alike = torch.empty_strided(made.shape, made.stride(), dtype=logits.dtype, device=made.device)
+        alike = alike.copy_(logits)
         yield (
             alike.as_strided(output.shape, output.stride(), output.storage_offset() - made.storage_offset()),
             call.kind,

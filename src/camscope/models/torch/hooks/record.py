@@ -194,7 +194,6 @@ class Recorder:
         if self.starts_graph and on_graph and uses is not Uses.FROM_WITHIN and not layer.after_relu:
             copy = tensor.clone()
         else:
-            # the model's own ReLU, which follows, leaves this as it is
             values = tensor.detach()
             copy = values.clamp(min=0) if layer.after_relu else values.clone()
         self._seen[layer.name] = Seen(copy, copy)
@@ -208,7 +207,9 @@ class Recorder:
         torch.set_grad_enabled(True)
         if not copy.requires_grad:
             copy.requires_grad_()
-        return graft(tensor, copy, in_memory=uses is Uses.OF_MEMORY, beside=on_graph and layer.after_relu)
+        # the model's own ReLU, which follows, leaves this as it is; and passes its gradient on where it is zero too
+        goes_on = copy + torch.finfo(copy.dtype).tiny if layer.after_relu else copy
+        return graft(tensor, goes_on, in_memory=uses is Uses.OF_MEMORY, beside=on_graph and layer.after_relu)
 
 
 def begin_graph(_module: nn.Module, args: Any, kwargs: Any) -> Any:
