@@ -13,7 +13,7 @@ from camscope.models.batch import Batch
 _AS_GOOD = 0.9
 """The usual axes are taken if they do as well as this share of the best."""
 
-_MORE_AXES = 0.7
+_MORE_AXES = 0.8
 """More axes are taken, as of a spectrogram both, if they do as well as this share of the best with fewer."""
 
 

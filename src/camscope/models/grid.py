@@ -193,7 +193,7 @@ def candidate_grids(
                 kept.append(grid)
     if len(shape) == 3:
         likely += _met_tokens(shape, met)
-        possible += _cut_tokens(shape, size)
+        possible += _cut_tokens(shape, size, met)
     alone = kept[0] if len(kept) == 1 else None
     return Candidates(_likeliest_first(likely), _likeliest_first(possible), alone)
 
@@ -230,9 +230,16 @@ def _met_tokens(shape: Sequence[int], met: Sequence[tuple[int, ...]]) -> Iterato
                 yield from _both_orders(unlikely, Grid(layout, space, channels, prefix))
 
 
-def _cut_tokens(shape: Sequence[int], size: Sequence[int]) -> Iterator[_Ranked]:
-    """Tokens of a grid that the input can be cut into, with as many in front as is usual."""
+def _cut_tokens(
+    shape: Sequence[int], size: Sequence[int], met: Sequence[tuple[int, ...]]
+) -> Iterator[_Ranked]:
+    """Tokens of a grid that the input can be cut into, with as many in front as is usual.
+
+    As many tokens as a grid that was met has positions are of no other grid.
+    """
     for layout, count, channels in token_axes(shape):
+        if count in map(math.prod, met):
+            continue
         for prefix in _USUAL_PREFIX_TOKENS:
             for space in _cuts(count - prefix, size) if count - prefix >= FEW else ():
                 yield from _both_orders(prefix, Grid(layout, space, channels, prefix))

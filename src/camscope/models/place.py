@@ -54,7 +54,7 @@ AGREES_ON_FEW = 0.3
 """The same along several axes of a layer with few positions, if no other grid agrees better."""
 
 _LONG = 4
-"""An axis of fewer positions says too little by itself."""
+"""An axis of fewer positions says too little by itself, if there is one altered copy."""
 
 EVERYWHERE = 0.1
 """How much the least changed position has changed, as a share of the mean, where all of them see the patch."""
@@ -99,7 +99,8 @@ class Answer:
             return 0.0
         bells = [_bell(grid.space, centre) for centre, _ in zip(CENTRES, found, strict=False)]
         every = range(len(grid.space))
-        long = [axis for axis in every if grid.space[axis] >= _LONG] if len(grid.space) > 1 else []
+        least = _LONG if len(found) == 1 else 2
+        long = [axis for axis in every if grid.space[axis] >= least] if len(grid.space) > 1 else []
         others = [(), *(tuple(other for other in every if other != axis) for axis in long)]
         return min(
             _correlation(

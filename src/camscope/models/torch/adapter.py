@@ -220,7 +220,7 @@ class TorchAdapter:
                 notes_on_outputs=self.rules.notes(logits, ending),
                 logits=logits,
                 recorded={layer: recorder.seen(layer).activations for layer in needs},
-                sources={layer: recorder.seen(layer).source for layer in needs},
+                sources={layer: recorder.seen(layer).source_of((raw, logits)) for layer in needs},
                 classifier=classifier,
                 expand=self.rules.both_classes,
                 passes=FurtherPasses(

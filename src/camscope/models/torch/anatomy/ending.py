@@ -13,17 +13,30 @@ from camscope.models.torch.hooks.activations import MODULES, Final, calls_of, lo
 
 
 def find_classifier(outputs: Sequence[Output], logits: torch.Tensor | None) -> str | None:
-    """The name of the last layer that could be the classifier. Whether it is one, numbers decide (`head.verified`).
+    """The name of the layer that could be the classifier. Whether it is one, numbers decide (`head.verified`).
+
+    Of several heads it is the one that put out what is explained, or what the last modules made that from; where that
+    cannot be told, the last one.
 
     Args:
         outputs: in the order the modules finished.
         logits: what the model put out.
     """
     classes = _count_of_classes(logits)
-    for output in reversed(outputs):
-        for name, module in zip(output.names, output.modules, strict=True):
-            if _is_linear_to(module, classes):
-                return name
+    found = {id(output): name for output in outputs if (name := _linear_in(output, classes)) is not None}
+    end = next((output for output in reversed(outputs) if output.tensor() is logits), None)
+    while end is not None:
+        if id(end) in found:
+            return found[id(end)]
+        end = end.follows
+    return next(reversed(found.values()), None)
+
+
+def _linear_in(output: Output, classes: int | None) -> str | None:
+    """The name of a module that put it out and could be the classifier."""
+    for name, module in zip(output.names, output.modules, strict=True):
+        if _is_linear_to(module, classes):
+            return name
     return None
 
 

@@ -12,7 +12,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from jaxtyping import Shaped
 from torch import nn
-from torch.autograd.graph import get_gradient_edge
+from torch.autograd.graph import Node, get_gradient_edge
 
 from camscope.errors import LayerError
 from camscope.models.torch.hooks.grafting import Source, Uses, begun, graft, shares_memory_with_others
@@ -21,7 +21,9 @@ from camscope.models.torch.hooks.modules import (
     first_tensor,
     is_captured,
     replace_first_tensor,
+    tensors_of,
 )
+from camscope.models.torch.hooks.relu_edges import relu_of
 from camscope.models.torch.hooks.session import hook_after, hook_before
 from camscope.models.torch.hooks.within import Within, unwatched
 
@@ -53,10 +55,25 @@ class Seen:
     Attributes:
         activations: a copy.
         source: by what to differentiate for their gradient: the copy itself, or a place in the model's own graph.
+        before_relu: where the graph begins of a layer whose ReLU is meant; None of any other.
     """
 
     activations: Shaped[torch.Tensor, ...]
     source: Source
+    before_relu: Node | None = None
+
+    def source_of(self, ends: Any) -> Source:
+        """By what to differentiate, once the model has run.
+
+        Where the ReLU of the layer is meant, that is what the model's own ReLU puts out: of its input, nothing comes
+        back to positions that are zero.
+
+        Args:
+            ends: all that the model put out.
+        """
+        if self.before_relu is None:
+            return self.source
+        return relu_of(self.before_relu, tensors_of(ends)) or self.source
 
 
 class Recorder:
@@ -207,9 +224,10 @@ class Recorder:
         torch.set_grad_enabled(True)
         if not copy.requires_grad:
             copy.requires_grad_()
-        # the model's own ReLU, which follows, leaves this as it is; and passes its gradient on where it is zero too
-        goes_on = copy + torch.finfo(copy.dtype).tiny if layer.after_relu else copy
-        return graft(tensor, goes_on, in_memory=uses is Uses.OF_MEMORY, beside=on_graph and layer.after_relu)
+        network = graft(tensor, copy, in_memory=uses is Uses.OF_MEMORY, beside=on_graph and layer.after_relu)
+        if layer.after_relu:
+            self._seen[layer.name] = Seen(copy, copy, network.grad_fn)
+        return network
 
 
 def begin_graph(_module: nn.Module, args: Any, kwargs: Any) -> Any:

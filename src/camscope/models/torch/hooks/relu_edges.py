@@ -1,0 +1,42 @@
+"""The ReLU that a model applies to a tensor as a function, found in the autograd graph of a forward."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch.autograd.graph import GradientEdge, Node
+
+_RELUS = ("ReluBackward", "ClampMinBackward", "ThresholdBackward", "HardtanhBackward", "ClampBackward")
+"""What the nodes of functions that are a ReLU (on some input) begin with."""
+
+
+def relu_of(node: Node, ends: Iterable[torch.Tensor]) -> GradientEdge | None:
+    """What the one ReLU puts out that is applied to what a node made; None if there is not exactly one.
+
+    Args:
+        node: of a tensor.
+        ends: tensors that were computed from it, among others.
+    """
+    found = [other for other in _nodes_behind(ends) if _is_relu(other) and _follows(other, node)]
+    return GradientEdge(found[0], 0) if len(found) == 1 else None
+
+
+def _nodes_behind(ends: Iterable[torch.Tensor]) -> Iterable[Node]:
+    """All nodes that the ends were computed by."""
+    waiting = [end.grad_fn for end in ends if end.grad_fn is not None]
+    seen = set(waiting)
+    while waiting:
+        node = waiting.pop()
+        yield node
+        new = {before for before, _ in node.next_functions if before is not None} - seen
+        seen |= new
+        waiting += new
+
+
+def _is_relu(node: Node) -> bool:
+    return node.name().startswith(_RELUS)
+
+
+def _follows(node: Node, other: Node) -> bool:
+    return any(before is other for before, _ in node.next_functions)
