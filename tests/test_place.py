@@ -214,6 +214,17 @@ def test_a_black_picture_does_not_hide_the_grids():
     assert [layer.grid.space for layer in layers[:2]] == [(14, 14), (14, 14)]
 
 
+@pytest.mark.parametrize("value", [0, 0.5])
+def test_a_uniform_input_is_looked_at_as_noise(value):
+    """On it all positions are alike, and a relative change says little."""
+    x = np.full((1, 3, 12, 12), value, np.float32)
+    first, *others = with_altered_copies(x)
+    assert first.std() > 0.5
+    assert all((first != other).any() and (first == other).any() for other in others)
+    photo = np.random.default_rng(0).standard_normal(x.shape).astype(np.float32)
+    assert np.array_equal(with_altered_copies(photo)[0], photo[0])
+
+
 def test_a_layer_without_a_grid_says_that_it_was_tried():
     torch.manual_seed(0)
     model = nn.Sequential(

@@ -34,9 +34,9 @@ def test_the_usual_order_and_back(shape, space, usual):
 class Recurrent(nn.Module):
     """Of `batch step feature`: a state for each step, whose mean is read."""
 
-    def __init__(self):
+    def __init__(self, features=10, states=12):
         super().__init__()
-        self.rnn, self.fc = nn.LSTM(10, 12, batch_first=True), nn.Linear(12, 3)
+        self.rnn, self.fc = nn.LSTM(features, states, batch_first=True), nn.Linear(states, 3)
 
     def forward(self, x):
         return self.fc(self.rnn(x)[0].mean(1))
@@ -105,6 +105,7 @@ SIGNAL = nn.Sequential(
 
 MODELS = {
     "LSTM": (Recurrent, (2, 30, 10), (30,), (30,), 1),
+    "long LSTM": (lambda: Recurrent(40, 32), (2, 50, 40), (50,), (50,), 1),  # 7 × 7 and one in front
     "transformer": (Transformer, (2, 40, 12), (40,), (40,), 1),
     "spectrogram": (Spectrogram, (2, 96, 48), (12, 6), (96, 48), (1, 2)),
     "video": (Frames, (1, 6, 3, 16, 16), (6, 16, 16), (6, 16, 16), (1, 3, 4)),
