@@ -9,7 +9,7 @@ import torch
 from monai.networks import nets
 from torch import nn
 
-from benchmarks.sweep.rows import Candidate, Case, NotBuilt, enliven, noise, settle
+from benchmarks.sweep.rows import Candidate, Case, NotBuiltError, enliven, noise, settle
 
 CLASSES = 3
 
@@ -183,7 +183,7 @@ def build(candidate: Candidate) -> Case:
         settle(case)
         case.run()
     except (ValueError, TypeError, AssertionError, RuntimeError, NotImplementedError) as error:
-        raise NotBuilt(f"{type(error).__name__}: {' '.join(str(error).split())[:200]}") from error
+        raise NotBuiltError(f"{type(error).__name__}: {' '.join(str(error).split())[:200]}") from error
     return case
 
 

@@ -9,7 +9,7 @@ import open_clip as library
 import torch
 from torch import nn
 
-from benchmarks.sweep.rows import Candidate, Case, NotBuilt, enliven, noise, settle
+from benchmarks.sweep.rows import Candidate, Case, NotBuiltError, enliven, noise, settle
 
 CAPTIONS = ["a photo of a cat", "a photo of a dog"]
 MOST_PARAMETERS = 150_000_000
@@ -37,11 +37,11 @@ def build(candidate: Candidate) -> Case:
     """The small model, with its own tokenizer where that is in the package."""
     config = library.get_model_config(candidate.name)
     if config.get("text_cfg", {}).get("hf_model_name"):
-        raise NotBuilt(
+        raise NotBuiltError(
             f"its text tower and tokenizer are {config['text_cfg']['hf_model_name']}, from the hub"
         )
     if config.get("text_cfg", {}).get("hf_tokenizer_name"):
-        raise NotBuilt(f"its tokenizer is {config['text_cfg']['hf_tokenizer_name']}, from the hub")
+        raise NotBuiltError(f"its tokenizer is {config['text_cfg']['hf_tokenizer_name']}, from the hub")
     small = _small(config)
     custom = small.pop("custom_text", False)
     kind: Any = (
@@ -53,7 +53,7 @@ def build(candidate: Candidate) -> Case:
     except RuntimeError:  # it needs numbers while it is built
         size = 0
     if size > MOST_PARAMETERS:
-        raise NotBuilt(f"{size / 1e6:.0f} million parameters")
+        raise NotBuiltError(f"{size / 1e6:.0f} million parameters")
     model: nn.Module = kind(**small).eval()
     enliven(model)
     side = small["vision_cfg"]["image_size"]

@@ -11,7 +11,7 @@ import torchvision
 import transformers as hf
 from torch import nn
 
-from benchmarks.sweep.rows import Candidate, Case, NotBuilt, enliven, noise, settle
+from benchmarks.sweep.rows import Candidate, Case, NotBuiltError, enliven, noise, settle
 
 CLASSES = 5
 
@@ -81,11 +81,11 @@ def build(candidate: Candidate) -> Case:
         names = [name.rsplit(".", 1)[-1] for name, _ in base.named_modules()]
         missing = [name for name in to if name not in names]
         if missing:
-            raise NotBuilt(f"the model has no {missing}, but {sorted(set(names))}")
+            raise NotBuiltError(f"the model has no {missing}, but {sorted(set(names))}")
         model = library.get_peft_model(base, ADAPTERS[candidate.family](to, save)).eval()
         case = Case(model, noise(1, 3, 224, 224))
         settle(case)
         case.run()
     except (ValueError, TypeError, ImportError, RuntimeError, NotImplementedError) as error:
-        raise NotBuilt(f"{type(error).__name__}: {' '.join(str(error).split())[:200]}") from error
+        raise NotBuiltError(f"{type(error).__name__}: {' '.join(str(error).split())[:200]}") from error
     return case

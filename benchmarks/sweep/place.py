@@ -35,7 +35,7 @@ _WORDS = re.compile(
 )
 
 
-class Unreadable(Exception):
+class UnreadableError(Exception):
     """A layer's output does not hold the grid that camscope says it holds."""
 
 
@@ -136,11 +136,11 @@ def canonical(output: Float[Tensor, "1 ..."], words: str, channels: int) -> Acti
         channels: as many as the layer has.
 
     Raises:
-        Unreadable: if the output has another shape.
+        UnreadableError: if the output has another shape.
     """
     found = _WORDS.fullmatch(words)
     if found is None:
-        raise Unreadable(f"the grid is {words!r}, which the sweep cannot read")
+        raise UnreadableError(f"the grid is {words!r}, which the sweep cannot read")
     space = [int(n) for n in found["space"].split("×")]
     one = output[0]
     if found["tokens"]:
@@ -149,7 +149,7 @@ def canonical(output: Float[Tensor, "1 ..."], words: str, channels: int) -> Acti
         if tuple(one.shape) == (count, channels):
             one = one.T
         if tuple(one.shape) != (channels, count):
-            raise Unreadable(f"the output of shape {tuple(output.shape)} holds no {words}")
+            raise UnreadableError(f"the output of shape {tuple(output.shape)} holds no {words}")
         one = one[:, prefix:]
         if found["columns"]:
             return rearrange(one, "c (w h) -> c h w", h=space[0], w=space[1])
@@ -157,7 +157,9 @@ def canonical(output: Float[Tensor, "1 ..."], words: str, channels: int) -> Acti
     if found["last"]:
         one = one.movedim(-1, 0)
     if tuple(one.shape) != (channels, *space):
-        raise Unreadable(f"the output of shape {tuple(output.shape)} is no {words} of {channels} channels")
+        raise UnreadableError(
+            f"the output of shape {tuple(output.shape)} is no {words} of {channels} channels"
+        )
     return one
 
 
@@ -181,7 +183,7 @@ def output_of(model: nn.Module, layer: str, run: Callable[[], Any], after_relu: 
     finally:
         handle.remove()
     if not seen:
-        raise Unreadable(f"{layer} did not run")
+        raise UnreadableError(f"{layer} did not run")
     return seen[-1].relu() if layer.endswith(after_relu) else seen[-1]
 
 

@@ -32,7 +32,7 @@ PACKAGES = {
 """Of each library that can be swept, the packages that make its models."""
 
 
-class NotBuilt(Exception):
+class NotBuiltError(Exception):
     """The model cannot be built and run here, whatever explains it; the message says why."""
 
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 import camscope
-from benchmarks.sweep.place import Unreadable, answer, canonical, output_of
+from benchmarks.sweep.place import UnreadableError, answer, canonical, output_of
 from benchmarks.sweep.rows import (
     FAILED,
     MAP,
@@ -29,7 +29,7 @@ from benchmarks.sweep.rows import (
     WRONG_PLACE,
     Candidate,
     Case,
-    NotBuilt,
+    NotBuiltError,
     Row,
 )
 from camscope.models.layer import AFTER_RELU
@@ -50,7 +50,7 @@ def examine(candidate: Candidate) -> Row:
     torch.manual_seed(SEED)
     try:
         case: Case = models_of(candidate.library).build(candidate)
-    except NotBuilt as error:
+    except NotBuiltError as error:
         row.result, row.reason = NOT_BUILT, str(error)
         return row
     wake(case.model)
@@ -99,7 +99,7 @@ def judge(case: Case, explanation: Any, row: Row) -> tuple[str, str]:
 
         try:
             found = answer(activations, case.x, axes)
-        except Unreadable as error:
+        except UnreadableError as error:
             return FAILED, f"the place of {layer} cannot be checked: {error}"
         row.place = min(1.0 if row.place is None else row.place, round(found.correlation, 2))
         if not found.in_place:

@@ -6,7 +6,7 @@ import segmentation_models_pytorch as library
 import torch
 from torch import nn
 
-from benchmarks.sweep.rows import Candidate, Case, NotBuilt, noise, settle
+from benchmarks.sweep.rows import Candidate, Case, NotBuiltError, noise, settle
 
 ENCODERS = ("resnet18", "mobilenet_v2", "mit_b0", "timm-efficientnet-b0", "densenet121", "vgg11_bn")
 OF_TIMM = {"DPT": ("tu-vit_tiny_patch16_224", "tu-deit_tiny_patch16_224")}
@@ -35,5 +35,5 @@ def build(candidate: Candidate) -> Case:
         settle(case)
         case.run()
     except (ValueError, KeyError, NotImplementedError, TypeError, RuntimeError) as error:
-        raise NotBuilt(f"{type(error).__name__}: {' '.join(str(error).split())[:200]}") from error
+        raise NotBuiltError(f"{type(error).__name__}: {' '.join(str(error).split())[:200]}") from error
     return case

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from transformers.models.auto import modeling_auto
 
 from benchmarks.sweep import tiny
-from benchmarks.sweep.rows import Candidate, Case, NotBuilt, enliven, noise, settle
+from benchmarks.sweep.rows import Candidate, Case, NotBuiltError, enliven, noise, settle
 
 TASKS = (
     "IMAGE_CLASSIFICATION",
@@ -49,7 +49,7 @@ def build(candidate: Candidate) -> Case:
     """The smallest of the class's configurations that can be built and run, as a user would have it explained."""
     kind = getattr(hf, candidate.name, None)
     if kind is None:
-        raise NotBuilt(f"transformers {hf.__version__} does not export {candidate.name}")
+        raise NotBuiltError(f"transformers {hf.__version__} does not export {candidate.name}")
     usual = _usual_config(candidate.name, kind)
     reasons: list[str] = []
     for words, values in tiny.attempts(_laid_over(usual.to_dict(), OVERRIDES.get(candidate.name, {}))):
@@ -69,7 +69,7 @@ def build(candidate: Candidate) -> Case:
             reasons.append(f"{words}: {type(error).__name__}: {' '.join(str(error).split())[:160]}")
         else:
             return case
-    raise NotBuilt(f"{reasons[0]}; {reasons[-1]}")
+    raise NotBuiltError(f"{reasons[0]}; {reasons[-1]}")
 
 
 def _laid_over(config: Config, over: Config) -> Config:
@@ -264,11 +264,11 @@ def find_int(config: Any, name: str) -> int:
     """A number of a configuration.
 
     Raises:
-        NotBuilt: if there is none of the name.
+        NotBuiltError: if there is none of the name.
     """
     value = tiny.find(config, name)
     if not isinstance(value, int):
-        raise NotBuilt(f"the configuration has no {name}")
+        raise NotBuiltError(f"the configuration has no {name}")
     return value
 
 
