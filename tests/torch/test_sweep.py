@@ -6,26 +6,14 @@ import json
 
 import pytest
 import torch
-from benchmarks import sweep
-from benchmarks.sweep import (
-    FAILED,
-    MAP,
-    NO_CLASSIFIER,
-    REFUSED,
-    Candidate,
-    Row,
-    append,
-    examine,
-    isolated,
-    left,
-    no_classifier,
-    read,
-    smallest,
-    table,
-    timm_models,
-    torchvision_models,
-    wake,
-)
+from benchmarks.sweep import run
+from benchmarks.sweep.__main__ import left, main
+from benchmarks.sweep.place import answer, canonical
+from benchmarks.sweep.registered import candidates as registered
+from benchmarks.sweep.registered import smallest
+from benchmarks.sweep.rows import FAILED, MAP, NO_CLASSIFIER, REFUSED, Candidate, Row, append, noise, read
+from benchmarks.sweep.run import examine, isolated, no_classifier, wake
+from benchmarks.sweep.table import table
 from torch import nn
 
 # small models with little in common: name, the layer, its grid
@@ -96,16 +84,16 @@ ROWS = [
 def test_the_table_counts_and_gives_every_reason():
     text = table(ROWS)
     timm, torchvision = text.split("## torchvision")
-    assert "3 of 4 classifiers have a map; 2 of 3 families (66.7%). No classifiers: 1." in timm
-    assert "0 of 1 classifiers have a map; 0 of 1 families (0.0%)." in torchvision
-    assert "| vgg | `vgg11` | 224×224 | `features.19` | ReLU | 512 | 14×14 | map |  |" in timm
+    assert "3 of 4 models have a map; 2 of 3 families (66.7%). No classifiers: 1." in timm
+    assert "0 of 1 models have a map; 0 of 1 families (0.0%)." in torchvision
+    assert "| vgg | `vgg11` | 224×224 | `features.19` | ReLU | 512 | 14×14 |  | map |  |" in timm
     assert "map (all-negative)" in timm
     assert "`sam` \\*" in timm
     assert "### Refused\n\n- `vit_tiny` (vit): LayerError: no | grid" in timm
     assert "### No classifier\n\n- `encoder` (encoders): puts out features of shape (1, 9, 4)" in timm
     assert "### Failed\n\n- `alexnet` (alexnet): RuntimeError: it broke" in torchvision
     widths = {line.count("|") for line in text.splitlines() if line.startswith("|")}
-    assert widths == {10}
+    assert widths == {9, 11}, "the overview, and a table for each library"
 
 
 def test_a_sweep_goes_on_where_it_was(tmp_path):
@@ -128,26 +116,26 @@ def test_a_command_runs_what_is_left_and_writes_the_table(tmp_path, monkeypatch,
     out, doc = tmp_path / "rows.jsonl", tmp_path / "sweep.md"
     ran = []
 
-    def run(candidate, seconds, gigabytes):
+    def ran_as(candidate, seconds, gigabytes):
         ran.append(candidate.name)
         return row(candidate.name, library=candidate.library, family=candidate.family, layer="features")
 
-    monkeypatch.setattr(sweep, "isolated", run)
+    monkeypatch.setattr(run, "isolated", ran_as)
     for _ in range(2):
-        sweep.main(["--torchvision", "alexnet", "vgg1?", "--out", str(out)])
+        main(["--torchvision", "alexnet", "vgg1?", "--out", str(out)])
     assert ran == ["alexnet", "vgg11", "vgg13", "vgg16", "vgg19"]
     assert "map  vgg/vgg11: features" in capsys.readouterr().out
-    sweep.main(["--out", str(out), "--markdown", str(doc)])
+    main(["--out", str(out), "--markdown", str(doc)])
     assert doc.read_text() == table(read(out))
     with pytest.raises(SystemExit):
-        sweep.main(["nonesuch", "--out", str(out)])
+        main(["nonesuch", "--out", str(out)])
 
 
 def test_the_registries_are_whole():
-    families = {c.family for c in timm_models()}
+    families = {c.family for c in registered("timm")}
     assert len(families) > 90
     assert {"vision_transformer", "resnet", "swin_transformer"} <= families
-    assert {"alexnet", "vgg", "swin_transformer"} <= {c.family for c in torchvision_models()}
+    assert {"alexnet", "vgg", "swin_transformer"} <= {c.family for c in registered("torchvision")}
 
 
 def test_the_smallest_of_a_family_has_a_classifier():
@@ -196,3 +184,32 @@ def test_a_model_runs_in_a_process_of_its_own():
     big = isolated(Candidate("timm", "vgg", "vgg19"), 300, 0.6)
     assert big.result == FAILED
     assert "memory" in big.reason.lower()
+
+
+def test_the_check_of_place_knows_a_grid_that_is_read_in_another_order():
+    """A pooling network in order is in place; transposed, rolled or turned round it is not."""
+    pool = nn.AvgPool2d(4)
+    orders = {
+        "in order": lambda a: a,
+        "transposed": lambda a: a.mT,
+        "rolled": lambda a: a.roll(4, 2),
+        "turned round": lambda a: a.flip(1, 2),
+    }
+    x = noise(1, 3, 32, 32)
+    found = {name: answer(lambda x, f=f: f(pool(x)[0]), x, (2, 3)).in_place for name, f in orders.items()}
+    assert found == {"in order": True, "transposed": False, "rolled": False, "turned round": False}
+    signal = noise(1, 3, 64)
+    assert answer(lambda x: nn.AvgPool1d(4)(x)[0], signal, (2,)).in_place
+    assert not answer(lambda x: nn.AvgPool1d(4)(x)[0].roll(4, 1), signal, (2,)).in_place
+
+
+def test_a_grid_is_read_by_its_words():
+    grid = noise(5, 3, 4)
+    tokens = grid.flatten(1).T
+    with_prefix = torch.cat([torch.zeros(2, 5), tokens])
+    by_columns = grid.mT.flatten(1).T
+    assert torch.equal(canonical(grid[None], "3×4", 5), grid)
+    assert torch.equal(canonical(grid.movedim(0, -1)[None], "3×4 (channels last)", 5), grid)
+    assert torch.equal(canonical(tokens[None], "3×4 tokens", 5), grid)
+    assert torch.equal(canonical(with_prefix[None], "3×4 tokens + 2 prefix", 5), grid)
+    assert torch.equal(canonical(by_columns[None], "3×4 tokens (column by column)", 5), grid)

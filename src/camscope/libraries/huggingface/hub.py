@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -61,16 +62,37 @@ def recognise(given: Any) -> tuple[Any, ModelInfo]:
         if isinstance(decoder, Queries):
             info = dataclasses.replace(info, explained="instance")
         return model, _prepared(info, processor)
+    headed = not _is_headless(model)
+    if headed and info.caption_decoder is None:
+        info = dataclasses.replace(info, decoder=LogitsDecoder(_scores, info.task))
     of_frames = hasattr(model.config, "num_frames") and model.main_input_name == "pixel_values"
     if of_frames or model.main_input_name == "pixel_values_videos":
-        info = dataclasses.replace(info, space=_OF_VIDEOS)
-    elif _is_headless(model) and info.caption_decoder is None:
+        info = dataclasses.replace(info, space=_OF_VIDEOS, decoder=LogitsDecoder(_scores_of_clip, info.task))
+    elif not headed and info.caption_decoder is None:
         info = dataclasses.replace(info, class_names=None, task="regression", decoder=LogitsDecoder(_pooled))
     return model, _prepared(info, processor)
 
 
 _OF_VIDEOS = (1, 3, 4)
 """Frame, height and width: a processor makes `batch frame channel height width`."""
+
+
+def _scores(raw: Any) -> Any:
+    """What a head puts out: the logits, or those of an image and each text (BLIP-2).
+
+    Some call it the last hidden state, and return nothing else (PP-LCNet, PP-OCR).
+    """
+    if isinstance(raw, Mapping) and "logits_per_image" in raw:
+        return raw["logits_per_image"]
+    if isinstance(raw, Mapping) and set(raw) == {"last_hidden_state"}:
+        return raw["last_hidden_state"]
+    return LogitsDecoder().logits(raw)
+
+
+def _scores_of_clip(raw: Any) -> Any:
+    """The logits of a video, without the axis that VideoPrism keeps between batch and class."""
+    found = _scores(raw)
+    return found[:, 0] if found.ndim == 3 and found.shape[1] == 1 else found
 
 
 def _pooled(raw: Any) -> Any:

@@ -17,8 +17,11 @@ _SOFTMAX = ("detr", "table-transformer")
 _FIXED = (*_SOFTMAX, "conditional_detr", "dab-detr", "deformable_detr")
 """Model types whose queries are the same for every image; others take each image's most likely positions as queries."""
 
-_MASKS = ("maskformer", "mask2former", "oneformer")
-"""Model types whose queries each have a class and a mask."""
+_MASKS = {
+    **dict.fromkeys(("maskformer", "mask2former", "oneformer"), "model.pixel_level_module.encoder"),
+    **dict.fromkeys(("eomt", "eomt_dinov3"), "layers"),
+}
+"""Model types whose queries each have a class and a mask, and where each encodes the image."""
 
 
 def decoder_of(model: Any) -> OutputDecoder | None:
@@ -28,24 +31,42 @@ def decoder_of(model: Any) -> OutputDecoder | None:
         ModelError: for YOLOS, whose layers mix detection tokens with those of the image; and for detectors of other
             families.
     """
-    name, kind = type(model).__name__, model.config.model_type
-    if kind == "yolos":
+    name, config = type(model).__name__, model.config
+    if config.model_type in _MASKS and "Segmentation" in name:
+        return Masks(_MASKS[config.model_type])
+    inside = _detector_inside(model)
+    if inside is None:
+        return None
+    if config.model_type == "yolos":
         raise ModelError(
             "YOLOS keeps its detection tokens behind those of the image, in all its layers, which are no grid. DETR, "
             "Conditional and Deformable DETR and RT-DETR can be explained."
         )
-    if name.endswith("ForObjectDetection") and not hasattr(model, "model"):
+    if hasattr(config, "text_config"):
+        towers = hasattr(model.base_model, "get_text_features")
         raise ModelError(
-            f"{name} detects what texts beside the image name, which is not explained yet. Explain what its image and "
-            f"text towers say of captions: Explainer(model.{model.base_model_prefix}, tokenizer=…)(photo, "
-            "targets=['a photo of a cat', 'a photo of a dog'])."
-            if hasattr(model.base_model, "get_text_features")
-            else f"{name} is no detector of the DETR family, and how it detects is not known. DETR, Conditional and "
-            "Deformable DETR and RT-DETR can be explained."
+            f"{name} detects what texts beside the image name, which is not explained yet. "
+            + (
+                f"Explain what its image and text towers say of captions: Explainer(model.{model.base_model_prefix}, "
+                "tokenizer=…)(photo, targets=['a photo of a cat', 'a photo of a dog'])."
+                if towers
+                else "Of its kind, detectors of classes that are fixed can be explained (DETR, RT-DETR …); or, by "
+                "captions, CLIP and SigLIP."
+            )
         )
-    if name.endswith("ForObjectDetection"):
-        return Queries(model)
-    return Masks() if kind in _MASKS and "Segmentation" in name else None
+    if getattr(config, "num_coords", 4) != 4:
+        raise ModelError(
+            f"{name} finds quadrilaterals of {config.num_coords} numbers, not boxes of 4, which is not explained yet. "
+            "Detectors of boxes can be explained (DETR, RT-DETR, PP-DocLayoutV3 …)."
+        )
+    # what finds text by a map of probabilities, as PP-OCR does, is a segmenter
+    return Queries(model.get_submodule(inside), inside) if hasattr(config, "num_queries") else None
+
+
+def _detector_inside(model: Any) -> str | None:
+    """The name of the detector: empty for the model itself, or of the part that DETR's segmenters give masks to."""
+    parts = [("", model), *model.named_children()]
+    return next((name for name, part in parts if type(part).__name__.endswith("ForObjectDetection")), None)
 
 
 class Queries:
@@ -53,15 +74,16 @@ class Queries:
 
     Args:
         model: a model of a class `…ForObjectDetection`.
+        name: its name in the model that is explained, if that gives masks to what is detected; else empty.
     """
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, name: str = "") -> None:
         kind = model.config.model_type
         self.task: Task = "multiclass" if kind in _SOFTMAX else "multilabel"
         self._fixed = kind in _FIXED and not getattr(model.config, "two_stage", False)
         # Deformable DETR's encoder has tokens of several resolutions at once, which are no grid
         encoder = hasattr(model.model, "encoder") and kind != "deformable_detr"
-        self._within = "model.encoder" if encoder else "model.backbone"
+        self._within = f"{name}.model".lstrip(".") + (".encoder" if encoder else ".backbone")
 
     def call(self, model: Any, batch: Batch) -> Any:
         """Run the model."""
@@ -100,13 +122,19 @@ class Queries:
 
 
 class Masks:
-    """The output decoder of a segmenter whose queries have a class and a mask (MaskFormer, Mask2Former, OneFormer).
+    """The output decoder of a segmenter whose queries have a class and a mask (MaskFormer …, EoMT).
 
     A class's score at a position is Σ_q p_q(c) · σ(m_q), as these models have it for semantic segmentation. Its
     logarithm is taken as the logit, so that a class's probability is its share in the sum over classes.
+
+    Args:
+        within: the name of what encodes the image.
     """
 
     task: Task = "multiclass"
+
+    def __init__(self, within: str) -> None:
+        self._within = within
 
     def call(self, model: Any, batch: Batch) -> Any:
         """Run the model."""
@@ -125,7 +153,7 @@ class Masks:
 
     def within(self, model: Any) -> str:
         """The encoder, since the tokens of the decoder are queries and have no position."""
-        return "model.pixel_level_module.encoder"
+        return self._within
 
     def fpn_levels(self, model: Any) -> Sequence[str]:
         """None: every query sees the whole image."""
