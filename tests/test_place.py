@@ -114,6 +114,16 @@ def test_what_does_not_answer_in_place_is_no_grid(name):
     assert found([make(x) for x in rows(given)], given, [(8, 8)]) is None
 
 
+@pytest.mark.parametrize("axis", [1, 2, 3])
+def test_an_axis_that_answers_nowhere_is_no_axis_of_space(axis):
+    """However well the others answer: of a video whose channels are read as frames, say."""
+    grid = Grid("channels-first", (4, 8, 8), 16)
+    clean, *altered = [layer(x, grid) for x in rows((1, 3, 8, 16, 16))]
+    assert answer(clean, altered).agreement(grid) > 0.7
+    alike = [clean + (one - clean).mean(axis, keepdims=True) for one in altered]
+    assert answer(clean, alike).agreement(grid) < 0.2
+
+
 def test_a_grid_met_before_is_taken_of_those_that_answer_as_well():
     grid = Grid("tokens", (8, 8), 24, 1)
     outputs = [layer(x, grid) for x in rows(PHOTO)]
@@ -232,6 +242,23 @@ def test_a_layer_without_a_grid_says_that_it_was_tried():
     )
     with pytest.raises(camscope.LayerError, match=r"no spatial grid.*altered patch"):
         camscope.explain(model.eval(), torch.randn(1, 3, 64, 64), layers="2")
+
+
+def test_what_a_convolution_puts_out_has_its_channels_first():
+    """Its axis 1 is never one of space: of tokens a convolution over them is no layer with places."""
+    torch.manual_seed(0)
+
+    class Mixing(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.patches, self.mix, self.head = nn.Conv2d(3, 16, 8, 8), nn.Conv1d(64, 64, 1), nn.Linear(16, 3)
+            nn.init.eye_(self.mix.weight[:, :, 0].data)
+
+        def forward(self, x):
+            return self.head(self.mix(self.patches(x).flatten(2).mT).mean(1))
+
+    found, _ = camscope.Explainer(Mixing().eval()).layers(torch.randn(1, 3, 64, 64), every=True)
+    assert {layer.name: layer.grid.layout for layer in found} == {"patches": "channels-first"}
 
 
 def test_a_layer_that_does_not_depend_on_the_input_says_so():

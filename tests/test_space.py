@@ -77,6 +77,18 @@ class Frames(nn.Module):
         return self.fc(self.conv(x.transpose(1, 2)).relu().mean((2, 3, 4)))
 
 
+class Tubes(nn.Module):
+    """Of `batch frame channel height width`: tokens of tubes of two frames; as many frames as rows of tubes."""
+
+    def __init__(self):
+        super().__init__()
+        self.patches, self.fc = nn.Conv3d(3, 16, (2, 8, 8), (2, 8, 8)), nn.Linear(16, 3)
+        self.block = nn.TransformerEncoderLayer(16, 2, 16, batch_first=True)
+
+    def forward(self, x):
+        return self.fc(self.block(self.patches(x.transpose(1, 2)).flatten(2).mT).mean(1))
+
+
 class ChannelsLast(nn.Module):
     """Of `batch height width channel`."""
 
@@ -109,6 +121,7 @@ MODELS = {
     "transformer": (Transformer, (2, 40, 12), (40,), (40,), 1),
     "spectrogram": (Spectrogram, (2, 96, 48), (12, 6), (96, 48), (1, 2)),
     "video": (Frames, (1, 6, 3, 16, 16), (6, 16, 16), (6, 16, 16), (1, 3, 4)),
+    "tubes": (Tubes, (1, 8, 3, 32, 32), (4, 4, 4), (8, 32, 32), (1, 3, 4)),
     "channels last": (ChannelsLast, (1, 24, 16, 3), (24, 16), (24, 16), (1, 2)),
     "signal": (lambda: SIGNAL, (2, 12, 40), (40,), (40,), 2),
     "waveform": (Waveform, (2, 99), (48,), (99,), 1),

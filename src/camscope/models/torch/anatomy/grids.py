@@ -29,8 +29,10 @@ class Grids:
 
     def of_output(self, output: Output) -> Grid | None:
         """The grid of an output, or None if it has none. To be asked in the order the modules finished."""
-        keeps = _keeps_axes(output.modules[0])
+        keeps, mixes = _keeps_axes(output.modules[0]), _mixes_channels(output.modules[0])
         grid = self.of(output.shape, output.answer, keeps_axes=keeps)
+        if grid is not None and mixes and grid.layout in ("channels-last", "tokens"):
+            grid = None  # axis 1 of what a convolution puts out is its channels
         if grid is None and keeps:
             grid = self._as_before(output)
         if grid is not None:
@@ -48,7 +50,7 @@ class Grids:
         before = None if source is None else self._found.get(id(source))
         if source is None or before is None or answer is None or (answer.anything and not answer.changed):
             return None
-        if output.shape == source.shape:
+        if output.shape == source.shape and not _mixes_channels(output.modules[0]):
             return before
         space = output.shape[2:]
         along_axes = before.layout == "channels-first" and len(space) == len(before.space)
@@ -90,6 +92,10 @@ def _keeps_axes(module: nn.Module) -> bool:
     """Whether a module keeps the axes of space: a convolution, what goes with it, or a block of nothing but these."""
     parts = [part for part in module.modules() if next(part.children(), None) is None]
     return all(isinstance(part, _KEEPING_AXES) for part in parts)
+
+
+def _mixes_channels(module: nn.Module) -> bool:
+    return isinstance(module, nn.modules.conv._ConvNd)
 
 
 def _with_channel(x: torch.Tensor) -> tuple[int, ...]:
