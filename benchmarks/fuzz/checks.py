@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import warnings
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ from typing import Any
 import torch
 
 import camscope
-from benchmarks.fuzz.findings import WRONG, Finding
+from benchmarks.fuzz.findings import UNDECIDED, WRONG, Finding
 from benchmarks.fuzz.judging import Judge, off
 from benchmarks.fuzz.networks import Network, Recipe
 from benchmarks.fuzz.oracles import ALTERED, GRADIENTS
@@ -165,6 +166,10 @@ def _listed(subject: Subject, x: torch.Tensor) -> None:
                 subject.note(WRONG, about, why)
 
 
+FEW = 16
+"""Positions of an input."""
+
+
 def _another_order(subject: Subject, x: torch.Tensor) -> None:
     """The automatic choice of a new Explainer is the same with the last photo first."""
     found: list[Any] = []
@@ -176,4 +181,6 @@ def _another_order(subject: Subject, x: torch.Tensor) -> None:
         except Exception:  # noted where it was met first
             return
     if found[0] != found[1]:
-        subject.note(WRONG, "the automatic choice", f"the first photo decides | {found[0]} or {found[1]}")
+        # from each of so few positions a network sees all of the input: which layers answer in place differs by photo
+        result = UNDECIDED if math.prod(subject.recipe.space) < FEW else WRONG
+        subject.note(result, "the automatic choice", f"the first photo decides | {found[0]} or {found[1]}")

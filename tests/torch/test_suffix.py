@@ -926,7 +926,7 @@ def test_planning_takes_no_memory_for_each_pair_of_layers(model_of):
         for module in model.features:
             hooks.callback(module.register_forward_hook(watch).remove)
         Cut(model, "features.18", batch_of(64, 1))
-    assert largest <= 3
+    assert largest <= 5  # an image and its altered copies
 
 
 # ------------------------------------------------------------------ half precision
