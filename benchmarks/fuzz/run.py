@@ -48,7 +48,7 @@ def main() -> None:
             _show(recipe, wrong, shrink=args.shrink)
     _table(counts, reasons, failed)
     print(f"\n{args.count} networks in {time.perf_counter() - start:.0f} s")
-    raise SystemExit(bool(failed))
+    raise SystemExit(any(failed.values()))
 
 
 def _arguments() -> argparse.Namespace:
