@@ -325,3 +325,17 @@ def test_a_tensor_that_the_processor_would_not_make_is_noted(folder, x, words):
     assert len(notes) == len(words)
     for note, pattern in zip(notes, words, strict=True):
         assert re.search(pattern, note)
+
+
+def test_scores_that_are_called_the_last_hidden_state():
+    """PP-LCNet's head returns nothing else."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = hf.PPLCNetForImageClassification(hf.PPLCNetConfig(scale=0.25, num_labels=4))
+        for p in model.parameters():
+            if p.ndim > 1:
+                torch.nn.init.kaiming_normal_(p)
+    e = camscope.explain(model.eval(), X, targets=[0, 3])
+    with torch.no_grad():
+        torch.testing.assert_close(e.scores, model(X).last_hidden_state[:, [0, 3]])
+    assert not torch.allclose(e.maps()[:, 0], e.maps()[:, 1])
