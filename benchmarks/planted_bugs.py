@@ -683,7 +683,7 @@ BUGS: list[Bug] = [
         ("tests/test_place.py", "tests/test_space.py"),
         (
             "any grid is believed that its shape allows",
-            "if agreement >= max(least(grid, copies), best - _AS_GOOD)",
+            "if agreement >= max(_least(grid, copies, likely=likely), best - _AS_GOOD)",
             "if True",
         ),
         (

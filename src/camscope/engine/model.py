@@ -73,7 +73,7 @@ class Model:
         given = prepare(inputs, self.info, self.adapter.is_tensor, explained_input)
         batch = self.adapter.batch(given.batch)
         if self.info.space is None and given.preprocessing is None:
-            space = self.space.of(self.of_any_captions(batch))
+            space = self.space.of(batch, self.of_any_captions)
             if space != usual_space(batch.given.shape):
                 given, batch = self._prepared_over(space, inputs, explained_input)
         given.input_images.keep()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from camscope.models.adapter import Adapter
@@ -33,11 +33,12 @@ class Space:
     adapter: Adapter
     _known: dict[Hashable, tuple[int, ...]] = field(default_factory=dict)
 
-    def of(self, batch: Batch) -> tuple[int, ...]:
+    def of(self, batch: Batch, complete: Callable[[Batch], Batch]) -> tuple[int, ...]:
         """The axes of space of the input that maps are of; the batch is axis 0.
 
         Args:
             batch: with its input's axes as the model takes them.
+            complete: adds what the model cannot run without, as captions. Only called where the model is run.
         """
         usual = usual_space(batch.given.shape)
         others = list(_others(batch.given.shape))
@@ -46,7 +47,7 @@ class Space:
         key = tuple(batch.given.shape[1:])
         if key not in self._known:
             self._known.clear()  # one size is enough to remember: the next call is mostly of the same
-            self._known[key] = self._found(batch, usual, others)
+            self._known[key] = self._found(complete(batch), usual, others)
         return self._known[key]
 
     def _found(

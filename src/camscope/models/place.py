@@ -165,11 +165,15 @@ def find_grid(answer: Answer, candidates: Candidates, *, keeps_axes: bool = Fals
     if not answer.changed:
         return None if answer.anything else kept
     copies = len(answer.changes)
-    for grids, least in ((candidates.likely, _least_of_likely), (candidates.possible, _least_of_possible)):
+    for grids, likely in ((candidates.likely, True), (candidates.possible, False)):
         tried = [(grid, answer.agreement(grid)) for grid in grids]
         best = max((agreement for _, agreement in tried), default=0.0)
         found: Grid | None = next(
-            (grid for grid, agreement in tried if agreement >= max(least(grid, copies), best - _AS_GOOD)),
+            (
+                grid
+                for grid, agreement in tried
+                if agreement >= max(_least(grid, copies, likely=likely), best - _AS_GOOD)
+            ),
             None,
         )
         if found is not None:
@@ -177,15 +181,12 @@ def find_grid(answer: Answer, candidates: Candidates, *, keeps_axes: bool = Fals
     return kept if kept is not None and answer.is_everywhere_on(kept) else None
 
 
-def _least_of_likely(grid: Grid, copies: int) -> float:
-    if math.prod(grid.space) >= FEW:
+def _least(grid: Grid, copies: int, *, likely: bool) -> float:
+    """The least agreement with which a grid is taken."""
+    if likely and math.prod(grid.space) >= FEW:
         return AGREES
-    if len(grid.space) > 1 and not grid.layout.startswith("tokens"):
+    if likely and len(grid.space) > 1 and not grid.layout.startswith("tokens"):
         return AGREES_ON_FEW
-    return AGREES_BEYOND_DOUBT[copies]
-
-
-def _least_of_possible(_grid: Grid, copies: int) -> float:
     return AGREES_BEYOND_DOUBT[copies]
 
 

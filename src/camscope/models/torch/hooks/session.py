@@ -103,24 +103,22 @@ class Session(Turn):
         learning = [p for p in self.model.parameters() if p.requires_grad and p.is_leaf]
         random, put_back_thread = torch.get_rng_state(), thread_state()
 
-        def thaw() -> None:
+        def switch(on: bool) -> None:
             for module in training:
-                module.training = True
+                module.training = on
             for module, flag in checkpointing:
-                setattr(module, flag, True)
+                setattr(module, flag, on)
             for parameter in learning:
-                parameter.requires_grad_(True)
+                parameter.requires_grad_(on)
+
+        def thaw() -> None:
+            switch(True)
             self._take_away(self.model, _Sentinel)
             torch.set_rng_state(random)
             put_back_thread()
 
         self._thaw = thaw
-        for module in training:
-            module.training = False
-        for module, flag in checkpointing:
-            setattr(module, flag, False)
-        for parameter in learning:
-            parameter.requires_grad_(False)
+        switch(False)
         self.model.register_forward_pre_hook(_Sentinel(self.model, _nothing))
         self.model.register_forward_hook(_Sentinel(self.model, _nothing))
 
