@@ -753,6 +753,47 @@ BUGS: list[Bug] = [
         ),
     ),
     *_in(
+        "models/torch/anatomy/grids.py",
+        ("tests/test_place.py",),
+        (
+            "what a convolution puts out may have its channels last",
+            "    return isinstance(module, nn.modules.conv._ConvNd)",
+            "    return False",
+        ),
+        (
+            "a ReLU that leaves few positions loses the grid",
+            "            grid = self._as_before(output)",
+            "            grid = None",
+        ),
+    ),
+    *_in(
+        "models/torch/layer_finder.py",
+        ("tests/engine/test_notes.py",),
+        (
+            "a layer that is dead on the first image is refused",
+            "            self._look_again(batch, image)",
+            "            break",
+        ),
+    ),
+    *_in(
+        "models/torch/anatomy/reach.py",
+        ("tests/torch/test_layers.py",),
+        (
+            "the channels of an embedding are a map of scores",
+            "could_be_scores=anatomy.dense or layer.name in anatomy.scores",
+            "could_be_scores=True",
+        ),
+    ),
+    *_in(
+        "engine/space.py",
+        ("tests/test_space.py",),
+        (
+            "of a spectrogram one axis is space",
+            "_MORE_AXES = 0.8",
+            "_MORE_AXES = 8.0",
+        ),
+    ),
+    *_in(
         "models/torch/anatomy/head.py",
         ("tests/torch/test_linear_head.py",),
         (

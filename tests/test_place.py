@@ -244,6 +244,20 @@ def test_a_layer_without_a_grid_says_that_it_was_tried():
         camscope.explain(model.eval(), torch.randn(1, 3, 64, 64), layers="2")
 
 
+def test_what_a_relu_leaves_is_where_it_was():
+    """So few positions are above zero that they tell no place by themselves; what went into the ReLU does."""
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 3)
+    )
+    nn.init.constant_(model[0].bias, -1.0)
+    found, chosen = camscope.Explainer(model.eval()).layers(torch.randn(1, 3, 12, 8), every=True)
+    assert {layer.name: layer.grid for layer in found} == dict.fromkeys(
+        ["0", "1"], Grid("channels-first", (12, 8), 8)
+    )
+    assert chosen.name == "1"
+
+
 def test_what_a_convolution_puts_out_has_its_channels_first():
     """Its axis 1 is never one of space: of tokens a convolution over them is no layer with places."""
     torch.manual_seed(0)

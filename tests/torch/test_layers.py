@@ -548,3 +548,14 @@ def test_an_image_whose_score_happens_not_to_depend_on_the_layer_is_a_status_not
     assert e.status["gradcam", "body"] == (("no-gradient",),) * 2
     assert e.status["eigencam", "body"] == (("ok",),) * 2
     assert not e.heatmaps("gradcam").any()
+
+
+@pytest.mark.parametrize(("name", "layer"), [("resnet18", "layer4"), ("mobilenetv2_050", "bn2")])
+def test_the_channels_of_an_embedding_are_no_map_of_scores(name, layer):
+    """Pooling takes channel k to output k, as behind a classifier; but no classifier put the channels out."""
+    timm = pytest.importorskip("timm")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = timm.create_model(name, num_classes=0).eval()
+    _, chosen = camscope.Explainer(model).layers(torch.randn(1, 3, 64, 64))
+    assert chosen.name == layer
