@@ -1,0 +1,9 @@
+"""An adapter for every framework that can run a model and say what its layers put out, in NumPy.
+
+A framework writes a `Runtime` (`runs.py`): run a model, run the part after a layer, differentiate if it can. All that
+follows from these runs is here, once: which layers have a grid, which is chosen, the linear head, the evidence.
+"""
+
+from camscope.models.runtime.runs import INPUT, Part, PullBack, Run, RunAfter, Runtime
+
+__all__ = ["INPUT", "Part", "PullBack", "Run", "RunAfter", "Runtime"]

@@ -1,0 +1,154 @@
+"""What a framework must be able to do: run a model, run the part after a layer, and differentiate if it can."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+from jaxtyping import Float, Shaped
+
+from camscope.models.batch import Batch
+from camscope.models.observing import Ending
+
+
+@dataclass(frozen=True)
+class Part:
+    """A layer of the model, as its framework knows it before anything ran.
+
+    Attributes:
+        name: by which it is named everywhere; unique.
+        kind: what it is, for tables: the class of a Keras layer or a JAX module, the operator of an ONNX node.
+        outline: whether it is a stage, a block or a layer of its own, and not a part of one.
+        keeps_axes: whether it is of a kind that keeps the axes of space as they are, as a convolution does. In doubt
+            False: then its grid is found by the numbers alone.
+        pools: whether it only pools, so that it is not chosen by itself.
+    """
+
+    name: str
+    kind: str
+    outline: bool = True
+    keeps_axes: bool = False
+    pools: bool = False
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one run of the model gave. All arrays are NumPy's.
+
+    Attributes:
+        raw: what the model returned, with NumPy arrays in place of its own.
+        logits: its scores, `batch output`, or at every position in the model's own layout. Before a final softmax or
+            sigmoid, where what goes into that is seen.
+        ending: how the output was made of these.
+        values: what each watched layer put out, in its own layout, in the order they did. Of a layer that is called
+            several times, at its last call. Layers that put out no floating-point array are left out; of several arrays
+            the first is taken.
+    """
+
+    raw: Any
+    logits: Float[np.ndarray, "batch output *space"]
+    ending: Ending = field(default_factory=Ending)
+    values: Mapping[str, Shaped[np.ndarray, "batch ..."]] = field(default_factory=dict)
+
+
+RunAfter: TypeAlias = Callable[[Shaped[np.ndarray, "row ..."]], Run]
+"""Runs the part of the model after a layer, given what the layer puts out at its last call, in its own layout."""
+
+PullBack: TypeAlias = Callable[
+    [Float[np.ndarray, "batch output *space"]], Mapping[str, Float[np.ndarray, "batch ..."]]
+]
+"""From weights of the logits, in their own layout, to the gradient of Σ weights ⊙ logits by what each layer put out."""
+
+INPUT = ""
+"""Stands for the input that maps are of among the names of layers: what can be differentiated by it is too."""
+
+
+class Runtime(Protocol):
+    """Runs one model. Whatever it does, the model is left as it came.
+
+    Batches hold NumPy arrays: `batch.args` and `batch.kwargs` are what the model is called with, in its own layout. A
+    runtime makes them arrays of its framework. Arrays with as many rows as the batch belong to its images.
+    """
+
+    @property
+    def framework(self) -> str:
+        """As people write it, for messages: `Keras`."""
+        ...
+
+    @property
+    def differentiates(self) -> bool:
+        """Whether `differentiated` can be used."""
+        ...
+
+    @property
+    def dtype(self) -> np.dtype:
+        """The precision of numbers that the model takes."""
+        ...
+
+    def exclusive(self) -> AbstractContextManager[object]:
+        """See `camscope.models.adapter.Adapter.exclusive`."""
+        ...
+
+    def is_tensor(self, value: Any) -> bool:
+        """Whether a value is an input of the model that is preprocessed already, and no photo.
+
+        A tensor of the framework always is. A NumPy array is one if it is of real numbers and has as many axes as the
+        model's input; any other is a photo. Token numbers are one if the model takes them.
+        """
+        ...
+
+    def parts(self) -> Sequence[Part]:
+        """All layers that can be named. It may leave out those that are only known from a run."""
+        ...
+
+    def name_of(self, layer: Any) -> str | None:
+        """The name of one of the framework's own layer objects; None if it is none of this model's."""
+        ...
+
+    def run(self, batch: Batch, watched: Collection[str] | None = ()) -> Run:
+        """Run the model.
+
+        Args:
+            batch: the inputs.
+            watched: the layers whose output is kept; None keeps all.
+
+        Raises:
+            InputError: if the model does not run on such inputs, saying what it takes.
+            ModelError: if what it returns holds no scores (as the decoder says).
+        """
+        ...
+
+    def after(self, batch: Batch, layer: str) -> RunAfter:
+        """The part of the model after a layer; what is made beside the layer is that of this batch.
+
+        Args:
+            batch: the inputs. The rows that are given later belong to its images, one each; any number of rows may be
+                given if it has one image.
+            layer: its name.
+        """
+        ...
+
+    def differentiated(
+        self, batch: Batch, layers: Collection[str]
+    ) -> AbstractContextManager[tuple[Run, PullBack]]:
+        """Run the model so that its logits can be differentiated by what layers put out at their last call.
+
+        The graph starts at the first of the layers: what comes before it runs without one. The gradient by one layer
+        counts all ways from it to the logits, also those through another of the layers.
+
+        Args:
+            batch: the inputs.
+            layers: their names; `INPUT` for the input itself. They are watched too.
+
+        Yields:
+            run: as `run` gives it.
+            pull_back: may be called any number of times inside of the context.
+        """
+        ...
+
+    def describe(self) -> Mapping[str, Any]:
+        """See `camscope.models.adapter.Adapter.describe`."""
+        ...
