@@ -29,8 +29,7 @@ def built(network: numpy_net.Network) -> onnx.ModelProto:
         [helper.make_tensor_value_info(value, kind, None)],
         [numpy_helper.from_array(array, name) for name, array in network.arrays().items()],
     )
-    model = helper.make_model(graph, opset_imports=OPSET, ir_version=9)
-    return model
+    return helper.make_model(graph, opset_imports=OPSET, ir_version=9)
 
 
 def _node(name: str, op: Any, source: str) -> onnx.NodeProto:

@@ -48,12 +48,9 @@ class Library:
 
     def owns(self, given: Any) -> bool:
         """Whether an object comes from the library."""
-        if not self.package:
-            return False
         kinds = type(given).__mro__ if self.subclasses else type(given).__mro__[:1]
-        return any(_package(kind) == self.package for kind in kinds) or (
-            bool(self.mark) and hasattr(given, self.mark)
-        )
+        of_package = bool(self.package) and any(_package(kind) == self.package for kind in kinds)
+        return of_package or (bool(self.mark) and hasattr(given, self.mark))
 
     def load(self) -> Any:
         """Import the module about the library."""
@@ -73,6 +70,7 @@ LIBRARIES: list[Library] = [
     ),
     Library("camscope.libraries.fastai", "fastai", subclasses=True),
     Library("camscope.libraries.openclip", "open_clip"),
+    Library("camscope.libraries.onnx", mark="onnx_proto", scheme="onnx", wanted="FILE.onnx"),
 ]
 """All registered libraries, in the order in which they are asked."""
 

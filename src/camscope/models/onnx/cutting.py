@@ -115,9 +115,7 @@ def part_of(
     inputs = [
         helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(types[name]), None)
         for name in (cut.tensor, *cut.kept)
-    ] + [
-        helper.make_tensor_value_info(node.output[0], onnx.TensorProto.INT64, [None]) for node in cut.shapes
-    ]
+    ] + [helper.make_tensor_value_info(node.output[0], onnx.TensorProto.INT64, [None]) for node in cut.shapes]
     return _model(graph, [*cut.nodes, *extra], inputs, list(cut.outputs))
 
 

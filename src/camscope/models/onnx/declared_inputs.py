@@ -63,7 +63,9 @@ class DeclaredInput:
         """In words: `x: float32 (batch, 3, 224, 224)`."""
         if self.shape is None:
             return f"{self.name}: {self.dtype}"
-        sizes = ["batch" if axis == 0 else "any" if n is None else str(n) for axis, n in enumerate(self.shape)]
+        sizes = [
+            "batch" if axis == 0 else "any" if n is None else str(n) for axis, n in enumerate(self.shape)
+        ]
         return f"{self.name}: {self.dtype} ({', '.join(sizes)})"
 
 

@@ -249,4 +249,5 @@ class OnnxGraph:
 
 def tensor_of(node: onnx.NodeProto) -> str:
     """The name of what a node puts out; of several, the first."""
-    return next(name for name in node.output if name)
+    first: str = next(name for name in node.output if name)
+    return first

@@ -15,7 +15,6 @@ from jaxtyping import Int, Shaped
 from camscope.errors import InputError, LayerError, ModelError, nearest
 from camscope.models.batch import Batch
 from camscope.models.decoding import OutputDecoder
-from camscope.models.observing import Ending
 from camscope.models.onnx.cutting import Cut, cut_after, part_of, up_to
 from camscope.models.onnx.declared_inputs import declared_inputs
 from camscope.models.onnx.fingerprint import description
@@ -186,15 +185,14 @@ class OnnxRuntime:
 
     def _refused(self, feeds: Mapping[str, np.ndarray], error: Exception) -> str:
         shapes = ", ".join(f"{name} {value.shape}" for name, value in feeds.items())
-        return (
-            f"{self.model.name} does not run on {shapes}. {self._takes} ONNX Runtime says: {said(error)}"
-        )
+        return f"{self.model.name} does not run on {shapes}. {self._takes} ONNX Runtime says: {said(error)}"
 
     # ------------------------------------------------------------------ what it puts out
 
     def _read(self, batch: Batch) -> _Reading:
         """Where the scores are; found on the first batch, from its first image and another input."""
         if self._reading is None:
+            self._given(batch)  # refuses it as it was given
             some = _with_another(batch)
             alone = Together(self._fixed, allowed=False)
 
@@ -204,12 +202,10 @@ class OnnxRuntime:
             found = values(self.graph.outputs)
             logits = self._logits(self._raw(found))
             output = next((name for name in self.graph.outputs if found.get(name) is logits), None)
-            if output is None:
-                scores = Scores("", ending_of(logits))
-            else:
-                scores = find_scores(self.graph, output, values)
-            tensors = (*self.graph.outputs, scores.tensor) if scores.tensor else self.graph.outputs
-            self._reading = _Reading(output, scores, tuple(dict.fromkeys(tensors)))
+            found_in = None if output is None else find_scores(self.graph, output, values)
+            scores = found_in or Scores("", ending_of(logits))
+            tensors = dict.fromkeys((*self.graph.outputs, scores.tensor))
+            self._reading = _Reading(output, scores, tuple(name for name in tensors if name))
         return self._reading
 
     def _as_run(
@@ -224,7 +220,11 @@ class OnnxRuntime:
     def _raw(self, found: Mapping[str, np.ndarray]) -> Any:
         """What the model returned: an array, or several by name."""
         outputs = self.graph.outputs
-        return found[outputs[0]] if len(outputs) == 1 else {name: found[name] for name in outputs if name in found}
+        return (
+            found[outputs[0]]
+            if len(outputs) == 1
+            else {name: found[name] for name in outputs if name in found}
+        )
 
     def _logits(self, raw: Any) -> np.ndarray:
         logits: np.ndarray = self.decoder.logits(raw)
@@ -285,7 +285,8 @@ class _Part:
             return value
         of_each = value.reshape(self._images, -1, *value.shape[1:])
         index = some if self._images > 1 else np.zeros_like(some)
-        return of_each[index].reshape(-1, *value.shape[1:])
+        rows: np.ndarray = of_each[index].reshape(-1, *value.shape[1:])
+        return rows
 
     def _shape(self, node: onnx.NodeProto, rows: int) -> Int[np.ndarray, " axis"]:
         """The shape that a node reads, for so many rows."""

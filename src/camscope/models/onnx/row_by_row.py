@@ -1,7 +1,7 @@
 """Running on many rows at once, where that is the same as running on each alone; else on as many as the model takes.
 
 A graph may be exported for a batch of one, and still not mix its rows; or say that it takes any number, and mix them (a
-reshape to one row, a scale of the whole batch). So it is tried, once, in numbers.
+reshape to one row, a scale of the whole batch). So it is tried, once, in numbers, on rows that differ.
 """
 
 from __future__ import annotations
@@ -58,7 +58,9 @@ class Together:
             return found
         ends = np.unique([0, rows - 1])
         alone = self._apart(run, ends)
-        self.allowed = all(_same(together[name], alone[name], rows, ends) for name in judged)
+        same = all(_same(together[name], alone[name], rows, ends) for name in judged)
+        if not same or not judged or any(_differ(alone[name]) for name in judged):
+            self.allowed = same
         return together if self.allowed else self._apart(run, every)
 
     def _apart(self, run: RunRows, rows: Int[np.ndarray, " some"]) -> Mapping[str, np.ndarray]:
@@ -72,6 +74,12 @@ class Together:
                     share = len(value) // self.at_a_time * len(some)
                     found.setdefault(name, []).append(value[:share])
         return {name: np.concatenate(parts) for name, parts in found.items()}
+
+
+def _differ(alone: np.ndarray) -> bool:
+    """Whether the first row and the last differ: where they do not, mixing would not be seen."""
+    ends = alone.reshape(2, -1) if len(alone) > 1 else alone[:0]
+    return bool(len(ends) and (ends[0] != ends[1]).any())
 
 
 def _same(together: np.ndarray, alone: np.ndarray, rows: int, ends: Int[np.ndarray, " some"]) -> bool:

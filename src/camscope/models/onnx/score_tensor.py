@@ -160,7 +160,8 @@ def _makes(kind: Kind, scores: np.ndarray, made: np.ndarray, tolerance: float) -
 
 def _softmax(scores: np.ndarray, axis: int) -> np.ndarray:
     powers: np.ndarray = np.exp(scores - scores.max(axis=axis, keepdims=True))
-    return powers / powers.sum(axis=axis, keepdims=True)
+    shares: np.ndarray = powers / powers.sum(axis=axis, keepdims=True)
+    return shares
 
 
 def _class_axes(made: np.ndarray) -> list[int]:
