@@ -24,7 +24,7 @@ from camscope.models.decoding import LogitsDecoder
 from camscope.models.registry import doorway_of
 from camscope.outputs import Task
 from camscope.targets import TargetsLike, resolve
-from tests.conformance import torch_twin
+from tests.conformance import onnx_twin, torch_twin
 from tests.conformance.networks import Network
 
 
@@ -78,6 +78,14 @@ CASES = (
             sorted(vars(network)),
         ),
         lambda network: network.layers["head"].bias.__iadd__(1),
+        frozenset({Need.ACTIVATIONS, Need.LINEAR_HEAD, Need.SUFFIX, Need.MASKED}),
+    ),
+    Case(
+        "onnx",
+        onnx_twin.built,
+        lambda x: x,
+        onnx_twin.state,
+        onnx_twin.disturb,
         frozenset({Need.ACTIVATIONS, Need.LINEAR_HEAD, Need.SUFFIX, Need.MASKED}),
     ),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,14 @@ def built(network: numpy_net.Network) -> onnx.ModelProto:
         [helper.make_tensor_value_info(value, kind, None)],
         [numpy_helper.from_array(array, name) for name, array in network.arrays().items()],
     )
-    return helper.make_model(graph, opset_imports=OPSET, ir_version=9)
+    model = helper.make_model(graph, opset_imports=OPSET, ir_version=9)
+    said = {}
+    if network.preprocessing is not None:
+        said["camscope.preprocessing"] = json.dumps(network.preprocessing.to_dict())
+    if network.class_names is not None:
+        said["camscope.class_names"] = json.dumps(network.class_names)
+    helper.set_model_props(model, said)
+    return model
 
 
 def _node(name: str, op: Any, source: str) -> onnx.NodeProto:

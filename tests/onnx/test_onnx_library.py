@@ -20,6 +20,11 @@ def info(model):
     return recognise(unwrapped(model), wrapper=model)[1]
 
 
+def info_of_file(model, folder):
+    onnx.save(model, folder / "net.onnx")
+    return load_model(f"onnx:{folder}/net.onnx").info
+
+
 def taking(shape, *, channels_last=False, channels=3):
     """A network that takes photos of this shape."""
     first = (
@@ -62,14 +67,16 @@ def test_axes_of_space():
     assert info(taking(["n", 3, 8, 8])).space is None
 
 
-def test_presumed_preprocessing_says_so():
-    found = info(taking(["n", 3, 96, 128]))
+def test_presumed_preprocessing_says_so(tmp_path):
+    found = info_of_file(taking(["n", 3, 96, 128]), tmp_path)
     assert found.preprocessing.input_size == (96, 128)
     assert "presumed" in found.preprocessing.source
     assert "does not say how its photos are prepared" in found.note
-    grey = info(taking(["n", 1, 32, 32], channels=1))
+    assert info_of_file(residual(), tmp_path).preprocessing.input_size == (224, 224)
+    grey = info_of_file(taking(["n", 1, 32, 32], channels=1), tmp_path)
     assert grey.preprocessing is None
     assert "1 channels" in grey.unprepared
+    assert info(residual()).preprocessing is None, "of a model that is given as such, nothing is presumed"
 
 
 def test_camscopes_own_metadata():

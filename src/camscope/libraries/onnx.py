@@ -44,7 +44,7 @@ def create(name: str, *, pretrained: bool) -> tuple[OnnxModel, ModelInfo]:
     if not pretrained:
         raise ModelError(f"{name} comes with its weights; others cannot be put in: leave weights out.")
     model, info = recognise(read_model(Path(name)))
-    return model, replace(info, name=f"onnx:{Path(name).name}")
+    return model, replace(_presumed(model, info), name=f"onnx:{Path(name).name}")
 
 
 def recognise(model: OnnxModel) -> tuple[OnnxModel, ModelInfo]:
@@ -53,17 +53,26 @@ def recognise(model: OnnxModel) -> tuple[OnnxModel, ModelInfo]:
 
     said = {entry.key: entry.value for entry in model.onnx_proto.metadata_props}
     image = image_input(model)
-    info = ModelInfo(name=model.name, class_names=_class_names(said))
+    info = ModelInfo(class_names=_class_names(said))
     if image is None:
         return model, replace(info, unprepared=f"{model.name} takes no photos")
     info = replace(info, space=(1, 2) if image.channels_last else None)
     preprocessing = _preprocessing(said, image)
     if preprocessing is not None:
         return model, replace(info, preprocessing=preprocessing)
+    return model, info
+
+
+def _presumed(model: OnnxModel, info: ModelInfo) -> ModelInfo:
+    """The info with ImageNet's preprocessing, and a note, where nothing is known of photos in colour."""
+    from camscope.models.onnx.image_input import image_input
+
+    image = image_input(model)
+    if info.preprocessing is not None or image is None:
+        return info
     if image.channels != 3:
-        return model, replace(
-            info, unprepared=f"{model.name} takes {image.channels} channels, and does not say how"
-        )
+        why = f"{model.name} takes {image.channels} channels, and does not say how photos become them"
+        return replace(info, unprepared=why)
     size = image.size or (224, 224)
     presumed = replace(
         IMAGENET,
@@ -75,7 +84,7 @@ def recognise(model: OnnxModel) -> tuple[OnnxModel, ModelInfo]:
         f"{model.name} does not say how its photos are prepared; ImageNet's standard was presumed (resize "
         f"{presumed.resize}, crop {size[0]}×{size[1]}, its mean and std). Pass Explainer(…, preprocessing=…)."
     )
-    return model, replace(info, preprocessing=presumed, note=note)
+    return replace(info, preprocessing=presumed, note=note)
 
 
 def _preprocessing(said: Mapping[str, str], image: ImageInput) -> Preprocessing | None:

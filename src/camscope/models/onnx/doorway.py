@@ -51,11 +51,11 @@ def unwrap(model: Any) -> OnnxModel:
     return model_in_session(model) if _is(model, *_KINDS[1]) else model_of(model)
 
 
-def adapt(model: OnnxModel, decoder: OutputDecoder, *, task: Task | None, optimised: bool | str) -> Adapter:
+def adapt(model: Any, decoder: OutputDecoder, *, task: Task | None, optimised: bool | str) -> Adapter:
     """The adapter of a graph.
 
     Args:
-        model: as `unwrap` gives it.
+        model: a graph, a session, or a file that was read.
         decoder: what it puts out means.
         task: what the outputs mean; None asks the decoder, then the model.
         optimised: must be False.
@@ -71,7 +71,7 @@ def adapt(model: OnnxModel, decoder: OutputDecoder, *, task: Task | None, optimi
     from camscope.models.onnx.onnx_runtime import OnnxRuntime
     from camscope.models.runtime.adapter import RuntimeAdapter
 
-    return RuntimeAdapter(OnnxRuntime(model, decoder), decoder, task)
+    return RuntimeAdapter(OnnxRuntime(unwrap(model), decoder), decoder, task)
 
 
 def move(model: Any, device: str) -> OnnxModel:

@@ -179,9 +179,13 @@ class OnnxRuntime:
         return {name: self.inputs[name].array(value, self._takes) for name, value in given.items()}
 
     @property
+    def takes(self) -> str:
+        """What the model takes, in words: each input with its kind of numbers and its shape."""
+        return "; ".join(one.describe() for one in self.inputs.values())
+
+    @property
     def _takes(self) -> str:
-        described = "; ".join(one.describe() for one in self.inputs.values())
-        return f"{self.model.name} takes {described}."
+        return f"{self.model.name} takes {self.takes}."
 
     def _refused(self, feeds: Mapping[str, np.ndarray], error: Exception) -> str:
         shapes = ", ".join(f"{name} {value.shape}" for name, value in feeds.items())
