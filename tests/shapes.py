@@ -26,11 +26,23 @@ def install() -> None:
 
 
 def checked(function: Callable) -> Callable:
-    """Check the arrays of a signature. Its other types are mypy's to check."""
-    function.__annotations__ = {
-        name: hint if _holds_array(hint) else Any for name, hint in function.__annotations__.items()
-    }
-    return _beartype(function)
+    """Check the arrays of a signature. Its other types are mypy's to check.
+
+    Args:
+        function: with the signature that is checked and no body, as jaxtyping makes it.
+    """
+    hints = {name: hint if _holds_array(hint) else Any for name, hint in function.__annotations__.items()}
+    optional = len(function.__defaults__ or ()), *(function.__kwdefaults__ or ())
+    where = function.__module__, function.__qualname__, function.__code__
+    key = *where, optional, repr(hints)  # by what they say: the hints themselves are made anew as well
+    if key not in _checks:
+        function.__annotations__ = hints
+        _checks[key] = _beartype(function)
+    return _checks[key]
+
+
+_checks: dict[tuple, Callable] = {}
+"""The checks of a signature, made once: a function inside a function is made anew at every call."""
 
 
 def _holds_array(hint: Any) -> bool:
@@ -42,7 +54,7 @@ def _holds_array(hint: Any) -> bool:
 
 
 _annotated: dict[tuple[str, types.CodeType], bool] = {}
-"""Whether a signature holds an array, found once: a function inside a function is made anew at every call."""
+"""Whether a signature holds an array, found once likewise."""
 
 
 def _takes_or_gives_arrays(function: Callable) -> bool:
