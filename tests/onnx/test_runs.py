@@ -104,6 +104,8 @@ def test_layers_have_the_names_of_nodes_and_else_of_what_they_put_out(ready):
         one.name = "same" if one.op_type == "Relu" else one.name
     names = [part.name for part in runtime(model).parts()]
     assert names[:4] == ["/stem", "stem_relu", "/left", "left_relu"]
+    model.graph.node[0].name = "n4_33"
+    assert runtime(model).parts()[0].name == "stem"
 
 
 def test_kinds_are_operators(ready):

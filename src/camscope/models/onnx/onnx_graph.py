@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -133,6 +134,9 @@ _NO_ARRAYS = frozenset(
 )
 """Operators that put out no array of numbers, or whose output is no layer's."""
 
+_NUMBER = re.compile(r"n?[\d_]*")
+"""Names of nodes that say nothing: none at all, or one like `n4_33`, as PyTorch's exporter gives."""
+
 
 @dataclass(frozen=True, eq=False)
 class OnnxGraph:
@@ -215,8 +219,8 @@ class OnnxGraph:
     def layers(self) -> Mapping[str, onnx.NodeProto]:
         """The nodes that could be layers, by name, in order.
 
-        A layer has the name of its node, as viewers show it; where that is missing, or not its own alone, the name of
-        what it puts out.
+        A layer has the name of its node, as viewers show it; where that is missing, a mere number, or not its own
+        alone, the name of what it puts out.
         """
         counts = Counter(node.name for node in self.proto.node)
         found = {}
@@ -225,7 +229,7 @@ class OnnxGraph:
             if made not in self.of_input or node.op_type in _NO_ARRAYS:
                 continue
             own = counts[node.name] == 1 and self.made_by.get(node.name, node) is node
-            found[node.name if node.name and own else made] = node
+            found[node.name if own and not _NUMBER.fullmatch(node.name) else made] = node
         return found
 
     @cached_property

@@ -81,6 +81,10 @@ class OnnxRuntime:
 
     def describe(self) -> Mapping[str, Any]:
         """What the model is."""
+        return self._description
+
+    @cached_property
+    def _description(self) -> Mapping[str, Any]:
         return description(self.model, self.dtype)
 
     # ------------------------------------------------------------------ running it
