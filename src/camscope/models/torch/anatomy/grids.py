@@ -30,10 +30,13 @@ class Grids:
     def of_output(self, output: Output) -> Grid | None:
         """The grid of an output, or None if it has none. To be asked in the order the modules finished."""
         keeps, mixes = _keeps_axes(output.modules[0]), _mixes_channels(output.modules[0])
-        grid = self.of(output.shape, output.answer, keeps_axes=keeps)
+        # what leaves every number where it is has the grid that went in, whatever its own answer is taken for
+        grid = self._as_before(output) if keeps and not mixes else None
+        if grid is None:
+            grid = self.of(output.shape, output.answer, keeps_axes=keeps)
         if grid is not None and mixes and grid.layout in ("channels-last", "tokens"):
             grid = None  # axis 1 of what a convolution puts out is its channels
-        if grid is None and keeps:
+        if grid is None and mixes:
             grid = self._as_before(output)
         if grid is not None:
             self._found[id(output)] = grid
@@ -81,10 +84,19 @@ _KEEPING_AXES = (
     nn.ReLU6,
     nn.LeakyReLU,
     nn.ELU,
+    nn.CELU,
+    nn.SELU,
+    nn.PReLU,
     nn.GELU,
     nn.SiLU,
     nn.Mish,
     nn.Hardswish,
+    nn.Hardtanh,
+    nn.Tanh,
+    nn.Sigmoid,
+    nn.Hardsigmoid,
+    nn.Softplus,
+    nn.Softsign,
 )
 
 
@@ -95,7 +107,8 @@ def _keeps_axes(module: nn.Module) -> bool:
 
 
 def _mixes_channels(module: nn.Module) -> bool:
-    return isinstance(module, nn.modules.conv._ConvNd)
+    """Whether a module that keeps the axes makes new channels, along axis 1: a convolution, or a block with one."""
+    return _keeps_axes(module) and any(isinstance(part, nn.modules.conv._ConvNd) for part in module.modules())
 
 
 def _with_channel(x: torch.Tensor) -> tuple[int, ...]:
