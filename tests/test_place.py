@@ -344,18 +344,34 @@ def test_tokens_that_read_by_content_have_no_grid_though_one_input_has_the_conte
     assert both.agreement(grid) < 0.3
 
 
+SQUARE = torch.zeros(1, 8, 8)
+
+
+def output(module, grid, follows=None):
+    """What a trace notes of a module whose numbers answer on a grid, of eight positions and eight channels."""
+    clean, *altered = (layer(x, grid) for x in rows(SIGNAL))
+    noted = Output(lambda: SQUARE, 0, tuple(SQUARE.shape), None, answer(clean, altered), follows)
+    noted.modules.append(module)
+    return noted
+
+
 def test_a_relu_has_the_grid_that_went_in_whatever_its_own_numbers_seem_to_say():
     """Where few channels of few are above zero, these may answer like positions by chance."""
     grid, other = Grid("channels-first", (8,), 8), Grid("channels-last", (8,), 8)
-    tensor = torch.zeros(1, 8, 8)
-
-    def output(module, of, follows=None):
-        clean, *altered = (layer(x, of) for x in rows(SIGNAL))
-        it = Output(lambda: tensor, 0, (1, 8, 8), None, answer(clean, altered), follows)
-        it.modules.append(module)
-        return it
-
     conv, grids = output(nn.Conv1d(3, 8, 1), grid), Grids(torch.zeros(SIGNAL))
     assert grids.of_output(output(nn.ReLU(), other)) == other
     assert grids.of_output(conv) == grid
     assert grids.of_output(output(nn.ReLU(), other, follows=conv)) == grid
+
+
+def test_a_linear_layer_has_the_tokens_that_went_in_whatever_its_own_numbers_seem_to_say():
+    tokens, features = Grid("tokens", (8,), 8), Grid("tokens-last", (8,), 8)
+    for module in (nn.Linear(8, 8), nn.LayerNorm(8)):
+        before, grids = output(nn.Module(), tokens), Grids(torch.zeros(SIGNAL))
+        assert grids.of_output(before).canonical(SQUARE).shape == (1, 8, 8)
+        found = grids.of_output(output(module, features, follows=before))
+        assert found == grids.of_output(before)
+        # of positions that are last it mixes these
+        before = output(nn.Module(), features)
+        assert grids.of_output(before).layout == "channels-first"
+        assert grids.of_output(output(module, tokens, follows=before)).layout == "channels-last"

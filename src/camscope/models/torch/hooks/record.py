@@ -23,7 +23,7 @@ from camscope.models.torch.hooks.modules import (
     replace_first_tensor,
     tensors_of,
 )
-from camscope.models.torch.hooks.relu_edges import relu_of
+from camscope.models.torch.hooks.relu_edges import relus_of
 from camscope.models.torch.hooks.session import hook_after, hook_before
 from camscope.models.torch.hooks.within import Within, unwatched
 
@@ -65,7 +65,7 @@ class Seen:
     def source_of(self, ends: Any) -> Source:
         """By what to differentiate, once the model has run.
 
-        Where the ReLU of the layer is meant, that is what the model's own ReLU puts out: of its input, nothing comes
+        Where the ReLU of the layer is meant, that is what the model's own ReLUs put out: of their input, nothing comes
         back to positions that are zero.
 
         Args:
@@ -73,7 +73,7 @@ class Seen:
         """
         if self.before_relu is None:
             return self.source
-        return relu_of(self.before_relu, tensors_of(ends)) or self.source
+        return relus_of(self.before_relu, tensors_of(ends)) or self.source
 
 
 class Recorder:
