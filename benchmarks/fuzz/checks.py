@@ -166,7 +166,7 @@ def _listed(subject: Subject, x: torch.Tensor) -> None:
 
 
 BARELY = 0.65
-"""Of a layer that answers in place less than that, on one of the photos, another photo may well say that it does not."""
+"""Of a layer that answers in place less than that on one photo, another photo may well say that it does not."""
 
 
 def _another_order(subject: Subject, x: torch.Tensor) -> None:

@@ -40,9 +40,9 @@ COPIES = ((32, 32**2, 8), (128, 128**2, 4))
 grids may have few positions, of which one copy says little, and a forward costs little. Larger ones get one."""
 
 MIRRORED = 32**2
-"""Inputs of up to so many positions are looked at mirrored too, with as many altered copies. What answers to the content
-and not to the place (a few learned tokens, each of which reads what is like it) answers in another place there, and
-channels that happened to answer like positions do so no more."""
+"""Inputs of up to so many positions are looked at mirrored too, with as many altered copies. What answers to the
+content and not to the place (a few learned tokens, each of which reads what is like it) answers in another place there,
+and channels that happened to answer like positions do so no more."""
 
 _SPREAD = 0.22
 """Of the bell that the change is compared with: about the patch."""

@@ -117,6 +117,10 @@ class Recorder:
         self._unwritten: list[tuple[str, torch.Tensor, int]] = []
         self._handles: list[torch.utils.hooks.RemovableHandle] = []
 
+    def was_called(self, layer: Recordable) -> bool:
+        """Whether a layer was called: a model's own code may decide by the input what runs."""
+        return layer.name in self._seen
+
     def seen(self, layer: Recordable) -> Seen:
         """What a layer put out at its last call.
 
@@ -124,7 +128,12 @@ class Recorder:
             LayerError: if it was not called.
         """
         if layer.name not in self._seen:
-            raise LayerError(f"This model's forward does not call the layer {layer.name!r}.")
+            raise LayerError(
+                f"For this batch the model does not call the layer {layer.name!r}, though for another image it did: "
+                "its own code decides by the numbers of the input what runs. Name a layer that is called for every "
+                "input, or give images that take the same way to an Explainer of their own: it makes the automatic "
+                "choice on the first of them."
+            )
         return self._seen[layer.name]
 
     def __enter__(self) -> Recorder:
