@@ -21,8 +21,6 @@ POOLING = frozenset(
         "GlobalMaxPool",
         "LpPool",
         "MaxPool",
-        "QLinearAveragePool",
-        "QLinearGlobalAveragePool",
         "ReduceMax",
         "ReduceMean",
     }
@@ -134,6 +132,21 @@ _NO_ARRAYS = frozenset(
 )
 """Operators that put out no array of numbers, or whose output is no layer's."""
 
+_PASSES_ON = frozenset(
+    {
+        "Cast",
+        "DequantizeLinear",
+        "Dropout",
+        "Flatten",
+        "Identity",
+        "QuantizeLinear",
+        "Reshape",
+        "Squeeze",
+        "Unsqueeze",
+    }
+)
+"""Operators that put out the numbers they are given, rounded at most, in another shape or precision."""
+
 _NUMBER = re.compile(r"n?[\d_]*")
 """Names of nodes that say nothing: none at all, or one like `n4_33`, as PyTorch's exporter gives."""
 
@@ -184,6 +197,11 @@ class OnnxGraph:
         """The tensors that depend on the input by its shape alone."""
         return self._reached(self.inputs, through_shapes=True) - self.of_input
 
+    @cached_property
+    def is_quantised(self) -> bool:
+        """Whether some of its tensors are rounded to whole numbers on a scale."""
+        return any(node.op_type in ("QuantizeLinear", "DynamicQuantizeLinear") for node in self.proto.node)
+
     def below(self, tensor: str) -> frozenset[str]:
         """The tensor and all that depend on it, also by its shape."""
         if tensor not in self._below:
@@ -213,6 +231,17 @@ class OnnxGraph:
                 wanted.update(name for name in node.input if name and name not in without)
         return nodes[::-1]
 
+    def maker(self, tensor: str) -> onnx.NodeProto | None:
+        """The node that made the numbers of a tensor, which others may have passed on; None of an input or a weight."""
+        node = self.made_by.get(tensor)
+        while node is not None and node.op_type in _PASSES_ON:
+            node = self.made_by.get(node.input[0])
+        return node
+
+    def is_made_of_weights(self, tensor: str) -> bool:
+        """Whether a tensor does not depend on the input at all."""
+        return tensor not in self.of_input and tensor not in self.of_shape
+
     # ------------------------------------------------------------------ layers
 
     @cached_property
@@ -239,16 +268,20 @@ class OnnxGraph:
 
     def parts(self) -> list[Part]:
         """All layers."""
-        return [
-            Part(
-                name,
-                node.op_type,
-                outline=node.op_type in _LAYERS,
-                keeps_axes=node.op_type in _KEEP_AXES,
-                pools=node.op_type in POOLING,
-            )
-            for name, node in self.layers.items()
-        ]
+        found = []
+        for name, node in self.layers.items():
+            kind = self._kind(node)
+            plain = "Gemm" if kind == "QGemm" else kind.removeprefix("QLinear")
+            keeps = plain in _KEEP_AXES
+            found.append(Part(name, kind, plain in _LAYERS, keeps_axes=keeps, pools=plain in POOLING))
+        return found
+
+    def _kind(self, node: onnx.NodeProto) -> str:
+        """Its operator; of what only makes another's whole numbers real, the other's."""
+        before = self.made_by.get(node.input[0]) if node.op_type == "DequantizeLinear" else None
+        quantised = before is not None and before.op_type.startswith(("QLinear", "QGemm"))
+        kind: str = before.op_type if before is not None and quantised else node.op_type
+        return kind
 
 
 def tensor_of(node: onnx.NodeProto) -> str:

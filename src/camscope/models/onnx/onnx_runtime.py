@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 import onnx
-from jaxtyping import Int, Shaped
+from jaxtyping import Float, Int, Shaped
 
 from camscope.errors import InputError, LayerError, ModelError, nearest
 from camscope.models.batch import Batch
@@ -20,8 +20,9 @@ from camscope.models.onnx.declared_inputs import declared_inputs
 from camscope.models.onnx.fingerprint import description
 from camscope.models.onnx.onnx_graph import OnnxGraph, tensor_of
 from camscope.models.onnx.onnx_model import OnnxModel
+from camscope.models.onnx.quantised import last_linear, with_real_numbers
 from camscope.models.onnx.row_by_row import Together
-from camscope.models.onnx.score_tensor import Scores, ending_of, find_scores, with_real_scores
+from camscope.models.onnx.score_tensor import Scores, ending_of, find_scores
 from camscope.models.onnx.sessions import Sessions, said
 from camscope.models.runtime import Part, Run, RunAfter
 
@@ -40,7 +41,7 @@ class OnnxRuntime:
     def __init__(self, model: OnnxModel, decoder: OutputDecoder) -> None:
         self.model = model
         self.decoder = decoder
-        self.graph = OnnxGraph(with_real_scores(model))
+        self.graph = OnnxGraph(with_real_numbers(model))
         self.inputs = declared_inputs(self.graph)
         self._sessions = Sessions(model)
         self._fixed = max((one.batch for one in self.inputs.values() if one.batch is not None), default=1)
@@ -123,6 +124,22 @@ class OnnxRuntime:
             return self._as_run(reading, {**others, **made, tensor: given}, {})
 
         return run_after
+
+    def read_head(
+        self, batch: Batch
+    ) -> tuple[Float[np.ndarray, "output channel"], Float[np.ndarray, " output"]] | None:
+        """The weights and biases of a quantised model's last linear operator; None of any other model."""
+        reading = self._read(batch)
+        found = last_linear(self.graph, reading.scores.tensor) if self.graph.is_quantised else None
+        if found is None:
+            return None
+        names = [name for name in (found.weight, found.bias) if name]
+        read = [f"{name}_camscope_read" for name in names]
+        nodes = [*found.nodes]
+        nodes += [onnx.helper.make_node("Identity", [a], [b]) for a, b in zip(names, read, strict=True)]
+        session = self._sessions.of(("head",), lambda: up_to(self.graph, read, nodes))
+        weight, *bias = session.run(read, self._given(batch.images(slice(1))))
+        return found.arranged(weight, bias[0] if bias else None)
 
     def differentiated(self, batch: Batch, layers: Collection[str]) -> NoReturn:
         """It cannot be."""

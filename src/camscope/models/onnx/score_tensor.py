@@ -3,31 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 import numpy as np
 import onnx
-from onnx import helper
 
 from camscope.models.observing import Ending
 from camscope.models.onnx.onnx_graph import OnnxGraph
-from camscope.models.onnx.onnx_model import OnnxModel
-
-_PASSES_ON = frozenset(
-    {
-        "Cast",
-        "DequantizeLinear",
-        "Dropout",
-        "Flatten",
-        "Identity",
-        "QuantizeLinear",
-        "Reshape",
-        "Squeeze",
-        "Unsqueeze",
-    }
-)
-"""Operators that put out the numbers they are given, rounded at most, in another shape or precision."""
 
 _ROUNDED = 0.02
 """How far a quantised output may be from what its scores make: a few of 256 steps."""
@@ -43,7 +26,6 @@ _KINDS: Mapping[str, Kind] = {
     "QLinearSoftmax": "softmax",
     "QLinearSigmoid": "sigmoid",
 }
-_QUANTISED = ("QLinearSoftmax", "QLinearSigmoid")
 
 
 @dataclass(frozen=True)
@@ -62,23 +44,6 @@ class Scores:
 Values: TypeAlias = Callable[[Sequence[str]], Mapping[str, np.ndarray]]
 """Runs the model on a few inputs, and gives some tensors of it."""
 
-_UNROUNDED = "_camscope_scores"
-"""Ends the names of tensors that hold as real numbers what goes into a quantised softmax or sigmoid."""
-
-
-def with_real_scores(model: OnnxModel) -> OnnxModel:
-    """The model with what goes into each quantised softmax or sigmoid there as real numbers too."""
-    ends = [node for node in model.onnx_proto.graph.node if node.op_type in _QUANTISED]
-    if not ends:
-        return model
-    proto = onnx.ModelProto()
-    proto.CopyFrom(model.onnx_proto)
-    proto.graph.node.extend(
-        helper.make_node("DequantizeLinear", list(node.input[:3]), [node.input[0] + _UNROUNDED])
-        for node in ends
-    )
-    return replace(model, onnx_proto=proto)
-
 
 def find_scores(graph: OnnxGraph, output: str, values: Values) -> Scores:
     """The tensor that holds the scores of an output.
@@ -93,7 +58,7 @@ def find_scores(graph: OnnxGraph, output: str, values: Values) -> Scores:
     for kind, tensor in _candidates(graph, output):
         found = values([output, tensor])
         made, scores = found[output].astype(np.float64), found[tensor].astype(np.float64)
-        tolerance = _ROUNDED if _is_quantised(graph, output) else _EXACT
+        tolerance = _ROUNDED if graph.is_quantised else _EXACT
         if scores.size == made.size and _makes(kind, scores.reshape(made.shape), made, tolerance):
             return Scores(tensor, Ending(sigmoid=kind == "sigmoid", softmax=kind != "sigmoid"))
     made = values([output])[output]
@@ -115,37 +80,25 @@ def ending_of(made: np.ndarray) -> Ending:
 
 def _candidates(graph: OnnxGraph, output: str) -> Iterator[tuple[Kind, str]]:
     """Tensors that the output could be a softmax or sigmoid of, the likeliest first."""
-    node = _maker(graph, output)
+    node = graph.maker(output)
     if node is None:
         return
     if node.op_type in _KINDS:
-        yield _KINDS[node.op_type], node.input[0] + (_UNROUNDED if node.op_type in _QUANTISED else "")
+        rounds = graph.made_by.get(node.input[0]) if node.op_type.startswith("QLinear") else None
+        yield _KINDS[node.op_type], node.input[0] if rounds is None else rounds.input[0]
     elif node.op_type == "Div":
         yield from (("softmax", name) for name in _written_out(graph, node))
 
 
 def _written_out(graph: OnnxGraph, division: onnx.NodeProto) -> Iterator[str]:
     """What a softmax that is written out, exp(z − max z) / Σ exp(z − max z), could be of."""
-    powers = _maker(graph, division.input[0])
+    powers = graph.maker(division.input[0])
     if powers is None or powers.op_type != "Exp":
         return
-    less = _maker(graph, powers.input[0])
+    less = graph.maker(powers.input[0])
     if less is not None and less.op_type == "Sub":
         yield less.input[0]
     yield powers.input[0]
-
-
-def _maker(graph: OnnxGraph, tensor: str) -> onnx.NodeProto | None:
-    """The node that made the numbers of a tensor, which others may have passed on."""
-    node = graph.made_by.get(tensor)
-    while node is not None and node.op_type in _PASSES_ON:
-        node = graph.made_by.get(node.input[0])
-    return node
-
-
-def _is_quantised(graph: OnnxGraph, output: str) -> bool:
-    kinds = {node.op_type for node in graph.leading_to([output])}
-    return bool(kinds & {"QuantizeLinear", "DynamicQuantizeLinear"})
 
 
 def _makes(kind: Kind, scores: np.ndarray, made: np.ndarray, tolerance: float) -> bool:

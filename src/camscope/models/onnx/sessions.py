@@ -50,7 +50,7 @@ class Sessions:
 
     def _made(self, proto: onnx.ModelProto) -> onnxruntime.InferenceSession:
         options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3  # its warnings are about shapes that a file declares
+        options.log_severity_level = 4  # what it has to say is in its errors too
         if self._model.folder is not None:
             options.add_session_config_entry(_FOLDER, str(self._model.folder))
         try:

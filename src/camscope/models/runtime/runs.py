@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Shaped
@@ -64,6 +64,17 @@ PullBack: TypeAlias = Callable[
 
 INPUT = ""
 """Stands for the input that maps are of among the names of layers: what can be differentiated by it is too."""
+
+
+@runtime_checkable
+class ReadsHead(Protocol):
+    """A runtime that knows a linear head which numbers do not tell, since the model rounds what goes into it."""
+
+    def read_head(
+        self, batch: Batch
+    ) -> tuple[Float[np.ndarray, "output channel"], Float[np.ndarray, " output"]] | None:
+        """The weights and biases of the linear layer that the logits come from; None if there is no such layer."""
+        ...
 
 
 class Runtime(Protocol):

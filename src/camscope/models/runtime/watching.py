@@ -16,6 +16,7 @@ from camscope.models.batch import Batch
 from camscope.models.layer import Layer
 from camscope.models.observing import responses, slices_of
 from camscope.models.runtime.linear_head import AffineHead, HeadFinder
+from camscope.models.runtime.rounded_head import rounded_head
 from camscope.models.runtime.runs import PullBack, Run, Runtime
 from camscope.models.runtime.scoring import Scoring, widened
 from camscope.models.runtime.variants import AlteredActivations, AlteredInputGradients, AlteredInputs
@@ -93,6 +94,10 @@ class RunObservation:
                     if Need.GRADIENTS in some and not affine.rectifies:
                         positions = int(np.prod(A.shape[2:]))
                         gradient = (weights / positions)[(..., *(None,) * (A.ndim - 2))]
+                elif Need.LINEAR_HEAD in some:
+                    head = rounded_head(
+                        self.runtime, self.batch, A, np.asarray(self.outputs.logits), slopes()[:, columns]
+                    )
                 suffix = None
                 if Need.SUFFIX in some:
                     suffix = AlteredActivations(
