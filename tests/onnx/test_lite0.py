@@ -7,6 +7,7 @@ import pytest
 
 import camscope
 from camscope.arrays import to_numpy
+from camscope.libraries import load_model
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("timm")
@@ -15,9 +16,9 @@ pytestmark = pytest.mark.slow
 
 
 def test_cam_is_that_of_pytorch(tmp_path, photos):
-    model = camscope.libraries.load_model("demo").model.eval()
+    model = load_model("demo").model.eval()
     file = tmp_path / "lite0.onnx"
-    with pytest.warns(DeprecationWarning):  # PyTorch's older exporter, which takes a tenth of the time
+    with pytest.warns(DeprecationWarning, match="TorchScript"):  # PyTorch's older exporter, which takes a tenth of the time
         torch.onnx.export(
             model,
             (torch.zeros(1, 3, 224, 224),),
