@@ -18,7 +18,9 @@ pytestmark = pytest.mark.slow
 def test_cam_is_that_of_pytorch(tmp_path, photos):
     model = load_model("demo").model.eval()
     file = tmp_path / "lite0.onnx"
-    with pytest.warns(DeprecationWarning, match="TorchScript"):  # PyTorch's older exporter, which takes a tenth of the time
+    with pytest.warns(
+        DeprecationWarning, match="TorchScript"
+    ):  # PyTorch's older exporter, which takes a tenth of the time
         torch.onnx.export(
             model,
             (torch.zeros(1, 3, 224, 224),),

@@ -21,7 +21,7 @@ from camscope.models.runtime.runs import PullBack, Run, Runtime
 from camscope.models.runtime.scoring import Scoring, widened
 from camscope.models.runtime.variants import AlteredActivations, AlteredInputGradients, AlteredInputs
 from camscope.outputs import Outputs
-from camscope.targets import Targets, target_slopes
+from camscope.targets import Targets, slopes_through, target_slopes
 
 _GRADIENT_BUDGET = 32 * 2**20
 """Bytes of gradients held at a time. More targets than fit are taken in turns."""
@@ -87,7 +87,13 @@ class RunObservation:
                 A, affine, gradient = activations[layer], heads[layer], gradients.get(layer)
                 head: LinearHead | None = None
                 if affine is not None:
-                    weights = (slopes()[:, columns] @ affine.weight).astype(A.dtype)
+                    by_channel = slopes_through(
+                        targets[columns],
+                        self.outputs,
+                        affine.weight.astype(A.dtype),
+                        functools.partial(lambda some: slopes()[:, some], columns),
+                    )
+                    weights = by_channel.astype(A.dtype, copy=False)
                     head = LinearHead(
                         weights, affine.features(A), not affine.rectifies, targets.linear, lambda: True
                     )
