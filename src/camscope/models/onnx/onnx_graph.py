@@ -276,6 +276,19 @@ class OnnxGraph:
             found.append(Part(name, kind, plain in _LAYERS, keeps_axes=keeps, pools=plain in POOLING))
         return found
 
+    def attention_layers(self) -> list[str]:
+        """The softmaxes that are over tokens: their output is multiplied with the tokens' values."""
+        passes = {"Cast", "Dropout", "Identity", "Reshape"}
+        found, weights = [], dict[str, str]()  # tensors that hold a softmax's output, and its layer
+        for name, node in self.layers.items():
+            if node.op_type == "Softmax":
+                weights[tensor_of(node)] = name
+            elif node.op_type in passes and node.input[0] in weights:
+                weights[tensor_of(node)] = weights[node.input[0]]
+            elif node.op_type == "MatMul" and node.input[0] in weights and node.input[1] in self.of_input:
+                found.append(weights[node.input[0]])
+        return found
+
     def _kind(self, node: onnx.NodeProto) -> str:
         """Its operator; of what only makes another's whole numbers real, the other's."""
         before = self.made_by.get(node.input[0]) if node.op_type == "DequantizeLinear" else None

@@ -72,6 +72,11 @@ class OnnxRuntime:
         """The nodes that depend on the input."""
         return self.graph.parts()
 
+    @cached_property
+    def attention_layers(self) -> Sequence[str]:
+        """The softmaxes whose output weights the values of tokens, in the order they run."""
+        return self.graph.attention_layers()
+
     def name_of(self, layer: Any) -> str | None:
         """The name of a layer that is given as a node of the graph, or as the name of the tensor it puts out."""
         if isinstance(layer, onnx.NodeProto):

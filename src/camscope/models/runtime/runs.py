@@ -77,6 +77,19 @@ class ReadsHead(Protocol):
         ...
 
 
+@runtime_checkable
+class ShowsAttention(Protocol):
+    """A runtime that knows which layers put out the probabilities with which tokens attend to one another."""
+
+    @property
+    def attention_layers(self) -> Sequence[str]:
+        """Their names, in the order they run; none if the model is no transformer.
+
+        Each puts out `batch head query key`, or the same with the axis of heads merged into that of the batch.
+        """
+        ...
+
+
 class Runtime(Protocol):
     """Runs one model. Whatever it does, the model is left as it came.
 

@@ -15,6 +15,8 @@ from camscope.models.adapter import LayerNeeds
 from camscope.models.batch import Batch
 from camscope.models.layer import Layer
 from camscope.models.observing import responses, slices_of
+from camscope.models.runtime.attending import attention_of
+from camscope.models.runtime.finding import LayersByRuns
 from camscope.models.runtime.linear_head import AffineHead, HeadFinder
 from camscope.models.runtime.rounded_head import rounded_head
 from camscope.models.runtime.runs import PullBack, Run, Runtime
@@ -37,6 +39,7 @@ class RunObservation:
     Attributes:
         runtime: of the model.
         scoring: tells its scores.
+        layers: knows its layers.
         heads: knows its heads.
         batch: the inputs.
         run: what was seen.
@@ -46,6 +49,7 @@ class RunObservation:
 
     runtime: Runtime
     scoring: Scoring
+    layers: LayersByRuns
     heads: HeadFinder
     batch: Batch
     run: Run
@@ -145,6 +149,9 @@ class RunObservation:
                 responses(targets, self.outputs),
                 AlteredInputs(*given) if Need.MASKED in needs else None,
                 AlteredInputGradients(*given) if Need.MASKED_GRADIENTS in needs else None,
+                attention=attention_of(self.runtime, self.scoring, self.layers, self.batch)
+                if Need.ATTENTION in needs
+                else None,
                 seed=seed,
             ),
         )
