@@ -86,7 +86,7 @@ def _readout(
         after = runtime.after(image, name)
         clean = scoring.logits(after(tokens), image).astype(np.float64)
         size = float(tokens.std()) or 1.0
-        noise = (np.random.default_rng(0).standard_normal(tokens.shape[2]) * size).astype(tokens.dtype)
+        noise = (np.random.default_rng(0).standard_normal((tokens.shape[2],)) * size).astype(tokens.dtype)
         found = np.empty(count)
         for some in slices_of(count, _AT_A_TIME):
             numbers = np.arange(some.start, some.stop)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from jaxtyping import Float
 
@@ -17,8 +19,8 @@ def rounded_head(
     runtime: Runtime,
     batch: Batch,
     activations: Float[np.ndarray, "batch channel *space"],
-    scores: Float[np.ndarray, "batch class *positions"],
-    slopes: Float[np.ndarray, "batch target class *positions"],
+    scores: Float[np.ndarray, "batch class"],
+    slopes: Callable[[], Float[np.ndarray, "batch target class"]],
 ) -> LinearHead | None:
     """The head that a runtime reads off its weights; None if it reads none, or that says little of the scores.
 
@@ -27,9 +29,9 @@ def rounded_head(
         batch: the inputs.
         activations: of the layer.
         scores: of the batch.
-        slopes: of the targets by the scores.
+        slopes: gives those of the targets by the scores, if they are needed.
     """
-    read = runtime.read_head(batch) if isinstance(runtime, ReadsHead) and scores.ndim == 2 else None
+    read = runtime.read_head(batch) if isinstance(runtime, ReadsHead) else None
     if read is None:
         return None
     weight, bias = read
@@ -41,7 +43,7 @@ def rounded_head(
     correlation = _correlation(said, scores)
     if correlation < _LEAST:
         return None
-    weights = (slopes @ weight).astype(activations.dtype)
+    weights = (slopes() @ weight).astype(activations.dtype)
     return LinearHead(
         weights,
         activations,

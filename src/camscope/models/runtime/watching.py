@@ -104,9 +104,13 @@ class RunObservation:
                     if Need.GRADIENTS in some and not affine.rectifies:
                         positions = int(np.prod(A.shape[2:]))
                         gradient = (weights / positions)[(..., *(None,) * (A.ndim - 2))]
-                elif Need.LINEAR_HEAD in some:
+                elif Need.LINEAR_HEAD in some and self.outputs.predictions is None:
                     head = rounded_head(
-                        self.runtime, self.batch, A, np.asarray(self.outputs.logits), slopes()[:, columns]
+                        self.runtime,
+                        self.batch,
+                        A,
+                        np.asarray(self.outputs.logits),
+                        functools.partial(lambda some: slopes()[:, some], columns),
                     )
                 suffix = None
                 if Need.SUFFIX in some:
