@@ -102,7 +102,7 @@ def _bottleneck_first(model: nn.Module, anatomy: Anatomy, candidates: Sequence[L
         for layer in anatomy.layers
         if isinstance(modules[layer.name], nn.modules.pooling._AdaptiveAvgPoolNd)
     }
-    own = [layer for layer in candidates if layer.grid.space not in fixed and layer.in_place >= AGREES_ON_FEW]
+    own = [layer for layer in candidates if layer.grid.space not in fixed and layer.grid.channels > 1]
     if not own:
         return list(candidates)
     coarsest = min(math.prod(layer.grid.space) for layer in own)
