@@ -201,8 +201,6 @@ def build(candidate: Candidate) -> Case:
 
 
 def _dints(axes: int) -> nn.Module:
-    cells = nets.TopologyInstance(
-        n_classes=CLASSES, spatial_dims=axes, num_blocks=2, num_depths=2, device="cpu"
-    )
+    cells = nets.TopologyInstance(spatial_dims=axes, num_blocks=2, num_depths=2, device="cpu")
     torch.manual_seed(0)
     return nets.DiNTS(dints_space=cells, in_channels=1, num_classes=CLASSES, spatial_dims=axes)
