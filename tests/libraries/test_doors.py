@@ -46,7 +46,7 @@ def test_a_file_may_make_a_pipeline(factory, tmp_path, photos):
 
 
 class Adapted(hf.utils.PushToHubMixin, nn.Module):
-    """Around a model of any library, which can be pushed to Hugging Face's hub and hands its attributes on, as PEFT's."""
+    """Around a model of any library; it can be pushed to Hugging Face's hub and hands attributes on, as PEFT's."""
 
     def __init__(self, inner):
         super().__init__()
