@@ -70,7 +70,11 @@ def read_options(
         "--library", nargs="+", choices=PACKAGES, metavar="NAME", help=f"of {', '.join(PACKAGES)}"
     )
     parser.add_argument("--torchvision", action="store_true", help="torchvision's classifiers, all of them")
-    parser.add_argument("--all", action="store_true", help="every model of timm, not one per family")
+    parser.add_argument(
+        "--all",
+        action="store_true",
+        help="every model of timm, not one per family; those that cost least first",
+    )
     parser.add_argument(
         "--out", type=Path, default=Path("sweep.jsonl"), help="the rows (default: %(default)s)"
     )
@@ -92,11 +96,16 @@ def sweep(candidates: Sequence[Candidate], options: argparse.Namespace) -> None:
 
 
 def left(candidates: Sequence[Candidate], rows: Sequence[Row], *, every: bool) -> Iterable[Candidate]:
-    """What is still to run: models without a row; of timm, unless all are wanted, families without one."""
-    if candidates[0].library != "timm" or every:
-        return without_row(candidates, rows)
-    from benchmarks.sweep.registered import smallest
+    """What is still to run: models without a row; of timm, unless all are wanted, families without one.
 
+    All of timm's come in the order of their cost, so that a sweep that is stopped has run the most models it could.
+    """
+    if candidates[0].library != "timm":
+        return without_row(candidates, rows)
+    from benchmarks.sweep.registered import cost, smallest
+
+    if every:
+        return sorted(without_row(candidates, rows), key=cost)
     return smallest(candidates, {row.family for row in rows if row.library == "timm"})
 
 

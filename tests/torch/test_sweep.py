@@ -110,6 +110,8 @@ def test_a_sweep_goes_on_where_it_was(tmp_path):
     candidates = [Candidate("timm", "vgg", name) for name in ("vgg11", "vgg13", "vgg16")]
     assert [c.name for c in left(candidates, rows, every=True)] == ["vgg16"]
     assert list(left(candidates, rows, every=False)) == []
+    by_cost = left([Candidate("timm", "vgg", name) for name in ("vgg19", "vgg11", "vgg13")], [], every=True)
+    assert [c.name for c in by_cost] == ["vgg11", "vgg13", "vgg19"]
 
 
 def test_a_command_runs_what_is_left_and_writes_the_table(tmp_path, monkeypatch, capsys):
