@@ -336,7 +336,6 @@ class Evidence:
 
     activations: Float[Array, "batch channel *space"]
     gradients: Float[Array, "batch target channel *grid"] | None = None
-    directions: Directions | None = None
     curvature: Float[Array, "batch target channel *grid"] | None = None
     head: LinearHead | None = None
     suffix: SuffixRerun | None = None
@@ -345,4 +344,5 @@ class Evidence:
     gradient_powers: (
         tuple[Float[Array, "batch target channel *grid"], Float[Array, "batch target channel *grid"]] | None
     ) = None
+    directions: Directions | None = None
     shared: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)

@@ -11,7 +11,16 @@ from typing import Any
 import numpy as np
 
 from camscope.errors import InputError, LayerError, ModelError, nearest
-from camscope.evidence import Evidence, LinearHead, ModelEvidence, Need, Responses, SuffixRerun, Variants
+from camscope.evidence import (
+    Directions,
+    Evidence,
+    LinearHead,
+    ModelEvidence,
+    Need,
+    Responses,
+    SuffixRerun,
+    Variants,
+)
 from camscope.models.adapter import LayerNeeds
 from camscope.models.batch import Batch
 from camscope.models.decoding import OutputDecoder
@@ -19,6 +28,7 @@ from camscope.models.grid import candidate_grids
 from camscope.models.layer import Layer
 from camscope.models.observing import Ending, OutputRules, responses, slices_of
 from camscope.models.place import answer, find_grid, with_altered_copies
+from camscope.models.runtime.differences import BehindHead, Differences
 from camscope.models.said_grid import SaidGrid, grid_as_said, said_of
 from camscope.outputs import Outputs, Task
 from camscope.targets import Targets
@@ -40,7 +50,7 @@ class Forward:
 class NumpyAdapter:
     """Runs a `Network`. See `camscope.models.adapter.Adapter`."""
 
-    offers = frozenset({Need.ACTIVATIONS, Need.LINEAR_HEAD, Need.SUFFIX, Need.MASKED})
+    offers = frozenset({Need.ACTIVATIONS, Need.LINEAR_HEAD, Need.DIRECTIONS, Need.SUFFIX, Need.MASKED})
 
     def __init__(self, model: Network, decoder: OutputDecoder, task: Task | None) -> None:
         self.model, self.decoder = model, decoder
@@ -215,17 +225,35 @@ class NumpyObservation:
         ((columns, model),) = self.model_evidence(targets, every, seed)
         for layer, wanted in needs.items():
             A = self.forward.values[layer.name]
+            head = self._head(A, targets) if wanted & {Need.LINEAR_HEAD, Need.DIRECTIONS} else None
             yield (
                 layer.name,
                 columns,
                 Evidence(
                     A,
-                    head=self._head(A, targets) if Need.LINEAR_HEAD in wanted else None,
+                    head=head if Need.LINEAR_HEAD in wanted else None,
                     suffix=After(self, targets, layer.name) if Need.SUFFIX in wanted else None,
                     model=model if wanted & {Need.SUFFIX, Need.MASKED} else None,
+                    directions=self._directions(layer.name, head, targets)
+                    if Need.DIRECTIONS in wanted
+                    else None,
                     seed=seed,
                 ),
             )
+
+    def _directions(self, layer: str, head: LinearHead | None, targets: Targets) -> Directions:
+        """Exact behind a linear head, else by re-runs."""
+        if head is not None:
+            return BehindHead(head)
+
+        def after(image: int) -> Callable[[np.ndarray], np.ndarray]:
+            def answers(rows: np.ndarray) -> np.ndarray:
+                same = self.batch.images(np.full(len(rows), image))
+                return self.adapter.rules.both_classes(self.adapter.run(same, layer, rows).logits)
+
+            return answers
+
+        return Differences(self.forward.values[layer], self._slopes(targets), after)
 
     def model_evidence(
         self, targets: Targets, needs: frozenset[Need], seed: int

@@ -134,7 +134,7 @@ def _check_offered(needs: frozenset[Need], name: str, offers: frozenset[Need]) -
     if not lacking:
         return
     able = [m for m in list_methods() if m.needs_from(offers) <= offers]
-    less = [m.name for m in able if Need.DIRECTIONS in m.needs_from(offers)]
+    less = [m.name for m in able if m.method is m and Need.DIRECTIONS in m.needs_from(offers)]
     why = ""
     if Need.GRADIENTS in lacking and less:
         why = (

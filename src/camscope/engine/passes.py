@@ -86,8 +86,10 @@ class Passes:
                     for e, layers in beside.items()
                     if self._takes_backwards(e.method) == each_target
                 }
-                here = bool(channels) and not around and self._takes_backwards(channels) == each_target
-                self._layers(seen, some, beside, targets, gathered, channels if here else None)
+                here = channels if channels and not around else None
+                if here and self._takes_backwards(here) != each_target:
+                    here = None
+                self._layers(seen, some, beside, targets, gathered, here)
                 self._model(seen, some, targets, gathered)
 
     def _takes_backwards(self, of: Method | StrongestChannels) -> bool:

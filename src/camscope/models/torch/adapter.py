@@ -53,7 +53,7 @@ class TorchAdapter:
         ModelError: if it is no module, one that cannot be hooked, or one whose weights have no values.
     """
 
-    offers = frozenset(Need)
+    offers = frozenset(Need) - {Need.DIRECTIONS}
 
     def __init__(
         self,
