@@ -134,7 +134,7 @@ class Measured:
         what: which derivatives these are, in words.
         reruns: how often the part after the layer ran, for each image.
         errors: of each image and target the derivatives' error as a share of their size, √(Σ error² / Σ derivative²),
-            as the measuring itself tells it.
+            as the measuring itself tells it; NaN where the score did not change at all.
     """
 
     what: str

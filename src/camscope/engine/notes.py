@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Sequence
 
+import numpy as np
 from array_api_compat import array_namespace
 
 from camscope.arrays import Array
@@ -82,10 +83,11 @@ class Notes:
         about = (*names, layer, measured.what)
         before, note = self._measured.get(about, (0.0, ""))
         self._notes.pop(note, None)
-        error = max(before, float(measured.errors.max()))
+        error = max(before, float(np.nan_to_num(measured.errors).max()))
+        percent = float(f"{100 * error:.1g}")
         note = (
             f"{', '.join(names)} at {layer}: the model gives no gradients, so {measured.what} are central differences "
-            f"of {measured.reruns} re-runs for each image. Their error is up to about {100 * error:.1g} %."
+            f"of {measured.reruns} re-runs for each image. Their error is up to about {percent:g} %."
         )
         self._measured[about] = error, note
         self.add(note, urgent=error > _COARSE)

@@ -162,14 +162,15 @@ def _check_head(methods: Sequence[Method], layer: str, evidence: Evidence, offer
 def _check_directions(layer: str, evidence: Evidence, offers: frozenset[Need]) -> None:
     """Refuse derivatives that are mostly error, for most of the maps."""
     for measured in evidence.directions.measured if evidence.directions else ():
-        error = float(np.median(measured.errors))
+        told = measured.errors[~np.isnan(measured.errors)]
+        error = float(np.median(told)) if told.size else 0.0
         if error > _MOSTLY_ERROR:
-            able = [m for m in list_methods() if m.needs_from(offers) <= offers and m.class_specific]
-            names = [m.name for m in able if Need.DIRECTIONS not in m.needs_from(offers) and not m.baseline]
+            others = offers - {Need.DIRECTIONS, Need.LINEAR_HEAD}  # behind a linear head nothing is measured
+            able = [m.name for m in list_methods() if m.needs <= others and m.class_specific]
             raise ModelError(
                 f"At {layer!r} {measured.what} cannot be measured by re-runs of this model: their error is "
                 f"{error:.0%} of their size, as where numbers are rounded to few bits or the layer hardly counts. "
-                f"Choose another layer (deeper ones are measured better), or one of {', '.join(names)}."
+                f"Choose another layer (deeper ones are measured better), or one of {', '.join(able)}."
             )
 
 

@@ -23,9 +23,10 @@ from camscope.models.observing import slices_of
 Answers = Callable[[Float[np.ndarray, "row channel *space"]], Float[np.ndarray, "row class *place"]]
 """The class scores of altered activations of one image, of any number of rows."""
 
-_CHANNEL_STEP, _POSITION_STEP = 0.003, 0.001
-"""Steps in single precision, as shares of the RMS of an image's activations. A smaller one meets fewer kinks and more
-rounding. A position's moves every channel of it at once, and with them whatever is computed there."""
+_CHANNEL_STEP, _POSITION_STEP = 0.0002, 0.001
+"""Steps in single precision, as shares of the RMS of an image's activations: along one of K channels √K times the
+first, since whatever is computed of all channels moves by about 1/√K of that. A smaller step meets fewer kinks (of a
+ReLU) and more rounding; these left least error at four layers of EfficientNet-Lite0, of 40 to 320 channels."""
 
 _DOUBLE_STEP = 1e-6
 """In double precision there is next to no rounding."""
@@ -82,7 +83,7 @@ class Differences:
             self._found[what] = found.astype(self.activations.dtype)
             size, error = (np.sqrt((values**2).sum(axis=2)) for values in (found, off))
             largest = np.maximum(size, error)
-            errors = np.where(largest > 0, error / np.where(largest > 0, largest, 1), 0)
+            errors = np.where(largest > 0, error / np.where(largest > 0, largest, 1), np.nan)
             self._measured.append(Measured(what, 2 * found.shape[2], errors))
         return self._found[what]
 
@@ -128,7 +129,7 @@ def _evenly(one: Float[np.ndarray, " channel *space"]) -> Moves:
     """One channel, all positions alike, for each channel of an image's activations."""
     like = np.ones_like(one)
     return Moves(
-        np.full(len(one), _step(one, _CHANNEL_STEP) * (_rms(one) or 1.0)),
+        np.full(len(one), _channel_step(one) * (_rms(one) or 1.0)),
         lambda numbers: _only(numbers, _channels_of(one), like),
     )
 
@@ -136,7 +137,7 @@ def _evenly(one: Float[np.ndarray, " channel *space"]) -> Moves:
 def _by_channel(one: Float[np.ndarray, " channel *space"]) -> Moves:
     """The activations of one channel, for each."""
     return Moves(
-        _shares(one.reshape(len(one), -1), _step(one, _CHANNEL_STEP)),
+        _shares(one.reshape(len(one), -1), _channel_step(one)),
         lambda numbers: _only(numbers, _channels_of(one), one),
     )
 
@@ -144,8 +145,9 @@ def _by_channel(one: Float[np.ndarray, " channel *space"]) -> Moves:
 def _by_position(one: Float[np.ndarray, " channel *space"]) -> Moves:
     """The activations of all channels at one position, for each."""
     space = one.shape[1:]
+    step = _DOUBLE_STEP if one.dtype == np.float64 else _POSITION_STEP
     return Moves(
-        _shares(one.reshape(len(one), -1).T, _step(one, _POSITION_STEP)),
+        _shares(one.reshape(len(one), -1).T, step),
         lambda numbers: _only(numbers, np.arange(int(np.prod(space))).reshape(1, *space), one),
     )
 
@@ -165,8 +167,8 @@ def _only(
     return own
 
 
-def _step(one: np.ndarray, single: float) -> float:
-    return _DOUBLE_STEP if one.dtype == np.float64 else single
+def _channel_step(one: Float[np.ndarray, " channel *space"]) -> float:
+    return _DOUBLE_STEP if one.dtype == np.float64 else _CHANNEL_STEP * len(one) ** 0.5
 
 
 def _shares(parts: Float[np.ndarray, "direction element"], step: float) -> Float[np.ndarray, " direction"]:
