@@ -3,7 +3,7 @@
 They are central differences of re-runs of the part after the layer, of all classes at once; the targets' by the chain
 rule. What they are off by shows in the same runs: on a straight line a step up and a step down tell the same slope, so
 half of the difference between these two is what a kink (of a ReLU) or rounding adds to their mean. Held against the
-gradients of EfficientNet-Lite0 at four layers, that was 0.6 to 2.8 times the true error. The difference between two
+gradients of EfficientNet-Lite0 at four layers, that was 0.6 to 2.5 times the true error. The difference between two
 sizes of the step, which takes twice the runs, was 0.5 to 1.4 times that, since both meet the same kinks. Where the
 score curves without kinks the estimate is too large: then the two slopes differ and their mean is right.
 """
