@@ -22,7 +22,7 @@ _TOLERANCE = 1e-4
 """How far a score may be off by rounding, as a share of the size of its terms."""
 
 _AS_BEFORE = 5e-6
-"""The same for weights that were found on an earlier batch: more than the rounding of one sum tells that they changed."""
+"""The same for weights that an earlier batch gave: more than the rounding of one sum tells that they have changed."""
 
 _AT_A_TIME = 64
 """Channels that are probed in one run."""
