@@ -28,7 +28,8 @@ class Library:
             `reader_of(tokenizer, model)`.
         package: the top-level package that the library's classes come from; empty if only names lead to it.
         subclasses: whether a user's class that derives from one of the library's counts as the library's.
-        mark: an attribute that only models of this library have; empty if there is none.
+        mark: an attribute that only models of this library have, also through a wrapper that hands their attributes on;
+            empty if there is none.
         scheme: the word before the colon in the name of a model, `timm` in `timm:resnet50`; empty if models cannot be
             loaded by name.
         wanted: what stands behind the colon, for messages; empty if nothing does.
@@ -49,8 +50,11 @@ class Library:
     def owns(self, given: Any) -> bool:
         """Whether an object comes from the library."""
         kinds = type(given).__mro__ if self.subclasses else type(given).__mro__[:1]
-        of_package = bool(self.package) and any(_package(kind) == self.package for kind in kinds)
-        return of_package or (bool(self.mark) and hasattr(given, self.mark))
+        # a mixin lends something to anybody's class: PEFT's, around any model, can be pushed to Hugging Face's hub
+        own = bool(self.package) and any(
+            _package(kind) == self.package and not kind.__name__.endswith("Mixin") for kind in kinds
+        )
+        return own or (bool(self.mark) and hasattr(given, self.mark))
 
     def load(self) -> Any:
         """Import the module about the library."""
@@ -65,6 +69,7 @@ LIBRARIES: list[Library] = [
         "camscope.libraries.huggingface",
         "transformers",
         subclasses=True,
+        mark="name_or_path",
         scheme="hf",
         wanted="NAME-OR-FOLDER",
     ),

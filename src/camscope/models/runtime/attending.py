@@ -45,7 +45,7 @@ def attention_of(runtime: Runtime, scoring: Scoring, layers: LayersByRuns, batch
     (count,) = counts
     grids = [layer.grid for layer in layers.shown(batch).layers if layer.grid.layout == "tokens"]
     grid = next((one for one in grids if one.prefix + math.prod(one.space) == count), None)
-    if grid is None or grid.columns_first:
+    if grid is None or grid.order is not None:
         raise ModelError(
             f"No layer shows where the {count} tokens that attend to one another are on the input, so their attention "
             "cannot be drawn."
