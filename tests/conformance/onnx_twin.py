@@ -21,7 +21,9 @@ def built(network: numpy_net.Network) -> onnx.ModelProto:
     nodes, value = [], "x"
     for name, op in network.layers.items():
         source = "x" if isinstance(op, numpy_net.Again) else value
-        nodes.append(_node(name, op, source))
+        nodes += (
+            _rounding(name, op, source) if isinstance(op, numpy_net.Rounded) else [_node(name, op, source)]
+        )
         value = f"{name}_out"
     graph = helper.make_graph(
         nodes,
@@ -38,6 +40,16 @@ def built(network: numpy_net.Network) -> onnx.ModelProto:
         said["camscope.class_names"] = json.dumps(network.class_names)
     helper.set_model_props(model, said)
     return model
+
+
+def _rounding(name: str, op: numpy_net.Rounded, source: str) -> list[onnx.NodeProto]:
+    step = numpy_helper.from_array(np.array(op.step, np.float32))
+    return [
+        helper.make_node("Constant", [], [f"{name}_step"], value=step),
+        helper.make_node("Div", [source, f"{name}_step"], [f"{name}_steps"]),
+        helper.make_node("Round", [f"{name}_steps"], [f"{name}_whole"]),
+        helper.make_node("Mul", [f"{name}_whole", f"{name}_step"], [f"{name}_out"], name),
+    ]
 
 
 def _node(name: str, op: Any, source: str) -> onnx.NodeProto:
