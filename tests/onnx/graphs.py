@@ -86,13 +86,13 @@ RESIDUAL = (
     conv("stem_relu", "right", 1),
     node("Add", "left2 right", "added", "/added"),
     node("Relu", "added", "block", "/block"),
-    # squeeze and excitation, its size read from the shape
+    # squeeze and excitation; how many rows there are is read from the shape of the input, as exporters do
     node("GlobalAveragePool", "block", "squeezed", "/squeezed"),
     conv("squeezed", "gate", 1),
     node("Sigmoid", "gate", "gated", "/gated"),
     node("Mul", "block gated", "excited", "/excited"),
     node("ReduceMean", "excited", "pooled", "/pooled", axes=[2, 3], keepdims=1),
-    node("Shape", "pooled", "shape"),
+    node("Shape", "x", "shape"),
     node("Gather", "shape zero", "rows", axis=0),
     node("Unsqueeze", "rows zeros", "rows1"),
     node("Concat", "rows1 minus", "flat_shape", axis=0),

@@ -134,3 +134,14 @@ def test_what_is_no_head_stays_none(quantised, network):
         assert isinstance(network.layers["flat"], Flatten)
     with pytest.raises(MethodError, match="checked in numbers"):
         camscope.Explainer(quantised(network, "qdq"))(X, methods="cam")
+
+
+def test_a_linear_layer_that_fits_and_says_little_of_the_scores_is_no_head(quantised):
+    """It reads as many numbers as the layer has channels, but others."""
+    network, rng = hidden_head(), np.random.default_rng(0)
+    linear = type(network.layers["head"])
+    network.layers["hidden"] = linear(rng.standard_normal((8, 8)).astype(np.float32), np.zeros(8, np.float32))
+    network.layers["head"] = linear(rng.standard_normal((5, 8)).astype(np.float32), np.zeros(5, np.float32))
+    network.layers["again"] = network.layers.pop("head")
+    with pytest.raises(MethodError, match="checked in numbers"):
+        camscope.Explainer(quantised(network, "qdq"))(X, methods="cam")
