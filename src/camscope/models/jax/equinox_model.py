@@ -8,6 +8,7 @@ from typing import Any
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 
 from camscope.models.jax.evaluation import in_evaluation
 from camscope.models.jax.tapped_classes import is_called, tapped
@@ -22,12 +23,12 @@ class EquinoxModel:
         model: the module; or the module and its state.
     """
 
-    one_by_one = True
-    libraries = ("equinox",)
+    one_by_one: bool = True
+    libraries: Sequence[str] = ("equinox",)
 
     def __init__(self, model: eqx.Module | WithState) -> None:
         self._whole = (model.module, model.state) if isinstance(model, WithState) else (model, None)
-        self.user_model = self._whole[0]
+        self.user_model: Any = self._whole[0]
 
     def now(self) -> tuple[Any, Any]:
         """Everything that is no array, and the arrays."""
@@ -68,7 +69,7 @@ class EquinoxModel:
         for number, value in enumerate(jax.tree_util.tree_leaves(eqx.filter(state, eqx.is_array))):
             named[f"(state) {number}"] = value
         keys = jax.dtypes.prng_key
-        return {name: value for name, value in named.items() if not jax.dtypes.issubdtype(value.dtype, keys)}
+        return {name: value for name, value in named.items() if not jnp.issubdtype(value.dtype, keys)}
 
 
 def _layers(module: eqx.Module, prefix: tuple[Any, ...] = ()) -> Iterator[tuple[str, eqx.Module]]:

@@ -7,6 +7,7 @@ from typing import Any, Literal, TypeAlias
 
 import jax
 import jax.extend.core as jex
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
@@ -60,14 +61,13 @@ def agrees(
         scores: what goes into it.
         returned: what came out.
     """
-    precision = jax.numpy.finfo(returned.dtype).eps
+    near = max(1e-5, 4 * float(jnp.finfo(returned.dtype).eps))  # type: ignore[no-untyped-call]
     scores, returned = scores.astype(np.float64), returned.astype(np.float64)
     if kind == "sigmoid":
         ends = [1 / (1 + np.exp(-np.clip(scores, -700, 700)))]
     else:
         powers = [np.exp(scores - scores.max(axis, keepdims=True)) for axis in range(1, scores.ndim)]
         ends = [power / power.sum(axis, keepdims=True) for axis, power in enumerate(powers, 1)]
-    near = max(1e-5, 4 * float(precision))
     return any(np.allclose(end, returned, rtol=100 * near, atol=near, equal_nan=True) for end in ends)
 
 

@@ -19,11 +19,11 @@ class LinenModel:
         bound: the module, bound to its variables.
     """
 
-    one_by_one = False
-    libraries = ("flax",)
+    one_by_one: bool = False
+    libraries: Sequence[str] = ("flax",)
 
     def __init__(self, bound: linen.Module) -> None:
-        self.user_model = bound
+        self.user_model: Any = bound
         self._module, self._variables = bound.unbind()
 
     def now(self) -> tuple[Any, Any]:
@@ -53,7 +53,8 @@ class LinenModel:
         """The path of a submodule of the bound module, where it has such (those that `setup` makes)."""
         if not isinstance(layer, linen.Module) or layer.scope is None:
             return None
-        return _name(layer.path) if layer.scope.root is self.user_model.scope.root else None
+        own = self.user_model.scope
+        return _name(layer.path) if own is not None and layer.scope.root is own.root else None
 
     def weights(self) -> Mapping[str, Any]:
         """All variables, whatever their collection."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import jax
 from flax import nnx
 
+from camscope.models.jax.call_arguments import is_array
 from camscope.models.jax.evaluation import in_evaluation
 from camscope.models.jax.tapped_classes import is_called, tapped
 from camscope.models.jax.taps import Tap
@@ -20,11 +20,11 @@ class NnxModel:
         module: the user's.
     """
 
-    one_by_one = False
-    libraries = ("flax",)
+    one_by_one: bool = False
+    libraries: Sequence[str] = ("flax",)
 
     def __init__(self, module: nnx.Module) -> None:
-        self.user_model = module
+        self.user_model: Any = module
 
     def now(self) -> tuple[Any, Any]:
         """The graph and the state."""
@@ -48,14 +48,10 @@ class NnxModel:
         return next((name for name, module in self.layers().items() if module is layer), None)
 
     def weights(self) -> Mapping[str, Any]:
-        """All arrays of the state but the keys of random numbers."""
-        flat = nnx.to_flat_state(nnx.state(self.user_model))
+        """All arrays of the state but those for random numbers."""
+        flat = nnx.to_flat_state(nnx.state(self.user_model, nnx.Not(nnx.RngState)))
         values = {_name(path): variable.get_value() for path, variable in flat}
-        return {
-            name: value
-            for name, value in values.items()
-            if hasattr(value, "dtype") and not jax.dtypes.issubdtype(value.dtype, jax.dtypes.prng_key)
-        }
+        return {name: value for name, value in values.items() if is_array(value)}
 
 
 def _layers(module: nnx.Module) -> dict[str, nnx.Module]:

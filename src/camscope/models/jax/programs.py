@@ -27,6 +27,7 @@ STRUCTURES = 4
 """So many structures of the model are told apart: another is met where the user changes a layer, or its mode."""
 
 _Value = TypeVar("_Value")
+_Made = TypeVar("_Made", bound="Program")
 
 
 class Kept(Generic[_Value]):
@@ -87,7 +88,7 @@ class GradientProgram(Program):
         back: takes this and weights of the scores; gives the gradients by layer.
     """
 
-    back: Callable[[Any, Any], Mapping[str, Any]] = dict
+    back: Callable[[Any, Any], Mapping[str, Any]] = lambda back, weights: _not_yet()
 
 
 class Programs:
@@ -101,7 +102,7 @@ class Programs:
 
     def __init__(self, model: Tappable, decoder: OutputDecoder, *, ends: bool = True) -> None:
         self._model, self._decoder, self._ends = model, decoder, ends
-        self._structures: list[Any] = []
+        self._structures: list[tuple[int, Any]] = []
         self._met = 0
         self._surveys: Kept[Record] = Kept(PROGRAMS)
         self._programs: Kept[Any] = Kept(PROGRAMS)
@@ -208,9 +209,10 @@ class Programs:
         self._structures = [*self._structures[-(STRUCTURES - 1) :], (self._met, structure)]
         return self._met
 
-    def _kept(self, key: Hashable, call: Call, make: Callable[[], Any]) -> Any:
+    def _kept(self, key: Hashable, call: Call, make: Callable[[], _Made]) -> _Made:
         self.survey(call)
-        return self._programs.get((key, call.key in self._opaque), make)
+        found: _Made = self._programs.get((key, call.key in self._opaque), make)
+        return found
 
     def _run(self, call: Call, wanted: Wanted, record: Record) -> TappedRun:
         return TappedRun(self._model, call.structure, self._decoder, call.given, wanted, record)

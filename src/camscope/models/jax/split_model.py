@@ -53,11 +53,11 @@ class SplitFunction:
         model: the user's.
     """
 
-    one_by_one = False
-    libraries = ()
+    one_by_one: bool = False
+    libraries: Sequence[str] = ()
 
     def __init__(self, model: SplitModel) -> None:
-        self.user_model = model
+        self.user_model: Any = model
 
     def now(self) -> tuple[Any, Any]:
         """The functions and the variables."""
@@ -71,7 +71,8 @@ class SplitFunction:
 
     def layers(self) -> Mapping[str, Any]:
         """The parts."""
-        return self.user_model.parts
+        parts: Mapping[str, Any] = self.user_model.parts
+        return parts
 
     def name_of(self, layer: Any) -> str | None:
         """The name of a function."""

@@ -31,7 +31,8 @@ def tapped(modules: Mapping[str, Any], tap: Tap) -> Iterator[None]:
         tap: see `camscope.models.jax.taps.Tap`.
     """
     for module in modules.values():
-        object.__setattr__(module, "__class__", _tapped_class(type(module)))
+        kind: Any = type(module)
+        object.__setattr__(module, "__class__", _tapped_class(kind))
     before = _watched.set(({id(module): name for name, module in modules.items()}, tap))
     try:
         yield
@@ -40,7 +41,7 @@ def tapped(modules: Mapping[str, Any], tap: Tap) -> Iterator[None]:
 
 
 @functools.lru_cache(maxsize=1024)
-def _tapped_class(kind: type) -> type:
+def _tapped_class(kind: Any) -> Any:
     """A subclass that shows what an instance puts out. It is kept, since libraries keep a list of all classes."""
 
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:

@@ -174,11 +174,11 @@ class _Taps:
         record.same_as.clear()
         self._first_of: dict[int, str] = {}
         self._kept: list[Any] = []  # so that no identity is taken twice
-        self._trace = jax.extend.core.get_opaque_trace_state(convention="camscope")
+        self._trace = _trace()
 
     def __call__(self, name: str, layer: Any, output: Any) -> Any:
         """See `camscope.models.jax.taps.Tap`."""
-        if jax.extend.core.get_opaque_trace_state(convention="camscope") != self._trace:
+        if _trace() != self._trace:
             return output  # inside of a scan or a checkpoint, which no array may leave by a side door
         leaves, tree = jax.tree_util.tree_flatten(output)
         places = [place for place, leaf in enumerate(leaves) if self._is_activation(leaf)]
@@ -214,3 +214,8 @@ class _Taps:
         self._record.same_as.pop(name, None)
         if first != name:
             self._record.same_as[name] = first
+
+
+def _trace() -> Any:
+    """Which of nested traces is going on; equal to itself only."""
+    return jax.extend.core.get_opaque_trace_state(convention="camscope")  # type: ignore[no-untyped-call]
