@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 import torch
 
@@ -24,7 +25,7 @@ from camscope.models.decoding import LogitsDecoder
 from camscope.models.registry import doorway_of
 from camscope.outputs import Task
 from camscope.targets import TargetsLike, resolve
-from tests.conformance import torch_twin
+from tests.conformance import nnx_twin, torch_twin
 from tests.conformance.networks import Network
 
 
@@ -39,6 +40,7 @@ class Case:
         state: of a model, comparable: all that an explanation must leave as it was.
         disturb: changes a parameter of a model, so that a test can see that its state shows it.
         offers: the needs that its adapter can meet.
+        space: the axes of space of the inputs here, where the framework's convention is another one.
     """
 
     name: str
@@ -47,13 +49,14 @@ class Case:
     state: Callable[[Any], Any]
     disturb: Callable[[Any], None]
     offers: frozenset[Need]
+    space: tuple[int, ...] | None = None
 
     def __str__(self) -> str:
         return self.name
 
     def explainer(self, network: Network, **options: Any) -> camscope.Explainer:
         """What a user makes."""
-        return camscope.Explainer(self.build(network), **options)
+        return camscope.Explainer(self.build(network), space=self.space, **options)
 
     def adapter(self, network: Network, task: Task | None = None) -> Adapter:
         """What the engine is given."""
@@ -79,6 +82,24 @@ CASES = (
         ),
         lambda network: network.layers["head"].bias.__iadd__(1),
         frozenset({Need.ACTIVATIONS, Need.LINEAR_HEAD, Need.SUFFIX, Need.MASKED}),
+    ),
+    Case(
+        "nnx",
+        nnx_twin.built,
+        jnp.asarray,
+        nnx_twin.state,
+        nnx_twin.disturb,
+        frozenset(
+            {
+                Need.ACTIVATIONS,
+                Need.LINEAR_HEAD,
+                Need.SUFFIX,
+                Need.MASKED,
+                Need.GRADIENTS,
+                Need.MASKED_GRADIENTS,
+            }
+        ),
+        (2, 3),
     ),
 )
 

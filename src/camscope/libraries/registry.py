@@ -73,6 +73,8 @@ LIBRARIES: list[Library] = [
     ),
     Library("camscope.libraries.fastai", "fastai", subclasses=True),
     Library("camscope.libraries.openclip", "open_clip"),
+    Library("camscope.libraries.jax_modules", "flax", subclasses=True),
+    Library("camscope.libraries.jax_modules", "equinox", subclasses=True),
 ]
 """All registered libraries, in the order in which they are asked."""
 

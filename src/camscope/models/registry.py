@@ -83,6 +83,7 @@ class Framework:
 
 FRAMEWORKS: list[Framework] = [
     Framework("PyTorch", "torch", "camscope.models.torch.doorway"),
+    Framework("JAX", "jax", "camscope.models.jax.doorway"),
 ]
 """All that are known, in the order in which they are asked."""
 

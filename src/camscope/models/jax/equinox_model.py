@@ -25,6 +25,7 @@ class EquinoxModel:
 
     one_by_one: bool = True
     libraries: Sequence[str] = ("equinox",)
+    takes: str = "(batch, channel, *space)"
 
     def __init__(self, model: eqx.Module | WithState) -> None:
         self._whole = (model.module, model.state) if isinstance(model, WithState) else (model, None)

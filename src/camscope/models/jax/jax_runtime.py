@@ -48,6 +48,11 @@ class JaxRuntime:
         """The precision of the weights."""
         return self._weights.dtype
 
+    @property
+    def takes(self) -> str:
+        """By the convention of its library."""
+        return self._model.takes
+
     def exclusive(self) -> AbstractContextManager[None]:
         """The model is only read, so threads need not wait."""
         return nullcontext()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,8 +14,8 @@ _LIBRARIES = ("flax", "equinox")
 _KEEP_AXES = ("Conv", "BatchNorm", "GroupNorm", "InstanceNorm", "LayerNorm", "Dropout", "PReLU")
 """How the names of classes begin whose output has the axes of space of what goes in."""
 
-_POOLS = ("MaxPool", "AvgPool", "AdaptiveMaxPool", "AdaptiveAvgPool", "AdaptivePool")
-"""The same of those that only pool."""
+_POOLS = re.compile(r"(Max|Avg|Average|Mean)Pool(ing)?(\dd)?$", re.IGNORECASE)
+"""What classes are called that only pool: Equinox has such, and people write them for Flax, which has functions."""
 
 _CONTAINERS = ("Sequential",)
 """Classes that only hold layers."""
@@ -38,8 +39,8 @@ def parts_of(layers: Mapping[str, Any], sizes: Mapping[str, int]) -> list[Part]:
             name,
             _name(layer),
             outline=not any(_is_inside(name, other) for other in closed),
-            keeps_axes=_is_of(layer, (*_KEEP_AXES, *_POOLS)),
-            pools=_is_of(layer, _POOLS),
+            keeps_axes=_keeps_axes(layer),
+            pools=bool(_POOLS.search(_kind(layer).__name__)) and not _size(name, sizes),
         )
         for name, layer in layers.items()
     ]
@@ -54,11 +55,11 @@ def _name(layer: Any) -> str:
     return str(getattr(layer, "__name__", _kind(layer).__name__))
 
 
-def _is_of(layer: Any, names: tuple[str, ...]) -> bool:
+def _keeps_axes(layer: Any) -> bool:
     """Whether it is of such a class of a library, or of one that derives from it without another call."""
     for kind in _kind(layer).__mro__:
         if kind.__module__.partition(".")[0] in _LIBRARIES:
-            return kind.__name__.startswith(names)
+            return kind.__name__.startswith(_KEEP_AXES) or bool(_POOLS.search(kind.__name__))
         if "__call__" in vars(kind):
             return False
     return False

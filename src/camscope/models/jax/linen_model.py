@@ -21,6 +21,7 @@ class LinenModel:
 
     one_by_one: bool = False
     libraries: Sequence[str] = ("flax",)
+    takes: str = "(batch, *space, channel)"
 
     def __init__(self, bound: linen.Module) -> None:
         self.user_model: Any = bound

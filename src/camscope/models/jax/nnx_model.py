@@ -22,6 +22,7 @@ class NnxModel:
 
     one_by_one: bool = False
     libraries: Sequence[str] = ("flax",)
+    takes: str = "(batch, *space, channel)"
 
     def __init__(self, module: nnx.Module) -> None:
         self.user_model: Any = module

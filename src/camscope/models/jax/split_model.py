@@ -55,6 +55,7 @@ class SplitFunction:
 
     one_by_one: bool = False
     libraries: Sequence[str] = ()
+    takes: str = "what its first part takes"
 
     def __init__(self, model: SplitModel) -> None:
         self.user_model: Any = model

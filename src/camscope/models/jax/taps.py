@@ -16,11 +16,13 @@ class Tappable(Protocol):
         user_model: the object that the user calls; errors name its class and its arguments.
         one_by_one: whether it takes a single example, without a batch axis.
         libraries: the packages it is built with, for the record.
+        takes: the input that it takes by convention, in words.
     """
 
     user_model: Any
     one_by_one: bool
     libraries: Sequence[str]
+    takes: str
 
     def now(self) -> tuple[Any, Any]:
         """The model as it is now.
