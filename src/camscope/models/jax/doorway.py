@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from camscope.models.jax.taps import Tappable
     from camscope.models.runtime import RuntimeAdapter
 
-__all__ = ["adapt", "move", "owns", "unwrap"]
+__all__ = ["adapt", "move", "owns", "tappable", "unwrap"]
 
 
 def owns(given: Any) -> bool:
@@ -72,7 +72,7 @@ def adapt(model: Any, decoder: OutputDecoder, *, task: Task | None, optimised: b
         raise ModelError(
             "JAX models are compiled as they are, so there is no optimised copy; leave optimised out."
         )
-    return RuntimeAdapter(JaxRuntime(_tappable(model), decoder, task or decoder.task), decoder, task)
+    return RuntimeAdapter(JaxRuntime(tappable(model), decoder, task or decoder.task), decoder, task)
 
 
 def move(model: Any, device: str) -> Any:
@@ -88,7 +88,7 @@ def move(model: Any, device: str) -> Any:
         jax.devices({"cuda": "gpu"}.get(kind, kind))
     except RuntimeError as error:
         raise ModelError(f"The model cannot be moved to {device!r}: {str(error).splitlines()[0]}") from error
-    weights = _tappable(model).weights().values()
+    weights = tappable(model).weights().values()
     here = {
         f"{one.platform}:{one.id}"
         for value in weights
@@ -104,7 +104,12 @@ def move(model: Any, device: str) -> Any:
     return model
 
 
-def _tappable(model: Any) -> Tappable:
+def tappable(model: Any) -> Tappable:
+    """The model as a pure function with taps, of whatever library it is.
+
+    Args:
+        model: as `unwrap` gives it.
+    """
     if isinstance(model, SplitModel):
         return SplitFunction(model)
     if _is_of(model, "flax.nnx", "Module"):

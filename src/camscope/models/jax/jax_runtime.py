@@ -6,11 +6,11 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Shaped
 
+import jax
 from camscope.models.batch import Batch
 from camscope.models.decoding import OutputDecoder
 from camscope.models.jax.host import between_0_and_1, probabilities, rounded_up, to_host

@@ -6,13 +6,14 @@ import functools
 import hashlib
 import importlib.metadata
 import weakref
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
+import jax
 from camscope.models.jax.taps import Tappable
 
 
@@ -29,9 +30,12 @@ class Weights:
 
     @functools.cached_property
     def dtype(self) -> np.dtype:
-        """The precision of the first weight of real numbers; single if there is none."""
-        kinds = (value.dtype for value in self._model.weights().values())
-        return np.dtype(next((kind for kind in kinds if jnp.issubdtype(kind, jnp.floating)), np.float32))
+        """The precision of most weights; single if there are none of real numbers."""
+        of_each: Counter[np.dtype] = Counter()
+        for value in self._model.weights().values():
+            if jnp.issubdtype(value.dtype, jnp.floating):
+                of_each[np.dtype(value.dtype)] += value.size
+        return of_each.most_common(1)[0][0] if of_each else np.dtype(np.float32)
 
     @functools.cached_property
     def most_axes(self) -> int:
