@@ -13,11 +13,11 @@ from typing import Any
 
 import equinox as eqx
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-import jax
 from camscope.models.jax import SplitModel
 
 CLASSES = 4

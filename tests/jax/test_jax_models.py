@@ -10,13 +10,13 @@ from typing import Any
 
 import equinox as eqx
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
 
 import camscope
-import jax
 from camscope.models.jax import SplitModel, doorway
 from camscope.models.registry import framework_of
 from tests.jax.nets import BUILDERS, WithBatchNorm, built

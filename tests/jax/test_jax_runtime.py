@@ -5,11 +5,11 @@ from __future__ import annotations
 import functools
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import jax
 from camscope.models.batch import Batch
 from camscope.models.decoding import LogitsDecoder
 from camscope.models.jax.doorway import tappable, unwrap

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from flax import nnx
 
-import jax
 from tests.same_networks import described as d
 
 

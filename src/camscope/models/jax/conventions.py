@@ -35,7 +35,8 @@ def _kernel_axes(module: Any) -> Iterator[int]:
     from camscope.models.jax.linen_model import LinenModel
 
     if module.scope is not None:
-        for name, weight in LinenModel(module).weights().items():
+        model = LinenModel(module)
+        for name, weight in model.weights(model.now()[1]).items():
             *_, layer, kind, _collection = ["", "", *name.split("/")]
             if kind == "kernel" and layer not in _OF_ATTENTION:
                 yield weight.ndim - 2

@@ -88,7 +88,8 @@ def move(model: Any, device: str) -> Any:
         jax.devices({"cuda": "gpu"}.get(kind, kind))
     except RuntimeError as error:
         raise ModelError(f"The model cannot be moved to {device!r}: {str(error).splitlines()[0]}") from error
-    weights = tappable(model).weights().values()
+    seen = tappable(model)
+    weights = seen.weights(seen.now()[1]).values()
     here = {
         f"{one.platform}:{one.id}"
         for value in weights

@@ -62,12 +62,11 @@ class EquinoxModel:
         """The path of a module."""
         return next((name for name, module in _layers(self.user_model) if module is layer), None)
 
-    def weights(self) -> Mapping[str, Any]:
+    def weights(self, arrays: Any) -> Mapping[str, Any]:
         """All arrays of the module and its state but the keys of random numbers."""
-        module, state = self._whole
-        arrays = jax.tree_util.tree_leaves_with_path(eqx.filter(module, eqx.is_array))
-        named = {_name(path): value for path, value in arrays}
-        for number, value in enumerate(jax.tree_util.tree_leaves(eqx.filter(state, eqx.is_array))):
+        module, state = arrays
+        named = {_name(path): value for path, value in jax.tree_util.tree_leaves_with_path(module)}
+        for number, value in enumerate(jax.tree_util.tree_leaves(state)):
             named[f"(state) {number}"] = value
         keys = jax.dtypes.prng_key
         return {name: value for name, value in named.items() if not jnp.issubdtype(value.dtype, keys)}

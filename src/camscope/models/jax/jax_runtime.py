@@ -6,17 +6,18 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Shaped
 
-import jax
 from camscope.models.batch import Batch
 from camscope.models.decoding import OutputDecoder
 from camscope.models.jax.host import between_0_and_1, probabilities, rounded_up, to_host
 from camscope.models.jax.last_equations import agrees
 from camscope.models.jax.layer_kinds import parts_of
 from camscope.models.jax.programs import PROGRAMS, Call, GradientProgram, Kept, Program, Programs
+from camscope.models.jax.states import States
 from camscope.models.jax.taps import Tappable
 from camscope.models.jax.what_it_is import Weights
 from camscope.models.observing import Ending
@@ -38,8 +39,9 @@ class JaxRuntime:
 
     def __init__(self, model: Tappable, decoder: OutputDecoder, task: Task | None = None) -> None:
         self._model, self._task = model, task
-        self._weights = Weights(model)
-        self._programs = Programs(model, decoder, ends=task != "regression")
+        self._states = States(model)
+        self._weights = Weights(model, self._states)
+        self._programs = Programs(model, self._states, decoder, ends=task != "regression")
         self._of_another: Kept[np.ndarray] = Kept(PROGRAMS)
         self._kinds: dict[str, Any] = dict(model.layers())
 
@@ -54,8 +56,8 @@ class JaxRuntime:
         return self._model.takes
 
     def exclusive(self) -> AbstractContextManager[None]:
-        """The model is only read, so threads need not wait."""
-        return nullcontext()
+        """The model is only read, so threads need not wait; each sees one state of it all along."""
+        return self._states.held()
 
     def is_tensor(self, value: Any) -> bool:
         """Whether a value is an array of JAX; or one of NumPy that is no photo.

@@ -57,9 +57,9 @@ class LinenModel:
         own = self.user_model.scope
         return _name(layer.path) if own is not None and layer.scope.root is own.root else None
 
-    def weights(self) -> Mapping[str, Any]:
+    def weights(self, arrays: Any) -> Mapping[str, Any]:
         """All variables, whatever their collection."""
-        flat = jax.tree_util.tree_leaves_with_path(self._variables)
+        flat = jax.tree_util.tree_leaves_with_path(arrays)
         # of a path (collection, module …, variable) the collection stands last, so that names begin with the layer's
         return {_name([*(str(key.key) for key in path[1:]), str(path[0].key)]): value for path, value in flat}
 

@@ -48,9 +48,9 @@ class NnxModel:
         """The path of a module."""
         return next((name for name, module in self.layers().items() if module is layer), None)
 
-    def weights(self) -> Mapping[str, Any]:
+    def weights(self, arrays: Any) -> Mapping[str, Any]:
         """All arrays of the state but those for random numbers."""
-        flat = nnx.to_flat_state(nnx.state(self.user_model, nnx.Not(nnx.RngState)))
+        flat = ((path, one) for path, one in nnx.to_flat_state(arrays) if not isinstance(one, nnx.RngState))
         values = {_name(path): variable.get_value() for path, variable in flat}
         return {name: value for name, value in values.items() if is_array(value)}
 

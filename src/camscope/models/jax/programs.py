@@ -16,6 +16,7 @@ from camscope.models.batch import Batch
 from camscope.models.decoding import OutputDecoder
 from camscope.models.jax.call_arguments import CallArguments
 from camscope.models.jax.last_equations import EndKind, with_scores_before_the_end
+from camscope.models.jax.states import States
 from camscope.models.jax.tapped_run import Record, TappedRun, Wanted
 from camscope.models.jax.taps import Tappable
 from camscope.models.runtime import INPUT
@@ -96,12 +97,13 @@ class Programs:
 
     Args:
         model: the model.
+        states: tells its structure and its arrays.
         decoder: how it is called, and where its scores are.
         ends: whether the scores before a final softmax or sigmoid are meant.
     """
 
-    def __init__(self, model: Tappable, decoder: OutputDecoder, *, ends: bool = True) -> None:
-        self._model, self._decoder, self._ends = model, decoder, ends
+    def __init__(self, model: Tappable, states: States, decoder: OutputDecoder, *, ends: bool = True) -> None:
+        self._model, self._states, self._decoder, self._ends = model, states, decoder, ends
         self._structures: list[tuple[int, Any]] = []
         self._met = 0
         self._surveys: Kept[Record] = Kept(PROGRAMS)
@@ -110,7 +112,7 @@ class Programs:
 
     def call(self, batch: Batch) -> Call:
         """A call of the model as it is now."""
-        structure, arrays = self._model.now()
+        structure, arrays = self._states.now()
         given = CallArguments.of(batch)
         return Call(given, structure, arrays, (self._number(structure), given.key))
 

@@ -79,9 +79,9 @@ class SplitFunction:
         """The name of a function."""
         return next((name for name, part in self.user_model.parts.items() if part is layer), None)
 
-    def weights(self) -> Mapping[str, Any]:
+    def weights(self, arrays: Any) -> Mapping[str, Any]:
         """The variables."""
-        flat = jax.tree_util.tree_leaves_with_path(self.user_model.variables)
+        flat = jax.tree_util.tree_leaves_with_path(arrays)
         return {jax.tree_util.keystr(path): value for path, value in flat}
 
 

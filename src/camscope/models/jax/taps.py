@@ -55,6 +55,10 @@ class Tappable(Protocol):
         """The name of one of the user's own layer objects; None if it is none of this model's."""
         ...
 
-    def weights(self) -> Mapping[str, Any]:
-        """All arrays by name. The name of a layer's begins with the layer's."""
+    def weights(self, arrays: Any) -> Mapping[str, Any]:
+        """All arrays by name but those for random numbers. The name of a layer's begins with the layer's.
+
+        Args:
+            arrays: of `now`.
+        """
         ...

@@ -10,10 +10,11 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
-import jax
+from camscope.models.jax.states import States
 from camscope.models.jax.taps import Tappable
 
 
@@ -22,17 +23,18 @@ class Weights:
 
     Args:
         model: the model.
+        states: tells its arrays.
     """
 
-    def __init__(self, model: Tappable) -> None:
-        self._model = model
+    def __init__(self, model: Tappable, states: States) -> None:
+        self._model, self._states = model, states
         self._hashed: tuple[list[Any], str] = ([], "")
 
     @functools.cached_property
     def dtype(self) -> np.dtype:
         """The precision of most weights; single if there are none of real numbers."""
         of_each: Counter[np.dtype] = Counter()
-        for value in self._model.weights().values():
+        for value in self._now().values():
             if jnp.issubdtype(value.dtype, jnp.floating):
                 of_each[np.dtype(value.dtype)] += value.size
         return of_each.most_common(1)[0][0] if of_each else np.dtype(np.float32)
@@ -40,16 +42,19 @@ class Weights:
     @functools.cached_property
     def most_axes(self) -> int:
         """How many axes the weight with most axes has."""
-        return max((value.ndim for value in self._model.weights().values()), default=0)
+        return max((value.ndim for value in self._now().values()), default=0)
 
     @functools.cached_property
     def sizes(self) -> Mapping[str, int]:
         """How many numbers each weight has, by name."""
-        return {name: int(value.size) for name, value in self._model.weights().items()}
+        return {name: int(value.size) for name, value in self._now().items()}
+
+    def _now(self) -> Mapping[str, Any]:
+        return self._model.weights(self._states.now()[1])
 
     def describe(self) -> dict[str, Any]:
         """Class, libraries, device, precision, and the digest where the weights can be seen."""
-        named = self._model.weights()
+        named = self._now()
         placed = [
             device for value in named.values() if isinstance(value, jax.Array) for device in value.devices()
         ]

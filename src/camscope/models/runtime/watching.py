@@ -153,6 +153,9 @@ class RunObservation:
         logits = self.scoring.logits(self.run, self.batch)
         if not needs & {Need.LINEAR_HEAD, Need.GRADIENTS} or logits.ndim > 2:
             return None
+        kind = (layer.name, self.batch.signature)
+        if Need.LINEAR_HEAD not in needs and self.heads.is_known_for_none(kind):
+            return None
         if layer not in self._heads:
             scores = np.asarray(self.outputs.logits)
             after = self._answers(layer, self.batch)
@@ -165,7 +168,7 @@ class RunObservation:
                     "says of altered activations could be trusted."
                 )
             self._heads[layer] = self.heads.head(
-                (layer.name, self.batch.signature),
+                kind,
                 activations,
                 scores,
                 after,
