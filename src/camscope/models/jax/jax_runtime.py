@@ -13,9 +13,9 @@ from jaxtyping import Float, Shaped
 
 from camscope.models.batch import Batch
 from camscope.models.decoding import OutputDecoder
-from camscope.models.jax.host import between_0_and_1, probabilities, rounded_up, to_host
 from camscope.models.jax.last_equations import agrees
 from camscope.models.jax.layer_kinds import parts_of
+from camscope.models.jax.on_host import between_0_and_1, probabilities, rounded_up, to_host
 from camscope.models.jax.programs import PROGRAMS, Call, GradientProgram, Kept, Program, Programs
 from camscope.models.jax.states import States
 from camscope.models.jax.taps import Tappable
