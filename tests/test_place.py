@@ -36,9 +36,8 @@ def layer(x, grid, seed=1):
         return mixed
     if grid.layout == "channels-last":
         return rearrange(mixed, "c ... -> ... c")
-    tokens = (
-        rearrange(mixed, "c h w -> c (w h)") if grid.columns_first else rearrange(mixed, "c ... -> c (...)")
-    )
+    ordered = mixed if grid.order is None else mixed.transpose(0, *(1 + axis for axis in grid.order))
+    tokens = rearrange(ordered, "c ... -> c (...)")
     in_front = mixed.mean(axis=tuple(range(1, mixed.ndim)))[:, None] * rng.random((1, grid.prefix))
     tokens = np.concatenate([in_front, tokens], axis=1)
     return tokens if grid.layout == "tokens-last" else tokens.T
@@ -72,9 +71,16 @@ def found(outputs, given, seen=()):
         (Grid("tokens", (6, 10), 24, 0), WIDE, []),
         (Grid("tokens", (8, 8), 24, 17), PHOTO, [(8, 8)]),  # many registers
         (Grid("tokens-last", (8, 8), 24, 0), PHOTO, [(8, 8)]),
-        (Grid("tokens", (8, 8), 24, 0, columns_first=True), PHOTO, [(8, 8)]),
-        (Grid("tokens", (6, 10), 24, 1, columns_first=True), WIDE, [(6, 10)]),
+        (Grid("tokens", (8, 8), 24, 0, order=(1, 0)), PHOTO, [(8, 8)]),
+        (Grid("tokens", (6, 10), 24, 1, order=(1, 0)), WIDE, [(6, 10)]),
         (Grid("tokens", (4, 8, 8), 24, 1), VIDEO, [(4, 8, 8)]),
+        (
+            Grid("tokens", (4, 8, 8), 24, 1),
+            VIDEO,
+            [],
+        ),  # frames went through one by one: no patch embedding was seen
+        (Grid("tokens", (4, 8, 8), 24, 1, order=(1, 2, 0)), VIDEO, []),
+        (Grid("tokens", (2, 8, 8), 24, 0, order=(1, 2, 0)), VIDEO, [(2, 8, 8)]),
         (Grid("tokens", (64,), 32, 1), SIGNAL, [(64,)]),  # a class token before a signal's steps
         (Grid("tokens", (64,), 128, 1), SIGNAL, [(64,)]),
     ],
@@ -212,7 +218,7 @@ def test_tokens_that_stand_column_after_column():
     model, x = Columns().eval(), torch.randn(1, 3, 48, 80)
     layers, _ = camscope.Explainer(model).layers(x)
     grid = next(layer.grid for layer in layers if layer.name == "block")
-    assert grid == Grid("tokens", (6, 10), 24, 0, columns_first=True)
+    assert grid == Grid("tokens", (6, 10), 24, 0, order=(1, 0))
     for method in ("hirescam", "ablationcam"):
         assert tuple(camscope.explain(model, x, layers="block", methods=method).maps().shape) == (1, 1, 6, 10)
 
@@ -319,7 +325,7 @@ def test_a_model_that_takes_one_image_at_a_time():
     model, x = OneAtATime().eval(), torch.randn(1, 3, 48, 80)
     found, _ = camscope.Explainer(model).layers(x)
     assert {layer.name: layer.grid for layer in found}["block"] == Grid(
-        "tokens", (6, 10), 24, 0, columns_first=True
+        "tokens", (6, 10), 24, 0, order=(1, 0)
     )
     assert tuple(camscope.explain(model, x).maps().shape) == (1, 1, 6, 10)
     with pytest.raises(RuntimeError, match="shape"):
