@@ -82,6 +82,7 @@ class Framework:
 
 
 FRAMEWORKS: list[Framework] = [
+    Framework("Keras", "keras", "camscope.models.keras.doorway"),
     Framework("PyTorch", "torch", "camscope.models.torch.doorway"),
 ]
 """All that are known, in the order in which they are asked."""
