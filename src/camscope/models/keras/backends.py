@@ -70,9 +70,9 @@ def to_numpy(tensor: Any) -> Shaped[np.ndarray, ...]:
     """A tensor as an array; half precision, which NumPy knows only in part, as single precision."""
     if keras.backend.standardize_dtype(tensor.dtype) in ("float16", "bfloat16"):
         tensor = keras.ops.cast(tensor, "float32")
-    if keras.backend.backend() == "torch":  # Keras' own way meets a deprecation of NumPy's
-        tensor = tensor.detach().cpu().numpy()
-    found: np.ndarray = keras.ops.convert_to_numpy(tensor)
+    if hasattr(tensor, "detach"):  # of PyTorch
+        tensor = tensor.detach().cpu()
+    found: np.ndarray = tensor.numpy() if hasattr(tensor, "numpy") else np.asarray(tensor)
     return found
 
 
