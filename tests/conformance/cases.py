@@ -24,7 +24,7 @@ from camscope.models.decoding import LogitsDecoder
 from camscope.models.registry import doorway_of
 from camscope.outputs import Task
 from camscope.targets import TargetsLike, resolve
-from tests.conformance import torch_twin
+from tests.conformance import keras_twin, torch_twin
 from tests.conformance.networks import Network
 
 
@@ -79,6 +79,23 @@ CASES = (
         ),
         lambda network: network.layers["head"].bias.__iadd__(1),
         frozenset({Need.ACTIVATIONS, Need.LINEAR_HEAD, Need.SUFFIX, Need.MASKED}),
+    ),
+    Case(
+        "keras",
+        keras_twin.built,
+        lambda x: x,
+        keras_twin.state,
+        keras_twin.disturb,
+        frozenset(
+            {
+                Need.ACTIVATIONS,
+                Need.LINEAR_HEAD,
+                Need.SUFFIX,
+                Need.MASKED,
+                Need.GRADIENTS,
+                Need.MASKED_GRADIENTS,
+            }
+        ),
     ),
 )
 

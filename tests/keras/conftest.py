@@ -11,7 +11,6 @@ import pytest
 pytest.importorskip("keras")
 
 import keras
-
 from camscope.models.keras.layer_names import named_layers
 from tests.keras import nets
 

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-import keras
 import numpy as np
+
+import keras
 from keras import layers, ops
 
 
@@ -61,8 +62,16 @@ def by_hand(*steps: Any) -> Callable[..., Any]:
 
 
 def functional() -> Net:
-    a, bn, b = layers.Conv2D(4, 3, name="a"), layers.BatchNormalization(name="bn"), layers.Conv2D(5, 3, name="b")
-    gap, drop, head = layers.GlobalAveragePooling2D(), layers.Dropout(0.5), layers.Dense(3, activation="softmax")
+    a, bn, b = (
+        layers.Conv2D(4, 3, name="a"),
+        layers.BatchNormalization(name="bn"),
+        layers.Conv2D(5, 3, name="b"),
+    )
+    gap, drop, head = (
+        layers.GlobalAveragePooling2D(),
+        layers.Dropout(0.5),
+        layers.Dense(3, activation="softmax"),
+    )
     x = keras.Input((9, 9, 2))
     model = seeded(keras.Model(x, head(drop(gap(ops.tanh(b(ops.tanh(bn(a(x)))))))), name="flat.1"))
     suffix = by_hand(ops.tanh, b, ops.tanh, gap, lambda v: ops.matmul(v, head.kernel) + head.bias)
@@ -94,9 +103,7 @@ def nested() -> Net:
     rest = keras.Sequential([c, gap], name="rest")
     x = keras.Input((9, 9, 2))
     model = seeded(keras.Model(x, layers.Activation("sigmoid")(head(rest(body(x * 0.5))))))
-    return Net(
-        model, "body.v1/a", (noise(2, 9, 9, 2),), lambda x: a(x * 0.5), by_hand(b, c, gap, head)
-    )
+    return Net(model, "body.v1/a", (noise(2, 9, 9, 2),), lambda x: a(x * 0.5), by_hand(b, c, gap, head))
 
 
 @keras.saving.register_keras_serializable()

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import keras
 import numpy as np
 import pytest
 
+import keras
 from camscope.models.batch import Batch
 from camscope.models.decoding import LogitsDecoder
 from camscope.models.keras.keras_runtime import KerasRuntime

@@ -32,15 +32,12 @@ class Ending:
         sigmoid: whether it ends in a sigmoid, and the logits are what goes into that.
         softmax: whether it ends in a softmax, and the logits are what goes into that.
         probabilities: whether it returns softmax probabilities, and its logits cannot be reached.
-        centred: whether it returns softmax probabilities, and the logits were found from these, less their mean over
-            the classes.
         between_0_and_1: whether all it returns is between 0 and 1, and nothing tells whether these are probabilities.
     """
 
     sigmoid: bool = False
     softmax: bool = False
     probabilities: bool = False
-    centred: bool = False
     between_0_and_1: bool = False
 
 
@@ -125,11 +122,6 @@ class OutputRules:
             notes.append(
                 "The model returns softmax probabilities and its logits cannot be reached, so 'logit' means "
                 "the log-probability here. For logits, return them, or end the model in torch.softmax."
-            )
-        elif ending.centred:
-            notes.append(
-                "The model returns softmax probabilities and what went into the softmax is not seen, so the logits are "
-                "found from them: 'logit' means the logit less the mean of all classes' logits here."
             )
         elif ending.between_0_and_1 and self.task != "regression":
             notes.append(

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import keras
-
 from camscope.errors import CamscopeError, InputError, nearest
 from camscope.models.batch import Batch
 
@@ -81,15 +80,15 @@ def explaining_refusals(model: Any, batch: Batch) -> Iterator[None]:
     except Exception as error:
         given = [tuple(batch.given.shape), *batch.shapes_of_others]
         raise InputError(
-            f"The model does not run on {' with '.join(map(str, given))}{_wanted(model)}. It said: "
-            f"{_said_by_keras(error)}"
+            f"The model does not run on {' with '.join(map(str, given))}"
+            f"{'; it takes ' + wanted(model) if wanted(model) else ''}. It said: {_said_by_keras(error)}"
         ) from error
 
 
-def _wanted(model: Any) -> str:
+def wanted(model: Any) -> str:
+    """The shapes of a model's inputs in words; empty if it does not say them."""
     inputs = [tensor.shape for tensor in getattr(model, "inputs", None) or ()]
-    shapes = " with ".join(str(("batch", *shape[1:])).replace("'", "") for shape in inputs)
-    return f"; it takes {shapes}" if shapes else ""
+    return " with ".join(str(("batch", *shape[1:])).replace("'", "") for shape in inputs)
 
 
 def _said_by_keras(error: Exception) -> str:

@@ -48,7 +48,7 @@ def adapt(model: Any, decoder: OutputDecoder, *, task: Task | None, optimised: b
     from camscope.models.keras.keras_runtime import KerasRuntime
     from camscope.models.runtime.adapter import RuntimeAdapter
 
-    return RuntimeAdapter(KerasRuntime(model, decoder, task), decoder, task)
+    return RuntimeAdapter(KerasRuntime(model, decoder), decoder, task)
 
 
 def move(model: Any, device: str) -> Any:

@@ -7,15 +7,15 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-import keras
 import numpy as np
 from jaxtyping import Shaped
 
+import keras
 from camscope.errors import ModelError
 from camscope.models.batch import Batch
 from camscope.models.decoding import OutputDecoder
 from camscope.models.keras.backends import Tap, Traced, backend, from_numpy, to_numpy
-from camscope.models.keras.calling import caller, explaining_refusals
+from camscope.models.keras.calling import caller, explaining_refusals, wanted
 from camscope.models.keras.digest import weights_digest
 from camscope.models.keras.last_activation import Candidates, LastActivation, are_probabilities
 from camscope.models.keras.layer_names import named_layers, part_of
@@ -25,7 +25,6 @@ from camscope.models.keras.tensors import first_float, is_float, with_first_floa
 from camscope.models.observing import Ending
 from camscope.models.runtime import INPUT, Part, PullBack, Run, RunAfter
 from camscope.models.turns import alone_with
-from camscope.outputs import Task
 
 
 class KerasRuntime:
@@ -36,7 +35,6 @@ class KerasRuntime:
     Args:
         model: a Keras model, or a layer.
         decoder: how it is called and what it puts out means.
-        task: what the user says that its outputs mean.
 
     Raises:
         ModelError: if the model was never built.
@@ -45,7 +43,7 @@ class KerasRuntime:
     framework = "Keras"
     differentiates = True
 
-    def __init__(self, model: Any, decoder: OutputDecoder, task: Task | None = None) -> None:
+    def __init__(self, model: Any, decoder: OutputDecoder) -> None:
         if not model.built:
             raise ModelError(
                 f"The model {model.name!r} was never called, so it has no weights yet. Before it is explained, call it "
@@ -53,7 +51,6 @@ class KerasRuntime:
             )
         self.model = model
         self.decoder = decoder
-        self.task = task if task is not None else decoder.task
         self._layers = named_layers(model)
         self._names = {id(layer): name for name, layer in self._layers.items()}
         self._call = caller(model)
@@ -66,6 +63,11 @@ class KerasRuntime:
         """Of the input; single precision for a model in half precision, which Keras converts its inputs to."""
         double = keras.backend.standardize_dtype(self.model.variable_dtype) == "float64"
         return np.dtype(np.float64 if double else np.float32)
+
+    @property
+    def takes(self) -> str:
+        """The shapes of its inputs."""
+        return wanted(self.model) or "a batch of inputs"
 
     def exclusive(self) -> AbstractContextManager[object]:
         """Other threads wait for their turn."""
@@ -273,21 +275,20 @@ class KerasRuntime:
                 last, Ending(softmax=last.kind == "softmax", sigmoid=last.kind == "sigmoid"), last.axis
             )
         axes = [axis for axis in (output.ndim - 1, 1) if output.ndim > 1 and are_probabilities(output, axis)]
-        axis = next((axis for axis in axes if output.shape[axis] > 1), None)
-        if axis is not None and self.task in (None, "multiclass"):
-            return _Found(None, Ending(centred=True), axis)
+        if any(output.shape[axis] > 1 for axis in axes):
+            return _Found(None, Ending(probabilities=True))
         return _Found(None, Ending(between_0_and_1=bool((output >= 0).all() and (output <= 1).all())))
 
     def _scores(self, batch: Batch, output: Any, logits: Any) -> Any:
         """The logits; where only what was made of them is at hand, they are made of that."""
         found, ops = self._ending(batch), keras.ops
-        if logits is not None or not (found.ending.centred or found.last):
+        if logits is not None or found.last is None:
             return output if logits is None else logits
         least = float(np.finfo(np.float32).tiny)
         logarithms = ops.log(ops.maximum(output, least))
         if found.ending.sigmoid:
             return logarithms - ops.log(ops.maximum(1 - output, least))
-        return logarithms - ops.mean(logarithms, axis=found.axis, keepdims=True)
+        return logarithms - ops.mean(logarithms, axis=found.last.axis, keepdims=True)
 
 
 @dataclass(frozen=True)
@@ -297,12 +298,10 @@ class _Found:
     Attributes:
         last: where the logits are, if they are somewhere.
         ending: the same for everyone.
-        axis: of the classes.
     """
 
     last: LastActivation | None = None
     ending: Ending = field(default_factory=Ending)
-    axis: int = 1
 
 
 def _called(course: Course, layer: str) -> int:

@@ -191,7 +191,7 @@ class RunObservation:
 
     def _pulled_back(
         self, slopes: Float[np.ndarray, "batch target class *space"], layers: list[Layer]
-    ) -> Mapping[Layer, Float[np.ndarray, "batch target channel *space"]]:
+    ) -> Mapping[Layer, Float[np.ndarray, "batch target channel *place"]]:
         """The gradient of each target by what the layers put out."""
         assert self.pull_back is not None
         found: dict[Layer, list[Shaped[np.ndarray, ...]]] = {layer: [] for layer in layers}
