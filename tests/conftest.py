@@ -13,6 +13,8 @@ from collections import OrderedDict
 
 # Small networks gain nothing from threads, and lose much where several test runs share the cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Keras has one backend in a process; tests/keras runs on each of them by `make keras`.
+os.environ.setdefault("KERAS_BACKEND", "torch")
 
 import numpy as np
 import pytest

@@ -78,7 +78,7 @@ TORCH_ROOMS = ["precision", "hooks", "anatomy", "reruns", "backwards", "attentio
 HALL = {"__init__", "__main__", "errors", "plugins", "evidence"}
 """The modules that are in no room."""
 
-SAME_NAME = {"__init__", "adapter", "registry"}
+SAME_NAME = {"__init__", "adapter", "registry", "doorway"}
 """File names that mean the same thing in every room."""
 
 

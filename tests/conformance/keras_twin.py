@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import keras
+
 from tests.conformance import networks as numpy_net
 from tests.keras.conftest import state as state
 

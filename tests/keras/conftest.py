@@ -11,6 +11,8 @@ import pytest
 pytest.importorskip("keras")
 
 import keras
+
+from camscope.models.keras.backends import to_numpy
 from camscope.models.keras.layer_names import named_layers
 from tests.keras import nets
 
@@ -38,7 +40,7 @@ def state(model: Any) -> dict[str, Any]:
     """All that could be seen to differ afterwards."""
     every = {"": model, **named_layers(model)}
     return {
-        "values": [keras.ops.convert_to_numpy(v.value).tobytes() for v in model.variables],
+        "values": [to_numpy(v.value).tobytes() for v in model.variables],
         "identities": [(id(v), id(v.value)) for v in model.variables],
         "attributes": {name: _attributes(layer) for name, layer in every.items()},
         "losses": [len(getattr(layer, "_losses", ())) for layer in every.values()],

@@ -6,9 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 import keras
+import numpy as np
 from keras import layers, ops
 
 
@@ -85,7 +84,7 @@ def in_a_branch() -> Net:
     stem = a(x)
     model = seeded(keras.Model(x, head(gap(layers.Add(name="sum")([c(b(stem)), stem])))))
     end = by_hand(gap, head)
-    return Net(model, "b", (noise(2, 6, 6, 2),), by_hand(a, b), lambda A, x: end(c(A) + a(x)))
+    return Net(model, "b", (noise(2, 6, 6, 2),), by_hand(a, b), lambda value, x: end(c(value) + a(x)))
 
 
 def sequential() -> Net:
@@ -130,8 +129,8 @@ def subclassed() -> Net:
     seeded(model)
     a, b = model.a, model.blocks[0]
 
-    def suffix(A: Any, x: Any) -> Any:
-        return model.head(ops.mean(ops.tanh(a(x)) + ops.tanh(A), axis=(1, 2)))
+    def suffix(value: Any, x: Any) -> Any:
+        return model.head(ops.mean(ops.tanh(a(x)) + ops.tanh(value), axis=(1, 2)))
 
     return Net(model, "b", (noise(2, 6, 6, 2),), lambda x: b(ops.tanh(a(x))), suffix)
 
@@ -145,8 +144,8 @@ def shared() -> Net:
     once = again(a(x))
     model = seeded(keras.Model(x, head(gap(layers.Add()([again(once), once])))))
 
-    def suffix(A: Any, x: Any) -> Any:
-        return head(gap(A + again(a(x))))
+    def suffix(value: Any, x: Any) -> Any:
+        return head(gap(value + again(a(x))))
 
     return Net(model, "again", (noise(2, 6, 6, 2),), lambda x: again(again(a(x))), suffix)
 
@@ -159,8 +158,8 @@ def several_inputs() -> Net:
     y = layers.Multiply()([b(a(x)), layers.Reshape((1, 1, 4))(m)])
     model = seeded(keras.Model({"photo": x, "extra": extra}, head(gap(y))))
 
-    def suffix(A: Any, x: Any, extra: Any) -> Any:
-        return head(gap(b(A) * ops.reshape(mix(extra), (-1, 1, 1, 4))))
+    def suffix(value: Any, x: Any, extra: Any) -> Any:
+        return head(gap(b(value) * ops.reshape(mix(extra), (-1, 1, 1, 4))))
 
     inputs = (noise(2, 7, 7, 2), noise(2, 5))
     return Net(model, "a", inputs, lambda x, extra: a(x), suffix, ("photo", "extra"))
@@ -201,10 +200,10 @@ def tokens() -> Net:
     numbers = np.random.default_rng(3).integers(1, 11, (2, 7))
     numbers[0, 5:] = 0
 
-    def suffix(A: Any, x: Any) -> Any:
+    def suffix(value: Any, x: Any) -> Any:
         keep = ops.not_equal(x, 0)
-        seen = attend(A, A, query_mask=keep, value_mask=keep, key_mask=keep)
-        return head(pool(norm(A + seen), mask=keep))
+        seen = attend(value, value, query_mask=keep, value_mask=keep, key_mask=keep)
+        return head(pool(norm(value + seen), mask=keep))
 
     return Net(model, "embed", (numbers,), by_hand(embed), suffix)
 
@@ -215,8 +214,8 @@ def segmenter() -> Net:
     x = keras.Input((6, 6, 2))
     model = seeded(keras.Model(x, score(a(x))))
 
-    def suffix(A: Any, x: Any) -> Any:
-        return ops.matmul(A, score.kernel[0, 0]) + score.bias
+    def suffix(value: Any, x: Any) -> Any:
+        return ops.matmul(value, score.kernel[0, 0]) + score.bias
 
     return Net(model, "a", (noise(2, 6, 6, 2),), by_hand(a), suffix)
 

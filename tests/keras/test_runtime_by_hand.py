@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 
-import keras
 from camscope.models.batch import Batch
 from camscope.models.decoding import LogitsDecoder
+from camscope.models.keras.backends import to_numpy
 from camscope.models.keras.keras_runtime import KerasRuntime
 from camscope.models.runtime import INPUT
 from tests.keras.nets import Net
@@ -27,15 +28,15 @@ def batch(net: Net, rows: slice = slice(None)) -> Batch:
 
 
 def arrays(value: Any) -> np.ndarray:
-    return keras.ops.convert_to_numpy(value)
+    return to_numpy(value)
 
 
 def prefix(net: Net, inputs: tuple[np.ndarray, ...]) -> np.ndarray:
     return arrays(net.prefix(*map(keras.ops.convert_to_tensor, inputs)))
 
 
-def suffix(net: Net, A: np.ndarray, inputs: tuple[np.ndarray, ...]) -> np.ndarray:
-    return arrays(net.suffix(*map(keras.ops.convert_to_tensor, (A, *inputs))))
+def suffix(net: Net, value: np.ndarray, inputs: tuple[np.ndarray, ...]) -> np.ndarray:
+    return arrays(net.suffix(*map(keras.ops.convert_to_tensor, (value, *inputs))))
 
 
 def close(found: np.ndarray, expected: np.ndarray, tolerance: float = 1e-5) -> None:
@@ -43,9 +44,9 @@ def close(found: np.ndarray, expected: np.ndarray, tolerance: float = 1e-5) -> N
     assert np.abs(found - expected).max() <= tolerance * max(1e-3, np.abs(expected).max())
 
 
-def other(A: np.ndarray, seed: int = 5) -> np.ndarray:
+def other(value: np.ndarray, seed: int = 5) -> np.ndarray:
     """Something else that the layer could put out."""
-    return A + np.random.default_rng(seed).standard_normal(A.shape).astype(A.dtype)
+    return value + np.random.default_rng(seed).standard_normal(value.shape).astype(value.dtype)
 
 
 def test_it_sees_what_a_layer_puts_out_and_the_logits(net, untouched):
@@ -54,7 +55,8 @@ def test_it_sees_what_a_layer_puts_out_and_the_logits(net, untouched):
     A = prefix(net, net.inputs)
     close(run.values[net.layer], A)
     close(run.logits, suffix(net, A, net.inputs))
-    raw = arrays(net.model(dict(zip(net.names, net.inputs)) if net.names else net.inputs[0], training=False))
+    given = dict(zip(net.names, net.inputs, strict=True)) if net.names else net.inputs[0]
+    raw = arrays(net.model(given, training=False))
     close(run.raw, raw)
 
 
@@ -82,8 +84,6 @@ def test_what_comes_before_a_layer_does_not_run_again(net, monkeypatch):
     made = runtime(net)
     after, ran = made.after(batch(net), net.layer), []
     A = prefix(net, net.inputs)
-    original = keras.Layer.__call__
-    del original
     course = made._courses[batch(net).signature]
     at = max(n for n, call in enumerate(course) if call.layer == net.layer)
     before = {call.layer for n, call in enumerate(course) if call.end <= at} - {net.layer}

@@ -7,10 +7,10 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
 from typing import Any, Protocol, TypeAlias
 
+import keras
 import numpy as np
 from jaxtyping import Float, Shaped
 
-import keras
 from camscope.models.runtime import PullBack
 
 Tap: TypeAlias = Callable[[str, Any], Any]

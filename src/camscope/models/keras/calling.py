@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import keras
+
 from camscope.errors import CamscopeError, InputError, nearest
 from camscope.models.batch import Batch
 

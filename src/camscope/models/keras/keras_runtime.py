@@ -7,10 +7,10 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+import keras
 import numpy as np
 from jaxtyping import Shaped
 
-import keras
 from camscope.errors import ModelError
 from camscope.models.batch import Batch
 from camscope.models.decoding import OutputDecoder
@@ -271,9 +271,7 @@ class KerasRuntime:
         output = to_numpy(tensor)
         last = met.found(output)
         if last is not None:
-            return _Found(
-                last, Ending(softmax=last.kind == "softmax", sigmoid=last.kind == "sigmoid"), last.axis
-            )
+            return _Found(last, Ending(softmax=last.kind == "softmax", sigmoid=last.kind == "sigmoid"))
         axes = [axis for axis in (output.ndim - 1, 1) if output.ndim > 1 and are_probabilities(output, axis)]
         if any(output.shape[axis] > 1 for axis in axes):
             return _Found(None, Ending(probabilities=True))
