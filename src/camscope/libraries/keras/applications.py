@@ -37,7 +37,7 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "efficientnet": _BYTES,
     "convnext": _BYTES,
 }
-"""By how a model's name begins, what its module's `preprocess_input` does. `_BYTES` is for those that prepare photos."""
+"""By how a model's name begins, what its module's `preprocess_input` does. `_BYTES`: the model does it."""
 
 _LARGE = 64
 """A first layer that divides by more than this, or subtracts more than 1, is made for values up to 255."""

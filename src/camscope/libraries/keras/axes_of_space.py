@@ -21,8 +21,10 @@ def space_axes(model: Any) -> tuple[int, ...] | None:
     shaped = [len(tensor.shape) for tensor in inputs if len(tensor.shape) > 2]
     if not shaped and (inputs or first is None):
         return None
-    axes = shaped[0] if shaped else first.rank + 2
-    convention = first.data_format if first is not None else keras.config.image_data_format()
-    if first is not None and axes == first.rank + 1:
-        return tuple(range(1, axes))  # channels are added later
+    if first is None:
+        axes, convention = shaped[0], keras.config.image_data_format()
+    else:
+        axes, convention = (shaped or [first.rank + 2])[0], first.data_format
+        if axes == first.rank + 1:
+            return tuple(range(1, axes))  # channels are added later
     return tuple(range(1, axes - 1)) if convention == "channels_last" else None

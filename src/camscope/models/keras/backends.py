@@ -11,6 +11,7 @@ import keras
 import numpy as np
 from jaxtyping import Float, Shaped
 
+from camscope.errors import ModelError
 from camscope.models.runtime import PullBack
 
 Tap: TypeAlias = Callable[[str, Any], Any]
@@ -56,8 +57,15 @@ class Backend(Protocol):
 @cache
 def backend() -> Backend:
     """The one that Keras runs on in this process."""
+    known: dict[str, type[Backend]] = {
+        "torch": TorchBackend,
+        "tensorflow": TensorFlowBackend,
+        "jax": JaxBackend,
+    }
     name = keras.backend.backend()
-    return {"torch": TorchBackend, "tensorflow": TensorFlowBackend, "jax": JaxBackend}[name]()
+    if name not in known:
+        raise ModelError(f"Keras runs on {name!r} here; its models are explained on {', '.join(known)}.")
+    return known[name]()
 
 
 def from_numpy(array: Shaped[np.ndarray, ...], dtype: Any = None) -> Any:
