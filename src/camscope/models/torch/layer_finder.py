@@ -121,8 +121,9 @@ class LayerFinder:
         grid = said_of(said, name)
         if grid is not None:
             return self._with_said(batch, name, grid)
-        for image in range(1, len(batch)):
-            if name not in self.anatomy(batch).unchanged:
+        for image in range(min(len(batch), _PROBES)):
+            known = self.anatomy(batch)
+            if name in known.shapes and name not in known.unchanged:
                 break
             self._look_again(batch, image)
         return self.anatomy(batch).layer(name)
@@ -153,10 +154,10 @@ class LayerFinder:
         return Layer(name, kind, shape, grid, 1, outline=False, eligible=False)
 
     def _look_again(self, batch: Batch, image: int) -> None:
-        """Remember what another image shows, where that is more: layers that did nothing on the last."""
-        known, found = self.anatomy(batch), _as_called_last(self._look(batch.images(slice(image, image + 1))))
-        if len(found.unchanged) < len(known.unchanged):
-            self._anatomies.put(batch.signature, found)
+        """Remember what another image shows too: layers that did nothing on those before, or were not called."""
+        look = self._look_on_tokens if batch.of_tokens else self._look
+        found = _as_called_last(look(batch.images(slice(image, image + 1))))
+        self._anatomies.put(batch.signature, self.anatomy(batch).with_more_of(found))
 
     def _probes(self, batch: Batch) -> list[Probe]:
         """What it is tried on how layers lead to the score: the first image; then noise and the next few images.
