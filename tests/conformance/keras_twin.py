@@ -50,10 +50,7 @@ def _layer(op: Any, name: str) -> Any:
     match op:
         case numpy_net.Convolution():
             out, _, height, width = op.weight.shape
-            assert op.padding == height // 2
-            if op.stride == 1:
-                return layers.Conv2D(out, (height, width), padding="same", name=name, **_FIRST)
-            return _Padded(out, (height, width), op.stride, op.padding, name)
+            return _Convolution(out, (height, width), op.stride, op.padding, name)
         case numpy_net.Linear():
             return layers.Dense(op.weight.shape[0], name=name)
     kinds = {
@@ -75,8 +72,12 @@ class _Again(keras.layers.Layer):
         return x
 
 
-class _Padded(keras.layers.Conv2D):
-    """With the same padding on every side: Keras' own "same" pads unevenly where the stride is 2."""
+class _Convolution(keras.layers.Conv2D):
+    """With the same padding on every side: Keras' own "same" pads unevenly where the stride is 2.
+
+    It is done with channels last inside. On TensorFlow double precision knows no other way, and Keras adds the bias
+    along the width where there are as many filters as columns.
+    """
 
     def __init__(self, out: int, size: tuple[int, int], stride: int, padding: int, name: str) -> None:
         super().__init__(out, size, strides=stride, padding="valid", name=name, **_FIRST)
@@ -89,7 +90,10 @@ class _Padded(keras.layers.Conv2D):
 
     def call(self, x: Any) -> Any:
         p = self.pad
-        return super().call(keras.ops.pad(x, ((0, 0), (0, 0), (p, p), (p, p))))
+        ops = keras.ops
+        padded = ops.pad(ops.transpose(x, (0, 2, 3, 1)), ((0, 0), (p, p), (p, p), (0, 0)))
+        convolved = ops.conv(padded, self.kernel, self.strides, "valid", "channels_last")
+        return ops.transpose(convolved + self.bias, (0, 3, 1, 2))
 
 
 def disturb(model: keras.Model) -> None:

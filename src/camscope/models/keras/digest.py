@@ -22,15 +22,14 @@ def weights_digest(model: Any) -> str:
     Args:
         model: a Keras model.
     """
-    values, marks = map(list, zip(*(backend().reading(weight) for weight in model.weights), strict=True))
+    read = [backend().reading(weight) for weight in model.weights]
+    values, marks = [value for value, _ in read], [mark for _, mark in read]
     known = _known.get(model)
     if known is None or known[1] != marks:
         sha = hashlib.sha256()
         for weight, value in zip(model.weights, values, strict=True):
             array = to_numpy(value)
             sha.update(f"{weight.dtype} {array.shape}".encode())
-            sha.update(
-                memoryview(array.reshape(-1)).cast("B") if array.flags.c_contiguous else array.tobytes()
-            )
+            sha.update(array.tobytes())
         known = _known[model] = (values, marks, sha.hexdigest())
     return known[2]

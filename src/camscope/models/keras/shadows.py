@@ -11,7 +11,7 @@ from camscope.errors import ModelError
 from camscope.models.turns import surely
 
 _CALLS = ("call", "quantized_call")
-_NOTED = (*_CALLS, "_maybe_build", "_called", "built", "activation")
+_NOTED = (*_CALLS, "_maybe_build", "_called", "_parent_path", "built", "activation")
 """What is put in place of a layer's own, and what Keras itself notes about a layer that is called."""
 
 
