@@ -149,13 +149,16 @@ def _another_size(subject: Subject, r: random.Random) -> None:
 
 
 def _listed(subject: Subject, x: torch.Tensor) -> None:
-    """The grids of all layers, as camscope finds them on the first image."""
+    """The grids of all layers, as camscope finds them on the first image.
+
+    A layer that another image was seen to go through is listed too: the model has it.
+    """
     with subject.noting("the list of layers"):
         for layer in subject.layers(x[:1]):
-            truth, about = (
-                Truth(subject.net, x[:1], layer.module, subject.number),
-                f"the grid of {layer.name}",
-            )
+            photos = (x[:1], *(one[None] for one in subject.recipe.batch()))
+            of_each = [Truth(subject.net, photo, layer.module, subject.number) for photo in photos]
+            truth = next((one for one in of_each if one.exists), of_each[0])
+            about = f"the grid of {layer.name}"
             if not truth.exists:
                 subject.note(WRONG, about, f"there is none ({truth.place.layout})")
                 continue

@@ -613,3 +613,23 @@ def test_a_named_layer_that_does_nothing_is_looked_for_on_no_more_than_eight_ima
     nn.init.constant_(model[0].bias, -1e3)
     camscope.explain(model.eval(), batch(12, 3, 8, 8), layers="1", targets=0)
     assert len(looks) == 8
+
+
+class RectifiedByFunction(nn.Module):
+    """A ReLU by function before the pooling, of a layer that is positive wherever the picture is black."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.body, self.head = nn.Conv2d(3, 8, 3), nn.Linear(8, 4)
+        nn.init.constant_(self.body.bias, 0.1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.body(x).relu().mean((2, 3)))
+
+
+@pytest.mark.parametrize("first", ["black", "photo"])
+def test_a_black_first_frame_hides_no_relu(first: str):
+    x = batch(2, 3, 16, 16)
+    x[0 if first == "black" else 1] = 0
+    assert camscope.explain(RectifiedByFunction(), x).layers == ("body+relu",)

@@ -162,12 +162,15 @@ class LayerFinder:
     def _probes(self, batch: Batch) -> list[Probe]:
         """What it is tried on how layers lead to the score: the first image; then noise and the next few images.
 
-        The noise makes the answer hold for other batches too. Of token numbers there is none.
+        The noise makes the answer hold for other batches too. Of token numbers there is none. It comes first where the
+        first image is the same everywhere: on a black one, whose activations may all have one sign, no ReLU is seen.
         """
         first, others = batch.images(slice(1)), batch.images(slice(_PROBES))
         if not batch.of_tokens:
             noise = torch.rand(first.x.shape, generator=torch.Generator().manual_seed(0)).to(first.x)
             others = others.with_x(torch.cat([noise, others.x[1:]]))
+            if bool((first.x == first.x.flatten()[0]).all()):
+                return [self._probe(others), self._probe(first)]
         elif len(others) == 1:
             return [self._probe(first)]
         return [self._probe(first), self._probe(others)]

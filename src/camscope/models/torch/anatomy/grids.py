@@ -36,7 +36,8 @@ class Grids:
         grid = self._as_before(output) if as_it_came else None
         if grid is None:
             grid = self.of(output.shape, output.answer, keeps_axes=keeps)
-        if grid is not None and mixes and grid.layout in ("channels-last", "tokens"):
+        is_convolution = isinstance(output.modules[0], nn.modules.conv._ConvNd)
+        if grid is not None and is_convolution and grid.layout in ("channels-last", "tokens"):
             grid = None  # axis 1 of what a convolution puts out is its channels
         if grid is None and mixes:
             grid = self._as_before(output)
