@@ -1,12 +1,14 @@
 # make demo   sets up and explains a sample photo with real ImageNet weights, offline
 # make test   sets up and runs all tests
+# make keras  runs the tests of Keras on TensorFlow and on JAX too (make test has PyTorch's backend)
 # make fuzz   explains 1,000 random networks and holds every map against brute force
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
+ON_EACH_BACKEND = (came or finite_differences or linear_head or torch_gives)
 PIP = $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 
-.PHONY: demo test lint types bench fuzz clean
+.PHONY: demo test keras lint types bench fuzz clean
 
 demo: $(VENV)/.demo
 	@$(BIN)/camscope explain sample:cat
@@ -14,6 +16,13 @@ demo: $(VENV)/.demo
 
 test: $(VENV)/.test
 	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+
+# one process for each backend; of the conformance suite what a backend could do otherwise
+keras: $(VENV)/.test
+	@KERAS_BACKEND=tensorflow $(BIN)/python -m pytest -q tests/keras
+	@KERAS_BACKEND=tensorflow $(BIN)/python -m pytest -q tests/conformance -k 'keras and $(ON_EACH_BACKEND)'
+	@KERAS_BACKEND=jax $(BIN)/python -m pytest -q tests/keras
+	@KERAS_BACKEND=jax $(BIN)/python -m pytest -q tests/conformance -k 'keras and $(ON_EACH_BACKEND)'
 
 lint: $(VENV)/.lint
 	@$(BIN)/ruff check .
