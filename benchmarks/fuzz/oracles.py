@@ -81,7 +81,9 @@ def _by_gradients(method: str, activations: torch.Tensor, g: torch.Tensor) -> to
     if method == "gradcam":
         mean, size = g.mean(axes), g.abs().mean(axes)
         if bool(((mean.abs().amax(1) < 1e-10 * size.amax(1)) & (size.amax(1) > 0)).any()):
-            raise UndecidedError("the positions cancel each other")  # keys of a softmax: all may rise together
+            raise UndecidedError(
+                "the positions cancel each other"
+            )  # keys of a softmax: all may rise together
         return _over_channels(_over(mean, A) * A)
     if method == "hirescam":
         return _over_channels(g * A)

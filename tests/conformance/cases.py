@@ -7,7 +7,6 @@ tensor of its own, and how to look at a model so that a change shows.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,9 +14,6 @@ from typing import Any
 
 import numpy as np
 import torch
-
-if os.environ["KERAS_BACKEND"] == "tensorflow":  # whose LLVM and Triton's end the process in the other order
-    import torch._dynamo
 
 import camscope
 from camscope.arrays import to_numpy

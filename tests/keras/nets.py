@@ -208,6 +208,21 @@ def tokens() -> Net:
     return Net(model, "embed", (numbers,), by_hand(embed), suffix)
 
 
+def masked_tokens() -> Net:
+    """Nothing counts for what follows the layer but what it puts out, and which tokens each text has."""
+    embed, norm = layers.Embedding(11, 6, mask_zero=True), layers.LayerNormalization(name="norm")
+    act, pool, head = layers.Activation("tanh"), layers.GlobalAveragePooling1D(), layers.Dense(3)
+    x = keras.Input((7,), dtype="int32")
+    model = seeded(keras.Model(x, head(pool(act(norm(embed(x)))))))
+    numbers = np.random.default_rng(3).integers(1, 11, (2, 7))
+    numbers[1, 4:] = 0
+
+    def suffix(value: Any, x: Any) -> Any:
+        return head(pool(act(value), mask=ops.not_equal(x, 0)))
+
+    return Net(model, "norm", (numbers,), by_hand(embed, norm), suffix)
+
+
 def segmenter() -> Net:
     a = layers.Conv2D(4, 3, padding="same", activation="tanh", name="a")
     score = layers.Conv2D(3, 1, name="score", activation="softmax")
@@ -232,5 +247,6 @@ NETS = [
     one_dimensional,
     three_dimensional,
     tokens,
+    masked_tokens,
     segmenter,
 ]

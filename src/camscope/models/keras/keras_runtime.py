@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import keras
@@ -19,12 +20,15 @@ from camscope.models.keras.calling import caller, explaining_refusals, wanted
 from camscope.models.keras.digest import weights_digest
 from camscope.models.keras.last_activation import Candidates, LastActivation, are_probabilities
 from camscope.models.keras.layer_names import named_layers, part_of
-from camscope.models.keras.replay import Kept, Prefix, Reached, how_it_grows
+from camscope.models.keras.replay import Kept, Prefix, Reached, Suffix, how_it_grows
 from camscope.models.keras.shadows import Call, Course, Watcher, around_calls, last_call
 from camscope.models.keras.tensors import first_float, is_float, with_first_float
 from camscope.models.observing import Ending
 from camscope.models.runtime import INPUT, Part, PullBack, Run, RunAfter
 from camscope.models.turns import alone_with
+
+_REMEMBERED = 8
+"""Layers of which is remembered what was put out before them for one image, if that does not count."""
 
 
 class KerasRuntime:
@@ -57,6 +61,7 @@ class KerasRuntime:
         self._courses: dict[Hashable, Course] = {}
         self._found: dict[Hashable, _Found] = {}
         self._rows: dict[Hashable, Mapping[int, list[Any]]] = {}
+        self._alone: OrderedDict[Hashable, Kept | None] = OrderedDict()
 
     @property
     def dtype(self) -> np.dtype:
@@ -212,18 +217,51 @@ class KerasRuntime:
         return self._courses[batch.signature]
 
     def _kept(self, batch: Batch, layer: str) -> Kept:
-        """What is put out until the layer's last call has ended."""
+        """What is put out until the layer's last call has ended.
+
+        Where nothing but what the layer puts out counts for what follows it, the rest may be of any image: it is kept
+        for all batches.
+        """
         course = self._course(batch)
         at = _called(course, layer)
+        key = (batch.signature, at)
+        if key not in self._alone:
+            first = batch.images(slice(1))
+            kept = self._kept_of(first, course, at)
+            self._alone[key] = replace(kept, rows=None) if self._counts_alone(first, kept) else None
+            while len(self._alone) > _REMEMBERED:
+                self._alone.popitem(last=False)
+        return self._alone[key] or self._kept_of(batch, course, at)
 
+    def _counts_alone(self, image: Batch, kept: Kept) -> bool:
+        """Whether what follows a layer answers the same, to the bit, whatever was put out before it."""
+        value = kept.values[kept.at]
+        if sum(keras.ops.is_tensor(leaf) for leaf in keras.tree.flatten(value)) != 1:
+            return False
+        rng = np.random.default_rng(0)
+
+        def noise(leaf: Any) -> Any:
+            if not is_float(leaf):
+                return leaf
+            return from_numpy(rng.standard_normal(leaf.shape), keras.backend.standardize_dtype(leaf.dtype))
+
+        noisy = {n: keras.tree.map_structure(noise, one) for n, one in kept.values.items()}
+        answers = []
+        for values in (kept.values, noisy):
+            suffix = Suffix(kept.course, {**values, kept.at: value})
+            _, output = self._forward(self._tensors(image), image, _SeenAfter(suffix.before, kept, None))
+            answers.append(to_numpy(output))
+        return np.array_equal(*answers, equal_nan=True)
+
+    def _kept_of(self, batch: Batch, course: Course, at: int) -> Kept:
         def until(some: Batch) -> dict[int, Any]:
             prefix = Prefix(at)
             with suppress(Reached):
                 self._forward(self._tensors(some), some, prefix)
             return prefix.kept
 
-        values = until(batch)
         key = (batch.signature, at)
+        values = until(batch)
         if len(batch) == 1 and key not in self._rows:
             twice = until(batch.images(np.zeros(2, dtype=np.int64)))
             self._rows[key] = {n: _rows(value, twice[n]) for n, value in values.items()}

@@ -66,7 +66,9 @@ class Candidates(Watcher):
             if tensor is None or tuple(tensor.shape) != output.shape:
                 continue
             logits = to_numpy(tensor)
-            if np.array_equal(logits, output):  # what came out, which is its own softmax if all classes are alike
+            if np.array_equal(
+                logits, output
+            ):  # what came out, which is its own softmax if all classes are alike
                 continue
             for kind, axis in (("softmax", output.ndim - 1), ("softmax", 1), ("sigmoid", 1)):
                 if _matches(kind, output, logits, axis):

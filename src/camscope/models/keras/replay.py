@@ -121,7 +121,8 @@ class Kept:
         course: all calls of the model.
         at: the number of that call.
         values: by the number of the call.
-        rows: how each tensor of each of them grows with the batch; None where there was more than one image.
+        rows: how each tensor of each of them grows with the batch; None where there was more than one image, or where
+            only what the layer puts out counts.
     """
 
     course: Course
@@ -137,6 +138,9 @@ class Kept:
             change: from what the layer put out to what it puts out instead.
         """
         values = self.values if self.rows is None else {n: self._grown(n, count) for n in self.values}
+        for tensor in keras.tree.flatten(list(values.values())):
+            if getattr(tensor, "_keras_mask", None) is not None:  # Keras makes it anew, of these inputs
+                tensor._keras_mask = None
         return Suffix(self.course, {**values, self.at: change(values[self.at])})
 
     def _grown(self, number: int, count: int) -> Any:
