@@ -251,7 +251,7 @@ class KerasRuntime:
             suffix = Suffix(kept.course, {**values, kept.at: value})
             _, output = self._forward(self._tensors(image), image, _SeenAfter(suffix.before, kept, None))
             answers.append(to_numpy(output))
-        return np.array_equal(*answers, equal_nan=True)
+        return bool(np.array_equal(answers[0], answers[1], equal_nan=True))
 
     def _kept_of(self, batch: Batch, course: Course, at: int) -> Kept:
         def until(some: Batch) -> dict[int, Any]:
