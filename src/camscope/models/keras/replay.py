@@ -103,7 +103,13 @@ def how_it_grows(one: Any, two: Any) -> Rows:
 
 
 def grown(tensor: Any, rows: Rows, count: int) -> Any:
-    """A tensor made for one image, as it would be for so many of the same."""
+    """A tensor made for one image, as it would be for so many of the same.
+
+    Args:
+        tensor: made for one.
+        rows: how it grows with the batch.
+        count: of images.
+    """
     if rows == "of all" or count == 1:
         return tensor
     if tensor.shape[0] == 1:
