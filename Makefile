@@ -1,13 +1,15 @@
 # make demo   sets up and explains a sample photo with real ImageNet weights, offline
 # make test   sets up and runs all tests
 # make alone  sets up what ONNX needs, without PyTorch, and runs the tests of ONNX there
+# make keras  runs the tests of Keras on TensorFlow and on JAX too (make test has PyTorch's backend)
 # make fuzz   explains 1,000 random networks and holds every map against brute force
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
+ON_EACH_BACKEND = (came or finite_differences or linear_head or torch_gives)
 PIP = $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 
-.PHONY: demo test alone lint types bench fuzz clean
+.PHONY: demo test alone keras lint types bench fuzz clean
 
 demo: $(VENV)/.demo
 	@$(BIN)/camscope explain sample:cat
@@ -21,6 +23,13 @@ alone: pyproject.toml constraints.txt
 	@$(VENV)-onnx/bin/python -m pip --disable-pip-version-check install --quiet -c constraints.txt pytest beartype
 	@$(VENV)-onnx/bin/python -c 'import importlib.util as u; assert u.find_spec("torch") is None, "not alone"'
 	@$(VENV)-onnx/bin/python -m pytest tests/onnx
+
+# one process for each backend; of the conformance suite what a backend could do otherwise
+keras: $(VENV)/.test
+	@KERAS_BACKEND=tensorflow $(BIN)/python -m pytest -q tests/keras
+	@KERAS_BACKEND=tensorflow $(BIN)/python -m pytest -q tests/conformance -k 'keras and $(ON_EACH_BACKEND)'
+	@KERAS_BACKEND=jax $(BIN)/python -m pytest -q tests/keras
+	@KERAS_BACKEND=jax $(BIN)/python -m pytest -q tests/conformance -k 'keras and $(ON_EACH_BACKEND)'
 
 lint: $(VENV)/.lint
 	@$(BIN)/ruff check .

@@ -7,6 +7,8 @@ its own.
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import os
 import sys
 from collections import OrderedDict
@@ -15,6 +17,11 @@ from collections import OrderedDict
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Nor do they run long enough for JAX's optimisations to pay.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+# Keras has one backend in a process; tests/keras runs on each of them by `make keras`.
+os.environ.setdefault("KERAS_BACKEND", "torch")
+if os.environ["KERAS_BACKEND"] != "torch":  # Triton, where it is loaded after TensorFlow, ends the process
+    with contextlib.suppress(ImportError):
+        importlib.import_module("torch._dynamo")
 
 import numpy as np
 import pytest

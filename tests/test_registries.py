@@ -256,7 +256,7 @@ def test_a_figure_is_drawn_and_named_among_the_others(said: dict[str, Any]):
 
 
 def test_an_adapter_takes_its_own_objects(said: dict[str, Any]):
-    assert "expected a model of Later, Mine, PyTorch" in said["framework"]
+    assert "expected a model of Later, Mine, Keras, PyTorch" in said["framework"]
     assert not said["torch"], "a framework that is not needed is not loaded"
 
 

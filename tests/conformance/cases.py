@@ -24,7 +24,7 @@ from camscope.models.decoding import LogitsDecoder
 from camscope.models.registry import doorway_of
 from camscope.outputs import Task
 from camscope.targets import TargetsLike, resolve
-from tests.conformance import nnx_twin, onnx_twin, torch_twin
+from tests.conformance import keras_twin, nnx_twin, onnx_twin, torch_twin
 from tests.conformance.networks import Network
 
 
@@ -117,6 +117,23 @@ CASES = (
             }
         ),
         space=(2, 3),
+    ),
+    Case(
+        "keras",
+        keras_twin.built,
+        lambda x: x,
+        keras_twin.state,
+        keras_twin.disturb,
+        frozenset(
+            {
+                Need.ACTIVATIONS,
+                Need.LINEAR_HEAD,
+                Need.SUFFIX,
+                Need.MASKED,
+                Need.GRADIENTS,
+                Need.MASKED_GRADIENTS,
+            }
+        ),
     ),
 )
 

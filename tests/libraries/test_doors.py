@@ -17,7 +17,15 @@ import camscope
 from camscope.cli import main
 from tests.libraries.test_huggingface import TINY, build
 
-LIBRARIES = ["timm", "torchvision", "transformers", "fastai", "open_clip", "segmentation_models_pytorch"]
+LIBRARIES = [
+    "timm",
+    "torchvision",
+    "transformers",
+    "fastai",
+    "open_clip",
+    "keras",
+    "segmentation_models_pytorch",
+]
 MODULES = sorted(
     p.stem for p in (Path(camscope.__file__).parent / "libraries").glob("*.py") if p.stem != "__init__"
 )

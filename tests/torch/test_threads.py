@@ -24,7 +24,7 @@ from torch.overrides import _get_current_function_mode_stack
 import camscope
 from camscope.models.torch.hooks.functions import attention_is_constant
 from camscope.models.torch.hooks.session import exclusive
-from camscope.models.torch.hooks.turns import FairLock, Turn, locks_of
+from camscope.models.turns import FairLock, Turn, locks_of
 from tests.torch.nets import Net, batch, mlp_head
 from tests.torch.test_attention import HandViT
 
@@ -115,7 +115,7 @@ def wait_until(ready: Callable[[], bool]) -> None:
 def test_those_who_wait_are_served_in_the_order_they_came():
     model = net()
     explainer = camscope.Explainer(model)
-    (lock,) = locks_of(model)
+    (lock,) = locks_of(model.modules())
     served: list[int] = []
 
     def target_of(number: int) -> Callable[..., torch.Tensor]:
@@ -168,13 +168,13 @@ def test_a_lock_may_be_left_twice_and_by_who_never_came():
 
 def test_a_part_shares_the_lock_of_the_whole_in_whatever_order_they_were_met():
     model = net()
-    (whole,) = locks_of(model)
-    assert locks_of(model.body) == [whole]
+    (whole,) = locks_of(model.modules())
+    assert locks_of(model.body.modules()) == [whole]
     other = net()
-    (head,), (body,) = locks_of(other.head), locks_of(other.body)
+    (head,), (body,) = locks_of(other.head.modules()), locks_of(other.body.modules())
     assert head is not body
-    assert locks_of(other) == [head, body]
-    assert locks_of(copy.deepcopy(other)) not in ([head, body], [head], [body])
+    assert locks_of(other.modules()) == [head, body]
+    assert locks_of(copy.deepcopy(other).modules()) not in ([head, body], [head], [body])
 
 
 def test_a_part_is_explained_inside_a_call_of_the_whole():
@@ -191,7 +191,7 @@ def test_a_model_that_was_explained_can_be_forgotten():
 
     model = net()
     camscope.explain(model, photo(0))
-    kept = [weakref.ref(model), weakref.ref(locks_of(model)[0])]
+    kept = [weakref.ref(model), weakref.ref(locks_of(model.modules())[0])]
     del model
     gc.collect()
     assert [one() for one in kept] == [None, None]
@@ -311,7 +311,7 @@ def test_after_an_explanation_inside_a_recording_the_model_learns_again():
 
 def test_an_explanation_in_another_thread_waits_for_a_recording():
     model = net()
-    (lock,) = locks_of(model)
+    (lock,) = locks_of(model.modules())
     with ThreadPoolExecutor(1) as pool:
         with camscope.record(model, ["body"]) as seen:
             waiting = pool.submit(camscope.explain, model, photo(0))
@@ -409,7 +409,7 @@ def test_an_interrupt_anywhere_leaves_nothing_behind(case, untouched):
                 call(known)
             assert not _get_current_function_mode_stack(), at
             assert not attention_is_constant.get(), at
-            assert queue(locks_of(model)[0]) == 0, at
+            assert queue(locks_of(model.modules())[0]) == 0, at
 
 
 @pytest.mark.parametrize("what", ["record", "balanced_gradients"])
@@ -432,7 +432,7 @@ def test_an_interrupt_in_the_users_own_block_leaves_nothing_behind(what, untouch
             call()
         assert not _get_current_function_mode_stack(), at
         assert not attention_is_constant.get(), at
-        assert queue(locks_of(model)[0]) == 0, at
+        assert queue(locks_of(model.modules())[0]) == 0, at
 
 
 @pytest.fixture
@@ -446,7 +446,7 @@ def interruptible() -> Iterator[None]:
 @pytest.mark.usefixtures("interruptible")
 def test_who_is_interrupted_while_waiting_holds_nobody_up(untouched):
     model = net()
-    (lock,) = locks_of(model)
+    (lock,) = locks_of(model.modules())
     held, let_go = threading.Event(), threading.Event()
 
     def hold() -> None:

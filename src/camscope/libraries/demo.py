@@ -7,6 +7,7 @@ from typing import Any
 from camscope.errors import MissingExtraError, ModelError
 from camscope.images import Preprocessing
 from camscope.libraries import timm
+from camscope.libraries.imagenet import imagenet_names
 from camscope.libraries.info import ModelInfo
 
 
@@ -37,7 +38,7 @@ def create(name: str = "", *, pretrained: bool = True) -> tuple[Any, ModelInfo]:
             std=(128 / 255,) * 3,
             source="EfficientNet-Lite0",
         ),
-        class_names=timm.imagenet_names(),
+        class_names=imagenet_names(),
         name="demo (EfficientNet-Lite0)",
     )
     return model, info

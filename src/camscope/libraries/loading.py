@@ -13,7 +13,7 @@ from typing import Any
 from camscope.errors import ModelError, nearest
 from camscope.images import IMAGENET
 from camscope.libraries.info import ModelInfo
-from camscope.libraries.registry import libraries, recognise
+from camscope.libraries.registry import libraries, library_of, recognise
 from camscope.libraries.weights import fill
 from camscope.models.registry import framework_of, known_frameworks, unwrapped
 
@@ -33,9 +33,9 @@ def load_model(spec: str, *, weights: str | Path | None = None, trust_pickle: bo
     """Build a model from its name.
 
     Args:
-        spec: `demo`, `timm:NAME`, `torchvision:NAME`, `hf:NAME-OR-FOLDER` (Hugging Face) or `FILE.py:FACTORY` (a
-            function without arguments that returns the model, or the model itself). The model may carry
-            `preprocessing` and `class_names`.
+        spec: `demo`, `timm:NAME`, `torchvision:NAME`, `hf:NAME-OR-FOLDER` (Hugging Face), `keras:NAME`,
+            `keras:FILE.keras` or `FILE.py:FACTORY` (a function without arguments that returns the model, or the model
+            itself). The model may carry `preprocessing` and `class_names`.
         weights: a file (safetensors, or a PyTorch checkpoint read without running code in it), `random` for
             an untrained network, or None for the published weights.
         trust_pickle: whether to read a checkpoint that can run code. Only for files you would run as a program.
@@ -55,7 +55,8 @@ def load_model(spec: str, *, weights: str | Path | None = None, trust_pickle: bo
         home = library.load()
         if not hasattr(home, "create"):
             raise ModelError(f"{library.home} makes no models by name: it has no function create.")
-        model, info = home.create(name, pretrained=pretrained)
+        files = {"trust_pickle": trust_pickle} if library.reads_files else {}
+        model, info = home.create(name, pretrained=pretrained, **files)
         # of a FILE.py it is not known: its factory may have loaded weights
         missing = pretrained and info.untrained
         info = dataclasses.replace(info, untrained=missing or str(weights) == RANDOM)
@@ -66,7 +67,11 @@ def load_model(spec: str, *, weights: str | Path | None = None, trust_pickle: bo
     else:
         raise ModelError(_unknown(spec, kind))
     if weights is not None and str(weights) != RANDOM:
-        fill(model, Path(weights), trust_pickle=trust_pickle)
+        own = library_of(model)
+        if own is not None and hasattr(home := own.load(), "fill"):
+            home.fill(model, Path(weights))
+        else:
+            fill(model, Path(weights), trust_pickle=trust_pickle)
     return Loaded(model, info)
 
 

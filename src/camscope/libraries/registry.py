@@ -33,6 +33,7 @@ class Library:
         scheme: the word before the colon in the name of a model, `timm` in `timm:resnet50`; empty if models cannot be
             loaded by name.
         wanted: what stands behind the colon, for messages; empty if nothing does.
+        reads_files: whether what stands there may be a file, which could hold code: then `create` takes `trust_pickle`.
     """
 
     home: str
@@ -41,6 +42,7 @@ class Library:
     mark: str = ""
     scheme: str = ""
     wanted: str = "NAME"
+    reads_files: bool = False
 
     @property
     def written(self) -> str:
@@ -78,6 +80,14 @@ LIBRARIES: list[Library] = [
     Library("camscope.libraries.onnx", mark="onnx_proto", scheme="onnx", wanted="FILE.onnx"),
     Library("camscope.libraries.jax_modules", "flax", subclasses=True),
     Library("camscope.libraries.jax_modules", "equinox", subclasses=True),
+    Library(
+        "camscope.libraries.keras",
+        "keras",
+        subclasses=True,
+        scheme="keras",
+        wanted="NAME-OR-FILE",
+        reads_files=True,
+    ),
 ]
 """All registered libraries, in the order in which they are asked."""
 
@@ -116,10 +126,7 @@ def recognise(given: Any, wrapper: Any = None) -> tuple[Any, ModelInfo]:
         given: what the user hands over.
         wrapper: what was around it (DataParallel, say), on which the user may have put these attributes instead.
     """
-    # a class may be made of another library's: first ask the library whose package the class itself is in
-    known = libraries()
-    direct = (library for library in known if library.package == _package(type(given)))
-    found = next(direct, None) or next((library for library in known if library.owns(given)), None)
+    found = library_of(given)
     model, info = given, ModelInfo()
     if found is not None:
         model, info = found.load().recognise(given)
@@ -143,6 +150,14 @@ def _as_carried(info: ModelInfo, carriers: Sequence[Any], model: Any, tokenizer:
     if isinstance(names, (list, tuple, np.ndarray)):
         info = dataclasses.replace(info, class_names=[str(name) for name in names])
     return info if tokenizer is None else dataclasses.replace(info, texts=text_reader(tokenizer, model))
+
+
+def library_of(given: Any) -> Library | None:
+    """The library that an object comes from."""
+    # a class may be made of another library's: first ask the library whose package the class itself is in
+    known = libraries()
+    direct = (library for library in known if library.package == _package(type(given)))
+    return next(direct, None) or next((library for library in known if library.owns(given)), None)
 
 
 def text_reader(tokenizer: Any, model: Any) -> TextReader:

@@ -1,4 +1,4 @@
-"""timm: models by name, their preprocessing, and the names of ImageNet's classes."""
+"""timm: models by name, their preprocessing and class names."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 from camscope.errors import MissingExtraError, ModelError, nearest
 from camscope.images import Preprocessing
+from camscope.libraries.imagenet import imagenet_names
 from camscope.libraries.info import ModelInfo
 
 
@@ -59,12 +60,6 @@ def build(name: str, *, pretrained: bool) -> Any:
             f"{str(error).splitlines()[0] if str(error) else 'no message'}). Offline, give a file: --weights FILE "
             "(weights=FILE in Python); or look at the untrained network with --weights random."
         ) from error
-
-
-def imagenet_names() -> list[str]:
-    """The names of ImageNet's 1,000 classes: the synonyms of each, with commas between them."""
-    info = _timm().data.ImageNetInfo()
-    return [info.index_to_description(i) for i in range(info.num_classes())]
 
 
 def _class_names(model: Any, name: str | None) -> Sequence[str] | None:

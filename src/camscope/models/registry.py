@@ -82,6 +82,7 @@ class Framework:
 
 
 FRAMEWORKS: list[Framework] = [
+    Framework("Keras", "keras", "camscope.models.keras.doorway"),
     Framework("PyTorch", "torch", "camscope.models.torch.doorway"),
     Framework("ONNX", "onnx", "camscope.models.onnx.doorway"),
     Framework("ONNX Runtime", "onnxruntime", "camscope.models.onnx.doorway"),

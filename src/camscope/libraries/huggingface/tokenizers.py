@@ -34,7 +34,7 @@ class TextClassifier(LogitsDecoder):
             raise _too_long("The text", tokens, most) from error
 
     def _called(self, model: Any, batch: Batch) -> Any:
-        from camscope.models.torch.hooks.session import surely
+        from camscope.models.turns import surely
 
         config: Any = getattr(model, "config", None)
         if len(batch) < 2 or getattr(config, "pad_token_id", _NO_TOKEN) is not None:

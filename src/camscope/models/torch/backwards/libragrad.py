@@ -22,7 +22,8 @@ from camscope.models.torch.hooks.functions import (
     open_multi_head_attention,
     thread_state,
 )
-from camscope.models.torch.hooks.session import overriding, surely
+from camscope.models.torch.hooks.session import overriding
+from camscope.models.turns import surely
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from torch.utils.hooks import RemovableHandle
 
 from camscope.errors import ModelError
 from camscope.models.torch.hooks.functions import overriding_modes, thread_state
-from camscope.models.torch.hooks.turns import Turn, locks_of
+from camscope.models.turns import Turn, locks_of, surely
 
 _DISTURBED = (
     "The model was run by another thread meanwhile, so this call was given up. While a model is explained it is in "
@@ -168,7 +168,7 @@ def exclusive(model: nn.Module) -> Iterator[Session]:
         yield current
         return
     session = Session(model)
-    locks = [lock for lock in locks_of(model) if not lock.is_held_here]
+    locks = [lock for lock in locks_of(model.modules()) if not lock.is_held_here]
 
     def end() -> None:
         if session in sessions:
@@ -182,22 +182,6 @@ def exclusive(model: nn.Module) -> Iterator[Session]:
             lock.wait(session)
         sessions.append(session)
         yield session
-
-
-@contextmanager
-def surely(undo: Callable[[], None]) -> Iterator[None]:
-    """Undo what is done in this context, also if an interrupt arrives while it is being undone.
-
-    Args:
-        undo: is called twice.
-    """
-    try:
-        try:
-            yield
-        finally:
-            undo()
-    finally:
-        undo()
 
 
 @contextmanager

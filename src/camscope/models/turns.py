@@ -1,14 +1,14 @@
-"""One thread at a time for each model, in the order they came."""
+"""One thread at a time for each model, in the order they came; and undoing what was changed, whatever happens."""
 
 from __future__ import annotations
 
 import itertools
 import threading
 import weakref
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from queue import SimpleQueue
-
-from torch import nn
+from typing import Any
 
 
 class Turn:
@@ -57,20 +57,58 @@ class FairLock:
             first.woken.put(None)
 
 
-_locks: weakref.WeakKeyDictionary[nn.Module, FairLock] = weakref.WeakKeyDictionary()
-"""The lock of each module of each model that was explained. None is ever replaced by another."""
+_locks: weakref.WeakKeyDictionary[Any, FairLock] = weakref.WeakKeyDictionary()
+"""The lock of each part of each model that was explained. None is ever replaced by another."""
 
 
-def locks_of(model: nn.Module) -> list[FairLock]:
+def locks_of(parts: Iterable[Any]) -> list[FairLock]:
     """What to hold in order to have a model to oneself, in the order in which to take them.
 
     It is one lock, which the model's parts share with it, so that a part may be explained by itself. Only where parts
     had been explained before the whole, there is one for each of these.
 
     Args:
-        model: an unwrapped module.
+        parts: the model and all its modules or layers.
     """
-    modules = list(model.modules())
-    known = next((_locks[module] for module in modules if module in _locks), None) or FairLock()
-    found = {_locks.setdefault(module, known) for module in modules}
+    every = list(parts)
+    known = next((_locks[part] for part in every if part in _locks), None) or FairLock()
+    found = {_locks.setdefault(part, known) for part in every}
     return sorted(found, key=lambda lock: lock.number)
+
+
+@contextmanager
+def alone_with(parts: Iterable[Any]) -> Iterator[None]:
+    """Have a model to this thread alone. Other threads that ask for it wait, and are served in the order they came.
+
+    Inside it may be entered again.
+
+    Args:
+        parts: the model and all its layers.
+    """
+    turn = Turn()
+    locks = [lock for lock in locks_of(parts) if not lock.is_held_here]
+
+    def leave() -> None:
+        for lock in locks:
+            lock.leave(turn)
+
+    with surely(leave):
+        for lock in locks:
+            lock.wait(turn)
+        yield
+
+
+@contextmanager
+def surely(undo: Callable[[], None]) -> Iterator[None]:
+    """Undo what is done in this context, also if an interrupt arrives while it is being undone.
+
+    Args:
+        undo: is called twice.
+    """
+    try:
+        try:
+            yield
+        finally:
+            undo()
+    finally:
+        undo()
