@@ -73,9 +73,9 @@ def verified(outputs: ProgramOutputs, own: Explanation, runtime: str) -> Verifie
         if not difference <= most:
             raise ModelError(
                 f"Not written: the {what} of the file ({runtime}) are not those of camscope: on {rows} test inputs "
-                f"they differ by up to {difference:.1e} of the largest value, and {most:.0e} is allowed. The model may do "
-                "something that a graph does not hold (random numbers, steps that depend on values); another layer or "
-                "method may do."
+                f"they differ by up to {difference:.1e} of the largest value, and {most:.0e} is allowed. The model may "
+                "draw random numbers or take steps that depend on values, which a graph does not hold. Try another "
+                "layer or method."
             )
     return Verified(runtime, rows, far, apart)
 

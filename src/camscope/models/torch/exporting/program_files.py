@@ -58,7 +58,8 @@ def _write_onnx(program: ExportedProgram, path: Path, facts: Mapping[str, str]) 
             )
         except Exception as error:
             raise ModelError(
-                f"This model cannot be written as ONNX: {reason_of(error)} A '.pt2' file (PyTorch's own) may do."
+                f"This model cannot be written as ONNX. PyTorch says: {reason_of(error)} A '.pt2' file holds more "
+                "operations, and another layer may need fewer."
             ) from error
     assert found is not None
     found.model.metadata_props.clear()

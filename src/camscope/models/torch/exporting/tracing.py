@@ -124,8 +124,7 @@ def _saying_what_cannot_be_traced() -> Iterator[None]:
         yield
     except Exception as error:
         raise ModelError(
-            f"This model cannot be written down as a graph: {reason_of(error)} It can still be explained where PyTorch "
-            "is."
+            f"This model cannot be written down as a graph of operations. PyTorch says: {reason_of(error)}"
         ) from error
 
 
