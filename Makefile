@@ -13,7 +13,7 @@ demo: $(VENV)/.demo
 	@echo "The command is $(BIN)/camscope here; '. $(BIN)/activate' makes it camscope."
 
 test: $(VENV)/.test
-	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
+	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/.lint
 	@$(BIN)/ruff check .

@@ -336,14 +336,34 @@ def test_the_model_is_left_as_it_came_also_when_a_forward_raises(method, model):
     net, x = witness(model)
     wire = Tripwire(lived_in(net).get_submodule(WITNESSES[model][2]))
     before = x.clone()
+    explainer = camscope.Explainer(net)
     with untouched(net):
-        camscope.Explainer(net)(x, methods=expression(method), targets=TARGETS)
+        explainer(x, methods=expression(method), targets=TARGETS)
     assert torch.equal(x, before)
+    wire.arm(
+        0, TroubleError
+    )  # what is found out about a model is found out: these are the method's own forwards
+    explainer(x, methods=expression(method), targets=TARGETS)
     total = wire.count
     for last, error in ((1, TroubleError), (-(-total // 2), InterruptError), (total, TroubleError)):
         wire.arm(last, error)
         with untouched(net), pytest.raises(error):
-            camscope.Explainer(net)(x, methods=expression(method), targets=TARGETS)
+            explainer(x, methods=expression(method), targets=TARGETS)
+
+
+@pytest.mark.parametrize("model", WITNESSES)
+def test_the_model_is_left_as_it_came_whichever_of_the_first_calls_forwards_raises(model):
+    """The first call looks at the model too, in forwards of its own."""
+    net, x = witness(model)
+    wire = Tripwire(lived_in(net).get_submodule(WITNESSES[model][2]))
+    camscope.Explainer(net)(x, methods="gradcam", targets=TARGETS)
+    total = wire.count
+    assert total > 2
+    for last in range(1, total + 1):
+        for error in (TroubleError, InterruptError):
+            wire.arm(last, error)
+            with untouched(net), pytest.raises(error):
+                camscope.Explainer(net)(x, methods="gradcam", targets=TARGETS)
 
 
 @pytest.mark.parametrize(("method", "model"), GIVEN)

@@ -90,7 +90,8 @@ def bare(e, image=0, **style):
     # ADAPTER
     "adapter.py": """
 from camscope.models.registry import Framework
-from tests.conformance.numpy_adapter import NumpyAdapter
+from camscope.models.runtime import RuntimeAdapter
+from tests.conformance.numpy_runtime import NumpyRuntime
 
 FRAMEWORK = Framework("Mine", "mine", __name__)
 
@@ -105,7 +106,7 @@ def unwrap(model):
     return model
 
 def adapt(model, decoder, *, task, optimised):
-    return NumpyAdapter(model.network, decoder, task)
+    return RuntimeAdapter(NumpyRuntime(model.network, decoder), decoder, task)
 
 def move(model, device):
     return model

@@ -15,7 +15,7 @@ import camscope
 from camscope.composition import parse
 from camscope.composition.fusion import fuse_maps
 from camscope.errors import LayerError
-from tests.torch.nets import Net, batch, gap_head, mlp_head
+from tests.torch.nets import Net, batch, explainer_of, gap_head, mlp_head
 
 X = batch(3, 3, 32, 32, dtype=torch.float64)
 HOW = ["max", "product", "mean", "cascade"]
@@ -81,10 +81,19 @@ SHAPES = [
 ]
 
 
-@pytest.mark.parametrize("shapes", SHAPES, ids=str)
-@pytest.mark.parametrize("how", HOW)
-@pytest.mark.parametrize("convert", [np.asarray, torch.from_numpy, as_jax], ids=["numpy", "torch", "jax"])
-def test_a_fusion_is_its_formula(shapes, how, convert):
+CASES = [
+    *itertools.product(["numpy", "torch"], HOW, SHAPES),
+    *(
+        ("jax", HOW[i % len(HOW)], shapes) for i, shapes in enumerate(SHAPES)
+    ),  # which compiles for every shape
+]
+LIBRARIES = {"numpy": np.asarray, "torch": torch.from_numpy, "jax": as_jax}
+
+
+@pytest.mark.parametrize(("library", "how", "shapes"), CASES, ids=str)
+def test_a_fusion_is_its_formula(library, how, shapes):
+    """Every formula and every number of dimensions on every library; all pairs of them where it costs nothing."""
+    convert = LIBRARIES[library]
     maps = drawn(shapes)
     found = np.asarray(fuse_maps([convert(m) for m in maps], how))
     expected = by_hand(maps, how)
@@ -187,9 +196,9 @@ LAYERS = ["stem", "body", "last"]
 )
 def test_a_fusion_is_of_the_maps_there_are(how, inner):
     model = deep()
-    plain = camscope.explain(model, X, methods=inner, targets=[1, 4], layers=LAYERS)
+    plain = explainer_of(model)(X, methods=inner, targets=[1, 4], layers=LAYERS)
     maps = [plain.raw[plain.methods[0], layer].numpy() for layer in LAYERS]
-    e = camscope.explain(model, X, methods=f"fuse({inner}, {how})", targets=[1, 4], layers=LAYERS)
+    e = explainer_of(model)(X, methods=f"fuse({inner}, {how})", targets=[1, 4], layers=LAYERS)
     (found,) = e.raw.values()
     np.testing.assert_allclose(found.numpy(), by_hand(maps, how), rtol=1e-9, atol=1e-12)
     assert found.shape == (3, 2, 16, 16)
@@ -201,12 +210,12 @@ def test_a_fusion_is_of_the_maps_there_are(how, inner):
 def test_layers_are_fused_in_the_order_they_run(order, how):
     """Whatever order they are named in, and as modules too: the deepest is another's to these fusions."""
     model = deep()
-    e = camscope.explain(model, X, methods=f"fuse(layercam, {how})", targets=1, layers=list(order))
-    expected = camscope.explain(model, X, methods=f"fuse(layercam, {how})", targets=1, layers=LAYERS)
+    e = explainer_of(model)(X, methods=f"fuse(layercam, {how})", targets=1, layers=list(order))
+    expected = explainer_of(model)(X, methods=f"fuse(layercam, {how})", targets=1, layers=LAYERS)
     assert list(e.raw) == [(parse(f"fuse(layercam, {how})").name, "stem, body, last")]
     assert torch.equal(next(iter(e.raw.values())), next(iter(expected.raw.values())))
     modules = [model.get_submodule(name) for name in order]
-    again = camscope.explain(model, X, methods=f"fuse(layercam, {how})", targets=1, layers=modules)
+    again = explainer_of(model)(X, methods=f"fuse(layercam, {how})", targets=1, layers=modules)
     assert torch.equal(next(iter(again.raw.values())), next(iter(expected.raw.values())))
 
 
@@ -251,7 +260,7 @@ def test_fused_and_plain_in_one_call():
     """The fused map has a name of its own beside those of its layers."""
     model = deep(linear=True)
     methods = ["layercam", "fuse(layercam)", "smooth(fuse(layercam, mean), n=2)", "rise(n=4)"]
-    e = camscope.explain(model, X, methods=methods, targets=1, layers=LAYERS)
+    e = explainer_of(model)(X, methods=methods, targets=1, layers=LAYERS)
     fused_at = "stem, body, last"
     assert list(e.raw) == [
         *(("layercam", layer) for layer in LAYERS),
@@ -268,8 +277,8 @@ def test_fused_and_plain_in_one_call():
 def test_what_a_fusion_needs_of_other_layers_is_no_map_of_the_plain_method():
     """One expression at two sets of layers: each is shown where it was asked for."""
     model = deep()
-    e = camscope.explain(model, X, methods=["layercam", "fuse(layercam)"], targets=1)
-    alone = camscope.explain(model, X, methods="layercam", targets=1)
+    e = explainer_of(model)(X, methods=["layercam", "fuse(layercam)"], targets=1)
+    alone = explainer_of(model)(X, methods="layercam", targets=1)
     assert list(e.raw) == [*alone.raw, ("fuse(layercam)", "stem, body, last")]
     for key, m in alone.raw.items():
         assert torch.equal(e.raw[key], m)
@@ -278,9 +287,9 @@ def test_what_a_fusion_needs_of_other_layers_is_no_map_of_the_plain_method():
 def test_a_wrapper_around_a_fusion_fuses_each_copy():
     model = deep(linear=True)
     call: dict[str, Any] = {"targets": 1, "layers": LAYERS}
-    found = camscope.explain(model, X, methods="augment(fuse(layercam), [flip, identity])", **call)
+    found = explainer_of(model)(X, methods="augment(fuse(layercam), [flip, identity])", **call)
     each = [
-        next(iter(camscope.explain(model, x, methods="fuse(layercam)", **call).raw.values()))
+        next(iter(explainer_of(model)(x, methods="fuse(layercam)", **call).raw.values()))
         for x in (X, X.flip(-1))
     ]
     expected = (each[0] + each[1].flip(-1)) / 2
@@ -291,14 +300,14 @@ def test_a_wrapper_around_a_fusion_fuses_each_copy():
 def test_an_images_fused_map_does_not_depend_on_the_rest_of_the_batch(how):
     model = deep()
     call: dict[str, Any] = {"methods": f"fuse(gradcam++, {how})", "targets": 1, "layers": LAYERS}
-    (together,) = camscope.explain(model, X, **call).raw.values()
-    alone = [next(iter(camscope.explain(model, X[i : i + 1], **call).raw.values())) for i in range(3)]
+    (together,) = explainer_of(model)(X, **call).raw.values()
+    alone = [next(iter(explainer_of(model)(X[i : i + 1], **call).raw.values())) for i in range(3)]
     torch.testing.assert_close(together, torch.cat(alone), rtol=0, atol=1e-12)
 
 
 def test_a_fused_map_has_no_negative_values_and_says_so():
     model = deep()
-    e = camscope.explain(model, X, methods=["gradcam", "fuse(gradcam)"], targets=1, layers=LAYERS)
+    e = explainer_of(model)(X, methods=["gradcam", "fuse(gradcam)"], targets=1, layers=LAYERS)
     assert e.facts["gradcam"].rectified
     assert not e.facts["fuse(gradcam)"].rectified
     assert any((m < 0).any() for (method, _), m in e.raw.items() if method == "gradcam")

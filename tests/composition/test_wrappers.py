@@ -23,7 +23,7 @@ from camscope.models.torch.backwards.libragrad import balanced_gradients
 from camscope.models.torch.hooks.state import explaining
 from camscope.outputs import Outputs
 from camscope.targets import Class, Contrast, PerImage, TopK, resolve
-from tests.torch.nets import Apply, Net, batch, gap_head, linear, mlp_head
+from tests.torch.nets import Apply, Net, batch, explainer_of, gap_head, linear, mlp_head
 
 pytestmark = pytest.mark.filterwarnings("ignore::camscope.errors.CamscopeWarning")
 X = batch(3, 3, 16, 16, dtype=torch.float64)
@@ -61,7 +61,7 @@ def maps(
 ) -> torch.Tensor:
     """The only raw map there is (of that layer, where several are asked for)."""
     options = {name: call.pop(name) for name in ("preprocessing", "task") if name in call}
-    e = camscope.Explainer(model, **options)(x, methods=method, **call)
+    e = explainer_of(model, **options)(x, methods=method, **call)
     found = [m for (_, layer), m in e.raw.items() if of in (None, layer)]
     (only,) = found
     return only
@@ -69,7 +69,7 @@ def maps(
 
 def all_maps(model: nn.Module, x: torch.Tensor, names: Sequence[str], **call: Any) -> dict[str, torch.Tensor]:
     """The raw maps of many methods from one call, by name."""
-    raw = camscope.Explainer(model)(x, methods=list(names), **call).raw
+    raw = explainer_of(model)(x, methods=list(names), **call).raw
     by_name = {method: m for (method, _), m in raw.items()}
     return {name: by_name[parse(name).name] for name in names}
 
@@ -786,9 +786,9 @@ def test_several_wrappers_in_one_call_are_the_same_as_one_by_one():
         "smooth(eigencam, n=7)",
     ]
     call = {"targets": [1, TopK(1)], "layers": ["stem", "body"]}
-    together = camscope.explain(model, X, methods=names, **call)
+    together = explainer_of(model)(X, methods=names, **call)
     for name in names:
-        alone = camscope.explain(model, X, methods=name, **call)
+        alone = explainer_of(model)(X, methods=name, **call)
         for key, expected in alone.raw.items():
             close(together.raw[key], expected)
     assert list(together.raw) == [

@@ -7,9 +7,10 @@ from typing import Any
 from camscope.errors import ModelError
 from camscope.models.decoding import OutputDecoder
 from camscope.models.registry import Framework
+from camscope.models.runtime import RuntimeAdapter
 from camscope.outputs import Task
 from tests.conformance.networks import Network
-from tests.conformance.numpy_adapter import NumpyAdapter
+from tests.conformance.numpy_runtime import NumpyRuntime
 
 FRAMEWORK = Framework("NumPy", "numpy", __name__)
 
@@ -24,10 +25,10 @@ def unwrap(model: Network) -> Network:
 
 def adapt(
     model: Network, decoder: OutputDecoder, *, task: Task | None, optimised: bool | str
-) -> NumpyAdapter:
+) -> RuntimeAdapter:
     if optimised:
         raise ModelError("A network in NumPy has no optimised form; leave optimised out.")
-    return NumpyAdapter(model, decoder, task)
+    return RuntimeAdapter(NumpyRuntime(model, decoder), decoder, task)
 
 
 def move(model: Network, device: str) -> Network:

@@ -176,7 +176,7 @@ def test_before_a_softmax_at_the_end_is_a_linear_head(case: Case):
 
 
 def test_a_function_of_the_output_has_a_linear_head_where_the_output_is_the_logits(case: Case):
-    """Elsewhere what it does is not known; of the logits its weights are its derivative."""
+    """Its weights are its derivative: of the logits, and of probabilities if the adapter knows how these came about."""
     network, needs = classifier(), {"last_relu": {Need.LINEAR_HEAD}}
     adapter = adapter_of(case)
     weight = network.layers["head"].weight
@@ -185,7 +185,12 @@ def test_a_function_of_the_output_has_a_linear_head_where_the_output_is_the_logi
         assert not found["last_relu"].head.linear
     adapter = case.adapter(classifier(end=Softmax()))
     with evidence(adapter, case.given(adapter, X), needs, lambda out: out[:, 1]) as found:
-        assert found["last_relu"].head is None
+        head = found["last_relu"].head
+        p = reference.softmax(reference.forward(network, X))
+        slopes = p[:, 1:2] * (np.eye(p.shape[1])[1] - p)
+        if head is not None:
+            close(head.weights[:, 0], slopes @ weight, 1e-4)
+            assert not head.linear
 
 
 @pytest.mark.parametrize(

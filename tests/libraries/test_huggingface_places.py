@@ -12,6 +12,7 @@ from torch import nn
 
 import camscope
 from camscope import Instance, Region
+from tests.torch.nets import explainer_of
 
 LABELS = {0: "cat", 1: "dog", 2: "cow"}
 NAMED: dict[str, Any] = {"id2label": LABELS, "label2id": {name: i for i, name in LABELS.items()}}
@@ -171,14 +172,14 @@ def test_detections_are_those_of_the_models_own_processor(detector):
         model(X), threshold=0.0, target_sizes=torch.tensor([[128, 160]] * 2)
     )
     targets = [Instance(i) for i in range(3)] + [Instance(0, of="probability")]
-    e = camscope.explain(model, X, targets=targets)
+    e = explainer_of(model)(X, targets=targets)
     for image, found in enumerate(own):
         order = found["scores"].argsort(descending=True)
         torch.testing.assert_close(e.scores[image, 3], found["scores"][order[0]])
         box = [float(side) for side in found["boxes"][order[0]]]
         name = LABELS[int(found["labels"][order[0]])]
         assert e.targets[image][0].label == f"{name} at ({', '.join(f'{side:.0f}' for side in box)})"
-        by_box = camscope.explain(model, X[image : image + 1], targets=Instance(box, name))
+        by_box = explainer_of(model)(X[image : image + 1], targets=Instance(box, name))
         torch.testing.assert_close(by_box.scores[0, 0], e.scores[image, 0], rtol=1e-4, atol=1e-5)
 
 
@@ -209,7 +210,7 @@ def hirescam(score: torch.Tensor, start: torch.Tensor, space: torch.Size) -> tor
 
 def test_score_and_map_are_those_by_hand(detector):
     model, layer = detector
-    e = camscope.explain(model, X[:1], methods="hirescam", targets=[Instance(0), Instance(1)])
+    e = explainer_of(model)(X[:1], methods="hirescam", targets=[Instance(0), Instance(1)])
     assert e.provenance["layers"]["choice"] == layer
     start, out = from_layer(model, layer, X[:1])
     maps = e.raw["hirescam", layer][0]
@@ -226,11 +227,10 @@ def test_a_batch_is_its_images_one_by_one_and_the_model_left_as_it_came(detector
     methods = ["gradcam", "hirescam", "layercam", "scorecam(top=2)"]
     model(X)  # transformers puts hooks of its own on a model when it first runs
     with untouched(model):
-        whole = camscope.explain(model, X, methods=methods, targets=[Instance(0), "cat"])
+        explainer = camscope.Explainer(model)
+        whole = explainer(X, methods=methods, targets=[Instance(0), "cat"])
         for image in range(2):
-            alone = camscope.explain(
-                model, X[image : image + 1], methods=methods, targets=[Instance(0), "cat"]
-            )
+            alone = explainer(X[image : image + 1], methods=methods, targets=[Instance(0), "cat"])
             torch.testing.assert_close(alone.scores[0], whole.scores[image], rtol=1e-4, atol=1e-5)
             if type(model).__name__.startswith("RT"):
                 continue  # untrained, it looks at the edges of cells, where its gradients hang on the last digit
@@ -242,7 +242,7 @@ def test_a_batch_is_its_images_one_by_one_and_the_model_left_as_it_came(detector
 def test_a_box_that_is_not_there(detector):
     model, _ = detector
     with pytest.raises(camscope.TargetError, match=r"nearest detections are (cat|dog|cow) at"):
-        camscope.explain(model, X, targets=Instance((0, 0, 1, 1)))
+        explainer_of(model)(X, targets=Instance((0, 0, 1, 1)))
 
 
 def test_one_class_is_not_read_as_a_question_of_yes_or_no():

@@ -15,6 +15,7 @@ import camscope
 from camscope.libraries import demo
 from camscope.results.explanation import Explanation
 from camscope.targets import Class, PerImage
+from tests.torch.nets import explainer_of
 
 TOLERANCE = 1e-5
 """Largest difference allowed between two maps, each scaled to [0, 1] at the layer's own resolution."""
@@ -103,7 +104,7 @@ def photos() -> torch.Tensor:
 def ours(net: Net, layer: str, methods: list[str], **options) -> Explanation:
     """camscope's maps for `TARGETS`: all methods in one call."""
     targets = PerImage([[Class(c) for c in row] for row in TARGETS])
-    return camscope.explain(net.model, net.x, methods=methods, targets=targets, layers=layer, **options)
+    return explainer_of(net.model)(net.x, methods=methods, targets=targets, layers=layer, **options)
 
 
 def columns() -> list[list[int]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable
 from typing import Any
@@ -150,6 +151,12 @@ class SharedReLU(nn.Module):
 def batch(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> torch.Tensor:
     """Seeded noise."""
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
+
+
+@functools.lru_cache(maxsize=8)
+def explainer_of(model: nn.Module, **options: Any) -> camscope.Explainer:
+    """One for a model, so that it is looked at once, however many calls of it a test compares."""
+    return camscope.Explainer(model, **options)
 
 
 def _spy(look: Callable[[Evidence], torch.Tensor], needs: set[Need], *, class_specific: bool) -> Method:

@@ -12,6 +12,7 @@ from torch import nn
 
 import camscope
 from camscope import Instance
+from tests.torch.nets import explainer_of
 
 pytest.importorskip("torchvision")
 from torchvision.models import detection
@@ -110,9 +111,9 @@ def own(model: nn.Module, x: torch.Tensor = X) -> list[dict[str, torch.Tensor]]:
 def test_the_candidates_are_those_the_model_detects(name, detector):
     """Its detections, in its order: box, class, and the score the model gives."""
     model = detector(name)
-    e = camscope.explain(model, X, targets=[Instance(0), Instance(1), Instance(2)], methods="mean-activation")
-    p = camscope.explain(
-        model, X, targets=[Instance(i, of="probability") for i in range(3)], methods="mean-activation"
+    e = explainer_of(model)(X, targets=[Instance(0), Instance(1), Instance(2)], methods="mean-activation")
+    p = explainer_of(model)(
+        X, targets=[Instance(i, of="probability") for i in range(3)], methods="mean-activation"
     )
     for image, found in enumerate(own(model)):
         for i in range(3):
@@ -127,10 +128,10 @@ def test_a_detections_box_is_that_detection_and_the_default_the_most_likely(name
     model = detector(name)
     found = own(model)
     boxes = camscope.PerImage([Instance(one["boxes"][1], int(one["labels"][1])) for one in found])
-    by_box = camscope.explain(model, X, targets=boxes)
-    by_number = camscope.explain(model, X, targets=[Instance(0), Instance(1)])
+    by_box = explainer_of(model)(X, targets=boxes)
+    by_number = explainer_of(model)(X, targets=[Instance(0), Instance(1)])
     torch.testing.assert_close(by_box.scores[:, 0], by_number.scores[:, 1])
-    default = camscope.explain(model, X)
+    default = explainer_of(model)(X)
     torch.testing.assert_close(default.scores[:, 0], by_number.scores[:, 0])
     ((key, maps),) = default.raw.items()
     torch.testing.assert_close(maps[:, 0], by_number.raw[key][:, 0])
@@ -138,7 +139,7 @@ def test_a_detections_box_is_that_detection_and_the_default_the_most_likely(name
 
 def test_a_class_by_itself_is_its_best_candidate(detector):
     model = detector("retinanet")
-    e = camscope.explain(model, X, targets=[1, camscope.Class(1, "probability")])
+    e = explainer_of(model)(X, targets=[1, camscope.Class(1, "probability")])
     best = torch.stack([one["scores"][one["labels"] == 1].max() for one in own(model)])
     torch.testing.assert_close(e.scores[:, 0].sigmoid(), best)
     torch.testing.assert_close(e.scores[:, 1], best)
@@ -201,10 +202,10 @@ def test_an_instance_has_the_map_of_the_level_it_comes_from_by_hand(level, detec
     number, output, box = likely(model, level)
     layer = f"backbone.fpn.layer_blocks.{level}"
     score, A, g = candidate_by_hand(model, layer, number, output)
-    e = camscope.explain(model, X[:1], methods="hirescam", targets=Instance(box, output))
+    e = explainer_of(model)(X[:1], methods="hirescam", targets=Instance(box, output))
     torch.testing.assert_close(e.scores[0, 0], score)
     assert e.provenance["layers"]["fpn_level_of_target"] == [[layer]]
-    named = camscope.explain(model, X[:1], methods="hirescam", targets=Instance(box, output), layers=layer)
+    named = explainer_of(model)(X[:1], methods="hirescam", targets=Instance(box, output), layers=layer)
     expected = (g * A).sum(1)[:, None]
     torch.testing.assert_close(named.raw["hirescam", layer], expected, rtol=1e-4, atol=1e-6)
     (maps,) = e.raw.values()
@@ -217,7 +218,7 @@ def test_at_another_level_there_is_nothing_of_it(detector):
     model = detector("retinanet")
     _, output, box = likely(model, 0)
     other = "backbone.fpn.layer_blocks.2"
-    e = camscope.explain(model, X[:1], methods="hirescam", targets=Instance(box, output), layers=other)
+    e = explainer_of(model)(X[:1], methods="hirescam", targets=Instance(box, output), layers=other)
     assert not bool(e.raw["hirescam", other].any())
     assert e.status["hirescam", other][0][0] == "no-gradient"
 
@@ -225,7 +226,7 @@ def test_at_another_level_there_is_nothing_of_it(detector):
 def test_a_level_of_one_position_is_seen_at_the_one_it_is_made_from(detector):
     """An image of 96 pixels leaves a grid of 2×3 at P6 and 1×2 at P7; one of 64 leaves nothing of P7."""
     model = detector("ssdlite")
-    layers = camscope.explain(model, X).provenance["layers"]["fpn_levels"]
+    layers = explainer_of(model)(X).provenance["layers"]["fpn_levels"]
     assert layers[-1] == layers[-2] == "backbone.extra.2"
 
 
@@ -235,7 +236,7 @@ def test_a_level_of_one_position_is_seen_at_the_one_it_is_made_from(detector):
 def test_a_proposal_is_looked_at_again_by_hand(detector):
     """Faster R-CNN on an altered image makes other proposals; the score is that of the old one in the new features."""
     model = detector("fasterrcnn")
-    e = camscope.explain(model, X[:1], targets=Instance(0), methods="hirescam")
+    e = explainer_of(model)(X[:1], targets=Instance(0), methods="hirescam")
     seen: list[Any] = []
     roi = model.roi_heads
     handle = roi.register_forward_pre_hook(lambda _m, inputs: seen.append(inputs))
@@ -253,7 +254,7 @@ def test_a_proposal_is_looked_at_again_by_hand(detector):
     with torch.no_grad():
         pooled = roi.box_roi_pool(features, [clean[1][0][place : place + 1]], clean[2])
         expected = roi.box_predictor(roi.box_head(pooled))[0][0, output]
-    path = camscope.explain(model, X[:1], targets=Instance(0), methods="hirescam")
+    path = explainer_of(model)(X[:1], targets=Instance(0), methods="hirescam")
     torch.testing.assert_close(path.scores[0, 0], e.scores[0, 0])
     assert not torch.equal(seen[-1][1][0], clean[1][0])
     torch.testing.assert_close(score_again(model, masked), expected, rtol=1e-4, atol=1e-5)
@@ -273,7 +274,7 @@ def score_again(model: nn.Module, altered: torch.Tensor) -> torch.Tensor:
 def test_each_proposal_has_its_level(detector):
     """The pooler's own rule: a box of 224 pixels comes from the third level, one half as large from the one before."""
     model = detector("fasterrcnn")
-    e = camscope.explain(model, X, targets=[Instance(i) for i in range(6)], methods="hirescam")
+    e = explainer_of(model)(X, targets=[Instance(i) for i in range(6)], methods="hirescam")
     (maps,) = e.raw.values()
     assert bool((maps.flatten(2) != 0).any(2).all())
     names = {name for row in e.provenance["layers"]["fpn_level_of_target"] for name in row}
@@ -294,7 +295,7 @@ def test_the_map_moves_with_the_box(name, detector):
     left, right = int(middles.argmin()), int(middles.argmax())
     assert middles[right] - middles[left] > 40
     targets = [Instance(boxes[i], int(labels[i])) for i in (left, right)]
-    e = camscope.explain(model, X[:1], methods="hirescam", targets=targets)
+    e = explainer_of(model)(X[:1], methods="hirescam", targets=targets)
     maps = next(iter(e.raw.values()))[0].abs()
     columns = (torch.arange(maps.shape[2]) + 0.5) * X.shape[3] / maps.shape[2]
     centres = [(maps[t].sum(0) * columns).sum() / maps[t].sum() for t in range(2)]
@@ -309,12 +310,11 @@ def test_the_map_moves_with_the_box(name, detector):
 @pytest.mark.parametrize("name", NAMES)
 def test_a_batch_is_its_images_one_by_one(name, detector):
     model = detector(name)
-    whole = camscope.explain(
-        model, X, methods=["gradcam", "hirescam", "layercam", "eigencam"], targets=[Instance(0), Instance(1)]
+    whole = explainer_of(model)(
+        X, methods=["gradcam", "hirescam", "layercam", "eigencam"], targets=[Instance(0), Instance(1)]
     )
     for image in range(2):
-        alone = camscope.explain(
-            model,
+        alone = explainer_of(model)(
             X[image : image + 1],
             methods=["gradcam", "hirescam", "layercam", "eigencam"],
             targets=[Instance(0), Instance(1)],
@@ -329,7 +329,7 @@ def test_every_kind_of_method(detector):
     """At the trunk where no layer is named and no gradient asked for; a layer of the pyramid if it is named."""
     model = detector("retinanet")
     methods = ["smooth(gradcam, n=2)", "eigencam", "scorecam(top=4)", "layercam"]
-    e = camscope.explain(model, X[:1], methods=methods, targets=Instance(0))
+    e = explainer_of(model)(X[:1], methods=methods, targets=Instance(0))
     assert e.provenance["layers"]["choice"] == "backbone.body.layer3"
     for (name, _), maps in e.raw.items():
         assert bool(maps.isfinite().all()), name
@@ -337,7 +337,7 @@ def test_every_kind_of_method(detector):
 
 
 def test_one_image_of_a_batch_keeps_its_own_levels(detector):
-    e = camscope.explain(detector("retinanet"), X, targets=[Instance(0), Instance(3)])
+    e = explainer_of(detector("retinanet"))(X, targets=[Instance(0), Instance(3)])
     levels = e.provenance["layers"]["fpn_level_of_target"]
     assert len(levels) == len(X) > 1
     for i in range(len(X)):
@@ -360,7 +360,7 @@ def test_every_kind_of_method_at_proposals(method, detector):
 
 
 def test_bytes_are_noted(detector):
-    notes = camscope.explain(detector("retinanet"), X.abs() * 255).notes
+    notes = explainer_of(detector("retinanet"))(X.abs() * 255).notes
     assert any("it seems not to be prepared" in note for note in notes)
 
 
@@ -377,7 +377,7 @@ def test_ablation_by_hand(detector):
     model = detector("retinanet")
     number, output, box = likely(model, 2)
     layer = "backbone.fpn.layer_blocks.2"
-    e = camscope.explain(model, X[:1], methods="ablationcam", targets=Instance(box, output), layers=layer)
+    e = explainer_of(model)(X[:1], methods="ablationcam", targets=Instance(box, output), layers=layer)
     score, A, _ = candidate_by_hand(model, layer, number, output)
     drops = []
     for k in range(A.shape[1]):
@@ -433,9 +433,7 @@ def test_what_the_model_pads_is_no_part_of_the_map(detector):
     own(model, x)
     handle.remove()
     whole = kept[0].mean(1)[0]
-    maps = camscope.explain(model, x, methods="mean-activation", layers=layer).raw["mean-activation", layer][
-        0, 0
-    ]
+    maps = explainer_of(model)(x, methods="mean-activation", layers=layer).raw["mean-activation", layer][0, 0]
     assert maps.shape == whole.shape == (32, 40)
     # the last column of the map is the one at 133 of the 160 pixels, the others in proportion
     places = (torch.arange(40) + 0.5) * 133 / 160 - 0.5
@@ -446,10 +444,10 @@ def test_what_the_model_pads_is_no_part_of_the_map(detector):
 
 def test_photos_go_in_as_they_are(detector, photos):
     photo = photos["cat"][100:196, 100:220]
-    e = camscope.explain(detector("retinanet"), photo, targets=Instance(0))
+    e = explainer_of(detector("retinanet"))(photo, targets=Instance(0))
     x = torch.as_tensor(photo).permute(2, 0, 1)[None] / 255
-    tensor = camscope.explain(detector("retinanet"), x, targets=Instance(0))
+    tensor = explainer_of(detector("retinanet"))(x, targets=Instance(0))
     torch.testing.assert_close(e.scores, tensor.scores)
     assert e.overlay().size == (120, 96)
     with pytest.raises(camscope.InputError, match="a batch has one"):
-        camscope.explain(detector("retinanet"), [photo, photo[:90]])
+        explainer_of(detector("retinanet"))([photo, photo[:90]])

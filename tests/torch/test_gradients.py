@@ -21,6 +21,7 @@ from tests.torch.nets import (
     batch,
     case_name,
     evidence_of,
+    explainer_of,
     gap_head,
     mlp_head,
 )
@@ -150,9 +151,9 @@ def test_a_batch_is_its_images_one_by_one(method, head):
     x = x64(3) * torch.tensor([0.1, 1, 10], dtype=torch.float64)[:, None, None, None]
     layers = ["body"] if method == "cam" else LAYERS
     call = {"methods": method, "layers": layers, "targets": TARGETS}
-    together = camscope.explain(model, x, **call)
+    together = explainer_of(model)(x, **call)
     for i in range(3):
-        alone = camscope.explain(model, x[i : i + 1], **call)
+        alone = explainer_of(model)(x[i : i + 1], **call)
         assert alone.targets[0] == together.targets[i]
         torch.testing.assert_close(alone.scores[0], together.scores[i], rtol=1e-12, atol=1e-12)
         for layer in layers:
@@ -169,9 +170,9 @@ def test_one_target_per_image_is_a_call_per_image(head):
     model = Net(gap_head() if head == "gap" else mlp_head(16)).double().eval()
     x = x64(3)
     for targets in ([4, 0, 2], [[4, -Class(1)], [0, 3], [-Class(2), TopK(1)]]):
-        together = camscope.explain(model, x, methods=HAND_MADE, layers=LAYERS, targets=PerImage(targets))
+        together = explainer_of(model)(x, methods=HAND_MADE, layers=LAYERS, targets=PerImage(targets))
         for i, target in enumerate(targets):
-            alone = camscope.explain(model, x[i : i + 1], methods=HAND_MADE, layers=LAYERS, targets=target)
+            alone = explainer_of(model)(x[i : i + 1], methods=HAND_MADE, layers=LAYERS, targets=target)
             assert alone.targets[0] == together.targets[i]
             for key, maps in alone.raw.items():
                 torch.testing.assert_close(maps[0], together.raw[key][i], rtol=1e-9, atol=1e-12)
@@ -182,10 +183,10 @@ def test_everything_in_one_call_is_one_thing_at_a_time(head):
     model = Net(gap_head() if head == "gap" else mlp_head(16)).double().eval()
     x = x64()
     targets = [3, -Class(0), Class(1, "probability"), Class(4, "log-probability"), energy]
-    together = camscope.explain(model, x, methods=ANYWHERE, layers=LAYERS, targets=targets)
+    together = explainer_of(model)(x, methods=ANYWHERE, layers=LAYERS, targets=targets)
     for i, (method, layer) in enumerate(itertools.product(ANYWHERE, LAYERS)):
         t = i % len(targets)
-        alone = camscope.explain(model, x, methods=method, layers=layer, targets=targets[t])
+        alone = explainer_of(model)(x, methods=method, layers=layer, targets=targets[t])
         torch.testing.assert_close(
             alone.maps()[:, 0], together.maps(method, layer)[:, t], rtol=1e-9, atol=1e-12
         )

@@ -150,7 +150,7 @@ class Model:
         channels = 3 if preprocessing is None else len(preprocessing.mean)
         space = size if size is not None or preprocessing is None else preprocessing.input_size
         noise = random.standard_normal((1, channels, *(space or ())), dtype=np.float32)
-        return None, self.adapter.batch(Batch((noise,)))
+        return None, self.adapter.batch(Batch.of_usual(noise, self.info.space))
 
     # ------------------------------------------------------------------ facts
 

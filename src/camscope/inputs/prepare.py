@@ -149,14 +149,15 @@ class _Preparation:
         if not photos:
             raise InputError("The list of photos is empty.")
         if info.preprocessing is not None:
+            made = np.stack([info.preprocessing(photo) for photo in photos])
             return Inputs(
-                Batch((np.stack([info.preprocessing(photo) for photo in photos]),)),
+                Batch.of_usual(made, info.space),
                 images_of_photos(photos, info.preprocessing),
                 info.preprocessing,
             )
         if info.prepare is not None:
-            made = info.prepare(photos)
-            return Inputs(Batch((made.batch,)), images_of_pictures(made.pictures, photos), None)
+            prepared = info.prepare(photos)
+            return Inputs(Batch((prepared.batch,)), images_of_pictures(prepared.pictures, photos), None)
         if info.unprepared:
             raise InputError(
                 f"A photo was given, but how this model's photos are prepared is not known: {info.unprepared}."
@@ -196,7 +197,7 @@ def _is_photo(value: Any) -> bool:
 def _refuse_list(inputs: Iterable[Any]) -> bool:
     kinds = sorted({type(one).__name__ for one in inputs})
     raise InputError(
-        f"A list may hold photos only, not {', '.join(kinds)}. Stack tensors into one batch: torch.stack(list)."
+        f"A list may hold photos only, not {', '.join(kinds)}. Stack tensors into one batch (torch.stack, np.stack)."
     )
 
 

@@ -1,4 +1,4 @@
-"""Loading models by name: demo, timm:NAME, torchvision:NAME, hf:NAME-OR-FOLDER, FILE.py:FACTORY."""
+"""Loading models by name: demo, timm:NAME, hf:NAME-OR-FOLDER and whatever a library registers; FILE.py:FACTORY."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from camscope.images import IMAGENET
 from camscope.libraries.info import ModelInfo
 from camscope.libraries.registry import libraries, recognise
 from camscope.libraries.weights import fill
-from camscope.models.registry import framework_of, unwrapped
+from camscope.models.registry import framework_of, known_frameworks, unwrapped
 
 RANDOM = "random"
 """The word in place of a weights file that asks for an untrained network."""
@@ -128,7 +128,8 @@ def _from_file(spec: str) -> Any:
             ) from error
     if not _holds_a_model(made):
         raise ModelError(
-            f"{spec}: {factory} gave {type(made).__name__}, not a torch.nn.Module (nor a pipeline or learner of one)."
+            f"{spec}: {factory} gave {type(made).__name__}; expected a model of {', '.join(known_frameworks())} "
+            "(or a pipeline or learner of one)."
         )
     return made
 

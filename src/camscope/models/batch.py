@@ -33,6 +33,17 @@ class Batch:
     explained_input: int | str = 0
     space_axes: tuple[int, ...] | None = None
 
+    @staticmethod
+    def of_usual(x: Array, space: tuple[int, ...] | None) -> Batch:
+        """The call with one input whose axes are in the usual order, while the model may take them in another.
+
+        Args:
+            x: `batch channel *space`.
+            space: the axes of space as the model takes them; None for the usual order.
+        """
+        given = x if space is None else from_usual(x, space, len(x.shape))
+        return Batch((given,), space_axes=space)
+
     @property
     def given(self) -> Array:
         """The input that maps are of, as the model takes it."""

@@ -81,7 +81,9 @@ class OutputRules:
             )
         if self.reads_probabilities(ending):
             xp = array_namespace(logits)
-            logits = xp.log(xp.clip(logits, float(xp.finfo(logits.dtype).smallest_normal), None))
+            logs = xp.log(xp.clip(logits, float(xp.finfo(logits.dtype).smallest_normal), None))
+            # log p_c − mean_k log p_k = z_c − mean_k z_k: the softmax's own denominator cancels
+            logits = logs - xp.mean(logs, axis=1, keepdims=True)
         task = self._task_of(logits, ending)
         both = self.both_classes(logits)
         if dense:
@@ -101,7 +103,7 @@ class OutputRules:
         return logits
 
     def reads_probabilities(self, ending: Ending) -> bool:
-        """Whether the logarithm of softmax probabilities has to stand for logits."""
+        """Whether logits have to be read off softmax probabilities, each less the mean over classes."""
         return ending.probabilities and self.task in (None, "multiclass")
 
     def notes(self, logits: Array, ending: Ending) -> tuple[str, ...]:
@@ -121,13 +123,14 @@ class OutputRules:
         if self.reads_probabilities(ending):
             notes.append(
                 "The model returns softmax probabilities and its logits cannot be reached, so 'logit' means "
-                "the log-probability here. For logits, return them, or end the model in torch.softmax."
+                "the logit less the mean of all classes' logits here, which the probabilities still tell. For the "
+                "logits themselves let the model return them, or end in the framework's own softmax."
             )
         elif ending.between_0_and_1 and self.task != "regression":
             notes.append(
                 "All outputs of the model lie between 0 and 1, and nothing shows whether they are probabilities (no "
-                "torch.sigmoid made them), so they are read as logits. If they are, end the model in that, or pass "
-                "output=lambda out: out.logit()."
+                "sigmoid of the framework's own made them), so they are read as logits. If they are, end the model in "
+                "one, or pass output=, a function that gives the logits."
             )
         return tuple(notes)
 

@@ -7,6 +7,7 @@ keeps its positions; so a candidate grid is compared, in numbers, with where the
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -246,7 +247,8 @@ def _along(centre: Sequence[float], axes: int) -> list[float]:
     return [centre[axis % len(centre)] for axis in range(axes)]
 
 
-def _bell(space: Sequence[int], centre: Sequence[float]) -> Float[np.ndarray, "*space"]:
+@functools.lru_cache(maxsize=256)
+def _bell(space: tuple[int, ...], centre: tuple[float, ...]) -> Float[np.ndarray, "*space"]:
     """High at the altered patch."""
     exponent = np.zeros(tuple(space))
     for axis, (n, middle) in enumerate(zip(space, _along(centre, len(space)), strict=True)):

@@ -106,6 +106,12 @@ def framework_of(given: Any) -> Framework | None:
     return next((framework for framework in loaded if framework.load().owns(given)), None)
 
 
+def known_frameworks() -> list[str]:
+    """The names of all frameworks, those of other packages too."""
+    load_plugins("camscope.adapters", Framework, register_framework)
+    return [one.name for one in FRAMEWORKS]
+
+
 def unwrapped(given: Any) -> Any:
     """The user's own model inside of what wraps it for training or speed; what is a model of no framework stays.
 
@@ -124,9 +130,8 @@ def doorway_of(model: Any) -> Doorway:
     """
     framework = framework_of(model)
     if framework is None:
-        known = ", ".join(one.name for one in FRAMEWORKS)
         raise ModelError(
-            f"Cannot explain a {type(model).__name__}: expected a model of {known}, or a name such as 'demo', "
-            "'timm:resnet50', 'torchvision:resnet50' or 'FILE.py:FACTORY'."
+            f"Cannot explain a {type(model).__name__}: expected a model of {', '.join(known_frameworks())}, or a "
+            "name such as 'demo', 'timm:resnet50', 'torchvision:resnet50' or 'FILE.py:FACTORY'."
         )
     return framework.load()

@@ -13,6 +13,7 @@ from jaxtyping import Float, Int
 from camscope.arrays import Array, from_numpy
 from camscope.errors import TargetError, nearest
 from camscope.outputs import Dense, Of, Outputs, check_of
+from camscope.outputs.slopes import dense_slopes
 from camscope.targets.class_names import class_index, class_name
 from camscope.targets.classes import index_or_name
 from camscope.targets.scores import OutputScore, scored
@@ -158,6 +159,14 @@ class RegionScore(OutputScore):
         # a resized copy of the input has outputs of another resolution, to which the region is resized
         weights = from_numpy(_shares(self.weights, tuple(space)), like=values)
         return xp.sum(xp.reshape(of_class[:, 0] * weights, (batch, -1)), axis=1)
+
+    def slopes(self, outputs: Outputs) -> Float[np.ndarray, "batch class *space"]:
+        """w_ij at the class's own positions, through its kind of score."""
+        dense = cast(Dense, outputs.predictions)
+        batch, count, *space = dense.logits.shape
+        weights = np.zeros((batch, count, *space))
+        weights[np.arange(batch), self.classes] = _shares(self.weights, tuple(space))
+        return dense_slopes(dense, self.of, weights)
 
 
 def _largest(dense: Dense, class_names: Sequence[str] | None) -> Int[np.ndarray, batch]:

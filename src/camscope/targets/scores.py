@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from camscope.arrays import Array
+from camscope.errors import TargetError
 from camscope.outputs import Of, Outputs
 
 
@@ -51,6 +52,20 @@ class OutputScore(ABC):
     @abstractmethod
     def __call__(self, outputs: Outputs) -> Float[Array, batch]:
         """The score of each image, differentiable wherever the outputs are."""
+
+    def slopes(self, outputs: Outputs) -> Float[np.ndarray, "batch class *space"]:
+        """∂score/∂logit, for frameworks that differentiate only the model.
+
+        Args:
+            outputs: as they are scored.
+
+        Raises:
+            TargetError: if it is not known in closed form. That is the default.
+        """
+        raise TargetError(
+            f"The gradient of {self.labels[0]} is known on PyTorch only. Name a class, or take a method without "
+            "gradients."
+        )
 
     def images(self, index: Int[np.ndarray, image]) -> Self:
         """The score of these images, in this order; an image may be named several times."""

@@ -73,3 +73,13 @@ class CosineScore(OutputScore):
         xp = array_namespace(vectors)
         length = xp.sqrt(xp.sum(vectors * vectors, axis=1))
         return xp.sum(vectors * from_numpy(self.to, like=vectors), axis=1) / length
+
+    def slopes(self, outputs: Outputs) -> Float[np.ndarray, "batch feature"]:
+        """(e − cos · f/|f|) / |f|, of an embedding that is the model's own output."""
+        if outputs.predictions is not None:
+            return super().slopes(outputs)
+        vectors = to_numpy(outputs.logits).astype(np.float64)
+        length = np.linalg.norm(vectors, axis=1, keepdims=True)
+        unit = vectors / length
+        found: np.ndarray = (self.to - (unit * self.to).sum(axis=1, keepdims=True) * unit) / length
+        return found

@@ -4,6 +4,7 @@ A framework writes a `Runtime` (`runs.py`): run a model, run the part after a la
 follows from these runs is here, once: which layers have a grid, which is chosen, the linear head, the evidence.
 """
 
+from camscope.models.runtime.adapter import RuntimeAdapter
 from camscope.models.runtime.runs import INPUT, Part, PullBack, Run, RunAfter, Runtime
 
-__all__ = ["INPUT", "Part", "PullBack", "Run", "RunAfter", "Runtime"]
+__all__ = ["INPUT", "Part", "PullBack", "Run", "RunAfter", "Runtime", "RuntimeAdapter"]

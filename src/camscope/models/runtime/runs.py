@@ -88,6 +88,11 @@ class Runtime(Protocol):
         """The precision of numbers that the model takes."""
         ...
 
+    @property
+    def takes(self) -> str:
+        """The input that the model takes, in words, for messages: `(batch, 224, 224, 3)`."""
+        ...
+
     def exclusive(self) -> AbstractContextManager[object]:
         """See `camscope.models.adapter.Adapter.exclusive`."""
         ...
@@ -96,7 +101,8 @@ class Runtime(Protocol):
         """Whether a value is an input of the model that is preprocessed already, and no photo.
 
         A tensor of the framework always is. A NumPy array is one if it is of real numbers and has as many axes as the
-        model's input; any other is a photo. Token numbers are one if the model takes them.
+        model's input; any other is a photo. Token numbers are one if the model takes them. Where the number of axes is
+        not known, an array of real numbers with a batch axis in front of channel and space is one.
         """
         ...
 

@@ -13,6 +13,7 @@ from torch import nn
 from camscope.errors import InputError
 from camscope.models.axes import check_space
 from camscope.models.batch import Batch
+from camscope.models.checks import check_axes, check_finite, expected_axes
 
 
 def prepared(given: Batch, model: nn.Module) -> Batch:
@@ -43,7 +44,7 @@ def prepared(given: Batch, model: nn.Module) -> Batch:
     x = converted(given.given)
     if not isinstance(x, torch.Tensor):
         raise InputError(f"Expected a torch.Tensor, got {type(x).__name__}.")
-    _check_shape(x)
+    check_axes(x)
     of_tokens = x.ndim == 2 and not x.is_floating_point()
     if not x.is_floating_point() and not of_tokens and like is not None:
         raise InputError(
@@ -52,7 +53,7 @@ def prepared(given: Batch, model: nn.Module) -> Batch:
         )
     if given.space_axes is not None:
         check_space(given.space_axes, x.shape)
-    _check_finite(x)
+    check_finite(x)
     return given.others(converted).with_given(x)
 
 
@@ -98,14 +99,6 @@ def noticing_a_missing_batch_axis(model: nn.Module, x: torch.Tensor) -> Iterator
         ) from error
 
 
-def expected_axes(x: torch.Tensor) -> str:
-    """What to say of an input with too few axes."""
-    return (
-        "Expected a batch, channel and space, for instance (1, 3, 224, 224), or waveforms, batch and time; got shape "
-        f"{tuple(x.shape)}."
-    )
-
-
 def check_values(x: torch.Tensor) -> None:
     """Refuse a tensor whose numbers do not lie in memory one by one.
 
@@ -142,22 +135,3 @@ def _plain(value: torch.Tensor) -> torch.Tensor:
         with torch.inference_mode(False):
             value = value.clone()
     return value
-
-
-def _check_shape(x: torch.Tensor) -> None:
-    of_numbers = not x.is_floating_point()
-    if x.ndim == 1 and of_numbers:
-        raise InputError(f"Token numbers need a batch axis: pass ids[None]; got shape {tuple(x.shape)}.")
-    if x.ndim < 2:
-        raise InputError(expected_axes(x))
-    if x.shape[0] == 0:
-        raise InputError(f"The batch is empty: shape {tuple(x.shape)}.")
-
-
-def _check_finite(x: torch.Tensor) -> None:
-    finite = x.isfinite().flatten(1).all(1)
-    if not bool(finite.all()):
-        bad = [i for i, good in enumerate(finite.tolist()) if not good]
-        raise InputError(
-            f"The input holds NaN or infinity, in image {', '.join(map(str, bad))} of the batch."
-        )

@@ -1,0 +1,168 @@
+"""The adapter of every framework that has a `Runtime`. See `camscope.models.adapter.Adapter`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+
+import numpy as np
+
+from camscope.arrays import to_numpy
+from camscope.errors import InputError, ModelError
+from camscope.evidence import Need
+from camscope.models.adapter import LayerNeeds
+from camscope.models.axes import check_space
+from camscope.models.batch import Batch
+from camscope.models.checks import check_axes, check_finite, is_floating
+from camscope.models.decoding import OutputDecoder
+from camscope.models.layer import Layer
+from camscope.models.observing import OutputRules
+from camscope.models.runtime.finding import LayersByRuns
+from camscope.models.runtime.linear_head import HeadFinder
+from camscope.models.runtime.runs import Runtime
+from camscope.models.runtime.scoring import Scoring
+from camscope.models.runtime.watching import RunObservation
+from camscope.models.said_grid import SaidGrid
+from camscope.outputs import Task
+
+_BY_RUNS = frozenset({Need.ACTIVATIONS, Need.LINEAR_HEAD, Need.SUFFIX, Need.MASKED})
+_BY_GRADIENTS = frozenset({Need.GRADIENTS, Need.MASKED_GRADIENTS})
+
+
+class RuntimeAdapter:
+    """Gathers evidence by running a model. See `camscope.models.adapter.Adapter`.
+
+    Args:
+        runtime: runs it.
+        decoder: what it puts out means; the runtime was made with the same.
+        task: what the outputs mean; None asks the decoder, and then the model.
+    """
+
+    def __init__(self, runtime: Runtime, decoder: OutputDecoder, task: Task | None = None) -> None:
+        self.runtime = runtime
+        self._scoring = Scoring(OutputRules(decoder, task or decoder.task))
+        self._layers = LayersByRuns(runtime, self._scoring)
+        self._heads = HeadFinder()
+
+    @property
+    def offers(self) -> frozenset[Need]:
+        """What runs of the model give; gradients where the framework has them."""
+        return _BY_RUNS | (_BY_GRADIENTS if self.runtime.differentiates else frozenset())
+
+    def exclusive(self) -> AbstractContextManager[object]:
+        """Have the model to this thread alone, where that is needed."""
+        return self.runtime.exclusive()
+
+    # ------------------------------------------------------------------ the input
+
+    def is_tensor(self, value: Any) -> bool:
+        """Whether a value is an input that is preprocessed already."""
+        return self.runtime.is_tensor(value)
+
+    def batch(self, given: Batch) -> Batch:
+        """The inputs as NumPy arrays in the model's precision.
+
+        Raises:
+            InputError: if the input that maps are of is no batch, is empty, or holds NaN or infinity, or does not have
+                the axes of space that were named.
+        """
+
+        def converted(value: Any) -> Any:
+            if not hasattr(value, "shape") or not hasattr(value, "dtype"):
+                return value
+            array = to_numpy(value)
+            return array.astype(self.runtime.dtype) if is_floating(array) else array
+
+        x = converted(given.given)
+        if not isinstance(x, np.ndarray):
+            raise InputError(
+                f"Expected an array or a tensor of {self.runtime.framework}, got {type(x).__name__}."
+            )
+        check_axes(x)
+        if not is_floating(x) and x.ndim != 2:
+            raise InputError(
+                f"The input is of {x.dtype}; an array with a batch axis is taken as already preprocessed, so it must "
+                "be floating point. Pass the photo itself (path, PIL image or array of bytes) to have it preprocessed."
+            )
+        if not self.runtime.is_tensor(x):
+            raise InputError(f"The model takes {self.runtime.takes}; got shape {tuple(x.shape)}.")
+        if given.space_axes is not None:
+            check_space(given.space_axes, x.shape)
+        check_finite(x)
+        return given.others(converted).with_given(x)
+
+    def with_captions(self, batch: Batch, texts: Sequence[str]) -> Batch:
+        """No model of these frameworks takes captions.
+
+        Raises:
+            ModelError: always.
+        """
+        raise ModelError(f"Models of {self.runtime.framework} are not asked with captions here.")
+
+    # ------------------------------------------------------------------ the layers
+
+    def layers(self, batch: Batch) -> Sequence[Layer]:
+        """All layers with a grid, in the order they put out."""
+        return self._layers.shown(batch).layers
+
+    def choose(self, batch: Batch) -> Sequence[Layer]:
+        """The deepest layer with a grid whose positions reach the score, then the runners-up.
+
+        Raises:
+            LayerError: if there is none.
+        """
+        return self._layers.choose(batch)
+
+    def stages(self, batch: Batch) -> Sequence[Layer]:
+        """The last layer of each resolution, the deepest being the automatic choice: what a fusion combines."""
+        return self._layers.stages(batch)
+
+    def fpn_levels(self, batch: Batch) -> Sequence[Layer]:
+        """None: detectors are explained on PyTorch."""
+        return ()
+
+    def layer(self, batch: Batch, layer: Any, said: SaidGrid | None = None) -> Layer:
+        """The layer with this name (or this layer object), with its grid as it was found, or as it was said.
+
+        Raises:
+            LayerError: if there is none, or it has no grid, or not the one that was said.
+        """
+        return self._layers.layer(batch, layer, said)
+
+    def reaches(self, batch: Batch, layers: Sequence[Layer]) -> Sequence[bool]:
+        """Whether each layer's positions reach the score at all, for any class."""
+        return self._layers.reaches(batch, layers)
+
+    # ------------------------------------------------------------------ the passes
+
+    def check(self, batch: Batch, needs: frozenset[Need]) -> None:
+        """What it offers, it can give on any input that the model takes."""
+
+    @contextmanager
+    def observe(
+        self, batch: Batch, needs: LayerNeeds, *, libragrad: bool = False
+    ) -> Iterator[RunObservation]:
+        """Run the model once on the batch, keeping what the needs ask for.
+
+        Raises:
+            ModelError: if the outputs are no class scores, or hold NaN or infinity.
+        """
+        assert not libragrad
+        names = [layer.name for layer in needs]
+        if any(Need.GRADIENTS in some for some in needs.values()):
+            with self.runtime.differentiated(batch, names) as (run, pull_back):
+                outputs = self._scoring.outputs(run, batch)
+                self._scoring.check_finite(outputs)
+                yield RunObservation(self.runtime, self._scoring, self._heads, batch, run, outputs, pull_back)
+        else:
+            run = self.runtime.run(batch, names)
+            outputs = self._scoring.outputs(run, batch)
+            self._scoring.check_finite(outputs)
+            yield RunObservation(self.runtime, self._scoring, self._heads, batch, run, outputs, None)
+
+    # ------------------------------------------------------------------ provenance
+
+    def describe(self) -> Mapping[str, Any]:
+        """What the model is."""
+        return self.runtime.describe()

@@ -1,0 +1,209 @@
+"""A model's layers by runs alone: those with a grid, those that reach the score, and the automatic choice."""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, TypeVar
+
+import numpy as np
+from jaxtyping import Float, Shaped
+
+from camscope.errors import LayerError
+from camscope.models.batch import Batch
+from camscope.models.layer import Layer
+from camscope.models.runtime.runs import RunAfter, Runtime
+from camscope.models.runtime.scoring import Scoring, widened
+from camscope.models.runtime.shown import Shown, show
+from camscope.models.said_grid import OneGrid, SaidGrid, grid_as_said, said_of
+
+_REMEMBERED = 64
+"""Kinds of input (sizes, mostly) of which the layers are remembered."""
+
+_TRIES = 4
+"""How often a layer's output is altered at random to see whether the score changes with it."""
+
+_LOOKED_AT = 8
+"""How many images are looked at for a named layer that does nothing on the first."""
+
+_MOST_STAGES = 4
+
+Found = TypeVar("Found")
+
+
+class LayersByRuns:
+    """Knows the layers of one model. What it finds holds for all batches of one signature.
+
+    Args:
+        runtime: of the model.
+        scoring: tells its scores.
+    """
+
+    def __init__(self, runtime: Runtime, scoring: Scoring) -> None:
+        self._runtime = runtime
+        self._scoring = scoring
+        self._shown: OrderedDict[Any, Shown] = OrderedDict()
+        self._choices: OrderedDict[Any, list[Layer]] = OrderedDict()
+
+    def shown(self, batch: Batch) -> Shown:
+        """What a run of the first image shows."""
+        return _remembered(
+            self._shown, batch.signature, lambda: show(self._runtime, self._scoring, batch.images(slice(1)))
+        )
+
+    def choose(self, batch: Batch) -> list[Layer]:
+        """The automatic choice, then two runners-up. See `camscope.models.adapter.Adapter.choose`."""
+        return _remembered(self._choices, batch.signature, lambda: self._choose(batch))
+
+    def stages(self, batch: Batch) -> list[Layer]:
+        """The last layer of each resolution. See `camscope.models.adapter.Adapter.stages`."""
+        choice, layers = self.choose(batch)[0], self.shown(batch).layers
+        names = [layer.name for layer in layers]
+        before = [layer for layer in layers[: names.index(choice.name)] if layer.eligible and layer.outline]
+        last = {layer.grid.space: layer for layer in before if layer.grid.space != choice.grid.space}
+        candidates = list(last.values())[-(_MOST_STAGES - 1) :]
+        if not candidates:  # one resolution only: evenly spread
+            step = max(1, len(before) // _MOST_STAGES)
+            candidates = before[::-1][step - 1 :: step][: _MOST_STAGES - 1][::-1]
+        reach = self.reaches(batch, candidates)
+        return [*(layer for layer, reaches in zip(candidates, reach, strict=True) if reaches), choice]
+
+    def layer(self, batch: Batch, layer: Any, said: SaidGrid | None) -> Layer:
+        """The layer with this name, with its grid as it was found or as it was said.
+
+        Raises:
+            LayerError: if there is none, or it has no grid.
+        """
+        name = layer if isinstance(layer, str) else self._runtime.name_of(layer)
+        if name is None:
+            raise LayerError(
+                f"This {type(layer).__name__} is no layer of the model. Give one of its layers or a layer's name; "
+                "`camscope layers` lists them."
+            )
+        grid = said_of(said, name)
+        if grid is not None:
+            return self._with_said(batch, name, grid)
+        for image in range(1, min(len(batch), _LOOKED_AT)):
+            if name in self.shown(batch).shapes and name not in self.shown(batch).unchanged:
+                break
+            found = show(self._runtime, self._scoring, batch.images(slice(image, image + 1)))
+            if name in {one.name for one in found.layers}:
+                self._shown[batch.signature] = found
+        return self.shown(batch).layer(name)
+
+    def reaches(self, batch: Batch, layers: Sequence[Layer]) -> list[bool]:
+        """Whether each layer's positions reach the score at all, for any class."""
+        return [bool(_Probe(self._runtime, self._scoring, batch, layer).reached.any()) for layer in layers]
+
+    def _choose(self, batch: Batch) -> list[Layer]:
+        shown = self.shown(batch)
+        candidates = [layer for layer in reversed(shown.layers) if layer.eligible]
+        if not candidates:
+            raise self._none_found(shown)
+        if shown.dense:
+            candidates = _coarsest_first(candidates)
+        found: list[Layer] = []
+        score_maps: list[Layer] = []
+        for layer in candidates:
+            probe = _Probe(self._runtime, self._scoring, batch, layer)
+            if not probe.reached.any():
+                continue
+            (score_maps if probe.is_score_map() else found).append(replace(layer, reaches=True))
+            if len(found) > 2:
+                break
+        if not found and not score_maps:
+            raise LayerError(
+                "No layer's positions reach the score: the outputs stay the same, whatever it puts out."
+            )
+        return [*found, *score_maps][:3]
+
+    def _none_found(self, shown: Shown) -> LayerError:
+        last = ", ".join(f"{name}: {shape}" for name, shape in list(shown.shapes.items())[-3:])
+        return LayerError(
+            "This model has no layer with a spatial grid, so there is no place on the input to point at. Its last "
+            f"layers put out {last or 'nothing'} for one image."
+        )
+
+    def _with_said(self, batch: Batch, name: str, said: OneGrid) -> Layer:
+        shown = self.shown(batch)
+        if name not in shown.shapes:
+            return shown.layer(name)  # raises, saying why
+        shape = shown.shapes[name]
+
+        def numbered(shape: Sequence[int]) -> np.ndarray:
+            return np.arange(math.prod(shape), dtype=np.float64).reshape(tuple(shape))
+
+        grid = grid_as_said(said, name, shape, len(batch.space), numbered)
+        kind = shown.parts[name].kind if name in shown.parts else ""
+        return Layer(name, kind, shape, grid, 1, outline=False, eligible=False)
+
+
+class _Probe:
+    """What becomes of the outputs where what a layer puts out at its positions is altered.
+
+    Args:
+        runtime: of the model.
+        scoring: tells its scores.
+        batch: the inputs; the first image stands for all.
+        layer: whose output is altered. Tokens in front of its grid stay as they are.
+    """
+
+    def __init__(self, runtime: Runtime, scoring: Scoring, batch: Batch, layer: Layer) -> None:
+        self._scoring, self._layer = scoring, layer
+        self._batch = batch.images(np.zeros(_TRIES, dtype=np.int64))
+        self._own = runtime.run(self._batch, [layer.name]).values[layer.name]
+        self._run: RunAfter = runtime.after(self._batch, layer.name)
+        self._A = widened(layer.grid.canonical(self._own))
+        noise = np.random.default_rng(0).standard_normal(self._A.shape)
+        self._noise = (noise * (1 + np.abs(self._A).max())).astype(self._A.dtype)
+        self._clean = self._logits(self._A)
+
+    @property
+    def reached(self) -> Shaped[np.ndarray, output]:
+        """Whether each output changes with what is at the positions.
+
+        Of tokens the first and the last do not count: they stand for all of them, as a class token or the last state.
+        """
+        noise = self._noise
+        if self._batch.of_tokens and noise.shape[2] > 2:
+            noise = noise.copy()
+            noise[:, :, [0, -1]] = 0
+        return self._changed(noise)
+
+    def is_score_map(self) -> bool:
+        """Whether channel k feeds class k and nothing else."""
+        channels, outputs = self._A.shape[1], self._clean.shape[1]
+        if channels != outputs or outputs < 2:
+            return False
+        only = np.zeros_like(self._noise)
+        only[:, -1] = self._noise[:, -1]
+        changed = self._changed(only)
+        return bool(changed[-1]) and not bool(changed[:-1].any())
+
+    def _changed(self, noise: Float[np.ndarray, "row channel *space"]) -> Shaped[np.ndarray, output]:
+        changed = np.not_equal(self._logits(self._A + noise), self._clean)
+        by_output: np.ndarray = np.moveaxis(changed, 1, 0).reshape(changed.shape[1], -1).any(axis=1)
+        return by_output
+
+    def _logits(self, activations: Float[np.ndarray, "row channel *space"]) -> np.ndarray:
+        given = self._layer.grid.embed(activations.astype(self._own.dtype), self._own)
+        logits = self._scoring.logits(self._run(given), self._batch)
+        return logits[:, None] if logits.ndim == 1 else logits
+
+
+def _coarsest_first(candidates: Sequence[Layer]) -> list[Layer]:
+    """A segmenter's bottleneck before the rest: Seg-Grad-CAM looks where the model sees the furthest."""
+    coarsest = min(math.prod(layer.grid.space) for layer in candidates)
+    there = [layer for layer in candidates if math.prod(layer.grid.space) == coarsest]
+    return [*there, *(layer for layer in candidates if layer not in there)]
+
+
+def _remembered(found: OrderedDict[Any, Found], kind: Any, find: Callable[[], Found]) -> Found:
+    if kind not in found:
+        found[kind] = find()
+    found.move_to_end(kind)
+    while len(found) > _REMEMBERED:
+        found.popitem(last=False)
+    return found[kind]

@@ -1,0 +1,202 @@
+"""One run of one batch, and the evidence to be had from it: by the linear head first, then by pulling slopes back."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from jaxtyping import Float, Shaped
+
+from camscope.errors import LayerError, ModelError
+from camscope.evidence import OF_INPUTS, Evidence, LinearHead, ModelEvidence, Need
+from camscope.models.adapter import LayerNeeds
+from camscope.models.batch import Batch
+from camscope.models.layer import Layer
+from camscope.models.observing import responses, slices_of
+from camscope.models.runtime.linear_head import AffineHead, HeadFinder
+from camscope.models.runtime.runs import PullBack, Run, Runtime
+from camscope.models.runtime.scoring import Scoring, widened
+from camscope.models.runtime.variants import AlteredActivations, AlteredInputGradients, AlteredInputs
+from camscope.outputs import Outputs
+from camscope.targets import Targets, target_slopes
+
+_GRADIENT_BUDGET = 32 * 2**20
+"""Bytes of gradients held at a time. More targets than fit are taken in turns."""
+
+_SAME = 1e-3
+"""How far the part after a layer may be off from the whole run, as a share of the largest score of an image."""
+
+
+@dataclass(frozen=True)
+class RunObservation:
+    """One run of one batch. See `camscope.models.adapter.Observation`.
+
+    Attributes:
+        runtime: of the model.
+        scoring: tells its scores.
+        heads: knows its heads.
+        batch: the inputs.
+        run: what was seen.
+        outputs: what that means.
+        pull_back: differentiates the run; None where nobody wants gradients.
+    """
+
+    runtime: Runtime
+    scoring: Scoring
+    heads: HeadFinder
+    batch: Batch
+    run: Run
+    outputs: Outputs
+    pull_back: PullBack | None
+    _heads: dict[Layer, AffineHead | None] = field(default_factory=dict)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader of the maps should know of how the outputs are read."""
+        return self.scoring.rules.notes(self.scoring.logits(self.run, self.batch), self.run.ending)
+
+    def evidence(
+        self, targets: Targets, needs: LayerNeeds, seed: int
+    ) -> Iterator[tuple[str, slice, Evidence]]:
+        """Evidence layer by layer, a few targets at a time where each has gradients of its own.
+
+        Args:
+            targets: of the batch.
+            needs: of all methods at each layer.
+            seed: handed on to the evidence.
+        """
+        activations = {layer: self._activations(layer) for layer in needs}
+        heads = {layer: self._head(layer, activations[layer], some) for layer, some in needs.items()}
+        by_weights = {layer for layer, head in heads.items() if head is not None and not head.rectifies}
+        pulled = [
+            layer for layer, some in needs.items() if Need.GRADIENTS in some and layer not in by_weights
+        ]
+        slopes = functools.cache(lambda: target_slopes(targets, self.outputs))
+        wanted = frozenset[Need]().union(*needs.values())
+        bytes_each = sum(activations[layer].nbytes for layer in pulled)
+        at_a_time = max(1, min(len(targets), _GRADIENT_BUDGET // max(1, bytes_each)))
+        for columns in slices_of(len(targets), at_a_time):
+            gradients = self._pulled_back(slopes()[:, columns], pulled) if pulled else {}
+            model = None
+            if wanted & (OF_INPUTS | {Need.SUFFIX}):
+                ((_, model),) = self.model_evidence(targets[columns], wanted, seed)
+            for layer, some in needs.items():
+                A, affine, gradient = activations[layer], heads[layer], gradients.get(layer)
+                head: LinearHead | None = None
+                if affine is not None:
+                    weights = (slopes()[:, columns] @ affine.weight).astype(A.dtype)
+                    head = LinearHead(
+                        weights, affine.features(A), not affine.rectifies, targets.linear, lambda: True
+                    )
+                    if Need.GRADIENTS in some and not affine.rectifies:
+                        positions = int(np.prod(A.shape[2:]))
+                        gradient = (weights / positions)[(..., *(None,) * (A.ndim - 2))]
+                suffix = None
+                if Need.SUFFIX in some:
+                    suffix = AlteredActivations(
+                        self.runtime,
+                        self.scoring,
+                        self.batch,
+                        targets[columns],
+                        layer,
+                        self.run.values[layer.name],
+                    )
+                yield (
+                    layer.name,
+                    columns,
+                    Evidence(
+                        A,
+                        gradient,
+                        head=head if Need.LINEAR_HEAD in some else None,
+                        suffix=suffix,
+                        model=model,
+                        seed=seed,
+                    ),
+                )
+
+    def model_evidence(
+        self, targets: Targets, needs: frozenset[Need], seed: int
+    ) -> Iterator[tuple[slice, ModelEvidence]]:
+        """Evidence of the model as a whole.
+
+        Args:
+            targets: of the batch.
+            needs: of all methods.
+            seed: handed on to the evidence.
+        """
+        given = (self.runtime, self.scoring, self.batch, targets)
+        yield (
+            slice(0, len(targets)),
+            ModelEvidence(
+                self.batch.x,
+                responses(targets, self.outputs),
+                AlteredInputs(*given) if Need.MASKED in needs else None,
+                AlteredInputGradients(*given) if Need.MASKED_GRADIENTS in needs else None,
+                seed=seed,
+            ),
+        )
+
+    def _activations(self, layer: Layer) -> Float[np.ndarray, "batch channel *space"]:
+        own = self.run.values[layer.name]
+        if len(own) != len(self.batch):
+            raise LayerError(
+                f"The layer {layer.name!r} put out {len(own)} rows for {len(self.batch)} images: the model sends it "
+                "some of them only, or cuts them up. Choose a layer that every image goes through."
+            )
+        A: np.ndarray = widened(layer.grid.canonical(own))
+        return A
+
+    def _head(self, layer: Layer, activations: np.ndarray, needs: frozenset[Need]) -> AffineHead | None:
+        """The linear head behind a layer, where that is asked or spares a backward."""
+        logits = self.scoring.logits(self.run, self.batch)
+        if not needs & {Need.LINEAR_HEAD, Need.GRADIENTS} or logits.ndim > 2:
+            return None
+        if layer not in self._heads:
+            scores = np.asarray(self.outputs.logits)
+            after = self._answers(layer, self.batch)
+            found = after(activations)
+            largest = np.abs(np.where(np.isfinite(scores), scores, 0)).max(axis=1, keepdims=True)
+            if not ((found == scores) | (np.abs(found - scores) <= _SAME * largest)).all():
+                raise ModelError(
+                    f"The part after {layer.name!r} gives other scores than the whole model for the same activations, "
+                    "so the model does not answer the same twice (random draws, a state that it keeps). Nothing it "
+                    "says of altered activations could be trusted."
+                )
+            self._heads[layer] = self.heads.head(
+                (layer.name, self.batch.signature),
+                activations,
+                scores,
+                after,
+                self._answers(layer, self.batch.images(slice(1))),
+            )
+        return self._heads[layer]
+
+    def _answers(self, layer: Layer, batch: Batch) -> Callable[[np.ndarray], np.ndarray]:
+        """From altered activations to class scores."""
+        after, own = self.runtime.after(batch, layer.name), self.run.values[layer.name][: len(batch)]
+
+        def answers(activations: np.ndarray) -> np.ndarray:
+            rows = len(activations)
+            like, of = (
+                (own, batch)
+                if len(own) == rows
+                else (np.repeat(own, rows, axis=0), batch.images(np.zeros(rows, dtype=np.int64)))
+            )
+            run = after(layer.grid.embed(activations.astype(own.dtype), like))
+            return np.asarray(self.scoring.outputs(run, of).logits)
+
+        return answers
+
+    def _pulled_back(
+        self, slopes: Float[np.ndarray, "batch target class *space"], layers: list[Layer]
+    ) -> Mapping[Layer, Float[np.ndarray, "batch target channel *space"]]:
+        """The gradient of each target by what the layers put out."""
+        assert self.pull_back is not None
+        found: dict[Layer, list[Shaped[np.ndarray, ...]]] = {layer: [] for layer in layers}
+        for t in range(slopes.shape[1]):
+            by_layer = self.pull_back(self.scoring.slopes_of_run(slopes[:, t], self.run, self.batch))
+            for layer in layers:
+                found[layer].append(widened(layer.grid.canonical(by_layer[layer.name])))
+        return {layer: np.stack(each, axis=1) for layer, each in found.items()}
