@@ -18,7 +18,7 @@ from camscope.exporting.aside import written_aside
 from camscope.exporting.facts import facts_of
 from camscope.exporting.recipes import check_exportable, programs_of, recipe_of
 from camscope.exporting.trial import trial_inputs
-from camscope.exporting.verifying import Verified, verified
+from camscope.exporting.verifying import Verified, check_shapes, verified
 from camscope.methods import Method
 from camscope.results import Explanation
 from camscope.targets import PerImage, TopK
@@ -125,6 +125,7 @@ def export(
         with written_aside(path) as aside:
             written = programs.write(batch.images(slice(_ROWS_TRACED)), recipe, aside, facts)
             outputs = written.run(to_numpy(batch.given))
+            check_shapes(outputs, own)
             if [[target.index for target in row] for row in own.targets] != outputs.classes.tolist():
                 own = explained(PerImage(outputs.classes.tolist()))  # of equal logits either may come first
             found = verified(outputs, own, written.runtime)

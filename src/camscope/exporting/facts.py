@@ -13,8 +13,8 @@ def facts_of(model: Model, e: Explanation) -> dict[str, str]:
 
     - `camscope.version`, `camscope.model`, `camscope.weights_sha256`: of what the file was made.
     - `camscope.method`, `camscope.layer`, `camscope.grid`: of what its maps are; the grid as `[7, 7]`.
-    - `camscope.task`: `multiclass`, `multilabel`, `binary` (two logits, the one the negative of the other, each with a
-      sigmoid) or `regression`: what the logits mean.
+    - `camscope.task`: what the logits mean: `multiclass` (softmax), `multilabel` (a sigmoid each, also of the two of a
+      one-logit head, of which one is the negative of the other) or `regression`.
     - `camscope.class_names`: a list in JSON.
     - `camscope.preprocessing`: the fields of `camscope.Preprocessing` in JSON.
 
@@ -30,7 +30,7 @@ def facts_of(model: Model, e: Explanation) -> dict[str, str]:
         "camscope.method": method,
         "camscope.layer": layer,
         "camscope.grid": json.dumps([int(n) for n in e.raw[method, layer].shape[2:]]),
-        "camscope.task": str(e.provenance["task"]),
+        "camscope.task": "multilabel" if e.provenance["task"] == "binary" else str(e.provenance["task"]),
     }
     if e.class_names is not None:
         facts["camscope.class_names"] = json.dumps(list(e.class_names), ensure_ascii=False)

@@ -40,6 +40,25 @@ class Verified:
     maps: float
 
 
+def check_shapes(outputs: ProgramOutputs, own: Explanation) -> None:
+    """Refuse a file that puts out arrays of other shapes.
+
+    Args:
+        outputs: of the file.
+        own: an explanation of the same inputs.
+
+    Raises:
+        ModelError: saying the shapes.
+    """
+    logits, (maps,) = to_numpy(own.logits), map(to_numpy, own.raw.values())
+    if outputs.logits.shape != logits.shape or outputs.maps.shape != maps.shape:
+        raise ModelError(
+            f"Not written: for {len(logits)} inputs the file gives logits of shape {outputs.logits.shape} and maps of "
+            f"shape {outputs.maps.shape}; camscope gives {logits.shape} and {maps.shape}. Perhaps the model does not "
+            "take batches of any size."
+        )
+
+
 def verified(outputs: ProgramOutputs, own: Explanation, runtime: str) -> Verified:
     """Hold what a file puts out against an explanation of the same inputs and classes.
 
@@ -53,12 +72,6 @@ def verified(outputs: ProgramOutputs, own: Explanation, runtime: str) -> Verifie
     """
     logits, (maps,) = to_numpy(own.logits), map(to_numpy, own.raw.values())
     rows = len(logits)
-    if outputs.logits.shape != logits.shape or outputs.maps.shape != maps.shape:
-        raise ModelError(
-            f"Not written: for {rows} inputs the file gives logits of shape {outputs.logits.shape} and maps of shape "
-            f"{outputs.maps.shape}; camscope gives {logits.shape} and {maps.shape}. Perhaps the model does not take "
-            "batches of any size."
-        )
     if not np.any(maps):
         raise ModelError(
             "Not written: all maps of the test batch are zero, so nothing can be verified on it. Give some real "
@@ -74,8 +87,8 @@ def verified(outputs: ProgramOutputs, own: Explanation, runtime: str) -> Verifie
             raise ModelError(
                 f"Not written: the {what} of the file ({runtime}) are not those of camscope: on {rows} test inputs "
                 f"they differ by up to {difference:.1e} of the largest value, and {most:.0e} is allowed. The model may "
-                "draw random numbers or take steps that depend on values, which a graph does not hold. Try another "
-                "layer or method."
+                "draw random numbers or take steps that depend on values, which a graph does not hold; or the maps are "
+                "nothing but rounding. Try another layer or method."
             )
     return Verified(runtime, rows, far, apart)
 

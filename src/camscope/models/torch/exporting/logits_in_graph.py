@@ -85,4 +85,5 @@ def _before(calls: Sequence[Call], output: torch.Tensor) -> torch.Tensor:
     """What went into one call, in the shape of the output; or into several, side by side."""
     if len(calls) == 1:
         return calls[0].logits.reshape(output.shape)
-    return torch.cat([call.logits.reshape(len(call.logits), -1) for call in calls], 1)
+    columns = [call.logits[:, None] if call.logits.ndim == 1 else call.logits for call in calls]
+    return torch.cat(columns, 1)

@@ -17,10 +17,12 @@ from torch.export import ExportedProgram
 
 from camscope.errors import MissingExtraError, ModelError
 from camscope.models.map_programs import INPUT, OUTPUTS, ProgramOutputs, Written
-from camscope.models.torch.exporting.tracing import reason_of
+from camscope.models.torch.exporting.tracing import BATCH_AXIS, reason_of
 
 _MOST_IN_ONE_FILE = 2 * 1024**3 - 64 * 1024**2
 """Bytes of weights that fit into an ONNX file with everything else: the format ends at 2 GB."""
+
+_SEED = 2**40 + 1
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,13 @@ def _write_onnx(program: ExportedProgram, path: Path, facts: Mapping[str, str]) 
     with _quietly():
         try:
             found = torch.onnx.export(
-                program, (), dynamo=True, verbose=False, input_names=[INPUT], output_names=list(OUTPUTS)
+                program,
+                (),
+                dynamo=True,
+                verbose=False,
+                input_names=[INPUT],
+                output_names=list(OUTPUTS),
+                dynamic_shapes=({0: BATCH_AXIS},),
             )
         except Exception as error:
             raise ModelError(
@@ -102,7 +110,9 @@ def _running(program: ExportedProgram) -> Callable[[Float[np.ndarray, "batch ...
     device = next((tensor.device for tensor in _weights(program)), torch.device("cpu"))
 
     def run(x: Float[np.ndarray, "batch ..."]) -> ProgramOutputs:
-        with torch.no_grad():
+        # random numbers are others than in camscope's own run, so that a program that draws some is noticed
+        with torch.no_grad(), torch.random.fork_rng():
+            torch.manual_seed(_SEED)
             return ProgramOutputs(*(out.cpu().numpy() for out in module(torch.from_numpy(x).to(device))))
 
     return run

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any, cast
@@ -23,7 +24,7 @@ from camscope.models.torch.exporting.decompositions import PooledContiguously, b
 from camscope.models.torch.exporting.with_maps import WithMaps
 from camscope.models.torch.hooks.session import overriding
 
-_BATCH = "batch"
+BATCH_AXIS = "batch"
 """The name of the axis that may have any size."""
 
 
@@ -38,11 +39,14 @@ def traced(module: WithMaps, given: Float[torch.Tensor, "batch ..."], *, backwar
     Raises:
         ModelError: if the forward depends on values in a way that no graph can hold, or on the number of rows.
     """
-    with _saying_what_cannot_be_traced():
+    with _saying_what_cannot_be_traced(), torch.no_grad():
         graph = _with_backward(module, given) if backward else module
-        return torch.export.export(graph, (given,), dynamic_shapes=({0: Dim(_BATCH, min=1)},), strict=False)
+        return torch.export.export(
+            graph, (given,), dynamic_shapes=({0: Dim(BATCH_AXIS, min=1)},), strict=False
+        )
 
 
+@functools.lru_cache(maxsize=64)
 def can_be_traced(maps: MapsOf) -> bool:
     """Whether a method's arithmetic is the same for all inputs; a step that looks at a value cannot be traced.
 
@@ -123,6 +127,12 @@ def _saying_what_cannot_be_traced() -> Iterator[None]:
     try:
         yield
     except Exception as error:
+        if "onstraints violated" in str(error):
+            raise ModelError(
+                "The model's forward fixes the number of rows, so no file of it would take batches of any size. Somewhere it "
+                "makes a plain number of it, as by len(x) or int(x.shape[0]); use x.shape[0] itself, or -1 in a "
+                "reshape."
+            ) from error
         raise ModelError(
             f"This model cannot be written down as a graph of operations. PyTorch says: {reason_of(error)}"
         ) from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -53,7 +53,7 @@ class WithMaps(nn.Module):
             given: a preprocessed batch, as the model takes it.
         """
         layer = self._recipe.layer
-        with torch.set_grad_enabled(self._recipe.backward), self._seeing_the_layer() as seen:
+        with self._graph(), self._seeing_the_layer() as seen:
             logits = self._logits.of(self._batch.with_given(given))
             scores, classes = logits.topk(min(self._recipe.top, logits.shape[1]), dim=1)
             gradients = self._gradients(scores, seen[0]) if self._recipe.backward else None
@@ -65,6 +65,10 @@ class WithMaps(nn.Module):
             gradients = (head.weights / positions)[(..., *(None,) * (activations.ndim - 2))]
         maps = self._recipe.maps(Evidence(activations, gradients, head=head))
         return logits.detach(), classes, maps
+
+    def _graph(self) -> AbstractContextManager[Any]:
+        """Autograd's, if gradients are wanted; else nothing is switched, which a traced graph would hold."""
+        return torch.enable_grad() if self._recipe.backward else nullcontext()
 
     @contextmanager
     def _seeing_the_layer(self) -> Iterator[list[torch.Tensor]]:
