@@ -317,7 +317,7 @@ def test_an_interrupt_leaves_nothing_behind(tmp_path, monkeypatch):
 def test_zero_maps_verify_nothing(tmp_path):
     model = named_cnn()
     nn.init.zeros_(model.head.weight)
-    with pytest.raises(camscope.ModelError, match="all maps of the test batch are zero"):
+    with pytest.raises(camscope.ModelError, match="all maps of the test inputs are zero"):
         camscope.export(model, tmp_path / "model.pt2", method="cam")
     assert list(tmp_path.iterdir()) == []
 

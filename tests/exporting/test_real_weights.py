@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import camscope
+from camscope.images import to_photo
 from tests.exporting.programs import apart
 
 pytest.importorskip("onnxscript")
@@ -20,7 +21,7 @@ def test_its_maps_are_those_of_pytorch_on_real_photos(tmp_path, photos, method, 
     explainer = camscope.Explainer("demo")
     pictures = [photos[name] for name in ("cat", "coffee", "rocket")]
     assert explainer.preprocessing is not None
-    x = np.stack([explainer.preprocessing(camscope.images.from_array(photo)) for photo in pictures])
+    x = np.stack([explainer.preprocessing(to_photo(photo)) for photo in pictures])
     logits, classes, maps = onnxruntime.InferenceSession(done.path).run(None, {"input": x})
     own = explainer(
         pictures, methods=done.method, layers=done.layer, targets=camscope.PerImage(classes.tolist())

@@ -129,9 +129,9 @@ def _saying_what_cannot_be_traced() -> Iterator[None]:
     except Exception as error:
         if "onstraints violated" in str(error):
             raise ModelError(
-                "The model's forward fixes the number of rows, so no file of it would take batches of any size. Somewhere it "
-                "makes a plain number of it, as by len(x) or int(x.shape[0]); use x.shape[0] itself, or -1 in a "
-                "reshape."
+                "The model's forward fixes the number of rows, so no file of it would take batches of any size. It "
+                "makes a plain number of it somewhere, as len(x) and int(x.shape[0]) do; use x.shape[0] itself, or -1 "
+                "in a reshape."
             ) from error
         raise ModelError(
             f"This model cannot be written down as a graph of operations. PyTorch says: {reason_of(error)}"
