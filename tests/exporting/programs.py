@@ -81,7 +81,9 @@ def densenet() -> nn.Module:
 def vit() -> nn.Module:
     from timm.models.vision_transformer import VisionTransformer
 
-    return VisionTransformer(img_size=SIDE, patch_size=8, embed_dim=24, depth=3, num_heads=2, num_classes=5)
+    return VisionTransformer(
+        img_size=SIDE, patch_size=8, embed_dim=24, depth=2, num_heads=2, num_classes=5, global_pool="avg"
+    )
 
 
 def mobilenet() -> nn.Module:

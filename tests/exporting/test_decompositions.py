@@ -8,8 +8,10 @@ import pytest
 import torch
 from torch import nn
 from torch.fx.experimental.proxy_tensor import make_fx
+from torch.nn import functional
 
-from camscope.models.torch.exporting.decompositions import backwards_as_forwards
+from camscope.models.torch.exporting.decompositions import PooledContiguously, backwards_as_forwards
+from camscope.models.torch.hooks.session import overriding
 from tests.torch.nets import batch
 
 LAYERS: dict[str, tuple[Any, tuple[int, ...]]] = {
@@ -57,3 +59,21 @@ def test_the_gradient_by_the_input_is_autograds(layer, shape):
     called = {str(node.target) for node in graph.graph.nodes}
     assert not {name for name in called if "backward" in name}
     torch.testing.assert_close(graph(another), gradient(another), rtol=1e-4, atol=1e-5)
+
+
+def test_a_mean_over_channels_last_needs_no_strides():
+    """ConvNeXt pools from memory with its channels last."""
+
+    def gradient(x: torch.Tensor) -> torch.Tensor:
+        x = x.detach().requires_grad_()
+        pooled = functional.adaptive_avg_pool2d(x.permute(0, 3, 1, 2), 1)
+        return torch.autograd.grad((pooled**2).sum(), x)[0]
+
+    def called() -> set[str]:
+        graph = make_fx(gradient, decomposition_table=backwards_as_forwards(), tracing_mode="symbolic")(x)
+        return {str(node.target) for node in graph.graph.nodes}
+
+    x = batch(2, 5, 6, 4)
+    assert any("as_strided" in name for name in called())
+    with overriding(PooledContiguously()):
+        assert not any("as_strided" in name for name in called())

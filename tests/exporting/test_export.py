@@ -19,7 +19,7 @@ from camscope.models.map_programs import ProgramOutputs
 from camscope.models.torch.exporting import program_files
 from tests.conftest import make_tiny_cnn
 from tests.exporting.programs import apart, explained
-from tests.torch.nets import Noisy, batch
+from tests.torch.nets import Net, Noisy, batch
 
 PHOTOS = camscope.Preprocessing(input_size=(32, 32), resize=36, mean=(0.4, 0.5, 0.6), std=(0.2, 0.2, 0.3))
 NAMES = ["cat", "dog", "ski", "été", "tea"]
@@ -135,15 +135,10 @@ def test_a_pt2_file_holds_the_same(tmp_path):
     own = explained(model, x, found.classes, methods="gradcam", layers="stem_relu")
     assert apart(found.maps, own.maps().numpy()) < 1e-5
     extra = {"camscope.method": "", "camscope.class_names": ""}
-    torch.export.load(done.path, extra_files=extra)
+    names = set(torch.export.load(done.path, extra_files=extra).state_dict)
+    assert {"model.stem.weight", "model.body_norm.running_var", "model.head.bias"} <= names
     assert extra["camscope.method"] == "gradcam"
     assert json.loads(extra["camscope.class_names"]) == NAMES
-
-
-def test_weights_keep_their_names(tmp_path):
-    done = camscope.export(named_cnn(), tmp_path / "model.pt2", method="gradcam", layer="stem_relu")
-    names = set(torch.export.load(done.path).state_dict)
-    assert {"model.stem.weight", "model.body_norm.running_var", "model.head.bias"} <= names
 
 
 def test_the_model_is_left_as_it_came(tmp_path):
@@ -209,6 +204,27 @@ def test_logits_stand_before_the_softmax_and_one_logit_is_two_classes(tmp_path, 
     extra = {"camscope.task": ""}
     torch.export.load(done.path, extra_files=extra)
     assert extra["camscope.task"] == task
+
+
+def test_signals(tmp_path):
+    model, x = Net(dims=1).eval(), batch(3, 3, 40)
+    done = camscope.export(model, tmp_path / "m.pt2", inputs=x, method="gradcam", layer="stem", top=2)
+    assert (done.input_size, done.map_size) == ((3, 40), (20,))
+    found = run_pt2(done.path, x)
+    own = explained(model, x, found.classes, methods="gradcam", layers="stem").maps().numpy()
+    assert np.abs(found.maps - own).max() < 1e-5 * np.abs(own).max()
+
+
+def test_weights_that_do_not_fit_into_one_file_lie_beside_it(tmp_path, monkeypatch):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    monkeypatch.setattr(program_files, "_MOST_IN_ONE_FILE", 0)
+    done = camscope.export(named_cnn(), tmp_path / "model.onnx")
+    files = {file.name: file.stat().st_size for file in tmp_path.iterdir()}
+    assert files.keys() == {"model.onnx", "model.onnx.data"}
+    assert sum(files.values()) == done.bytes
+    x = batch(2, 3, 32, 32).numpy()
+    assert len(onnxruntime.InferenceSession(done.path).run(None, {"input": x})) == 3
 
 
 @pytest.mark.slow
@@ -390,6 +406,11 @@ def test_other_kinds_of_models_are_refused_by_name(tmp_path):
 
         def forward(self, x: torch.Tensor, shift: torch.Tensor) -> torch.Tensor:
             return self.net(x) + shift
+
+    reader = make_tiny_cnn()
+    reader.tokenizer = {"a": 0, "film": 1}
+    with pytest.raises(camscope.ModelError, match="it reads texts"):
+        camscope.export(reader, tmp_path / "m.pt2")
 
     with pytest.raises(camscope.ModelError, match="it takes 2 inputs"):
         camscope.export(Two().eval(), tmp_path / "m.pt2", inputs=(batch(3, 3, 32, 32), batch(3, 5)))

@@ -20,8 +20,8 @@ from camscope.outputs import Task
 
 def export(
     *,
+    out: Path,
     model: str = "demo",
-    out: Path = Path("model.onnx"),
     method: str | None = None,
     layer: str | None = None,
     top: int = 5,
@@ -40,10 +40,10 @@ def export(
 
     Parameters
     ----------
-    model
-        demo, timm:NAME, torchvision:NAME, hf:NAME-OR-FOLDER or FILE.py:FACTORY.
     out
         The file: .onnx (ONNX Runtime, OpenVINO …) or .pt2 (PyTorch's own).
+    model
+        demo, timm:NAME, torchvision:NAME, hf:NAME-OR-FOLDER or FILE.py:FACTORY.
     method
         Default: cam where the model has a linear head, else gradcam. hirescam, layercam and a few others too.
     layer

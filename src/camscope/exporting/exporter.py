@@ -16,7 +16,7 @@ from camscope.engine.model import open_model
 from camscope.errors import InputError, check_folder
 from camscope.exporting.aside import written_aside
 from camscope.exporting.facts import facts_of
-from camscope.exporting.recipes import check_exportable, programs_of, recipe_of
+from camscope.exporting.recipes import check_exportable, check_kind, programs_of, recipe_of
 from camscope.exporting.trial import trial_inputs
 from camscope.exporting.verifying import Verified, check_shapes, verified
 from camscope.methods import Method
@@ -106,6 +106,7 @@ def export(
         )
     opened = open_model(model, **model_options)
     programs = programs_of(opened, path)
+    check_kind(opened)
     wanted = None if method is None else check_exportable(method, programs)
     with opened.adapter.exclusive():
         notes = opened.notes()

@@ -44,6 +44,20 @@ def programs_of(model: Model, path: Path) -> MapPrograms:
     return programs
 
 
+def check_kind(model: Model) -> None:
+    """Refuse models whose maps are not of classes of an array, as far as their library tells.
+
+    Raises:
+        ModelError: saying what the model is.
+    """
+    if model.info.caption_decoder is not None:
+        raise _no_classifier("it compares images with captions, which come with each call")
+    if model.info.texts is not None:
+        raise _no_classifier("it reads texts")
+    if model.info.explained == "instance":
+        raise _no_classifier("it finds instances, of which each has a map of its own")
+
+
 def check_exportable(method: str | Method, programs: MapPrograms) -> Method:
     """The method, if a program can hold it.
 
@@ -96,7 +110,7 @@ def recipe_of(
         LayerError: if there is no such layer.
         ModelError: if the model is no classifier.
     """
-    _check_kind(model, batch)
+    _check_batch(model, batch)
     adapter = model.adapter
     at = adapter.choose(batch)[0] if layer is None else adapter.layer(batch, layer, model.grid)
     pooled = _pooled(model, batch, at)
@@ -107,35 +121,27 @@ def recipe_of(
     return Recipe(at, method, method.needs, top, pooled), method
 
 
-def _check_kind(model: Model, batch: Batch) -> None:
-    """Refuse models whose maps are not of classes, or that take more than one array.
+def _check_batch(model: Model, batch: Batch) -> None:
+    """Refuse models that take more than one array, or put out more than one score per class.
 
     Raises:
-        ModelError: saying what the model is.
+        ModelError: saying what they do.
     """
     several = len(batch.args) + len(batch.kwargs)
-    refused = (
-        "it compares images with captions, which come with each call"
-        if model.info.caption_decoder is not None
-        else "it reads texts"
-        if model.info.texts is not None or batch.of_tokens
-        else "it finds instances, of which each has a map of its own"
-        if model.info.explained == "instance"
-        else f"it takes {several} inputs"
-        if several != 1
-        else ""
+    if several != 1:
+        raise _no_classifier(f"it takes {several} inputs")
+    with model.adapter.observe(batch, {}) as seen:
+        if seen.outputs.predictions is not None:
+            raise _no_classifier(
+                "it puts out scores of every position, or other predictions than scores of classes"
+            )
+
+
+def _no_classifier(why: str) -> ModelError:
+    return ModelError(
+        f"Only classifiers of one array (a photo, a volume, a signal) can be exported with their maps, and this model "
+        f"is none: {why}. Explain it with camscope.explain."
     )
-    if not refused:
-        with model.adapter.observe(batch, {}) as seen:
-            if seen.outputs.predictions is not None:
-                refused = (
-                    "it puts out scores of every position, or other predictions than one score per class"
-                )
-    if refused:
-        raise ModelError(
-            f"Only classifiers of one array (a photo, a volume, a signal) can be exported with their maps, and this "
-            f"model is none: {refused}. Explain it with camscope.explain where PyTorch is."
-        )
 
 
 def _pooled(model: Model, batch: Batch, layer: Layer) -> Literal["activations", "their ReLU"] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,9 @@ from camscope.models.torch.forwards import Forwards
 from camscope.models.torch.hooks.modules import check_not_scripted
 from camscope.models.torch.hooks.state import explaining
 from camscope.models.torch.layer_finder import LayerFinder
+
+_one_at_a_time = threading.Lock()
+"""Tracing changes what PyTorch does in the whole process."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,7 @@ class TorchPrograms:
                 "Export it in single precision: model.float()."
             )
         anatomy = self.layers.anatomy(batch)
-        with explaining(self.forwards.model):
+        with _one_at_a_time, explaining(self.forwards.model):
             logits = logits_in_graph(self.forwards, batch, anatomy)
             module = WithMaps(logits, recipe, batch, anatomy.classifier)
             program = traced(module, given, backward=recipe.backward)
