@@ -21,8 +21,10 @@ GRIDS = [
     Grid("tokens", (2, 3, 4), 5, 1),
     Grid("tokens-last", (3, 4), 5),
     Grid("tokens-last", (3, 4), 5, 1),
-    Grid("tokens", (3, 4), 5, 1, columns_first=True),
-    Grid("tokens-last", (3, 4), 5, columns_first=True),
+    Grid("tokens", (3, 4), 5, 1, order=(1, 0)),
+    Grid("tokens-last", (3, 4), 5, order=(1, 0)),
+    Grid("tokens", (2, 3, 4), 5, 1, order=(1, 2, 0)),
+    Grid("tokens-last", (2, 3, 4), 5, order=(2, 0, 1)),
 ]
 
 
@@ -44,8 +46,10 @@ def test_every_value_keeps_its_place(grid):
     maps = grid.canonical(output)
     assert maps.shape == (2, grid.channels, *grid.space)
     for b, c, *ij in itertools.product(*(range(n) for n in maps.shape)):
-        axes = (ij[::-1], grid.space[::-1]) if grid.columns_first else (ij, grid.space)
-        token = grid.prefix + int(np.ravel_multi_index(*axes))
+        order = grid.order or range(len(ij))
+        token = grid.prefix + int(
+            np.ravel_multi_index([ij[a] for a in order], [grid.space[a] for a in order])
+        )
         place = {
             "channels-first": (b, c, *ij),
             "channels-last": (b, *ij, c),
@@ -91,7 +95,9 @@ def test_it_is_a_view_of_the_output(grid):
         (Grid("tokens", (14, 14), 192), "14×14 tokens"),
         (Grid("tokens", (14, 14), 192, 1), "14×14 tokens + 1 prefix"),
         (Grid("tokens", (14, 14), 192, 5), "14×14 tokens + 5 prefix"),
-        (Grid("tokens", (14, 14), 192, 0, columns_first=True), "14×14 tokens (column by column)"),
+        (Grid("tokens", (14, 14), 192, 0, order=(1, 0)), "14×14 tokens (column by column)"),
+        (Grid("tokens", (8, 7, 6), 192, 1, order=(1, 2, 0)), "8×7×6 tokens + 1 prefix (place by place)"),
+        (Grid("tokens", (8, 7, 6), 192, order=(2, 1, 0)), "8×7×6 tokens (axes in order (2, 1, 0))"),
     ],
 )
 def test_in_words(grid, words):

@@ -11,7 +11,9 @@ from torch import nn
 import camscope
 from camscope.arrays import resize
 from camscope.models.grid import Grid, candidate_grids
-from camscope.models.place import answer, find_grid, with_altered_copies
+from camscope.models.place import Answer, answer, find_grid, with_altered_copies
+from camscope.models.torch.anatomy.grids import Grids
+from camscope.models.torch.anatomy.trace import Output
 
 PHOTO = (1, 3, 64, 64)
 WIDE = (1, 3, 48, 80)
@@ -34,9 +36,8 @@ def layer(x, grid, seed=1):
         return mixed
     if grid.layout == "channels-last":
         return rearrange(mixed, "c ... -> ... c")
-    tokens = (
-        rearrange(mixed, "c h w -> c (w h)") if grid.columns_first else rearrange(mixed, "c ... -> c (...)")
-    )
+    ordered = mixed if grid.order is None else mixed.transpose(0, *(1 + axis for axis in grid.order))
+    tokens = rearrange(ordered, "c ... -> c (...)")
     in_front = mixed.mean(axis=tuple(range(1, mixed.ndim)))[:, None] * rng.random((1, grid.prefix))
     tokens = np.concatenate([in_front, tokens], axis=1)
     return tokens if grid.layout == "tokens-last" else tokens.T
@@ -70,9 +71,16 @@ def found(outputs, given, seen=()):
         (Grid("tokens", (6, 10), 24, 0), WIDE, []),
         (Grid("tokens", (8, 8), 24, 17), PHOTO, [(8, 8)]),  # many registers
         (Grid("tokens-last", (8, 8), 24, 0), PHOTO, [(8, 8)]),
-        (Grid("tokens", (8, 8), 24, 0, columns_first=True), PHOTO, [(8, 8)]),
-        (Grid("tokens", (6, 10), 24, 1, columns_first=True), WIDE, [(6, 10)]),
+        (Grid("tokens", (8, 8), 24, 0, order=(1, 0)), PHOTO, [(8, 8)]),
+        (Grid("tokens", (6, 10), 24, 1, order=(1, 0)), WIDE, [(6, 10)]),
         (Grid("tokens", (4, 8, 8), 24, 1), VIDEO, [(4, 8, 8)]),
+        (
+            Grid("tokens", (4, 8, 8), 24, 1),
+            VIDEO,
+            [],
+        ),  # frames went through one by one: no patch embedding was seen
+        (Grid("tokens", (4, 8, 8), 24, 1, order=(1, 2, 0)), VIDEO, []),
+        (Grid("tokens", (2, 8, 8), 24, 0, order=(1, 2, 0)), VIDEO, [(2, 8, 8)]),
         (Grid("tokens", (64,), 32, 1), SIGNAL, [(64,)]),  # a class token before a signal's steps
         (Grid("tokens", (64,), 128, 1), SIGNAL, [(64,)]),
     ],
@@ -210,7 +218,7 @@ def test_tokens_that_stand_column_after_column():
     model, x = Columns().eval(), torch.randn(1, 3, 48, 80)
     layers, _ = camscope.Explainer(model).layers(x)
     grid = next(layer.grid for layer in layers if layer.name == "block")
-    assert grid == Grid("tokens", (6, 10), 24, 0, columns_first=True)
+    assert grid == Grid("tokens", (6, 10), 24, 0, order=(1, 0))
     for method in ("hirescam", "ablationcam"):
         assert tuple(camscope.explain(model, x, layers="block", methods=method).maps().shape) == (1, 1, 6, 10)
 
@@ -228,9 +236,11 @@ def test_a_black_picture_does_not_hide_the_grids():
 def test_a_uniform_input_is_looked_at_as_noise(value):
     """On it all positions are alike, and a relative change says little."""
     x = np.full((1, 3, 12, 12), value, np.float32)
-    first, *others = with_altered_copies(x)
-    assert first.std() > 0.5
-    assert all((first != other).any() and (first == other).any() for other in others)
+    rows = with_altered_copies(x)
+    for first, *others in (rows[:9], rows[9:]):
+        assert first.std() > 0.5
+        assert all((first != other).any() and (first == other).any() for other in others)
+    assert np.array_equal(rows[9], rows[0][:, ::-1, ::-1])
     photo = np.random.default_rng(0).standard_normal(x.shape).astype(np.float32)
     assert np.array_equal(with_altered_copies(photo)[0], photo[0])
 
@@ -315,8 +325,59 @@ def test_a_model_that_takes_one_image_at_a_time():
     model, x = OneAtATime().eval(), torch.randn(1, 3, 48, 80)
     found, _ = camscope.Explainer(model).layers(x)
     assert {layer.name: layer.grid for layer in found}["block"] == Grid(
-        "tokens", (6, 10), 24, 0, columns_first=True
+        "tokens", (6, 10), 24, 0, order=(1, 0)
     )
     assert tuple(camscope.explain(model, x).maps().shape) == (1, 1, 6, 10)
     with pytest.raises(RuntimeError, match="shape"):
         camscope.explain(model, torch.randn(2, 3, 48, 80))
+
+
+def readers(x):
+    """Eight learned tokens, each of which reads the positions whose value is near its own: content, and no place."""
+    near = np.exp(-((x - np.linspace(-1, 1, 8)[:, None]) ** 2) / 0.02) + 1e-6
+    near = near / near.sum(1, keepdims=True)
+    return np.stack([near @ x[0] ** power for power in range(1, 5)], axis=1)
+
+
+def test_tokens_that_read_by_content_have_no_grid_though_one_input_has_the_content_in_order():
+    ramp = np.linspace(-1, 1, 32)[None, None]
+    clean, *altered = (readers(x) for x in with_altered_copies(ramp))
+    grid = Grid("tokens", (8,), 4)
+    both = answer(clean, altered)
+    as_given, mirrored = (Answer((look,)).agreement(grid) for look in both.looks)
+    assert as_given > 0.5
+    assert mirrored < -0.3
+    assert both.agreement(grid) < 0.3
+
+
+SQUARE = torch.zeros(1, 8, 8)
+
+
+def output(module, grid, follows=None):
+    """What a trace notes of a module whose numbers answer on a grid, of eight positions and eight channels."""
+    clean, *altered = (layer(x, grid) for x in rows(SIGNAL))
+    noted = Output(lambda: SQUARE, 0, tuple(SQUARE.shape), None, answer(clean, altered), follows)
+    noted.modules.append(module)
+    return noted
+
+
+def test_a_relu_has_the_grid_that_went_in_whatever_its_own_numbers_seem_to_say():
+    """Where few channels of few are above zero, these may answer like positions by chance."""
+    grid, other = Grid("channels-first", (8,), 8), Grid("channels-last", (8,), 8)
+    conv, grids = output(nn.Conv1d(3, 8, 1), grid), Grids(torch.zeros(SIGNAL))
+    assert grids.of_output(output(nn.ReLU(), other)) == other
+    assert grids.of_output(conv) == grid
+    assert grids.of_output(output(nn.ReLU(), other, follows=conv)) == grid
+
+
+def test_a_linear_layer_has_the_tokens_that_went_in_whatever_its_own_numbers_seem_to_say():
+    tokens, features = Grid("tokens", (8,), 8), Grid("tokens-last", (8,), 8)
+    for module in (nn.Linear(8, 8), nn.LayerNorm(8)):
+        before, grids = output(nn.Module(), tokens), Grids(torch.zeros(SIGNAL))
+        assert grids.of_output(before).canonical(SQUARE).shape == (1, 8, 8)
+        found = grids.of_output(output(module, features, follows=before))
+        assert found == grids.of_output(before)
+        # of positions that are last it mixes these
+        before = output(nn.Module(), features)
+        assert grids.of_output(before).layout == "channels-first"
+        assert grids.of_output(output(module, tokens, follows=before)).layout == "channels-last"

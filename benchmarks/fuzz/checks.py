@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import random
 import warnings
 from collections.abc import Sequence
@@ -150,13 +149,16 @@ def _another_size(subject: Subject, r: random.Random) -> None:
 
 
 def _listed(subject: Subject, x: torch.Tensor) -> None:
-    """The grids of all layers, as camscope finds them on the first image."""
+    """The grids of all layers, as camscope finds them on the first image.
+
+    A layer that another image was seen to go through is listed too: the model has it.
+    """
     with subject.noting("the list of layers"):
         for layer in subject.layers(x[:1]):
-            truth, about = (
-                Truth(subject.net, x[:1], layer.module, subject.number),
-                f"the grid of {layer.name}",
-            )
+            photos = (x[:1], *(one[None] for one in subject.recipe.batch()))
+            of_each = [Truth(subject.net, photo, layer.module, subject.number) for photo in photos]
+            truth = next((one for one in of_each if one.exists), of_each[0])
+            about = f"the grid of {layer.name}"
             if not truth.exists:
                 subject.note(WRONG, about, f"there is none ({truth.place.layout})")
                 continue
@@ -166,21 +168,36 @@ def _listed(subject: Subject, x: torch.Tensor) -> None:
                 subject.note(WRONG, about, why)
 
 
-FEW = 16
-"""Positions of an input."""
+BARELY = 0.65
+"""Of a layer that answers in place less than that on one photo, another photo may well say that it does not."""
 
 
 def _another_order(subject: Subject, x: torch.Tensor) -> None:
-    """The automatic choice of a new Explainer is the same with the last photo first."""
-    found: list[Any] = []
+    """The automatic choice of a new Explainer is the same with the last photo first.
+
+    Whether a layer answers in place to an altered patch is a matter of degree: where the network mixes all positions of
+    a small input, one photo may show it barely, and another barely not. Then each order may have its own choice.
+    """
+    chosen: list[Any] = []
+    listed: list[dict[str, float]] = []
     for photos in (x, x.flip(0)):
         try:
-            found.append(subject.explain(photos, explainer=subject.new_explainer(), targets=[0]).layers)
+            explainer = subject.new_explainer()
+            chosen.append(subject.explain(photos, explainer=explainer, targets=[0]).layers)
+            listed.append({layer.name: layer.in_place for layer in subject.layers(photos, explainer)})
         except camscope.CamscopeError as error:
-            found.append(str(error))
+            chosen.append(str(error))
+            listed.append({})
         except Exception:  # noted where it was met first
             return
-    if found[0] != found[1]:
-        # from each of so few positions a network sees all of the input: which layers answer in place differs by photo
-        result = UNDECIDED if math.prod(subject.recipe.space) < FEW else WRONG
-        subject.note(result, "the automatic choice", f"the first photo decides | {found[0]} or {found[1]}")
+    if chosen[0] == chosen[1]:
+        return
+    in_place = [
+        here[name]
+        for choice, here, there in ((chosen[0], *listed), (chosen[1], *reversed(listed)))
+        for name in (layer.removesuffix("+relu") for layer in choice)
+        if name in here and name not in there
+    ]
+    barely = bool(in_place) and max(in_place) < BARELY
+    why = f"the first photo decides | {chosen[0]} or {chosen[1]}, in place by {in_place}"
+    subject.note(UNDECIDED if barely else WRONG, "the automatic choice", why)

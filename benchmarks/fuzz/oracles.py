@@ -61,16 +61,34 @@ def _over(values: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
     return values[(..., *(None,) * (like.ndim - values.ndim))]
 
 
+def _over_channels(terms: torch.Tensor) -> torch.Tensor:
+    """The sum over channels, if it is more than what rounding leaves: a layer norm's channels cancel, say.
+
+    Args:
+        terms: `batch channel *space`.
+    """
+    total, size = terms.sum(1), terms.abs().sum(1)
+    left, whole = total.flatten(1).abs().amax(1), size.flatten(1).amax(1)
+    if bool(((left < 1e-10 * whole) & (whole > 0)).any()):
+        raise UndecidedError("the channels cancel each other")
+    return total
+
+
 def _by_gradients(method: str, activations: torch.Tensor, g: torch.Tensor) -> torch.Tensor:
     A = activations
     axes = tuple(range(2, A.ndim))
     S = A.sum(axes)
     if method == "gradcam":
-        return (_over(g.mean(axes), A) * A).sum(1)
+        mean, size = g.mean(axes), g.abs().mean(axes)
+        if bool(((mean.abs().amax(1) < 1e-10 * size.amax(1)) & (size.amax(1) > 0)).any()):
+            raise UndecidedError(
+                "the positions cancel each other"
+            )  # keys of a softmax: all may rise together
+        return _over_channels(_over(mean, A) * A)
     if method == "hirescam":
-        return (g * A).sum(1)
+        return _over_channels(g * A)
     if method == "layercam":
-        return (g.clamp(min=0) * A).sum(1)
+        return _over_channels(g.clamp(min=0) * A)
     if method == "gradcam-elementwise":
         return (g * A).clamp(min=0).sum(1)
     if method == "xgradcam":
@@ -78,7 +96,7 @@ def _by_gradients(method: str, activations: torch.Tensor, g: torch.Tensor) -> to
         if bool(((share < 1e-4) & (S != 0)).any()):
             raise UndecidedError("a channel's activations sum nearly to zero")
         weights = torch.where(S == 0, 0.0, (A * g).sum(axes) / torch.where(S == 0, 1.0, S))
-        return (_over(weights, A) * A).sum(1)
+        return _over_channels(_over(weights, A) * A)
     denominator = 2 * g**2 + _over(S, A) * g**3
     usable = g > 1e-50  # below, g³ underflows, and S g is nothing beside 2
     if bool((usable & (denominator.abs() < 1e-2 * g**2)).any()):
@@ -90,7 +108,7 @@ def _by_gradients(method: str, activations: torch.Tensor, g: torch.Tensor) -> to
         if bool((total.abs() < 1e-2 * alpha.abs().sum(axes)).any()):
             raise UndecidedError("the sum of Grad-CAM++'s alphas is nearly zero")
         weights = weights / torch.where(total == 0, 1.0, total)
-    return (_over(weights, A) * A).sum(1)
+    return _over_channels(_over(weights, A) * A)
 
 
 def _ablation(truth: Truth, goal: Goal, in_memory: bool) -> torch.Tensor:
@@ -98,7 +116,7 @@ def _ablation(truth: Truth, goal: Goal, in_memory: bool) -> torch.Tensor:
     if bool(((y.abs() < 1e-6) & (y != 0)).any()):
         raise UndecidedError("a score of Ablation-CAM is nearly zero")
     drops = [y - goal.score(z) for z in truth.without_each_channel(in_memory=in_memory)]
-    return (_over(torch.stack(drops, 1) / torch.where(y == 0, 1.0, y.abs())[:, None], A) * A).sum(1)
+    return _over_channels(_over(torch.stack(drops, 1) / torch.where(y == 0, 1.0, y.abs())[:, None], A) * A)
 
 
 def _recipro(truth: Truth, answer: Score, in_memory: bool) -> torch.Tensor:
@@ -110,7 +128,7 @@ def _score_cam(truth: Truth, goal: Goal) -> torch.Tensor:
     A = truth.activations
     weights = torch.stack([goal.probability(z) for z in truth.through_each_channel], 1)
     constant = A.flatten(2).amax(2) == A.flatten(2).amin(2)
-    return (_over(torch.where(constant, 0.0, weights), A) * A).sum(1)
+    return _over_channels(_over(torch.where(constant, 0.0, weights), A) * A)
 
 
 def _eigen(activations: torch.Tensor) -> torch.Tensor:

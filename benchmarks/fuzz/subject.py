@@ -54,10 +54,10 @@ class Subject:
         with self._as_it_came():
             return (explainer or self._explainer)(x, **call)
 
-    def layers(self, x: torch.Tensor) -> Sequence[Any]:
+    def layers(self, x: torch.Tensor, explainer: camscope.Explainer | None = None) -> Sequence[Any]:
         """All layers with a grid, as camscope finds them."""
         with self._as_it_came():
-            return self._explainer.layers(x, every=True)[0]
+            return (explainer or self._explainer).layers(x, every=True)[0]
 
     @contextmanager
     def noting(self, about: str, *, needless: bool = False) -> Iterator[None]:

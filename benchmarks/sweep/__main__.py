@@ -8,9 +8,9 @@
 
 runs `camscope.Explainer(model)(x)` on models with random weights, each in a process of its own with a limit of time
 and memory, and appends one JSON line per model to `--out`. What has a line there is skipped, so a sweep that was
-stopped goes on where it was. A model gets a **map** (finite, not constant, in place), or one of the **wrong place**,
-camscope **refuses** it with a reason, it **fails** (anything else); or it is **no classifier**, or **not built**
-with a small configuration, and is not counted.
+stopped goes on where it was. A model gets a **map** (finite, not constant, in place), one that is **blurred** or of the
+**wrong place**; camscope **refuses** it with a reason; or it **fails** (anything else). What is **no classifier**, or
+**not built** with a small configuration, is not counted.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ from collections.abc import Iterable, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 
-from benchmarks.sweep import run
+from benchmarks.sweep.processes import Nursery
 from benchmarks.sweep.rows import MAP, PACKAGES, Candidate, Row, append, read, without_row
+from benchmarks.sweep.run import models_of
 from benchmarks.sweep.table import table
 
 
@@ -43,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             continue
         candidates = [
             c
-            for c in run.models_of(library).candidates(library)
+            for c in models_of(library).candidates(library)
             if not options.names or any(fnmatch(c.name, n) or fnmatch(c.family, n) for n in options.names)
         ]
         if candidates:
@@ -69,7 +70,11 @@ def read_options(
         "--library", nargs="+", choices=PACKAGES, metavar="NAME", help=f"of {', '.join(PACKAGES)}"
     )
     parser.add_argument("--torchvision", action="store_true", help="torchvision's classifiers, all of them")
-    parser.add_argument("--all", action="store_true", help="every model of timm, not one per family")
+    parser.add_argument(
+        "--all",
+        action="store_true",
+        help="every model of timm, not one per family; those that cost least first",
+    )
     parser.add_argument(
         "--out", type=Path, default=Path("sweep.jsonl"), help="the rows (default: %(default)s)"
     )
@@ -81,20 +86,26 @@ def read_options(
 
 def sweep(candidates: Sequence[Candidate], options: argparse.Namespace) -> None:
     """Run what has no row yet, and add the rows."""
-    for candidate in left(candidates, read(options.out), every=options.all):
-        row = run.isolated(candidate, options.limit, options.memory)
-        append(options.out, row)
-        what = f"{row.layer} {row.grid}" if row.result == MAP else (row.reason.splitlines() or [""])[0][:100]
-        sys.stdout.write(f"{row.result:>8}  {row.family}/{row.name}: {what} ({row.seconds} s)\n")
-        sys.stdout.flush()
+    with Nursery() as nursery:
+        for candidate in left(candidates, read(options.out), every=options.all):
+            row = nursery.isolated(candidate, options.limit, options.memory)
+            append(options.out, row)
+            what = f"{row.layer} {row.grid}" if row.result == MAP else (row.reason.splitlines() or [""])[0]
+            sys.stdout.write(f"{row.result:>8}  {row.family}/{row.name}: {what[:100]} ({row.seconds} s)\n")
+            sys.stdout.flush()
 
 
 def left(candidates: Sequence[Candidate], rows: Sequence[Row], *, every: bool) -> Iterable[Candidate]:
-    """What is still to run: models without a row; of timm, unless all are wanted, families without one."""
-    if candidates[0].library != "timm" or every:
-        return without_row(candidates, rows)
-    from benchmarks.sweep.registered import smallest
+    """What is still to run: models without a row; of timm, unless all are wanted, families without one.
 
+    All of timm's come in the order of their cost, so that a sweep that is stopped has run the most models it could.
+    """
+    if candidates[0].library != "timm":
+        return without_row(candidates, rows)
+    from benchmarks.sweep.registered import cost, smallest
+
+    if every:
+        return sorted(without_row(candidates, rows), key=cost)
     return smallest(candidates, {row.family for row in rows if row.library == "timm"})
 
 

@@ -161,6 +161,17 @@ NETWORKS: dict[str, Make] = {
 }
 
 
+SIDES_OF_IMAGES = {
+    "EfficientNetBN": 192,
+    "FlexibleUNet": 128,
+    "ResNet": 128,
+    "SEResNet50": 160,
+    "SEResNext50": 160,
+    "TorchVisionFCModel": 224,
+}
+"""Of two axes: larger than a volume, so that more than four positions are left at the end."""
+
+
 def candidates(library: str) -> list[Candidate]:
     """Every network in two and in three axes; the task is the family."""
     return [
@@ -175,6 +186,8 @@ def build(candidate: Candidate) -> Case:
     name, axes = candidate.name.removesuffix("D").split()
     _, make, side = NETWORKS[name]
     channels = 3 if name == "TorchVisionFCModel" else 1
+    if axes == "2":
+        side = SIDES_OF_IMAGES.get(name, side)
     try:
         model = make(int(axes)).eval()
         enliven(model)
@@ -188,8 +201,6 @@ def build(candidate: Candidate) -> Case:
 
 
 def _dints(axes: int) -> nn.Module:
-    cells = nets.TopologyInstance(
-        n_classes=CLASSES, spatial_dims=axes, num_blocks=2, num_depths=2, device="cpu"
-    )
+    cells = nets.TopologyInstance(spatial_dims=axes, num_blocks=2, num_depths=2, device="cpu")
     torch.manual_seed(0)
     return nets.DiNTS(dints_space=cells, in_channels=1, num_classes=CLASSES, spatial_dims=axes)

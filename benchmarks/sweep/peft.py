@@ -33,7 +33,7 @@ def _convnext() -> nn.Module:
 
 MODELS: dict[str, tuple[Callable[[], nn.Module], list[str], list[str]]] = {
     "ViT (transformers)": (_vit, ["q_proj", "v_proj"], ["classifier"]),
-    "Swin (transformers)": (_swin, ["query", "value"], ["classifier"]),
+    "Swin (transformers)": (_swin, ["q_proj", "v_proj"], ["classifier"]),
     "ConvNeXt (transformers)": (_convnext, ["pwconv1", "pwconv2"], ["classifier"]),
     "ResNet-18 (torchvision)": (
         lambda: torchvision.models.resnet18(num_classes=CLASSES),

@@ -21,8 +21,11 @@ from torch import Tensor, nn
 
 from benchmarks.sweep.rows import SEED
 
-DRAWS = 3
-"""How often each part is drawn anew."""
+DRAWS, MANY_DRAWS = 3, 16
+"""How often each part is drawn anew; and where a layer does not clearly answer in place."""
+
+BY_CHANCE = 5
+"""Another part that answers more, by so many standard errors of the draws, does not do so by chance."""
 
 LEAST = 0.5
 """The correlation from which on a layer is in place. Two parts of four that are exchanged, as by a transposed grid,
@@ -31,7 +34,7 @@ leave 1/3; the same of eight 3/7; a grid that is rolled by half of its length, -
 Activations = Float[Tensor, "channel *space"]
 _WORDS = re.compile(
     r"(?P<space>\d+(?:×\d+)*)(?P<tokens> tokens)?(?: \+ (?P<prefix>\d+) prefix)?"
-    r"(?P<columns> \(column by column\))?(?P<last> \(channels last\))?"
+    r"(?P<order> \((?:column by column|place by place|axes in order [^)]*\))\))?(?P<last> \(channels last\))?"
 )
 
 
@@ -44,10 +47,10 @@ class Answer:
     """How the parts of a layer answer to the parts of an input.
 
     Attributes:
-        matrix: the answer of part `answering` where part `altered` is drawn anew; about 1 on average.
+        drawn: of each draw the answer of part `answering` where part `altered` is drawn anew; about 1 on average.
     """
 
-    matrix: Float[Tensor, "altered answering"]
+    drawn: Float[Tensor, "draw altered answering"]
 
     @property
     def in_place(self) -> bool:
@@ -57,20 +60,26 @@ class Answer:
     @property
     def correlation(self) -> float:
         """With a layer in which only the altered part answers."""
-        both = torch.stack([self.matrix.flatten(), torch.eye(len(self.matrix)).flatten()])
+        matrix = self.drawn.mean(0)
+        both = torch.stack([matrix.flatten(), torch.eye(len(matrix)).flatten()])
         return float(torch.corrcoef(both)[0, 1])
 
-    def describe(self) -> str:
-        """Which part answers most to which, where it is not the part itself."""
+    @property
+    def elsewhere(self) -> str:
+        """Which part answers more than the altered one, by more than chance leaves; empty if none does."""
+        more = self.drawn - self.drawn.diagonal(dim1=1, dim2=2)[:, :, None]
+        error = more.std(0) / len(more) ** 0.5
         return "; ".join(
-            f"part {i} altered, part {int(row.argmax())} answers most"
-            for i, row in enumerate(self.matrix)
-            if int(row.argmax()) != i
+            f"part {altered} altered, part {answering} answers more"
+            for altered, answering in (more.mean(0) > BY_CHANCE * error).nonzero().tolist()
         )
 
 
 def answer(
-    activations: Callable[[Tensor], Activations], x: Float[Tensor, "1 ..."], axes: Sequence[int]
+    activations: Callable[[Tensor], Activations],
+    x: Float[Tensor, "1 ..."],
+    axes: Sequence[int],
+    draws: int = DRAWS,
 ) -> Answer:
     """Alter each part of an input, and see which parts of the layer answer.
 
@@ -78,6 +87,7 @@ def answer(
         activations: of one image, with the axes of space in the order that maps have them.
         x: the input.
         axes: the axes of `x` that are space, in that order.
+        draws: how often each part is drawn anew.
     """
     generator = torch.Generator().manual_seed(SEED + 1)
     usual = activations(x)
@@ -88,16 +98,16 @@ def answer(
         for axis, i in zip(axes, part, strict=True):
             window[axis] = slice(i * x.shape[axis] // cuts, (i + 1) * x.shape[axis] // cuts)
         drawn = []
-        for _ in range(DRAWS):
+        for _ in range(draws):
             altered = x.clone()
             there = altered[tuple(window)]
             altered[tuple(window)] = _drawn_anew(there, generator)
             drawn.append((activations(altered) - usual).double().norm(dim=0))
-        changes.append(reduce(torch.stack(drawn), "draw ... -> ...", "mean"))
-    change = torch.stack(changes)
-    relative = change / change.mean(0).clamp_min(1e-300)
+        changes.append(torch.stack(drawn))
+    change = torch.stack(changes, dim=1)
+    relative = change / reduce(change, "draw altered ... -> ...", "mean").clamp_min(1e-300)
     parts = _parts(usual.shape[1:], cuts).double()
-    inside = torch.einsum("a...,q...->aq", relative, parts)
+    inside = torch.einsum("da...,q...->daq", relative, parts)
     return Answer((inside / parts.flatten(1).sum(1)).float())
 
 
@@ -151,9 +161,7 @@ def canonical(output: Float[Tensor, "1 ..."], words: str, channels: int) -> Acti
         if tuple(one.shape) != (channels, count):
             raise UnreadableError(f"the output of shape {tuple(output.shape)} holds no {words}")
         one = one[:, prefix:]
-        if found["columns"]:
-            return rearrange(one, "c (w h) -> c h w", h=space[0], w=space[1])
-        return one.reshape(channels, *space)
+        return _unrolled(one, space, found["order"] or "")
     if found["last"]:
         one = one.movedim(-1, 0)
     if tuple(one.shape) != (channels, *space):
@@ -161,6 +169,16 @@ def canonical(output: Float[Tensor, "1 ..."], words: str, channels: int) -> Acti
             f"the output of shape {tuple(output.shape)} is no {words} of {channels} channels"
         )
     return one
+
+
+def _unrolled(tokens: Float[Tensor, "channel token"], space: Sequence[int], words: str) -> Activations:
+    """Tokens at their positions, by the words that say in which order they count the axes."""
+    named = {"": range(len(space)), " (column by column)": (1, 0), " (place by place)": (1, 2, 0)}
+    order = named[words] if words in named else [int(n) for n in re.findall(r"\d+", words)]
+    names = [f"axis{n}" for n in range(len(space))]
+    counted = " ".join(names[n] for n in order)
+    sizes = dict(zip(names, space, strict=True))
+    return rearrange(tokens, f"channel ({counted}) -> channel {' '.join(names)}", **sizes)
 
 
 def output_of(model: nn.Module, layer: str, run: Callable[[], Any], after_relu: str) -> Tensor:

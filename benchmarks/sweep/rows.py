@@ -16,8 +16,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd as _Conv
 
 MAP, REFUSED, FAILED = "map", "refused", "failed"
-WRONG_PLACE, NO_CLASSIFIER, NOT_BUILT = "wrong place", "no classifier", "not built"
-COUNTED = (MAP, REFUSED, FAILED, WRONG_PLACE)
+WRONG_PLACE, BLURRED = "wrong place", "blurred"
+NO_CLASSIFIER, NOT_BUILT = "no classifier", "not built"
+COUNTED = (MAP, BLURRED, REFUSED, FAILED, WRONG_PLACE)
 SEED = 0
 
 PACKAGES = {
@@ -88,7 +89,7 @@ class Row:
     """What became of one model.
 
     Attributes:
-        result: `map`, `refused`, `failed`, `wrong place`, `no classifier` or `not built`.
+        result: `map`, `blurred`, `refused`, `failed`, `wrong place`, `no classifier` or `not built`.
         reason: why, if there is no map.
         head_added: whether it is registered without a classifier and got one, as `num_classes=1000` gives.
         layer, kind, grid, channels: the layer chosen; its runners-up.

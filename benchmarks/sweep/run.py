@@ -1,15 +1,11 @@
-"""One model: built, explained once, its place checked; in a process of its own, with limits of time and memory."""
+"""One model: built, explained once, its place checked."""
 
 from __future__ import annotations
 
 import importlib
-import multiprocessing
 import re
-import resource
 import time
-import traceback
 import warnings
-from multiprocessing.connection import Connection
 from types import ModuleType
 from typing import Any
 
@@ -17,13 +13,13 @@ import torch
 from torch import Tensor, nn
 
 import camscope
-from benchmarks.sweep.place import UnreadableError, answer, canonical, output_of
+from benchmarks.sweep.place import MANY_DRAWS, UnreadableError, answer, canonical, output_of
 from benchmarks.sweep.rows import (
+    BLURRED,
     FAILED,
     MAP,
     NO_CLASSIFIER,
     NOT_BUILT,
-    PACKAGES,
     REFUSED,
     SEED,
     WRONG_PLACE,
@@ -103,7 +99,10 @@ def judge(case: Case, explanation: Any, row: Row) -> tuple[str, str]:
             return FAILED, f"the place of {layer} cannot be checked: {error}"
         row.place = min(1.0 if row.place is None else row.place, round(found.correlation, 2))
         if not found.in_place:
-            return WRONG_PLACE, f"at {layer}, {words}: {found.describe()}"
+            elsewhere = answer(activations, case.x, axes, MANY_DRAWS).elsewhere
+            if elsewhere:
+                return WRONG_PLACE, f"at {layer}, {words}: {elsewhere}"
+            return BLURRED, f"at {layer}, {words}"
     return MAP, ""
 
 
@@ -141,49 +140,3 @@ def facts(described: str) -> tuple[str, int, str]:
     """Kind, channels and grid of a layer from its line in an explanation's provenance."""
     found = re.match(r"(?P<kind>.*?)[,:] (?P<channels>\d+) channels, (?P<grid>.*)", described)
     return (found["kind"], int(found["channels"]), found["grid"]) if found else (described, 0, "")
-
-
-# ---------------------------------------------------------------------- in a process of its own
-
-
-def isolated(candidate: Candidate, seconds: float, gigabytes: float) -> Row:
-    """`examine` in a fresh process; a process that takes too long or dies is a failed row."""
-    row = Row.of(candidate)
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__, *PACKAGES[candidate.library][-1:]])  # no model is shared
-    receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_work, args=(candidate, gigabytes, sender), daemon=True)
-    process.start()
-    sender.close()
-    try:
-        if receiver.poll(seconds):
-            row = receiver.recv()
-        else:
-            row.reason = f"not done after {seconds:.0f} s"
-    except EOFError:
-        process.join()
-        row.reason = f"the process ended by {process.exitcode}"
-    finally:
-        process.kill()
-        process.join()
-        receiver.close()
-    return row
-
-
-def _work(candidate: Candidate, gigabytes: float, sender: Connection) -> None:
-    _, most = resource.getrlimit(resource.RLIMIT_DATA)
-    resource.setrlimit(resource.RLIMIT_DATA, (int(gigabytes * 2**30), most))
-    torch.set_num_threads(1)
-    try:
-        row = examine(candidate)
-    except BaseException as error:
-        resource.setrlimit(resource.RLIMIT_DATA, (most, most))  # saying what happened takes memory too
-        row = Row.of(candidate)
-        row.reason = f"{type(error).__name__}: {error}".splitlines()[0][:300] + raised_at(error)
-    sender.send(row)
-
-
-def raised_at(error: BaseException) -> str:
-    """The last line of camscope's that an error came through."""
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if "/camscope/" in f.filename]
-    return f" ({frames[-1].filename.rsplit('/camscope/', 1)[1]}:{frames[-1].lineno})" if frames else ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from benchmarks.sweep.rows import (
+    BLURRED,
     COUNTED,
     FAILED,
     MAP,
@@ -36,8 +37,12 @@ the layer.
 the layer answers by how much its channels change, relative to how much it changes on average. Read \
 in the order that camscope says, each part of the layer must answer most where that part of the \
 input was altered, and no other part more. The column gives the correlation with a layer in which \
-only the altered part answers: 1 is that, 0 is a layer that knows no places. Without a number the \
-place was not checked.
+only the altered part answers: 1 is that, 0 is a layer that knows no places. At a correlation below \
+0.5 each part is drawn anew sixteen times. If another part then answers more than the altered one, by \
+more than five standard errors of the draws, the map is of the **wrong place**. If none does, it is \
+**blurred**: the grid is not refuted, but each of its few positions sees nearly all of the input, as \
+in untrained networks that are deep or weigh channels by their mean over the image; it is not \
+counted among the maps.
 
 timm and torchvision: images of the size a model is registered with. A model that is registered \
 without a classifier (`num_classes` 0: an encoder) gets one of 1000 classes where it takes \
@@ -119,7 +124,7 @@ def _size(row: Row) -> str:
 
 def _without(rows: Iterable[Row]) -> list[str]:
     lines = []
-    for result in (REFUSED, WRONG_PLACE, FAILED, NO_CLASSIFIER, NOT_BUILT):
+    for result in (REFUSED, WRONG_PLACE, BLURRED, FAILED, NO_CLASSIFIER, NOT_BUILT):
         some = sorted((row for row in rows if row.result == result), key=lambda row: row.name)
         if some:
             lines += [f"### {result[0].upper()}{result[1:]}", ""]

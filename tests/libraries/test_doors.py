@@ -11,6 +11,7 @@ import pytest
 import torch
 import transformers as hf
 from PIL import Image
+from torch import nn
 
 import camscope
 from camscope.cli import main
@@ -42,6 +43,34 @@ def test_a_file_may_make_a_pipeline(factory, tmp_path, photos):
     e = camscope.explain(f"{tmp_path}/mine.py:{factory}", Image.fromarray(photos["cat"]))
     assert e.class_names == ["cat", "dog", "cow"]
     assert e.input_size == (64, 64)
+
+
+class Adapted(hf.utils.PushToHubMixin, nn.Module):
+    """Around a model of any library; it can be pushed to Hugging Face's hub and hands attributes on, as PEFT's."""
+
+    def __init__(self, inner):
+        super().__init__()
+        self.inner = inner
+
+    def __getattr__(self, name):
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            return getattr(self.inner, name)
+
+    def forward(self, x):
+        return self.inner(x)
+
+
+def test_a_mixin_of_a_library_does_not_make_a_model_the_librarys():
+    x = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    plain = nn.Sequential(
+        nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3)
+    )
+    assert torch.equal(camscope.explain(Adapted(plain), x).maps(), camscope.explain(plain, x).maps())
+    vit = build("ViT", **TINY)
+    assert camscope.explain(Adapted(vit), x).class_names == camscope.explain(vit, x).class_names
+    assert camscope.explain(vit, x).class_names is not None
 
 
 def test_layers_of_a_model_that_takes_photos_as_they_are_need_no_input():

@@ -172,12 +172,11 @@ def test_what_the_outputs_mean_is_what_the_config_says(problem, task):
     assert (e.probabilities is None) == (task == "regression")
 
 
-def test_without_return_dict_the_logits_are_a_position():
+def test_without_return_dict_the_logits_are_the_only_tensor():
     model = build("ResNet", embedding_size=8, layer_type="basic", return_dict=False, **STAGES)
     expected = camscope.explain(model, X, output=0, targets=1)
     assert expected.maps().abs().max() > 0
-    with pytest.raises(camscope.ModelError, match=r"returns tuple of \(1, 3\)"):
-        camscope.explain(model, X)
+    assert torch.equal(camscope.explain(model, X, targets=1).maps(), expected.maps())
 
 
 # ------------------------------------------------------------------ processors
@@ -338,4 +337,29 @@ def test_scores_that_are_called_the_last_hidden_state():
     e = camscope.explain(model.eval(), X, targets=[0, 3])
     with torch.no_grad():
         torch.testing.assert_close(e.scores, model(X).last_hidden_state[:, [0, 3]])
+    assert not torch.allclose(e.maps()[:, 0], e.maps()[:, 1])
+
+
+def test_scores_of_an_image_and_each_text():
+    """BLIP-2's retrieval has a row of scores for each image, one for each text."""
+    small = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
+    reads = {**small, "vocab_size": 60, "max_position_embeddings": 16}
+    config = hf.Blip2Config(
+        vision_config={**small, "image_size": 64, "patch_size": 16},
+        qformer_config={**reads, "encoder_hidden_size": 32, "use_qformer_text_input": True},
+        text_config={**reads, "model_type": "opt", "ffn_dim": 32, "word_embed_proj_dim": 32},
+        num_query_tokens=4,
+        image_text_hidden_size=16,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = hf.Blip2ForImageTextRetrieval(config).eval()
+        for p in model.parameters():
+            if p.ndim > 1:
+                torch.nn.init.normal_(p, std=0.2)
+    inputs = {"pixel_values": X[:1], "input_ids": torch.tensor([[5, 6, 7], [5, 9, 8]])}
+    e = camscope.explain(model, inputs, targets=[0, 1])
+    with torch.no_grad():
+        torch.testing.assert_close(e.scores, model(**inputs).logits_per_image)
+    assert e.maps().shape == (1, 2, 4, 4)
     assert not torch.allclose(e.maps()[:, 0], e.maps()[:, 1])

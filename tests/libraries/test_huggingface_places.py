@@ -346,3 +346,26 @@ def test_segmenters_by_queries_segment_as_their_processor_does(kind):
     assert e.provenance["layers"]["choice"].startswith("model.pixel_level_module.encoder")
     largest = LABELS[int(p.argmax(1)[0].flatten().mode().values)]
     assert e.targets[0][0].label == f"{largest} where predicted"
+
+
+def test_a_segmenter_whose_queries_are_tokens_of_the_image_encoder():
+    """EoMT puts its queries in front of the image's tokens, half way through; the score is Σ_q p_q(c) · σ(m_q)."""
+    model = built(
+        lambda: hf.EomtForUniversalSegmentation(
+            hf.EomtConfig(**TRANSFORMER, num_queries=5, num_blocks=2, num_upscale_blocks=1)
+        )
+    )
+    x = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+    e = camscope.explain(model, x, methods="hirescam", targets=Region("dog", "all"))
+    choice = e.provenance["layers"]["choice"]
+    assert choice.startswith("layers.")
+    start, out = from_layer(model, choice, x)
+    p = torch.einsum(
+        "bqc,bqhw->bchw", out.class_queries_logits.softmax(-1)[..., :-1], out.masks_queries_logits.sigmoid()
+    )
+    score = p[:, 1].log().sum()
+    torch.testing.assert_close(e.scores[0, 0], score.detach(), rtol=1e-4, atol=1e-4)
+    maps = e.raw["hirescam", choice][0, 0]
+    expected = hirescam(score, start, maps.shape)
+    assert bool((expected != 0).any())
+    torch.testing.assert_close(maps, expected, rtol=1e-3, atol=1e-5)

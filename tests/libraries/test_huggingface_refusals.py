@@ -74,6 +74,11 @@ def test_an_input_that_is_missing_is_named():
         camscope.explain(model, X)
 
 
+def test_a_segmenter_of_videos_that_goes_frame_by_frame_is_refused_naming_that_of_images():
+    with pytest.raises(camscope.ModelError, match=r"frame by frame.*EomtForUniversalSegmentation"):
+        camscope.Explainer(hf.VideomtForUniversalSegmentation(hf.VideomtConfig(**SEES, num_queries=3)))
+
+
 # ------------------------------------------------------------------ heads that were never trained
 
 

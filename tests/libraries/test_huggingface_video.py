@@ -18,15 +18,15 @@ TINY = {
     "image_size": 32,
     "num_frames": 8,
 }
+TEXT = {"hidden_size": 32, "num_attention_heads": 2, "intermediate_size": 64}
 VIDEO = torch.randn(2, 8, 3, 32, 32, generator=torch.Generator().manual_seed(1))
 
 
-def build(name: str, **config: object) -> nn.Module:
+def build(name: str, kind: str = "", **config: object) -> nn.Module:
+    kind = kind or name.split("For")[0].removesuffix("Model")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        model = getattr(hf, name)(
-            getattr(hf, name.split("For")[0].removesuffix("Model") + "Config")(**config)
-        ).eval()
+        model = getattr(hf, name)(getattr(hf, f"{kind}Config")(**config)).eval()
         for parameter in model.parameters():
             if parameter.ndim > 1:
                 nn.init.normal_(parameter, std=0.2)
@@ -78,11 +78,45 @@ def test_what_moves_in_time_and_space_is_found_there():
     assert (heat > 0).nonzero().tolist() == [[0, 0, 2, 2, 1]]
 
 
-def test_tokens_whose_order_is_not_plain_are_refused():
-    """TimeSformer's are patches of frames, ordered by place and then by time: no grid is guessed."""
+def test_tokens_that_count_frames_before_places_keep_their_place():
+    """TimeSformer looks at frames one by one; its tokens are all frames of a place, then those of the next."""
     model = build("TimesformerForVideoClassification", patch_size=8, **TINY)
-    with pytest.raises(camscope.LayerError, match="no layer with a spatial grid"):
-        camscope.explain(model, VIDEO)
+    video = VIDEO[:1]
+    layer = "timesformer.encoder.layer.1"
+    e = camscope.explain(model, video, targets=1, methods="hirescam", layers=layer)
+    kept = []
+    module = model.get_submodule(layer)
+    handle = module.register_forward_hook(lambda _module, _inputs, output: kept.append(output))
+    score = model(video).logits[0, 1]
+    handle.remove()
+    start = kept[0][0] if isinstance(kept[0], tuple) else kept[0]
+    (gradient,) = torch.autograd.grad(score, start)
+    tokens = (start * gradient).sum(-1)[0, 1:].detach()
+    expected = torch.stack([tokens[frame::8].reshape(4, 4) for frame in range(8)])
+    assert bool((expected != 0).any())
+    torch.testing.assert_close(e.maps()[0, 0], expected, rtol=1e-3, atol=1e-5)
+
+
+def test_a_video_and_texts_are_compared_by_their_vectors():
+    """VideoPrism's own logits are shares in the videos of the batch: of one video, 1 for every text."""
+    vision = {
+        **TINY,
+        "patch_size": 8,
+        "num_auxiliary_layers": 1,
+        "num_spatial_layers": 2,
+        "num_temporal_layers": 1,
+    }
+    vision = {**vision, "tubelet_size": [1, 8, 8]}
+    text = {**TEXT, "num_hidden_layers": 1, "vocab_size": 30, "max_position_embeddings": 8}
+    model = build("VideoPrismClipModel", "VideoPrism", vision_config=vision, text_config=text)
+    inputs = {"pixel_values_videos": VIDEO, "input_ids": torch.tensor([[1, 5, 2], [1, 9, 2], [1, 7, 2]])}
+    e = camscope.explain(model, inputs, targets=[0, 2])
+    with torch.no_grad():
+        out = model(**inputs)
+    torch.testing.assert_close(e.logits, out.video_embeds @ out.text_embeds.T)
+    torch.testing.assert_close(e.probabilities, out.logits_per_text.T)
+    assert e.heatmaps().shape == (2, 2, 8, 32, 32)
+    assert not torch.allclose(e.maps()[:, 0], e.maps()[:, 1])
 
 
 def test_where_the_logits_are_does_not_change_how_it_is_called():

@@ -115,3 +115,26 @@ def test_no_channel_taken_away_gives_the_score():
     outputs = parts.without(np.array([-1, 2, -1]))
     torch.testing.assert_close(outputs[[0, 2]], parts.output.expand(2, -1))
     assert not torch.allclose(outputs[1], parts.output[0])
+
+
+class TwoHeads(nn.Module):
+    """One head that reads no channels side by side, and one that does; a log-softmax ends both."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.body = nn.Sequential(nn.Conv2d(3, 6, 3, padding=1), nn.ReLU())
+        self.score, self.fc = nn.Conv2d(6, 4, 1), nn.Linear(6, 4)
+        self.ends = nn.ModuleList([nn.LogSoftmax(1), nn.LogSoftmax(1)])
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        seen = self.body(x)
+        return self.ends[0](self.score(seen).mean((2, 3))), self.ends[1](self.fc(seen.mean((2, 3))))
+
+
+def test_a_linear_layer_of_another_head_is_tried_and_not_used():
+    net = TwoHeads().double()
+    maps = camscope.explain(net, X, output=0, methods="ablationcam", layers="body", targets=2).maps()
+    alone = nn.Sequential(net.body, net.score, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    expected = camscope.explain(alone, X, methods="ablationcam", layers="0", targets=2).maps()
+    torch.testing.assert_close(maps, expected, rtol=1e-9, atol=1e-12)

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 import camscope
+from camscope.models.torch.layer_finder import LayerFinder
 from tests.torch.conftest import build
 from tests.torch.nets import (
     ANYWHERE,
@@ -559,3 +560,76 @@ def test_the_channels_of_an_embedding_are_no_map_of_scores(name, layer):
         model = timm.create_model(name, num_classes=0).eval()
     _, chosen = camscope.Explainer(model).layers(torch.randn(1, 3, 64, 64))
     assert chosen.name == layer
+
+
+class ByLight(nn.Module):
+    """One convolution for light photos, another for dark ones."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.stem, self.light = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 8, 3, padding=1)
+        self.dark, self.fc = nn.Conv2d(8, 8, 1), nn.Linear(8, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        way = self.light if x.mean() > 0 else self.dark
+        return self.fc(way(self.stem(x)).relu().mean((2, 3)))
+
+
+def test_a_layer_that_the_first_photo_did_not_call_is_found_on_one_that_does():
+    noise = batch(1, 3, 12, 12)
+    light, dark = noise - noise.mean() + 0.7, noise - noise.mean() - 0.7
+    model = ByLight().eval()
+    explainer = camscope.Explainer(model)
+    assert explainer(light).layers == ("light+relu",)
+    with pytest.raises(camscope.LayerError, match="does not call the layer 'dark' for any image"):
+        explainer(light, layers="dark")
+    for layers in ("dark", "stem"):
+        known = explainer(dark, layers=layers, methods=["gradcam", "ablationcam"])
+        alone = camscope.Explainer(model)(dark, layers=layers, methods=["gradcam", "ablationcam"])
+        for method in ("gradcam", "ablationcam"):
+            assert torch.equal(known.maps(method), alone.maps(method))
+    for layers in (None, "light"):
+        with pytest.raises(
+            camscope.LayerError, match="For this batch the model does not call the layer 'light"
+        ):
+            explainer(dark, layers=layers)
+    assert explainer(light, methods="layercam-fused").layers == ("stem, light+relu",)
+    assert explainer(torch.cat([light, dark - 1]), layers="dark").layers == ("dark",)
+
+
+def test_a_named_layer_that_does_nothing_is_looked_for_on_no_more_than_eight_images(monkeypatch):
+    looks = []
+    look_again = LayerFinder._look_again
+    monkeypatch.setattr(LayerFinder, "_look_again", lambda self, *a: looks.append(a) or look_again(self, *a))
+    model = nn.Sequential(
+        nn.Conv2d(3, 4, 1),
+        nn.ReLU(),
+        nn.Conv2d(4, 4, 1),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(4, 2),
+    )
+    nn.init.constant_(model[0].bias, -1e3)
+    camscope.explain(model.eval(), batch(12, 3, 8, 8), layers="1", targets=0)
+    assert len(looks) == 8
+
+
+class RectifiedByFunction(nn.Module):
+    """A ReLU by function before the pooling, of a layer that is positive wherever the picture is black."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.body, self.head = nn.Conv2d(3, 8, 3), nn.Linear(8, 4)
+        nn.init.constant_(self.body.bias, 0.1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.body(x).relu().mean((2, 3)))
+
+
+@pytest.mark.parametrize("first", ["black", "photo"])
+def test_a_black_first_frame_hides_no_relu(first: str):
+    x = batch(2, 3, 16, 16)
+    x[0 if first == "black" else 1] = 0
+    assert camscope.explain(RectifiedByFunction(), x).layers == ("body+relu",)

@@ -176,6 +176,18 @@ def test_a_tuple_is_refused_with_the_way_to_say_which():
         explained(model, output=2)
 
 
+@pytest.mark.parametrize("wrap", [lambda z: [z], lambda z: (z,), lambda z: (z, [z * 2, z * 3])])
+def test_the_only_tensor_of_several_things_is_the_logits(wrap):
+    """Hidden states in a list behind the logits, as MONAI's ViT has them, are no second tensor."""
+    assert_same(explained(net(Apply(wrap))), explained(net()))
+
+
+def test_what_may_be_a_state_is_not_taken_for_logits():
+    model = net(Apply(lambda z: (z[:, None].expand(-1, 4, -1), (z, z))))
+    with pytest.raises(camscope.ModelError, match=r"returns tuple of \(1, 4, 5\), tuple, not a tensor"):
+        explained(model)
+
+
 def test_the_logits_may_be_named():
     model = net(Apply(lambda z: {"scores": z, "hidden": z * 2}))
     assert_same(explained(model, output="scores"), explained(net()))

@@ -72,3 +72,34 @@ def test_both_heads_behind_the_relu_count():
     pooled = a.mean((2, 3))
     (g,) = torch.autograd.grad((model.fc(pooled)[:, 1] * model.other(pooled)[:, 2]).sum(), a)
     torch.testing.assert_close(e.maps()[:, 0], (g * a).sum(1).detach(), rtol=1e-9, atol=1e-12)
+
+
+class ReluInEachHead(nn.Module):
+    """Two heads, each of which rectifies what one convolution puts out."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.score, self.fc = nn.Conv2d(3, 6, 3), nn.Conv2d(6, 4, 1), nn.Linear(6, 4)
+
+    def forward(self, x):
+        a = self.conv(x)
+        return self.score(torch.relu(a)).mean((2, 3)), self.fc(torch.relu(a).mean((2, 3)))
+
+
+@pytest.mark.parametrize(
+    "score", [lambda z, _: z[:, 1], lambda z, other: z[:, 1] * other[:, 2]], ids=["one head", "both heads"]
+)
+def test_each_of_several_relus_of_one_layer_counts(score):
+    torch.manual_seed(0)
+    model = ReluInEachHead().double().eval()
+    explainer = camscope.Explainer(model, output=1)
+    e = explainer(X, layers="conv+relu", methods=["hirescam", "shapley"], targets=lambda raw: score(*raw))
+    a = model.conv(X).relu().detach().requires_grad_()
+    value = score(model.score(a).mean((2, 3)), model.fc(a.mean((2, 3)))).sum()
+    (g,) = torch.autograd.grad(value, a, create_graph=True)
+    product = torch.zeros_like(a)
+    if g.requires_grad:
+        (product,) = torch.autograd.grad(g, a, a.detach(), allow_unused=True, materialize_grads=True)
+    torch.testing.assert_close(e.maps("hirescam")[:, 0], (g * a).sum(1).detach(), rtol=1e-9, atol=1e-12)
+    weights = (g - product / 2).mean((2, 3), keepdim=True)
+    torch.testing.assert_close(e.maps("shapley")[:, 0], (weights * a).sum(1).detach(), rtol=1e-9, atol=1e-12)

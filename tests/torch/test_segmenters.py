@@ -311,6 +311,23 @@ def test_a_side_branch_that_pools_further_is_no_bottleneck():
     assert chosen(Pyramid(), X) == "backbone"
 
 
+class Gated(Pyramid):
+    """A side branch of one channel, pooled further, that weighs positions, as PAN's pyramid does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.branch = nn.Sequential(nn.MaxPool2d(4), nn.Conv2d(8, 1, 1), nn.Sigmoid())
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        deep = self.backbone(x)
+        gate = functional.interpolate(self.branch(deep), size=deep.shape[2:])
+        return self.head(torch.cat([deep, deep * gate], 1))
+
+
+def test_a_gate_that_is_pooled_further_is_no_bottleneck():
+    assert chosen(Gated(), batch(1, 3, 64, 96)) == "backbone"
+
+
 @pytest.mark.parametrize(
     ("name", "layer"),
     [

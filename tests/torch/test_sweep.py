@@ -6,13 +6,13 @@ import json
 
 import pytest
 import torch
-from benchmarks.sweep import run
 from benchmarks.sweep.__main__ import left, main
-from benchmarks.sweep.place import answer, canonical
+from benchmarks.sweep.place import MANY_DRAWS, answer, canonical
+from benchmarks.sweep.processes import Nursery
 from benchmarks.sweep.registered import candidates as registered
 from benchmarks.sweep.registered import smallest
 from benchmarks.sweep.rows import FAILED, MAP, NO_CLASSIFIER, REFUSED, Candidate, Row, append, noise, read
-from benchmarks.sweep.run import examine, isolated, no_classifier, wake
+from benchmarks.sweep.run import examine, no_classifier, wake
 from benchmarks.sweep.table import table
 from torch import nn
 
@@ -93,7 +93,7 @@ def test_the_table_counts_and_gives_every_reason():
     assert "### No classifier\n\n- `encoder` (encoders): puts out features of shape (1, 9, 4)" in timm
     assert "### Failed\n\n- `alexnet` (alexnet): RuntimeError: it broke" in torchvision
     widths = {line.count("|") for line in text.splitlines() if line.startswith("|")}
-    assert widths == {9, 11}, "the overview, and a table for each library"
+    assert widths == {10, 11}, "the overview, and a table for each library"
 
 
 def test_a_sweep_goes_on_where_it_was(tmp_path):
@@ -110,17 +110,19 @@ def test_a_sweep_goes_on_where_it_was(tmp_path):
     candidates = [Candidate("timm", "vgg", name) for name in ("vgg11", "vgg13", "vgg16")]
     assert [c.name for c in left(candidates, rows, every=True)] == ["vgg16"]
     assert list(left(candidates, rows, every=False)) == []
+    by_cost = left([Candidate("timm", "vgg", name) for name in ("vgg19", "vgg11", "vgg13")], [], every=True)
+    assert [c.name for c in by_cost] == ["vgg11", "vgg13", "vgg19"]
 
 
 def test_a_command_runs_what_is_left_and_writes_the_table(tmp_path, monkeypatch, capsys):
     out, doc = tmp_path / "rows.jsonl", tmp_path / "sweep.md"
     ran = []
 
-    def ran_as(candidate, seconds, gigabytes):
+    def ran_as(_nursery, candidate, seconds, gigabytes):
         ran.append(candidate.name)
         return row(candidate.name, library=candidate.library, family=candidate.family, layer="features")
 
-    monkeypatch.setattr(run, "isolated", ran_as)
+    monkeypatch.setattr(Nursery, "isolated", ran_as)
     for _ in range(2):
         main(["--torchvision", "alexnet", "vgg1?", "--out", str(out)])
     assert ran == ["alexnet", "vgg11", "vgg13", "vgg16", "vgg19"]
@@ -175,13 +177,15 @@ def test_what_has_no_classes_is_no_classifier():
 @pytest.mark.slow
 def test_a_model_runs_in_a_process_of_its_own():
     """The map of a good one; a name that does not exist, too little time and too little memory are failures."""
-    good = isolated(Candidate("timm", "byobnet", "test_byobnet"), 300, 16)
+    with Nursery() as nursery:
+        good = nursery.isolated(Candidate("timm", "byobnet", "test_byobnet"), 300, 16)
+        unknown = nursery.isolated(Candidate("timm", "vit", "nonesuch"), 300, 16)
+        slow = nursery.isolated(Candidate("timm", "vgg", "vgg19"), 0.01, 16)
+        big = nursery.isolated(Candidate("timm", "vgg", "vgg19"), 300, 0.6)
     assert (good.result, good.layer, good.status) == (MAP, "stages", "ok")
-    unknown = isolated(Candidate("timm", "vit", "nonesuch"), 300, 16)
     assert (unknown.result, unknown.name) == (FAILED, "nonesuch")
     assert "nonesuch" in unknown.reason
-    assert isolated(Candidate("timm", "vgg", "vgg19"), 0.01, 16).reason == "not done after 0 s"
-    big = isolated(Candidate("timm", "vgg", "vgg19"), 300, 0.6)
+    assert slow.reason == "not done after 0 s"
     assert big.result == FAILED
     assert "memory" in big.reason.lower()
 
@@ -196,11 +200,28 @@ def test_the_check_of_place_knows_a_grid_that_is_read_in_another_order():
         "turned round": lambda a: a.flip(1, 2),
     }
     x = noise(1, 3, 32, 32)
-    found = {name: answer(lambda x, f=f: f(pool(x)[0]), x, (2, 3)).in_place for name, f in orders.items()}
-    assert found == {"in order": True, "transposed": False, "rolled": False, "turned round": False}
+    answers = {name: answer(lambda x, f=f: f(pool(x)[0]), x, (2, 3)) for name, f in orders.items()}
+    in_order = {"in order": True, "transposed": False, "rolled": False, "turned round": False}
+    assert {name: found.in_place for name, found in answers.items()} == in_order
+    assert {name: not found.elsewhere for name, found in answers.items()} == in_order
     signal = noise(1, 3, 64)
     assert answer(lambda x: nn.AvgPool1d(4)(x)[0], signal, (2,)).in_place
     assert not answer(lambda x: nn.AvgPool1d(4)(x)[0].roll(4, 1), signal, (2,)).in_place
+
+
+def test_what_sees_everything_from_everywhere_is_blurred_and_in_another_order_it_is_wrong():
+    """Each position is nearly the mean over all: many draws tell the order from chance, and refute no right one."""
+    x = noise(1, 3, 32, 32)
+    pool = nn.AvgPool2d(4)
+
+    def mixed(x):
+        pooled = pool(x)[0]
+        return pooled * 0.2 + 2 * (pooled.mean((1, 2), keepdim=True) * 8).sin()
+
+    blurred = answer(mixed, x, (2, 3), MANY_DRAWS)
+    assert not blurred.in_place
+    assert not blurred.elsewhere
+    assert answer(lambda x: mixed(x).mT, x, (2, 3), MANY_DRAWS).elsewhere
 
 
 def test_a_grid_is_read_by_its_words():
@@ -213,3 +234,8 @@ def test_a_grid_is_read_by_its_words():
     assert torch.equal(canonical(tokens[None], "3×4 tokens", 5), grid)
     assert torch.equal(canonical(with_prefix[None], "3×4 tokens + 2 prefix", 5), grid)
     assert torch.equal(canonical(by_columns[None], "3×4 tokens (column by column)", 5), grid)
+    video = noise(5, 2, 3, 4)
+    places = video.permute(2, 3, 1, 0).flatten(0, 2)
+    assert torch.equal(canonical(places[None], "2×3×4 tokens (place by place)", 5), video)
+    backwards = video.permute(3, 2, 1, 0).flatten(0, 2)
+    assert torch.equal(canonical(backwards[None], "2×3×4 tokens (axes in order (2, 1, 0))", 5), video)

@@ -28,7 +28,8 @@ class Library:
             `reader_of(tokenizer, model)`.
         package: the top-level package that the library's classes come from; empty if only names lead to it.
         subclasses: whether a user's class that derives from one of the library's counts as the library's.
-        mark: an attribute that only models of this library have; empty if there is none.
+        mark: an attribute that only models of this library have, also through a wrapper that hands their attributes on;
+            empty if there is none.
         scheme: the word before the colon in the name of a model, `timm` in `timm:resnet50`; empty if models cannot be
             loaded by name.
         wanted: what stands behind the colon, for messages; empty if nothing does.
@@ -51,9 +52,9 @@ class Library:
         if not self.package:
             return False
         kinds = type(given).__mro__ if self.subclasses else type(given).__mro__[:1]
-        return any(_package(kind) == self.package for kind in kinds) or (
-            bool(self.mark) and hasattr(given, self.mark)
-        )
+        # a mixin lends something to anybody's class: PEFT's, around any model, can be pushed to Hugging Face's hub
+        own = any(_package(kind) == self.package and not kind.__name__.endswith("Mixin") for kind in kinds)
+        return own or (bool(self.mark) and hasattr(given, self.mark))
 
     def load(self) -> Any:
         """Import the module about the library."""
@@ -68,6 +69,7 @@ LIBRARIES: list[Library] = [
         "camscope.libraries.huggingface",
         "transformers",
         subclasses=True,
+        mark="name_or_path",
         scheme="hf",
         wanted="NAME-OR-FOLDER",
     ),

@@ -86,7 +86,7 @@ class LayerGuide(Protocol):
 
 
 class LogitsDecoder:
-    """A classifier or a segmenter: a tensor, or the `logits` of what it returns.
+    """A classifier or a segmenter: a tensor, the only one in a list, or the `logits` of what it returns.
 
     Args:
         output: where the logits are: a function of what the model returns, a key, attribute or position in it.
@@ -134,7 +134,21 @@ class LogitsDecoder:
                 ) from error
         if isinstance(raw, Mapping):
             return raw.get("logits", raw.get("out"))  # torchvision's segmenters: out, and aux for training
+        if isinstance(raw, Sequence) and not hasattr(raw, "logits"):
+            return _only_tensor(raw)
         return raw if hasattr(raw, "shape") else getattr(raw, "logits", None)
+
+
+def _only_tensor(raw: Sequence[Any]) -> Any:
+    """The first of several things if nothing else there could be scores, else None.
+
+    Either it is alone, or it has one row of scores per image and none of the others is a tensor, as where hidden states
+    come behind the logits.
+    """
+    tensors = [part for part in raw if hasattr(part, "shape")]
+    if len(tensors) != 1 or tensors[0] is not raw[0]:
+        return None
+    return raw[0] if len(raw) == 1 or raw[0].ndim == 2 else None
 
 
 def _check_inputs(model: Any, batch: Batch) -> None:

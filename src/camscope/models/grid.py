@@ -6,6 +6,7 @@ Which layouts an output could have follows from its shape, and is listed here. W
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -39,14 +40,15 @@ class Grid:
         space: size of the grid along each axis.
         channels: number of channels.
         prefix: tokens in front of the grid that are no position: CLS, distillation, registers.
-        columns_first: whether tokens stand column after column; usually they stand row after row.
+        order: the axes of space as tokens count them, the slowest first: (1, 0) is column after column, (1, 2, 0) place
+            after place of a video, each with its frames. None is the usual order, row after row.
     """
 
     layout: Layout
     space: tuple[int, ...]
     channels: int
     prefix: int = 0
-    columns_first: bool = False
+    order: tuple[int, ...] | None = None
 
     def canonical(self, output: Shaped[Array, "batch ..."]) -> Shaped[Array, "batch channel *space"]:
         """The layer's output, or a gradient of the same shape, as `batch channel *space`: a view where possible.
@@ -77,8 +79,8 @@ class Grid:
         if self.layout == "channels-last":
             return rearrange(activations, "b c ... -> b ... c")
         xp = array_namespace(activations)
-        if self.columns_first:
-            activations = rearrange(activations, "b c h w -> b c w h")
+        if self.order is not None:
+            activations = xp.permute_dims(activations, (0, 1, *(2 + axis for axis in self.order)))
         tokens = rearrange(activations, "b c ... -> b c (...)")
         if self.layout == "tokens-last":
             return xp.concat([like[..., : self.prefix], tokens], axis=2)
@@ -103,19 +105,25 @@ class Grid:
     ) -> Shaped[Array, "batch channel *space"]:
         """Tokens at their positions."""
         leading = (tokens.shape[0], self.channels if channels is None else channels)
-        if not self.columns_first:
+        if self.order is None:
             return tokens.reshape(*leading, *self.space)
-        return rearrange(tokens.reshape(*leading, *reversed(self.space)), "b c w h -> b c h w")
+        ordered = tokens.reshape(*leading, *(self.space[axis] for axis in self.order))
+        back = (2 + self.order.index(axis) for axis in range(len(self.space)))
+        return array_namespace(ordered).permute_dims(ordered, (0, 1, *back))
 
     def describe(self) -> str:
         """The grid in words, for tables: `14×14 tokens + 1 prefix`."""
         words = "×".join(map(str, self.space))
         if self.layout.startswith("tokens"):
             words += f" tokens + {self.prefix} prefix" if self.prefix else " tokens"
-            words += " (column by column)" if self.columns_first else ""
+            words += _ORDERS.get(self.order, f" (axes in order {self.order})") if self.order else ""
         if self.layout == "channels-last":
             words += " (channels last)"
         return words
+
+
+_ORDERS = {(1, 0): " (column by column)", (1, 2, 0): " (place by place)"}
+"""In words; a video's place has all its frames behind each other."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -201,8 +209,8 @@ def candidate_grids(
 _Ranked = tuple[int, Grid]
 """A grid, and how unlikely it is."""
 
-_BEHIND_PREFIX, _NOT_MET, _COLUMNS = 1000, 2000, 3000
-"""What makes a grid less likely: tokens in front of it, not to have been met, and to stand column after column."""
+_BEHIND_PREFIX, _NOT_MET, _UNUSUAL_ORDER = 1000, 2000, 3000
+"""What makes a grid less likely: tokens in front of it, not to have been met, and to stand in another order."""
 
 
 def _likeliest_first(grids: Iterable[_Ranked]) -> list[Grid]:
@@ -227,7 +235,7 @@ def _met_tokens(shape: Sequence[int], met: Sequence[tuple[int, ...]]) -> Iterato
             prefix = count - math.prod(space)
             if 0 <= prefix <= min(MOST_PREFIX_TOKENS, max(5, math.prod(space))):
                 unlikely = _BEHIND_PREFIX + prefix if prefix else 0
-                yield from _both_orders(unlikely, Grid(layout, space, channels, prefix))
+                yield from _all_orders(unlikely, Grid(layout, space, channels, prefix))
 
 
 def _cut_tokens(
@@ -242,7 +250,7 @@ def _cut_tokens(
             continue
         for prefix in _USUAL_PREFIX_TOKENS:
             for space in _cuts(count - prefix, size) if count - prefix >= FEW else ():
-                yield from _both_orders(prefix, Grid(layout, space, channels, prefix))
+                yield from _all_orders(prefix, Grid(layout, space, channels, prefix))
 
 
 def token_axes(shape: Sequence[int]) -> tuple[tuple[Layout, int, int], ...]:
@@ -254,22 +262,28 @@ def token_axes(shape: Sequence[int]) -> tuple[tuple[Layout, int, int], ...]:
     return ("tokens", shape[1], shape[2]), ("tokens-last", shape[2], shape[1])
 
 
-def _both_orders(unlikely: int, grid: Grid) -> Iterator[_Ranked]:
-    """Row after row, and column after column where there are columns."""
+def _all_orders(unlikely: int, grid: Grid) -> Iterator[_Ranked]:
+    """In the usual order, and in each other that the axes leave."""
     yield unlikely, grid
-    if len(grid.space) == 2:
-        yield unlikely + _COLUMNS, replace(grid, columns_first=True)
+    usual, *others = itertools.permutations(range(len(grid.space)))
+    del usual
+    for order in others:
+        yield unlikely + _UNUSUAL_ORDER, replace(grid, order=order)
 
 
 def _cuts(count: int, size: Sequence[int]) -> list[tuple[int, ...]]:
     """The grids of so many positions that an input can be cut into, by patches up to twice as long as wide.
 
-    Of an input with three axes none is guessed.
+    Of an input with three axes the first may be time, which is cut in equal parts whatever the patches' length and
+    width.
     """
-    if count < 2 or len(size) > 2:
+    if count < 2 or len(size) > 3:
         return []
     if len(size) == 1:
         return [(count,)]
+    if len(size) == 3:
+        depths = (n for n in range(2, size[0] + 1) if size[0] % n == 0 and count % n == 0)
+        return [(n, *cut) for n in depths for cut in _cuts(count // n, size[1:])]
     cuts = ((rows, count // rows) for rows in range(2, count // 2 + 1) if count % rows == 0)
     return [(h, w) for h, w in cuts if 0.5 <= (h / size[0]) / (w / size[1]) <= 2]
 

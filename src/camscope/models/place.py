@@ -40,6 +40,11 @@ COPIES = ((32, 32**2, 8), (128, 128**2, 4))
 """How many altered copies an input of so many tokens, or of so many positions, gets: small ones several, since their
 grids may have few positions, of which one copy says little, and a forward costs little. Larger ones get one."""
 
+MIRRORED = 32**2
+"""Inputs of up to so many positions are looked at mirrored too, with as many altered copies. What answers to the
+content and not to the place (a few learned tokens, each of which reads what is like it) answers in another place there,
+and channels that happened to answer like positions do so no more."""
+
 _SPREAD = 0.22
 """Of the bell that the change is compared with: about the patch."""
 
@@ -53,6 +58,9 @@ candidates one may agree by chance."""
 
 AGREES_ON_FEW = 0.3
 """The same along several axes of a layer with few positions, if no other grid agrees better."""
+
+_FEWEST = 6
+"""On fewer positions a bell says little more than left or right, which one of two layers without a grid guesses."""
 
 _LONG = 4
 """An axis of fewer positions says too little by itself, if there is one altered copy."""
@@ -68,7 +76,7 @@ _AS_GOOD = 0.1
 
 
 @dataclass(frozen=True)
-class Answer:
+class Look:
     """What a layer put out for an input and for altered copies of it, as far as it says where it changed.
 
     Attributes:
@@ -79,43 +87,7 @@ class Answer:
     changes: tuple[Sums, ...]
     amount: Sums
 
-    @property
-    def changed(self) -> bool:
-        """Whether it changed at all."""
-        return any((change.over_first > 0).any() for change in self.changes)
-
-    @property
-    def anything(self) -> bool:
-        """Whether it put out anything but zeros; a layer that is dead for this input does not."""
-        return bool((self.amount.over_first > 0).any())
-
-    def agreement(self, grid: Grid) -> float:
-        """The correlation of the changes on a grid, relative to what is there, with bells at the altered patches.
-
-        Each axis must answer for itself: of several the least is taken of the correlation on the whole grid and those
-        along each axis. So no axis of channels, which answers nowhere, goes through beside axes of space.
-        """
-        found = self._relative(grid)
-        if not found:
-            return 0.0
-        bells = [_bell(grid.space, centre) for centre, _ in zip(CENTRES, found, strict=False)]
-        every = range(len(grid.space))
-        least = _LONG if len(found) == 1 else 2
-        long = [axis for axis in every if grid.space[axis] >= least] if len(grid.space) > 1 else []
-        others = [(), *(tuple(other for other in every if other != axis) for axis in long)]
-        return min(
-            _correlation(
-                _centred([one.mean(axes) for one in found]), _centred([one.mean(axes) for one in bells])
-            )
-            for axes in others
-        )
-
-    def is_everywhere_on(self, grid: Grid) -> bool:
-        """Whether every position changed about as much as the others, so that where the patch is cannot be told."""
-        found = self._relative(grid)
-        return bool(found) and all(change.min() >= EVERYWHERE * change.mean() for change in found)
-
-    def _relative(self, grid: Grid) -> list[Float[np.ndarray, "*space"]]:
+    def relative(self, grid: Grid) -> list[Float[np.ndarray, "*space"]]:
         """Of each copy the change at each position, relative to what is there; none if the grid has another shape."""
         amount = self.amount.on(grid)
         if amount.shape != grid.space:
@@ -123,6 +95,59 @@ class Answer:
         usual = amount + _FLOOR * amount.mean()
         changes = (change.on(grid) for change in self.changes)
         return [_without_peaks(change / usual if usual.all() else change) for change in changes]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """How a layer answered to altered patches.
+
+    Attributes:
+        looks: at the input, and perhaps at its mirror image.
+    """
+
+    looks: tuple[Look, ...]
+
+    @property
+    def changed(self) -> bool:
+        """Whether it changed at all."""
+        return any((change.over_first > 0).any() for look in self.looks for change in look.changes)
+
+    @property
+    def anything(self) -> bool:
+        """Whether it put out anything but zeros; a layer that is dead for this input does not."""
+        return any((look.amount.over_first > 0).any() for look in self.looks)
+
+    @property
+    def copies(self) -> int:
+        """How many altered copies each look has."""
+        return len(self.looks[0].changes)
+
+    def agreement(self, grid: Grid) -> float:
+        """The correlation of the changes on a grid, relative to what is there, with bells at the altered patches.
+
+        Each axis must answer for itself: of several the least is taken of the correlation on the whole grid and those
+        along each axis. So no axis of channels, which answers nowhere, goes through beside axes of space.
+        """
+        found = [look.relative(grid) for look in self.looks]
+        if not all(found):
+            return 0.0
+        bells = [_bell(grid.space, centre) for centre, _ in zip(CENTRES, found[0], strict=False)]
+        every = range(len(grid.space))
+        least = _LONG if len(bells) == 1 else 2
+        long = [axis for axis in every if grid.space[axis] >= least] if len(grid.space) > 1 else []
+        others = [(), *(tuple(other for other in every if other != axis) for axis in long)]
+        return min(
+            _correlation(
+                np.concatenate([_centred([one.mean(axes) for one in look]) for look in found]),
+                np.concatenate([_centred([one.mean(axes) for one in bells])] * len(found)),
+            )
+            for axes in others
+        )
+
+    def is_everywhere_on(self, grid: Grid) -> bool:
+        """Whether every position changed about as much as the others, so that where the patch is cannot be told."""
+        found = [change for look in self.looks for change in look.relative(grid)]
+        return bool(found) and all(change.min() >= EVERYWHERE * change.mean() for change in found)
 
 
 class Sums(NamedTuple):
@@ -141,7 +166,7 @@ def answer(clean: Float[Array, "*shape"], altered: Sequence[Float[Array, "*shape
 
     Args:
         clean: what it put out for the input, without the batch axis.
-        altered: for each altered copy, as `with_altered_copies` has them.
+        altered: for the rows behind it, as `with_altered_copies` has them.
     """
     xp = array_namespace(clean)
 
@@ -150,7 +175,13 @@ def answer(clean: Float[Array, "*shape"], altered: Sequence[Float[Array, "*shape
             *(to_numpy(xp.sum(values, axis=axis)).astype(np.float64) for axis in (0, values.ndim - 1))
         )
 
-    return Answer(tuple(sums(xp.abs(one - clean)) for one in altered), sums(xp.abs(clean)))
+    def look(own: Array, copies: Sequence[Array]) -> Look:
+        return Look(tuple(sums(xp.abs(one - own)) for one in copies), sums(xp.abs(own)))
+
+    copies, mirrored = divmod(len(altered), 2)
+    if copies and mirrored:
+        return Answer((look(clean, altered[:copies]), look(altered[copies], altered[copies + 1 :])))
+    return Answer((look(clean, altered),))
 
 
 def find_grid(answer: Answer, candidates: Candidates, *, keeps_axes: bool = False) -> Grid | None:
@@ -165,7 +196,7 @@ def find_grid(answer: Answer, candidates: Candidates, *, keeps_axes: bool = Fals
     kept = candidates.kept if keeps_axes else None
     if not answer.changed:
         return None if answer.anything else kept
-    copies = len(answer.changes)
+    copies = answer.copies
     for grids, likely in ((candidates.likely, True), (candidates.possible, False)):
         tried = [(grid, answer.agreement(grid)) for grid in grids]
         best = max((agreement for _, agreement in tried), default=0.0)
@@ -184,6 +215,8 @@ def find_grid(answer: Answer, candidates: Candidates, *, keeps_axes: bool = Fals
 
 def _least(grid: Grid, copies: int, *, likely: bool) -> float:
     """The least agreement with which a grid is taken."""
+    if math.prod(grid.space) < _FEWEST and len(grid.space) == 1:
+        return AGREES_BEYOND_DOUBT[1]
     if likely and math.prod(grid.space) >= FEW:
         return AGREES
     if likely and len(grid.space) > 1 and not grid.layout.startswith("tokens"):
@@ -202,14 +235,19 @@ def with_altered_copies(
 
     Returns:
         The input itself (noise, where it is the same everywhere: little can be seen on that), then one copy of it, or
-        several of a small one, each with its patch in another place.
+        several of a small one, each with its patch in another place; of a small input of numbers then the same again,
+        mirrored along every axis of space before the patches are altered.
     """
     if not tokens and not image.std() > 0:
         image = (image + np.random.default_rng(1).standard_normal(image.shape)).astype(image.dtype)
     size = image.shape[1 if tokens else 2 :]
     counts = (count for text, other, count in COPIES if math.prod(size) <= (text if tokens else other))
     some = CENTRES[: next(counts, 1)]
-    return np.concatenate([image, *(_altered(image, patch(size, centre), tokens) for centre in some)])
+    looks = [image]
+    if not tokens and math.prod(size) <= MIRRORED:
+        looks.append(np.flip(image, tuple(range(2, image.ndim))))
+    rows = [[one, *(_altered(one, patch(size, centre), tokens) for centre in some)] for one in looks]
+    return np.concatenate([row for look in rows for row in look])
 
 
 def _altered(

@@ -80,8 +80,11 @@ _OF_VIDEOS = (1, 3, 4)
 def _scores(raw: Any) -> Any:
     """What a head puts out: the logits, or those of an image and each text (BLIP-2).
 
-    Some call it the last hidden state, and return nothing else (PP-LCNet, PP-OCR).
+    Some call it the last hidden state, and return nothing else (PP-LCNet, PP-OCR). What VideoPrism calls logits are
+    shares in the batch's videos, or in the texts; they are made of the products of a video's and each text's vector.
     """
+    if isinstance(raw, Mapping) and "logits_per_video" in raw:
+        return raw["video_embeds"] @ raw["text_embeds"].mT
     if isinstance(raw, Mapping) and "logits_per_image" in raw:
         return raw["logits_per_image"]
     if isinstance(raw, Mapping) and set(raw) == {"last_hidden_state"}:

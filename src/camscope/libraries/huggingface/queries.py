@@ -28,12 +28,17 @@ def decoder_of(model: Any) -> OutputDecoder | None:
     """The output decoder of a detector or a segmenter that works by queries; None for any other model.
 
     Raises:
-        ModelError: for YOLOS, whose layers mix detection tokens with those of the image; and for detectors of other
-            families.
+        ModelError: for YOLOS, whose layers mix detection tokens with those of the image; for VidEoMT, which runs on
+            one frame after the other; and for detectors of other families.
     """
     name, config = type(model).__name__, model.config
     if config.model_type in _MASKS and "Segmentation" in name:
         return Masks(_MASKS[config.model_type])
+    if config.model_type == "videomt":
+        raise ModelError(
+            f"{name} segments a video frame by frame, with queries that one frame hands to the next, and has no layer "
+            "with the positions of all frames. Explain a frame by EomtForUniversalSegmentation, whose layers these are."
+        )
     inside = _detector_inside(model)
     if inside is None:
         return None

@@ -121,8 +121,9 @@ class LayerFinder:
         grid = said_of(said, name)
         if grid is not None:
             return self._with_said(batch, name, grid)
-        for image in range(1, len(batch)):
-            if name not in self.anatomy(batch).unchanged:
+        for image in range(min(len(batch), _PROBES)):
+            known = self.anatomy(batch)
+            if name in known.shapes and name not in known.unchanged:
                 break
             self._look_again(batch, image)
         return self.anatomy(batch).layer(name)
@@ -153,20 +154,23 @@ class LayerFinder:
         return Layer(name, kind, shape, grid, 1, outline=False, eligible=False)
 
     def _look_again(self, batch: Batch, image: int) -> None:
-        """Remember what another image shows, where that is more: layers that did nothing on the last."""
-        known, found = self.anatomy(batch), _as_called_last(self._look(batch.images(slice(image, image + 1))))
-        if len(found.unchanged) < len(known.unchanged):
-            self._anatomies.put(batch.signature, found)
+        """Remember what another image shows too: layers that did nothing on those before, or were not called."""
+        look = self._look_on_tokens if batch.of_tokens else self._look
+        found = _as_called_last(look(batch.images(slice(image, image + 1))))
+        self._anatomies.put(batch.signature, self.anatomy(batch).with_more_of(found))
 
     def _probes(self, batch: Batch) -> list[Probe]:
         """What it is tried on how layers lead to the score: the first image; then noise and the next few images.
 
-        The noise makes the answer hold for other batches too. Of token numbers there is none.
+        The noise makes the answer hold for other batches too. Of token numbers there is none. It comes first where the
+        first image is the same everywhere: on a black one, whose activations may all have one sign, no ReLU is seen.
         """
         first, others = batch.images(slice(1)), batch.images(slice(_PROBES))
         if not batch.of_tokens:
             noise = torch.rand(first.x.shape, generator=torch.Generator().manual_seed(0)).to(first.x)
             others = others.with_x(torch.cat([noise, others.x[1:]]))
+            if bool((first.x == first.x.flatten()[0]).all()):
+                return [self._probe(others), self._probe(first)]
         elif len(others) == 1:
             return [self._probe(first)]
         return [self._probe(first), self._probe(others)]

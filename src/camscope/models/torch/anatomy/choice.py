@@ -88,7 +88,8 @@ def _bottleneck_first(model: nn.Module, anatomy: Anatomy, candidates: Sequence[L
     What comes last in a segmenter is one step away from the scores of the same position, and its map little but the
     segmentation itself. Seg-Grad-CAM looks at the bottleneck instead, where the model sees the furthest: the coarsest
     resolution, in the part of the model (encoder, backbone) that first gets there. A grid of a fixed size, which an
-    adaptive pooling on a side branch makes whatever the size of the input, is not counted among the resolutions.
+    adaptive pooling on a side branch makes whatever the size of the input, is not counted among the resolutions; nor is
+    that of a gate, which has one channel: no sum of channels says anything of a class there.
 
     Args:
         model: an unwrapped module.
@@ -101,7 +102,7 @@ def _bottleneck_first(model: nn.Module, anatomy: Anatomy, candidates: Sequence[L
         for layer in anatomy.layers
         if isinstance(modules[layer.name], nn.modules.pooling._AdaptiveAvgPoolNd)
     }
-    own = [layer for layer in candidates if layer.grid.space not in fixed]
+    own = [layer for layer in candidates if layer.grid.space not in fixed and layer.grid.channels > 1]
     if not own:
         return list(candidates)
     coarsest = min(math.prod(layer.grid.space) for layer in own)

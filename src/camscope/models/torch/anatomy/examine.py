@@ -45,6 +45,31 @@ class Anatomy:
         inside = tuple(layer for layer in self.layers if f"{layer.name}.".startswith(f"{part}."))
         return replace(self, layers=inside)
 
+    def with_more_of(self, other: Anatomy) -> Anatomy:
+        """With the layers that another image showed and this one did not: it took another way, or this did nothing.
+
+        Args:
+            other: what that image showed.
+        """
+        layers, new = list(self.layers), {layer.name for layer in other.layers}
+        new -= {layer.name for layer in layers}
+        place = 0
+        for layer in other.layers:  # each behind the one that ran before it
+            names = [one.name for one in layers]
+            if layer.name in new:
+                layers.insert(place, layer)
+                place += 1
+            else:
+                place = max(place, names.index(layer.name) + 1)
+        here, there = self.unchanged, other.unchanged
+        return replace(
+            self,
+            layers=tuple(layers),
+            shapes=other.shapes | self.shapes,
+            unchanged=(here - (other.shapes.keys() - there)) | (there - self.shapes.keys()),
+            scores=self.scores | other.scores,
+        )
+
     def layer(self, name: str) -> Layer:
         """The layer with that name, of those with a grid.
 
@@ -55,7 +80,10 @@ class Anatomy:
             if layer.name == name:
                 return layer
         if name not in self.shapes:
-            raise LayerError(f"This model's forward does not call the layer {name!r}.")
+            raise LayerError(
+                f"This model's forward does not call the layer {name!r} for any image that was tried (up to eight of a "
+                "batch). If the model's own code decides by the image what runs, give one for which it does."
+            )
         good = next((layer for layer in reversed(self.layers) if layer.eligible), None)
         hint = f" {good.name!r} has one: {good.grid.describe()}." if good else ""
         why = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import torch
 from torch import nn
@@ -30,10 +31,15 @@ class Grids:
     def of_output(self, output: Output) -> Grid | None:
         """The grid of an output, or None if it has none. To be asked in the order the modules finished."""
         keeps, mixes = _keeps_axes(output.modules[0]), _mixes_channels(output.modules[0])
-        grid = self.of(output.shape, output.answer, keeps_axes=keeps)
-        if grid is not None and mixes and grid.layout in ("channels-last", "tokens"):
+        # what leaves every position where it is has the grid that went in, whatever its own answer is taken for
+        as_it_came = (keeps and not mixes) or _is_along_last_axis(output.modules[0])
+        grid = self._as_before(output) if as_it_came else None
+        if grid is None:
+            grid = self.of(output.shape, output.answer, keeps_axes=keeps)
+        is_convolution = isinstance(output.modules[0], nn.modules.conv._ConvNd)
+        if grid is not None and is_convolution and grid.layout in ("channels-last", "tokens"):
             grid = None  # axis 1 of what a convolution puts out is its channels
-        if grid is None and keeps:
+        if grid is None and mixes:
             grid = self._as_before(output)
         if grid is not None:
             self._found[id(output)] = grid
@@ -42,7 +48,7 @@ class Grids:
         return grid
 
     def _as_before(self, output: Output) -> Grid | None:
-        """The grid of what went into a module that keeps the axes: where that was in place, what comes out is too.
+        """The grid of what went into a module that keeps positions: where that was in place, what comes out is too.
 
         A ReLU leaves so few positions, say, that they tell no place by themselves.
         """
@@ -50,6 +56,9 @@ class Grids:
         before = None if source is None else self._found.get(id(source))
         if source is None or before is None or answer is None or (answer.anything and not answer.changed):
             return None
+        if _is_along_last_axis(output.modules[0]):
+            behind = before.layout in ("channels-last", "tokens") and output.shape[:-1] == source.shape[:-1]
+            return replace(before, channels=output.shape[-1]) if behind else None
         if output.shape == source.shape and not _mixes_channels(output.modules[0]):
             return before
         space = output.shape[2:]
@@ -81,10 +90,19 @@ _KEEPING_AXES = (
     nn.ReLU6,
     nn.LeakyReLU,
     nn.ELU,
+    nn.CELU,
+    nn.SELU,
+    nn.PReLU,
     nn.GELU,
     nn.SiLU,
     nn.Mish,
     nn.Hardswish,
+    nn.Hardtanh,
+    nn.Tanh,
+    nn.Sigmoid,
+    nn.Hardsigmoid,
+    nn.Softplus,
+    nn.Softsign,
 )
 
 
@@ -94,8 +112,16 @@ def _keeps_axes(module: nn.Module) -> bool:
     return all(isinstance(part, _KEEPING_AXES) for part in parts)
 
 
+def _is_along_last_axis(module: nn.Module) -> bool:
+    """Whether a module does the same at every position of channels that are last, and mixes these alone."""
+    return isinstance(module, nn.Linear) or (
+        isinstance(module, nn.LayerNorm) and len(module.normalized_shape) == 1
+    )
+
+
 def _mixes_channels(module: nn.Module) -> bool:
-    return isinstance(module, nn.modules.conv._ConvNd)
+    """Whether a module that keeps the axes makes new channels, along axis 1: a convolution, or a block with one."""
+    return _keeps_axes(module) and any(isinstance(part, nn.modules.conv._ConvNd) for part in module.modules())
 
 
 def _with_channel(x: torch.Tensor) -> tuple[int, ...]:

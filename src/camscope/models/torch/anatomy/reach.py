@@ -112,10 +112,11 @@ def _reaching(
         if classifier is not None or classifier_input.value.ndim == 2:
             # the classifier's input too: a classifier of zeros, as some are initialised, hides what would reach it
             ends.append(classifier_input.value)
-    seen = [recorder.seen(layer) for layer in layers]
+    called = [layer for layer in layers if recorder.was_called(layer)]
+    seen = [recorder.seen(layer) for layer in called]
     gradients = _of_a_mix(ends, [one.source for one in seen])
-    return [
-        _reach(
+    found = dict.fromkeys(layers, Reach(False)) | {
+        layer: _reach(
             layer,
             one,
             gradient,
@@ -124,8 +125,9 @@ def _reaching(
             could_be_scores=anatomy.dense or layer.name in anatomy.scores,
             of_tokens=probe.x.ndim == 2,
         )
-        for layer, one, gradient in zip(layers, seen, gradients, strict=True)
-    ]
+        for layer, one, gradient in zip(called, seen, gradients, strict=True)
+    }
+    return [found[layer] for layer in layers]
 
 
 def is_bypassed(model: nn.Module, probe: Probe, anatomy: Anatomy, layer: Layer) -> bool:

@@ -184,11 +184,12 @@ def _candidates(call: Call, output: torch.Tensor) -> Iterator[Before]:
         return
     if made.numel() == output.numel():
         yield call.logits.reshape(output.shape), call.kind
-    if made.untyped_storage().data_ptr() == output.untyped_storage().data_ptr():
+    # one row that stands for several, as where a re-run puts out what was kept, has no memory for the logits of each
+    repeated = any(not step and size > 1 for size, step in zip(made.shape, made.stride(), strict=True))
+    if made.untyped_storage().data_ptr() == output.untyped_storage().data_ptr() and not repeated:
         # laid out in memory like what came out, so that the same view can be taken of them
-        logits = call.logits.expand(made.shape).contiguous() if 0 in made.stride() else call.logits
-        alike = torch.empty_strided(made.shape, made.stride(), dtype=logits.dtype, device=made.device)
-        alike = alike.copy_(logits)
+        alike = torch.empty_strided(made.shape, made.stride(), dtype=call.logits.dtype, device=made.device)
+        alike = alike.copy_(call.logits)
         yield (
             alike.as_strided(output.shape, output.stride(), output.storage_offset() - made.storage_offset()),
             call.kind,

@@ -116,13 +116,18 @@ def put_in_place(tensor: Shaped[torch.Tensor, ...], other: Shaped[torch.Tensor, 
     return True
 
 
-Source = torch.Tensor | GradientEdge
-"""By what to differentiate for a layer's gradient."""
+Source = torch.Tensor | GradientEdge | tuple[GradientEdge, ...]
+"""By what to differentiate for a layer's gradient; of several places, which hold the same values, the sum is meant."""
 
 
 def differentiated(sources: Sequence[Source]) -> list[torch.Tensor]:
-    """The sources as `torch.autograd.grad` takes them: both kinds mixed too, which its types do not say."""
-    return cast(list[torch.Tensor], list(sources))
+    """The sources one by one, as `torch.autograd.grad` takes them: mixed kinds too, which its types do not say."""
+    return cast(list[torch.Tensor], [part for source in sources for part in _parts(source)])
+
+
+def _parts(source: Source) -> Sequence[torch.Tensor | GradientEdge]:
+    several = isinstance(source, tuple) and not isinstance(source, GradientEdge)
+    return cast(Sequence[GradientEdge], source) if several else [cast(torch.Tensor, source)]
 
 
 def gradients_by(
@@ -162,10 +167,12 @@ def gradients_by(
             "y *= 2`, say), so it has none, in training either. Write `y = y * 2` there, or take a method without "
             f"gradients, such as 'eigencam' or 'ablationcam'. PyTorch said: {str(error).splitlines()[0]}"
         ) from error
-    return [
-        torch.zeros_like(tensor) if gradient is None else gradient
-        for gradient, tensor in zip(found, tensors, strict=True)
-    ]
+    each = iter(found)
+    summed = []
+    for tensor, source in zip(tensors, sources, strict=True):
+        some = [gradient for _ in _parts(source) if (gradient := next(each)) is not None]
+        summed.append(sum(some[1:], some[0]) if some else torch.zeros_like(tensor))
+    return summed
 
 
 def _references_to_base_of(view: torch.Tensor) -> int:

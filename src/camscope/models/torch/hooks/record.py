@@ -23,7 +23,7 @@ from camscope.models.torch.hooks.modules import (
     replace_first_tensor,
     tensors_of,
 )
-from camscope.models.torch.hooks.relu_edges import relu_of
+from camscope.models.torch.hooks.relu_edges import relus_of
 from camscope.models.torch.hooks.session import hook_after, hook_before
 from camscope.models.torch.hooks.within import Within, unwatched
 
@@ -65,7 +65,7 @@ class Seen:
     def source_of(self, ends: Any) -> Source:
         """By what to differentiate, once the model has run.
 
-        Where the ReLU of the layer is meant, that is what the model's own ReLU puts out: of its input, nothing comes
+        Where the ReLU of the layer is meant, that is what the model's own ReLUs put out: of their input, nothing comes
         back to positions that are zero.
 
         Args:
@@ -73,7 +73,7 @@ class Seen:
         """
         if self.before_relu is None:
             return self.source
-        return relu_of(self.before_relu, tensors_of(ends)) or self.source
+        return relus_of(self.before_relu, tensors_of(ends)) or self.source
 
 
 class Recorder:
@@ -117,6 +117,10 @@ class Recorder:
         self._unwritten: list[tuple[str, torch.Tensor, int]] = []
         self._handles: list[torch.utils.hooks.RemovableHandle] = []
 
+    def was_called(self, layer: Recordable) -> bool:
+        """Whether a layer was called: a model's own code may decide by the input what runs."""
+        return layer.name in self._seen
+
     def seen(self, layer: Recordable) -> Seen:
         """What a layer put out at its last call.
 
@@ -124,7 +128,12 @@ class Recorder:
             LayerError: if it was not called.
         """
         if layer.name not in self._seen:
-            raise LayerError(f"This model's forward does not call the layer {layer.name!r}.")
+            raise LayerError(
+                f"For this batch the model does not call the layer {layer.name!r}, though for another image it did: "
+                "its own code decides by the numbers of the input what runs. Name a layer that is called for every "
+                "input, or give images that take the same way to an Explainer of their own: it makes the automatic "
+                "choice on the first of them."
+            )
         return self._seen[layer.name]
 
     def __enter__(self) -> Recorder:

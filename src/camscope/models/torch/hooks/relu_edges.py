@@ -11,15 +11,16 @@ _RELUS = ("ReluBackward", "ClampMinBackward", "ThresholdBackward", "HardtanhBack
 """What the nodes of functions that are a ReLU (on some input) begin with."""
 
 
-def relu_of(node: Node, ends: Iterable[torch.Tensor]) -> GradientEdge | None:
-    """What the one ReLU puts out that is applied to what a node made; None if there is not exactly one.
+def relus_of(node: Node, ends: Iterable[torch.Tensor]) -> tuple[GradientEdge, ...]:
+    """What each ReLU puts out that is applied to what a node made: of two heads each may apply its own.
 
     Args:
         node: of a tensor.
         ends: tensors that were computed from it, among others.
     """
-    found = [other for other in _nodes_behind(ends) if _is_relu(other) and _follows(other, node)]
-    return GradientEdge(found[0], 0) if len(found) == 1 else None
+    return tuple(
+        GradientEdge(other, 0) for other in _nodes_behind(ends) if _is_relu(other) and _follows(other, node)
+    )
 
 
 def _nodes_behind(ends: Iterable[torch.Tensor]) -> Iterable[Node]:
