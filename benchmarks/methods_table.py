@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import camscope
+from camscope.evidence import in_words
 
 BEGIN, END = "<!-- methods: made by benchmarks/methods_table.py -->", "<!-- end of methods -->"
 
@@ -21,7 +22,7 @@ def table() -> str:
         "|---|---|---|---|---|---|",
     ]
     for m in camscope.list_methods():
-        needs = ", ".join(sorted(need.value for need in m.needs))
+        needs = in_words(m.needs, m.instead)
         cells = (
             f"`{m.name}`",
             m.advice,

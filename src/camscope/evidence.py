@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
 
@@ -24,6 +24,9 @@ class Need(enum.Enum):
     GRADIENTS = "gradients"
     """One backward per target, through the part after the layer only. Where the head is linear, one through its pooling
     alone, for all targets."""
+    DIRECTIONS = "directional derivatives"
+    """Re-runs of the part after the layer on activations a little to both sides, for all targets at once. Less than
+    gradients: enough for what sums them over a channel or a position, such as the mean gradient of a channel."""
     CURVATURE = "second derivatives"
     """The Hessian of the score times the activations: a second backward per target, through the same part."""
     SUFFIX = "suffix re-runs"
@@ -65,6 +68,26 @@ ATTENDED = frozenset({Need.ATTENTION, Need.ATTENTION_GRADIENTS, Need.BLOCK_GRADI
 """Needs that only a transformer can meet, a model whose tokens attend to one another."""
 
 
+def asked(needs: frozenset[Need], instead: frozenset[Need], offers: frozenset[Need]) -> frozenset[Need]:
+    """The needs that are asked of a model: `instead` where it can meet only those, else `needs`.
+
+    Args:
+        needs: the first way.
+        instead: the other way; empty if there is none.
+        offers: the needs that the model can meet.
+    """
+    return instead if instead and not needs <= offers and instead <= offers else needs
+
+
+def in_words(needs: Iterable[Need], instead: Iterable[Need] = ()) -> str:
+    """Needs for people, with the other way there is: `activations, gradients or directional derivatives`."""
+    first, second = frozenset(needs), frozenset(instead)
+    both = first & second if second else first
+    ways = [", ".join(sorted(need.value for need in way - both)) for way in (first, second)]
+    common = ", ".join(sorted(need.value for need in both))
+    return ", ".join(filter(None, [common, " or ".join(filter(None, ways))]))
+
+
 @dataclass(frozen=True)
 class LinearHead:
     """A head that is, verified on this very batch, logit = Σ_k w_k · mean_ij(F_ij^k) + b.
@@ -101,6 +124,46 @@ class Responses:
 
     scores: Float[Array, "variant target"]
     probabilities: Float[Array, "variant target"]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """How some derivatives were measured that are not exact.
+
+    Attributes:
+        what: which derivatives these are, in words.
+        reruns: how often the part after the layer ran, for each image.
+        errors: of each image and target the derivatives' error as a share of their size, √(Σ error² / Σ derivative²),
+            as the measuring itself tells it; NaN where the score did not change at all.
+    """
+
+    what: str
+    reruns: int
+    errors: Float[np.ndarray, "batch target"]
+
+
+class Directions(Protocol):
+    """Derivatives of the scores along directions in the layer's activations A, where gradients g cannot be had.
+
+    These are sums of the gradient over a channel or a position. What single elements of it are is not known.
+    """
+
+    def means(self) -> Float[Array, "batch target channel"]:
+        """The mean of g^k over space: the derivative along channel k, all positions alike, over their number."""
+        ...
+
+    def along_activations(self) -> Float[Array, "batch target channel"]:
+        """Σ_ij A_ij^k g_ij^k: the derivative along the activations of channel k."""
+        ...
+
+    def at_positions(self) -> Float[Array, "batch target *space"]:
+        """Σ_k A_ij^k g_ij^k: the derivative along the activations at position ij."""
+        ...
+
+    @property
+    def measured(self) -> Sequence[Measured]:
+        """How the derivatives that were asked for so far were measured; none of those that are exact."""
+        ...
 
 
 Variants: TypeAlias = Callable[[Int[np.ndarray, "chunk"]], Float[Array, "chunk channel *space"]]
@@ -260,6 +323,7 @@ class Evidence:
         activations: A, the output of the target layer in canonical shape, whatever the framework's layout.
         gradients: ∂score/∂A. An axis of space has size 1 where the gradient is the same at every position
             (behind a linear head). None if no method asked.
+        directions: derivatives along directions of A, in place of gradients; None if no method asked.
         gradient_powers: means of the squared and cubed gradients over noisy copies of the input, where `gradients`
             is such a mean.
         curvature: H·A, H the Hessian of the score by A; with size 1 along space where it is zero everywhere.
@@ -280,4 +344,5 @@ class Evidence:
     gradient_powers: (
         tuple[Float[Array, "batch target channel *grid"], Float[Array, "batch target channel *grid"]] | None
     ) = None
+    directions: Directions | None = None
     shared: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)

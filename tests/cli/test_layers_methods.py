@@ -11,6 +11,7 @@ import pytest
 
 import camscope.cli
 from camscope.composition import COMPOSITIONS, NAMED, list_methods, parse, split
+from camscope.evidence import in_words
 from camscope.methods import get_method, registry
 from tests.cli.brightness import SPEC
 
@@ -138,7 +139,7 @@ def test_methods_tells_paper_needs_and_cost_of_each(run, monkeypatch, columns):
     assert max(map(len, ran.out.splitlines())) <= columns
     text = " ".join(ran.out.split())
     for method in list_methods():
-        needs = ", ".join(sorted(need.value for need in method.needs))
+        needs = in_words(method.needs, method.instead)
         words = (
             f"{method.name} {method.formula}",
             method.advice,

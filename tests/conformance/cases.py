@@ -67,7 +67,14 @@ class Case:
 
 
 CASES = (
-    Case("torch", torch_twin.built, torch.from_numpy, torch_twin.state, torch_twin.disturb, frozenset(Need)),
+    Case(
+        "torch",
+        torch_twin.built,
+        torch.from_numpy,
+        torch_twin.state,
+        torch_twin.disturb,
+        frozenset(Need) - {Need.DIRECTIONS},
+    ),
     Case(
         "numpy",
         lambda network: network,
@@ -78,7 +85,7 @@ CASES = (
             sorted(vars(network)),
         ),
         lambda network: network.layers["head"].bias.__iadd__(1),
-        frozenset({Need.ACTIVATIONS, Need.LINEAR_HEAD, Need.SUFFIX, Need.MASKED}),
+        frozenset({Need.ACTIVATIONS, Need.LINEAR_HEAD, Need.DIRECTIONS, Need.SUFFIX, Need.MASKED}),
     ),
 )
 

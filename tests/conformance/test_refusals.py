@@ -13,7 +13,7 @@ from PIL import Image
 
 import camscope
 from camscope.composition import list_methods, parse
-from camscope.evidence import ATTENDED, Need
+from camscope.evidence import ATTENDED, Need, in_words
 from camscope.methods import default_method
 from camscope.models.batch import Batch
 from camscope.models.registry import doorway_of
@@ -34,7 +34,7 @@ class Untouchable:
 
 def lacking(case: Case) -> list[str]:
     """The methods that need what the framework does not offer."""
-    return [m.name for m in list_methods() if m.needs - case.offers]
+    return [m.name for m in list_methods() if m.needs_from(case.offers) - case.offers]
 
 
 @contextlib.contextmanager
@@ -64,10 +64,32 @@ def test_a_method_that_needs_more_is_refused_before_any_work(case: Case):
     for name in refused:
         with pytest.raises(camscope.MethodError, match="This model cannot give") as error:
             explainer(Untouchable(), methods=name)
-        missing = ", ".join(sorted(need.value for need in parse(name).needs - case.offers))
+        missing = parse(name).needs_from(case.offers) - case.offers
+        why = ""
+        if Need.GRADIENTS in missing and Need.DIRECTIONS in case.offers:
+            why = (
+                " It can give directional derivatives, sums of a gradient over a channel or a position, which is all "
+                "that gradcam, hirescam, xgradcam need; of single elements of the gradient they say nothing."
+            )
         assert str(error.value) == (
-            f"This model cannot give {missing}, which {name} needs. These would work: {', '.join(able)}."
+            f"This model cannot give {in_words(missing)}, which {name} needs.{why} These would work: "
+            f"{', '.join(able)}."
         )
+
+
+@pytest.mark.parametrize("case", WITHOUT_GRADIENTS, ids=str, indirect=True)
+def test_derivatives_along_directions_are_no_gradients(case: Case):
+    """A mean that is handed out as a gradient would make wrong maps of element-wise methods, and nobody would see."""
+    for name in (
+        "layercam",
+        "gradcam++",
+        "gradcam++-official",
+        "gradcam-elementwise",
+        "eigengradcam",
+        "shapley",
+    ):
+        assert name in lacking(case)
+    assert not {"gradcam", "xgradcam", "hirescam"} & set(lacking(case))
 
 
 @pytest.mark.parametrize("case", WITHOUT_GRADIENTS, ids=str, indirect=True)
@@ -80,9 +102,12 @@ def test_compositions_of_gradients_are_refused_too(case: Case, name: str):
 
 
 @pytest.mark.parametrize("case", WITHOUT_GRADIENTS, ids=str, indirect=True)
-def test_the_strongest_channels_take_gradients(case: Case):
+def test_the_strongest_channels_take_gradients_or_directions(case: Case, monkeypatch):
+    explainer = case.explainer(classifier())
+    assert explainer(case.tensor(X), channels=3).channels
+    monkeypatch.setattr(type(explainer._model.adapter), "offers", case.offers - {Need.DIRECTIONS})
     with pytest.raises(camscope.MethodError, match=r"cannot give gradients, which channels= needs"):
-        case.explainer(classifier())(Untouchable(), channels=3)
+        explainer(Untouchable(), channels=3)
 
 
 @pytest.mark.parametrize("case", WITH_GRADIENTS, ids=str, indirect=True)
@@ -100,7 +125,8 @@ def test_balanced_gradients_can_be_declined_by_themselves(case: Case, monkeypatc
 def test_the_default_method_is_one_that_it_can_give(case: Case):
     explainer = case.explainer(hidden_head())
     assert explainer.default_method == default_method(case.offers).name
-    assert explainer.default_method == ("gradcam" if Need.GRADIENTS in case.offers else "ablationcam")
+    derivatives = {Need.GRADIENTS, Need.DIRECTIONS} & case.offers
+    assert explainer.default_method == ("gradcam" if derivatives else "ablationcam")
     assert explainer(case.tensor(X)).methods == (explainer.default_method,)
 
 
@@ -227,7 +253,8 @@ def test_the_model_is_left_as_it_came(case: Case):
     model = case.build(classifier())
     before = case.state(model)
     explainer = camscope.Explainer(model, preprocessing=camscope.Preprocessing(input_size=(16, 16)))
-    able = [m.name for m in list_methods() if m.needs <= case.offers - ATTENDED and m.name not in SLOW]
+    offers = case.offers - ATTENDED
+    able = [m.name for m in list_methods() if m.needs_from(offers) <= offers and m.name not in SLOW]
     with warnings.catch_warnings(action="ignore", category=camscope.CamscopeWarning):
         explainer(case.tensor(X[:1]), methods=[*able, "rise(n=8)"], targets=[0, 3])
     explainer.layers(case.tensor(X))

@@ -12,6 +12,7 @@ from rich.padding import Padding
 
 from camscope.cli.output import console, print_json
 from camscope.composition import COMPOSITIONS, Composition, Named, list_methods
+from camscope.evidence import in_words
 from camscope.methods import Method
 
 
@@ -63,6 +64,7 @@ def _facts(m: Method | Named) -> dict[str, Any]:
         "paper": m.paper,
         "formula": m.formula,
         "needs": sorted(need.value for need in m.needs),
+        "instead": sorted(need.value for need in m.instead),
         "cost": m.cost,
         "class_specific": m.class_specific,
         "signed": m.rectified,
@@ -72,7 +74,7 @@ def _facts(m: Method | Named) -> dict[str, Any]:
 
 
 def _show(people: Console, m: Method | Named) -> None:
-    needs = ", ".join(sorted(need.value for need in m.needs))
+    needs = in_words(m.needs, m.instead)
     kind = (
         f"{'by class' if m.class_specific else 'knows no class'}, {'signed' if m.rectified else 'not signed'}"
     )

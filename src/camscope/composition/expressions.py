@@ -18,7 +18,7 @@ from jaxtyping import Float, Int
 from camscope.arrays import Array
 from camscope.composition.grammar import Call, read_call, unreadable, value_of
 from camscope.errors import MethodError, nearest
-from camscope.evidence import Need
+from camscope.evidence import Need, asked
 from camscope.methods import Method, list_methods
 from camscope.methods.parameters import checked_fields
 from camscope.methods.registry import COMPOSITION_NAMES, check_written, has_method
@@ -92,6 +92,15 @@ class Composition:
     def needs(self) -> frozenset[Need]:
         """The evidence that the method in the middle and the compositions around it need."""
         return self.inner.needs
+
+    @property
+    def instead(self) -> frozenset[Need]:
+        """The evidence that they take in place of `needs` from a model that cannot meet these."""
+        return self.inner.instead
+
+    def needs_from(self, offers: frozenset[Need]) -> frozenset[Need]:
+        """The evidence that they ask of a model. See `camscope.evidence.asked`."""
+        return asked(self.needs, self.instead, offers)
 
     @property
     def rectified(self) -> bool:

@@ -77,6 +77,11 @@ class Balanced(Modifier):
         """The inner expression's needs, and a backward by LibraGrad's rules."""
         return self.inner.needs | {Need.LIBRAGRAD}
 
+    @property
+    def instead(self) -> frozenset[Need]:
+        """None: its rules are about gradients."""
+        return frozenset()
+
     def check(self) -> None:
         """Refuse a method without gradients."""
         super().check()

@@ -65,6 +65,11 @@ class Wrapper(Composition):
         return "maps"
 
     @property
+    def instead(self) -> frozenset[Need]:
+        """As the inner expression where maps are averaged; none where gradients are."""
+        return self.inner.instead if self.averages == "maps" else frozenset()
+
+    @property
     def turns(self) -> bool:
         """Whether some copies are flipped or turned, so that things are at other places in them."""
         return False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -21,7 +21,7 @@ from camscope.composition import (
 from camscope.engine.layer_choice import Layers
 from camscope.engine.requests import StrongestChannels
 from camscope.errors import InputError, MethodError
-from camscope.evidence import OF_INPUTS, Need
+from camscope.evidence import OF_INPUTS, Need, in_words
 from camscope.methods import Explained, default_method
 
 MethodsLike: TypeAlias = "str | Expression | Sequence[str | Expression] | None"
@@ -38,6 +38,7 @@ class Call:
         layers: the layers as the user named them; None for the automatic choice.
         channels: how many of the strongest channels are kept.
         seed: the seed of random draws.
+        needs: of all methods together, of what the model offers.
     """
 
     wanted: Mapping[str, Expression]
@@ -45,11 +46,7 @@ class Call:
     layers: Layers
     channels: int
     seed: int
-
-    @property
-    def needs(self) -> frozenset[Need]:
-        """The needs of all methods together."""
-        return frozenset[Need]().union(*(e.needs for e in self.plain.values()))
+    needs: frozenset[Need]
 
     @property
     def expressions(self) -> list[Expression]:
@@ -94,10 +91,11 @@ def read_call(
     plain = {name: simplified(e) for name, e in wanted.items()}
     for name, e in plain.items():
         check(e)
-        _check_offered(e.needs - offers, name, offers)
+        _check_offered(e.needs_from(offers), name, offers)
     if channels:
-        _check_offered(StrongestChannels.needs - offers, "channels=", offers)
-    return Call(wanted, plain, layers, channels, seed)
+        _check_offered(StrongestChannels.needs_from(offers), "channels=", offers)
+    needs = frozenset[Need]().union(*(e.needs_from(offers) for e in plain.values()))
+    return Call(wanted, plain, layers, channels, seed, needs)
 
 
 def check_tokens(name: str, e: Expression) -> None:
@@ -114,7 +112,7 @@ def check_tokens(name: str, e: Expression) -> None:
         for m in list_methods()
         if not m.needs & OF_INPUTS and not m.method.baseline and not alters_input(simplified(m))
     ]
-    what = _words(lacking) or "altered inputs"
+    what = in_words(lacking) or "altered inputs"
     raise MethodError(
         f"{name} needs {what}, and this input is token numbers: nothing lies between two tokens, so they can be "
         f"neither altered a little nor differentiated by. These work on texts: {', '.join(able)} (attention methods "
@@ -131,13 +129,19 @@ def _check_channels(given: Any) -> None:
         )
 
 
-def _check_offered(lacking: frozenset[Need], name: str, offers: frozenset[Need]) -> None:
-    if lacking:
-        able = [m.name for m in list_methods() if not m.needs - offers]
-        raise MethodError(
-            f"This model cannot give {_words(lacking)}, which {name} needs. These would work: {', '.join(able)}."
+def _check_offered(needs: frozenset[Need], name: str, offers: frozenset[Need]) -> None:
+    lacking = needs - offers
+    if not lacking:
+        return
+    able = [m for m in list_methods() if m.needs_from(offers) <= offers]
+    less = [m.name for m in able if m.method is m and Need.DIRECTIONS in m.needs_from(offers)]
+    why = ""
+    if Need.GRADIENTS in lacking and less:
+        why = (
+            f" It can give {Need.DIRECTIONS.value}, sums of a gradient over a channel or a position, which is all that "
+            f"{', '.join(less)} need; of single elements of the gradient they say nothing."
         )
-
-
-def _words(needs: Iterable[Need]) -> str:
-    return ", ".join(sorted(need.value for need in needs))
+    raise MethodError(
+        f"This model cannot give {in_words(lacking)}, which {name} needs.{why} These would work: "
+        f"{', '.join(m.name for m in able)}."
+    )

@@ -45,7 +45,9 @@ class Gathered:
             if blank.any():
                 # a map can be zero although the gradient is not; that is not the gradient's fault
                 gradients = evidence.gradients
-                assert gradients is not None
+                if gradients is None:
+                    assert evidence.directions is not None
+                    gradients = evidence.directions.means()
                 blank = blank & to_numpy(xp.all(gradients == 0, axis=tuple(range(2, gradients.ndim))))
             self._gradient_free.setdefault((e, layer), []).append(blank)
 
@@ -54,7 +56,7 @@ class Gathered:
 
         Args:
             layer: the name of the layer.
-            evidence: the layer's activations and gradients, for a few targets.
+            evidence: the layer's activations and gradients, or directional derivatives, for a few targets.
             count: how many channels to keep for each target.
         """
         xp = array_namespace(evidence.activations)

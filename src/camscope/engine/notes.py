@@ -5,17 +5,21 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Sequence
 
+import numpy as np
 from array_api_compat import array_namespace
 
 from camscope.arrays import Array
 from camscope.errors import CamscopeWarning
-from camscope.evidence import Evidence, ModelEvidence, Need
+from camscope.evidence import Evidence, Measured, ModelEvidence, Need
 from camscope.images import Preprocessing
 from camscope.libraries import ModelInfo
 from camscope.methods import Method
 
 _COMPLETE = 0.01
 """A gap between the score and the sum of its parts up to this size is taken as rounding."""
+
+_COARSE = 0.1
+"""Derivatives that are off by more than this share of their size make a map that only roughly is the method's."""
 
 _FAR = 10
 """Values this many times brighter than expected are taken as bytes (0 to 255)."""
@@ -29,6 +33,7 @@ class Notes:
 
     def __init__(self) -> None:
         self._notes: dict[str, bool] = {}
+        self._measured: dict[tuple[str, ...], tuple[float, str]] = {}
 
     def add(self, note: str, *, urgent: bool = False) -> None:
         """Add a note, unless it is empty."""
@@ -45,6 +50,10 @@ class Notes:
         """
         for m in wanted:
             self.add(m.warning, urgent=True)
+        if evidence.directions is not None:
+            names = [m.name for m in wanted if Need.DIRECTIONS in m.instead]
+            for measured in evidence.directions.measured:
+                self.of_derivatives(names, layer, measured)
         careful = [m.name for m in wanted if m.nonnegative]
         head = evidence.head if evidence.head is not None and evidence.head.pools_activations else None
         if not careful and head is None:
@@ -62,6 +71,26 @@ class Notes:
                 f"{layer} is pooled into one linear layer, where {', '.join(same)} are the same map up to a "
                 "positive constant: that is mathematics, not a bug."
             )
+
+    def of_derivatives(self, names: Sequence[str], layer: str, measured: Measured) -> None:
+        """Say how derivatives were measured, with the largest error of all images, targets and altered copies so far.
+
+        Args:
+            names: of the methods that take them.
+            layer: where they are taken.
+            measured: how they were measured.
+        """
+        about = (*names, layer, measured.what)
+        before, note = self._measured.get(about, (0.0, ""))
+        self._notes.pop(note, None)
+        error = max(before, float(np.nan_to_num(measured.errors).max()))
+        percent = float(f"{100 * error:.1g}")
+        note = (
+            f"{', '.join(names)} at {layer}: the model gives no gradients, so {measured.what} are central differences "
+            f"of {measured.reruns} re-runs for each image. Their error is up to about {percent:g} %."
+        )
+        self._measured[about] = error, note
+        self.add(note, urgent=error > _COARSE)
 
     def of_model(self, wanted: Sequence[Method], evidence: ModelEvidence) -> None:
         """Add what a reader of the methods' maps should know, given the evidence of the whole model.

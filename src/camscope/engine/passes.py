@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from camscope.composition import modifiers_of
 from camscope.engine.gathering import Gathered
 from camscope.engine.notes import Notes
@@ -19,12 +21,15 @@ from camscope.engine.requests import (
     uses_libragrad,
     wanted_at,
 )
-from camscope.errors import MethodError
+from camscope.errors import MethodError, ModelError
 from camscope.evidence import BACKWARD, Evidence, Need
 from camscope.methods import Method, default_method, list_methods
 from camscope.models.adapter import Adapter, Observation
 from camscope.models.batch import Batch
 from camscope.targets import Targets
+
+_MOSTLY_ERROR = 0.5
+"""Derivatives that are off by more than this share of their size are not used."""
 
 WHOLE = "model"
 """Stands in place of a layer's name for the maps of methods of the whole model."""
@@ -79,12 +84,16 @@ class Passes:
                 some = {
                     e: layers
                     for e, layers in beside.items()
-                    if bool(e.method.needs & BACKWARD) == each_target
+                    if self._takes_backwards(e.method) == each_target
                 }
-                self._layers(
-                    seen, some, beside, targets, gathered, channels if each_target and not around else None
-                )
+                here = channels if channels and not around else None
+                if here and self._takes_backwards(here) != each_target:
+                    here = None
+                self._layers(seen, some, beside, targets, gathered, here)
                 self._model(seen, some, targets, gathered)
+
+    def _takes_backwards(self, of: Method | StrongestChannels) -> bool:
+        return bool(of.needs_from(self.adapter.offers) & BACKWARD)
 
     def run_libragrad(
         self, batch: Batch, wanted: LayersOf, resolved: ResolvedTargets, gathered: Gathered
@@ -124,6 +133,7 @@ class Passes:
             if channels and any(layer == one.name for one in channels.layers):
                 gathered.add_channels(layer, evidence, channels.count)
             self.notes.of_evidence(methods_at(layer, beside), layer, evidence)
+            _check_directions(layer, evidence, self.adapter.offers)
 
     def _model(self, seen: Observation, wanted: LayersOf, targets: Targets, gathered: Gathered) -> None:
         some = [e for e in wanted if e.method.scope == "model"]
@@ -149,6 +159,21 @@ def _check_head(methods: Sequence[Method], layer: str, evidence: Evidence, offer
             )
 
 
+def _check_directions(layer: str, evidence: Evidence, offers: frozenset[Need]) -> None:
+    """Refuse derivatives that are mostly error, for most of the maps."""
+    for measured in evidence.directions.measured if evidence.directions else ():
+        told = measured.errors[~np.isnan(measured.errors)]
+        error = float(np.median(told)) if told.size else 0.0
+        if error > _MOSTLY_ERROR:
+            others = offers - {Need.DIRECTIONS, Need.LINEAR_HEAD}  # behind a linear head nothing is measured
+            able = [m.name for m in list_methods() if m.needs <= others and m.class_specific]
+            raise ModelError(
+                f"At {layer!r} {measured.what} cannot be measured by re-runs of this model: their error is "
+                f"{error:.0%} of their size, as where numbers are rounded to few bits or the layer hardly counts. "
+                f"Choose another layer (deeper ones are measured better), or one of {', '.join(able)}."
+            )
+
+
 def _instead_of(m: Method, offers: frozenset[Need]) -> str:
     """Methods that the model can give, that are the same behind a linear head, and that do not need it."""
     facts = m.behind_linear_head
@@ -157,7 +182,7 @@ def _instead_of(m: Method, offers: frozenset[Need]) -> str:
         for other in list_methods()
         if facts
         and other.behind_linear_head == facts
-        and other.needs <= offers
+        and other.needs_from(offers) <= offers
         and Need.LINEAR_HEAD not in other.needs
     ]
     if same:

@@ -12,7 +12,7 @@ from jaxtyping import Int
 
 from camscope.arrays import Array
 from camscope.composition import Expression, LayerFusion, Modifier, Wrapper, modifiers_of
-from camscope.evidence import Need
+from camscope.evidence import Need, asked
 from camscope.methods import Method
 from camscope.models.layer import Layer
 from camscope.outputs import Outputs
@@ -46,7 +46,12 @@ class StrongestChannels:
     layers: Sequence[Layer]
 
     needs: ClassVar[frozenset[Need]] = frozenset({Need.ACTIVATIONS, Need.GRADIENTS})
-    """The evidence that tells which channels these are."""
+    instead: ClassVar[frozenset[Need]] = frozenset({Need.ACTIVATIONS, Need.DIRECTIONS})
+
+    @classmethod
+    def needs_from(cls, offers: frozenset[Need]) -> frozenset[Need]:
+        """The evidence that tells which channels these are, of what a model offers."""
+        return asked(cls.needs, cls.instead, offers)
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,7 +131,7 @@ def uses_libragrad(around: Iterable[Modifier]) -> bool:
 def needs_of(wanted: Iterable[Expression], offers: frozenset[Need]) -> frozenset[Need]:
     """The evidence that the methods need, and that which they use if the model offers it."""
     methods = [e.method for e in wanted]
-    return frozenset[Need]().union(*(m.needs | (m.uses & offers) for m in methods))
+    return frozenset[Need]().union(*(m.needs_from(offers) | (m.uses & offers) for m in methods))
 
 
 def needs_by_layer(
@@ -146,7 +151,7 @@ def needs_by_layer(
                 needs[layer] = needs.get(layer, frozenset()) | needs_of([e], offers)
     if channels:
         for layer in channels.layers:
-            needs[layer] = needs.get(layer, frozenset()) | channels.needs
+            needs[layer] = needs.get(layer, frozenset()) | channels.needs_from(offers)
     return needs
 
 

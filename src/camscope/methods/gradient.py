@@ -13,16 +13,18 @@ from einops import reduce
 from jaxtyping import Float
 
 from camscope.arrays import Array, channel_sum, over_space, relu, resize, space_sum
-from camscope.evidence import Evidence, Need
+from camscope.evidence import Directions, Evidence, Need
 from camscope.methods.registry import BehindLinearHead, method
 from camscope.methods.shared import shared
 
 _NEEDS = {Need.ACTIVATIONS, Need.GRADIENTS}
+_INSTEAD = {Need.ACTIVATIONS, Need.DIRECTIONS}
 
 
 @method(
     "gradcam",
     needs=_NEEDS,
+    instead=_INSTEAD,
     paper="Selvaraju et al., ICCV 2017, arXiv:1610.02391",
     advice="The default: robust at the last layer; smears at earlier layers, where one weight serves a whole channel.",
     behind_linear_head=BehindLinearHead("cam"),
@@ -30,13 +32,13 @@ _NEEDS = {Need.ACTIVATIONS, Need.GRADIENTS}
 )
 def grad_cam(evidence: Evidence) -> Float[Array, "batch target *space"]:
     """ReLU(Σ_k α_k A^k), α_k the mean gradient over space (eq. 1 and 2)."""
-    weights = reduce(_gradients(evidence), "b t c ... -> b t c", "mean")
-    return channel_sum(weights, evidence.activations)
+    return channel_sum(_mean_gradients(evidence), evidence.activations)
 
 
 @method(
     "hirescam",
     needs=_NEEDS,
+    instead=_INSTEAD,
     paper="Draelos & Carin 2020, arXiv:2011.08891",
     advice="Faithful: behind one linear layer the raw map plus the bias sums to the logit; sharper at earlier layers.",
     behind_linear_head=BehindLinearHead("cam"),
@@ -44,6 +46,8 @@ def grad_cam(evidence: Evidence) -> Float[Array, "batch target *space"]:
 )
 def hires_cam(evidence: Evidence) -> Float[Array, "batch target *space"]:
     """Σ_k g^k ⊙ A^k, element by element."""
+    if directions := _directions(evidence):
+        return directions.at_positions()
     return channel_sum(_gradients(evidence), evidence.activations)
 
 
@@ -93,6 +97,7 @@ def grad_cam_plus_plus_official(evidence: Evidence) -> Float[Array, "batch targe
 @method(
     "xgradcam",
     needs=_NEEDS,
+    instead=_INSTEAD,
     paper="Fu et al., BMVC 2020, arXiv:2008.02312",
     advice="Grad-CAM with gradients averaged where the channel is active; the same map on a GAP + linear head.",
     nonnegative=True,
@@ -106,7 +111,7 @@ def xgrad_cam(evidence: Evidence) -> Float[Array, "batch target *space"]:
     scale = reduce(xp.abs(evidence.activations), "b c ... -> b 1 c", "sum")
     live = xp.abs(total) > 1e-6 * scale
     share = xp.where(live, 1 / xp.where(live, total, xp.ones_like(total)), xp.zeros_like(total))
-    return channel_sum(space_sum(_gradients(evidence), evidence.activations) * share, evidence.activations)
+    return channel_sum(_along_activations(evidence) * share, evidence.activations)
 
 
 @method(
@@ -161,8 +166,25 @@ def channel_contributions(
     evidence: Evidence,
 ) -> tuple[Float[Array, "batch target channel"], Float[Array, "batch target channel"]]:
     """Each channel's weight (its mean gradient) and its contribution to the score, Σ_ij g_ij^k A_ij^k."""
-    gradients = _gradients(evidence)
-    return reduce(gradients, "b t c ... -> b t c", "mean"), space_sum(gradients, evidence.activations)
+    return _mean_gradients(evidence), _along_activations(evidence)
+
+
+def _directions(evidence: Evidence) -> Directions | None:
+    """What stands in for gradients where there are none."""
+    return evidence.directions if evidence.gradients is None else None
+
+
+def _mean_gradients(evidence: Evidence) -> Float[Array, "batch target channel"]:
+    if directions := _directions(evidence):
+        return directions.means()
+    return reduce(_gradients(evidence), "b t c ... -> b t c", "mean")
+
+
+def _along_activations(evidence: Evidence) -> Float[Array, "batch target channel"]:
+    """Σ_ij A_ij^k g_ij^k."""
+    if directions := _directions(evidence):
+        return directions.along_activations()
+    return space_sum(_gradients(evidence), evidence.activations)
 
 
 def _gradients(evidence: Evidence) -> Float[Array, "batch target channel *grid"]:

@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 from camscope.arrays import Array
 from camscope.errors import MethodError, nearest
-from camscope.evidence import Evidence, Need
+from camscope.evidence import Evidence, Need, asked, in_words
 from camscope.methods.parameters import Parameters, checked, signature
 from camscope.plugins import load_plugins, same_definition
 
@@ -51,6 +51,8 @@ class Method:
         rectified: whether negative values mean evidence against, shown as zero in a heatmap. The raw map
             keeps them: the formula's final ReLU is applied when a heatmap is made, never earlier.
         nonnegative: whether the formula presumes activations ≥ 0 (after a ReLU).
+        instead: the evidence that it takes in place of `needs` from a model that cannot meet these; empty if there is
+            no other way.
         uses: the evidence that it can do without, but takes if the model offers it (such as a linear head, for a
             closed form).
         scope: `layer`: a map of one target layer, from `Evidence`; `model`: one map of the whole model, from
@@ -74,6 +76,7 @@ class Method:
     class_specific: bool
     rectified: bool
     nonnegative: bool
+    instead: frozenset[Need] = frozenset()
     uses: frozenset[Need] = frozenset()
     scope: Scope = "layer"
     baseline: bool = False
@@ -110,6 +113,10 @@ class Method:
         """The name with the parameters that were set: `scorecam(top=64)`."""
         given = ", ".join(f"{name}={value}" for name, value in self.given)
         return f"{self.base}({given})" if given else self.base
+
+    def needs_from(self, offers: frozenset[Need]) -> frozenset[Need]:
+        """The evidence that it asks of a model. See `camscope.evidence.asked`."""
+        return asked(self.needs, self.instead, offers)
 
     @property
     def parameters(self) -> Mapping[str, Any]:
@@ -153,6 +160,7 @@ def method(
     *,
     needs: Iterable[Need],
     advice: str,
+    instead: Iterable[Need] = (),
     uses: Iterable[Need] = (),
     paper: str = "",
     cost: str = "",
@@ -172,6 +180,7 @@ def method(
         name: what users call it.
         needs: the evidence it cannot do without.
         advice: one honest line: what to use it for, and what it is known to get wrong.
+        instead: the evidence that it takes in place of `needs` from a model that cannot meet these.
         uses: the evidence that it can do without, but takes if the model offers it.
         paper: where it is defined.
         cost: what it costs in passes through the model; by default what its needs cost.
@@ -210,11 +219,12 @@ def method(
             base=name,
             function=function,
             needs=frozenset(needs),
+            instead=frozenset(instead),
             uses=frozenset(uses),
             paper=paper,
             formula=(function.__doc__ or "").strip().splitlines()[0],
             advice=advice,
-            cost=cost or _cost(frozenset(needs)),
+            cost=cost or _cost(frozenset(needs), frozenset(instead)),
             class_specific=class_specific,
             rectified=rectified,
             nonnegative=nonnegative,
@@ -230,12 +240,13 @@ def method(
     return register
 
 
-def _cost(needs: frozenset[Need]) -> str:
-    if Need.GRADIENTS in needs:
-        return (
-            "1 forward + 1 short backward per target (on a GAP + linear head 1 through the pooling for all)"
-        )
-    return "1 forward"
+def _cost(needs: frozenset[Need], instead: frozenset[Need]) -> str:
+    if Need.GRADIENTS not in needs:
+        return "1 forward"
+    cost = "1 forward + 1 short backward per target (on a GAP + linear head 1 through the pooling for all)"
+    if Need.DIRECTIONS in instead:
+        cost += "; without gradients 2 re-runs per channel or position, for all targets"
+    return cost
 
 
 def has_method(name: str) -> bool:
@@ -262,10 +273,11 @@ def default_method(offers: Iterable[Need], explained: Explained = "class") -> Me
     Raises:
         MethodError: if the model can meet the needs of none.
     """
-    able = (m for m in list_methods() if explained in m.explains and m.needs <= frozenset(offers))
+    given = frozenset(offers)
+    able = (m for m in list_methods() if explained in m.explains and m.needs_from(given) <= given)
     found = next(able, None)
     if found is None:
-        words = ", ".join(sorted(need.value for need in offers)) or "nothing"
+        words = in_words(given) or "nothing"
         raise MethodError(
             f"This model gives {words}, and no method explains a model by that alone where none is named. "
             "`camscope methods` says what each needs."

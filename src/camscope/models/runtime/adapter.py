@@ -27,6 +27,7 @@ from camscope.models.said_grid import SaidGrid
 from camscope.outputs import Task
 
 _BY_RUNS = frozenset({Need.ACTIVATIONS, Need.LINEAR_HEAD, Need.SUFFIX, Need.MASKED})
+_BY_DIFFERENCES = frozenset({Need.DIRECTIONS})
 _BY_GRADIENTS = frozenset({Need.GRADIENTS, Need.MASKED_GRADIENTS})
 
 
@@ -47,8 +48,8 @@ class RuntimeAdapter:
 
     @property
     def offers(self) -> frozenset[Need]:
-        """What runs of the model give; gradients where the framework has them."""
-        return _BY_RUNS | (_BY_GRADIENTS if self.runtime.differentiates else frozenset())
+        """What runs of the model give; gradients where the framework has them, else derivatives along directions."""
+        return _BY_RUNS | (_BY_GRADIENTS if self.runtime.differentiates else _BY_DIFFERENCES)
 
     def exclusive(self) -> AbstractContextManager[object]:
         """Have the model to this thread alone, where that is needed."""

@@ -21,6 +21,9 @@ Answers = Callable[[Float[np.ndarray, "row channel *space"]], Float[np.ndarray, 
 _TOLERANCE = 1e-4
 """How far a score may be off by rounding, as a share of the size of its terms."""
 
+_AS_BEFORE = 5e-6
+"""The same for weights that an earlier batch gave: more than the rounding of one sum tells that they have changed."""
+
 _AT_A_TIME = 64
 """Channels that are probed in one run."""
 
@@ -44,15 +47,18 @@ class AffineHead:
         return np.maximum(activations, 0) if self.rectifies else activations
 
     def right(
-        self, activations: Float[np.ndarray, "row channel *space"], scores: Float[np.ndarray, "row class"]
-    ) -> Bool[np.ndarray, row]:
+        self,
+        activations: Float[np.ndarray, "row channel *space"],
+        scores: Float[np.ndarray, "row class"],
+        tolerance: float = _TOLERANCE,
+    ) -> Bool[np.ndarray, " row"]:
         """Of each row, whether every score is what the formula gives, within the rounding of its terms."""
         pooled = _mean(self.features(activations)).astype(np.float64)
         expected = pooled @ self.weight.T + self.bias
         size = np.abs(pooled) @ np.abs(self.weight).T + np.abs(self.bias)
         masked = np.isneginf(scores)
         off = np.abs(np.where(masked, expected, scores) - expected)
-        good: np.ndarray = (off <= _TOLERANCE * size).all(axis=1)
+        good: np.ndarray = (off <= tolerance * size).all(axis=1)
         return good
 
 
@@ -85,6 +91,8 @@ class HeadFinder:
         if not self._only_the_mean_counts(activations, scores, after):
             return None
         known = self._known.get(kind)
+        if known is not None and not known.right(activations, scores, _AS_BEFORE).all():
+            known = None  # the model was trained a little since
         for head in (known, None):
             if head is None:
                 head = _probed(activations, after_first)

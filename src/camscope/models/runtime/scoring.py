@@ -64,7 +64,7 @@ class Scoring:
         Raises:
             ModelError: naming the images.
         """
-        logits = outputs.predictions.logits if isinstance(outputs.predictions, Dense) else outputs.logits
+        logits = logits_everywhere(outputs)
         rows = logits.reshape(len(logits), -1)
         good = (np.isfinite(rows) | np.isneginf(rows)).all(axis=1) & ~np.isneginf(rows).all(axis=1)
         if not good.all():
@@ -79,6 +79,12 @@ class Scoring:
 
     def _space(self, batch: Batch) -> tuple[int, ...]:
         return batch.space_axes or usual_space(batch.given.shape)
+
+
+def logits_everywhere(outputs: Outputs) -> Float[np.ndarray, "batch class *space"]:
+    """The logits of a model for the batch; of dense outputs those at every position."""
+    dense = outputs.predictions
+    return np.asarray(dense.logits if isinstance(dense, Dense) else outputs.logits)
 
 
 def widened(values: np.ndarray) -> np.ndarray:

@@ -10,14 +10,15 @@ import numpy as np
 from jaxtyping import Float, Shaped
 
 from camscope.errors import LayerError, ModelError
-from camscope.evidence import OF_INPUTS, Evidence, LinearHead, ModelEvidence, Need
+from camscope.evidence import OF_INPUTS, Directions, Evidence, LinearHead, ModelEvidence, Need
 from camscope.models.adapter import LayerNeeds
 from camscope.models.batch import Batch
 from camscope.models.layer import Layer
 from camscope.models.observing import responses, slices_of
+from camscope.models.runtime.differences import BehindHead, Differences
 from camscope.models.runtime.linear_head import AffineHead, HeadFinder
 from camscope.models.runtime.runs import PullBack, Run, Runtime
-from camscope.models.runtime.scoring import Scoring, widened
+from camscope.models.runtime.scoring import Scoring, logits_everywhere, widened
 from camscope.models.runtime.variants import AlteredActivations, AlteredInputGradients, AlteredInputs
 from camscope.outputs import Outputs
 from camscope.targets import Targets, target_slopes
@@ -113,6 +114,9 @@ class RunObservation:
                         suffix=suffix,
                         model=model,
                         seed=seed,
+                        directions=self._directions(layer, A, head, slopes()[:, columns])
+                        if Need.DIRECTIONS in some
+                        else None,
                     ),
                 )
 
@@ -151,11 +155,11 @@ class RunObservation:
     def _head(self, layer: Layer, activations: np.ndarray, needs: frozenset[Need]) -> AffineHead | None:
         """The linear head behind a layer, where that is asked or spares a backward."""
         logits = self.scoring.logits(self.run, self.batch)
-        if not needs & {Need.LINEAR_HEAD, Need.GRADIENTS} or logits.ndim > 2:
+        if not needs & {Need.LINEAR_HEAD, Need.GRADIENTS, Need.DIRECTIONS} or logits.ndim > 2:
             return None
         if layer not in self._heads:
             scores = np.asarray(self.outputs.logits)
-            after = self._answers(layer, self.batch)
+            after = self._answers(layer, slice(None))
             found = after(activations)
             largest = np.abs(np.where(np.isfinite(scores), scores, 0)).max(axis=1, keepdims=True)
             if not ((found == scores) | (np.abs(found - scores) <= _SAME * largest)).all():
@@ -169,13 +173,26 @@ class RunObservation:
                 activations,
                 scores,
                 after,
-                self._answers(layer, self.batch.images(slice(1))),
+                self._answers(layer, slice(1)),
             )
         return self._heads[layer]
 
-    def _answers(self, layer: Layer, batch: Batch) -> Callable[[np.ndarray], np.ndarray]:
-        """From altered activations to class scores."""
-        after, own = self.runtime.after(batch, layer.name), self.run.values[layer.name][: len(batch)]
+    def _directions(
+        self,
+        layer: Layer,
+        activations: np.ndarray,
+        head: LinearHead | None,
+        slopes: Float[np.ndarray, "batch target class *space"],
+    ) -> Directions:
+        """Derivatives along directions: exact behind a linear head, else by re-runs."""
+        if head is not None:
+            return BehindHead(head)
+        return Differences(activations, slopes, lambda image: self._answers(layer, slice(image, image + 1)))
+
+    def _answers(self, layer: Layer, images: slice) -> Callable[[np.ndarray], np.ndarray]:
+        """From altered activations of some images to class scores; of dense outputs to those at every position."""
+        batch, own = self.batch.images(images), self.run.values[layer.name][images]
+        after = self.runtime.after(batch, layer.name)
 
         def answers(activations: np.ndarray) -> np.ndarray:
             rows = len(activations)
@@ -185,7 +202,7 @@ class RunObservation:
                 else (np.repeat(own, rows, axis=0), batch.images(np.zeros(rows, dtype=np.int64)))
             )
             run = after(layer.grid.embed(activations.astype(own.dtype), like))
-            return np.asarray(self.scoring.outputs(run, of).logits)
+            return logits_everywhere(self.scoring.outputs(run, of))
 
         return answers
 

@@ -18,7 +18,7 @@ from camscope.models.decoding import CaptionDecoder, LogitsDecoder, OutputDecode
 from camscope.models.layer import Layer
 from camscope.models.observing import Ending, OutputRules
 from camscope.models.said_grid import SaidGrid
-from camscope.models.torch.anatomy.head import verified
+from camscope.models.torch.anatomy.behind_pooling import verified_head
 from camscope.models.torch.attention.observe import attention_of
 from camscope.models.torch.backwards.curvature import twice_differentiable
 from camscope.models.torch.backwards.libragrad import balanced_gradients
@@ -56,7 +56,7 @@ class TorchAdapter:
         ModelError: if it is no module, one that cannot be hooked, or one whose weights have no values.
     """
 
-    offers = frozenset(Need)
+    offers = frozenset(Need) - {Need.DIRECTIONS}
 
     def __init__(
         self,
@@ -217,7 +217,8 @@ class TorchAdapter:
             self._forwards.check_finite(outputs.logits)
             classifier = None
             if classifier_input is not None:
-                classifier = verified(classifier_input.module, classifier_input.value, logits)
+                modules = [self.model.get_submodule(name) for name in anatomy.head]
+                classifier = verified_head(modules, classifier_input.value, logits)
             yield TorchObservation(
                 outputs=outputs,
                 notes_on_outputs=self.rules.notes(logits, ending),
@@ -290,7 +291,7 @@ class TorchAdapter:
             recorder: takes the layers' activations.
             classifier_input: takes what goes into the classifier; None if that is not wanted or there is none.
         """
-        classifier = self._layers.anatomy(batch).classifier
+        head = self._layers.anatomy(batch).head
         wanted = frozenset[Need]().union(*needs.values())
         with_graph = bool(wanted & {Need.GRADIENTS, Need.CURVATURE})
         with ExitStack() as stack:
@@ -303,8 +304,8 @@ class TorchAdapter:
                 Recorder(self.model, needs, start_graph=with_graph, uses=uses, look_within=look)
             )
             classifier_input = None
-            if classifier is not None and wanted & {Need.GRADIENTS, Need.LINEAR_HEAD}:
-                classifier_input = stack.enter_context(InputOf(self.model.get_submodule(classifier)))
+            if head and wanted & {Need.GRADIENTS, Need.LINEAR_HEAD}:
+                classifier_input = stack.enter_context(InputOf(self.model.get_submodule(head[0])))
             if Need.CURVATURE in wanted:
                 stack.enter_context(twice_differentiable())
             stack.enter_context(explaining_how_inputs_were_read(batch))

@@ -11,6 +11,7 @@ from torch import nn
 from camscope.errors import LayerError
 from camscope.models.layer import Layer
 from camscope.models.observing import is_dense
+from camscope.models.torch.anatomy.behind_pooling import head_modules
 from camscope.models.torch.anatomy.ending import Found, find_classifier, find_ending
 from camscope.models.torch.anatomy.layers import layers_of
 from camscope.models.torch.anatomy.rows import Apart, Together, met, rows_of
@@ -28,6 +29,8 @@ class Anatomy:
         unchanged: the modules whose output was the same for an altered input, for messages.
         scores: the modules that put out what the classifier does, or an activation of it.
         classifier: name of the last linear layer (or 1×1 convolution) with as many outputs as the model.
+        head: names of the modules from what is pooled to the logits: mostly the classifier alone. Empty if there is
+            none.
         ending: how the model's output is made.
         dense: whether the outputs are scores of every position, `batch class *space`.
     """
@@ -37,6 +40,7 @@ class Anatomy:
     unchanged: frozenset[str]
     scores: frozenset[str]
     classifier: str | None
+    head: tuple[str, ...]
     ending: Found
     dense: bool = False
 
@@ -118,6 +122,7 @@ def examine(model: nn.Module, forward: Forward, image: torch.Tensor) -> Anatomy:
         unchanged=trace.unchanged,
         scores=trace.following(classifier),
         classifier=classifier,
+        head=head_modules(trace.outputs, tensor, classifier),
         ending=Found() if tensor is None else find_ending(model, forward, image, trace, tensor),
         dense=tensor is not None and is_dense(tensor, batch[: len(tensor)]),
     )

@@ -113,8 +113,6 @@ def verified(
 ) -> Classifier | None:
     """The classifier, if W · mean(x) + b is, in numbers, what the model puts out; else None.
 
-    Every logit of every image is held against the size of its own terms.
-
     Args:
         module: the last linear layer or 1×1 convolution.
         x: what went into it.
@@ -133,7 +131,19 @@ def verified(
     bias = module.bias
     bias = bias.detach().to(dtype) if isinstance(bias, torch.Tensor) else weight.new_zeros(len(weight))
     classifier = Classifier(weight, bias, pooled)
+    return classifier if is_right(classifier, logits) else None
+
+
+def is_right(classifier: Classifier, logits: Float[torch.Tensor, batch * output]) -> bool:
+    """Whether W · x + b is what the model puts out: every logit of every image, within the rounding of its terms.
+
+    Args:
+        classifier: W, b and x.
+        logits: what the model put out.
+    """
+    pooled = classifier.pooled
+    logits = logits.detach().reshape(logits.shape[0], -1)  # one logit may have lost its axis
     expected, size = classifier.logits(pooled.values.detach())
     # what the model masks out by −∞ is constant, and the other classes are as without a mask
-    expected = torch.where(logits.isneginf(), logits.to(dtype), expected)
-    return classifier if bool(same_rows(logits.to(dtype), expected, size, pooled.tolerance).all()) else None
+    expected = torch.where(logits.isneginf(), logits.to(expected), expected)
+    return bool(same_rows(logits.to(expected), expected, size, pooled.tolerance).all())

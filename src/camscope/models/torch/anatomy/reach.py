@@ -13,8 +13,9 @@ from torch import nn
 
 from camscope.models.grid import Grid
 from camscope.models.layer import Layer
+from camscope.models.torch.anatomy.behind_pooling import is_vector, verified_head
 from camscope.models.torch.anatomy.examine import Anatomy
-from camscope.models.torch.anatomy.head import Classifier, verified
+from camscope.models.torch.anatomy.head import Classifier
 from camscope.models.torch.anatomy.trace import Forward
 from camscope.models.torch.hooks.grafting import Source, Uses, differentiated
 from camscope.models.torch.hooks.modules import first_tensor, replace_first_tensor
@@ -99,8 +100,8 @@ def _reaching(
             ExitStack() as stack,
         ):
             classifier_input = None
-            if anatomy.classifier is not None:
-                classifier_input = stack.enter_context(InputOf(model.get_submodule(anatomy.classifier)))
+            if anatomy.head:
+                classifier_input = stack.enter_context(InputOf(model.get_submodule(anatomy.head[0])))
             logits = probe.forward(probe.x)
         if not (look_within and recorder.found):
             break
@@ -108,8 +109,9 @@ def _reaching(
     classifier = None
     ends = [logits]
     if classifier_input is not None and classifier_input.value is not None:
-        classifier = verified(classifier_input.module, classifier_input.value, logits)
-        if classifier is not None or classifier_input.value.ndim == 2:
+        modules = [model.get_submodule(name) for name in anatomy.head]
+        classifier = verified_head(modules, classifier_input.value, logits)
+        if classifier is not None or is_vector(classifier_input.value.shape):
             # the classifier's input too: a classifier of zeros, as some are initialised, hides what would reach it
             ends.append(classifier_input.value)
     called = [layer for layer in layers if recorder.was_called(layer)]

@@ -49,6 +49,7 @@ class Output:
         made_from: the tensor that went into the innermost module, if that has no weights; None for any other module,
             and where not exactly one tensor went in.
         follows: what went into the innermost module, if that was put out by another.
+        of_one_tensor: whether the innermost module got one tensor and nothing else.
         names: of the modules, innermost first.
         modules: the modules themselves, in the same order.
         with_others: those of the names that put out further tensors with this one. The network may go on with one of
@@ -62,6 +63,7 @@ class Output:
     made_from: Source | None
     answer: Answer | None = None
     follows: Output | None = None
+    of_one_tensor: bool = False
     names: list[str] = field(default_factory=list)
     modules: list[nn.Module] = field(default_factory=list)
     with_others: set[str] = field(default_factory=set)
@@ -130,6 +132,7 @@ class Trace:
                 self._source(name, module, inputs),
                 self.rows.answer(tensor, (name, self.calls[name], "output")),
                 self._followed(inputs),
+                isinstance(inputs, tuple) and len(inputs) == 1 and isinstance(inputs[0], torch.Tensor),
             )
             self.outputs.append(known)
         known.names.append(name)
