@@ -206,6 +206,21 @@ def test_logits_stand_before_the_softmax_and_one_logit_is_two_classes(tmp_path, 
     assert extra["camscope.task"] == task
 
 
+@pytest.mark.parametrize("method", [None, "layercam"])
+def test_a_head_of_several_modules(tmp_path, method):
+    """fastai's simple head: a batch norm between the pooling and the linear layer."""
+    body, head = make_tiny_cnn()[:-1], make_tiny_cnn()[-1]
+    norm = nn.BatchNorm1d(16)
+    norm.running_var.mul_(0.3)
+    norm.running_mean.add_(0.2)
+    model, x = nn.Sequential(body, norm, head).eval(), batch(3, 3, 32, 32)
+    done = camscope.export(model, tmp_path / "m.pt2", inputs=x, method=method, top=2)
+    assert done.method == (method or "cam")
+    found = run_pt2(done.path, x)
+    own = explained(model, x, found.classes, methods=done.method, layers=done.layer)
+    assert apart(found.maps, own.maps().numpy()) < 1e-5
+
+
 def test_signals(tmp_path):
     model, x = Net(dims=1).eval(), batch(3, 3, 40)
     done = camscope.export(model, tmp_path / "m.pt2", inputs=x, method="gradcam", layer="stem", top=2)

@@ -12,12 +12,15 @@ import torch
 from camscope.errors import ModelError
 from camscope.models.batch import Batch
 from camscope.models.map_programs import MapsOf, Recipe, Written
+from camscope.models.torch.anatomy.behind_pooling import verified_head
+from camscope.models.torch.anatomy.examine import Anatomy
 from camscope.models.torch.exporting.logits_in_graph import logits_in_graph
 from camscope.models.torch.exporting.program_files import KINDS
 from camscope.models.torch.exporting.tracing import can_be_traced, traced
 from camscope.models.torch.exporting.with_maps import WithMaps
 from camscope.models.torch.forwards import Forwards
 from camscope.models.torch.hooks.modules import check_not_scripted
+from camscope.models.torch.hooks.record import InputOf
 from camscope.models.torch.hooks.state import explaining
 from camscope.models.torch.layer_finder import LayerFinder
 
@@ -77,6 +80,26 @@ class TorchPrograms:
         anatomy = self.layers.anatomy(batch)
         with _one_at_a_time, explaining(self.forwards.model):
             logits = logits_in_graph(self.forwards, batch, anatomy)
-            module = WithMaps(logits, recipe, batch, anatomy.classifier)
+            head = None if recipe.pooled is None else self._head(batch, anatomy)
+            module = WithMaps(logits, recipe, batch, head)
             program = traced(module, given, backward=recipe.backward)
             return KINDS[path.suffix].write(program, path, facts)
+
+    def _head(self, batch: Batch, anatomy: Anatomy) -> str | torch.Tensor:
+        """The name of the linear layer that is the head, or the weight of several modules that are one together.
+
+        Raises:
+            ModelError: if they are none on this batch.
+        """
+        if len(anatomy.head) == 1:
+            return anatomy.head[0]
+        modules = [self.forwards.model.get_submodule(name) for name in anatomy.head]
+        with torch.no_grad(), InputOf(modules[0]) as went_in:
+            _, logits, _ = self.forwards.run(batch, anatomy)
+        found = verified_head(modules, went_in.value, logits)
+        if found is None:
+            raise ModelError(
+                f"The head {', '.join(anatomy.head)} is linear on some of the test inputs and not on others, so no "
+                "file can count on it. Take another layer, or a method that takes no linear head."
+            )
+        return found.weight

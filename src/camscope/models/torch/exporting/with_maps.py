@@ -35,16 +35,20 @@ class WithMaps(nn.Module):
         logits: how these are had.
         recipe: which maps.
         batch: a call of the model, in which the input is replaced.
-        classifier: the name of the linear layer at the end; None if the recipe has no linear head.
+        head: the name of the linear layer at the end, or the weight of several modules that are one together; None if
+            the recipe has no linear head.
     """
 
-    def __init__(self, logits: LogitsInGraph, recipe: Recipe, batch: Batch, classifier: str | None) -> None:
+    def __init__(
+        self, logits: LogitsInGraph, recipe: Recipe, batch: Batch, head: str | torch.Tensor | None
+    ) -> None:
         super().__init__()
         self.model = logits.forwards.model
         self._logits = logits
         self._recipe = recipe
         self._batch = batch
-        self._classifier = classifier
+        self._classifier = head if isinstance(head, str) else None
+        self.register_buffer("_weight", head if isinstance(head, torch.Tensor) else None, persistent=False)
 
     def forward(self, given: Float[torch.Tensor, "batch ..."]) -> Outputs:
         """Logits, the top classes and their maps.
@@ -112,9 +116,11 @@ class WithMaps(nn.Module):
         classes: Int[torch.Tensor, "batch top"],
     ) -> LinearHead | None:
         """The verified linear head, with the weights of the top classes."""
-        if self._recipe.pooled is None or self._classifier is None:
+        if self._recipe.pooled is None:
             return None
-        weight: Any = self.model.get_submodule(self._classifier).weight
+        weight: Any = (
+            self._weight if self._classifier is None else self.model.get_submodule(self._classifier).weight
+        )
         both = self._logits.forwards.rules.both_classes(weight.flatten(1).T).T
         themselves = self._recipe.pooled == "activations"
         return LinearHead(both[classes], activations if themselves else activations.clamp(min=0), themselves)
