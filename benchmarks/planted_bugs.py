@@ -849,9 +849,9 @@ BUGS: list[Bug] = [
             "torch.autograd.grad(scores[:, 0].sum(), put_out",
         ),
         (
-            "every row gets the first row's weights",
-            "LinearHead(both[classes], activations",
-            "LinearHead(both[classes[:1]].expand(len(classes), -1, -1), activations",
+            "a ReLU between the layer and the pooling is forgotten",
+            "activations if themselves else activations.clamp(min=0)",
+            "activations",
         ),
     ),
     *_in(

@@ -206,6 +206,14 @@ def test_logits_stand_before_the_softmax_and_one_logit_is_two_classes(tmp_path, 
     assert extra["camscope.task"] == task
 
 
+def test_cam_before_the_relu_that_is_pooled(tmp_path):
+    model, x = named_cnn(), batch(3, 3, 32, 32)
+    done = camscope.export(model, tmp_path / "m.pt2", layer="last", method="cam", top=2)
+    found = run_pt2(done.path, x)
+    own = explained(model, x, found.classes, methods="cam", layers="last")
+    assert apart(found.maps, own.maps().numpy()) < 1e-5
+
+
 @pytest.mark.parametrize("method", [None, "layercam"])
 def test_a_head_of_several_modules(tmp_path, method):
     """fastai's simple head: a batch norm between the pooling and the linear layer."""
