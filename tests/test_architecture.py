@@ -15,7 +15,17 @@ import camscope
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "camscope"
 FILES = sorted(SOURCE.rglob("*.py"))
-FRAMEWORKS = {"torch", "torchvision", "timm", "jax", "keras", "tensorflow", "onnxruntime", "transformers"}
+FRAMEWORKS = {
+    "torch",
+    "torchvision",
+    "timm",
+    "jax",
+    "keras",
+    "tensorflow",
+    "onnx",
+    "onnxruntime",
+    "transformers",
+}
 
 
 def module_of(file: Path) -> str:
@@ -79,7 +89,7 @@ TORCH_ROOMS = ["precision", "hooks", "anatomy", "reruns", "backwards", "attentio
 HALL = {"__init__", "__main__", "errors", "plugins", "evidence"}
 """The modules that are in no room."""
 
-SAME_NAME = {"__init__", "adapter", "registry"}
+SAME_NAME = {"__init__", "adapter", "doorway", "registry"}
 """File names that mean the same thing in every room."""
 
 

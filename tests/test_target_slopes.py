@@ -10,7 +10,17 @@ import torch
 
 from camscope import TargetError
 from camscope.outputs import Dense, Embedding, Outputs
-from camscope.targets import AllClasses, Class, Contrast, Region, Similarity, TopK, resolve, target_slopes
+from camscope.targets import (
+    AllClasses,
+    Class,
+    Contrast,
+    Region,
+    Similarity,
+    TopK,
+    resolve,
+    slopes_through,
+    target_slopes,
+)
 
 KINDS = ["logit", "probability", "log-probability", "rest"]
 BATCH, CLASSES = 3, 5
@@ -143,3 +153,23 @@ def test_a_score_without_a_closed_form_is_refused():
 
 def test_of_a_similarity():
     check(Similarity(drawn(CLASSES).numpy()), drawn(BATCH, CLASSES), lambda z: Outputs(z, "regression", z))
+
+
+@pytest.mark.parametrize("of", KINDS)
+@pytest.mark.parametrize("kind", ["class", "all", "against", "contrast", "function"])
+def test_through_what_the_logits_are_linear_in(of: Any, kind: str):
+    """Of logits of single classes without the product of matrices: the same."""
+    target: Any = {
+        "class": Class(2, of=of),
+        "all": AllClasses(of=of),
+        "against": -Class(1, of=of),
+        "contrast": Contrast(2, 4),
+        "function": lambda raw: raw[:, 1] * 2,
+    }[kind]
+    z = drawn(BATCH, CLASSES).numpy()
+    outputs = Outputs(z, "multiclass", z)
+    targets, weight = resolve(target, outputs), drawn(CLASSES, 7).numpy()
+    slopes = target_slopes(targets, outputs)
+    found = slopes_through(targets, outputs, weight, lambda: slopes)
+    assert np.abs(found - slopes @ weight).max() < 1e-9
+    assert np.abs(found).max() > 0

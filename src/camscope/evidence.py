@@ -104,6 +104,8 @@ class LinearHead:
             any other score (a probability) the weights are its derivative and nothing more.
         holds_when_altered: says whether it is true of altered activations too, by a few runs of the model with
             channels of this batch taken away when it is first asked. By default it is.
+        correlation: None where the formula is exact. A quantised model rounds what goes into its head: then it is the
+            measured correlation of what the formula says of all logits with these logits, and nothing is exact.
     """
 
     weights: Float[Array, "batch target channel"]
@@ -111,6 +113,7 @@ class LinearHead:
     pools_activations: bool
     linear: bool = True
     holds_when_altered: Callable[[], bool] = lambda: True
+    correlation: float | None = None
 
 
 @dataclass(frozen=True)

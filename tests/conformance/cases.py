@@ -24,7 +24,7 @@ from camscope.models.decoding import LogitsDecoder
 from camscope.models.registry import doorway_of
 from camscope.outputs import Task
 from camscope.targets import TargetsLike, resolve
-from tests.conformance import torch_twin
+from tests.conformance import onnx_twin, torch_twin
 from tests.conformance.networks import Network
 
 
@@ -39,6 +39,7 @@ class Case:
         state: of a model, comparable: all that an explanation must leave as it was.
         disturb: changes a parameter of a model, so that a test can see that its state shows it.
         offers: the needs that its adapter can meet.
+        double_precision: whether it runs networks in it.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Case:
     state: Callable[[Any], Any]
     disturb: Callable[[Any], None]
     offers: frozenset[Need]
+    double_precision: bool = True
 
     def __str__(self) -> str:
         return self.name
@@ -86,6 +88,15 @@ CASES = (
         ),
         lambda network: network.layers["head"].bias.__iadd__(1),
         frozenset({Need.ACTIVATIONS, Need.LINEAR_HEAD, Need.DIRECTIONS, Need.SUFFIX, Need.MASKED}),
+    ),
+    Case(
+        "onnx",
+        onnx_twin.built,
+        lambda x: x,
+        onnx_twin.state,
+        onnx_twin.disturb,
+        frozenset({Need.ACTIVATIONS, Need.LINEAR_HEAD, Need.DIRECTIONS, Need.SUFFIX, Need.MASKED}),
+        double_precision=False,
     ),
 )
 

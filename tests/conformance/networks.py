@@ -44,6 +44,16 @@ class Relu:
 
 
 @dataclass(frozen=True)
+class Rounded:
+    """To few bits, as in a quantised network."""
+
+    step: float
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        return self.step * np.round(x / self.step)
+
+
+@dataclass(frozen=True)
 class MaxPool:
     """The largest of each 2×2."""
 

@@ -28,7 +28,11 @@ def channel_sum(
 ) -> Float[Array, "batch target *space"]:
     """Σ_k w^k ⊙ A^k. Weights that are the same at every position may have size 1 along space, which is cheaper."""
     if _constant_over_space(weights):
-        return einsum(weights[(..., *_first(weights, 3))], activations, "b t c, b c ... -> b t ...")
+        per_channel = weights[(..., *_first(weights, 3))]
+        if isinstance(activations, np.ndarray):  # whose einsum does without the fast product of matrices
+            flat = activations.reshape(*activations.shape[:2], -1)
+            return (per_channel @ flat).reshape(*per_channel.shape[:2], *activations.shape[2:])
+        return einsum(per_channel, activations, "b t c, b c ... -> b t ...")
     return reduce(weights * activations[:, None], "b t c ... -> b t ...", "sum")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterable, Sequence
 
@@ -56,6 +57,13 @@ class Notes:
                 self.of_derivatives(names, layer, measured)
         careful = [m.name for m in wanted if m.nonnegative]
         head = evidence.head if evidence.head is not None and evidence.head.pools_activations else None
+        if head is not None and head.correlation is not None:
+            self.add(
+                f"The model is quantised and rounds what goes into its last layer, so behind {layer} the maps of "
+                f"{', '.join(m.name for m in wanted if Need.LINEAR_HEAD in m.needs)} are not exact: what they say of "
+                f"the logits has a correlation of {math.floor(1e4 * head.correlation) / 1e4} with these."
+            )
+            head = None
         if not careful and head is None:
             return
         signed = bool(array_namespace(evidence.activations).any(evidence.activations < 0))

@@ -49,11 +49,11 @@ class Library:
 
     def owns(self, given: Any) -> bool:
         """Whether an object comes from the library."""
-        if not self.package:
-            return False
         kinds = type(given).__mro__ if self.subclasses else type(given).__mro__[:1]
         # a mixin lends something to anybody's class: PEFT's, around any model, can be pushed to Hugging Face's hub
-        own = any(_package(kind) == self.package and not kind.__name__.endswith("Mixin") for kind in kinds)
+        own = bool(self.package) and any(
+            _package(kind) == self.package and not kind.__name__.endswith("Mixin") for kind in kinds
+        )
         return own or (bool(self.mark) and hasattr(given, self.mark))
 
     def load(self) -> Any:
@@ -75,6 +75,7 @@ LIBRARIES: list[Library] = [
     ),
     Library("camscope.libraries.fastai", "fastai", subclasses=True),
     Library("camscope.libraries.openclip", "open_clip"),
+    Library("camscope.libraries.onnx", mark="onnx_proto", scheme="onnx", wanted="FILE.onnx"),
 ]
 """All registered libraries, in the order in which they are asked."""
 

@@ -83,6 +83,8 @@ class Framework:
 
 FRAMEWORKS: list[Framework] = [
     Framework("PyTorch", "torch", "camscope.models.torch.doorway"),
+    Framework("ONNX", "onnx", "camscope.models.onnx.doorway"),
+    Framework("ONNX Runtime", "onnxruntime", "camscope.models.onnx.doorway"),
 ]
 """All that are known, in the order in which they are asked."""
 

@@ -7,7 +7,7 @@ Users write targets (`Class(281)`, `TopK(3)`, `-Class("tabby")`, a callable …)
 from camscope.targets.captions import Caption, asks_for_classes, captions_of
 from camscope.targets.class_names import class_name
 from camscope.targets.classes import AllClasses, Class, Contrast, TopK
-from camscope.targets.differentiated import target_slopes
+from camscope.targets.differentiated import slopes_through, target_slopes
 from camscope.targets.instances import Instance
 from camscope.targets.masked import refuse_masked
 from camscope.targets.naming import TargetInfo, short_names, titles
@@ -47,6 +47,7 @@ __all__ = [
     "refuse_masked",
     "resolve",
     "short_names",
+    "slopes_through",
     "target_slopes",
     "titles",
     "written",

@@ -34,6 +34,37 @@ def target_slopes(targets: Targets, outputs: Outputs) -> Float[np.ndarray, "batc
     return np.stack([_of_column(targets, t, outputs) for t in range(len(targets))], axis=1)
 
 
+def slopes_through(
+    targets: Targets,
+    outputs: Outputs,
+    weight: Float[np.ndarray, "class channel"],
+    slopes: Callable[[], Float[np.ndarray, "batch target class"]],
+) -> Float[np.ndarray, "batch target channel"]:
+    """The slopes by what the logits are linear in: Σ_c ∂score/∂logit_c · w_c.
+
+    Of logits of single classes, of which there may be thousands, it is a row of the weights each.
+
+    Args:
+        targets: of the batch.
+        outputs: of the model, for that batch.
+        weight: of each class.
+        slopes: gives the slopes by the logits, if they are needed.
+    """
+    plain = all(one is None for one in (*targets.functions, *targets.against)) and set(targets.of) <= {
+        "logit"
+    }
+    found: np.ndarray
+    if not plain or outputs.predictions is not None:
+        found = slopes() @ weight
+        return found
+    classes, signs = targets.classes, targets.signs.astype(weight.dtype)
+    if (classes == classes[:1]).all() and (signs == signs[:1]).all():  # the same for every image: once
+        rows = weight[classes[0]] * signs[0, :, None]
+        return np.broadcast_to(rows, (len(classes), *rows.shape))
+    found = weight[classes] * signs[..., None]
+    return found
+
+
 def _of_column(targets: Targets, t: int, outputs: Outputs) -> Float[np.ndarray, "batch class *space"]:
     function, signs = targets.functions[t], targets.signs[:, t].astype(np.float64)
     if isinstance(function, OutputScore):

@@ -5,6 +5,25 @@ follows from these runs is here, once: which layers have a grid, which is chosen
 """
 
 from camscope.models.runtime.adapter import RuntimeAdapter
-from camscope.models.runtime.runs import INPUT, Part, PullBack, Run, RunAfter, Runtime
+from camscope.models.runtime.runs import (
+    INPUT,
+    Part,
+    PullBack,
+    ReadsHead,
+    Run,
+    RunAfter,
+    Runtime,
+    ShowsAttention,
+)
 
-__all__ = ["INPUT", "Part", "PullBack", "Run", "RunAfter", "Runtime", "RuntimeAdapter"]
+__all__ = [
+    "INPUT",
+    "Part",
+    "PullBack",
+    "ReadsHead",
+    "Run",
+    "RunAfter",
+    "Runtime",
+    "RuntimeAdapter",
+    "ShowsAttention",
+]

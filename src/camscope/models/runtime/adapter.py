@@ -20,7 +20,7 @@ from camscope.models.layer import Layer
 from camscope.models.observing import OutputRules
 from camscope.models.runtime.finding import LayersByRuns
 from camscope.models.runtime.linear_head import HeadFinder
-from camscope.models.runtime.runs import Runtime
+from camscope.models.runtime.runs import Runtime, ShowsAttention
 from camscope.models.runtime.scoring import Scoring
 from camscope.models.runtime.watching import RunObservation
 from camscope.models.said_grid import SaidGrid
@@ -49,7 +49,10 @@ class RuntimeAdapter:
     @property
     def offers(self) -> frozenset[Need]:
         """What runs of the model give; gradients where the framework has them, else derivatives along directions."""
-        return _BY_RUNS | (_BY_GRADIENTS if self.runtime.differentiates else _BY_DIFFERENCES)
+        attends = isinstance(self.runtime, ShowsAttention) and bool(self.runtime.attention_layers)
+        by_attention = frozenset({Need.ATTENTION}) if attends else frozenset[Need]()
+        by_slopes = _BY_GRADIENTS if self.runtime.differentiates else _BY_DIFFERENCES
+        return _BY_RUNS | by_attention | by_slopes
 
     def exclusive(self) -> AbstractContextManager[object]:
         """Have the model to this thread alone, where that is needed."""
@@ -155,12 +158,16 @@ class RuntimeAdapter:
             with self.runtime.differentiated(batch, names) as (run, pull_back):
                 outputs = self._scoring.outputs(run, batch)
                 self._scoring.check_finite(outputs)
-                yield RunObservation(self.runtime, self._scoring, self._heads, batch, run, outputs, pull_back)
+                yield RunObservation(
+                    self.runtime, self._scoring, self._layers, self._heads, batch, run, outputs, pull_back
+                )
         else:
             run = self.runtime.run(batch, names)
             outputs = self._scoring.outputs(run, batch)
             self._scoring.check_finite(outputs)
-            yield RunObservation(self.runtime, self._scoring, self._heads, batch, run, outputs, None)
+            yield RunObservation(
+                self.runtime, self._scoring, self._layers, self._heads, batch, run, outputs, None
+            )
 
     # ------------------------------------------------------------------ provenance
 

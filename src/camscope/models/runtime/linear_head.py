@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,11 @@ class AffineHead:
     bias: Float[np.ndarray, " class"]
     rectifies: bool
 
+    @cached_property
+    def _size(self) -> Float[np.ndarray, "class channel"]:
+        size: np.ndarray = np.abs(self.weight)
+        return size
+
     def features(self, activations: Float[np.ndarray, "batch channel *space"]) -> np.ndarray:
         """F."""
         return np.maximum(activations, 0) if self.rectifies else activations
@@ -55,7 +61,7 @@ class AffineHead:
         """Of each row, whether every score is what the formula gives, within the rounding of its terms."""
         pooled = _mean(self.features(activations)).astype(np.float64)
         expected = pooled @ self.weight.T + self.bias
-        size = np.abs(pooled) @ np.abs(self.weight).T + np.abs(self.bias)
+        size = np.abs(pooled) @ self._size.T + np.abs(self.bias)
         masked = np.isneginf(scores)
         off = np.abs(np.where(masked, expected, scores) - expected)
         good: np.ndarray = (off <= tolerance * size).all(axis=1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Shaped
@@ -64,6 +64,30 @@ PullBack: TypeAlias = Callable[
 
 INPUT = ""
 """Stands for the input that maps are of among the names of layers: what can be differentiated by it is too."""
+
+
+@runtime_checkable
+class ReadsHead(Protocol):
+    """A runtime that knows a linear head which numbers do not tell, since the model rounds what goes into it."""
+
+    def read_head(
+        self, batch: Batch
+    ) -> tuple[Float[np.ndarray, "output channel"], Float[np.ndarray, " output"]] | None:
+        """The weights and biases of the linear layer that the logits come from; None if there is no such layer."""
+        ...
+
+
+@runtime_checkable
+class ShowsAttention(Protocol):
+    """A runtime that knows which layers put out the probabilities with which tokens attend to one another."""
+
+    @property
+    def attention_layers(self) -> Sequence[str]:
+        """Their names, in the order they run; none if the model is no transformer.
+
+        Each puts out `batch head query key`, or the same with the axis of heads merged into that of the batch.
+        """
+        ...
 
 
 class Runtime(Protocol):

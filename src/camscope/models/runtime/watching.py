@@ -15,13 +15,16 @@ from camscope.models.adapter import LayerNeeds
 from camscope.models.batch import Batch
 from camscope.models.layer import Layer
 from camscope.models.observing import responses, slices_of
+from camscope.models.runtime.attending import attention_of
 from camscope.models.runtime.differences import BehindHead, Differences
+from camscope.models.runtime.finding import LayersByRuns
 from camscope.models.runtime.linear_head import AffineHead, HeadFinder
+from camscope.models.runtime.rounded_head import rounded_head
 from camscope.models.runtime.runs import PullBack, Run, Runtime
 from camscope.models.runtime.scoring import Scoring, logits_everywhere, widened
 from camscope.models.runtime.variants import AlteredActivations, AlteredInputGradients, AlteredInputs
 from camscope.outputs import Outputs
-from camscope.targets import Targets, target_slopes
+from camscope.targets import Targets, slopes_through, target_slopes
 
 _GRADIENT_BUDGET = 32 * 2**20
 """Bytes of gradients held at a time. More targets than fit are taken in turns."""
@@ -37,6 +40,7 @@ class RunObservation:
     Attributes:
         runtime: of the model.
         scoring: tells its scores.
+        layers: knows its layers.
         heads: knows its heads.
         batch: the inputs.
         run: what was seen.
@@ -46,6 +50,7 @@ class RunObservation:
 
     runtime: Runtime
     scoring: Scoring
+    layers: LayersByRuns
     heads: HeadFinder
     batch: Batch
     run: Run
@@ -87,13 +92,27 @@ class RunObservation:
                 A, affine, gradient = activations[layer], heads[layer], gradients.get(layer)
                 head: LinearHead | None = None
                 if affine is not None:
-                    weights = (slopes()[:, columns] @ affine.weight).astype(A.dtype)
+                    by_channel = slopes_through(
+                        targets[columns],
+                        self.outputs,
+                        affine.weight.astype(A.dtype),
+                        functools.partial(lambda some: slopes()[:, some], columns),
+                    )
+                    weights = by_channel.astype(A.dtype, copy=False)
                     head = LinearHead(
                         weights, affine.features(A), not affine.rectifies, targets.linear, lambda: True
                     )
                     if Need.GRADIENTS in some and not affine.rectifies:
                         positions = int(np.prod(A.shape[2:]))
                         gradient = (weights / positions)[(..., *(None,) * (A.ndim - 2))]
+                elif Need.LINEAR_HEAD in some and self.outputs.predictions is None:
+                    head = rounded_head(
+                        self.runtime,
+                        self.batch,
+                        A,
+                        np.asarray(self.outputs.logits),
+                        functools.partial(lambda some: slopes()[:, some], columns),
+                    )
                 suffix = None
                 if Need.SUFFIX in some:
                     suffix = AlteredActivations(
@@ -138,6 +157,9 @@ class RunObservation:
                 responses(targets, self.outputs),
                 AlteredInputs(*given) if Need.MASKED in needs else None,
                 AlteredInputGradients(*given) if Need.MASKED_GRADIENTS in needs else None,
+                attention=attention_of(self.runtime, self.scoring, self.layers, self.batch)
+                if Need.ATTENTION in needs
+                else None,
                 seed=seed,
             ),
         )
@@ -185,7 +207,7 @@ class RunObservation:
         slopes: Float[np.ndarray, "batch target class *space"],
     ) -> Directions:
         """Derivatives along directions: exact behind a linear head, else by re-runs."""
-        if head is not None:
+        if head is not None and head.correlation is None:
             return BehindHead(head)
         return Differences(activations, slopes, lambda image: self._answers(layer, slice(image, image + 1)))
 

@@ -1,0 +1,85 @@
+"""What a graph declares of its inputs: kinds of numbers, sizes, and which axes of a photo are space."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from onnx import helper
+
+from camscope.errors import InputError
+from camscope.models.onnx.onnx_graph import OnnxGraph
+
+
+@dataclass(frozen=True)
+class DeclaredInput:
+    """One input of a graph.
+
+    Attributes:
+        name: by which it is given.
+        dtype: of its numbers.
+        shape: its size along each axis, None where that may vary; None if not even the number of axes is told.
+    """
+
+    name: str
+    dtype: np.dtype
+    shape: tuple[int | None, ...] | None
+
+    @property
+    def batch(self) -> int | None:
+        """How many images it takes, if that is fixed."""
+        return self.shape[0] if self.shape else None
+
+    def takes(self, value: np.ndarray) -> bool:
+        """Whether an array has its number of axes and its kind of numbers."""
+        kinds = "iu" if self.dtype.kind in "iub" else "f"
+        return value.dtype.kind in kinds and (self.shape is None or value.ndim == len(self.shape))
+
+    def array(self, value: Any, takes: str) -> np.ndarray:
+        """A value as the input takes it.
+
+        Args:
+            value: what was given.
+            takes: what the model takes, for messages.
+
+        Raises:
+            InputError: if its shape is not the declared one, but for the batch.
+        """
+        array = np.asarray(value).astype(self.dtype, copy=False)
+        fits = self.shape is None or (
+            array.ndim == len(self.shape)
+            and all(
+                declared is None or axis == 0 or declared == size
+                for axis, (declared, size) in enumerate(zip(self.shape, array.shape, strict=True))
+            )
+        )
+        if not fits:
+            raise InputError(f"The input {self.name!r} has the shape {array.shape}. {takes}")
+        return array
+
+    def describe(self) -> str:
+        """In words: `x: float32 (batch, 3, 224, 224)`."""
+        if self.shape is None:
+            return f"{self.name}: {self.dtype}"
+        sizes = [
+            "batch" if axis == 0 else "any" if n is None else str(n) for axis, n in enumerate(self.shape)
+        ]
+        return f"{self.name}: {self.dtype} ({', '.join(sizes)})"
+
+
+def declared_inputs(graph: OnnxGraph) -> Mapping[str, DeclaredInput]:
+    """The inputs of a graph by name, in order."""
+    found = {}
+    for name, value in graph.inputs.items():
+        kind = value.type.tensor_type
+        shape = None
+        if kind.HasField("shape"):
+            shape = tuple(
+                axis.dim_value if axis.HasField("dim_value") and axis.dim_value > 0 else None
+                for axis in kind.shape.dim
+            )
+        dtype = np.dtype(helper.tensor_dtype_to_np_dtype(kind.elem_type))
+        found[name] = DeclaredInput(name, dtype, shape)
+    return found

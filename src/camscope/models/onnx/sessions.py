@@ -1,0 +1,69 @@
+"""Sessions of ONNX Runtime for parts of one model. The last few are kept, since making one takes as long as runs."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+
+import onnx
+import onnxruntime
+
+from camscope.errors import ModelError
+from camscope.models.onnx.onnx_model import OnnxModel
+
+MOST = 12
+"""Sessions that are kept: each holds the weights of its part."""
+
+_FOLDER = "session.model_external_initializers_file_folder_path"
+
+
+class Sessions:
+    """Makes sessions, and keeps the last few.
+
+    Args:
+        model: whose parts they run.
+    """
+
+    def __init__(self, model: OnnxModel) -> None:
+        self._model = model
+        self._kept: OrderedDict[Hashable, onnxruntime.InferenceSession] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def of(self, part: Hashable, build: Callable[[], onnx.ModelProto]) -> onnxruntime.InferenceSession:
+        """The session of a part.
+
+        Args:
+            part: what it is known by.
+            build: makes its graph, where it is not known.
+
+        Raises:
+            ModelError: if ONNX Runtime does not take the graph.
+        """
+        with self._lock:
+            if part not in self._kept:
+                self._kept[part] = self._made(build())
+            self._kept.move_to_end(part)
+            while len(self._kept) > MOST:
+                self._kept.popitem(last=False)
+            return self._kept[part]
+
+    def _made(self, proto: onnx.ModelProto) -> onnxruntime.InferenceSession:
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 4  # what it has to say is in its errors too
+        if self._model.folder is not None:
+            options.add_session_config_entry(_FOLDER, str(self._model.folder))
+        try:
+            return onnxruntime.InferenceSession(
+                proto.SerializeToString(), options, providers=list(self._model.providers)
+            )
+        except Exception as error:  # its errors share no base but this
+            raise ModelError(
+                f"ONNX Runtime {onnxruntime.__version__} does not run {self._model.name}: {said(error)}"
+            ) from error
+
+
+def said(error: Exception) -> str:
+    """What an error of ONNX Runtime says, without its code and the place in its source."""
+    text = str(error).strip().splitlines()[0]
+    return text.split(" : ", 3)[-1] if text.startswith("[ONNXRuntimeError]") else text

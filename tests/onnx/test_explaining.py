@@ -1,0 +1,144 @@
+"""The whole way, from a file and a photo to maps: layouts, precisions and batches make no difference."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+
+import camscope
+from camscope.arrays import to_numpy
+from camscope.cli import main
+from camscope.errors import InputError, LayerError, MethodError
+from camscope.images import to_photo
+from tests.onnx.graphs import conv, convolved, graph, node, random_x, weights
+
+HOW = camscope.Preprocessing((16, 16), (16, 16), crop="squash", mean=(0.5, 0.4, 0.3), std=(0.2, 0.3, 0.4))
+SAID = {
+    "camscope.preprocessing": json.dumps(HOW.to_dict()),
+    "camscope.class_names": json.dumps(["ant", "bee", "cat", "dog"]),
+}
+PHOTO = np.random.default_rng(0).integers(0, 256, (40, 30, 3), dtype=np.uint8)
+CONSTANTS = {
+    "a.w": weights(8, 3, 3, 3),
+    "b.w": weights(8, 8, 3, 3),
+    "fc.w": weights(8, 4),
+    "minus": np.array([1, 8]),
+}
+
+
+def network(*, channels_last=False, batch="n", flat_by_reshape=False, dtype=np.float32):
+    """Two convolutions, pooling and a linear layer."""
+    first = (
+        [node("Transpose", "x", "x0", perm=[0, 3, 1, 2])] if channels_last else [node("Identity", "x", "x0")]
+    )
+    pooled = (
+        [node("GlobalAveragePool", "b_relu", "gap"), node("Reshape", "gap minus", "pooled")]
+        if flat_by_reshape
+        else [node("ReduceMean", "b_relu", "pooled", axes=[2, 3], keepdims=0)]
+    )
+    nodes = [
+        *first,
+        conv("x0", "a"),
+        node("Relu", "a", "a_relu", "/a_relu"),
+        node("MaxPool", "a_relu", "small", "/small", kernel_shape=[2, 2], strides=[2, 2]),
+        conv("small", "b"),
+        node("Relu", "b", "b_relu", "/b_relu"),
+        *pooled,
+        node("MatMul", "pooled fc.w", "logits", "/fc"),
+        node("Softmax", "logits", "out", "/softmax", axis=1),
+    ]
+    kind = onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+    constants = {
+        name: value.astype(dtype) if value.dtype.kind == "f" else value for name, value in CONSTANTS.items()
+    }
+    shape = [batch, 16, 16, 3] if channels_last else [batch, 3, 16, 16]
+    return graph(nodes, constants, {"x": (kind, shape)}, ["out"], output_kind=kind, metadata=SAID)
+
+
+METHODS = ["cam", "eigencam", "ablationcam", "reciprocam", "scorecam"]
+
+
+@pytest.fixture(scope="module")
+def expected():
+    return camscope.Explainer(network())([PHOTO, PHOTO[::-1]], methods=METHODS, targets="all")
+
+
+VARIANTS = {
+    "channels last": network(channels_last=True),
+    "fixed batch": network(batch=1),
+    "fixed batch, and rows that cannot run together": network(batch=1, flat_by_reshape=True),
+}
+
+
+@pytest.mark.parametrize("model", VARIANTS.values(), ids=VARIANTS)
+def test_the_same_maps(model, expected):
+    e = camscope.Explainer(model)([PHOTO, PHOTO[::-1]], methods=METHODS, targets="all")
+    assert e.class_names == expected.class_names == ["ant", "bee", "cat", "dog"]
+    assert e.layers == expected.layers
+    for method in METHODS:
+        mine, theirs = to_numpy(e.maps(method)), to_numpy(expected.maps(method))
+        assert np.abs(mine - theirs).max() < 1e-4 * np.abs(theirs).max(), method
+
+
+def test_half_precision(expected):
+    e = camscope.Explainer(network(dtype=np.float16))([PHOTO, PHOTO[::-1]], methods="eigencam")
+    mine, theirs = to_numpy(e.maps("eigencam")), to_numpy(expected.maps("eigencam"))
+    assert np.abs(mine - theirs).max() < 2e-2 * np.abs(theirs).max()
+
+
+def test_cam_by_brute_force(expected):
+    x = np.stack([HOW(to_photo(p)) for p in (PHOTO, PHOTO[::-1])])
+
+    a = np.maximum(convolved(x, CONSTANTS["a.w"]), 0)
+    small = a.reshape(2, 8, 8, 2, 8, 2).max((3, 5))
+    b = np.maximum(convolved(small, CONSTANTS["b.w"]), 0)
+    by_hand = np.einsum("ct,bchw->bthw", CONSTANTS["fc.w"], b)
+    found = to_numpy(expected.maps("cam"))
+    assert np.abs(found - by_hand).max() < 1e-5 * np.abs(by_hand).max()
+    assert np.abs(to_numpy(expected.logits) - b.mean((2, 3)) @ CONSTANTS["fc.w"]).max() < 1e-5
+
+
+def test_a_tensor_with_channels_last(expected):
+    x = np.stack([HOW(to_photo(p)) for p in (PHOTO, PHOTO[::-1])]).transpose(0, 2, 3, 1)
+    e = camscope.Explainer(network(channels_last=True))(x, methods="cam", targets="all")
+    assert e.input_size == (16, 16)
+    assert np.abs(to_numpy(e.maps("cam")) - to_numpy(expected.maps("cam"))).max() < 1e-4
+
+
+def test_by_command(tmp_path, capsys):
+    onnx.save(network(channels_last=True), tmp_path / "net.onnx")
+    assert main(["layers", "--model", f"onnx:{tmp_path}/net.onnx"]) == 0
+    out = capsys.readouterr().out
+    assert "/b_relu" in out
+    assert "/a_relu" in out
+
+
+def test_another_size_is_refused():
+    with pytest.raises(InputError, match=r"\(batch, 3, 16, 16\)"):
+        camscope.Explainer(network())(random_x(1, 3, 24, 24))
+
+
+def test_gradients_are_refused_with_what_works():
+    with pytest.raises(MethodError, match=r"layercam.*cam, ablationcam"):
+        camscope.Explainer(network())(random_x(1, 3, 16, 16), methods="layercam")
+
+
+def test_a_graph_without_a_grid():
+    nodes = [node("Flatten", "x", "flat"), node("MatMul", "flat fc.w", "logits", "/fc")]
+    model = graph(nodes, {"fc.w": weights(48, 4)}, ["n", 3, 4, 4], ["logits"])
+    with pytest.raises(LayerError, match="no layer with a spatial grid"):
+        camscope.Explainer(model)(random_x(1, 3, 4, 4), methods="eigencam")
+
+
+def test_weights_that_are_not_finite():
+    model = network()
+    bad = np.full((8, 4), np.nan, np.float32)
+    for tensor in model.graph.initializer:
+        if tensor.name == "fc.w":
+            tensor.CopyFrom(numpy_helper.from_array(bad, "fc.w"))
+    with pytest.raises(camscope.ModelError, match="NaN or infinity"):
+        camscope.Explainer(model)(PHOTO, methods="eigencam")
