@@ -13,6 +13,8 @@ from collections import OrderedDict
 
 # Small networks gain nothing from threads, and lose much where several test runs share the cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Nor do they run long enough for JAX's optimisations to pay.
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 
 import numpy as np
 import pytest

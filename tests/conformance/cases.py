@@ -24,7 +24,7 @@ from camscope.models.decoding import LogitsDecoder
 from camscope.models.registry import doorway_of
 from camscope.outputs import Task
 from camscope.targets import TargetsLike, resolve
-from tests.conformance import onnx_twin, torch_twin
+from tests.conformance import nnx_twin, onnx_twin, torch_twin
 from tests.conformance.networks import Network
 
 
@@ -40,6 +40,7 @@ class Case:
         disturb: changes a parameter of a model, so that a test can see that its state shows it.
         offers: the needs that its adapter can meet.
         double_precision: whether it runs networks in it.
+        space: the axes of space of the inputs here, where the framework's convention is another one.
     """
 
     name: str
@@ -49,13 +50,14 @@ class Case:
     disturb: Callable[[Any], None]
     offers: frozenset[Need]
     double_precision: bool = True
+    space: tuple[int, ...] | None = None
 
     def __str__(self) -> str:
         return self.name
 
     def explainer(self, network: Network, **options: Any) -> camscope.Explainer:
         """What a user makes."""
-        return camscope.Explainer(self.build(network), **options)
+        return camscope.Explainer(self.build(network), space=self.space, **options)
 
     def adapter(self, network: Network, task: Task | None = None) -> Adapter:
         """What the engine is given."""
@@ -97,6 +99,24 @@ CASES = (
         onnx_twin.disturb,
         frozenset({Need.ACTIVATIONS, Need.LINEAR_HEAD, Need.DIRECTIONS, Need.SUFFIX, Need.MASKED}),
         double_precision=False,
+    ),
+    Case(
+        "nnx",
+        nnx_twin.built,
+        lambda x: x,
+        nnx_twin.state,
+        nnx_twin.disturb,
+        frozenset(
+            {
+                Need.ACTIVATIONS,
+                Need.LINEAR_HEAD,
+                Need.SUFFIX,
+                Need.MASKED,
+                Need.GRADIENTS,
+                Need.MASKED_GRADIENTS,
+            }
+        ),
+        space=(2, 3),
     ),
 )
 

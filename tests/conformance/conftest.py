@@ -9,6 +9,7 @@ import pytest
 from camscope.models import registry
 from tests.conformance.cases import CASES, Case
 from tests.conformance.numpy_doorway import FRAMEWORK
+from tests.jax_compiling import compiled_once
 
 
 @pytest.fixture(scope="package", autouse=True)
@@ -18,6 +19,12 @@ def numpy_framework() -> Iterator[None]:
     registry.register_framework(FRAMEWORK)
     yield
     registry.FRAMEWORKS[:] = before
+
+
+@pytest.fixture(scope="package", autouse=True)
+def jax_compiles_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with compiled_once(tmp_path_factory.mktemp("compiled")):
+        yield
 
 
 @pytest.fixture(params=CASES, ids=str)

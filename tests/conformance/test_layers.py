@@ -141,4 +141,4 @@ def test_a_batch_knows_its_own_layers_only(case: Case):
 def test_a_description_of_a_layer_says_its_grid(case: Case):
     adapter = case.adapter(classifier())
     described = adapter.layer(case.given(adapter, X), "body").describe()
-    assert re.search(rf"{CHANNELS} channels, 8×8$", described)
+    assert re.search(rf"{CHANNELS} channels, 8×8( \(channels last\))?$", described)

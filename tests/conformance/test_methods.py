@@ -18,12 +18,15 @@ from tests.conformance.networks import classifier, hidden_head, random_batch
 
 TORCH = CASES[0]
 OTHERS = CASES[1:]
+OTHERS_WITH_GRADIENTS = [case for case in OTHERS if Need.GRADIENTS in case.offers]
 X = random_batch(2)
 TARGETS = [1, -camscope.Class(3), camscope.Class(0, of="probability")]
 FEWER = {
     "rise": "rise(n=70)",
     "sscam": "smooth(scorecam-paper, n=2)",
     "iscam": "path(scorecam-paper, baseline=zero, n=2)",
+    "opticam": "opticam(steps=5)",
+    "smoothgradcam++": "smooth(gradcam++, n=3, average=gradients)",
 }
 """Methods that would run long, with fewer runs: what they are made of."""
 PREPARED = Preprocessing(input_size=(16, 16), mean=(0.5,) * 3, std=(0.25,) * 3)
@@ -62,6 +65,14 @@ def gradient_free() -> list[str]:
     return [FEWER.get(m.name, m.name) for m in list_methods() if m.needs_from(needs) <= needs]
 
 
+def by_gradients() -> list[str]:
+    """All methods and named compositions that need gradients by a layer or by altered inputs, and nothing more."""
+    needs = {Need.ACTIVATIONS, Need.LINEAR_HEAD, Need.SUFFIX, Need.MASKED}
+    more = needs | {Need.GRADIENTS, Need.MASKED_GRADIENTS}
+    able = [m for m in list_methods() if m.needs <= more and not m.needs <= needs]
+    return [FEWER.get(m.name, m.name) for m in able]
+
+
 @functools.cache
 def explainer_of(case: Case, hidden: bool) -> camscope.Explainer:
     """What it found out of a network serves all methods."""
@@ -74,7 +85,8 @@ def torch_maps(method: str, hidden: bool = False) -> dict:
 
 
 def maps(case: Case, method: str, hidden: bool = False) -> dict:
-    logits_only = method.startswith(("liftcam", "finer", "rest", "fuse(rest"))
+    # Opti-CAM's Adam follows the sign of a gradient, which rounding makes where a probability is near 1
+    logits_only = method.startswith(("liftcam", "finer", "rest", "fuse(rest", "opticam"))
     with warnings.catch_warnings(action="ignore", category=camscope.CamscopeWarning):
         e = explainer_of(case, hidden)(
             case.tensor(X), methods=method, targets=TARGETS[:2] if logits_only else TARGETS, seed=3
@@ -110,12 +122,24 @@ def test_behind_a_head_that_is_not_linear_too(case: Case, method: str):
     same(maps(case, method, hidden=True), torch_maps(method, hidden=True))
 
 
+@pytest.mark.parametrize("case", OTHERS_WITH_GRADIENTS, ids=str, indirect=True)
+@pytest.mark.parametrize("method", by_gradients())
+def test_a_method_of_gradients_gives_the_map_that_torch_gives(case: Case, method: str):
+    same(maps(case, method), torch_maps(method))
+
+
+@pytest.mark.parametrize("case", OTHERS_WITH_GRADIENTS, ids=str, indirect=True)
+@pytest.mark.parametrize("method", ["gradcam", "hirescam", "gradcam++", "opticam(steps=3)"])
+def test_gradients_behind_a_head_that_is_not_linear_are_torchs(case: Case, method: str):
+    same(maps(case, method, hidden=True), torch_maps(method, hidden=True))
+
+
 @pytest.mark.parametrize("case", OTHERS, ids=str, indirect=True)
 def test_every_method_the_framework_offers_is_compared(case: Case):
-    """A framework with gradients takes this on for the rest of the methods."""
+    """One with gradients by all inputs and biases, too, takes this on for the rest of the methods."""
     offers = case.offers - ATTENDED
     offered = {FEWER.get(m.name, m.name) for m in list_methods() if m.needs_from(offers) <= offers}
-    assert offered == {*gradient_free()}
+    assert offered == {*gradient_free(), *(by_gradients() if Need.GRADIENTS in offers else ())}
 
 
 def test_a_batch_is_its_images_one_by_one(case: Case):

@@ -252,7 +252,9 @@ def test_the_model_is_left_as_it_came(case: Case):
     """Whatever is run on it, and when a method fails half-way."""
     model = case.build(classifier())
     before = case.state(model)
-    explainer = camscope.Explainer(model, preprocessing=camscope.Preprocessing(input_size=(16, 16)))
+    explainer = camscope.Explainer(
+        model, preprocessing=camscope.Preprocessing(input_size=(16, 16)), space=case.space
+    )
     offers = case.offers - ATTENDED
     able = [m.name for m in list_methods() if m.needs_from(offers) <= offers and m.name not in SLOW]
     with warnings.catch_warnings(action="ignore", category=camscope.CamscopeWarning):

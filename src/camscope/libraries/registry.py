@@ -76,6 +76,8 @@ LIBRARIES: list[Library] = [
     Library("camscope.libraries.fastai", "fastai", subclasses=True),
     Library("camscope.libraries.openclip", "open_clip"),
     Library("camscope.libraries.onnx", mark="onnx_proto", scheme="onnx", wanted="FILE.onnx"),
+    Library("camscope.libraries.jax_modules", "flax", subclasses=True),
+    Library("camscope.libraries.jax_modules", "equinox", subclasses=True),
 ]
 """All registered libraries, in the order in which they are asked."""
 

@@ -85,6 +85,7 @@ FRAMEWORKS: list[Framework] = [
     Framework("PyTorch", "torch", "camscope.models.torch.doorway"),
     Framework("ONNX", "onnx", "camscope.models.onnx.doorway"),
     Framework("ONNX Runtime", "onnxruntime", "camscope.models.onnx.doorway"),
+    Framework("JAX", "jax", "camscope.models.jax.doorway"),
 ]
 """All that are known, in the order in which they are asked."""
 

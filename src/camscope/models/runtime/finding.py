@@ -28,6 +28,9 @@ _TRIES = 4
 _LOOKED_AT = 8
 """How many images are looked at for a named layer that does nothing on the first."""
 
+_FIRST = 8
+"""Of so many of the deepest layers the gradients are looked at together when one of them is chosen."""
+
 _MOST_STAGES = 4
 
 Found = TypeVar("Found")
@@ -95,7 +98,29 @@ class LayersByRuns:
 
     def reaches(self, batch: Batch, layers: Sequence[Layer]) -> list[bool]:
         """Whether each layer's positions reach the score at all, for any class."""
-        return [bool(_Probe(self._runtime, self._scoring, batch, layer).reached.any()) for layer in layers]
+        known = self._with_gradients(batch, layers)
+        return [layer in known or bool(self._probe(batch, layer).reached.any()) for layer in layers]
+
+    def _probe(self, batch: Batch, layer: Layer) -> _Probe:
+        return _Probe(self._runtime, self._scoring, batch, layer)
+
+    def _with_gradients(self, batch: Batch, layers: Sequence[Layer]) -> set[Layer]:
+        """Those whose positions some output has gradients by: for all layers one run of the first image.
+
+        The others may still reach the score, from behind a ReLU that is asleep for this image.
+        """
+        if not self._runtime.differentiates or not layers:
+            return set()
+        first = batch.images(slice(1))
+        with self._runtime.differentiated(first, [layer.name for layer in layers]) as (run, pull_back):
+            weights = np.random.default_rng(0).standard_normal(run.logits.shape)
+            gradients = pull_back(weights.astype(run.logits.dtype))
+        found = set()
+        for layer in layers:
+            gradient = layer.grid.canonical(gradients[layer.name])
+            if np.not_equal(_positions_that_count(gradient, batch), 0).any():
+                found.add(layer)
+        return found
 
     def _choose(self, batch: Batch) -> list[Layer]:
         shown = self.shown(batch)
@@ -106,11 +131,13 @@ class LayersByRuns:
             candidates = _coarsest_first(candidates)
         found: list[Layer] = []
         score_maps: list[Layer] = []
+        known = self._with_gradients(batch, candidates[:_FIRST])
         for layer in candidates:
-            probe = _Probe(self._runtime, self._scoring, batch, layer)
-            if not probe.reached.any():
+            if layer not in known and not self._probe(batch, layer).reached.any():
                 continue
-            (score_maps if probe.is_score_map() else found).append(replace(layer, reaches=True))
+            may_be_scores = layer.grid.channels == shown.outputs > 1
+            is_score_map = may_be_scores and self._probe(batch, layer).is_score_map()
+            (score_maps if is_score_map else found).append(replace(layer, reaches=True))
             if len(found) > 2:
                 break
         if not found and not score_maps:
@@ -162,21 +189,11 @@ class _Probe:
 
     @property
     def reached(self) -> Shaped[np.ndarray, output]:
-        """Whether each output changes with what is at the positions.
-
-        Of tokens the first and the last do not count: they stand for all of them, as a class token or the last state.
-        """
-        noise = self._noise
-        if self._batch.of_tokens and noise.shape[2] > 2:
-            noise = noise.copy()
-            noise[:, :, [0, -1]] = 0
-        return self._changed(noise)
+        """Whether each output changes with what is at the positions."""
+        return self._changed(_positions_that_count(self._noise, self._batch))
 
     def is_score_map(self) -> bool:
-        """Whether channel k feeds class k and nothing else."""
-        channels, outputs = self._A.shape[1], self._clean.shape[1]
-        if channels != outputs or outputs < 2:
-            return False
+        """Whether channel k feeds class k and nothing else; of a layer with as many channels as there are classes."""
         only = np.zeros_like(self._noise)
         only[:, -1] = self._noise[:, -1]
         changed = self._changed(only)
@@ -191,6 +208,16 @@ class _Probe:
         given = self._layer.grid.embed(activations.astype(self._own.dtype), self._own)
         logits = self._scoring.logits(self._run(given), self._batch)
         return logits[:, None] if logits.ndim == 1 else logits
+
+
+def _positions_that_count(
+    values: Float[np.ndarray, "row channel *space"], batch: Batch
+) -> Float[np.ndarray, "row channel *space"]:
+    """The values, zero where a position stands for others: of texts the first and last token, a class or last state."""
+    if batch.of_tokens and values.shape[2] > 2:
+        values = values.copy()
+        values[:, :, [0, -1]] = 0
+    return values
 
 
 def _coarsest_first(candidates: Sequence[Layer]) -> list[Layer]:

@@ -73,6 +73,11 @@ class HeadFinder:
 
     def __init__(self) -> None:
         self._known: OrderedDict[Any, AffineHead] = OrderedDict()
+        self._none: OrderedDict[Any, None] = OrderedDict()
+
+    def is_known_for_none(self, kind: Any) -> bool:
+        """Whether a batch has shown that there is no head behind a layer, so that none is to be tried for speed."""
+        return kind in self._none
 
     def head(
         self,
@@ -94,12 +99,11 @@ class HeadFinder:
             after: runs the part after the layer for the whole batch.
             after_first: the same for any number of variants of the first image.
         """
-        if not self._only_the_mean_counts(activations, scores, after):
-            return None
         known = self._known.get(kind)
         if known is not None and not known.right(activations, scores, _AS_BEFORE).all():
             known = None  # the model was trained a little since
-        for head in (known, None):
+        tried = (known, None) if self._only_the_mean_counts(activations, scores, after) else ()
+        for head in tried:
             if head is None:
                 head = _probed(activations, after_first)
             if head is not None and self._is_right(head, activations, scores, after):
@@ -108,6 +112,9 @@ class HeadFinder:
                 while len(self._known) > _AT_A_TIME:
                     self._known.popitem(last=False)
                 return head
+        self._none[kind] = None
+        while len(self._none) > _AT_A_TIME:
+            self._none.popitem(last=False)
         return None
 
     def _only_the_mean_counts(self, activations: np.ndarray, scores: np.ndarray, after: Answers) -> bool:

@@ -38,7 +38,7 @@ class Scoring:
 
     def slopes_of_run(
         self, slopes: Float[np.ndarray, "batch class *space"], run: Run, batch: Batch
-    ) -> Float[np.ndarray, "batch output *space"]:
+    ) -> Float[np.ndarray, "batch ..."]:
         """Slopes by what a run put out, in its own layout, of slopes by the class scores made of it.
 
         Args:

@@ -24,6 +24,7 @@ class Shown:
         unchanged: those whose output was the same for every altered copy.
         parts: every layer that can be named.
         dense: whether the outputs are scores of every position.
+        outputs: how many scores there are, of every position if they are dense.
     """
 
     layers: tuple[Layer, ...]
@@ -31,6 +32,7 @@ class Shown:
     unchanged: frozenset[str]
     parts: dict[str, Part]
     dense: bool
+    outputs: int
 
     def layer(self, name: str) -> Layer:
         """The layer with that name, of those with a grid.
@@ -109,10 +111,12 @@ def show(runtime: Runtime, scoring: Scoring, image: Batch) -> Shown:
                     in_place=agreement,
                 )
             )
+    logits = scoring.logits(run, copies)
     return Shown(
         layers=tuple(layers),
         shapes={name: (1, *values.shape[1:]) for name, values in run.values.items()},
         unchanged=frozenset(unchanged),
         parts=parts,
-        dense=is_dense(scoring.logits(run, copies), copies.x),
+        dense=is_dense(logits, copies.x),
+        outputs=logits.shape[1] if logits.ndim > 1 else 1,
     )

@@ -179,6 +179,9 @@ class RunObservation:
         logits = self.scoring.logits(self.run, self.batch)
         if not needs & {Need.LINEAR_HEAD, Need.GRADIENTS, Need.DIRECTIONS} or logits.ndim > 2:
             return None
+        kind = (layer.name, self.batch.signature)
+        if Need.LINEAR_HEAD not in needs and self.heads.is_known_for_none(kind):
+            return None
         if layer not in self._heads:
             scores = np.asarray(self.outputs.logits)
             after = self._answers(layer, slice(None))
@@ -191,7 +194,7 @@ class RunObservation:
                     "says of altered activations could be trusted."
                 )
             self._heads[layer] = self.heads.head(
-                (layer.name, self.batch.signature),
+                kind,
                 activations,
                 scores,
                 after,
@@ -230,7 +233,7 @@ class RunObservation:
 
     def _pulled_back(
         self, slopes: Float[np.ndarray, "batch target class *space"], layers: list[Layer]
-    ) -> Mapping[Layer, Float[np.ndarray, "batch target channel *space"]]:
+    ) -> Mapping[Layer, Float[np.ndarray, "batch target _ ..."]]:
         """The gradient of each target by what the layers put out."""
         assert self.pull_back is not None
         found: dict[Layer, list[Shaped[np.ndarray, ...]]] = {layer: [] for layer in layers}
