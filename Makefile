@@ -22,7 +22,7 @@ alone: pyproject.toml constraints.txt
 	@$(MAKE) --no-print-directory VENV=$(VENV)-onnx $(VENV)-onnx/.onnx $(VENV)-onnx/.models
 	@$(VENV)-onnx/bin/python -m pip --disable-pip-version-check install --quiet -c constraints.txt pytest beartype
 	@$(VENV)-onnx/bin/python -c 'import importlib.util as u; assert u.find_spec("torch") is None, "not alone"'
-	@$(VENV)-onnx/bin/python -m pytest tests/onnx
+	@$(VENV)-onnx/bin/python -m pytest tests/onnx tests/exporting/test_kept_file.py
 
 # one process for each backend; of the conformance suite what a backend could do otherwise
 keras: $(VENV)/.test

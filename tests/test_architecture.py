@@ -78,6 +78,7 @@ ROOMS = [
     "inputs",
     "results",
     "engine",
+    "exporting",
     "cli",
 ]
 """From the ground up: a room imports only from rooms before it. New rooms go where their imports allow."""

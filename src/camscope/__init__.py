@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from camscope.errors import TargetError as TargetError
     from camscope.evidence import Evidence as Evidence
     from camscope.evidence import Need as Need
+    from camscope.exporting import export as export
     from camscope.images import Preprocessing as Preprocessing
     from camscope.methods import method as method
     from camscope.models.torch import balanced_gradients as balanced_gradients
@@ -85,6 +86,7 @@ _HOMES = {
         "Evidence",
         "Need",
     ),
+    "camscope.exporting": ("export",),
     "camscope.images": ("Preprocessing",),
     "camscope.methods": ("method",),
     "camscope.models.torch": (

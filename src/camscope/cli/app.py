@@ -36,6 +36,12 @@ app.command(
     usage="Usage: camscope concepts PHOTO... [OPTIONS]",
 )
 app.command(
+    "camscope.cli.export_model:export",
+    name="export",
+    help="Write a model with its maps as one file that runs without camscope: ONNX, or PyTorch's .pt2.",
+    usage="Usage: camscope export --model MODEL --out FILE [OPTIONS]",
+)
+app.command(
     "camscope.cli.list_layers:layers",
     name="layers",
     help="List the layers that have a spatial grid, and mark the one chosen when none is named.",

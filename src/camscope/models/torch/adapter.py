@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -38,6 +38,9 @@ from camscope.models.torch.remembered import Remembered
 from camscope.models.torch.reruns.suffix import Kept, Plan, keeping
 from camscope.models.torch.suffix_plans import SuffixPlans
 from camscope.outputs import Task
+
+if TYPE_CHECKING:
+    from camscope.models.torch.exporting.programs import TorchPrograms
 
 
 class TorchAdapter:
@@ -327,7 +330,13 @@ class TorchAdapter:
             f"activations would not reach that. Choose {hint}, or a method that alters none: gradcam."
         )
 
-    # ------------------------------------------------------------------ provenance
+    # ------------------------------------------------------------------ what outlives it
+
+    def programs(self) -> TorchPrograms:
+        """What writes the model, with its maps, as a program of its own."""
+        from camscope.models.torch.exporting.programs import TorchPrograms
+
+        return TorchPrograms(self._forwards, self._layers)
 
     def describe(self) -> Mapping[str, Any]:
         """Class, framework, device, precision and weights digest of the model."""

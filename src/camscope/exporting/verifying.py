@@ -1,0 +1,128 @@
+"""Whether an exported file gives what camscope itself gives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from camscope.arrays import to_numpy
+from camscope.errors import ModelError
+from camscope.models.map_programs import ProgramOutputs
+from camscope.results import Explanation
+
+_LOGITS = 1e-3
+"""The largest difference of logits, in parts of the largest logit of their row. Others add in another order."""
+
+_MAPS = 1e-3
+"""The same of maps: their mean difference, as a root of mean squares, in parts of that of the map."""
+
+_ANYWHERE = 1e-2
+"""The largest difference of a map at any position, in parts of its largest value. It may be larger than the mean: where
+a ReLU's input is zero up to rounding, its gradient is one of two numbers."""
+
+_WEAK = 1e-3
+"""A map that is so much weaker than the strongest of its row is held against that share of the strongest."""
+
+
+@dataclass(frozen=True)
+class Verified:
+    """How a file was held against camscope's own maps.
+
+    Attributes:
+        runtime: what ran it, in words.
+        rows: on how many inputs.
+        logits: the largest difference, in parts of the largest logit of its row.
+        maps: the largest difference, in parts of the largest value of its map.
+    """
+
+    runtime: str
+    rows: int
+    logits: float
+    maps: float
+
+
+def check_shapes(outputs: ProgramOutputs, own: Explanation) -> None:
+    """Refuse a file that puts out arrays of other shapes.
+
+    Args:
+        outputs: of the file.
+        own: an explanation of the same inputs.
+
+    Raises:
+        ModelError: saying the shapes.
+    """
+    logits, (maps,) = to_numpy(own.logits), map(to_numpy, own.raw.values())
+    if outputs.logits.shape != logits.shape or outputs.maps.shape != maps.shape:
+        raise ModelError(
+            f"Not written: for {len(logits)} inputs the file gives logits of shape {outputs.logits.shape} and maps of "
+            f"shape {outputs.maps.shape}; camscope gives {logits.shape} and {maps.shape}. Perhaps the model does not "
+            "take batches of any size."
+        )
+
+
+def verified(outputs: ProgramOutputs, own: Explanation, runtime: str) -> Verified:
+    """Hold what a file puts out against an explanation of the same inputs and classes.
+
+    Args:
+        outputs: of the file.
+        own: the explanation.
+        runtime: what ran the file.
+
+    Raises:
+        ModelError: if it is not the same, or all maps are zero, so that nothing is shown.
+    """
+    logits, (maps,) = to_numpy(own.logits), map(to_numpy, own.raw.values())
+    rows = len(logits)
+    if not np.any(maps):
+        raise ModelError(
+            "Not written: all maps of the test inputs are zero, so nothing can be verified on it. Give some real "
+            "inputs: inputs=x."
+        )
+    _check_top(outputs, logits)
+    space = tuple(range(2, maps.ndim))
+    strongest = np.abs(maps).max(axis=(1, *space), keepdims=True)
+    apart = np.abs(outputs.maps - maps)
+    largest = np.maximum(np.abs(maps).max(axis=space, keepdims=True), _WEAK * strongest)
+    mean = np.maximum(_root_mean_square(maps, space), _WEAK * _root_mean_square(maps, (1, *space)))
+    of_logits = _of_logits(outputs.logits, logits)
+    of_maps = float((apart / largest).max())
+    for what, difference, most in (
+        ("the largest difference of logits", of_logits, _LOGITS),
+        ("the largest difference of maps", of_maps, _ANYWHERE),
+        ("the mean difference of maps", float((_root_mean_square(apart, space) / mean).max()), _MAPS),
+    ):
+        if not difference <= most:  # so is NaN
+            raise ModelError(
+                f"Not written: on {rows} test inputs the file ({runtime}) does not give what camscope gives: {what} is "
+                f"{difference:.1e} of their size, and {most:.0e} is allowed. The model may draw random numbers or take "
+                "steps that depend on values, which a graph does not hold; or the maps are nothing but rounding. Try "
+                "another layer or method."
+            )
+    return Verified(runtime, rows, of_logits, of_maps)
+
+
+def _of_logits(found: Float[np.ndarray, "batch n"], expected: Float[np.ndarray, "batch n"]) -> float:
+    """The largest difference, in parts of the largest logit of its row. NaN where one is no number."""
+    same = found == expected  # infinities too, which classes that are masked have
+    size = np.where(np.isfinite(expected), np.abs(expected), 0).max(axis=1, keepdims=True)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return float(np.where(same, 0, np.abs(found - expected) / size).max())
+
+
+def _root_mean_square(values: Float[np.ndarray, ...], axes: tuple[int, ...]) -> Float[np.ndarray, ...]:
+    """Along some axes, which stay with size 1."""
+    found: np.ndarray = np.sqrt((values.astype(np.float64) ** 2).mean(axis=axes, keepdims=True))
+    return found
+
+
+def _check_top(outputs: ProgramOutputs, logits: Float[np.ndarray, "batch class"]) -> None:
+    """Refuse classes that are not those with the highest logits, the highest first.
+
+    Raises:
+        ModelError: if they are not.
+    """
+    best = -np.sort(-logits, axis=1)[:, : outputs.classes.shape[1]]
+    if not _of_logits(np.take_along_axis(logits, outputs.classes, axis=1), best) <= _LOGITS:
+        raise ModelError("Not written: the classes in the file are not those with the highest logits.")
