@@ -103,3 +103,27 @@ def test_each_of_several_relus_of_one_layer_counts(score):
     torch.testing.assert_close(e.maps("hirescam")[:, 0], (g * a).sum(1).detach(), rtol=1e-9, atol=1e-12)
     weights = (g - product / 2).mean((2, 3), keepdim=True)
     torch.testing.assert_close(e.maps("shapley")[:, 0], (weights * a).sum(1).detach(), rtol=1e-9, atol=1e-12)
+
+
+class ReluOfRelu(nn.Module):
+    """A ReLU, and one more in each head, which changes no number; but where it is zero it lets no gradient pass."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.fc, self.other = nn.Conv2d(3, 6, 3), nn.Linear(6, 4), nn.Linear(6, 3)
+
+    def forward(self, x):
+        a = torch.relu(self.conv(x))
+        return self.fc(torch.relu(a).mean((2, 3))), self.other(torch.relu(a).mean((2, 3)))
+
+
+@pytest.mark.parametrize("targets", [1, lambda raw: raw[0][:, 1]], ids=["class", "function"])
+def test_of_a_relu_of_a_relu_the_last_counts(targets):
+    torch.manual_seed(0)
+    model = ReluOfRelu().double().eval()
+    e = camscope.explain(model, X, output=0, methods="gradcam", targets=targets)
+    assert e.layers == ("conv+relu",)
+    a = model.conv(X).relu()
+    weights = model.fc.weight[1] / a.shape[2:].numel()
+    expected = torch.einsum("k,bkij->bij", weights, a).detach()
+    torch.testing.assert_close(e.maps()[:, 0], expected, rtol=1e-9, atol=1e-12)

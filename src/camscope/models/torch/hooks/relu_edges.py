@@ -14,13 +14,27 @@ _RELUS = ("ReluBackward", "ClampMinBackward", "ThresholdBackward", "HardtanhBack
 def relus_of(node: Node, ends: Iterable[torch.Tensor]) -> tuple[GradientEdge, ...]:
     """What each ReLU puts out that is applied to what a node made: of two heads each may apply its own.
 
+    A ReLU of nothing but a ReLU changes no number. The last of such a chain counts: with that the model goes on.
+
     Args:
         node: of a tensor.
         ends: tensors that were computed from it, among others.
     """
-    return tuple(
-        GradientEdge(other, 0) for other in _nodes_behind(ends) if _is_relu(other) and _follows(other, node)
-    )
+    readers: dict[Node, list[Node]] = {}
+    for other in _nodes_behind(ends):
+        for before, _ in other.next_functions:
+            if before is not None:
+                readers.setdefault(before, []).append(other)
+    found: list[Node] = []
+    waiting = [reader for reader in readers.get(node, []) if _is_relu(reader)]
+    while waiting:
+        relu = waiting.pop()
+        after = readers.get(relu, [])
+        if after and all(_is_relu(reader) for reader in after):
+            waiting += after
+        elif relu not in found:
+            found.append(relu)
+    return tuple(GradientEdge(relu, 0) for relu in found)
 
 
 def _nodes_behind(ends: Iterable[torch.Tensor]) -> Iterable[Node]:
@@ -37,7 +51,3 @@ def _nodes_behind(ends: Iterable[torch.Tensor]) -> Iterable[Node]:
 
 def _is_relu(node: Node) -> bool:
     return node.name().startswith(_RELUS)
-
-
-def _follows(node: Node, other: Node) -> bool:
-    return any(before is other for before, _ in node.next_functions)
