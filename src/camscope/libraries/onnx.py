@@ -7,11 +7,12 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast, get_args
 
 from camscope.errors import InputError, MissingExtraError, ModelError
 from camscope.images import IMAGENET, Preprocessing
 from camscope.libraries.info import ModelInfo
+from camscope.outputs import Task
 
 if TYPE_CHECKING:
     from camscope.models.onnx.image_input import ImageInput
@@ -53,7 +54,7 @@ def recognise(model: OnnxModel) -> tuple[OnnxModel, ModelInfo]:
 
     said = {entry.key: entry.value for entry in model.onnx_proto.metadata_props}
     image = image_input(model)
-    info = ModelInfo(class_names=_class_names(said))
+    info = ModelInfo(class_names=_class_names(said), task=_task(said))
     if image is None:
         return model, replace(info, unprepared=f"{model.name} takes no photos")
     info = replace(info, space=(1, 2) if image.channels_last else None)
@@ -61,6 +62,12 @@ def recognise(model: OnnxModel) -> tuple[OnnxModel, ModelInfo]:
     if preprocessing is not None:
         return model, replace(info, preprocessing=preprocessing)
     return model, info
+
+
+def _task(said: Mapping[str, str]) -> Task | None:
+    """What the logits mean, as `camscope export` writes it; None if that is not said."""
+    task = said.get("camscope.task")
+    return cast(Task, task) if task in get_args(Task) else None
 
 
 def _presumed(model: OnnxModel, info: ModelInfo) -> ModelInfo:

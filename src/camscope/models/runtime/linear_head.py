@@ -58,7 +58,13 @@ class AffineHead:
         scores: Float[np.ndarray, "row class"],
         tolerance: float = _TOLERANCE,
     ) -> Bool[np.ndarray, " row"]:
-        """Of each row, whether every score is what the formula gives, within the rounding of its terms."""
+        """Of each row, whether every score is what the formula gives.
+
+        Args:
+            activations: of each row.
+            scores: of each row.
+            tolerance: how far a score may be off, as a share of the size of its terms.
+        """
         pooled = _mean(self.features(activations)).astype(np.float64)
         expected = pooled @ self.weight.T + self.bias
         size = np.abs(pooled) @ self._size.T + np.abs(self.bias)
@@ -66,6 +72,22 @@ class AffineHead:
         off = np.abs(np.where(masked, expected, scores) - expected)
         good: np.ndarray = (off <= tolerance * size).all(axis=1)
         return good
+
+    def holds_when_altered(
+        self, activations: Float[np.ndarray, "batch channel *space"], after: Answers
+    ) -> bool:
+        """Whether the formula is right for these activations with half of the channels, with other signs, and negated.
+
+        Args:
+            activations: of the batch.
+            after: runs the part after the layer for the whole batch.
+        """
+        rng = np.random.default_rng(0)
+        across = (..., *(None,) * (activations.ndim - 2))
+        half = (rng.random(activations.shape[:2]) < 0.5)[across]
+        signs = np.where(rng.random(activations.shape) < 0.5, -1, 1)
+        altered = (activations * some for some in (half, signs, -1))
+        return all(self.right(some, after(some.astype(activations.dtype))).all() for some in altered)
 
 
 class HeadFinder:
@@ -78,6 +100,24 @@ class HeadFinder:
     def is_known_for_none(self, kind: Any) -> bool:
         """Whether a batch has shown that there is no head behind a layer, so that none is to be tried for speed."""
         return kind in self._none
+
+    def known(
+        self,
+        kind: Any,
+        activations: Float[np.ndarray, "batch channel *space"],
+        scores: Float[np.ndarray, "batch class"],
+    ) -> AffineHead | None:
+        """The head that an earlier batch showed, if it is right for every image of this one; None if it is not.
+
+        The tolerance is that of one sum's rounding, so that a model that was trained a little since is looked at anew.
+
+        Args:
+            kind: of layer and input.
+            activations: of the batch.
+            scores: of the batch.
+        """
+        head = self._known.get(kind)
+        return head if head is not None and head.right(activations, scores, _AS_BEFORE).all() else None
 
     def head(
         self,
@@ -99,14 +139,13 @@ class HeadFinder:
             after: runs the part after the layer for the whole batch.
             after_first: the same for any number of variants of the first image.
         """
-        known = self._known.get(kind)
-        if known is not None and not known.right(activations, scores, _AS_BEFORE).all():
-            known = None  # the model was trained a little since
-        tried = (known, None) if self._only_the_mean_counts(activations, scores, after) else ()
-        for head in tried:
-            if head is None:
-                head = _probed(activations, after_first)
-            if head is not None and self._is_right(head, activations, scores, after):
+        if self._only_the_mean_counts(activations, scores, after):
+            head = _probed(activations, after_first)
+            if (
+                head is not None
+                and head.right(activations, scores).all()
+                and head.holds_when_altered(activations, after)
+            ):
                 self._known[kind] = head
                 self._known.move_to_end(kind)
                 while len(self._known) > _AT_A_TIME:
@@ -122,18 +161,6 @@ class HeadFinder:
         return any(
             _close(after(_even(_mean(F), F)), scores) for F in (activations, np.maximum(activations, 0))
         )
-
-    def _is_right(
-        self, head: AffineHead, activations: np.ndarray, scores: np.ndarray, after: Answers
-    ) -> bool:
-        if not head.right(activations, scores).all():
-            return False
-        rng = np.random.default_rng(0)
-        across = (..., *(None,) * (activations.ndim - 2))
-        half = (rng.random(activations.shape[:2]) < 0.5)[across]
-        signs = np.where(rng.random(activations.shape) < 0.5, -1, 1)
-        altered = [activations * half, (activations * signs).astype(activations.dtype), -activations]
-        return all(head.right(some, after(some.astype(activations.dtype))).all() for some in altered)
 
 
 def _probed(activations: Float[np.ndarray, "batch channel *space"], after: Answers) -> AffineHead | None:

@@ -100,7 +100,11 @@ class RunObservation:
                     )
                     weights = by_channel.astype(A.dtype, copy=False)
                     head = LinearHead(
-                        weights, affine.features(A), not affine.rectifies, targets.linear, lambda: True
+                        weights,
+                        affine.features(A),
+                        not affine.rectifies,
+                        targets.linear,
+                        self._trial(affine, layer, A),
                     )
                     if Need.GRADIENTS in some and not affine.rectifies:
                         positions = int(np.prod(A.shape[2:]))
@@ -182,8 +186,10 @@ class RunObservation:
         kind = (layer.name, self.batch.signature)
         if Need.LINEAR_HEAD not in needs and self.heads.is_known_for_none(kind):
             return None
+        scores = np.asarray(self.outputs.logits)
+        if layer not in self._heads and (known := self.heads.known(kind, activations, scores)) is not None:
+            self._heads[layer] = known
         if layer not in self._heads:
-            scores = np.asarray(self.outputs.logits)
             after = self._answers(layer, slice(None))
             found = after(activations)
             largest = np.abs(np.where(np.isfinite(scores), scores, 0)).max(axis=1, keepdims=True)
@@ -213,6 +219,17 @@ class RunObservation:
         if head is not None and head.correlation is None:
             return BehindHead(head)
         return Differences(activations, slopes, lambda image: self._answers(layer, slice(image, image + 1)))
+
+    def _trial(
+        self, head: AffineHead, layer: Layer, activations: Float[np.ndarray, "batch channel *space"]
+    ) -> Callable[[], bool]:
+        """Tries, when it is first asked, whether the head's formula holds for altered activations of this batch too."""
+
+        @functools.cache
+        def holds() -> bool:
+            return head.holds_when_altered(activations, self._answers(layer, slice(None)))
+
+        return holds
 
     def _answers(self, layer: Layer, images: slice) -> Callable[[np.ndarray], np.ndarray]:
         """From altered activations of some images to class scores; of dense outputs to those at every position."""
