@@ -15,7 +15,7 @@ import camscope
 from camscope.arrays import to_numpy
 from camscope.composition import list_methods
 from tests.jax_compiling import compiled_once
-from tests.same_networks import in_nnx, in_torch
+from tests.same_networks import in_keras, in_nnx, in_onnx, in_torch
 from tests.same_networks.described import NETWORKS, Described
 
 TARGETS = [1, -camscope.Class(2)]
@@ -54,8 +54,8 @@ class Framework:
 TORCH = Framework("torch", in_torch.built)
 OTHERS = [
     Framework("nnx", in_nnx.built, channels_last=True),
-    # Keras: one line, from tests/same_networks/in_keras.py
-    # ONNX Runtime: one line, from tests/same_networks/in_onnx.py
+    Framework("keras", in_keras.built, channels_last=True),
+    Framework("onnx", in_onnx.built),
 ]
 
 
