@@ -1,6 +1,6 @@
 # make demo   sets up and explains a sample photo with real ImageNet weights, offline
 # make test   sets up and runs all tests
-# make alone  sets up what ONNX needs, without PyTorch, and runs the tests of ONNX there
+# make alone  sets up what ONNX and JAX need, without PyTorch, and runs their tests there
 # make keras  runs the tests of Keras on TensorFlow and on JAX too (make test has PyTorch's backend)
 # make fuzz   explains 1,000 random networks and holds every map against brute force
 PYTHON ?= python3
@@ -8,6 +8,9 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 ON_EACH_BACKEND = (came or finite_differences or linear_head or torch_gives)
 PIP = $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
+RUN_ALONE = set -e; $$VENV/bin/python -m pip --disable-pip-version-check install --quiet -c constraints.txt pytest beartype; \
+	$$VENV/bin/python -c 'import importlib.util as u; assert u.find_spec("torch") is None, "not alone"'; \
+	$$VENV/bin/python -m pytest
 
 .PHONY: demo test alone keras lint types bench fuzz clean
 
@@ -18,11 +21,13 @@ demo: $(VENV)/.demo
 test: $(VENV)/.test $(VENV)/.models
 	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
+# what each of these brings, in an environment of its own, in which there is no PyTorch
 alone: pyproject.toml constraints.txt
 	@$(MAKE) --no-print-directory VENV=$(VENV)-onnx $(VENV)-onnx/.onnx $(VENV)-onnx/.models
-	@$(VENV)-onnx/bin/python -m pip --disable-pip-version-check install --quiet -c constraints.txt pytest beartype
-	@$(VENV)-onnx/bin/python -c 'import importlib.util as u; assert u.find_spec("torch") is None, "not alone"'
-	@$(VENV)-onnx/bin/python -m pytest tests/onnx tests/exporting/test_kept_file.py
+	@$(MAKE) --no-print-directory VENV=$(VENV)-jax $(VENV)-jax/.jax
+	@VENV=$(VENV)-onnx; $(RUN_ALONE) tests/onnx tests/exporting/test_kept_file.py
+	@VENV=$(VENV)-jax; $$VENV/bin/python -m pip --disable-pip-version-check install --quiet -c constraints.txt equinox flax; \
+		$(RUN_ALONE) tests/jax
 
 # one process for each backend; of the conformance suite what a backend could do otherwise
 keras: $(VENV)/.test
@@ -45,7 +50,7 @@ fuzz: $(VENV)/.test
 	@OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.fuzz --count 1000
 
 clean:
-	rm -rf $(VENV) $(VENV)-onnx
+	rm -rf $(VENV) $(VENV)-onnx $(VENV)-jax
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
