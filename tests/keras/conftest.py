@@ -17,6 +17,18 @@ from camscope.models.keras.layer_names import named_layers
 from tests.keras import nets
 
 
+@pytest.fixture(scope="package", autouse=True)
+def jax_compiles_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """On JAX, Keras runs operation by operation, and each is a program; models have many of them in common."""
+    if keras.backend.backend() != "jax":
+        yield
+        return
+    from tests.jax_compiling import compiled_once
+
+    with compiled_once(tmp_path_factory.mktemp("compiled")):
+        yield
+
+
 @pytest.fixture(scope="session")
 def made() -> Callable[[Any], nets.Net]:
     """Each model is made once: nobody changes it."""

@@ -135,3 +135,16 @@ def test_gradients_by_the_input(net):
         up, down = (suffix(net, prefix(net, inputs), inputs) for inputs in shifted)
         expected = (weights.astype(np.float64) * (up - down)).sum() / (2 * step)
         assert abs((slope * d).sum() - expected) <= 2e-3 * max(np.abs(slope * d).sum(), 1e-3)
+
+
+def test_models_whose_layers_have_the_same_names_are_told_apart():
+    """What was found out of one says nothing of another that takes the same inputs."""
+    x = np.ones((1, 8, 8, 2), np.float32)
+    for size in (3, 5):
+        given = keras.Input((8, 8, 2))
+        y = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(4, size, name="same")(given))
+        made = KerasRuntime(keras.Model(given, y), LogitsDecoder())
+        with made.differentiated(Batch((x,)), ["same"]) as (run, pull_back):
+            slope = pull_back(np.ones_like(run.logits))["same"]
+        cells = (9 - size) ** 2
+        close(slope, np.full((1, 9 - size, 9 - size, 4), 1 / cells, np.float32))

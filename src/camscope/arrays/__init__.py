@@ -1,6 +1,6 @@
 """The maths that every array library shares: small operations, one resize, scales, masks and boxes."""
 
-from camscope.arrays.host import detached, to_numpy
+from camscope.arrays.host import detached, to_numpy, with_array_api
 from camscope.arrays.localise import Box, Components, boxes_of, mask_of
 from camscope.arrays.normalise import Scale, check_scale, is_flat, scaled
 from camscope.arrays.ops import Array, channel_sum, from_numpy, over_space, relu, space_sum
@@ -26,4 +26,5 @@ __all__ = [
     "space_sum",
     "to_numpy",
     "trimmed",
+    "with_array_api",
 ]

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from camscope.arrays import with_array_api
 from camscope.errors import InputError, nearest
 from camscope.images import Photo, Preprocessing, to_photo
 from camscope.inputs.input_images import (
@@ -141,7 +142,7 @@ class _Preparation:
         if not self._from_photos(inputs):
             if info.space is not None:
                 check_space(info.space, inputs.shape)
-            batch = Batch((inputs,), space_axes=info.space)
+            batch = Batch((with_array_api(inputs),), space_axes=info.space)
             return Inputs(batch, images_of_batch(batch.x, info.preprocessing), None)
         if are_texts(inputs):
             refuse_unread(inputs, info)

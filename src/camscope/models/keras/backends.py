@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping, MutableMapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
 from typing import Any, Protocol, TypeAlias
@@ -19,6 +19,9 @@ Tap: TypeAlias = Callable[[str, Any], Any]
 
 Traced: TypeAlias = tuple[Any, Mapping[str, Any], Any]
 """The logits, what each tapped layer put out, and all else that a run gave, in lists, tuples and dictionaries."""
+
+Shapes: TypeAlias = MutableMapping[str, tuple[tuple[int, ...], Any]]
+"""The shape and type of what each tapped layer of one model puts out."""
 
 
 class Backend(Protocol):
@@ -47,13 +50,13 @@ class Backend(Protocol):
         ...
 
     def differentiated(
-        self, run: Callable[[Tap], Traced], key: Hashable
+        self, run: Callable[[Tap], Traced], shapes: Shapes
     ) -> AbstractContextManager[tuple[Traced, PullBack]]:
         """Run a model so that its logits can be differentiated by what is tapped.
 
         Args:
             run: runs it.
-            key: equal for runs whose tapped layers put out the same shapes.
+            shapes: what an earlier run like this one noted; empty for the first. A backend that needs them notes them.
         """
         ...
 
@@ -122,7 +125,7 @@ class TorchBackend:
 
     @contextmanager
     def differentiated(
-        self, run: Callable[[Tap], Traced], key: Hashable
+        self, run: Callable[[Tap], Traced], shapes: Shapes
     ) -> Iterator[tuple[Traced, PullBack]]:
         """The graph starts at the first tensor that is tapped."""
         import torch
@@ -183,7 +186,7 @@ class TensorFlowBackend:
 
     @contextmanager
     def differentiated(
-        self, run: Callable[[Tap], Traced], key: Hashable
+        self, run: Callable[[Tap], Traced], shapes: Shapes
     ) -> Iterator[tuple[Traced, PullBack]]:
         """The tape watches nothing but what is tapped, so it starts there."""
         import tensorflow as tf
@@ -214,9 +217,6 @@ class TensorFlowBackend:
 
 class JaxBackend:
     """JAX: a zero is added to what is tapped, and the derivative by that zero is the derivative by the whole."""
-
-    def __init__(self) -> None:
-        self._zeros: dict[Hashable, dict[str, tuple[tuple[int, ...], Any]]] = {}
 
     @property
     def version(self) -> str:
@@ -249,27 +249,27 @@ class JaxBackend:
 
     @contextmanager
     def differentiated(
-        self, run: Callable[[Tap], Traced], key: Hashable
+        self, run: Callable[[Tap], Traced], shapes: Shapes
     ) -> Iterator[tuple[Traced, PullBack]]:
         """The tangents start at the first zero."""
         import jax
         import jax.numpy as jnp
 
-        if key not in self._zeros:
-            shapes: dict[str, tuple[tuple[int, ...], Any]] = {}
+        if not shapes:
+            found: dict[str, tuple[tuple[int, ...], Any]] = {}
 
             def shape(name: str, value: Any) -> Any:
-                shapes[name] = value.shape, value.dtype
+                found[name] = value.shape, value.dtype
                 return value
 
             run(shape)
-            self._zeros[key] = shapes
+            shapes.update(found)
 
         def traced(zeros: Mapping[str, Any]) -> tuple[Any, Any]:
             logits, tapped, rest = run(lambda name, value: value + zeros[name])
             return logits, (tapped, rest)
 
-        zeros = {name: jnp.zeros(*shape) for name, shape in self._zeros[key].items()}
+        zeros = {name: jnp.zeros(*shape) for name, shape in shapes.items()}
         logits, back, (tapped, rest) = jax.vjp(traced, zeros, has_aux=True)
 
         def pull_back(weights: Float[np.ndarray, ...]) -> dict[str, np.ndarray]:

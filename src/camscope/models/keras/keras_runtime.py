@@ -15,7 +15,7 @@ from jaxtyping import Shaped
 from camscope.errors import ModelError
 from camscope.models.batch import Batch
 from camscope.models.decoding import OutputDecoder
-from camscope.models.keras.backends import Tap, Traced, backend, from_numpy, to_numpy
+from camscope.models.keras.backends import Shapes, Tap, Traced, backend, from_numpy, to_numpy
 from camscope.models.keras.calling import caller, explaining_refusals, wanted
 from camscope.models.keras.digest import weights_digest
 from camscope.models.keras.last_activation import Candidates, LastActivation, are_probabilities
@@ -60,6 +60,7 @@ class KerasRuntime:
         self._call = caller(model)
         self._courses: dict[Hashable, Course] = {}
         self._found: dict[Hashable, _Found] = {}
+        self._shapes: dict[Hashable, Shapes] = {}
         self._rows: dict[Hashable, Mapping[int, list[Any]]] = {}
         self._alone: OrderedDict[Hashable, Kept | None] = OrderedDict()
 
@@ -159,7 +160,7 @@ class KerasRuntime:
         with self.exclusive():
             last, course = self._ending(batch).last, self._course(batch)
             at = {_called(course, name): name for name in layers if name != INPUT}
-            key = (batch.signature, len(batch), frozenset(layers))
+            shapes = self._shapes.setdefault((batch.signature, len(batch), frozenset(layers)), {})
 
             def run(tap: Tap) -> Traced:
                 seen = _Tapped(at, tap, last)
@@ -173,7 +174,7 @@ class KerasRuntime:
                 return self._scores(batch, output, seen.logits), seen.values, leaves
 
             made: list[Any] = []
-            with backend().differentiated(run, key) as ((logits, values, leaves), pull_back):
+            with backend().differentiated(run, shapes) as ((logits, values, leaves), pull_back):
                 there = iter(leaves)
                 raw = keras.tree.map_structure(
                     lambda leaf: next(there) if keras.ops.is_tensor(leaf) else leaf, made.pop()
