@@ -53,7 +53,7 @@ class Backend(Protocol):
 
         Args:
             run: runs it.
-            key: equal for runs whose tapped layers put out the same shapes.
+            key: equal for runs of one model whose tapped layers put out the same shapes; never for those of two models.
         """
         ...
 

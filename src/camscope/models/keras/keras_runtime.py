@@ -57,6 +57,7 @@ class KerasRuntime:
         self.decoder = decoder
         self._layers = named_layers(model)
         self._names = {id(layer): name for name, layer in self._layers.items()}
+        self._mark = object()  # tells this model from any other, as its id would not once it is gone
         self._call = caller(model)
         self._courses: dict[Hashable, Course] = {}
         self._found: dict[Hashable, _Found] = {}
@@ -159,7 +160,7 @@ class KerasRuntime:
         with self.exclusive():
             last, course = self._ending(batch).last, self._course(batch)
             at = {_called(course, name): name for name in layers if name != INPUT}
-            key = (batch.signature, len(batch), frozenset(layers))
+            key = (self._mark, batch.signature, len(batch), frozenset(layers))
 
             def run(tap: Tap) -> Traced:
                 seen = _Tapped(at, tap, last)
