@@ -119,6 +119,8 @@ def test_a_file_that_ends_the_program_is_an_error(tmp_path, text, words):
         ("dmeo", "Did you mean 'demo'"),
         ("resnet50", "Perhaps 'timm:resnet50'"),
         ("timm:", "names no model"),
+        ("runs/model.onnx", "'onnx:runs/model.onnx'"),
+        ("model.keras", "'keras:model.keras'"),
         ("timm:resnet81", "timm has no model 'resnet81'. Did you mean 'resnet18'"),
         ("torchvision:resnet19", "torchvision has no model 'resnet19'. Did you mean 'resnet18'"),
         ("torchvision:raft_large", "torchvision has no model"),

@@ -71,10 +71,13 @@ def check_folder(path: Path) -> None:
         path: the file.
 
     Raises:
-        InputError: saying how to make the folder, or which part of the path is none.
+        InputError: saying how to make the folder, or which part of the path is none; if the path is a folder itself.
     """
     if not path.name:
         raise InputError(f"{str(path)!r} is no file name.")
+    if path.is_dir():
+        example = str(path / f"name{path.suffix}")
+        raise InputError(f"{str(path)!r} is a folder, and no file. Say which file in it: {example!r}.")
     if not path.parent.exists():
         raise InputError(
             f"There is no folder {str(path.parent)!r} for {path.name}. Make it first: "

@@ -81,6 +81,16 @@ def test_the_suggestions_name_the_model_and_can_be_pasted(run, pixels):
     assert run(*words[1:]).status == 0
 
 
+def test_the_suggested_methods_need_no_gradients(run, photo):
+    onnx = pytest.importorskip("onnx")
+    from tests.onnx.graphs import residual
+
+    onnx.save(residual(), "small.onnx")
+    ran = run("explain", photo, "--model", "onnx:small.onnx", "--out", "maps")
+    line = next(line for line in ran.out.splitlines() if "--method" in line)
+    assert run(*shlex.split(line, comments=True)[1:]).status == 0
+
+
 def test_no_suggestions_for_who_knows_their_target(run, photo):
     assert "Try next" not in run("explain", photo, *MODEL, "--target", "bright").out
 

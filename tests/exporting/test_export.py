@@ -403,6 +403,14 @@ def test_what_cannot_be_is_said_before_the_work(tmp_path, monkeypatch, out, opti
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_folder_is_no_file_and_that_is_said_before_the_work(tmp_path, monkeypatch):
+    monkeypatch.setattr(program_files, "KINDS", {})
+    (tmp_path / "m.onnx").mkdir()
+    with pytest.raises(camscope.InputError, match=r"is a folder, and no file.*name\.onnx"):
+        camscope.export(named_cnn(), tmp_path / "m.onnx")
+    assert list(tmp_path.rglob("*")) == [tmp_path / "m.onnx"]
+
+
 def test_the_methods_that_can_be_exported():
     with pytest.raises(camscope.MethodError) as caught:
         camscope.export(named_cnn(), "m.pt2", method="rise")

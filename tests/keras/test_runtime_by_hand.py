@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import pytest
 
+import camscope
 from camscope.models.batch import Batch
 from camscope.models.decoding import LogitsDecoder
 from camscope.models.keras.backends import to_numpy
@@ -148,3 +149,19 @@ def test_models_whose_layers_have_the_same_names_are_told_apart():
             slope = pull_back(np.ones_like(run.logits))["same"]
         cells = (9 - size) ** 2
         close(slope, np.full((1, 9 - size, 9 - size, 4), 1 / cells, np.float32))
+
+
+@pytest.mark.parametrize("channels", [(1, 3), (3, 1), (2, 3)])
+def test_two_models_whose_layers_share_their_names_have_gradients_of_their_own_shape(channels):
+    x = np.random.default_rng(0).standard_normal((2, 8, 8, 3)).astype(np.float32)
+    for count in channels:
+        photo = keras.Input((8, 8, 3))
+        values = keras.layers.Conv2D(count, 3, name="shared_name")(photo)
+        model = keras.Model(photo, keras.layers.Dense(4)(keras.layers.Flatten()(values)))
+        found = camscope.Explainer(model)(x, layers="shared_name", methods="layercam", targets=[1])
+        A = np.asarray(keras.ops.convert_to_numpy(keras.Model(photo, values)(x)))
+        by = np.asarray(keras.ops.convert_to_numpy(model.layers[-1].kernel))[:, 1].reshape(A.shape[1:])
+        expected = (np.maximum(by, 0) * A).sum(axis=-1)
+        np.testing.assert_allclose(
+            np.asarray(found.raw["layercam", "shared_name"])[:, 0], expected, rtol=1e-4, atol=1e-5
+        )

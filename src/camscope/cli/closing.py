@@ -56,7 +56,7 @@ def _suggest(people: Console, done: Done, sources: Sources, request: Request) ->
     people.print("Try next:", style="bold")
     for line in (
         f"{again} --target {second} --target not:{second}   # for and against one class",
-        f"{again} --method gradcam,layercam --save figure,npz",
+        f"{again} --method gradcam,eigencam --save figure,npz",
         *sources.ideas(again),
     ):
         people.print(f"  {line}", markup=False, soft_wrap=True)

@@ -60,7 +60,7 @@ def explain(
         "a text", several, or a .txt file with one text a line.
     model
         demo (EfficientNet-Lite0 with ImageNet weights), timm:NAME, torchvision:NAME, hf:NAME-OR-FOLDER (Hugging
-        Face), or FILE.py:FACTORY
+        Face), keras:NAME-OR-FILE, onnx:FILE.onnx, or FILE.py:FACTORY
         (a function that returns the model; its attributes `preprocessing`, `tokenizer` and `class_names` are used).
     method
         One, or several separated by commas; `camscope methods` lists them. Default: gradcam (of a detector: hirescam).

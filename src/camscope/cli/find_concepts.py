@@ -43,7 +43,7 @@ def concepts(
         Files, folders, globs, or sample:NAME. All are factorised together: the more show the same things, the
         clearer the concepts; a few dozen at most.
     model
-        demo, timm:NAME, torchvision:NAME, hf:NAME-OR-FOLDER or FILE.py:FACTORY.
+        demo, timm:NAME, torchvision:NAME, hf:NAME-OR-FOLDER, keras:NAME-OR-FILE, onnx:FILE.onnx or FILE.py:FACTORY.
     count
         How many concepts.
     layer

@@ -30,7 +30,7 @@ def layers(
     Parameters
     ----------
     model
-        demo, timm:NAME, torchvision:NAME, hf:NAME-OR-FOLDER or FILE.py:FACTORY.
+        demo, timm:NAME, torchvision:NAME, hf:NAME-OR-FOLDER, keras:NAME-OR-FILE, onnx:FILE.onnx or FILE.py:FACTORY.
     weights
         A weights file, or `random` for an untrained network (the grids are the same).
     size

@@ -75,8 +75,15 @@ def load_model(spec: str, *, weights: str | Path | None = None, trust_pickle: bo
     return Loaded(model, info)
 
 
+_READERS = {".onnx": "onnx", ".keras": "keras", ".h5": "keras", ".hdf5": "keras"}
+"""By the suffix of a model's file, the library that reads it."""
+
+
 def _unknown(spec: str, kind: str) -> str:
     named = [library for library in libraries() if library.scheme]
+    reader = _READERS.get(Path(spec).suffix)
+    if reader is not None and kind == spec:
+        return f"{spec!r} names no model. A file is named with what reads it: '{reader}:{spec}'."
     bare = f" Perhaps 'timm:{spec}' or 'torchvision:{spec}'?" if spec.isidentifier() else ""
     written = [*(library.written for library in named), "FILE.py:FACTORY"]
     return (
