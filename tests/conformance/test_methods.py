@@ -94,7 +94,7 @@ def maps(case: Case, method: str, hidden: bool = False) -> dict:
     return {key: to_numpy(value) for key, value in e.raw.items()}
 
 
-STEPS_ON_ROUNDING = {"opticam": 5e-2}
+STEPS_ON_ROUNDING = {"opticam(steps=3)": 5e-2, "opticam(steps=5)": 5e-2}
 """What Adam makes of gradients that are rounding alone: it divides by their size. Each gradient by itself is equal."""
 
 

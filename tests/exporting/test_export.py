@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from torch import nn
 import camscope
 from camscope.exporting import exporter
 from camscope.models.map_programs import ProgramOutputs
-from camscope.models.torch.exporting import program_files
+from camscope.models.torch.exporting import program_files, traced_programs
 from tests.conftest import make_tiny_cnn
 from tests.exporting.programs import apart, explained
 from tests.torch.nets import Net, Noisy, batch
@@ -364,6 +365,15 @@ def test_zero_maps_verify_nothing(tmp_path):
 # ------------------------------------------------------------------ refusals
 
 
+def refuse_to_write(*_: object) -> None:
+    raise AssertionError("a file was to be written")
+
+
+UNWRITABLE = {
+    suffix: dataclasses.replace(kind, write=refuse_to_write) for suffix, kind in program_files.KINDS.items()
+}
+
+
 @pytest.mark.parametrize(
     ("out", "options", "error", "words"),
     [
@@ -396,7 +406,7 @@ def test_zero_maps_verify_nothing(tmp_path):
     ],
 )
 def test_what_cannot_be_is_said_before_the_work(tmp_path, monkeypatch, out, options, error, words):
-    monkeypatch.setattr(program_files, "KINDS", {})  # nothing is written, or this fails otherwise
+    monkeypatch.setattr(traced_programs, "KINDS", UNWRITABLE)
     with pytest.raises(error) as caught:
         camscope.export(named_cnn(), tmp_path / out, **options)
     assert words in str(caught.value)
@@ -404,7 +414,7 @@ def test_what_cannot_be_is_said_before_the_work(tmp_path, monkeypatch, out, opti
 
 
 def test_a_folder_is_no_file_and_that_is_said_before_the_work(tmp_path, monkeypatch):
-    monkeypatch.setattr(program_files, "KINDS", {})
+    monkeypatch.setattr(traced_programs, "KINDS", UNWRITABLE)
     (tmp_path / "m.onnx").mkdir()
     with pytest.raises(camscope.InputError, match=r"is a folder, and no file.*name\.onnx"):
         camscope.export(named_cnn(), tmp_path / "m.onnx")

@@ -118,6 +118,11 @@ class Answer:
         return any((look.amount.over_first > 0).any() for look in self.looks)
 
     @property
+    def mirrored(self) -> bool:
+        """Whether it was looked at mirrored too, as small inputs of numbers are. A text never is."""
+        return len(self.looks) > 1
+
+    @property
     def copies(self) -> int:
         """How many altered copies each look has."""
         return len(self.looks[0].changes)
@@ -204,7 +209,8 @@ def find_grid(answer: Answer, candidates: Candidates, *, keeps_axes: bool = Fals
             (
                 grid
                 for grid, agreement in tried
-                if agreement >= max(_least(grid, copies, likely=likely), best - _AS_GOOD)
+                if agreement
+                >= max(_least(grid, copies, likely=likely, mirrored=answer.mirrored), best - _AS_GOOD)
             ),
             None,
         )
@@ -213,9 +219,9 @@ def find_grid(answer: Answer, candidates: Candidates, *, keeps_axes: bool = Fals
     return kept if kept is not None and answer.is_everywhere_on(kept) else None
 
 
-def _least(grid: Grid, copies: int, *, likely: bool) -> float:
+def _least(grid: Grid, copies: int, *, likely: bool, mirrored: bool) -> float:
     """The least agreement with which a grid is taken."""
-    if math.prod(grid.space) < _FEWEST and len(grid.space) == 1:
+    if mirrored and math.prod(grid.space) < _FEWEST and len(grid.space) == 1:
         return AGREES_BEYOND_DOUBT[1]
     if likely and math.prod(grid.space) >= FEW:
         return AGREES

@@ -40,7 +40,7 @@ from camscope.models.torch.suffix_plans import SuffixPlans
 from camscope.outputs import Task
 
 if TYPE_CHECKING:
-    from camscope.models.torch.exporting.programs import TorchPrograms
+    from camscope.models.torch.exporting.traced_programs import TorchPrograms
 
 
 class TorchAdapter:
@@ -334,7 +334,7 @@ class TorchAdapter:
 
     def programs(self) -> TorchPrograms:
         """What writes the model, with its maps, as a program of its own."""
-        from camscope.models.torch.exporting.programs import TorchPrograms
+        from camscope.models.torch.exporting.traced_programs import TorchPrograms
 
         return TorchPrograms(self._forwards, self._layers)
 
