@@ -19,6 +19,7 @@ from benchmarks.fuzz.subject import Subject
 from benchmarks.fuzz.truth import Truth
 from benchmarks.fuzz.untouched import Before
 from benchmarks.fuzz.wanted import EachImage, Wanted
+from camscope.models.place import AGREES_BEYOND_DOUBT
 
 METHODS = (*GRADIENTS, *ALTERED, "scorecam", "eigencam", "mean-activation")
 
@@ -168,7 +169,7 @@ def _listed(subject: Subject, x: torch.Tensor) -> None:
                 subject.note(WRONG, about, why)
 
 
-BARELY = 0.65
+BARELY = AGREES_BEYOND_DOUBT[1]
 """Of a layer that answers in place less than that on one photo, another photo may well say that it does not."""
 
 
