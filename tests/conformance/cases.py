@@ -70,6 +70,10 @@ class Case:
         return adapter.batch(Batch((self.tensor(x),)))
 
 
+BY_RUNS = frozenset({Need.ACTIVATIONS, Need.LINEAR_HEAD, Need.SUFFIX, Need.MASKED})
+BY_RUNS_AND_GRADIENTS = BY_RUNS | {Need.GRADIENTS, Need.MASKED_GRADIENTS}
+"""What every runtime offers, and one that differentiates; written out here, so that an adapter is held to it."""
+
 CASES = (
     Case(
         "torch",
@@ -89,7 +93,7 @@ CASES = (
             sorted(vars(network)),
         ),
         lambda network: network.layers["head"].bias.__iadd__(1),
-        frozenset({Need.ACTIVATIONS, Need.LINEAR_HEAD, Need.DIRECTIONS, Need.SUFFIX, Need.MASKED}),
+        BY_RUNS | {Need.DIRECTIONS},
     ),
     Case(
         "onnx",
@@ -97,7 +101,7 @@ CASES = (
         lambda x: x,
         onnx_twin.state,
         onnx_twin.disturb,
-        frozenset({Need.ACTIVATIONS, Need.LINEAR_HEAD, Need.DIRECTIONS, Need.SUFFIX, Need.MASKED}),
+        BY_RUNS | {Need.DIRECTIONS},
         double_precision=False,
     ),
     Case(
@@ -106,16 +110,7 @@ CASES = (
         lambda x: x,
         nnx_twin.state,
         nnx_twin.disturb,
-        frozenset(
-            {
-                Need.ACTIVATIONS,
-                Need.LINEAR_HEAD,
-                Need.SUFFIX,
-                Need.MASKED,
-                Need.GRADIENTS,
-                Need.MASKED_GRADIENTS,
-            }
-        ),
+        BY_RUNS_AND_GRADIENTS,
         space=(2, 3),
     ),
     Case(
@@ -124,16 +119,7 @@ CASES = (
         lambda x: x,
         keras_twin.state,
         keras_twin.disturb,
-        frozenset(
-            {
-                Need.ACTIVATIONS,
-                Need.LINEAR_HEAD,
-                Need.SUFFIX,
-                Need.MASKED,
-                Need.GRADIENTS,
-                Need.MASKED_GRADIENTS,
-            }
-        ),
+        BY_RUNS_AND_GRADIENTS,
     ),
 )
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from camscope.errors import LayerError
 from camscope.models.grid import Grid
 
 AFTER_RELU = "+relu"
@@ -50,3 +52,27 @@ class Layer:
     def after_relu(self) -> bool:
         """Whether the layer is the ReLU of its module's output."""
         return self.name.endswith(AFTER_RELU)
+
+
+def without_grid(
+    name: str, shape: tuple[int, ...], layers: Sequence[Layer], *, unchanged: bool
+) -> LayerError:
+    """What to say of a layer that has no grid.
+
+    Args:
+        name: of the layer.
+        shape: of its output for one image.
+        layers: those with a grid, in the order they run.
+        unchanged: whether its output was the same for every altered input.
+    """
+    good = next((layer for layer in reversed(layers) if layer.eligible), None)
+    hint = f" {good.name!r} has one: {good.grid.describe()}." if good else ""
+    why = (
+        "it is the same where a patch of the input is altered"
+        if unchanged
+        else "in no order of its numbers does it answer in place to an altered patch of the input"
+    )
+    return LayerError(
+        f"The layer {name!r} has no spatial grid: its output has shape {shape} for one image, and {why}.{hint} If you "
+        "know its positions, say them: Explainer(model, grid=…)."
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ from camscope.models.layer import Layer
 from camscope.models.observing import OutputRules
 from camscope.models.runtime.finding import LayersByRuns
 from camscope.models.runtime.linear_head import HeadFinder
-from camscope.models.runtime.runs import Runtime, ShowsAttention
+from camscope.models.runtime.runs import PullBack, Run, Runtime, ShowsAttention
 from camscope.models.runtime.scoring import Scoring
 from camscope.models.runtime.watching import RunObservation
 from camscope.models.said_grid import SaidGrid
@@ -154,19 +154,17 @@ class RuntimeAdapter:
         """
         assert not libragrad
         names = [layer.name for layer in needs]
-        if any(Need.GRADIENTS in some for some in needs.values()):
-            with self.runtime.differentiated(batch, names) as (run, pull_back):
-                outputs = self._scoring.outputs(run, batch)
-                self._scoring.check_finite(outputs)
-                yield RunObservation(
-                    self.runtime, self._scoring, self._layers, self._heads, batch, run, outputs, pull_back
-                )
-        else:
-            run = self.runtime.run(batch, names)
+        with_gradients = any(Need.GRADIENTS in some for some in needs.values())
+        running: AbstractContextManager[tuple[Run, PullBack | None]] = (
+            self.runtime.differentiated(batch, names)
+            if with_gradients
+            else nullcontext((self.runtime.run(batch, names), None))
+        )
+        with running as (run, pull_back):
             outputs = self._scoring.outputs(run, batch)
             self._scoring.check_finite(outputs)
             yield RunObservation(
-                self.runtime, self._scoring, self._layers, self._heads, batch, run, outputs, None
+                self.runtime, self._scoring, self._layers, self._heads, batch, run, outputs, pull_back
             )
 
     # ------------------------------------------------------------------ provenance

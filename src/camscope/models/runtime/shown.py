@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from camscope.errors import CamscopeError, LayerError, nearest
 from camscope.models.batch import Batch
 from camscope.models.grid import candidate_grids
-from camscope.models.layer import Layer
+from camscope.models.layer import Layer, without_grid
 from camscope.models.observing import is_dense
 from camscope.models.place import answer, find_grid, with_altered_copies
 from camscope.models.runtime.runs import Part, Runtime
@@ -52,17 +52,7 @@ class Shown:
             raise LayerError(
                 f"There is no layer {name!r}.{nearest(name, known)} `camscope layers` lists those with a grid."
             )
-        good = next((layer for layer in reversed(self.layers) if layer.eligible), None)
-        hint = f" {good.name!r} has one: {good.grid.describe()}." if good else ""
-        why = (
-            "it is the same where a patch of the input is altered"
-            if name in self.unchanged
-            else "in no order of its numbers does it answer in place to an altered patch of the input"
-        )
-        raise LayerError(
-            f"The layer {name!r} has no spatial grid: its output has shape {self.shapes[name]} for one image, and "
-            f"{why}.{hint} If you know its positions, say them: Explainer(model, grid=…)."
-        )
+        raise without_grid(name, self.shapes[name], self.layers, unchanged=name in self.unchanged)
 
 
 def show(runtime: Runtime, scoring: Scoring, image: Batch) -> Shown:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -106,7 +105,7 @@ def _in_chunks(
     """The responses to all variants of one image, some at a time."""
     none = np.zeros((0, len(targets)), np.float32)
     found = [Responses(none, none)]
-    for some in slices_of(count, max(1, min(_MOST, _NUMBERS // max(1, math.prod((numbers_each,)))))):
+    for some in slices_of(count, max(1, min(_MOST, _NUMBERS // max(1, numbers_each)))):
         numbers = np.arange(some.start, some.stop)
         outputs = scoring.outputs(*run(numbers))
         found.append(responses(targets.images(np.full(len(numbers), image)), outputs))

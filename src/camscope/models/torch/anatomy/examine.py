@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from camscope.errors import LayerError
-from camscope.models.layer import Layer
+from camscope.models.layer import Layer, without_grid
 from camscope.models.observing import is_dense
 from camscope.models.torch.anatomy.behind_pooling import head_modules
 from camscope.models.torch.anatomy.ending import Found, find_classifier, find_ending
@@ -88,17 +88,7 @@ class Anatomy:
                 f"This model's forward does not call the layer {name!r} for any image that was tried (up to eight of a "
                 "batch). If the model's own code decides by the image what runs, give one for which it does."
             )
-        good = next((layer for layer in reversed(self.layers) if layer.eligible), None)
-        hint = f" {good.name!r} has one: {good.grid.describe()}." if good else ""
-        why = (
-            "it is the same where a patch of the input is altered"
-            if name in self.unchanged
-            else "in no order of its numbers does it answer in place to an altered patch of the input"
-        )
-        raise LayerError(
-            f"The layer {name!r} has no spatial grid: its output has shape {self.shapes[name]} for one image, and "
-            f"{why}.{hint} If you know its positions, say them: Explainer(model, grid=…)."
-        )
+        raise without_grid(name, self.shapes[name], self.layers, unchanged=name in self.unchanged)
 
 
 def examine(model: nn.Module, forward: Forward, image: torch.Tensor) -> Anatomy:
