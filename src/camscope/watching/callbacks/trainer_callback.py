@@ -9,8 +9,13 @@ from transformers import TrainerCallback
 from camscope.watching.recorder import Recorder
 
 
-class WatchTrainer(TrainerCallback):
-    """See `camscope.watching.callbacks.huggingface`.
+def callback(recorder: Recorder) -> TrainerCallback:
+    """See `camscope.watching.callbacks.huggingface`."""
+    return _Watch(recorder)
+
+
+class _Watch(TrainerCallback):
+    """What the callback does.
 
     Args:
         recorder: looks.
