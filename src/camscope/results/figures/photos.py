@@ -15,7 +15,8 @@ from camscope.images import Geometry
 from camscope.render import Panel
 from camscope.results.figures.labels import caption_of, colours_of, numbers_of
 from camscope.results.figures.registry import figure_kind
-from camscope.results.maps import Maps, pick
+from camscope.results.map_data import pick
+from camscope.results.maps import Maps
 from camscope.targets import TargetInfo
 
 if TYPE_CHECKING:
