@@ -1,5 +1,6 @@
 """What one holds afterwards: maps and the questions one asks of them, figures, files, concepts."""
 
+from camscope.results.comparing import compare
 from camscope.results.concepts import Concepts
 from camscope.results.explanation import Explanation
 from camscope.results.loading_saved import load
@@ -7,4 +8,4 @@ from camscope.results.map_data import Channels, Key, MethodFacts
 from camscope.results.maps import Maps
 from camscope.results.status import Status
 
-__all__ = ["Channels", "Concepts", "Explanation", "Key", "Maps", "MethodFacts", "Status", "load"]
+__all__ = ["Channels", "Concepts", "Explanation", "Key", "Maps", "MethodFacts", "Status", "compare", "load"]
