@@ -305,9 +305,14 @@ class Recorder:
         last = self._last
         known = last.moment.numbers if last is not None and last.moment.step == self._steps else {}
         plain = {**known, **self._noted.get(self._steps, {}), **plain_numbers(numbers)}
-        e = first or self._explainer(model)(
-            self._inputs, methods=self._samples.method, targets=self._targets, layers=self._samples.layer
-        )
+        e = first
+        if e is None:
+            e = self._explainer(model)(
+                self._inputs,
+                methods=self._samples.method,
+                targets=self._targets,
+                layers=self._samples.layer,
+            )
         return look_of(e, Moment(self._steps, self._epochs, epoch_end, plain))
 
     def _keep(self, look: Look) -> None:
