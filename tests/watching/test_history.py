@@ -264,6 +264,22 @@ def test_a_panel_is_as_bright_as_its_place_on_the_scale():
     assert "the maps of a row share one colour scale" in " ".join(texts(history.figure(scale="sample")))
 
 
+def test_where_the_class_changes_it_stands_above_its_number(tmp_path):
+    x, _ = data()
+    train(Recorder(tmp_path, x[:2], class_names=CLASSES), epochs=4)
+    history = History.open(tmp_path)
+    figure = history.figure(steps=[0, -1])
+    shown = [CLASSES[k] for k in history.at_steps([0, -1]).top.T.ravel()]
+    assert [word for word in texts(figure) if word in CLASSES] == shown
+    assert not any("✓" in word for word in texts(figure))
+    maps = np.ones((1, 2, 2, 4, 4))
+    two = history_of(maps)
+    look = dataclasses.replace(two.looks[0], titles=(("first", "second"),) * 2)
+    assert {"s0 · first", "s0 · first · as second"} <= {
+        "".join(word) for word in texts(History(two.folder, two.samples, (look,)).figure(panel_inches=2.6))
+    }
+
+
 def test_boxes_are_outlined_where_they_are():
     figure = history_of(np.ones((1, 2, 1, 4, 4))).figure(box=[(0, 0, 8, 8), (4, 8, 16, 16)])
     found = [tuple(patch.get_bbox().bounds) for axes in figure.axes for patch in axes.patches]
