@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from camscope.training.inspecting import inspect as inspect
     from camscope.training.labelled import LabelledImages as LabelledImages
     from camscope.training.performance import Performance as Performance
-    from camscope.training.performance import performance as performance
+    from camscope.training.performance import assess as assess
     from camscope.training.reading_labels import read_labelled as read_labelled
     from camscope.training.splits import Split as Split
     from camscope.training.splits import split as split
@@ -31,7 +31,7 @@ _HOMES = {
     "camscope.training.batching": ("Batch", "Batches"),
     "camscope.training.inspecting": ("Inspection", "inspect"),
     "camscope.training.labelled": ("LabelledImages",),
-    "camscope.training.performance": ("Performance", "performance"),
+    "camscope.training.performance": ("Performance", "assess"),
     "camscope.training.reading_labels": ("read_labelled",),
     "camscope.training.splits": ("Split", "split"),
     "camscope.training.statistics": ("measured",),
