@@ -25,7 +25,10 @@ def shuffled(count: int, seed: int, epoch: int) -> Int[np.ndarray, " count"]:
 
 def _philox(seed: int, epoch: int, index: int, *, stream: int) -> np.random.Philox:
     # The generator counts up the lowest word, so the image and the stream are in words of their own.
-    return np.random.Philox(key=[seed % 2**64, epoch % 2**64], counter=[0, index, stream, 0])
+    key = np.array(
+        [seed % 2**64, epoch % 2**64], dtype=np.uint64
+    )  # a list of large numbers would become floats
+    return np.random.Philox(key=key, counter=np.array([0, index, stream, 0], dtype=np.uint64))
 
 
 def _uniform(bits: np.random.Philox, count: int) -> Float64[np.ndarray, " draw"]:
