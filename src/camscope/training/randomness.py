@@ -14,12 +14,23 @@ def draws(seed: int, epoch: int, index: int) -> Float64[np.ndarray, " draw"]:
 
     Philox is a counter-based generator (Salmon et al., SC 2011): its key is the seed and the epoch, its counter the
     image, so images share no numbers and are drawn in any order, by any worker.
+
+    Args:
+        seed: of the run; any integer.
+        epoch: from 0.
+        index: the image's number.
     """
     return _uniform(_philox(seed, epoch, index, stream=0), DRAWS)
 
 
 def shuffled(count: int, seed: int, epoch: int) -> Int[np.ndarray, " count"]:
-    """The numbers 0 … count − 1 in the order of an epoch."""
+    """The numbers 0 … count − 1 in the order of an epoch.
+
+    Args:
+        count: how many there are.
+        seed: of the run; any integer.
+        epoch: from 0.
+    """
     return np.argsort(_philox(seed, epoch, 0, stream=1).random_raw(count), kind="stable")
 
 
