@@ -66,11 +66,11 @@ class Augmentation:
     ) -> Augmentation:
         """What suits most images of the size that the model takes.
 
-        Photos are cropped, mirrored, rotated by up to 10° and lit differently. Tiny images are moved by a pixel in 28, as
-        their objects fill the frame; and not mirrored, as many are glyphs, whose mirror image is another thing. On held
-        out images of `sample:digits` (8 × 8, three seeds) the accuracy was 0.994 so, 0.987 with a shift by 1, 0.980
-        with flips; of `sample:silhouettes` (28 × 28, 4 epochs) 0.978 with or without shift and flips, 0.965 with
-        rotations; `sample:faces` were all right in each case.
+        Photos are cropped, mirrored, rotated by up to 10° and lit differently. Tiny images are moved by a pixel in 28,
+        since their objects fill the frame; and not mirrored, since many are glyphs, whose mirror image is another
+        thing. On held-out images of `sample:digits` (8 × 8, three seeds) the accuracy was 0.994 so, 0.987 with a shift
+        by 1, 0.980 with flips; of `sample:silhouettes` (28 × 28, 4 epochs) 0.978 with or without shift and flips, 0.965
+        with rotations; `sample:faces` were all right in each case.
 
         Args:
             preprocessing: of the model.
