@@ -26,8 +26,8 @@ class Augmentation:
 
     Attributes:
         preprocessing: of the model; its input size, colours, mean and standard deviation are kept.
-        area: the smallest share of the photo that a crop keeps; its aspect ratio is drawn from 3/4 to 4/3. The crop is
-            resized to the input. 1 crops nothing beyond the preprocessing.
+        area: the smallest share of the photo that a crop keeps, if its shape allows: its aspect ratio is 3/4 to 4/3
+            times that of the input, to whose size it is resized. 1 crops nothing beyond the preprocessing.
         shift: by how many pixels of the input the picture is moved at most, along each axis; the edge is repeated.
         flip: whether half of the pictures are mirrored left to right.
         vertical: whether half of them are turned upside down.
@@ -120,15 +120,16 @@ class Augmentation:
         return np.ascontiguousarray(x)
 
     def _crop(self, photo: Photo, area: float, ratio: float, top: float, left: float) -> Image.Image:
-        """A part of the photo, resized to the input (Szegedy et al. 2015, as torchvision's RandomResizedCrop)."""
+        """A part of the photo, resized to the input, as of Szegedy et al. 2015 (arXiv:1409.4842)."""
         height, width = photo.size
         wanted = self.preprocessing.input_size
         share = self.area + (1 - self.area) * area
         # A model whose photos are squashed sees their aspect ratio; else the crop has that of the input.
         aspect = width / height if self.preprocessing.crop == "squash" else wanted[1] / wanted[0]
         aspect *= math.exp(_spread(ratio, math.log(4 / 3)))
-        across = min(width, max(1, round(math.sqrt(share * height * width * aspect))))
-        down = min(height, max(1, round(math.sqrt(share * height * width / aspect))))
+        # Where a crop of this shape would leave the photo, it is the largest that does not.
+        side = min(math.sqrt(share * height * width), width / math.sqrt(aspect), height * math.sqrt(aspect))
+        across, down = (max(1, round(side * math.sqrt(shape))) for shape in (aspect, 1 / aspect))
         picture = photo.pixels.convert("L") if self.preprocessing.greyscale == "before" else photo.pixels
         crop: Image.Image = F.resized_crop(
             picture,
