@@ -56,6 +56,8 @@ def test_faces_are_the_first_half():
 def test_a_pickle_that_asks_for_more_is_not_read(harmful):
     with pytest.raises(InputError, match="none of NumPy's arrays"):
         _only_arrays(pickle.dumps(harmful))
+    with pytest.raises(InputError, match=r"asks for mine\.dtype"):
+        _only_arrays(b"cmine\ndtype\n.")
     with pytest.raises(InputError, match="expected an array of numbers"):
         _only_arrays(pickle.dumps(["a list"]))
     with pytest.raises(InputError, match="expected an array of numbers"):
