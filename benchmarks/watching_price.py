@@ -3,9 +3,10 @@
     python benchmarks/watching_price.py              # digits on a noisy canvas, 360 steps; some minutes
     python benchmarks/watching_price.py --epochs 30 --samples 16
 
-What is spent in the recorder's calls is held against the rest of the same training, in processor time and one thread: on a
-shared machine two trainings differ by more than a recorder costs. A recorder at its defaults should cost at most 2 %. What
-its first look in a process loads is said apart: it is paid once. The weights are compared with those of a training without.
+What is spent in the recorder's calls is held against the rest of the same training, in processor time and one thread:
+on a shared machine two trainings differ by more than a recorder costs. A recorder at its defaults should cost at most
+2 %. What its first look in a process loads is said apart: it is paid once. The weights are compared with those of a
+training without.
 """
 
 from __future__ import annotations
