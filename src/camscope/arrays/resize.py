@@ -1,7 +1,8 @@
 """The one upsampling of the house: linear along each axis, half-pixel (`align_corners=False`), any number of axes.
 
 A convex combination of neighbours, so it never leaves the range of the map, in 3D either. Written as one small
-matrix product per axis, so it runs on any array library and device.
+matrix product per axis, so it runs on any array library and device. Masks go the other way, to the cells of a map, by
+their area.
 """
 
 from __future__ import annotations
@@ -34,6 +35,26 @@ def trimmed(
             count = maps.shape[axis + 2]
             maps = _along(maps, axis + 2, (np.arange(count) + 0.5) * share)
     return maps
+
+
+def area_shares(masks: Float[Array, "..."], size: Sequence[int]) -> Float[Array, "..."]:
+    """Masks at another resolution: the share of each cell that is inside, so that no thin part is lost.
+
+    Args:
+        masks: 0 to 1 at each position; the last axes are space, as many as `size` has.
+        size: the number of cells along each of these.
+    """
+    xp = array_namespace(masks)
+    for axis, cells in zip(range(-len(size), 0), size, strict=True):
+        n = masks.shape[axis]
+        if n != cells:
+            edges = np.arange(n + 1) / n
+            starts, ends = np.arange(cells) / cells, np.arange(1, cells + 1) / cells
+            shared = np.minimum(ends[:, None], edges[1:]) - np.maximum(starts[:, None], edges[:-1])
+            matrix = np.clip(shared, 0, None) * cells
+            inside = product(xp.moveaxis(masks, axis, -1), from_numpy(matrix.T, like=masks))
+            masks = xp.moveaxis(inside, -1, axis)
+    return masks
 
 
 def place(
