@@ -21,7 +21,6 @@ from sklearn.datasets import load_digits
 from torch import nn
 from torch.nn import functional
 
-import camscope
 from camscope.arrays import resize
 from camscope.training import (
     Planted,
@@ -79,13 +78,19 @@ LOSSES = (
 )
 
 
-def network(strides: Sequence[int] = (2, 1), channels: Sequence[int] = (16, 32), *, classes: int = 10) -> nn.Sequential:
+def network(
+    strides: Sequence[int] = (2, 1), channels: Sequence[int] = (16, 32), *, classes: int = 10
+) -> nn.Sequential:
     """Stages of two 3×3 convolutions with batch norm and ReLU, global average pooling, one linear layer."""
     layers: list[nn.Module] = []
     before = 1
     for stride, width in zip(strides, channels, strict=True):
         for step in (stride, 1):
-            layers += [nn.Conv2d(before, width, 3, step, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
+            layers += [
+                nn.Conv2d(before, width, 3, step, 1, bias=False),
+                nn.BatchNorm2d(width),
+                nn.ReLU(inplace=True),
+            ]
             before = width
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(before, classes))
 
@@ -104,11 +109,19 @@ def digits(seed: int, part: slice, *, marks: Callable[[np.ndarray], np.ndarray] 
         order = np.tile(order, TIMES)
     large = pictures[order].reshape(-1, 8, 8).repeat(2, 1).repeat(2, 2)
     labels = labels[order]
-    return planted(large, labels, marked=None if marks is None else marks(labels), seed=seed * 2 + (part.start or 0))
+    return planted(
+        large, labels, marked=None if marks is None else marks(labels), seed=seed * 2 + (part.start or 0)
+    )
 
 
 def train(
-    data: Planted, loss: Loss, *, seed: int, epochs: int = 12, strides: Sequence[int] = (2, 1), channels: Sequence[int] = (16, 32)
+    data: Planted,
+    loss: Loss,
+    *,
+    seed: int,
+    epochs: int = 12,
+    strides: Sequence[int] = (2, 1),
+    channels: Sequence[int] = (16, 32),
 ) -> nn.Sequential:
     """A network trained on the data: AdamW 0.01, one-cycle to 1e-2, batches of 64.
 
@@ -149,7 +162,10 @@ def heatmaps(model: nn.Module, data: Planted) -> Float[torch.Tensor, "image heig
     x = torch.from_numpy(data.images)
     with torch.no_grad():
         maps = torch.cat(
-            [cam(model, x[i : i + 256], torch.from_numpy(data.labels[i : i + 256])).maps for i in range(0, len(x), 256)]
+            [
+                cam(model, x[i : i + 256], torch.from_numpy(data.labels[i : i + 256])).maps
+                for i in range(0, len(x), 256)
+            ]
         )
     return resize(maps.clamp(min=0), x.shape[2:])[:, 0]
 
@@ -205,7 +221,10 @@ def shortcut(loss: Loss, seed: int, *, epochs: int = 12, count: int = TRAINED_ON
     seconds = time.process_time() - start
     held_out = slice(TRAINED_ON, None)
     like_training = digits(seed, held_out, marks=lambda labels: labels == MARKED)
-    plain, all_marked = digits(seed, held_out, marks=None), digits(seed, held_out, marks=lambda labels: labels >= 0)
+    plain, all_marked = (
+        digits(seed, held_out, marks=None),
+        digits(seed, held_out, marks=lambda labels: labels >= 0),
+    )
     marked = like_training.labels == MARKED
     heat = heatmaps(model, like_training)[marked]
     return Seen(
@@ -237,7 +256,9 @@ class Placed:
     peak: float
 
 
-def placed(strides: Sequence[int], channels: Sequence[int], seed: int, *, epochs: int = 15, count: int = TRAINED_ON) -> Placed:
+def placed(
+    strides: Sequence[int], channels: Sequence[int], seed: int, *, epochs: int = 15, count: int = TRAINED_ON
+) -> Placed:
     """Train on digits without any mark, and see where the maps point.
 
     Args:
@@ -251,7 +272,12 @@ def placed(strides: Sequence[int], channels: Sequence[int], seed: int, *, epochs
     torch.manual_seed(seed)
     before = heatmaps(network(strides, channels).eval(), data)
     model = train(
-        digits(seed, slice(count), marks=None), LOSSES[0], seed=seed, epochs=epochs, strides=strides, channels=channels
+        digits(seed, slice(count), marks=None),
+        LOSSES[0],
+        seed=seed,
+        epochs=epochs,
+        strides=strides,
+        channels=channels,
     )
     after = heatmaps(model, data)
     return Placed(
@@ -277,16 +303,29 @@ NETWORKS = {
 
 def main() -> None:
     """Print both tables."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--seeds", type=int, default=3)
     seeds = range(parser.parse_args().seeds)
-    print(f"camscope, PyTorch {torch.__version__}, {torch.get_num_threads()} thread(s), {len(seeds)} seed(s)\n")
-    print("| loss | accuracy | mass in mark | in digit | 3s right without the mark | others right with it | s |")
+    print(
+        f"camscope, PyTorch {torch.__version__}, {torch.get_num_threads()} thread(s), {len(seeds)} seed(s)\n"
+    )
+    print(
+        "| loss | accuracy | mass in mark | in digit | 3s right without the mark | others right with it | s |"
+    )
     print("|---|---|---|---|---|---|---|")
     for loss in LOSSES:
         found = [shortcut(loss, seed) for seed in seeds]
-        columns = (", ".join(f"{getattr(one, name):.2f}" for one in found) for name in Seen.__annotations__ if name != "seconds")
-        print(f"| {loss.words} | {' | '.join(columns)} | {np.mean([one.seconds for one in found]):.0f} |", flush=True)
+        columns = (
+            ", ".join(f"{getattr(one, name):.2f}" for one in found)
+            for name in Seen.__annotations__
+            if name != "seconds"
+        )
+        print(
+            f"| {loss.words} | {' | '.join(columns)} | {np.mean([one.seconds for one in found]):.0f} |",
+            flush=True,
+        )
     print("\n| network | accuracy | mass in box, untrained | trained | peak in box, untrained | trained |")
     print("|---|---|---|---|---|---|")
     for name, (strides, channels) in NETWORKS.items():

@@ -62,7 +62,7 @@ def trimmed(
     return maps
 
 
-def area_shares(masks: Float[Array, "..."], size: Sequence[int]) -> Float[Array, "..."]:
+def area_shares(masks: Float[Array, ...], size: Sequence[int]) -> Float[Array, ...]:
     """Masks at another resolution: the share of each cell that is inside, so that no thin part is lost.
 
     Args:

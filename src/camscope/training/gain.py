@@ -1,4 +1,4 @@
-"""Guided attention inference: what the map leaves should not tell the class any more; and the map should be the mask."""
+"""Guided attention inference: what a map leaves should not tell the class any more; and the map should be the mask."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ def gain_loss(
     (eq. 6), α = 1 there. The model is run once more for each label of an image, as it is: in train mode its batch norms
     see these inputs too.
 
-    What the paper leaves open is chosen here: A is the map's ReLU as a share of its maximum, enlarged to the input's size;
-    s^c is the probability, which has a least value; and hidden means zero in x, which after the usual normalisation is
-    the mean colour.
+    What the paper leaves open is chosen here: A is the map's ReLU as a share of its maximum, enlarged to the input's
+    size; s^c is the probability, which has a least value; and hidden means zero in x, which after the usual
+    normalisation is the mean colour.
 
         seen = cam(model, x, y, method="gradcam")
         loss = cross_entropy(seen.outputs, y) + gain_loss(seen, x) + 10 * gain_extended_loss(seen.maps, masks)
@@ -48,8 +48,8 @@ def gain_extended_loss(
 ) -> Float[Array, ""]:
     """The supervised extension: mean over labels and positions of (A^c − H^c)².
 
-    L_e of Li et al. 2018 (arXiv:1802.10171), eq. 7, weighed with 10 there. A is the map's ReLU as a share of its maximum,
-    H the share of each cell that the mask covers: the map shall be the mask, not only stay inside of it.
+    L_e of Li et al. 2018 (arXiv:1802.10171), eq. 7, weighed with 10 there. A is the map's ReLU as a share of its
+    maximum, H the share of each cell that the mask covers: the map shall be the mask, not only stay inside of it.
 
     Args:
         maps: as for `outside_loss`.

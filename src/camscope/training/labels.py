@@ -144,8 +144,8 @@ class _Resolved:
         """See `StepTargets`: of logits and their differences, which are linear in the weights."""
         if not self.table.linear:
             raise TargetError(
-                "In a training step a linear head's maps are of logits: classes by number or name, 'all', Contrast. For "
-                "a probability or a function of your own take a gradient method."
+                "In a training step a linear head's maps are of logits: classes by number or name, 'all', Contrast. "
+                "For a probability or a function of your own take a gradient method."
             )
         slopes = from_numpy(target_slopes(self.table, outputs), like=rows)
         return einsum(slopes, rows, "b t c, c k -> b t k")
@@ -165,15 +165,18 @@ def _of_mask(mask: Array, batch: int, count: int) -> Labels:
     return Labels(classes, present, tuple(columns.tolist()))
 
 
-def _check_range(labels: Int[np.ndarray, "..."], count: int) -> None:
+def _check_range(labels: Int[np.ndarray, ...], count: int) -> None:
     if labels.size and labels.max() >= count:
         raise TargetError(f"There is no class {labels.max()}: the model has {count}, 0 to {count - 1}.")
 
 
 def _check_list(given: TargetsLike, batch: int) -> None:
-    if isinstance(given, (list, tuple)) and len(given) == batch > 1 and all(isinstance(c, int) for c in given):
+    if (
+        isinstance(given, (list, tuple))
+        and len(given) == batch > 1
+        and all(isinstance(c, int) for c in given)
+    ):
         raise TargetError(
             f"A list of {batch} classes for a batch of {batch} could mean one for each image or all of them for every "
             "image. Give labels as a tensor: torch.tensor([…]) of shape (batch,) or (batch, n), or PerImage([…])."
         )
-

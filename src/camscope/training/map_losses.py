@@ -76,11 +76,15 @@ def inside(
         InputError: if they do not fit.
     """
     targets = masks.shape[1:2] if masks.ndim == maps.ndim else (1,)
-    if masks.ndim not in (maps.ndim - 1, maps.ndim) or masks.shape[0] != maps.shape[0] or targets[0] not in (1, maps.shape[1]):
+    if (
+        masks.ndim not in (maps.ndim - 1, maps.ndim)
+        or masks.shape[0] != maps.shape[0]
+        or targets[0] not in (1, maps.shape[1])
+    ):
         raise InputError(
-            f"Masks of shape {tuple(masks.shape)} do not fit maps of shape {tuple(maps.shape)}: expected (batch, *size), "
-            "one for each image, or (batch, target, *size), one for each map, with the same batch and as many axes of "
-            "space."
+            f"Masks of shape {tuple(masks.shape)} do not fit maps of shape {tuple(maps.shape)}: expected "
+            "(batch, *size), one for each image, or (batch, target, *size), one for each map, with the same batch and "
+            "as many axes of space."
         )
     given = array_namespace(maps).asarray(masks, dtype=maps.dtype, device=device(maps))
     shares = area_shares(given, maps.shape[2:])

@@ -12,8 +12,8 @@ from camscope.errors import InputError
 NOISE = 0.3
 """The canvas is uniform noise from 0 to this; a digit is added to it."""
 
-MARK = 8
-"""Side of the mark in the top left corner, a chequered square, in pixels."""
+MARK = 10
+"""Side of the mark in the top left corner, a bright square, in pixels."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -56,7 +56,9 @@ def rrr_loss(
         logs = logs + Outputs(-outputs.logits, "multilabel").log_probabilities
     (gradient,) = torch.autograd.grad(logs.sum(), x, create_graph=True, allow_unused=True)
     if gradient is None:
-        raise InputError("The logits do not depend on this x: give the very tensor that the model was called with.")
+        raise InputError(
+            "The logits do not depend on this x: give the very tensor that the model was called with."
+        )
     xp = array_namespace(x)
     return xp.sum((gradient * (1 - inside(masks, gradient))) ** 2) / x.shape[0]
 

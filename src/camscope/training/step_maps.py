@@ -85,9 +85,9 @@ def cam(
     The layer, its grid and the head are found by the first call for each shape of the input, in eval mode and with
     everything put back, and remembered as long as no module is replaced. Then `cam` is W · A with the head's own
     weights: gradients reach both. A batch norm between pooling and classifier is folded in as the step uses it: by the
-    batch's own statistics in train mode, so that the map sums to the very logits of the loss; by the running ones in eval
-    mode, where maps are those of `Explainer`. Dropout counts by its mean, which is to leave it out. Every other method is
-    its own formula of activations and gradients, and these can be differentiated again
+    batch's own statistics in train mode, so that the map sums to the very logits of the loss; by the running ones in
+    eval mode, where maps are those of `Explainer`. Dropout counts by its mean, which is to leave it out. Every other
+    method is its own formula of activations and gradients, and these can be differentiated again
     (`torch.autograd.grad(create_graph=True)`), by one short backward for each target.
 
     In half precision the forward is what it is, and all that follows is single precision.
@@ -107,8 +107,8 @@ def cam(
 
     Raises:
         ModelError: if it is no PyTorch module.
-        MethodError: if the method cannot be had in a step; of `cam`, if the head is not pooling and one linear layer: the
-            message names the method that works.
+        MethodError: if the method cannot be had in a step; of `cam`, if the head is not pooling and one linear layer:
+            the message names the method that works.
         TargetError: for labels that do not fit.
         LayerError, InputError: as for `Explainer`.
     """
@@ -159,7 +159,9 @@ def _method(given: str | Method) -> Method:
     expression: Expression = parse(given) if isinstance(given, str) else given
     if isinstance(expression, Method) and _fits(expression):
         return expression
-    names = (one.name for one in list_methods() if isinstance(one, Method) and _fits(one) and one.class_specific)
+    names = (
+        one.name for one in list_methods() if isinstance(one, Method) and _fits(one) and one.class_specific
+    )
     raise MethodError(
         f"{expression.name} cannot be had in a training step: it runs the model again, or is made of more than one "
         f"layer's activations and gradients. These can: {', '.join(names)}."
@@ -174,7 +176,7 @@ def _check_differentiable(method: Method, step: TrainingStep, maps: Array) -> No
     """Refuse maps that could teach nothing."""
     if step.activations.requires_grad and not maps.requires_grad:
         raise MethodError(
-            f"The maps of {method.name} cannot be differentiated: it leaves the graph on its way. Take a gradient method."
+            f"The maps of {method.name} cannot be differentiated: it leaves the graph on its way. Take another."
         )
 
 
@@ -260,7 +262,7 @@ def _kind_of(x: Any) -> Hashable:
         return tuple((name, _kind_of(value)) for name, value in x.items())
     if isinstance(x, tuple):
         return tuple(map(_kind_of, x))
-    return (tuple(x.shape[1:]), str(x.dtype)) if hasattr(x, "shape") else type(x)
+    return (*x.shape[1:], str(x.dtype)) if hasattr(x, "shape") else type(x).__name__
 
 
 def _find(model: Model, x: Any, layer: Any, method: Method, explained_input: Any) -> _Known:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -354,7 +354,9 @@ class TorchAdapter:
         anatomy = self._layers.anatomy(batch)
         if head is not None:
             check_foldable([self.model.get_submodule(name) for name in anatomy.head])
-        pools = None if head is None else "activations" if head.pools_activations else "relu"
+            pools: Literal["activations", "relu"] | None = "activations" if head.pools_activations else "relu"
+        else:
+            pools = None
         return TrainingSteps(layer, pools, anatomy, self.decoder, self.rules)
 
     def describe(self) -> Mapping[str, Any]:

@@ -68,7 +68,9 @@ class LearningHead:
 
     def __enter__(self) -> LearningHead:
         def note(module: nn.Module, inputs: tuple[Any, ...]) -> None:
-            self._calls[module] = _Call(module, inputs[0], cast("torch.Tensor | None", getattr(module, "weight", None)))
+            self._calls[module] = _Call(
+                module, inputs[0], cast("torch.Tensor | None", getattr(module, "weight", None))
+            )
 
         for module in self._modules:
             self._hooks.callback(hook_before(module, note).remove)
@@ -76,6 +78,11 @@ class LearningHead:
 
     def __exit__(self, *_: object) -> None:
         self._hooks.close()
+
+    @property
+    def learns(self) -> bool:
+        """Whether what is pooled was on a graph."""
+        return self._calls[self._modules[0]].x.requires_grad
 
     def weights(self) -> Float[torch.Tensor, "output channel"]:
         """W of this forward: logit = W · mean + b, but for what dropout left out.

@@ -14,7 +14,7 @@ from torch import nn
 from torch.autograd.graph import Node
 
 from camscope.arrays import Array
-from camscope.errors import InputError, LayerError, ModelError
+from camscope.errors import InputError, LayerError
 from camscope.models.batch import Batch
 from camscope.models.decoding import OutputDecoder
 from camscope.models.layer import Layer
@@ -103,6 +103,8 @@ class TrainingSteps:
             raw, logits, ending = forwards.run(batch, self.anatomy)
             outputs = forwards.outputs(raw, logits, ending, batch)
             put_out = kept.put_out(len(logits))
+            if kept.cut_off and (by_gradients or (head is not None and head.learns)):
+                raise self._cut_off()
             return TrainingStep(
                 raw=raw,
                 outputs=outputs,
@@ -112,6 +114,13 @@ class TrainingSteps:
                 pools_relu=self.pools == "relu",
                 weights=None if head is None else self.rules.both_classes(head.weights().T).T,
             )
+
+    def _cut_off(self) -> LayerError:
+        return LayerError(
+            f"The layer {self.layer.name!r} runs without a graph inside this model (no_grad, or torch.utils.checkpoint "
+            "with use_reentrant=True), so its map could teach nothing to what comes before. Checkpoint with "
+            "use_reentrant=False, or name a layer outside of that part."
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,7 +174,8 @@ class TrainingStep:
             end = scores[:, t].sum() * larger
             (found[t],) = gradients_by(end, [self.put_out], [self.source], create_graph=True)
         canonical = [self.layer.grid.canonical(widened(gradient)) for gradient in found]
-        return rearrange(canonical, "t b c ... -> b t c ...") / larger
+        gradients: torch.Tensor = rearrange(canonical, "t b c ... -> b t c ...")
+        return gradients / larger
 
 
 @dataclass(frozen=True)
@@ -208,6 +218,9 @@ class _Kept:
         model: an unwrapped module.
         layer: whose output is kept.
         begins: start a graph there, if there is none before: the layers up to it may be frozen.
+
+    Attributes:
+        cut_off: whether the layer ran where the model itself has switched gradients off.
     """
 
     def __init__(self, model: nn.Module, layer: Layer, *, begins: bool) -> None:
@@ -215,6 +228,7 @@ class _Kept:
         self._last: torch.Tensor | None = None
         self._copied: Node | None = None
         self._enabled = torch.is_grad_enabled()
+        self.cut_off = False
 
     def __enter__(self) -> _Kept:
         module = self._model.get_submodule(self._layer.module)
@@ -227,24 +241,15 @@ class _Kept:
     def _keep(self, module: nn.Module, _inputs: Any, output: Any) -> Any:
         tensor = first_tensor(output)
         if tensor is None:
-            raise LayerError(f"The layer {self._layer.name!r} puts out {type(output).__name__}, which holds no tensor.")
-        if self._enabled and not torch.is_grad_enabled():
-            self._check_nothing_learns()
-        elif self._begins and not tensor.requires_grad:
+            raise LayerError(
+                f"The layer {self._layer.name!r} puts out {type(output).__name__}, which holds no tensor."
+            )
+        self.cut_off = self._enabled and not torch.is_grad_enabled()
+        if self._begins and not tensor.requires_grad:
             tensor = tensor.detach().requires_grad_()
         copy = tensor.clone()
         self._last, self._copied = tensor, copy.grad_fn
         return replace_first_tensor(output, copy)
-
-    def _check_nothing_learns(self) -> None:
-        """Refuse a layer that runs without a graph, though what comes before it may learn."""
-        module = self._model.get_submodule(self._layer.module)
-        if any(p.requires_grad for p in module.parameters()):
-            raise LayerError(
-                f"The layer {self._layer.name!r} runs without a graph inside this model (no_grad, or "
-                "torch.utils.checkpoint with use_reentrant=True), so its map could not teach it anything. Checkpoint "
-                "with use_reentrant=False, or name a layer outside of that part."
-            )
 
     def put_out(self, rows: int) -> torch.Tensor:
         """What the layer put out at its last call.
