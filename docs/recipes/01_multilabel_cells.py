@@ -22,13 +22,14 @@ import drawn_cells
 import numpy as np
 import torch
 from fastai.vision import all as fastai
-from PIL import Image
+from PIL import Image, ImageFilter
 from torch import nn
 
 import camscope
 from camscope.arrays import relu, resize, scaled, to_numpy
 from camscope.render import Panel, figure
 from camscope.training import read_labelled, split
+from camscope.training.statistics import measured
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
 parser.add_argument("--data", help="a table with a column of labels such as 0|16")
@@ -62,7 +63,9 @@ cells = read_labelled(table, images=images, path=args.path, labels=args.labels, 
 names = list(names or cells.classes)
 parts = split(cells, folds=5, fold=0, seed=args.seed)
 print(f"{len(parts.train)} pictures to learn from, {len(parts.val)} held out")
-for name, known, held in zip(names, cells.targets[parts.train].sum(0), cells.targets[parts.val].sum(0), strict=True):
+for name, known, held in zip(
+    names, cells.targets[parts.train].sum(0), cells.targets[parts.val].sum(0), strict=True
+):
     print(f"{name:>20}: {known} and {held}")
 
 # %%
@@ -71,9 +74,12 @@ for name, known, held in zip(names, cells.targets[parts.train].sum(0), cells.tar
 # Microscope pictures are mostly black. ImageNet's mean and deviation do not fit them, so they are measured, on training
 # pictures only.
 
-sample = np.stack([np.asarray(cells.photo(i).pixels.resize((64, 64))) for i in parts.train[:500]]) / 255
-mean, deviation = sample.mean((0, 1, 2)), sample.std((0, 1, 2))
-print("mean", mean.round(3), "deviation", deviation.round(3))
+size = args.size or (96 if args.model == "small" else 448)
+prepared = camscope.Preprocessing(
+    input_size=(size, size), resize=(size, size), crop="squash", mean=(0,) * 3, std=(1,) * 3
+)
+statistics = measured(prepared, cells, parts.train)
+print("mean", np.round(statistics.mean, 3), "deviation", np.round(statistics.std, 3))
 
 # %%
 # The learner
@@ -81,7 +87,6 @@ print("mean", mean.round(3), "deviation", deviation.round(3))
 # Pictures are cropped at random, turned, mirrored both ways and lit differently: a cell has no upper side. The loss is a
 # sigmoid and a cross-entropy for each class. The head pools once, by average, and has no hidden layer; below it is seen why.
 
-size = args.size or (96 if args.model == "small" else 448)
 block = fastai.DataBlock(
     blocks=(fastai.ImageBlock, fastai.MultiCategoryBlock(vocab=names)),
     get_x=lambda i: cells.sources[i],
@@ -90,7 +95,7 @@ block = fastai.DataBlock(
     item_tfms=fastai.RandomResizedCrop(size, min_scale=0.75, ratio=(1, 1)),
     batch_tfms=[
         *fastai.aug_transforms(flip_vert=True, max_rotate=10, max_zoom=1.1, max_lighting=0.2, max_warp=0),
-        fastai.Normalize.from_stats(mean, deviation),
+        fastai.Normalize.from_stats(statistics.mean, statistics.std),
     ],
 )
 fastai.set_seed(args.seed, reproducible=True)
@@ -118,7 +123,9 @@ def learner(**head):
     if args.model == "small":
         made = fastai.vision_learner(loaders, small, pretrained=False, metrics=fastai.APScoreMulti(), **head)
     else:
-        made = fastai.vision_learner(loaders, getattr(fastai, args.model), metrics=fastai.APScoreMulti(), **head)
+        made = fastai.vision_learner(
+            loaders, getattr(fastai, args.model), metrics=fastai.APScoreMulti(), **head
+        )
     if torch.cuda.is_available():
         made.to_fp16()
     with made.no_bar(), made.no_logging():
@@ -178,8 +185,6 @@ def near(mask, by):
     return np.asarray(Image.fromarray(mask).filter(ImageFilter.MaxFilter(2 * by + 1)))
 
 
-from PIL import ImageFilter  # noqa: E402
-
 on_it, by_chance, peaks = [], [], []
 if not args.data:
     grid = 8
@@ -223,7 +228,9 @@ def panels(maps):
 
 
 rows = [panels(theirs), panels(right.maps())]
-compared = figure(rows, row_labels=["the einsum", "Grad-CAM"], caption="default head of fastai · last convolution")
+compared = figure(
+    rows, row_labels=["the einsum", "Grad-CAM"], caption="default head of fastai · last convolution"
+)
 compared.savefig(args.out / "einsum-and-gradcam.png", dpi=150)
 alike = [np.corrcoef(theirs[0, c].ravel(), right.maps()[0, c].ravel())[0, 1] for c in range(len(names))]
 off = (theirs[0].mean((1, 2)) - logits).abs().mean().item()

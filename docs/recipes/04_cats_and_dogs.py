@@ -19,20 +19,22 @@ from pathlib import Path
 import numpy as np
 import torch
 from fastai.vision import all as fastai
-from PIL import Image
-from skimage import data
+from pasted_silhouettes import pictures
 from torch import nn
 
 import camscope
 from camscope.arrays import relu, resize, scaled, to_numpy
 from camscope.render import Panel, figure
-from camscope.training import read_labelled
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-parser.add_argument("--data", type=Path, help="a folder of pictures; names of cats begin with a capital letter")
+parser.add_argument(
+    "--data", type=Path, help="a folder of pictures; names of cats begin with a capital letter"
+)
 parser.add_argument("--out", type=Path, default=Path("camscope-out/cats-and-dogs"), help="where pictures go")
 parser.add_argument("--model", default="small", choices=["small", "resnet18", "resnet34"])
-parser.add_argument("--size", type=int, help="side of the pictures in pixels; by default 64, or 224 of a ResNet")
+parser.add_argument(
+    "--size", type=int, help="side of the pictures in pixels; by default 64, or 224 of a ResNet"
+)
 parser.add_argument("--images", type=int, default=1200, help="how many silhouettes")
 parser.add_argument("--epochs", type=int, default=4)
 parser.add_argument("--seed", type=int, default=0)
@@ -48,27 +50,15 @@ warnings.filterwarnings("ignore", category=UserWarning, module="fastai")
 # is the same for both, and for these pictures it is known where the animal is.
 
 
-def silhouettes(folder, count, side=64):
-    """Write pictures of cats and dogs, half of each."""
-    labelled, rng = read_labelled("sample:silhouettes"), np.random.default_rng(0)
-    grounds = [data.grass(), data.gravel(), data.brick()]
-    for animal, name in (("cat", "Cat"), ("dog", "dog")):
-        for n in np.flatnonzero(labelled.labels == labelled.classes.index(animal))[: count // 2]:
-            ground, (top, left) = grounds[rng.integers(3)], rng.integers(0, 512 - side, 2)
-            picture = Image.fromarray(ground[top : top + side, left : left + side] // 2)
-            shape = Image.fromarray(labelled.sources[n]).resize([int(rng.integers(36, 53))] * 2, Image.Resampling.BICUBIC)
-            corner = rng.integers(0, side - shape.width + 1, 2).tolist()
-            picture.paste(int(rng.integers(170, 256)), (*corner,), mask=shape)
-            picture.save(folder / f"{name}_{n}.png")
-    return folder
-
-
 def is_cat(file_name):
     return "cat" if file_name[0].isupper() else "dog"
 
 
 kept = tempfile.TemporaryDirectory()
-folder = args.data or silhouettes(Path(kept.name), args.images)
+folder = args.data or Path(kept.name)
+if not args.data:
+    for number, (animal, picture, _) in enumerate(pictures(["cat", "dog"], args.images // 2)):
+        picture.save(folder / f"{'Cat' if animal == 'cat' else 'dog'}_{number}.png")
 size = args.size or (64 if args.model == "small" else 224)
 files = sorted(fastai.get_image_files(folder))
 fastai.set_seed(args.seed, reproducible=True)
@@ -140,7 +130,9 @@ print(learn.model[1])
 def outputs_of(module):
     """What a module puts out in this context."""
     seen = []
-    handle = module.register_forward_hook(lambda _module, _inputs, output: seen.append(output.detach().clone()))
+    handle = module.register_forward_hook(
+        lambda _module, _inputs, output: seen.append(output.detach().clone())
+    )
     try:
         yield seen
     finally:
@@ -151,7 +143,9 @@ def outputs_of(module):
 def gradients_of(module):
     """The gradients that come back to a module's output in this context."""
     seen = []
-    handle = module.register_full_backward_hook(lambda _module, _inputs, outputs: seen.append(outputs[0].clone()))
+    handle = module.register_full_backward_hook(
+        lambda _module, _inputs, outputs: seen.append(outputs[0].clone())
+    )
     try:
         yield seen
     finally:
@@ -203,10 +197,13 @@ photo = grad_cam.input_image().picture
 names = ["cat", "dog"]
 order = [loaders.vocab.o2i[name] for name in names]
 rows = [
-    [Panel(photo, None, "Picture")] + [Panel(photo, heat(theirs)[c], name) for name, c in zip(names, order, strict=True)],
+    [Panel(photo, None, "Picture")]
+    + [Panel(photo, heat(theirs)[c], name) for name, c in zip(names, order, strict=True)],
     [Panel(photo, None, "Picture")] + [Panel(photo, heat(right)[t], name) for t, name in enumerate(names)],
 ]
-compared = figure(rows, row_labels=["the einsum", "Grad-CAM"], caption="default head of fastai · last convolution")
+compared = figure(
+    rows, row_labels=["the einsum", "Grad-CAM"], caption="default head of fastai · last convolution"
+)
 compared.savefig(args.out / "einsum-and-gradcam.png", dpi=150)
 
 # %%

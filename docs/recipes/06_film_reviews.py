@@ -187,10 +187,11 @@ ranked = sorted(mean, key=mean.__getitem__)
 
 from matplotlib.figure import Figure  # noqa: E402
 
-shown = ranked[:12] + ranked[-12:]
+low, high = ranked[: min(12, len(ranked) // 2)], ranked[-min(12, len(ranked) // 2) :]
 figure = Figure(figsize=(7, 5.4), layout="constrained")
 axes = figure.add_subplot()
-axes.barh(shown, [mean[word] for word in shown], color=["#3d6fb4"] * 12 + ["#d9730d"] * 12)
+axes.barh(low, [mean[word] for word in low], color="#3d6fb4")
+axes.barh(high, [mean[word] for word in high], color="#d9730d")
 axes.axvline(0, color="0.3", linewidth=0.8)
 axes.set_xlabel("mean evidence for positive (logit)")
 axes.spines[["top", "right", "left"]].set_visible(False)

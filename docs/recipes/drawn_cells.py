@@ -77,7 +77,9 @@ def _ellipse(rng, rows, columns, *, centre, spread, radius):
     """How far each pixel is from a centre, 1 on the outline of a wobbly ellipse; and the centre."""
     y, x = np.array(centre) + rng.uniform(-spread, spread, 2)
     angle = np.arctan2(rows - y, columns - x)
-    wobble = 1 + 0.08 * np.cos(2 * angle + rng.uniform(0, 6.3)) + 0.04 * np.cos(3 * angle + rng.uniform(0, 6.3))
+    wobble = (
+        1 + 0.08 * np.cos(2 * angle + rng.uniform(0, 6.3)) + 0.04 * np.cos(3 * angle + rng.uniform(0, 6.3))
+    )
     return np.hypot(rows - y, columns - x) / (rng.uniform(*radius) * wobble), (y, x)
 
 
