@@ -265,7 +265,7 @@ print("camscope, asked for CAM:", refused)
 # Right: Grad-CAM, at the last group and at the one before
 # --------------------------------------------------------
 #
-# .. math:: L_c = \text{ReLU}\Big(\sum_k \alpha^c_k A^k\Big), \qquad
+# .. math:: L_c = \text{ReLU}\left(\sum_k \alpha^c_k A^k\right), \qquad
 #           \alpha^c_k = \frac{1}{Z} \sum_{ij} \frac{\partial S_c}{\partial A^k_{ij}}
 #
 # By hand it is a line; camscope gives the same.
@@ -289,7 +289,7 @@ both.figure().savefig(args.out / "two-groups.png", dpi=150)
 # weights:
 #
 # .. math:: W'_{ck} = W_{ck} \frac{\gamma_k}{\sqrt{\sigma_k^2 + \epsilon}}, \qquad
-#           b'_c = b_c + \sum_k W_{ck} \Big(\beta_k - \frac{\gamma_k \mu_k}{\sqrt{\sigma_k^2 + \epsilon}}\Big)
+#           b'_c = b_c + \sum_k W_{ck} \left(\beta_k - \frac{\gamma_k \mu_k}{\sqrt{\sigma_k^2 + \epsilon}}\right)
 
 plain = learner(concat_pool=False, lin_ftrs=[])
 print(f"{plain.accuracy:.1%} of the held-out pictures right")
