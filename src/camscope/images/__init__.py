@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from camscope.images.find import SAMPLES, find_photos, sample_path
+from camscope.images.find import SAMPLES, find_photos, natural_key, sample_path
 from camscope.images.geometry import Geometry
 from camscope.images.photo import Photo
 from camscope.images.preprocess import IMAGENET, Preprocessing
@@ -16,6 +16,7 @@ __all__ = [
     "Photo",
     "Preprocessing",
     "find_photos",
+    "natural_key",
     "read_photo",
     "sample_path",
     "to_photo",
