@@ -132,9 +132,7 @@ def read_run(folder: str | Path) -> RunModel:
             shape=dict(model["shape"]),
             classes=tuple(str(name) for name in document["classes"]),
             task=task,
-            preprocessing=Preprocessing(
-                **{key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()}
-            ),
+            preprocessing=Preprocessing.from_dict(fields),
             file_digest=str(model.get("file_sha256", "")),
         )
     except (KeyError, TypeError, ValueError) as error:

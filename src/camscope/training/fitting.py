@@ -64,7 +64,7 @@ def fit(
             function that takes `num_classes`; the folder of another run; or a `torch.nn.Module` with an output per
             class, which is trained in place.
         weights: a file of weights to begin with, `random`, or None for the published ones.
-        epochs: how many in which everything learns; None: as many as give 600 steps from scratch (6 to 30), 150 in
+        epochs: how many in which everything learns; None: as many as give 400 steps from scratch (4 to 30), 150 in
             fine-tuning (3 to 20).
         frozen_epochs: how many before them in which only the head and the norms learn; None: 1 with trained weights.
         learning_rate: the highest; None: 1e-2 from scratch, 2e-3 in fine-tuning.
@@ -138,7 +138,6 @@ def fit(
         plan,
         reporter=reporter or Silent(),
         watch=watch,
-        tensorboard=tensorboard,
         objective=objective,
         workers=workers,
         device=device,

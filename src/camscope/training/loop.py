@@ -15,7 +15,7 @@ from camscope.training.groups import LayerGroup
 from camscope.training.interrupting import Stop
 from camscope.training.objectives import Loss
 from camscope.training.progress import Now, Progress, Reporter, Row
-from camscope.training.schedule import Schedule, set_rates
+from camscope.training.schedule import Schedule, enter_step
 
 Objective: TypeAlias = Callable[[Any, Batch], Any]
 """From the model, in training, and a batch to the mean loss."""
@@ -98,7 +98,6 @@ class Loop:
             InputError: if the loss is no number any more, or a checkpoint cannot be written.
             KeyboardInterrupt: if a signal asked for the end; a checkpoint was written.
         """
-        self._frozen: bool | None = None
         self._losses: list[tuple[Any, int]] = []
         self._begun = self._shown = self._saved = time.monotonic()
         self._done = 0
@@ -128,13 +127,7 @@ class Loop:
 
     def _step(self, group: Sequence[Batch]) -> None:
         """One step of the optimiser, from one batch or several."""
-        step = self.progress.step
-        frozen = step < self.schedule.frozen
-        if frozen != self._frozen:
-            for layers in self.groups[:-1]:
-                layers.freeze(frozen)
-            self._frozen = frozen
-        set_rates(self.optimiser, self.schedule.at(step))
+        enter_step(self.progress.step, self.schedule, self.groups, self.optimiser)
         images = sum(len(batch.x) for batch in group)
         for batch in group:
             moved = Batch(*(part.to(self.accelerator.device, non_blocking=True) for part in batch))

@@ -24,6 +24,7 @@ from camscope.training.splits import Split
 
 CHECKPOINT = "checkpoint.safetensors"
 RESULTS = "results.csv"
+SCORES = "scores.json"
 SPLIT = "split.csv"
 CURVES = "curves.png"
 CONFUSION = "confusion.png"
@@ -43,7 +44,7 @@ class RunFolder:
 
     @classmethod
     def new(cls, out: str | Path, name: str | None, suggested: str) -> RunFolder:
-        """A folder for a new run, which is made.
+        """A folder for a new run; it is made by `make`.
 
         Args:
             out: where runs lie.
@@ -51,7 +52,7 @@ class RunFolder:
             suggested: a name.
 
         Raises:
-            InputError: if there is something of that name, or no folder can be made.
+            InputError: if there is something of that name.
         """
         out = Path(out)
         if name is None:
@@ -64,10 +65,6 @@ class RunFolder:
             more = "--resume goes on with it (resume=True in Python); or take" if known else "Take"
             kind = "run" if known else "file" if path.is_file() else "folder with files"
             raise InputError(f"There is a {kind} '{path}' already. {more} another --name.")
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(f"The folder '{path}' cannot be made: {error.strerror or error}.") from error
         return cls(path)
 
     @classmethod
@@ -97,6 +94,17 @@ class RunFolder:
         folder = cls(out / name)
         sweep(folder.path)
         return folder
+
+    def make(self) -> None:
+        """Make the folder.
+
+        Raises:
+            InputError: if that cannot be done.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"The folder '{self.path}' cannot be made: {error.strerror or error}.") from error
 
     @property
     def checkpoint(self) -> Path:
@@ -154,6 +162,14 @@ class RunFolder:
         header = {name: f"{value:.6g}" for name, value in row.items()}
         for name in (BEST, LAST) if best else (LAST,):
             write_tensors(self.path / name, model.state_dict(), header)
+
+    def write_scores(self, scores: Mapping[str, Any]) -> None:
+        """Write `scores.json`: how well the best epoch does on the images that are held out.
+
+        Args:
+            scores: as JSON has them.
+        """
+        self._write(SCORES, json.dumps(finite(dict(scores)), ensure_ascii=False, indent=1, allow_nan=False) + "\n")
 
     def write_figure(self, name: str, content: bytes) -> None:
         """Write a picture.

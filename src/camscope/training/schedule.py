@@ -6,8 +6,11 @@ Everything is a function of the step and of how many there are, so a resumed run
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from camscope.training.groups import LayerGroup
 
 MOMENTA = (0.95, 0.85, 0.95)
 """Momentum (Adam's β₁) at the start, at the top and at the end of a cycle."""
@@ -131,16 +134,23 @@ def fine_tuning(
     return Schedule(tuple(cycle for cycle in cycles if cycle.steps), frozen_epochs * steps_per_epoch)
 
 
-def set_rates(optimiser: Any, rates: Rates) -> None:
-    """Give an optimiser the rates of a step.
+def enter_step(step: int, schedule: Schedule, groups: Sequence[LayerGroup], optimiser: Any) -> None:
+    """Make everything ready for a step: what is frozen, the rates, and a fresh optimiser where the second cycle begins.
 
     Args:
+        step: counted from 0.
+        schedule: of all steps.
+        groups: the model's layer groups.
         optimiser: of `camscope.training.groups.adamw`: two groups of parameters for each layer group.
-        rates: of the step.
     """
-    for number, group in enumerate(optimiser.param_groups):
-        group["lr"] = rates.learning_rates[number // 2]
-        group["betas"] = (rates.momentum, group["betas"][1])
+    for group in groups[:-1]:
+        group.freeze(step < schedule.frozen)
+    if step == schedule.frozen:
+        optimiser.state.clear()
+    rates = schedule.at(step)
+    for number, members in enumerate(optimiser.param_groups):
+        members["lr"] = rates.learning_rates[number // 2]
+        members["betas"] = (rates.momentum, members["betas"][1])
 
 
 def _cosine(start: float, end: float, part: float) -> float:

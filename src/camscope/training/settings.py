@@ -12,8 +12,8 @@ from camscope.errors import InputError, nearest
 Precision = Literal["no", "fp16", "bf16"]
 
 FROM_SCRATCH_RATE, FINE_TUNING_RATE = 1e-2, 2e-3
-_STEPS = {"scratch": 600, "tuning": 150}
-_EPOCHS = {"scratch": (6, 30), "tuning": (3, 20)}
+_STEPS = {"scratch": 400, "tuning": 150}
+_EPOCHS = {"scratch": (4, 30), "tuning": (3, 20)}
 _BATCH = 64
 _FEW_STEPS = 10
 
@@ -86,8 +86,8 @@ class Settings:
 def usual_settings(images: int, *, pretrained: bool, given: Mapping[str, Any]) -> Settings:
     """The settings that were given, and for the others what works on most data.
 
-    Batches have 64 images, or 32 where an epoch would have fewer than ten. There are as many epochs as give about 600
-    steps from scratch (6 to 30 epochs) or 150 in fine-tuning (3 to 20, after one with the body frozen).
+    Batches have 64 images, or 32 where an epoch would have fewer than ten. There are as many epochs as give about 400
+    steps from scratch (4 to 30 epochs) or 150 in fine-tuning (3 to 20, after one with the body frozen).
 
     Args:
         images: how many are trained on.
