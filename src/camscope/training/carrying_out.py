@@ -107,7 +107,7 @@ def carry_out(
         for group in parts.groups:
             group.freeze(False)
         fill(parts.model, plan.folder.path / BEST)
-        judged = judge(parts.model, parts.val, parts.loss, accelerator, plan.labelled)
+        judged = judge(parts.model, parts.val, parts.loss, accelerator)
     _finish(plan, progress, judged)
     model = parts.model
     model.preprocessing, model.class_names = plan.preprocessing, list(plan.labelled.classes)
@@ -144,7 +144,7 @@ def _loop(
         folder.write_results(progress.history)
 
     def validate() -> Mapping[str, float]:
-        return judge(parts.model, parts.val, parts.loss, parts.accelerator, plan.labelled).row()
+        return judge(parts.model, parts.val, parts.loss, parts.accelerator).row
 
     return Loop(
         accelerator=parts.accelerator,
@@ -178,6 +178,7 @@ def _finish(plan: Plan, progress: Progress, judged: Judged) -> None:
     folder = plan.folder
     title = f"{folder.path.name}: {plan.document['model']['spec'] or 'model'}"
     folder.write_figure(CURVES, png(curves_figure(progress.history, plan.score, title)))
-    if judged.confusion is not None:
-        folder.write_figure(CONFUSION, png(confusion_figure(judged.confusion, plan.labelled.classes, title)))
+    confusion = judged.performance.confusion
+    if confusion is not None:
+        folder.write_figure(CONFUSION, png(confusion_figure(confusion, plan.labelled.classes, title)))
     folder.write_scores(judged.to_dict(plan.labelled.classes))

@@ -21,16 +21,19 @@ from camscope.libraries.gapnet import shape_for
 from camscope.libraries.heads import head_of
 from camscope.libraries.info import ModelInfo
 from camscope.libraries.trainable import Trainable, build_trainable, check_torch
-from camscope.libraries.training_runs import BEST, is_run, read_document, read_run
+from camscope.libraries.training_runs import BEST, RunModel, is_run, read_document, read_run
 from camscope.libraries.weights import RANDOM
 from camscope.training.augmenting import Augmentation
 from camscope.training.choosing_input import Looks, fresh_preprocessing, known_preprocessing, look_at
+from camscope.training.inspecting import inspect
 from camscope.training.labelled import LabelledImages
 from camscope.training.reading_labels import read_labelled
 from camscope.training.run_folder import RunFolder, digest_of_data, now, versions
 from camscope.training.run_options import RunOptions
 from camscope.training.settings import Settings, usual_settings
 from camscope.training.splits import Split, split
+from camscope.training.statistics import measured
+from camscope.training.summary import Summary, summarise
 
 _MOST_LISTED = 100
 _MAY_CHANGE = ("epochs", "patience")
@@ -45,6 +48,7 @@ class Plan:
         document: what `run.json` says.
         labelled: the images.
         parts: which of them are trained on, which are held out.
+        summary: what a person should know of them.
         built: the model.
         preprocessing: of the images that are held out, and of photos later.
         augmentation: of those that are trained on, or None.
@@ -57,6 +61,7 @@ class Plan:
     document: Mapping[str, Any]
     labelled: LabelledImages
     parts: Split
+    summary: Summary
     built: Trainable
     preprocessing: Preprocessing
     augmentation: Augmentation | None
@@ -87,22 +92,26 @@ def plan_training(data: Any, options: RunOptions) -> Plan:
         ModelError: if the model is unknown, cannot be trained, or does not give a number per class.
         MissingExtraError: if something is not installed.
     """
-    labelled = read_labelled(data, **options.reading)
+    labelled, inspection = inspect(read_labelled(data, **options.reading))
     parts = split(labelled, holdout=options.holdout, folds=options.folds, fold=options.fold, seed=options.seed)
     if options.size is not None and options.size < 1:
         raise InputError(f"size is {options.size}; expected the side of the input in pixels.")
-    recipe = _recipe(options, len(labelled.classes))
+    base = read_run(options.model) if _is_name(options.model) and is_run(options.model) else None
+    recipe = _recipe(options, base)
     folder = RunFolder.new(options.out, options.name, f"{_short_name(data)}-{_short_name(recipe['spec'])}")
     looks = look_at(labelled, parts.train)
-    if recipe["spec"] == "gapnet":
-        size = (options.size, options.size) if options.size else None
-        size = options.preprocessing.input_size if options.preprocessing is not None else size
-        size = size or fresh_preprocessing(looks, None, None).input_size
-        recipe["shape"] = {"channels": 1 if looks.grey else 3, **shape_for(size)}
+    if recipe["spec"] == "gapnet" and base is None:
+        recipe["shape"] = _gapnet_shape(options, looks)
     built = _build(recipe, options.model, len(labelled.classes), options.seed, options.trust_pickle)
-    preprocessing = _preprocessing(built, options, looks, recipe)
-    if not built.pretrained and options.preprocessing is None:
-        preprocessing = _measured(preprocessing, labelled, parts, grey=recipe["shape"].get("channels") == 1)
+    own = built.info.preprocessing if base is None else base.preprocessing
+    preprocessing = options.preprocessing
+    if preprocessing is None and built.pretrained and own is not None:
+        preprocessing = known_preprocessing(own, options.size)
+    elif preprocessing is None:
+        fresh = fresh_preprocessing(looks, options.size, own)
+        if recipe["shape"].get("channels") == 1:
+            fresh = dataclasses.replace(fresh, mean=(0.0,), std=(1.0,))
+        preprocessing = measured(fresh, labelled, parts.train)
     settings = usual_settings(
         len(parts.train),
         pretrained=built.head is not None and (built.pretrained or bool(options.frozen_epochs)),
@@ -144,9 +153,18 @@ def plan_training(data: Any, options: RunOptions) -> Plan:
         },
         "versions": versions(),
     }
-    notes = (*labelled.notes, *parts.notes, *built.notes)
     return Plan(
-        folder, document, labelled, parts, built, preprocessing, augmentation, settings, False, notes
+        folder=folder,
+        document=document,
+        labelled=labelled,
+        parts=parts,
+        summary=summarise(labelled, parts, inspection),
+        built=built,
+        preprocessing=preprocessing,
+        augmentation=augmentation,
+        settings=settings,
+        resumed=False,
+        notes=built.notes,
     )
 
 
@@ -168,7 +186,7 @@ def plan_resuming(data: Any, options: RunOptions) -> Plan:
     given = document["data"]["given"] if data is None else data
     if given is None:
         raise InputError(f"{folder.path} was trained on a data set in memory: give it again.")
-    labelled = read_labelled(given, **document["data"]["reading"])
+    labelled, inspection = inspect(read_labelled(given, **document["data"]["reading"]))
     how = document["split"]
     parts = split(labelled, holdout=how["holdout"], folds=how["folds"], fold=how["fold"], seed=how["seed"])
     if digest_of_data(labelled, parts) != document["data"]["digest"]:
@@ -190,6 +208,7 @@ def plan_resuming(data: Any, options: RunOptions) -> Plan:
         document={**document, "settings": settings.to_dict()},
         labelled=labelled,
         parts=parts,
+        summary=summarise(labelled, parts, inspection),
         built=dataclasses.replace(built, head=recipe["head"], pretrained=recipe["pretrained"]),
         preprocessing=run.preprocessing,
         augmentation=None if augmentation is None else Augmentation.from_dict(augmentation),
@@ -247,18 +266,15 @@ def check_outputs(model: Any, preprocessing: Preprocessing, classes: int, spec: 
         )
 
 
-def _recipe(options: RunOptions, classes: int) -> dict[str, Any]:
-    """What the model is built from, as JSON has it."""
-    spec, weights = options.model, options.weights
-    shape: Mapping[str, Any] = {}
+def _recipe(options: RunOptions, base: RunModel | None) -> dict[str, Any]:
+    """What the model is built from, as JSON has it: its name, or that of the run that it goes on from."""
+    weights = options.weights
+    if base is not None:
+        spec, shape = base.spec, dict(base.shape)
+        weights = base.folder / BEST if weights is None else weights
+    else:
+        spec, shape = str(options.model) if _is_name(options.model) else "", {}
     digest = ""
-    if not isinstance(spec, (str, os.PathLike)):
-        spec = ""
-    elif is_run(spec):
-        run = read_run(spec)
-        weights = Path(spec) / BEST if weights is None else weights
-        spec, shape = run.spec, run.shape
-    spec = str(spec)
     if is_factory(spec):
         file, _, factory = spec.rpartition(":")
         spec = f"{Path(file).resolve()}:{factory}" if factory else spec
@@ -267,10 +283,23 @@ def _recipe(options: RunOptions, classes: int) -> dict[str, Any]:
         weights = Path(weights).resolve()
     return {
         "spec": spec,
-        "shape": dict(shape),
+        "shape": shape,
         "weights": None if weights is None else str(weights),
         "file_sha256": digest,
     }
+
+
+def _is_name(model: Any) -> bool:
+    return isinstance(model, (str, os.PathLike))
+
+
+def _gapnet_shape(options: RunOptions, looks: Looks) -> dict[str, Any]:
+    """Channels, widths and strides for images that look like these."""
+    if options.preprocessing is not None:
+        channels, size = len(options.preprocessing.mean), options.preprocessing.input_size
+    else:
+        channels, size = 1 if looks.grey else 3, fresh_preprocessing(looks, options.size, None).input_size
+    return {"channels": channels, **shape_for(size)}
 
 
 def _build(recipe: Mapping[str, Any], given: Any, classes: int, seed: int, trust_pickle: bool) -> Trainable:
@@ -278,7 +307,7 @@ def _build(recipe: Mapping[str, Any], given: Any, classes: int, seed: int, trust
     import torch
 
     if not recipe["spec"]:
-        if isinstance(given, (str, os.PathLike)):
+        if _is_name(given):
             raise InputError("This run's model was an object, and no name: give it again (model=…).")
         model, info = recognise(given)
         check_torch(model, type(given).__name__)
@@ -295,39 +324,9 @@ def _build(recipe: Mapping[str, Any], given: Any, classes: int, seed: int, trust
         )
 
 
-def _preprocessing(
-    built: Trainable, options: RunOptions, looks: Looks, recipe: Mapping[str, Any]
-) -> Preprocessing:
-    """How photos are prepared; the statistics of a network from scratch are not measured yet."""
-    own = built.info.preprocessing
-    if options.preprocessing is not None:
-        return options.preprocessing
-    if built.pretrained and own is not None:
-        return known_preprocessing(own, options.size)
-    return fresh_preprocessing(looks, options.size, own)
-
-
-def _measured(
-    preprocessing: Preprocessing, labelled: LabelledImages, parts: Split, *, grey: bool
-) -> Preprocessing:
-    """The same with the training images' own mean and standard deviation.
-
-    Args:
-        preprocessing: what is to be completed.
-        labelled: the images.
-        parts: which of them are trained on.
-        grey: whether the model takes one channel.
-    """
-    from types import SimpleNamespace
-    found = SimpleNamespace(mean=(0.5,) * (1 if grey else 3), std=(0.25,) * (1 if grey else 3))
-    return dataclasses.replace(
-        preprocessing, mean=found.mean, std=found.std, greyscale=None, source=f"{preprocessing.source}; measured"
-    )
-
-
 def _short_name(given: Any) -> str:
     """A word for a folder's name: `digits` for `sample:digits`, `resnet18` for `timm:resnet18`, `net` for `a/net.py:make`."""
-    if not isinstance(given, (str, os.PathLike)):
+    if not _is_name(given):
         return type(given).__name__.lower() if not isinstance(given, LabelledImages) else "images"
     text = str(given)
     text = text.rpartition(":")[0] if is_factory(text) else text.rpartition(":")[2]
@@ -337,7 +336,7 @@ def _short_name(given: Any) -> str:
 
 def _again(data: Any) -> str | None:
     """What the data can be read from again, by another process in another folder; None if it is in memory."""
-    if not isinstance(data, (str, os.PathLike)):
+    if not _is_name(data):
         return None
     return str(Path(data).resolve()) if Path(data).exists() else str(data)
 

@@ -10,8 +10,8 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from camscope.training.batching import Batches
-from camscope.training.labelled import LabelledImages
 from camscope.training.objectives import Loss
+from camscope.training.performance import Performance, performance
 
 
 @dataclass(frozen=True)
@@ -60,19 +60,18 @@ class Judged:
 
     Attributes:
         loss: the mean.
-        scores: by name.
-        by_class: of each class.
-        confusion: how many images of each class were taken for which; None where an image may have several.
+        performance: its scores.
+        predicted: what it said.
     """
 
     loss: float
-    scores: dict[str, float]
-    by_class: dict[str, list[float]]
-    confusion: Int[np.ndarray, "truth predicted"] | None
+    performance: Performance
+    predicted: Predicted
 
+    @property
     def row(self) -> dict[str, float]:
         """What belongs into an epoch's row."""
-        return {"val_loss": self.loss, **self.scores}
+        return {"val_loss": self.loss, **self.performance.scores}
 
     def to_dict(self, classes: Sequence[str]) -> dict[str, Any]:
         """All of it, as JSON has it.
@@ -80,11 +79,12 @@ class Judged:
         Args:
             classes: their names.
         """
-        confusion = None if self.confusion is None else self.confusion.tolist()
-        return {**self.row(), "classes": list(classes), "by_class": self.by_class, "confusion": confusion}
+        found = self.performance
+        confusion = None if found.confusion is None else found.confusion.tolist()
+        return {**self.row, "classes": list(classes), "by_class": found.by_class, "confusion": confusion}
 
 
-def judge(model: Any, batches: Batches, loss: Loss, accelerator: Any, labelled: LabelledImages) -> Judged:
+def judge(model: Any, batches: Batches, loss: Loss, accelerator: Any) -> Judged:
     """How well a model does; it is left in eval mode.
 
     Args:
@@ -92,9 +92,11 @@ def judge(model: Any, batches: Batches, loss: Loss, accelerator: Any, labelled: 
         batches: of the images that are held out.
         loss: of logits and targets.
         accelerator: of Accelerate.
-        labelled: the images.
+
+    Raises:
+        InputError: if logits are not finite.
     """
     said = predict(model, batches, loss, accelerator)
-    truth = labelled.targets[said.indices]
-    right = (said.logits.argmax(1) == truth.argmax(1)).mean()
-    return Judged(said.loss, {"accuracy": float(right)}, {}, None)
+    labelled = batches.labelled
+    found = performance(labelled.targets[said.indices], said.logits, multilabel=labelled.multilabel)
+    return Judged(said.loss, found, said)
