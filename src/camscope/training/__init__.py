@@ -14,17 +14,28 @@ if TYPE_CHECKING:
     from camscope.training.augmenting import Augmentation as Augmentation
     from camscope.training.batching import Batch as Batch
     from camscope.training.batching import Batches as Batches
+    from camscope.training.inspecting import Inspection as Inspection
+    from camscope.training.inspecting import inspect as inspect
     from camscope.training.labelled import LabelledImages as LabelledImages
+    from camscope.training.performance import Performance as Performance
+    from camscope.training.performance import performance as performance
     from camscope.training.reading_labels import read_labelled as read_labelled
     from camscope.training.splits import Split as Split
     from camscope.training.splits import split as split
+    from camscope.training.statistics import measured as measured
+    from camscope.training.summary import Summary as Summary
+    from camscope.training.summary import summarise as summarise
 
 _HOMES = {
     "camscope.training.augmenting": ("Augmentation",),
     "camscope.training.batching": ("Batch", "Batches"),
+    "camscope.training.inspecting": ("Inspection", "inspect"),
     "camscope.training.labelled": ("LabelledImages",),
+    "camscope.training.performance": ("Performance", "performance"),
     "camscope.training.reading_labels": ("read_labelled",),
     "camscope.training.splits": ("Split", "split"),
+    "camscope.training.statistics": ("measured",),
+    "camscope.training.summary": ("Summary", "summarise"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -132,18 +132,18 @@ class Picked(Sequence[Any]):
     """Some items of a sequence, which is asked for them one by one."""
 
     def __init__(self, items: Sequence[Any], chosen: Sequence[int]) -> None:
-        self._items, self._chosen = items, chosen
+        self.items, self._chosen = items, chosen
 
     def __len__(self) -> int:
         return len(self._chosen)
 
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, slice):
-            return Picked(self._items, self._chosen[index])
-        return self._items[self._chosen[index]]
+            return Picked(self.items, self._chosen[index])
+        return self.items[self._chosen[index]]
 
     def __iter__(self) -> Iterator[Any]:
-        return (self._items[i] for i in self._chosen)
+        return (self.items[i] for i in self._chosen)
 
 
 def check_limit(skipped: Sequence[Skipped], total: int, limit: float = LIMIT) -> None:
