@@ -146,7 +146,10 @@ def test_a_frozen_body_learns_by_its_norms_alone(twins, batches):
         if not torch.equal(parameter, before.get_parameter(name))
     }
     norms = {"bn1", *(f"layer{n}.1" for n in (1, 2, 3, 4))}
-    assert changed == {f"{norm}.{what}" for norm in norms for what in ("weight", "bias")} | {"fc.weight", "fc.bias"}
+    assert changed == {f"{norm}.{what}" for norm in norms for what in ("weight", "bias")} | {
+        "fc.weight",
+        "fc.bias",
+    }
 
 
 def test_norms_and_biases_have_no_weight_decay(twins):

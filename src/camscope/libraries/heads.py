@@ -19,11 +19,11 @@ def head_of(model: Any, outputs: int | None = None) -> str | None:
     """
     from torch import nn
 
-    names = {module: name for name, module in model.named_modules()}
+    names: dict[Any, str] = {module: name for name, module in model.named_modules()}
     said = model.get_classifier() if hasattr(model, "get_classifier") else None
     if isinstance(said, (nn.Linear, nn.Conv2d)) and said in names:
         return names[said]
-    found = [
+    found: list[str] = [
         name
         for name, module in model.named_modules()
         if isinstance(module, (nn.Linear, nn.Conv2d)) and outputs in (None, _outputs(module))

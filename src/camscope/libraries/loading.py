@@ -1,4 +1,4 @@
-"""Loading models by name: demo, timm:NAME and whatever a library registers; FILE.py:FACTORY; a training run's folder."""
+"""Loading models by name: demo, timm:NAME and what else a library registers; FILE.py:FACTORY; a run's folder."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from camscope.libraries.info import ModelInfo
 from camscope.libraries.registry import libraries, library_of, recognise
 from camscope.libraries.weights import RANDOM, fill
 from camscope.models.registry import unwrapped
+
 
 @dataclass(frozen=True)
 class Loaded:

@@ -98,7 +98,9 @@ def _home(spec: str) -> tuple[str, Any]:
     """What stands behind the colon, and the library's module that can make it trainable."""
     kind, colon, name = spec.partition(":")
     named = [one for one in libraries() if one.scheme]
-    found = next((one for one in named if one.scheme == kind and bool(one.wanted) == bool(name) == bool(colon)), None)
+    found = next(
+        (one for one in named if one.scheme == kind and bool(one.wanted) == bool(name) == bool(colon)), None
+    )
     home = found.load() if found is not None else None
     if home is not None and hasattr(home, "trainable"):
         return name, home

@@ -62,9 +62,7 @@ class RunModel:
 
     def build(self) -> Any:
         """The model, untrained."""
-        return build_trainable(
-            self.spec, classes=len(self.classes), weights=RANDOM, shape=self.shape
-        ).model
+        return build_trainable(self.spec, classes=len(self.classes), weights=RANDOM, shape=self.shape).model
 
 
 def is_run(spec: str | Path) -> bool:
@@ -104,7 +102,9 @@ def read_document(folder: str | Path) -> dict[str, Any]:
     except OSError as error:
         raise ModelError(f"{path} cannot be read: {error.strerror or error}.") from error
     except ValueError as error:
-        raise ModelError(f"{path} is no JSON: {error}. It is written when a run begins; copy it whole.") from error
+        raise ModelError(
+            f"{path} is no JSON: {error}. It is written when a run begins; copy it whole."
+        ) from error
     if not isinstance(document, dict):
         raise ModelError(f"{path} holds {type(document).__name__}, not what a training run writes.")
     return document
@@ -137,9 +137,7 @@ def read_run(folder: str | Path) -> RunModel:
         )
     except (KeyError, TypeError, ValueError) as error:
         what = f"it has no {error}" if isinstance(error, KeyError) else str(error)
-        raise ModelError(
-            f"{folder / RUN_FILE} is not what `camscope train` writes: {what}."
-        ) from error
+        raise ModelError(f"{folder / RUN_FILE} is not what `camscope train` writes: {what}.") from error
 
 
 def open_run(folder: str | Path, *, trained: bool = True) -> tuple[Any, ModelInfo]:

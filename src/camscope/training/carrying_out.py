@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from camscope.render import png
 from camscope.training.checkpoints import Checkpoint, read_checkpoint, write_checkpoint
 from camscope.training.curves import confusion_figure, curves_figure
 from camscope.training.interrupting import Stop, stopped_by_signals
-from camscope.training.loop import Keeper, Loop, Objective, Watcher, plain_objective, steps_per_epoch
+from camscope.training.loop import Keeper, Loop, Objective, plain_objective, steps_per_epoch
 from camscope.training.parts_of_a_run import Parts, accelerated, put_together, schedule_of
 from camscope.training.planning import Plan
 from camscope.training.progress import Progress, Reporter, Row
@@ -143,7 +142,7 @@ def _loop(
         folder.write_weights(parts.model, progress.history[-1], best=best)
         folder.write_results(progress.history)
 
-    def validate() -> Mapping[str, float]:
+    def validate() -> Row:
         return judge(parts.model, parts.val, parts.loss, parts.accelerator).row
 
     return Loop(

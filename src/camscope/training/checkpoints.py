@@ -70,7 +70,11 @@ class Checkpoint:
 
         own = model.state_dict()
         weights = self._under(_MODEL)
-        odd = [n for n in own.keys() | weights.keys() if n not in own or n not in weights or own[n].shape != weights[n].shape]
+        odd = [
+            n
+            for n in own.keys() | weights.keys()
+            if n not in own or n not in weights or own[n].shape != weights[n].shape
+        ]
         if odd:
             raise ModelError(
                 f"The checkpoint is of another model: {', '.join(sorted(odd)[:3])} and {max(len(odd) - 3, 0)} more of "

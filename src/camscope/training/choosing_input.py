@@ -92,7 +92,9 @@ def fresh_preprocessing(looks: Looks, size: int | None, own: Preprocessing | Non
     """
     tiny = looks.uniform and max(looks.size) <= TINY
     if size is None and own is None and tiny:
-        return dataclasses.replace(IMAGENET, input_size=looks.size, resize=None, source="the images' own size")
+        return dataclasses.replace(
+            IMAGENET, input_size=looks.size, resize=None, source="the images' own size"
+        )
     side = (own.input_size if own is not None else (_PHOTOS, _PHOTOS)) if size is None else (size, size)
     if side[0] == side[1]:
         return dataclasses.replace(IMAGENET, input_size=side, resize=side[0], source="from scratch")

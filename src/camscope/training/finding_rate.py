@@ -12,6 +12,10 @@ import numpy as np
 from jaxtyping import Float
 
 from camscope.errors import InputError
+from camscope.training.batching import Batch
+from camscope.training.parts_of_a_run import accelerated, put_together
+from camscope.training.planning import Plan, plan_training
+from camscope.training.run_options import RunOptions
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -40,6 +44,69 @@ class FoundRate:
         from camscope.training.curves import rate_figure
 
         return rate_figure(self.rates, self.losses, self.suggestion)
+
+
+def find_learning_rate(data: Any, *, steps: int = 100, **options: Any) -> FoundRate:
+    """Find a learning rate for some data and a model; nothing is written.
+
+        found = camscope.training.find_learning_rate("photos/", model="timm:resnet18")
+        found.suggestion, found.figure()
+
+    Of a pretrained model the body is frozen, as where its training begins.
+
+    Args:
+        data: see `camscope.training.fit`.
+        steps: how many steps are tried at most.
+        options: likewise, as far as they say what is trained and how.
+
+    Raises:
+        InputError: if something makes no sense, or nothing can be said.
+        ModelError: if the model is unknown or cannot be trained.
+        MissingExtraError: if something is not installed.
+    """
+    return rate_of(plan_training(data, RunOptions(**options)), steps=steps, device=options.get("device"))
+
+
+def rate_of(plan: Plan, *, steps: int = 100, device: str | None = None) -> FoundRate:
+    """Find a learning rate for a plan; its model is left as it was.
+
+    Args:
+        plan: what was chosen.
+        steps: how many steps are tried at most.
+        device: `cpu`, `cuda` …; None takes the best there is.
+
+    Raises:
+        InputError: if nothing can be said.
+    """
+    import torch
+
+    with torch.random.fork_rng(), accelerated(plan.settings.precision, device) as accelerator:
+        torch.manual_seed(plan.settings.seed)
+        parts = put_together(plan, accelerator, workers=0)
+        for group in parts.groups[:-1]:
+            group.freeze(True)
+
+        def endless() -> Iterator[Batch]:
+            for epoch in itertools.count():
+                yield from parts.train.epoch(epoch)
+
+        def step(batch: Batch, rate: float) -> float:
+            parts.model.train()
+            for members in parts.optimiser.param_groups:
+                members["lr"] = rate
+            x, y = (part.to(accelerator.device) for part in (batch.x, batch.y))
+            with accelerator.autocast():
+                loss = parts.loss(parts.model(x), y)
+            accelerator.backward(loss)
+            parts.optimiser.step()
+            parts.optimiser.zero_grad()
+            return float(loss.detach())
+
+        try:
+            return try_rates(parts.model, endless, step, steps=steps)
+        finally:
+            for group in parts.groups:
+                group.freeze(False)
 
 
 def try_rates(

@@ -17,7 +17,7 @@ from camscope.training.settings import Precision
 def fit(
     data: Any = None,
     *,
-    model: Any = "gapnet",
+    model: Any = None,
     weights: str | Path | None = None,
     epochs: int | None = None,
     frozen_epochs: int | None = None,
@@ -34,10 +34,10 @@ def fit(
     augment: bool = True,
     flips: bool | None = None,
     vertical_flips: bool = False,
-    holdout: float = 0.2,
+    holdout: float | None = None,
     folds: int | None = None,
-    fold: int = 0,
-    seed: int = 0,
+    fold: int | None = None,
+    seed: int | None = None,
     workers: int | None = None,
     device: str | None = None,
     out: str | Path = "runs",
@@ -60,8 +60,8 @@ def fit(
     Args:
         data: a folder of images, a table, a data set, `sample:NAME`, or `LabelledImages` (what `read_labelled` gives,
             which has more options). With `resume`, None takes what the run was begun with.
-        model: `gapnet`, a small network from scratch; `demo`, `timm:NAME`, `torchvision:NAME`; `FILE.py:FACTORY`, a
-            function that takes `num_classes`; the folder of another run; or a `torch.nn.Module` with an output per
+        model: None is `gapnet`, a small network from scratch; `demo`, `timm:NAME`, `torchvision:NAME`;
+            `FILE.py:FACTORY`, a function that takes `num_classes`; the folder of another run; or a `torch.nn.Module` with an output per
             class, which is trained in place.
         weights: a file of weights to begin with, `random`, or None for the published ones.
         epochs: how many in which everything learns; None: as many as give 400 steps from scratch (4 to 30), 150 in
@@ -80,10 +80,10 @@ def fit(
         augment: whether training images are changed at random.
         flips: whether they are mirrored; None mirrors all but tiny ones.
         vertical_flips: whether they are turned upside down too.
-        holdout: the share of the images that is held out, where the data does not say it itself.
+        holdout: the share of the images that is held out, where the data does not say it itself; None: 0.2.
         folds: how many folds; None holds out a share.
-        fold: which fold is held out, from 0.
-        seed: of the split, the head, the order, the changes of images and dropout.
+        fold: which fold is held out, from 0, which None is too.
+        seed: of the split, the head, the order, the changes of images and dropout; None is 0.
         workers: processes that read images.
         device: `cpu`, `cuda` …; None takes the best there is.
         out: the folder that runs lie in.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -31,9 +32,14 @@ def stopped_by_signals() -> Iterator[Stop]:
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
+    owner = os.getpid()
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def asked(number: int, frame: FrameType | None) -> None:
+        if os.getpid() != owner:  # a process that reads images: it ends when this one says so
+            if number == signal.SIGTERM:
+                os._exit(128 + number)
+            return
         stop.signal = number
         for caught, handler in before.items():
             signal.signal(caught, handler)

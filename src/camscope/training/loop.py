@@ -112,7 +112,7 @@ class Loop:
         begun, before = time.monotonic(), p.seconds
         self.model.train()
         left = self.batches.epoch(p.epoch, start=(p.step - p.epoch * per_epoch) * self.accumulate)
-        for group in _grouped(left, self.accumulate):
+        for group in _grouped(self._read(left), self.accumulate):
             self._step(group)
             p.step += 1
             p.seconds = before + time.monotonic() - begun
@@ -124,6 +124,15 @@ class Loop:
                 self._end_here()
             if self._due():
                 self._save()
+
+    def _read(self, batches: Iterator[Batch]) -> Iterator[Batch]:
+        """The batches, until one cannot be read because a signal has ended the processes that read them."""
+        try:
+            yield from batches
+        except RuntimeError:
+            if not self.stop.signal:
+                raise
+            self._end_here()
 
     def _step(self, group: Sequence[Batch]) -> None:
         """One step of the optimiser, from one batch or several."""
@@ -158,8 +167,8 @@ class Loop:
         step = self.progress.step
         rate = self.schedule.at(max(step - 1, 0)).learning_rates[-1]
         raise InputError(
-            f"The loss is {value} by step {step}, at a learning rate of {rate:.1e}: the weights have run away. The last "
-            "checkpoint is from before. Train anew with a lower learning rate (--lr; --find-lr looks for one), or "
+            f"The loss is {value} by step {step}, at a learning rate of {rate:.1e}: the weights have run away. The "
+            "last checkpoint is from before. Train anew with a lower learning rate (--lr; --find-lr looks for one), or "
             "in float32 if it was half precision."
         )
 
@@ -172,7 +181,12 @@ class Loop:
             self._give_up(numbers["val_loss"])
         rate = self.schedule.at(p.step - 1).learning_rates[-1]
         seconds = p.seconds + time.monotonic() - begun
-        head = {"epoch": p.epoch + 1, "step": p.step, "learning_rate": rate, "train_loss": p.loss / max(p.images, 1)}
+        head = {
+            "epoch": p.epoch + 1,
+            "step": p.step,
+            "learning_rate": rate,
+            "train_loss": p.loss / max(p.images, 1),
+        }
         p.end_epoch({**head, **numbers, "seconds": round(seconds, 3)})
         row = p.history[-1]
         best = p.best(self.score) is row

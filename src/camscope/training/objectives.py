@@ -34,7 +34,9 @@ def classification_loss(multilabel: bool, *, smoothing: float = 0.0, weights: An
     return several if multilabel else single
 
 
-def balanced_weights(targets: Bool[np.ndarray, "image class"], multilabel: bool) -> Float[np.ndarray, " class"]:
+def balanced_weights(
+    targets: Bool[np.ndarray, "image class"], multilabel: bool
+) -> Float[np.ndarray, " class"]:
     """Weights that make up for classes of different sizes.
 
     Of single classes N / (K · N_c), so that every class counts the same; of several the absent to the present, N⁻/N⁺,
@@ -47,5 +49,5 @@ def balanced_weights(targets: Bool[np.ndarray, "image class"], multilabel: bool)
     count = targets.sum(axis=0)
     present = np.maximum(count, 1)
     if multilabel:
-        return np.clip((len(targets) - count) / present, 0.01, 100.0)
+        return np.asarray(np.clip((len(targets) - count) / present, 0.01, 100.0))
     return np.where(count > 0, len(targets) / (np.count_nonzero(count) * present), 0.0)

@@ -1,7 +1,7 @@
 """Before a training: everything that it is made of is chosen and checked, and nothing is written yet.
 
-The plan's document is what `run.json` holds. With the data it says all of a run: going on with a run makes the same plan
-from the document again.
+The plan's document is what `run.json` holds. With the data it says all of a run: going on with a run makes the same
+plan from the document again.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from camscope.libraries import recognise
 from camscope.libraries.factories import digest_of, is_factory
 from camscope.libraries.gapnet import shape_for
 from camscope.libraries.heads import head_of
-from camscope.libraries.info import ModelInfo
 from camscope.libraries.trainable import Trainable, build_trainable, check_torch
 from camscope.libraries.training_runs import BEST, RunModel, is_run, read_document, read_run
 from camscope.libraries.weights import RANDOM
@@ -93,16 +92,23 @@ def plan_training(data: Any, options: RunOptions) -> Plan:
         MissingExtraError: if something is not installed.
     """
     labelled, inspection = inspect(read_labelled(data, **options.reading))
-    parts = split(labelled, holdout=options.holdout, folds=options.folds, fold=options.fold, seed=options.seed)
+    how: dict[str, Any] = {
+        "holdout": 0.2 if options.holdout is None else options.holdout,
+        "folds": options.folds,
+        "fold": options.fold or 0,
+        "seed": options.seed or 0,
+    }
+    parts = split(labelled, **how)
     if options.size is not None and options.size < 1:
         raise InputError(f"size is {options.size}; expected the side of the input in pixels.")
-    base = read_run(options.model) if _is_name(options.model) and is_run(options.model) else None
-    recipe = _recipe(options, base)
+    model = "gapnet" if options.model is None else options.model
+    base = read_run(model) if _is_name(model) and is_run(model) else None
+    recipe = _recipe(model, options.weights, base)
     folder = RunFolder.new(options.out, options.name, f"{_short_name(data)}-{_short_name(recipe['spec'])}")
     looks = look_at(labelled, parts.train)
     if recipe["spec"] == "gapnet" and base is None:
         recipe["shape"] = _gapnet_shape(options, looks)
-    built = _build(recipe, options.model, len(labelled.classes), options.seed, options.trust_pickle)
+    built = _build(recipe, model, len(labelled.classes), how["seed"], options.trust_pickle)
     own = built.info.preprocessing if base is None else base.preprocessing
     preprocessing = options.preprocessing
     if preprocessing is None and built.pretrained and own is not None:
@@ -143,10 +149,7 @@ def plan_training(data: Any, options: RunOptions) -> Plan:
             "skipped": [list(one) for one in labelled.skipped[:_MOST_LISTED]],
         },
         "split": {
-            "holdout": options.holdout,
-            "folds": options.folds,
-            "fold": options.fold,
-            "seed": options.seed,
+            **how,
             "how": parts.how,
             "train": len(parts.train),
             "val": len(parts.val),
@@ -187,8 +190,9 @@ def plan_resuming(data: Any, options: RunOptions) -> Plan:
     if given is None:
         raise InputError(f"{folder.path} was trained on a data set in memory: give it again.")
     labelled, inspection = inspect(read_labelled(given, **document["data"]["reading"]))
-    how = document["split"]
-    parts = split(labelled, holdout=how["holdout"], folds=how["folds"], fold=how["fold"], seed=how["seed"])
+    parts = split(
+        labelled, **{name: document["split"][name] for name in ("holdout", "folds", "fold", "seed")}
+    )
     if digest_of_data(labelled, parts) != document["data"]["digest"]:
         raise InputError(
             f"{folder.path} was begun with other data: then {document['data']['images']} images of "
@@ -219,17 +223,31 @@ def plan_resuming(data: Any, options: RunOptions) -> Plan:
 
 
 def _check_unchanged(document: Mapping[str, Any], options: RunOptions, path: Path) -> None:
-    """Refuse settings that are others than those that a run was begun with.
+    """Refuse what is asked for and is not what a run was begun with.
 
     Raises:
         InputError: naming the first.
     """
-    for name, was in document["settings"].items():
-        now_is = getattr(options, name)
-        if name not in (*_MAY_CHANGE, "seed") and now_is is not None and now_is != was:
+    reading = {f"{name} (of the data)": value for name, value in document["data"]["reading"].items()}
+    height, width = document["preprocessing"]["input_size"]
+    was = {
+        **document["settings"],
+        **document["split"],
+        **reading,
+        "model": document["model"]["spec"],
+        "size": height if height == width else (height, width),
+    }
+    asked = {
+        **{name: getattr(options, name) for name in was if hasattr(options, name)},
+        **{f"{name} (of the data)": value for name, value in _plain(options.reading).items()},
+    }
+    model = asked["model"]
+    asked["model"] = _recipe(model, None, None)["spec"] if _is_name(model) and not is_run(model) else None
+    for name, value in asked.items():
+        if name not in _MAY_CHANGE and value is not None and value != was.get(name):
             raise InputError(
-                f"{path} was begun with {name} = {was}, and is not the same run with {now_is}. Leave it out, or begin a "
-                f"run of another name. What may change: {' and '.join(_MAY_CHANGE)}."
+                f"{path} was begun with {name} {was.get(name)}, and is not the same run with {value}. Leave it out, or "
+                f"begin a run of another name. What may change: {' and '.join(_MAY_CHANGE)}."
             )
 
 
@@ -254,7 +272,9 @@ def check_outputs(model: Any, preprocessing: Preprocessing, classes: int, spec: 
             logits = model.eval()(torch.zeros(shape, device=next(model.parameters()).device))
     except RuntimeError as error:
         reason = str(error).splitlines()[0]
-        raise ModelError(f"{spec or type(model).__name__} does not take inputs of shape {shape}: {reason}") from error
+        raise ModelError(
+            f"{spec or type(model).__name__} does not take inputs of shape {shape}: {reason}"
+        ) from error
     finally:
         model.train(mode)
     if not isinstance(logits, torch.Tensor) or tuple(logits.shape) != (2, classes):
@@ -266,14 +286,13 @@ def check_outputs(model: Any, preprocessing: Preprocessing, classes: int, spec: 
         )
 
 
-def _recipe(options: RunOptions, base: RunModel | None) -> dict[str, Any]:
-    """What the model is built from, as JSON has it: its name, or that of the run that it goes on from."""
-    weights = options.weights
+def _recipe(model: Any, weights: str | Path | None, base: RunModel | None) -> dict[str, Any]:
+    """What the model is built from, as JSON has it: its name, or that of the run that it begins with."""
     if base is not None:
         spec, shape = base.spec, dict(base.shape)
         weights = base.folder / BEST if weights is None else weights
     else:
-        spec, shape = str(options.model) if _is_name(options.model) else "", {}
+        spec, shape = str(model) if _is_name(model) else "", {}
     digest = ""
     if is_factory(spec):
         file, _, factory = spec.rpartition(":")
@@ -325,7 +344,7 @@ def _build(recipe: Mapping[str, Any], given: Any, classes: int, seed: int, trust
 
 
 def _short_name(given: Any) -> str:
-    """A word for a folder's name: `digits` for `sample:digits`, `resnet18` for `timm:resnet18`, `net` for `a/net.py:make`."""
+    """A word for a folder's name: `digits` for `sample:digits`, `net` for `a/net.py:make`."""
     if not _is_name(given):
         return type(given).__name__.lower() if not isinstance(given, LabelledImages) else "images"
     text = str(given)

@@ -104,7 +104,9 @@ class RunFolder:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise InputError(f"The folder '{self.path}' cannot be made: {error.strerror or error}.") from error
+            raise InputError(
+                f"The folder '{self.path}' cannot be made: {error.strerror or error}."
+            ) from error
 
     @property
     def checkpoint(self) -> Path:
@@ -148,7 +150,9 @@ class RunFolder:
         text = io.StringIO()
         table = csv.DictWriter(text, list(history[0]), lineterminator="\n")
         table.writeheader()
-        table.writerows({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()} for row in history)
+        table.writerows(
+            {k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()} for row in history
+        )
         self._write(RESULTS, text.getvalue())
 
     def write_weights(self, model: Any, row: Row, *, best: bool) -> None:
@@ -169,7 +173,9 @@ class RunFolder:
         Args:
             scores: as JSON has them.
         """
-        self._write(SCORES, json.dumps(finite(dict(scores)), ensure_ascii=False, indent=1, allow_nan=False) + "\n")
+        self._write(
+            SCORES, json.dumps(finite(dict(scores)), ensure_ascii=False, indent=1, allow_nan=False) + "\n"
+        )
 
     def write_figure(self, name: str, content: bytes) -> None:
         """Write a picture.

@@ -16,14 +16,14 @@ class RunOptions:
     """What a training may be asked for; None stands for what suits the data and the model.
 
     Attributes:
-        model: `gapnet`, `demo`, `timm:NAME`, `torchvision:NAME`, `FILE.py:FACTORY`, the folder of another run, or a
-            `torch.nn.Module` with as many outputs as there are classes.
+        model: `gapnet` (if None), `demo`, `timm:NAME`, `torchvision:NAME`, `FILE.py:FACTORY`, the folder of another run, or
+            a `torch.nn.Module` with as many outputs as there are classes.
         weights: a file of weights to begin with, `random`, or None for the published ones.
         trust_pickle: whether a weights file may run code.
         reading: how the data is read, as keywords of `read_labelled`.
-        holdout: the share of the images that is held out, where the data does not say it itself.
+        holdout: the share of the images that is held out, where the data does not say it itself; None: 0.2.
         folds: how many folds; None holds out a share.
-        fold: which fold is held out, from 0.
+        fold: which fold is held out, from 0, which None is too.
         size: side of the square input, in pixels.
         preprocessing: how photos are prepared; it comes before `size`.
         augment: whether training images are changed at random.
@@ -37,13 +37,13 @@ class RunOptions:
         name: of the run.
     """
 
-    model: Any = "gapnet"
+    model: Any = None
     weights: str | Path | None = None
     trust_pickle: bool = False
     reading: Mapping[str, Any] = field(default_factory=dict)
-    holdout: float = 0.2
+    holdout: float | None = None
     folds: int | None = None
-    fold: int = 0
+    fold: int | None = None
     size: int | None = None
     preprocessing: Preprocessing | None = None
     augment: bool = True
@@ -59,7 +59,7 @@ class RunOptions:
     class_weights: bool | None = None
     patience: int | None = None
     precision: Precision | None = None
-    seed: int = 0
+    seed: int | None = None
     workers: int | None = None
     device: str | None = None
     out: str | Path = "runs"

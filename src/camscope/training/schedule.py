@@ -111,7 +111,7 @@ def fine_tuning(
     steps_per_epoch: int,
     spread: float = 100.0,
 ) -> Schedule:
-    """fastai's `fine_tune`: a cycle for the head alone, then one for all with half the rate and discriminative rates.
+    """Fastai's `fine_tune`: a cycle for the head alone, then one for all with half the rate and discriminative rates.
 
     In the first the head rises to `learning_rate` in 99 % of the steps, the norms of the frozen groups to a tenth. In
     the second the groups' rates are geometric, from `learning_rate` / 2 / `spread` to `learning_rate` / 2 (Howard and

@@ -58,12 +58,12 @@ class Settings:
                 raise InputError(f"{name} is {getattr(self, name)}; expected at least {low}.")
         if self.patience is not None and self.patience < 1:
             raise InputError(f"patience is {self.patience}; expected at least 1 epoch, or nothing.")
-        if not (0 < self.learning_rate and math.isfinite(self.learning_rate)):
+        if not (self.learning_rate > 0 and math.isfinite(self.learning_rate)):
             raise InputError(
                 f"learning_rate is {self.learning_rate:g}; expected a number above 0, such as {FROM_SCRATCH_RATE:g} "
                 f"from scratch and {FINE_TUNING_RATE:g} in fine-tuning; --find-lr looks for one."
             )
-        if not (0 <= self.weight_decay and math.isfinite(self.weight_decay)):
+        if not (self.weight_decay >= 0 and math.isfinite(self.weight_decay)):
             raise InputError(f"weight_decay is {self.weight_decay:g}; expected 0 or more.")
         if not 0 <= self.label_smoothing < 1:
             raise InputError(
@@ -71,7 +71,9 @@ class Settings:
             )
         if self.precision not in get_args(Precision):
             valid = get_args(Precision)
-            raise InputError(f"There is no precision {self.precision!r}.{nearest(self.precision, valid)} {valid}.")
+            raise InputError(
+                f"There is no precision {self.precision!r}.{nearest(self.precision, valid)} {valid}."
+            )
 
     @property
     def all_epochs(self) -> int:

@@ -99,9 +99,15 @@ def trainable(name: str, *, classes: int, pretrained: bool) -> tuple[Any, ModelI
         MissingExtraError: if torchvision is not installed.
     """
     model, info = create(name, pretrained=pretrained)
-    if info.preprocessing is None or info.decoder is not None or _kind(type(model).__module__) == "segmentation":
+    if (
+        info.preprocessing is None
+        or info.decoder is not None
+        or _kind(type(model).__module__) == "segmentation"
+    ):
         raise ModelError(f"torchvision:{name} is no classifier, and only classifiers are trained here.")
-    if hasattr(model, "aux_logits"):  # Inception and GoogLeNet put out a tuple in training as long as they have these
+    if hasattr(
+        model, "aux_logits"
+    ):  # Inception and GoogLeNet put out a tuple in training as long as they have these
         model.aux_logits = False
         for auxiliary in ("AuxLogits", "aux1", "aux2"):
             if hasattr(model, auxiliary):
