@@ -36,6 +36,12 @@ app.command(
     usage="Usage: camscope concepts PHOTO... [OPTIONS]",
 )
 app.command(
+    "camscope.cli.train_model:train",
+    name="train",
+    help="Train or fine-tune an image classifier that is ready to be explained.",
+    usage="Usage: camscope train DATA [OPTIONS]",
+)
+app.command(
     "camscope.cli.export_model:export",
     name="export",
     help="Write a model with its maps as one file that runs without camscope: ONNX, or PyTorch's .pt2.",

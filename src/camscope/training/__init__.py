@@ -14,11 +14,18 @@ if TYPE_CHECKING:
     from camscope.training.augmenting import Augmentation as Augmentation
     from camscope.training.batching import Batch as Batch
     from camscope.training.batching import Batches as Batches
+    from camscope.training.carrying_out import Run as Run
+    from camscope.training.finding_rate import FoundRate as FoundRate
+    from camscope.training.finding_rate import find_learning_rate as find_learning_rate
+    from camscope.training.fitting import fit as fit
     from camscope.training.inspecting import Inspection as Inspection
     from camscope.training.inspecting import inspect as inspect
     from camscope.training.labelled import LabelledImages as LabelledImages
     from camscope.training.performance import Performance as Performance
     from camscope.training.performance import performance as performance
+    from camscope.training.progress import Now as Now
+    from camscope.training.progress import Reporter as Reporter
+    from camscope.training.progress import Row as Row
     from camscope.training.reading_labels import read_labelled as read_labelled
     from camscope.training.splits import Split as Split
     from camscope.training.splits import split as split
@@ -29,9 +36,13 @@ if TYPE_CHECKING:
 _HOMES = {
     "camscope.training.augmenting": ("Augmentation",),
     "camscope.training.batching": ("Batch", "Batches"),
+    "camscope.training.carrying_out": ("Run",),
+    "camscope.training.finding_rate": ("FoundRate", "find_learning_rate"),
+    "camscope.training.fitting": ("fit",),
     "camscope.training.inspecting": ("Inspection", "inspect"),
     "camscope.training.labelled": ("LabelledImages",),
     "camscope.training.performance": ("Performance", "performance"),
+    "camscope.training.progress": ("Now", "Reporter", "Row"),
     "camscope.training.reading_labels": ("read_labelled",),
     "camscope.training.splits": ("Split", "split"),
     "camscope.training.statistics": ("measured",),
