@@ -24,7 +24,18 @@ def site(tmp_path_factory) -> Path:
     place = tmp_path_factory.mktemp("site")
     ours = shutil.ignore_patterns("_build", "gallery", "__pycache__")
     shutil.copytree(ROOT / "docs", place / "docs", ignore=ours)
-    command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-b", "html", "-D", "plot_gallery=0"]
+    command = [
+        sys.executable,
+        "-m",
+        "sphinx",
+        "-q",
+        "-W",
+        "--keep-going",
+        "-b",
+        "html",
+        "-D",
+        "plot_gallery=0",
+    ]
     ran = subprocess.run(
         [*command, str(place / "docs"), str(place / "html")], capture_output=True, text=True, check=False
     )
@@ -44,7 +55,9 @@ def test_every_page_and_recipe_is_there(site):
 
 @pytest.mark.slow
 def test_nothing_is_fetched_from_elsewhere(site):
-    asked = re.compile(r"""<(?:script|img|iframe|source|video)[^>]*\ssrc="(https?:|//)|url\(["']?(https?:|//)|@import""")
+    asked = re.compile(
+        r"""<(?:script|img|iframe|source|video)[^>]*\ssrc="(https?:|//)|url\(["']?(https?:|//)|@import"""
+    )
     linked = re.compile(r"""<link[^>]*rel="(?:stylesheet|preload|preconnect|icon)"[^>]*href="(https?:|//)""")
     for file in [*site.rglob("*.html"), *site.rglob("*.css")]:
         text = file.read_text("utf-8")
