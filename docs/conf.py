@@ -23,7 +23,7 @@ language = "en"
 
 extensions = ["myst_parser", "sphinx_gallery.gen_gallery"]
 myst_enable_extensions = ["dollarmath"]
-exclude_patterns = ["_build", "recipes", "sg_execution_times.rst"]
+exclude_patterns = ["_build", "recipes"]
 
 html_theme = "furo"
 html_title = "camscope"
@@ -51,6 +51,7 @@ sphinx_gallery_conf = {
     "notebook_extensions": set(),  # recipes read a command line, which a notebook has none of
     "download_all_examples": False,
     "show_signature": False,
+    "write_computation_times": False,  # a page that would load scripts from elsewhere
     "remove_config_comments": True,
     "plot_gallery": "True",
 }

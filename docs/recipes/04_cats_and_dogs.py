@@ -36,8 +36,8 @@ parser.add_argument("--model", default="small", choices=["small", "resnet18", "r
 parser.add_argument(
     "--size", type=int, help="side of the pictures in pixels; by default 64, or 224 of a ResNet"
 )
-parser.add_argument("--images", type=int, default=1200, help="how many silhouettes")
-parser.add_argument("--epochs", type=int, default=4)
+parser.add_argument("--images", type=int, default=1600, help="how many silhouettes")
+parser.add_argument("--epochs", type=int, default=5)
 parser.add_argument("--seed", type=int, default=0)
 args = parser.parse_args()
 args.out.mkdir(parents=True, exist_ok=True)
@@ -71,7 +71,7 @@ loaders = fastai.ImageDataLoaders.from_name_func(
     seed=args.seed,
     item_tfms=fastai.Resize(size),
     batch_tfms=[fastai.Flip(), fastai.Normalize.from_stats(*fastai.imagenet_stats)],
-    bs=32,
+    bs=16,
     num_workers=0,
 )
 print(f"{len(loaders.train_ds)} pictures to learn from, {len(loaders.valid_ds)} held out, {size} × {size}")
