@@ -6,22 +6,17 @@ import os
 import sys
 from importlib.metadata import version as version_of
 from pathlib import Path
-from typing import Any
-
-from docutils import nodes
-from docutils.utils.math.latex2mathml import tex2mathml
 
 sys.path.insert(0, str(Path(__file__).parent))
-os.environ.setdefault(
-    "OMP_NUM_THREADS", "1"
-)  # small networks lose more by waiting for threads than they gain
+# small networks lose more by waiting for threads than they gain
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 project = "camscope"
 author = "The camscope developers"
 version = release = version_of("camscope")
 language = "en"
 
-extensions = ["myst_parser", "sphinx_gallery.gen_gallery"]
+extensions = ["myst_parser", "sphinx_gallery.gen_gallery", "formulas"]
 myst_enable_extensions = ["dollarmath"]
 exclude_patterns = ["_build", "recipes"]
 
@@ -30,7 +25,8 @@ html_title = "camscope"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_show_sourcelink = False
-html_math_renderer = "mathml"
+html_math_renderer = "drawn"
+pygments_dark_style = "github-dark"
 html_theme_options = {
     "light_css_variables": {"color-brand-primary": "#b3420b", "color-brand-content": "#b3420b"},
     "dark_css_variables": {"color-brand-primary": "#ffa45c", "color-brand-content": "#ffa45c"},
@@ -55,23 +51,3 @@ sphinx_gallery_conf = {
     "remove_config_comments": True,
     "plot_gallery": "True",
 }
-
-
-# ---------------------------------------------------------------- formulas as MathML: no script, no font
-
-
-def formula(self: Any, node: nodes.math) -> None:
-    """A formula in a line."""
-    self.body.append(tex2mathml(node.astext(), as_block=False))
-    raise nodes.SkipNode
-
-
-def displayed_formula(self: Any, node: nodes.math_block) -> None:
-    """A formula in lines of its own."""
-    self.body.append(f'<div class="formula">{tex2mathml(node.astext(), as_block=True)}</div>')
-    raise nodes.SkipNode
-
-
-def setup(app: Any) -> None:
-    """Formulas."""
-    app.add_html_math_renderer("mathml", (formula, None), (displayed_formula, None))

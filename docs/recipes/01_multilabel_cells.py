@@ -32,14 +32,24 @@ from camscope.render import Panel, figure
 from camscope.training import read_labelled, split
 from camscope.training.statistics import measured
 
-parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+parser = argparse.ArgumentParser(
+    description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+)
 parser.add_argument("--data", help="a table with a column of labels such as 0|16")
 parser.add_argument("--images", type=Path, help="the folder of the pictures")
-parser.add_argument("--path", default="{ID}.jpg", help='the file of a row, such as "{ID}.jpg"')
+parser.add_argument(
+    "--path", default="{ID}.jpg", help='the file of a row, such as "{ID}.jpg"'
+)
 parser.add_argument("--labels", default="Label", help="the column of labels")
-parser.add_argument("--out", type=Path, default=Path("camscope-out/cells"), help="where pictures go")
-parser.add_argument("--model", default="small", choices=["small", "resnet18", "resnet34"])
-parser.add_argument("--size", type=int, help="side in pixels; by default 96, or 448 of a ResNet")
+parser.add_argument(
+    "--out", type=Path, default=Path("camscope-out/cells"), help="where pictures go"
+)
+parser.add_argument(
+    "--model", default="small", choices=["small", "resnet18", "resnet34"]
+)
+parser.add_argument(
+    "--size", type=int, help="side in pixels; by default 96, or 448 of a ResNet"
+)
 parser.add_argument("--count", type=int, default=700, help="how many cells to draw")
 parser.add_argument("--epochs", type=int, default=10)
 parser.add_argument("--seed", type=int, default=0)
@@ -60,12 +70,17 @@ if args.data:
 else:
     table = drawn_cells.write(Path(kept.name), args.count)
     images, names = table.parent / "jpgs", drawn_cells.STRUCTURES
-cells = read_labelled(table, images=images, path=args.path, labels=args.labels, separator="|")
+cells = read_labelled(
+    table, images=images, path=args.path, labels=args.labels, separator="|"
+)
 names = list(names or cells.classes)
 parts = split(cells, folds=5, fold=0, seed=args.seed)
 print(f"{len(parts.train)} pictures to learn from, {len(parts.val)} held out")
 for name, known, held in zip(
-    names, cells.targets[parts.train].sum(0), cells.targets[parts.val].sum(0), strict=True
+    names,
+    cells.targets[parts.train].sum(0),
+    cells.targets[parts.val].sum(0),
+    strict=True,
 ):
     print(f"{name:>20}: {known} and {held}")
 
@@ -77,7 +92,11 @@ for name, known, held in zip(
 
 size = args.size or (96 if args.model == "small" else 448)
 prepared = camscope.Preprocessing(
-    input_size=(size, size), resize=(size, size), crop="squash", mean=(0,) * 3, std=(1,) * 3
+    input_size=(size, size),
+    resize=(size, size),
+    crop="squash",
+    mean=(0,) * 3,
+    std=(1,) * 3,
 )
 statistics = measured(prepared, cells, parts.train)
 print("mean", np.round(statistics.mean, 3), "deviation", np.round(statistics.std, 3))
@@ -96,7 +115,9 @@ block = fastai.DataBlock(
     splitter=fastai.IndexSplitter(parts.val),
     item_tfms=fastai.RandomResizedCrop(size, min_scale=0.75, ratio=(1, 1)),
     batch_tfms=[
-        *fastai.aug_transforms(flip_vert=True, max_rotate=10, max_zoom=1.1, max_lighting=0.2, max_warp=0),
+        *fastai.aug_transforms(
+            flip_vert=True, max_rotate=10, max_zoom=1.1, max_lighting=0.2, max_warp=0
+        ),
         fastai.Normalize.from_stats(statistics.mean, statistics.std),
     ],
 )
@@ -108,22 +129,32 @@ def group(channels, width, stride):
     """Two convolutions with batch norm and ReLU."""
     layers = []
     for given, step in ((channels, stride), (width, 1)):
-        layers += [nn.Conv2d(given, width, 3, step, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
+        layers += [
+            nn.Conv2d(given, width, 3, step, 1, bias=False),
+            nn.BatchNorm2d(width),
+            nn.ReLU(),
+        ]
     return nn.Sequential(*layers)
 
 
 def small(pretrained=False):
     """A tenth of a ResNet-18 for small pictures; it ends with 512 channels as well."""
-    widen = nn.Sequential(nn.Conv2d(64, 512, 1, bias=False), nn.BatchNorm2d(512), nn.ReLU())
+    widen = nn.Sequential(
+        nn.Conv2d(64, 512, 1, bias=False), nn.BatchNorm2d(512), nn.ReLU()
+    )
     groups = [group(3, 16, 2), group(16, 32, 2), group(32, 64, 2), widen]
-    return nn.Sequential(*groups, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, 2))
+    return nn.Sequential(
+        *groups, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, 2)
+    )
 
 
 def learner(**head):
     """A trained learner with one head or another; in half precision where there is a GPU."""
     fastai.set_seed(args.seed, reproducible=True)
     if args.model == "small":
-        made = fastai.vision_learner(loaders, small, pretrained=False, metrics=fastai.APScoreMulti(), **head)
+        made = fastai.vision_learner(
+            loaders, small, pretrained=False, metrics=fastai.APScoreMulti(), **head
+        )
     else:
         made = fastai.vision_learner(
             loaders, getattr(fastai, args.model), metrics=fastai.APScoreMulti(), **head
@@ -148,7 +179,7 @@ print(f"mean average precision on the held-out pictures: {learn.precision:.3f}")
 # The head is average pooling, a batch norm and a linear layer, so the class activation map of every class is exact,
 # and all of them cost one forward and no backward:
 #
-# .. math:: M_c(i, j) = \sum_k W'_{ck} A^k_{ij}, \qquad S_c = \frac{1}{Z} \sum_{ij} M_c(i, j) + b'_c, \qquad
+# .. math:: M_c(i, j) = \sum_k \, \tilde{W}_{ck} A^k_{ij}, \qquad S_c = \frac{1}{Z} \, \sum_{ij} \, M_c(i, j) + \tilde{b}_c, \qquad
 #           p_c = \frac{1}{1 + e^{-S_c}}
 #
 # camscope takes the transforms, the names and the sigmoid from the learner. ``scale="image"`` gives all maps one
@@ -158,7 +189,9 @@ print(f"mean average precision on the held-out pictures: {learn.precision:.3f}")
 
 with learn.no_bar():
     probabilities, truth = (values.numpy() for values in learn.get_preds())
-right = np.where(truth == 1, probabilities, 1 - probabilities).min(1)  # of the label it is least sure of
+right = np.where(truth == 1, probabilities, 1 - probabilities).min(
+    1
+)  # of the label it is least sure of
 shown = int(parts.val[np.where(truth.sum(1) > 1, right, 0).argmax()])
 file = cells.sources[shown]
 e = camscope.explain(learn, file, targets=camscope.AllClasses(), methods="cam")
@@ -193,16 +226,24 @@ if not args.data:
     grid = 8
     explainer = camscope.Explainer(learn)
     held_out = parts.val[:60].tolist()
-    found = explainer([cells.sources[i] for i in held_out], targets=camscope.AllClasses(), methods="cam")
+    found = explainer(
+        [cells.sources[i] for i in held_out],
+        targets=camscope.AllClasses(),
+        methods="cam",
+    )
     heat = to_numpy(found.heatmaps())
     for row, i in enumerate(held_out):
-        masks = np.load(table.parent / "truth" / f"{Path(cells.names[i]).stem}.npz")["masks"]
+        masks = np.load(table.parent / "truth" / f"{Path(cells.names[i]).stem}.npz")[
+            "masks"
+        ]
         for c in np.flatnonzero(cells.targets[i]):
             where = near(masks[c], grid // 2)
             on_it.append((heat[row, c] * where).sum() / max(heat[row, c].sum(), 1e-9))
             by_chance.append(where.mean())
             peaks.append(where.ravel()[heat[row, c].argmax()])
-    print(f"share of the map on its structure: {np.mean(on_it):.2f}, of the area {np.mean(by_chance):.2f}")
+    print(
+        f"share of the map on its structure: {np.mean(on_it):.2f}, of the area {np.mean(by_chance):.2f}"
+    )
     print(f"the peak lies on it in {np.mean(peaks):.0%} of {len(peaks)} maps")
 
 # %%
@@ -220,7 +261,9 @@ with torch.no_grad(), camscope.record(default.model, layers=["0"]) as seen:
     logits = default.model(x)[0]
 A, W = seen["0"].activations, default.model[1][-1].weight
 theirs = torch.einsum("ck,bkij->bcij", W, A).detach()
-grad_cam = camscope.explain(default, file, targets=camscope.AllClasses(), methods="gradcam", layers="0")
+grad_cam = camscope.explain(
+    default, file, targets=camscope.AllClasses(), methods="gradcam", layers="0"
+)
 
 present = np.flatnonzero(cells.targets[shown])[:3]
 
@@ -233,22 +276,33 @@ def panels(maps):
 
 rows = [panels(theirs), panels(grad_cam.maps())]
 compared = figure(
-    rows, row_labels=["the einsum", "Grad-CAM"], caption="default head of fastai · last convolution"
+    rows,
+    row_labels=["the einsum", "Grad-CAM"],
+    caption="default head of fastai · last convolution",
 )
 compared.savefig(args.out / "einsum-and-gradcam.png", dpi=150)
-alike = [np.corrcoef(theirs[0, c].ravel(), grad_cam.maps()[0, c].ravel())[0, 1] for c in range(len(names))]
+alike = [
+    np.corrcoef(theirs[0, c].ravel(), grad_cam.maps()[0, c].ravel())[0, 1]
+    for c in range(len(names))
+]
 off = (theirs[0].mean((1, 2)) - logits).abs().mean().item()
 print("correlation with Grad-CAM, class by class:", np.round(alike, 2))
-print(f"mean of the picture and logit: {off:.2f} apart on average, and another for each class")
+print(
+    f"mean of the picture and logit: {off:.2f} apart on average, and another for each class"
+)
 
 # %%
 # For this head Grad-CAM is right, as for any. Better still is the head above, chosen before training, whose map is
 # exact.
 
 bias = e.logits[0] - e.maps()[0].mean((1, 2))
-again = camscope.explain(learn, cells.sources[parts.val[0]], targets=camscope.AllClasses(), methods="cam")
+again = camscope.explain(
+    learn, cells.sources[parts.val[0]], targets=camscope.AllClasses(), methods="cam"
+)
 exact = (again.maps()[0].mean((1, 2)) + bias - again.logits[0]).abs().max().item()
-print(f"the right head: logit − mean of the map is the same bias for every picture, to {exact:.1e}")
+print(
+    f"the right head: logit − mean of the map is the same bias for every picture, to {exact:.1e}"
+)
 
 # %%
 # What can mislead

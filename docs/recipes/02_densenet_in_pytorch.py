@@ -24,10 +24,16 @@ from torchvision import models, transforms
 import camscope
 from camscope.training import read_labelled, split
 
-parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-parser.add_argument("--data", type=Path, help="a folder with a folder of photos for each class")
+parser = argparse.ArgumentParser(
+    description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+)
+parser.add_argument(
+    "--data", type=Path, help="a folder with a folder of photos for each class"
+)
 parser.add_argument("--weights", default="random", choices=["random", "imagenet"])
-parser.add_argument("--out", type=Path, default=Path("camscope-out/densenet"), help="where pictures go")
+parser.add_argument(
+    "--out", type=Path, default=Path("camscope-out/densenet"), help="where pictures go"
+)
 parser.add_argument("--steps", type=int, default=60, help="optimiser steps")
 parser.add_argument("--batch", type=int, default=12)
 parser.add_argument("--seed", type=int, default=0)
@@ -64,17 +70,30 @@ if args.data:
     parts, classes = split(labelled, seed=args.seed), list(labelled.classes)
     known = [(labelled.photo(i).pixels, int(labelled.labels[i])) for i in parts.train]
     held_out = [(labelled.photo(i).pixels, int(labelled.labels[i])) for i in parts.val]
-    crop = [transforms.RandomResizedCrop(224, (0.5, 1)), transforms.RandomHorizontalFlip(), *normalise]
+    crop = [
+        transforms.RandomResizedCrop(224, (0.5, 1)),
+        transforms.RandomHorizontalFlip(),
+        *normalise,
+    ]
     whole = [transforms.Resize(256), transforms.CenterCrop(224), *normalise]
     size, mosaic = 224, None
 else:
-    classes, halves = MATERIALS, [np.stack([getattr(photos, m)()] * 3, axis=2) for m in MATERIALS]
+    classes, halves = (
+        MATERIALS,
+        [np.stack([getattr(photos, m)()] * 3, axis=2) for m in MATERIALS],
+    )
     known = [(Image.fromarray(half[:, :256]), c) for c, half in enumerate(halves)] * 40
-    held_out = [(Image.fromarray(half[:, 256:]), c) for c, half in enumerate(halves)] * 20
+    held_out = [
+        (Image.fromarray(half[:, 256:]), c) for c, half in enumerate(halves)
+    ] * 20
     crop = [transforms.RandomCrop(64), transforms.RandomHorizontalFlip(), *normalise]
     whole, size = [transforms.RandomCrop(64), *normalise], 256
     mosaic = np.concatenate(
-        [halves[0][:256, 256:384], np.concatenate([halves[1][:128, 384:], halves[2][:128, 384:]])], axis=1
+        [
+            halves[0][:256, 256:384],
+            np.concatenate([halves[1][:128, 384:], halves[2][:128, 384:]]),
+        ],
+        axis=1,
     )
 
 # %%
@@ -101,7 +120,9 @@ class Net(nn.Module):
 
 model = Net(len(classes), "IMAGENET1K_V1" if args.weights == "imagenet" else None)
 optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3)
-loader = DataLoader(Photos(known, transforms.Compose(crop)), args.batch, shuffle=True, drop_last=True)
+loader = DataLoader(
+    Photos(known, transforms.Compose(crop)), args.batch, shuffle=True, drop_last=True
+)
 step, losses = 0, []
 while step < args.steps:
     for x, y in loader:
@@ -133,7 +154,12 @@ print(f"{accuracy:.1%} of {len(held_out)} held-out crops right")
 
 photo = Image.fromarray(mosaic) if mosaic is not None else held_out[0][0]
 prepared = camscope.Preprocessing(
-    input_size=(size, size), resize=(size, size), crop="squash", mean=mean, std=std, interpolation="bilinear"
+    input_size=(size, size),
+    resize=(size, size),
+    crop="squash",
+    mean=mean,
+    std=std,
+    interpolation="bilinear",
 )
 explainer = camscope.Explainer(model, preprocessing=prepared, class_names=classes)
 e = explainer(photo, methods="cam", targets=camscope.AllClasses())
@@ -151,7 +177,7 @@ e.overlay(target=top, colorbar=True).save(args.out / "overlay.png")
 # By hand, and the trap
 # ---------------------
 #
-# .. math:: M_c(i, j) = \sum_k w^c_k A^k_{ij}, \qquad S_c = \frac{1}{Z} \sum_{ij} M_c(i, j) + b_c
+# .. math:: M_c(i, j) = \sum_k \, w^c_k A^k_{ij}, \qquad S_c = \frac{1}{Z} \, \sum_{ij} \, M_c(i, j) + b_c
 #
 # :math:`A` is what goes into the mean. In torchvision's DenseNet, and here, ``features`` ends with a *batch norm*;
 # the ReLU behind it is a function in ``forward``, so a hook on ``features`` sees values before it, many below zero. A
@@ -167,7 +193,9 @@ cam = torch.einsum("ck,bkij->bcij", w, before_relu.relu())[0]
 with_relu = (cam.mean((1, 2)) + b - logits).abs().max().item()
 without_relu = (wrong.mean((1, 2)) + b - logits).abs().max().item()
 same_map = (cam - e.maps()[0]).abs().max().item()
-print(f"mean of the map + bias, and logit: {with_relu:.1e} apart with the ReLU, {without_relu:.2f} without")
+print(
+    f"mean of the map + bias, and logit: {with_relu:.1e} apart with the ReLU, {without_relu:.2f} without"
+)
 print(f"by hand and by camscope: {same_map:.1e} apart; its layer is {e.layers[0]!r}")
 
 # %%
@@ -183,7 +211,9 @@ if mosaic is not None:
     heat = e.photo_heatmaps()
     on_it = [(heat[c] * place[c]).sum() / heat[c].sum() for c in range(3)]
     for name, share, area in zip(classes, on_it, place.mean((1, 2)), strict=True):
-        print(f"{name:>8}: {share:.2f} of the map on the material, which is {area:.2f} of the picture")
+        print(
+            f"{name:>8}: {share:.2f} of the map on the material, which is {area:.2f} of the picture"
+        )
 
 # %%
 # What can mislead

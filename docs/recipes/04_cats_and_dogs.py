@@ -27,14 +27,27 @@ from camscope.arrays import relu, resize, scaled, to_numpy
 from camscope.render import Panel, figure
 from pasted_silhouettes import pictures
 
-parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-parser.add_argument(
-    "--data", type=Path, help="a folder of pictures; names of cats begin with a capital letter"
+parser = argparse.ArgumentParser(
+    description=__doc__, formatter_class=argparse.RawTextHelpFormatter
 )
-parser.add_argument("--out", type=Path, default=Path("camscope-out/cats-and-dogs"), help="where pictures go")
-parser.add_argument("--model", default="small", choices=["small", "resnet18", "resnet34"])
 parser.add_argument(
-    "--size", type=int, help="side of the pictures in pixels; by default 64, or 224 of a ResNet"
+    "--data",
+    type=Path,
+    help="a folder of pictures; names of cats begin with a capital letter",
+)
+parser.add_argument(
+    "--out",
+    type=Path,
+    default=Path("camscope-out/cats-and-dogs"),
+    help="where pictures go",
+)
+parser.add_argument(
+    "--model", default="small", choices=["small", "resnet18", "resnet34"]
+)
+parser.add_argument(
+    "--size",
+    type=int,
+    help="side of the pictures in pixels; by default 64, or 224 of a ResNet",
 )
 parser.add_argument("--images", type=int, default=1600, help="how many silhouettes")
 parser.add_argument("--epochs", type=int, default=5)
@@ -58,7 +71,9 @@ def is_cat(file_name):
 kept = tempfile.TemporaryDirectory()
 folder = args.data or Path(kept.name)
 if not args.data:
-    for number, (animal, picture, _) in enumerate(pictures(["cat", "dog"], args.images // 2)):
+    for number, (animal, picture, _) in enumerate(
+        pictures(["cat", "dog"], args.images // 2)
+    ):
         picture.save(folder / f"{'Cat' if animal == 'cat' else 'dog'}_{number}.png")
 size = args.size or (64 if args.model == "small" else 224)
 files = sorted(fastai.get_image_files(folder))
@@ -74,7 +89,9 @@ loaders = fastai.ImageDataLoaders.from_name_func(
     bs=16,
     num_workers=0,
 )
-print(f"{len(loaders.train_ds)} pictures to learn from, {len(loaders.valid_ds)} held out, {size} × {size}")
+print(
+    f"{len(loaders.train_ds)} pictures to learn from, {len(loaders.valid_ds)} held out, {size} × {size}"
+)
 
 # %%
 # The learner, as in the book
@@ -87,23 +104,35 @@ def group(channels, width, stride):
     """Two convolutions with batch norm and ReLU."""
     layers = []
     for given, step in ((channels, stride), (width, 1)):
-        layers += [nn.Conv2d(given, width, 3, step, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
+        layers += [
+            nn.Conv2d(given, width, 3, step, 1, bias=False),
+            nn.BatchNorm2d(width),
+            nn.ReLU(),
+        ]
     return nn.Sequential(*layers)
 
 
 def small(pretrained=False):
-    widen = nn.Sequential(nn.Conv2d(64, 512, 1, bias=False), nn.BatchNorm2d(512), nn.ReLU())
+    widen = nn.Sequential(
+        nn.Conv2d(64, 512, 1, bias=False), nn.BatchNorm2d(512), nn.ReLU()
+    )
     groups = [group(3, 16, 2), group(16, 32, 2), group(32, 64, 1), widen]
-    return nn.Sequential(*groups, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, 2))
+    return nn.Sequential(
+        *groups, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, 2)
+    )
 
 
 def learner(**head):
     """A trained learner with one head or another."""
     fastai.set_seed(args.seed, reproducible=True)
     if args.model == "small":
-        made = fastai.vision_learner(loaders, small, pretrained=False, metrics=fastai.accuracy, **head)
+        made = fastai.vision_learner(
+            loaders, small, pretrained=False, metrics=fastai.accuracy, **head
+        )
     else:
-        made = fastai.vision_learner(loaders, getattr(fastai, args.model), metrics=fastai.accuracy, **head)
+        made = fastai.vision_learner(
+            loaders, getattr(fastai, args.model), metrics=fastai.accuracy, **head
+        )
     with made.no_bar(), made.no_logging():
         if args.model == "small":
             made.fit_one_cycle(args.epochs, 5e-3)
@@ -166,8 +195,12 @@ A, G = activations[0], gradients[0]
 with camscope.record(learn.model, layers=["0"]) as seen:
     learn.model(x)[0, cat].backward()
 learn.model.zero_grad()
-hooks_differ = max((seen["0"].activations - A).abs().max(), (seen["0"].gradients - G).abs().max()).item()
-print(f"activations {tuple(A.shape)}; by hand and by camscope.record they differ by {hooks_differ:.1e}")
+hooks_differ = max(
+    (seen["0"].activations - A).abs().max(), (seen["0"].gradients - G).abs().max()
+).item()
+print(
+    f"activations {tuple(A.shape)}; by hand and by camscope.record they differ by {hooks_differ:.1e}"
+)
 
 # %%
 # The same numbers. ``record`` also takes layers by name, leaves no gradients behind in a network with in-place ReLUs
@@ -177,7 +210,7 @@ print(f"activations {tuple(A.shape)}; by hand and by camscope.record they differ
 # ------------------------
 # The notebooks now take the weights of the last layer, ``learn.model[1][-1].weight``, and sum the channels with them:
 #
-# .. math:: \text{picture}_c(i, j) = \sum_k W_{ck} A^k_{ij}
+# .. math:: \mathrm{picture}_c(i, j) = \sum_k \, W_{ck} A^k_{ij}
 #
 # The formula is that of CAM (Zhou et al., CVPR 2016). But CAM needs a head that is *average pooling and one linear
 # layer*: only there is :math:`W_{ck}` the weight of channel *k*. Here it is the weight of hidden unit *k*, which is
@@ -186,7 +219,9 @@ print(f"activations {tuple(A.shape)}; by hand and by camscope.record they differ
 
 W = head[-1].weight.detach()
 theirs = torch.einsum("ck,bkij->bcij", W, A)
-grad_cam = camscope.explain(learn, file, targets=["cat", "dog"], methods="gradcam", layers="0")
+grad_cam = camscope.explain(
+    learn, file, targets=["cat", "dog"], methods="gradcam", layers="0"
+)
 right = grad_cam.maps()
 
 
@@ -200,11 +235,17 @@ names = ["cat", "dog"]
 order = [loaders.vocab.o2i[name] for name in names]
 rows = [
     [Panel(photo, None, "Picture")]
-    + [Panel(photo, heat(theirs)[c], name) for name, c in zip(names, order, strict=True)],
-    [Panel(photo, None, "Picture")] + [Panel(photo, heat(right)[t], name) for t, name in enumerate(names)],
+    + [
+        Panel(photo, heat(theirs)[c], name)
+        for name, c in zip(names, order, strict=True)
+    ],
+    [Panel(photo, None, "Picture")]
+    + [Panel(photo, heat(right)[t], name) for t, name in enumerate(names)],
 ]
 compared = figure(
-    rows, row_labels=["the einsum", "Grad-CAM"], caption="default head of fastai · last convolution"
+    rows,
+    row_labels=["the einsum", "Grad-CAM"],
+    caption="default head of fastai · last convolution",
 )
 compared.savefig(args.out / "einsum-and-gradcam.png", dpi=150)
 
@@ -226,7 +267,9 @@ with torch.no_grad():
     last.weight.copy_(last.weight[:, deal])
     outputs_differ = (learn.model(x) - before).abs().max().item()
     dealt = torch.einsum("ck,bkij->bcij", last.weight, A)
-dealt_right = camscope.explain(learn, file, targets=["cat", "dog"], methods="gradcam", layers="0").maps()
+dealt_right = camscope.explain(
+    learn, file, targets=["cat", "dog"], methods="gradcam", layers="0"
+).maps()
 head.load_state_dict(state)
 
 
@@ -237,7 +280,9 @@ def alike(one, other):
 
 einsum_alike = alike(theirs[0, cat], dealt[0, cat])
 gradcam_alike = alike(right[0, 0], dealt_right[0, 0])
-print(f"outputs of the network with its hidden units dealt anew differ by {outputs_differ:.1e}")
+print(
+    f"outputs of the network with its hidden units dealt anew differ by {outputs_differ:.1e}"
+)
 print(f"Grad-CAM before and after: correlation {gradcam_alike:.3f}")
 print(f"the einsum before and after: correlation {einsum_alike:.3f}")
 
@@ -253,7 +298,10 @@ print("mean of the einsum    ", [f"{theirs[0, c].mean():+.2f}" for c in order])
 # exists.
 
 with_gradcam = [alike(theirs[0, c], right[0, t]) for t, c in enumerate(order)]
-print("correlation of the einsum with Grad-CAM:", [f"{value:+.2f}" for value in with_gradcam])
+print(
+    "correlation of the einsum with Grad-CAM:",
+    [f"{value:+.2f}" for value in with_gradcam],
+)
 try:
     camscope.explain(learn, file, methods="cam")
     refused = ""
@@ -265,8 +313,8 @@ print("camscope, asked for CAM:", refused)
 # Right: Grad-CAM, at the last group and at the one before
 # --------------------------------------------------------
 #
-# .. math:: L_c = \text{ReLU}\left(\sum_k \alpha^c_k A^k\right), \qquad
-#           \alpha^c_k = \frac{1}{Z} \sum_{ij} \frac{\partial S_c}{\partial A^k_{ij}}
+# .. math:: L_c = \mathrm{ReLU}\left(\sum_k \, \alpha^c_k A^k\right), \qquad
+#           \alpha^c_k = \frac{1}{Z} \, \sum_{ij} \, \frac{\partial S_c}{\partial A^k_{ij}}
 #
 # By hand it is a line; camscope gives the same.
 
@@ -275,7 +323,9 @@ by_hand = (alpha * A).sum(1)
 by_hand_differs = (by_hand[0] - right[0, 0]).abs().max().item()
 print(f"by hand and by camscope: {by_hand_differs:.1e}")
 groups = [f"0.{len(body) - 2}", f"0.{len(body) - 1}"]
-both = camscope.explain(learn, file, targets=["cat", "dog"], methods="gradcam", layers=groups)
+both = camscope.explain(
+    learn, file, targets=["cat", "dog"], methods="gradcam", layers=groups
+)
 both.figure().savefig(args.out / "two-groups.png", dpi=150)
 
 # %%
@@ -288,8 +338,8 @@ both.figure().savefig(args.out / "two-groups.png", dpi=150)
 # batch norm → dropout → linear. The batch norm is a factor and a shift for each channel, so it is folded into the
 # weights:
 #
-# .. math:: W'_{ck} = W_{ck} \frac{\gamma_k}{\sqrt{\sigma_k^2 + \epsilon}}, \qquad
-#           b'_c = b_c + \sum_k W_{ck} \left(\beta_k - \frac{\gamma_k \mu_k}{\sqrt{\sigma_k^2 + \epsilon}}\right)
+# .. math:: \tilde{W}_{ck} = W_{ck} \frac{\gamma_k}{\sqrt{\sigma_k^2 + \epsilon}}, \qquad
+#           \tilde{b}_c = b_c + \sum_k \, W_{ck} \left(\beta_k - \frac{\gamma_k \mu_k}{\sqrt{\sigma_k^2 + \epsilon}}\right)
 
 plain = learner(concat_pool=False, lin_ftrs=[])
 print(f"{plain.accuracy:.1%} of the held-out pictures right")
@@ -301,12 +351,18 @@ plain.model.eval()
 with torch.no_grad(), outputs_of(plain.model[0]) as activations:
     logits = plain.model(x)[0]
 cam = torch.einsum("ck,bkij->bcij", folded, activations[0])
-e = camscope.explain(plain, file, targets=["cat", "dog"], methods=["cam", "gradcam"], layers="0")
+e = camscope.explain(
+    plain, file, targets=["cat", "dog"], methods=["cam", "gradcam"], layers="0"
+)
 sums_differ = (cam[0].mean(dim=(1, 2)) + bias - logits).abs().max().item()
 cams_differ = ((cam[0, order] - e.maps("cam")[0]).abs().max() / cam.abs().max()).item()
 print(f"mean of the map + bias, and logit: they differ by {sums_differ:.1e}")
-print(f"the map by hand, and by camscope: they differ by {cams_differ:.1e} of the largest value")
-e.figure(by="targets", method="cam", scale="signed").savefig(args.out / "cam.png", dpi=150)
+print(
+    f"the map by hand, and by camscope: they differ by {cams_differ:.1e} of the largest value"
+)
+e.figure(by="targets", method="cam", scale="signed").savefig(
+    args.out / "cam.png", dpi=150
+)
 
 # %%
 # Orange is evidence for a class, blue against it. With two classes and a softmax the two maps are near mirror images.

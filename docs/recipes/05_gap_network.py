@@ -23,15 +23,28 @@ import camscope
 from camscope.training import LabelledImages, fit, read_labelled
 from pasted_silhouettes import pictures
 
-parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-parser.add_argument("--data", type=Path, help="a folder with a folder of pictures for each class")
-parser.add_argument(
-    "--out", type=Path, default=Path("camscope-out/gap-network"), help="where pictures and the run go"
+parser = argparse.ArgumentParser(
+    description=__doc__, formatter_class=argparse.RawTextHelpFormatter
 )
-parser.add_argument("--each", type=int, default=300, help="how many pictures of each animal")
+parser.add_argument(
+    "--data", type=Path, help="a folder with a folder of pictures for each class"
+)
+parser.add_argument(
+    "--out",
+    type=Path,
+    default=Path("camscope-out/gap-network"),
+    help="where pictures and the run go",
+)
+parser.add_argument(
+    "--each", type=int, default=300, help="how many pictures of each animal"
+)
 parser.add_argument("--epochs", type=int, default=12)
-parser.add_argument("--at", type=int, nargs=2, default=(2, 12), help="two epochs to compare")
-parser.add_argument("--googlenet", type=Path, help="a photo for GoogLeNet with its published weights")
+parser.add_argument(
+    "--at", type=int, nargs=2, default=(2, 12), help="two epochs to compare"
+)
+parser.add_argument(
+    "--googlenet", type=Path, help="a photo for GoogLeNet with its published weights"
+)
 parser.add_argument("--seed", type=int, default=0)
 args = parser.parse_args()
 args.out.mkdir(parents=True, exist_ok=True)
@@ -44,7 +57,9 @@ ANIMALS = ["bird", "cat", "elephant", "giraffe", "horse"]
 if args.data:
     labelled, boxes = read_labelled(args.data), None
 else:
-    names, images, where = zip(*pictures(ANIMALS, args.each, side=40, seed=args.seed), strict=True)
+    names, images, where = zip(
+        *pictures(ANIMALS, args.each, side=40, seed=args.seed), strict=True
+    )
     labelled = LabelledImages(
         sources=list(images),
         names=tuple(f"{name} {i}" for i, name in enumerate(names)),
@@ -53,7 +68,10 @@ else:
         origin="silhouettes on photos",
     )
     boxes = dict(zip(labelled.names, where, strict=True))
-print(f"{len(labelled)} pictures:", ", ".join(f"{count} {name}" for name, count in labelled.counts.items()))
+print(
+    f"{len(labelled)} pictures:",
+    ", ".join(f"{count} {name}" for name, count in labelled.counts.items()),
+)
 
 # %%
 # The network, and its training
@@ -63,7 +81,15 @@ print(f"{len(labelled)} pictures:", ", ".join(f"{count} {name}" for name, count 
 # recorder is on by default. All of it is also one command: ``camscope train DATA --epochs 12``.
 
 shutil.rmtree(args.out / "run", ignore_errors=True)
-run = fit(labelled, model="gapnet", epochs=args.epochs, seed=args.seed, out=args.out, name="run", workers=0)
+run = fit(
+    labelled,
+    model="gapnet",
+    epochs=args.epochs,
+    seed=args.seed,
+    out=args.out,
+    name="run",
+    workers=0,
+)
 accuracy = run.best["accuracy"]
 print(f"{accuracy:.1%} of the held-out pictures right, in epoch {run.best['epoch']}")
 print(run.model)
@@ -72,8 +98,8 @@ print(run.model)
 # The identity
 # ------------
 #
-# .. math:: S_c = \sum_k w^c_k \frac{1}{Z} \sum_{ij} A^k_{ij} + b_c
-#               = \frac{1}{Z} \sum_{ij} \underbrace{\sum_k w^c_k A^k_{ij}}_{M_c(i, j)} + b_c
+# .. math:: S_c = \sum_k \, w^c_k \frac{1}{Z} \, \sum_{ij} \, A^k_{ij} + b_c = \frac{1}{Z} \, \sum_{ij} \, M_c(i, j) + b_c, \qquad
+#           M_c(i, j) = \sum_k \, w^c_k A^k_{ij}
 #
 # Mean and sum may change places, and that is the whole of class activation mapping: the score *is* the mean of the
 # map, plus a bias. In numbers, for held-out pictures and all classes:
@@ -83,10 +109,14 @@ samples = history.samples
 explainer = run.explainer()
 watched = [labelled.sources[labelled.names.index(name)] for name in samples.names]
 e = explainer(watched, methods="cam", targets=camscope.AllClasses())
-bias = next(m for m in reversed(list(run.model.modules())) if isinstance(m, torch.nn.Linear)).bias.detach()
+bias = next(
+    m for m in reversed(list(run.model.modules())) if isinstance(m, torch.nn.Linear)
+).bias.detach()
 sums = e.maps().mean(dim=(2, 3)) + bias
 identity = (sums - e.logits).abs().max().item()
-for name, total, logit in zip(run.classes, sums[0].tolist(), e.logits[0].tolist(), strict=True):
+for name, total, logit in zip(
+    run.classes, sums[0].tolist(), e.logits[0].tolist(), strict=True
+):
     print(f"{name:>9}: mean of the map + bias {total:+.4f}, logit {logit:+.4f}")
 print(f"largest difference over {sums.numel()} pairs: {identity:.1e}")
 
@@ -117,7 +147,10 @@ history.animation(args.out / "film.webp")
 
 def scaled_box(name):
     """The animal's box in pixels of the model's input."""
-    rows, columns = (n / side for n, side in zip(samples.input_size, watched[0].size[::-1], strict=True))
+    rows, columns = (
+        n / side
+        for n, side in zip(samples.input_size, watched[0].size[::-1], strict=True)
+    )
     left, top, right, bottom = boxes[name]
     return left * columns, top * rows, right * columns, bottom * rows
 
@@ -134,7 +167,10 @@ settled = history.settling(box=in_boxes)
 
 if args.googlenet:
     big = camscope.explain(
-        "torchvision:googlenet", Image.open(args.googlenet), methods="cam", targets=camscope.TopK(3)
+        "torchvision:googlenet",
+        Image.open(args.googlenet),
+        methods="cam",
+        targets=camscope.TopK(3),
     )
     big.figure().savefig(args.out / "googlenet.png", dpi=150)
 

@@ -24,11 +24,20 @@ from torch import nn
 import camscope
 from rated_reviews import fetch
 
-parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-parser.add_argument(
-    "--data", type=Path, help="a .csv with columns text and rating; or the folder of the package"
+parser = argparse.ArgumentParser(
+    description=__doc__, formatter_class=argparse.RawTextHelpFormatter
 )
-parser.add_argument("--out", type=Path, default=Path("camscope-out/film-reviews"), help="where pictures go")
+parser.add_argument(
+    "--data",
+    type=Path,
+    help="a .csv with columns text and rating; or the folder of the package",
+)
+parser.add_argument(
+    "--out",
+    type=Path,
+    default=Path("camscope-out/film-reviews"),
+    help="where pictures go",
+)
 parser.add_argument("--epochs", type=int, default=6)
 parser.add_argument("--seed", type=int, default=0)
 args = parser.parse_args()
@@ -54,13 +63,21 @@ def words_of(text):
     return re.findall(r"\w+(?:['’]\w+)*|[^\w\s]", text.lower())
 
 
-rated = [(text, int(rating > 0)) for text, rating in snippets if abs(rating) > 0.5 and words_of(text)]
+rated = [
+    (text, int(rating > 0))
+    for text, rating in snippets
+    if abs(rating) > 0.5 and words_of(text)
+]
 random.Random(args.seed).shuffle(rated)
 held_out, known = rated[: len(rated) // 5], rated[len(rated) // 5 :]
 counts = Counter(word for text, _ in known for word in words_of(text))
-vocabulary = {"<unk>": 0} | {word: i + 1 for i, word in enumerate(w for w, n in counts.items() if n > 1)}
+vocabulary = {"<unk>": 0} | {
+    word: i + 1 for i, word in enumerate(w for w, n in counts.items() if n > 1)
+}
 majority = max(np.mean([y for _, y in held_out]), 1 - np.mean([y for _, y in held_out]))
-print(f"{len(known)} sentences to learn from, {len(held_out)} held out, {len(vocabulary)} words")
+print(
+    f"{len(known)} sentences to learn from, {len(held_out)} held out, {len(vocabulary)} words"
+)
 print(f"always saying the commoner class would be right {majority:.1%} of the time")
 
 # %%
@@ -69,7 +86,7 @@ print(f"always saying the commoner class would be right {majority:.1%} of the ti
 # Each word becomes 64 numbers. One convolution looks at words one by one, another at three in a row ("not very
 # good"). Then comes what makes a CAM possible: the mean over all words, and one linear layer.
 #
-# .. math:: S_c = \frac{1}{T} \sum_{t=1}^{T} \underbrace{\sum_k w^c_k A^k_t}_{M_c(t)} + b_c
+# .. math:: M_c(t) = \sum_k \, w^c_k A^k_t, \qquad S_c = \frac{1}{T} \; \sum_{t=1}^{T} \, M_c(t) + b_c
 #
 # :math:`A^k_t` is channel *k* at word *t*, and :math:`M_c(t)` is the map: what word *t* adds to the score of class
 # *c*. The sum is the score. Nothing is estimated.
@@ -81,7 +98,10 @@ class Reader(nn.Module):
     def __init__(self, words, width=64):
         super().__init__()
         self.embedding = nn.Embedding(words, width)
-        self.one, self.three = nn.Conv1d(width, width, 1), nn.Conv1d(width, width, 3, padding=1)
+        self.one, self.three = (
+            nn.Conv1d(width, width, 1),
+            nn.Conv1d(width, width, 3, padding=1),
+        )
         self.relu, self.drop = nn.ReLU(), nn.Dropout(0.5)
         self.head = nn.Linear(2 * width, 2)
 
@@ -108,7 +128,9 @@ torch.manual_seed(args.seed)
 model = Reader(len(vocabulary))
 optimiser = torch.optim.AdamW(model.parameters(), lr=3e-3, weight_decay=0.01)
 learning, testing = list(batches(known)), list(batches(held_out))
-schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 3e-3, total_steps=args.epochs * len(learning))
+schedule = torch.optim.lr_scheduler.OneCycleLR(
+    optimiser, 3e-3, total_steps=args.epochs * len(learning)
+)
 for epoch in range(args.epochs):
     model.train()
     for i in torch.randperm(len(learning)).tolist():
@@ -119,7 +141,10 @@ for epoch in range(args.epochs):
         schedule.step()
     model.eval()
     with torch.no_grad():
-        right = sum((model(numbers).argmax(1) == labels).sum().item() for numbers, labels in testing)
+        right = sum(
+            (model(numbers).argmax(1) == labels).sum().item()
+            for numbers, labels in testing
+        )
     accuracy = right / len(held_out)
     print(f"epoch {epoch + 1}: {accuracy:.1%} of the held-out sentences right")
 
@@ -158,7 +183,9 @@ worst = 0.0
 for i in range(len(reviews)):
     said = (e.logits[i, 1] - e.logits[i, 0]).item()
     worst = max(worst, abs(e.token_evidence(i)[0].mean() + bias - said))
-print(f"largest difference between the sum of the words and what the model says: {worst:.1e}")
+print(
+    f"largest difference between the sum of the words and what the model says: {worst:.1e}"
+)
 
 # %%
 # Word by word

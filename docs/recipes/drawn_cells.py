@@ -31,7 +31,9 @@ def write(folder: Path, count: int, *, side: int = 96, seed: int = 0) -> Path:
         (folder / name).mkdir(parents=True, exist_ok=True)
     lines = ["ID,Label"]
     for number in range(count):
-        chosen = sorted(rng.choice(len(STRUCTURES), rng.integers(1, 4), replace=False).tolist())
+        chosen = sorted(
+            rng.choice(len(STRUCTURES), rng.integers(1, 4), replace=False).tolist()
+        )
         picture, masks = draw(rng, chosen, side)
         name = f"cell-{number:05}"
         Image.fromarray(picture).save(folder / "jpgs" / f"{name}.jpg", quality=95)
@@ -42,15 +44,21 @@ def write(folder: Path, count: int, *, side: int = 96, seed: int = 0) -> Path:
     return table
 
 
-def draw(rng: np.random.Generator, chosen: list[int], side: int) -> tuple[np.ndarray, np.ndarray]:
+def draw(
+    rng: np.random.Generator, chosen: list[int], side: int
+) -> tuple[np.ndarray, np.ndarray]:
     """One cell: blue its nucleus, red its body, green the protein in the chosen structures.
 
     Returns:
         The picture, uint8 `side side 3`, and where each structure is, bool `structure side side`.
     """
     rows, columns = np.mgrid[:side, :side] / side
-    cell, body = _ellipse(rng, rows, columns, centre=(0.5, 0.5), spread=0.05, radius=(0.34, 0.40))
-    nucleus, _ = _ellipse(rng, rows, columns, centre=body, spread=0.05, radius=(0.14, 0.17))
+    cell, body = _ellipse(
+        rng, rows, columns, centre=(0.5, 0.5), spread=0.05, radius=(0.34, 0.40)
+    )
+    nucleus, _ = _ellipse(
+        rng, rows, columns, centre=body, spread=0.05, radius=(0.14, 0.17)
+    )
     inside, in_cytosol = nucleus < 1, (cell < 0.95) & (nucleus > 1.1)
     green = np.zeros((side, side))
     masks = np.zeros((len(STRUCTURES), side, side), dtype=bool)
@@ -66,7 +74,9 @@ def draw(rng: np.random.Generator, chosen: list[int], side: int) -> tuple[np.nda
             7: lambda: in_cytosol,
         }[number]()
         masks[number] = mask
-        green = np.maximum(green, mask * rng.uniform(0.35, 0.5) * (1.0 if number in (0, 7) else 2.0))
+        green = np.maximum(
+            green, mask * rng.uniform(0.35, 0.5) * (1.0 if number in (0, 7) else 2.0)
+        )
     picture = np.stack([0.28 * (cell < 1), green, 0.5 * inside], axis=2)
     picture = ndimage.gaussian_filter(picture, (0.7, 0.7, 0)) * rng.uniform(0.8, 1.2)
     picture += rng.normal(0, 0.03, picture.shape)
@@ -78,7 +88,9 @@ def _ellipse(rng, rows, columns, *, centre, spread, radius):
     y, x = np.array(centre) + rng.uniform(-spread, spread, 2)
     angle = np.arctan2(rows - y, columns - x)
     wobble = (
-        1 + 0.08 * np.cos(2 * angle + rng.uniform(0, 6.3)) + 0.04 * np.cos(3 * angle + rng.uniform(0, 6.3))
+        1
+        + 0.08 * np.cos(2 * angle + rng.uniform(0, 6.3))
+        + 0.04 * np.cos(3 * angle + rng.uniform(0, 6.3))
     )
     return np.hypot(rows - y, columns - x) / (rng.uniform(*radius) * wobble), (y, x)
 

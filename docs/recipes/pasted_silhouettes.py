@@ -28,12 +28,28 @@ def pictures(
     labelled, rng = read_labelled("sample:silhouettes"), np.random.default_rng(seed)
     grounds = [data.grass(), data.gravel(), data.brick()]
     for animal in animals:
-        for n in np.flatnonzero(labelled.labels == labelled.classes.index(animal))[:each]:
-            ground, (top, left) = grounds[rng.integers(3)], rng.integers(0, 512 - side, 2)
+        for n in np.flatnonzero(labelled.labels == labelled.classes.index(animal))[
+            :each
+        ]:
+            ground, (top, left) = (
+                grounds[rng.integers(3)],
+                rng.integers(0, 512 - side, 2),
+            )
             picture = Image.fromarray(ground[top : top + side, left : left + side] // 2)
             extent = int(rng.integers(round(0.6 * side), round(0.85 * side)))
-            shape = Image.fromarray(labelled.sources[n]).resize((extent, extent), Image.Resampling.BICUBIC)
+            shape = Image.fromarray(labelled.sources[n]).resize(
+                (extent, extent), Image.Resampling.BICUBIC
+            )
             x, y = rng.integers(0, side - extent + 1, 2).tolist()
             picture.paste(int(rng.integers(170, 256)), (x, y), mask=shape)
-            inner = shape.point(lambda light: 255 * (light > 127)).getbbox() or (0, 0, extent, extent)
-            yield animal, picture, (x + inner[0], y + inner[1], x + inner[2], y + inner[3])
+            inner = shape.point(lambda light: 255 * (light > 127)).getbbox() or (
+                0,
+                0,
+                extent,
+                extent,
+            )
+            yield (
+                animal,
+                picture,
+                (x + inner[0], y + inner[1], x + inner[2], y + inner[3]),
+            )
