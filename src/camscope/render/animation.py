@@ -33,7 +33,9 @@ class Tile:
     share: float | None = None
 
 
-def animation_frame(tiles: Sequence[Tile], *, left: str, right: str = "", done: float | None = None) -> Image.Image:
+def animation_frame(
+    tiles: Sequence[Tile], *, left: str, right: str = "", done: float | None = None
+) -> Image.Image:
     """Draw one frame: pictures in a balanced grid, a line of text above, a thin line of progress below.
 
     Args:

@@ -100,8 +100,13 @@ def active_boards() -> list[Board]:
     return found
 
 
+def is_writer(given: Any) -> bool:
+    """Whether it is a `SummaryWriter`, of PyTorch or of tensorboardX."""
+    return hasattr(given, "add_image") and hasattr(given, "add_scalar")
+
+
 def _board_of(given: Any) -> Board:
-    if hasattr(given, "add_image") and hasattr(given, "add_scalar"):
+    if is_writer(given):
         return TensorBoard(given)
     if type(given).__module__.split(".")[0] == "wandb":
         return WeightsAndBiases(given)

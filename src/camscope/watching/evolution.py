@@ -15,7 +15,7 @@ from camscope.render import Curve, Panel, Tile
 from camscope.watching.heat import Shared, enlarged, heatmaps, overlays, pictures_of
 from camscope.watching.looks import Look, Moment
 from camscope.watching.records import Records
-from camscope.watching.settling import Settling, mean_over
+from camscope.watching.settling import Settling, boxes_for, mean_over
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -26,43 +26,39 @@ _SCALES = {
     "history": "all maps share one colour scale",
 }
 
-_MOST_ROWS = 12
-"""The most samples and targets in a figure, if it is not said which."""
-
-_MOST_TILES = 20
-"""The same for an animation."""
-
 
 def evolution_figure(
     records: Records,
     *,
-    samples: Sequence[int | str] | None = None,
     target: int | None = None,
+    most_rows: int | None = 12,
     scale: Shared = "map",
-    box: Sequence[int] | None = None,
+    box: Sequence[float] | Sequence[Sequence[float]] | None = None,
     **style: Any,
 ) -> Figure:
     """Samples × looks: the input first, then a heatmap for each look with its probability.
 
     Args:
         records: the looks that are shown.
-        samples: numbers or names; None shows all, or the first ones of many.
         target: show only the target with this number; None shows all.
+        most_rows: of more samples and targets the first ones are shown, and the caption says so; None shows all.
         scale: which maps share a colour scale: `map`, `sample` or `history`; the caption says which.
-        box: outlined in every panel: x0, y0, x1, y1 in pixels of the model's input.
+        box: outlined in every panel: x0, y0, x1, y1 in pixels of the model's input; or one such for each sample.
         style: options of `camscope.render.figure`.
 
     Raises:
         InputError: if the samples are no pictures, or an option is not valid.
     """
     s, pictures = records.samples, pictures_of(records.samples)
-    rows, left_out = _rows(records, samples, target, _MOST_ROWS)
+    rows, left_out = _rows(records, target, most_rows)
     grounds = [enlarged(picture) for picture in pictures]
     size = (grounds[0].height, grounds[0].width)
     heat = heatmaps(records.maps, s, shared=scale, size=size)
-    boxes = _boxes(box, size[0] / s.input_size[0])
+    edges = None if box is None else boxes_for(s, box) * (size[0] / s.input_size[0])
     panels = []
     for sample, t in rows:
+        x0, y0, x1, y1 = (0, 0, 0, 0) if edges is None else edges[sample].round().astype(int).tolist()
+        boxes = [] if edges is None else [(y0, x0, y1, x1)]
         looks = [
             Panel(
                 grounds[sample],
@@ -77,8 +73,7 @@ def evolution_figure(
         panels.append([Panel(grounds[sample], None, "", "", boxes), *looks])
     caption = [
         str(s.about.get("model_name") or s.about.get("model")),
-        s.method,
-        s.layer,
+        f"{s.method} at layer {s.layer}",
         _SCALES[scale],
         *(["✓ the top class"] if (records.classes[:, :, 0] >= 0).all() else []),
         *([f"the first {len(rows)} of {left_out + len(rows)}: samples=[…] shows others"] if left_out else []),
@@ -96,8 +91,8 @@ def animation(
     records: Records,
     path: str | Path,
     *,
-    samples: Sequence[int | str] | None = None,
     target: int | None = None,
+    most_tiles: int | None = 20,
     seconds: float = 0.6,
     **style: Any,
 ) -> Path:
@@ -106,15 +101,15 @@ def animation(
     Args:
         records: the looks that are shown.
         path: where to; the suffix is `.webp`.
-        samples: numbers or names; None shows all, or the first ones of many.
         target: show only the target with this number; None shows all.
+        most_tiles: of more samples and targets the first ones are shown; None shows all.
         seconds: how long each look is shown; the last one is shown longer.
         style: options of `camscope.render.overlay`.
 
     Raises:
         InputError: if the samples are no pictures, or the path is none.
     """
-    rows, _ = _rows(records, samples, target, _MOST_TILES)
+    rows, _ = _rows(records, target, most_tiles)
     last = max(int(records.steps[-1]), 1)
     frames = []
     for look, maps in zip(records.looks, records.maps, strict=True):
@@ -124,7 +119,9 @@ def animation(
         ]
         facts = [f"{name} {value:.3g}" for name, value in _shown_numbers(look.moment)]
         done = look.moment.step / last
-        frames.append(render.animation_frame(tiles, left=_moment_words(look.moment), right="  ".join(facts), done=done))
+        frames.append(
+            render.animation_frame(tiles, left=_moment_words(look.moment), right="  ".join(facts), done=done)
+        )
     render.save_animation(frames, path, seconds=seconds)
     return Path(path)
 
@@ -150,7 +147,7 @@ def settling_figure(records: Records, settled: Settling, **style: Any) -> Figure
     caption = [
         f"mean over {len(s)} samples; thin lines: each of them",
         "similarity: cosine to the last map",
-        f"{s.method} at {s.layer}",
+        f"{s.method} at layer {s.layer}",
     ]
     given = {
         "title": "How looking settles",
@@ -201,28 +198,18 @@ def _number(records: Records, look: Look, sample: int, target: int) -> str:
     return f"{look.titles[sample][target]} {number}" if changes else number
 
 
-def _rows(
-    records: Records, samples: Sequence[int | str] | None, target: int | None, most: int
-) -> tuple[list[tuple[int, int]], int]:
+def _rows(records: Records, target: int | None, most: int | None) -> tuple[list[tuple[int, int]], int]:
     """The samples and targets that are shown, and how many are left out."""
-    chosen = range(len(records.samples)) if samples is None else [records.sample_number(s) for s in samples]
     count = records.looks[0].maps.shape[1]
     if target is not None and not 0 <= target < count:
         raise InputError(f"target={target}: the history has {count}, 0 to {count - 1}.")
-    pairs = [(s, t) for s in chosen for t in (range(count) if target is None else [target])]
-    shown = pairs if samples is not None else pairs[:most]
-    return shown, len(pairs) - len(shown)
+    targets = range(count) if target is None else [target]
+    pairs = [(sample, t) for sample in range(len(records.samples)) for t in targets]
+    return pairs[:most], max(0, len(pairs) - (most or len(pairs)))
 
 
 def _curve(name: str, values: Float[np.ndarray, "step sample target"]) -> Curve:
     return Curve(name, mean_over(values), values.reshape(len(values), -1).T)
-
-
-def _boxes(box: Sequence[int] | None, factor: float) -> list[tuple[int, int, int, int]]:
-    if box is None:
-        return []
-    x0, y0, x1, y1 = (round(edge * factor) for edge in box)
-    return [(y0, x0, y1, x1)]
 
 
 def _finite(value: float) -> float | None:

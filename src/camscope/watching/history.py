@@ -59,21 +59,29 @@ class History(Records):
             InputError: if there was no look after a step, the samples are no pictures, or an option is not valid.
         """
         shown = self.at_steps(self.chosen_steps() if steps is None else steps)
+        if samples is not None:
+            shown, style = shown.of_samples(samples), {"most_rows": None, **style}
         with naming_unknown_options(style, evolution.evolution_figure, render.figure):
-            return evolution.evolution_figure(shown, samples=samples, target=target, **style)
+            return evolution.evolution_figure(shown, target=target, **style)
 
-    def animation(self, path: str | Path, **options: Any) -> Path:
+    def animation(
+        self, path: str | Path, *, samples: Sequence[int | str] | None = None, **options: Any
+    ) -> Path:
         """Write an animated WebP with a frame for each look.
 
         Args:
             path: where to; the suffix is `.webp`.
-            options: `samples`, `target`, `seconds`, and options of `camscope.render.overlay`.
+            samples: numbers or names; None shows all, or the first ones of many.
+            options: `target`, `seconds`, and options of `camscope.render.overlay`.
 
         Raises:
             InputError: if the samples are no pictures, or an option is not valid.
         """
         with naming_unknown_options(options, evolution.animation, render.overlay):
-            return evolution.animation(self, path, **options)
+            shown = self
+            if samples is not None:
+                shown, options = self.of_samples(samples), {"most_tiles": None, **options}
+            return evolution.animation(shown, path, **options)
 
     def settling(
         self,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -94,6 +95,20 @@ def look_of(e: Explanation, moment: Moment) -> Look:
         weights=str(e.provenance.get("weights_sha256", "")),
         notes=e.notes,
     )
+
+
+def only_samples(look: Look, rows: Sequence[int]) -> Look:
+    """A look at some of the samples.
+
+    Args:
+        look: at all.
+        rows: the numbers of those that are kept.
+    """
+    arrays = ("maps", "scales", "scores", "probabilities", "classes", "top", "top_probabilities")
+    kept: dict[str, Any] = {name: getattr(look, name)[list(rows)] for name in arrays}
+    for name in ("titles", "statuses"):
+        kept[name] = tuple(getattr(look, name)[row] for row in rows)
+    return dataclasses.replace(look, **kept)
 
 
 def halved(

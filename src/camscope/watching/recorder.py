@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from camscope.errors import CamscopeWarning, InputError
 from camscope.inputs import Inputs
 from camscope.results import Explanation
 from camscope.targets import PerImage, TargetsLike
-from camscope.watching.boards import active_boards, boards_of
+from camscope.watching.boards import TensorBoard, active_boards, boards_of, is_writer
 from camscope.watching.looks import Look, Moment, look_of, plain_numbers
 from camscope.watching.moments import When, due_at
 from camscope.watching.records import Records
@@ -86,6 +86,7 @@ class Recorder:
         self._method, self._layer, self._names = method, layer, names
         self._due = due_at(when)
         self._boards = None if boards is None else boards_of(boards)
+        self._writers: list[TensorBoard] = []
         self._options = {"preprocessing": preprocessing, "class_names": class_names, **model_options}
         self._watched: tuple[Any, Explainer] | None = None
         self._inputs: Inputs | None = None
@@ -173,6 +174,35 @@ class Recorder:
         forget_after(self.out, step if step else -1)
         if epoch is None and step and steps_in(self.out):
             self._epochs = int(Records.read(self.out).epochs[-1])
+
+    def note(self, **numbers: Any) -> None:
+        """Add numbers to the last look, if no step was done since: what is known only after the model was looked at.
+
+        Args:
+            numbers: by name, such as `metric` or `val_loss`.
+        """
+        last = self._last
+        if last is None or last.moment.step != self._steps:
+            return
+        moment = dataclasses.replace(last.moment, numbers={**last.moment.numbers, **plain_numbers(numbers)})
+        look = dataclasses.replace(last, moment=moment)
+        try:
+            write_look(self.out, look, self._missing)
+        except (OSError, InputError) as error:
+            reason = _reason(error)
+            self._warn(f"Numbers of step {self._steps} could not be kept", reason, "The training goes on.")
+            return
+        self._missing.clear()
+        self._last = look
+
+    def offer_boards(self, candidates: Iterable[Any]) -> None:
+        """Let the TensorBoard writers among these get pictures, unless the user said which boards do.
+
+        Args:
+            candidates: anything.
+        """
+        if self._boards is None:
+            self._writers = [TensorBoard(one) for one in candidates if is_writer(one)]
 
     # ------------------------------------------------------------------ from callbacks
 
@@ -268,13 +298,11 @@ class Recorder:
         return self._watched[1]
 
     def _seen(self, model: Any, epoch_end: bool, numbers: dict[str, Any], first: Explanation | None) -> Look:
-        """A look at the model; the last one again if this is the end of an epoch right after it."""
+        """A look at the model, with what is known already of the same step."""
         assert self._samples is not None
-        plain = plain_numbers(numbers)
-        last, is_same = self._last, self._watched is not None and self._watched[0] is model
-        if epoch_end and is_same and last is not None and last.moment.step == self._steps:
-            moment = Moment(self._steps, self._epochs, True, {**last.moment.numbers, **plain})
-            return dataclasses.replace(last, moment=moment)
+        plain, last = plain_numbers(numbers), self._last
+        if last is not None and last.moment.step == self._steps:
+            plain = {**last.moment.numbers, **plain}
         e = first or self._explainer(model)(
             self._inputs, methods=self._samples.method, targets=self._targets, layers=self._samples.layer
         )
@@ -286,7 +314,8 @@ class Recorder:
         self._missing.clear()
         self._last = look
         try:
-            for board in self._boards if self._boards is not None else active_boards():
+            found = [*self._writers, *active_boards()]
+            for board in found if self._boards is None else self._boards:
                 board.show(self._samples, look)
         except Exception as error:
             self._warn("A picture could not be shown on a board", _reason(error), "The history has it.")

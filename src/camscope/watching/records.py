@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float, Int
 
 from camscope.errors import CamscopeWarning, InputError, nearest
 from camscope.watching.heat import Shared, heatmaps
-from camscope.watching.looks import Look
+from camscope.watching.looks import Look, only_samples
 from camscope.watching.shards import BROKEN, SAMPLES, path_of, read_look, steps_in
 from camscope.watching.watched_samples import Samples, read_samples
 
@@ -215,23 +215,20 @@ class Records:
                 )
         return self._only([ends[epoch] for epoch in epochs])
 
-    def sample_number(self, which: int | str) -> int:
-        """The number of a sample, from 0.
+    def of_samples(self, samples: Sequence[int | str]) -> Self:
+        """These samples alone.
 
         Args:
-            which: its number, or its name.
+            samples: their numbers from 0, their names, or labels that only one has.
 
         Raises:
             InputError: if there is none; the message names the nearest.
         """
-        names = self.samples.names
-        if str(which) in names and isinstance(which, str):
-            return names.index(which)
-        if isinstance(which, (int, np.integer)) and 0 <= which < len(names):
-            return int(which)
-        raise InputError(
-            f"There is no sample {which!r}; there are {', '.join(names)}.{nearest(str(which), names)}"
-        )
+        rows = [self._number_of(which) for which in samples]
+        if not rows:
+            raise InputError("The list of samples is empty. Leave it out to have all.")
+        looks = tuple(only_samples(look, rows) for look in self.looks)
+        return type(self)(self.folder, self.samples.only(rows), looks, self.missing)
 
     def chosen_steps(self, count: int = 8) -> list[int]:
         """The steps of a few looks from the first to the last, evenly among those there are.
@@ -241,6 +238,18 @@ class Records:
         """
         places = np.linspace(0, len(self) - 1, min(count, len(self))).round().astype(int)
         return [int(step) for step in self.steps[np.unique(places)]]
+
+    def _number_of(self, which: int | str) -> int:
+        names, labels = self.samples.names, self.samples.labels
+        for words in (names, labels):
+            if isinstance(which, str) and words.count(which) == 1:
+                return words.index(which)
+        if isinstance(which, (int, np.integer)) and 0 <= which < len(names):
+            return int(which)
+        raise InputError(
+            f"There is no sample {which!r}; there are {', '.join(names)}, or numbers from 0 to {len(names) - 1}."
+            f"{nearest(str(which), [*names, *filter(None, labels)])}"
+        )
 
     def _only(self, places: Sequence[int]) -> Self:
         return type(self)(self.folder, self.samples, tuple(self.looks[i] for i in places), self.missing)

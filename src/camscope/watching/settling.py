@@ -104,25 +104,40 @@ def _region(samples: Samples, box: Any, mask: Any) -> Bool[np.ndarray, sample * 
     if box is not None and mask is not None:
         raise InputError("A box and a mask were given: give one of both.")
     if box is not None:
-        return _of_boxes(samples, np.asarray(box, dtype=float))
+        return _of_boxes(samples, box)
     return None if mask is None else _of_mask(samples, np.asarray(mask))
 
 
-def _of_boxes(samples: Samples, boxes: Float[np.ndarray, "*axes"]) -> Bool[np.ndarray, sample * size]:
-    size = samples.input_size
+def boxes_for(samples: Samples, box: Any) -> Float[np.ndarray, "sample 4"]:
+    """A box for each sample.
+
+    Args:
+        samples: the samples.
+        box: one, or one for each; see `settling`.
+
+    Raises:
+        InputError: if it is none, or does not lie in the input.
+    """
+    size, boxes = samples.input_size, np.asarray(box, dtype=float)
     if len(size) != 2 or boxes.shape not in ((4,), (len(samples), 4)):
         raise InputError(
             f"box has shape {boxes.shape}: expected x0, y0, x1, y1, or that for each of {len(samples)} samples"
             f"{'' if len(size) == 2 else '; and these inputs have no height and width, so give a mask'}."
         )
-    region = np.zeros((len(samples), *size), dtype=bool)
-    for here, (x0, y0, x1, y1) in zip(region, np.broadcast_to(boxes, (len(samples), 4)), strict=True):
+    boxes = np.broadcast_to(boxes, (len(samples), 4))
+    for x0, y0, x1, y1 in boxes:
         if not (0 <= x0 < x1 <= size[1] and 0 <= y0 < y1 <= size[0]):
             raise InputError(
                 f"The box {x0:g},{y0:g},{x1:g},{y1:g} is none in an input {size[1]} wide and {size[0]} high: expected "
                 "x0 < x1 and y0 < y1 inside of it, in pixels of the model's input."
             )
-        here[round(y0) : round(y1), round(x0) : round(x1)] = True
+    return boxes
+
+
+def _of_boxes(samples: Samples, box: Any) -> Bool[np.ndarray, "sample height width"]:
+    region = np.zeros((len(samples), *samples.input_size), dtype=bool)
+    for here, (x0, y0, x1, y1) in zip(region, boxes_for(samples, box), strict=True):
+        here[round(y0) : max(round(y1), round(y0) + 1), round(x0) : max(round(x1), round(x0) + 1)] = True
     return region
 
 

@@ -55,6 +55,20 @@ class Samples:
     def __len__(self) -> int:
         return len(self.names)
 
+    def only(self, rows: Sequence[int]) -> Samples:
+        """Some of the samples.
+
+        Args:
+            rows: the numbers of those that are kept.
+        """
+        return dataclasses.replace(
+            self,
+            inputs=self.inputs[list(rows)],
+            pictures=None if self.pictures is None else self.pictures[list(rows)],
+            names=tuple(self.names[row] for row in rows),
+            labels=tuple(self.labels[row] for row in rows),
+        )
+
     @property
     def digest(self) -> str:
         """A digest of the inputs, by which the same samples are known again."""
@@ -169,7 +183,7 @@ def _pictures(images: InputImages) -> UInt8[np.ndarray, "sample height width 3"]
 
 def _names(images: InputImages) -> tuple[str, ...]:
     sources = [images[i].source if images.has(i) else None for i in range(len(images))]
-    return tuple(Path(source).stem if source else str(number) for number, source in enumerate(sources, 1))
+    return tuple(Path(source).stem if source else str(number) for number, source in enumerate(sources))
 
 
 def _labels(labels: Sequence[Any] | None, e: Explanation) -> tuple[str, ...]:
