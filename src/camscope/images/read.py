@@ -25,6 +25,8 @@ MAX_PIXELS = 178_956_970
 _TURNED = range(5, 9)
 """The EXIF orientations that lie on their side."""
 
+_TIFF_WIDTH, _TIFF_HEIGHT = 256, 257  # tags
+
 _opening = threading.Lock()
 
 
@@ -93,11 +95,14 @@ def photo_size(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) ->
         ImageError, InputError, MissingExtraError: see `read_photo`.
     """
     with _opened(path, max_pixels) as (image, _, _):
+        # Of a TIFF file, versions of Pillow differ in whether the size is upright already.
+        tags = getattr(image, "tag_v2", {})
+        width, height = tags.get(_TIFF_WIDTH, image.width), tags.get(_TIFF_HEIGHT, image.height)
         try:
             turned = image.getexif().get(ExifTags.Base.Orientation, 1) in _TURNED
         except Exception:  # only the tags are damaged; a reader leaves the photo as it is
             turned = False
-        return (image.width, image.height) if turned else (image.height, image.width)
+        return (width, height) if turned else (height, width)
 
 
 @contextmanager

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from camscope.training.inspecting import inspect as inspect
     from camscope.training.labelled import LabelledImages as LabelledImages
     from camscope.training.performance import Performance as Performance
+    from camscope.training.performance import assess as assess
     from camscope.training.performance import performance as performance
     from camscope.training.progress import Now as Now
     from camscope.training.progress import Reporter as Reporter
@@ -41,7 +42,7 @@ _HOMES = {
     "camscope.training.fitting": ("fit",),
     "camscope.training.inspecting": ("Inspection", "inspect"),
     "camscope.training.labelled": ("LabelledImages",),
-    "camscope.training.performance": ("Performance", "performance"),
+    "camscope.training.performance": ("Performance", "assess", "performance"),
     "camscope.training.progress": ("Now", "Reporter", "Row"),
     "camscope.training.reading_labels": ("read_labelled",),
     "camscope.training.splits": ("Split", "split"),

@@ -67,6 +67,7 @@ def carry_out(
     objective: Objective | None = None,
     workers: int | None = None,
     device: str | None = None,
+    checkpoint_seconds: float = 20.0,
 ) -> Run:
     """Train as planned.
 
@@ -77,6 +78,7 @@ def carry_out(
         objective: gives the mean loss of the model and a batch; None is the loss for the labels.
         workers: processes that read images; None takes what suits their size.
         device: `cpu`, `cuda` …; None takes the best there is.
+        checkpoint_seconds: how far checkpoints within an epoch lie apart, at least; there is one at its end too.
 
     Raises:
         InputError: if the loss runs away, a file cannot be written, or the run has all its epochs already.
@@ -102,6 +104,7 @@ def carry_out(
             kept.restore(parts.model, parts.optimiser, accelerator.scaler)
         with stopped_by_signals() as stop:
             loop = _loop(plan, parts, progress, objective, reporter, stop)
+            loop.save_seconds = checkpoint_seconds
             loop.run()
         for group in parts.groups:
             group.freeze(False)

@@ -82,7 +82,7 @@ def known_preprocessing(known: Preprocessing, size: int | None) -> Preprocessing
 def fresh_preprocessing(looks: Looks, size: int | None, own: Preprocessing | None) -> Preprocessing:
     """The preprocessing for a network from scratch; its mean and standard deviation are to be measured.
 
-    Images of one size up to 64 pixels are taken as they are. Others are resized, their shorter side to the input's, and
+    Images of one size up to 64 pixels are taken as they are (and a photo of another size is resized to it). Others are resized, their shorter side to the input's, and
     cropped to a square of 128 pixels, or of what the network's library says.
 
     Args:
@@ -93,7 +93,7 @@ def fresh_preprocessing(looks: Looks, size: int | None, own: Preprocessing | Non
     tiny = looks.uniform and max(looks.size) <= TINY
     if size is None and own is None and tiny:
         return dataclasses.replace(
-            IMAGENET, input_size=looks.size, resize=None, source="the images' own size"
+            IMAGENET, input_size=looks.size, resize=looks.size, source="the images' own size"
         )
     side = (own.input_size if own is not None else (_PHOTOS, _PHOTOS)) if size is None else (size, size)
     if side[0] == side[1]:

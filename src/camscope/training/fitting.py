@@ -46,6 +46,7 @@ def fit(
     watch: bool = True,
     tensorboard: bool = False,
     objective: Objective | None = None,
+    checkpoint_seconds: float = 20.0,
     trust_pickle: bool = False,
     reporter: Reporter | None = None,
 ) -> Run:
@@ -95,6 +96,7 @@ def fit(
         tensorboard: whether the numbers go to TensorBoard too.
         objective: gives the mean loss of the model, in training, and a `Batch`; None is the loss for the labels. It is
             where a loss on maps belongs.
+        checkpoint_seconds: how far checkpoints within an epoch lie apart, at least; there is one at its end too.
         trust_pickle: whether a weights file may run code.
         reporter: who is told how it goes; None tells nobody.
 
@@ -141,4 +143,5 @@ def fit(
         objective=objective,
         workers=workers,
         device=device,
+        checkpoint_seconds=checkpoint_seconds,
     )

@@ -21,7 +21,6 @@ Objective: TypeAlias = Callable[[Any, Batch], Any]
 """From the model, in training, and a batch to the mean loss."""
 
 _SHOW_SECONDS = 0.1
-_SAVE_SECONDS = 20.0
 _SAVE_SHARE = 0.02
 """Checkpoints within an epoch take no more than this share of the time."""
 
@@ -70,6 +69,7 @@ class Loop:
         stop: set by signals.
         patience: end after so many epochs without a better one.
         watcher: who looks at the model; or None.
+        save_seconds: how long after the last checkpoint another is written within an epoch, at least.
         progress: where it stands.
     """
 
@@ -89,6 +89,7 @@ class Loop:
     stop: Stop
     patience: int | None = None
     watcher: Watcher | None = None
+    save_seconds: float = 20.0
     progress: Progress = field(default_factory=Progress)
 
     def run(self) -> None:
@@ -209,7 +210,7 @@ class Loop:
     def _due(self) -> bool:
         """Whether the last checkpoint is long ago, by what it costs to write one."""
         waited = time.monotonic() - self._saved
-        return waited > max(_SAVE_SECONDS, self._price / _SAVE_SHARE)
+        return waited > max(self.save_seconds, self._price / _SAVE_SHARE)
 
     def _save(self) -> None:
         begun = time.monotonic()

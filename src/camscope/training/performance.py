@@ -58,7 +58,7 @@ class Performance:
         }
 
 
-def performance(
+def assess(
     targets: Bool[np.ndarray, "image class"], logits: Float[np.ndarray, "image class"], *, multilabel: bool
 ) -> Performance:
     """Compare logits with the truth.

@@ -39,7 +39,7 @@ def read_labelled(
         labels: of a table: the column of labels; None is the one that is called so.
         separator: of a table: what stands between the labels of an image that may have several.
         classes: the classes, in the order of the model's outputs; None takes all there are.
-        unreadable: of a table: the share of images that may be missing or without a label.
+        unreadable: the share of images that may be missing, or without a label.
 
     Raises:
         InputError: it is none of these, an option means nothing for it, a label is not in the list, or all images are
@@ -67,7 +67,7 @@ def read_labelled(
     if isinstance(data, LabelledImages):
         return _checked(data)
     if file is None and is_dataset(data):
-        return _checked(read_dataset(data, classes=classes))
+        return _checked(read_dataset(data, classes=classes, unreadable=unreadable))
     raise InputError(_no_data(data, file))
 
 
