@@ -179,7 +179,8 @@ print(f"mean average precision on the held-out pictures: {learn.precision:.3f}")
 # The head is average pooling, a batch norm and a linear layer, so the class activation map of every class is exact,
 # and all of them cost one forward and no backward:
 #
-# .. math:: M_c(i, j) = \sum_k \, \tilde{W}_{ck} A^k_{ij}, \qquad S_c = \frac{1}{Z} \, \sum_{ij} \, M_c(i, j) + \tilde{b}_c, \qquad
+# .. math:: M_c(i, j) = \sum_k \, \tilde{W}_{ck} A^k_{ij}, \qquad
+#           S_c = \frac{1}{Z} \, \sum_{ij} \, M_c(i, j) + \tilde{b}_c, \qquad
 #           p_c = \frac{1}{1 + e^{-S_c}}
 #
 # camscope takes the transforms, the names and the sigmoid from the learner. ``scale="image"`` gives all maps one

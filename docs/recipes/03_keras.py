@@ -83,7 +83,8 @@ print(
 # The channels of the block before, those first that add most to the score. Grad-CAM's map at a layer is the sum of
 # its feature maps, each times its mean gradient: a map is no more than this grid, weighted.
 #
-# .. math:: L_c = \sum_k \, \alpha^c_k A^k, \qquad \alpha^c_k = \frac{1}{Z} \, \sum_{ij} \, \frac{\partial S_c}{\partial A^k_{ij}}
+# .. math:: L_c = \sum_k \, \alpha^c_k A^k, \qquad
+#           \alpha^c_k = \frac{1}{Z} \, \sum_{ij} \, \frac{\partial S_c}{\partial A^k_{ij}}
 
 grid = explainer(photo, methods="gradcam", targets=target, channels=11)
 grid.figure(by="channels", order=2).savefig(args.out / "feature-maps.png", dpi=150)

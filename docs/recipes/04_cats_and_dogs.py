@@ -339,7 +339,8 @@ both.figure().savefig(args.out / "two-groups.png", dpi=150)
 # weights:
 #
 # .. math:: \tilde{W}_{ck} = W_{ck} \frac{\gamma_k}{\sqrt{\sigma_k^2 + \epsilon}}, \qquad
-#           \tilde{b}_c = b_c + \sum_k \, W_{ck} \left(\beta_k - \frac{\gamma_k \mu_k}{\sqrt{\sigma_k^2 + \epsilon}}\right)
+#           \tilde{b}_c = b_c + \sum_k \, W_{ck} \left(
+#           \beta_k - \frac{\gamma_k \mu_k}{\sqrt{\sigma_k^2 + \epsilon}}\right)
 
 plain = learner(concat_pool=False, lin_ftrs=[])
 print(f"{plain.accuracy:.1%} of the held-out pictures right")

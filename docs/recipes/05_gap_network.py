@@ -98,7 +98,8 @@ print(run.model)
 # The identity
 # ------------
 #
-# .. math:: S_c = \sum_k \, w^c_k \frac{1}{Z} \, \sum_{ij} \, A^k_{ij} + b_c = \frac{1}{Z} \, \sum_{ij} \, M_c(i, j) + b_c, \qquad
+# .. math:: S_c = \sum_k \, w^c_k \frac{1}{Z} \, \sum_{ij} \, A^k_{ij} + b_c
+#           = \frac{1}{Z} \, \sum_{ij} \, M_c(i, j) + b_c, \qquad
 #           M_c(i, j) = \sum_k \, w^c_k A^k_{ij}
 #
 # Mean and sum may change places, and that is the whole of class activation mapping: the score *is* the mean of the
