@@ -2,11 +2,11 @@
 Which words carry the sentiment?
 ================================
 
-A small network reads film reviews and says whether they are kind. A class activation map needs no picture: the "grid" of
-this network is the row of words, and the map says which of them spoke for *positive* and which against.
+A small network reads film reviews and says whether they are kind. A class activation map needs no picture: the "grid"
+of this network is the row of words, and the map says which of them spoke for *positive* and which against.
 
-The sentences are 10,605 snippets of real reviews, each rated by people from −4 to 4 (Pang & Lee, ACL 2005; rated by Hutto
-& Gilbert, ICWSM 2014). They come in the source package of vaderSentiment, which pip fetches.
+The sentences are 10,605 snippets of real reviews, each rated by people from −4 to 4 (Pang & Lee, ACL 2005; rated by
+Hutto & Gilbert, ICWSM 2014). They come in the source package of vaderSentiment, which pip fetches.
 """
 
 import argparse
@@ -19,16 +19,25 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from rated_reviews import fetch
 from torch import nn
 
 import camscope
+from rated_reviews import fetch
 
-parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-parser.add_argument(
-    "--data", type=Path, help="a .csv with columns text and rating; or the folder of the package"
+parser = argparse.ArgumentParser(
+    description=__doc__, formatter_class=argparse.RawTextHelpFormatter
 )
-parser.add_argument("--out", type=Path, default=Path("camscope-out/film-reviews"), help="where pictures go")
+parser.add_argument(
+    "--data",
+    type=Path,
+    help="a .csv with columns text and rating; or the folder of the package",
+)
+parser.add_argument(
+    "--out",
+    type=Path,
+    default=Path("camscope-out/film-reviews"),
+    help="where pictures go",
+)
 parser.add_argument("--epochs", type=int, default=6)
 parser.add_argument("--seed", type=int, default=0)
 args = parser.parse_args()
@@ -37,9 +46,9 @@ args.out.mkdir(parents=True, exist_ok=True)
 # %%
 # The data
 # --------
-# A sentence is positive if people rated it above zero. Sentences within ±0.5 are left out: people did not agree on them.
-# One in five is held out, and never seen in training. A word must occur twice to get a number of its own; all others are
-# the same unknown word 0 to the network.
+# A sentence is positive if people rated it above zero. Sentences within ±0.5 are left out: people did not agree on
+# them. One in five is held out, and never seen in training. A word must occur twice to get a number of its own; all
+# others are the same unknown word 0 to the network.
 
 if args.data and args.data.suffix == ".csv":
     with args.data.open(newline="", encoding="utf-8") as file:
@@ -54,25 +63,33 @@ def words_of(text):
     return re.findall(r"\w+(?:['’]\w+)*|[^\w\s]", text.lower())
 
 
-rated = [(text, int(rating > 0)) for text, rating in snippets if abs(rating) > 0.5 and words_of(text)]
+rated = [
+    (text, int(rating > 0))
+    for text, rating in snippets
+    if abs(rating) > 0.5 and words_of(text)
+]
 random.Random(args.seed).shuffle(rated)
 held_out, known = rated[: len(rated) // 5], rated[len(rated) // 5 :]
 counts = Counter(word for text, _ in known for word in words_of(text))
-vocabulary = {"<unk>": 0} | {word: i + 1 for i, word in enumerate(w for w, n in counts.items() if n > 1)}
+vocabulary = {"<unk>": 0} | {
+    word: i + 1 for i, word in enumerate(w for w, n in counts.items() if n > 1)
+}
 majority = max(np.mean([y for _, y in held_out]), 1 - np.mean([y for _, y in held_out]))
-print(f"{len(known)} sentences to learn from, {len(held_out)} held out, {len(vocabulary)} words")
+print(
+    f"{len(known)} sentences to learn from, {len(held_out)} held out, {len(vocabulary)} words"
+)
 print(f"always saying the commoner class would be right {majority:.1%} of the time")
 
 # %%
 # The network
 # -----------
-# Each word becomes 64 numbers. One convolution looks at words one by one, another at three in a row ("not very good").
-# Then comes what makes a CAM possible: the mean over all words, and one linear layer.
+# Each word becomes 64 numbers. One convolution looks at words one by one, another at three in a row ("not very
+# good"). Then comes what makes a CAM possible: the mean over all words, and one linear layer.
 #
-# .. math:: S_c = \frac{1}{T} \sum_{t=1}^{T} \underbrace{\sum_k w^c_k A^k_t}_{M_c(t)} + b_c
+# .. math:: M_c(t) = \sum_k \, w^c_k A^k_t, \qquad S_c = \frac{1}{T} \; \sum_{t=1}^{T} \, M_c(t) + b_c
 #
-# :math:`A^k_t` is channel *k* at word *t*, and :math:`M_c(t)` is the map: what word *t* adds to the score of class *c*. The
-# sum is the score. Nothing is estimated.
+# :math:`A^k_t` is channel *k* at word *t*, and :math:`M_c(t)` is the map: what word *t* adds to the score of class
+# *c*. The sum is the score. Nothing is estimated.
 
 
 class Reader(nn.Module):
@@ -81,7 +98,10 @@ class Reader(nn.Module):
     def __init__(self, words, width=64):
         super().__init__()
         self.embedding = nn.Embedding(words, width)
-        self.one, self.three = nn.Conv1d(width, width, 1), nn.Conv1d(width, width, 3, padding=1)
+        self.one, self.three = (
+            nn.Conv1d(width, width, 1),
+            nn.Conv1d(width, width, 3, padding=1),
+        )
         self.relu, self.drop = nn.ReLU(), nn.Dropout(0.5)
         self.head = nn.Linear(2 * width, 2)
 
@@ -108,7 +128,9 @@ torch.manual_seed(args.seed)
 model = Reader(len(vocabulary))
 optimiser = torch.optim.AdamW(model.parameters(), lr=3e-3, weight_decay=0.01)
 learning, testing = list(batches(known)), list(batches(held_out))
-schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 3e-3, total_steps=args.epochs * len(learning))
+schedule = torch.optim.lr_scheduler.OneCycleLR(
+    optimiser, 3e-3, total_steps=args.epochs * len(learning)
+)
 for epoch in range(args.epochs):
     model.train()
     for i in torch.randperm(len(learning)).tolist():
@@ -119,15 +141,18 @@ for epoch in range(args.epochs):
         schedule.step()
     model.eval()
     with torch.no_grad():
-        right = sum((model(numbers).argmax(1) == labels).sum().item() for numbers, labels in testing)
+        right = sum(
+            (model(numbers).argmax(1) == labels).sum().item()
+            for numbers, labels in testing
+        )
     accuracy = right / len(held_out)
     print(f"epoch {epoch + 1}: {accuracy:.1%} of the held-out sentences right")
 
 # %%
 # The words
 # ---------
-# The tokenizer and the names of the classes are all that camscope must be told. With two classes a logit by itself is half
-# the story, since what counts is which one is higher. So the target is the difference, positive − negative.
+# The tokenizer and the names of the classes are all that camscope must be told. With two classes a logit by itself is
+# half the story, since what counts is which one is higher. So the target is the difference, positive − negative.
 
 explainer = camscope.Explainer(
     model,
@@ -147,24 +172,27 @@ for i, review in enumerate(reviews):
 e.figure(2).savefig(args.out / "mixed.png", dpi=150)
 
 # %%
-# Orange speaks for *positive*, blue against. What to look at: does the colour change where the opinion does, at "but"?
+# Orange speaks for *positive*, blue against. What to look at: does the colour change where the opinion does, at
+# "but"?
 #
-# The proof that nothing is left out: the mean of the map plus the difference of the two biases is the difference of the
-# two logits. It holds to rounding for every sentence, trained or not.
+# The proof that nothing is left out: the mean of the map plus the difference of the two biases is the difference of
+# the two logits. It holds to rounding for every sentence, trained or not.
 
 bias = (model.head.bias[1] - model.head.bias[0]).item()
 worst = 0.0
 for i in range(len(reviews)):
     said = (e.logits[i, 1] - e.logits[i, 0]).item()
     worst = max(worst, abs(e.token_evidence(i)[0].mean() + bias - said))
-print(f"largest difference between the sum of the words and what the model says: {worst:.1e}")
+print(
+    f"largest difference between the sum of the words and what the model says: {worst:.1e}"
+)
 
 # %%
 # Word by word
 # ------------
-# At the layer above, each position has seen its two neighbours: a strong word lends its colour to those beside it. At the
-# *embedding* every position is one word and nothing else. There is no mean and linear layer right behind it, so CAM does
-# not exist there; HiResCAM, gradient times activation, does.
+# At the layer above, each position has seen its two neighbours: a strong word lends its colour to those beside it. At
+# the *embedding* every position is one word and nothing else. There is no mean and linear layer right behind it, so
+# CAM does not exist there; HiResCAM, gradient times activation, does.
 
 words = explainer(reviews, methods="hirescam", layers="embedding", targets=kind)
 words.figure(2).savefig(args.out / "mixed-word-by-word.png", dpi=150)
@@ -173,8 +201,8 @@ words.figure(3).savefig(args.out / "negation.png", dpi=150)
 # %%
 # Over all held-out reviews
 # -------------------------
-# One sentence is an anecdote. Here is each word's mean evidence over all held-out reviews, for words that occur at least
-# eight times there. The network was never told which words are kind.
+# One sentence is an anecdote. Here is each word's mean evidence over all held-out reviews, for words that occur at
+# least eight times there. The network was never told which words are kind.
 
 texts = [text for text, _ in held_out]
 evidence = defaultdict(list)
@@ -187,10 +215,11 @@ ranked = sorted(mean, key=mean.__getitem__)
 
 from matplotlib.figure import Figure  # noqa: E402
 
-shown = ranked[:12] + ranked[-12:]
+low, high = ranked[: min(12, len(ranked) // 2)], ranked[-min(12, len(ranked) // 2) :]
 figure = Figure(figsize=(7, 5.4), layout="constrained")
 axes = figure.add_subplot()
-axes.barh(shown, [mean[word] for word in shown], color=["#3d6fb4"] * 12 + ["#d9730d"] * 12)
+axes.barh(low, [mean[word] for word in low], color="#3d6fb4")
+axes.barh(high, [mean[word] for word in high], color="#d9730d")
 axes.axvline(0, color="0.3", linewidth=0.8)
 axes.set_xlabel("mean evidence for positive (logit)")
 axes.spines[["top", "right", "left"]].set_visible(False)
@@ -202,9 +231,10 @@ print("most for:    ", ", ".join(reversed(ranked[-8:])))
 # %%
 # What can mislead
 # ----------------
-# * **A word's colour is what it did in this sentence, in this network.** It is not what the word means. Among the bars are
-#   words that say nothing by themselves, and are coloured because they often stand in complaints.
-# * **Negation.** "Not bad" needs both words. A window of three can learn it where it was frequent; a sum of words cannot.
-#   Look at the last review above: where *bad* stays blue the network has not understood it, however right its answer is.
+# * **A word's colour is what it did in this sentence, in this network.** It is not what the word means. Among the
+#   bars are words that say nothing by themselves, and are coloured because they often stand in complaints.
+# * **Negation.** "Not bad" needs both words. A window of three can learn it where it was frequent; a sum of words
+#   cannot. Look at the last review above: where *bad* stays blue the network has not understood it, however right its
+#   answer is.
 # * **Unknown words** all share one vector. camscope says so in a note: read ``e.notes``.
 # * **A target alone.** The map of the logit *positive* also shows what raises both logits alike. Take the difference.

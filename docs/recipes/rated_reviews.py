@@ -41,8 +41,23 @@ def download(folder: Path) -> None:
     Raises:
         OSError: if pip cannot have it; the message is pip's.
     """
-    command = [sys.executable, "-m", "pip", "download", "--no-binary", ":all:", "--no-deps"]
-    options = ["--quiet", "--retries", "0", "--timeout", "10", "--disable-pip-version-check"]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "--no-binary",
+        ":all:",
+        "--no-deps",
+    ]
+    options = [
+        "--quiet",
+        "--retries",
+        "0",
+        "--timeout",
+        "10",
+        "--disable-pip-version-check",
+    ]
     ran = subprocess.run(
         [*command, *options, "--dest", str(folder), PACKAGE],
         capture_output=True,
@@ -58,12 +73,17 @@ def read(package: Path) -> Reviews:
     """The snippets and the lexicon in the package's file."""
     with tarfile.open(package) as files:
         lexicon = _member(files, "vaderSentiment/vader_lexicon.txt").decode()
-        with tarfile.open(fileobj=io.BytesIO(_member(files, "hutto_ICWSM_2014.tar.gz"))) as inner:
-            rated = _member(inner, "hutto_ICWSM_2014/movieReviewSnippets_GroundTruth.txt").decode("utf-8")
+        with tarfile.open(
+            fileobj=io.BytesIO(_member(files, "hutto_ICWSM_2014.tar.gz"))
+        ) as inner:
+            rated = _member(
+                inner, "hutto_ICWSM_2014/movieReviewSnippets_GroundTruth.txt"
+            ).decode("utf-8")
     rows = [line.split("\t") for line in rated.splitlines()]
     words = (line.split("\t") for line in lexicon.splitlines())
     return Reviews(
-        [(row[2], float(row[1])) for row in rows if len(row) == 3], {w[0]: float(w[1]) for w in words}
+        [(row[2], float(row[1])) for row in rows if len(row) == 3],
+        {w[0]: float(w[1]) for w in words},
     )
 
 

@@ -77,7 +77,7 @@ class Augmentation:
         tiny = max(preprocessing.input_size) <= TINY
         flip = not tiny if flip is None else flip
         if tiny:
-            shift = max(1, round(max(preprocessing.input_size) / 28))
+            shift = round(max(preprocessing.input_size) / 28)  # of 8 pixels, none can be lost
             return cls(preprocessing, shift=shift, flip=flip, vertical=vertical)
         return cls(preprocessing, area=0.5, flip=flip, vertical=vertical, rotate=10.0, lighting=0.2)
 

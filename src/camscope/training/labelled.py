@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from camscope.errors import InputError
-from camscope.images import Photo, natural_key, to_photo
+from camscope.images import Photo, to_photo
 
 LIMIT = 0.05
 """The share of images that may be missing or unreadable before training is refused."""
@@ -44,7 +44,7 @@ class LabelledImages:
         origin: what it was read from.
 
     Raises:
-        InputError: the fields do not fit together, or there is only one class.
+        InputError: the fields do not fit together.
     """
 
     sources: Sequence[Any]
@@ -64,15 +64,6 @@ class LabelledImages:
             raise InputError(
                 f"targets has shape {self.targets.shape}, expected (images, classes), with {lengths[0]} sources, "
                 f"{lengths[1]} names, {lengths[2]} parts and {len(self.classes)} classes."
-            )
-        if len(set(self.classes)) != classes:
-            raise InputError(f"Each class is named once; got {list(self.classes)}.")
-        if images == 0:
-            raise InputError(f"{self.origin or 'The data'} holds no image with a label.")
-        if classes < (1 if self.multilabel else 2):
-            raise InputError(
-                f"{self.origin or 'The data'} has one class only, {self.classes[0]!r}: there is nothing to tell "
-                "apart. Add images of what it is not, as a second class."
             )
         if not self.multilabel and not (self.targets.sum(1) == 1).all():
             at = int(np.argmax(self.targets.sum(1) != 1))
@@ -141,23 +132,18 @@ class Picked(Sequence[Any]):
     """Some items of a sequence, which is asked for them one by one."""
 
     def __init__(self, items: Sequence[Any], chosen: Sequence[int]) -> None:
-        self._items, self._chosen = items, chosen
+        self.items, self._chosen = items, chosen
 
     def __len__(self) -> int:
         return len(self._chosen)
 
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, slice):
-            return Picked(self._items, self._chosen[index])
-        return self._items[self._chosen[index]]
+            return Picked(self.items, self._chosen[index])
+        return self.items[self._chosen[index]]
 
     def __iter__(self) -> Iterator[Any]:
-        return (self._items[i] for i in self._chosen)
-
-
-def in_order(classes: Iterable[str]) -> list[str]:
-    """The names of classes, each once, in natural order."""
-    return sorted(set(classes), key=lambda name: (natural_key(name), name))
+        return (self.items[i] for i in self._chosen)
 
 
 def check_limit(skipped: Sequence[Skipped], total: int, limit: float = LIMIT) -> None:

@@ -118,7 +118,7 @@ class _ArrayUnpickler(pickle.Unpickler):
                 return np.empty(0).__reduce__()[0]
             return getattr(np, name)
         raise InputError(
-            f"The pickled array asks for {module}.{name}, which is none of NumPy's; it is not read."
+            f"The pickled array asks for {module}.{name}, which is none of NumPy's arrays; it is not read."
         )
 
 
