@@ -22,6 +22,7 @@ from torch import nn
 from torch.nn import functional
 
 from camscope.arrays import resize
+from camscope.libraries.gapnet import GapNet
 from camscope.training import (
     Planted,
     StepMaps,
@@ -78,21 +79,9 @@ LOSSES = (
 )
 
 
-def network(
-    strides: Sequence[int] = (2, 1), channels: Sequence[int] = (16, 32), *, classes: int = 10
-) -> nn.Sequential:
-    """Stages of two 3×3 convolutions with batch norm and ReLU, global average pooling, one linear layer."""
-    layers: list[nn.Module] = []
-    before = 1
-    for stride, width in zip(strides, channels, strict=True):
-        for step in (stride, 1):
-            layers += [
-                nn.Conv2d(before, width, 3, step, 1, bias=False),
-                nn.BatchNorm2d(width),
-                nn.ReLU(inplace=True),
-            ]
-            before = width
-    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(before, classes))
+def network(strides: Sequence[int] = (2, 1), channels: Sequence[int] = (16, 32)) -> GapNet:
+    """A GapNet for grey images of ten digits."""
+    return GapNet(10, channels=1, widths=channels, strides=strides)
 
 
 def digits(seed: int, part: slice, *, marks: Callable[[np.ndarray], np.ndarray] | None) -> Planted:
@@ -122,7 +111,7 @@ def train(
     epochs: int = 12,
     strides: Sequence[int] = (2, 1),
     channels: Sequence[int] = (16, 32),
-) -> nn.Sequential:
+) -> nn.Module:
     """A network trained on the data: AdamW 0.01, one-cycle to 1e-2, batches of 64.
 
     Args:

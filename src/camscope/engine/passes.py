@@ -148,7 +148,17 @@ class Passes:
 
 
 def check_head(methods: Sequence[Method], layer: str, evidence: Evidence, offers: frozenset[Need]) -> None:
-    """Refuse a method that needs a linear head if there is none."""
+    """Refuse a method that needs a linear head if there is none.
+
+    Args:
+        methods: that are wanted at a layer.
+        layer: its name.
+        evidence: of that layer.
+        offers: the needs that the model can meet, for the message.
+
+    Raises:
+        MethodError: naming methods that give the same map and do not need it.
+    """
     if evidence.head is not None:
         return
     for m in methods:
