@@ -259,6 +259,28 @@ def test_an_explainer_and_a_recording_between_forward_and_backward_change_nothin
         assert with_one.equal(without)
 
 
+def test_a_recorder_beside_it_sees_the_same_training(tmp_path):
+    """Both in one loop: the recorder's looks change nothing of the steps, and find the model as the steps left it."""
+    samples, labels = batch(2, 3, 16, 16, seed=50), torch.tensor([1, 3])
+
+    def step(model: nn.Module, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        seen = cam(model, x, y)
+        return functional.cross_entropy(seen.outputs, y) + outside_loss(seen.maps, torch.zeros(8, 16, 16))
+
+    recorders: list[camscope.Recorder] = []
+
+    def watched(model: nn.Module, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        if not recorders:
+            recorders.append(camscope.Recorder(tmp_path / "maps", samples, labels=labels, boards=()))
+        else:
+            recorders[0].step(model)
+        return step(model, x, y)
+
+    for with_one, without in zip(trained(watched), trained(step), strict=True):
+        assert with_one.equal(without)
+    assert len(camscope.History.open(tmp_path / "maps")) >= 2
+
+
 def test_no_hook_stays_and_flags_are_as_they_were():
     model, x, y = Net(norm_head()).train(), input_of("2D"), labels_of("2D")
     model.stem.eval()

@@ -1,4 +1,4 @@
-"""Losses on maps of the true class and masks of where the model may look."""
+"""Losses on maps, by masks of where the model may look."""
 
 from __future__ import annotations
 
@@ -14,13 +14,18 @@ def outside_loss(
 ) -> Float[Array, ""]:
     """The squared map outside of its mask: mean over all positions of (M · (1 − m))².
 
-    M is the raw map of the true class, its negative values included, and m the share of each cell that the mask covers.
-    Where M is a CAM its size is that of the logit, so the loss has a scale and λ = 1 a meaning: whatever logit comes
-    from outside costs its square.
+    M is the raw map, its negative values included, and m the share of each cell that the mask covers. Where M is a CAM
+    its size is that of the logit, so the loss has a scale and λ = 1 a meaning: whatever logit comes from outside costs
+    its square.
 
-    Measured (`benchmarks/shortcut.py`, a mark in the corner of every "3", three seeds): with λ = 1 the mass of the 3's
-    map in the mark falls from 0.28–0.36 to 0.01, and recall without the mark rises from 0.00–0.04 to 0.98–1.00, at the
-    accuracy that cross-entropy alone has.
+    Give it the maps of all classes, `cam(model, x, "all")`. With the true class alone a way out is left: what is
+    outside may speak against all other classes, whose maps nobody looks at.
+
+    Measured (`benchmarks/shortcut.py`: digits on a canvas, a mark of 10² pixels in the corner of every "3"; λ = 1, three
+    seeds, on digits held out): the mass of the 3's map in the mark falls from 0.36–0.43 to 0.00, that in the digit's box
+    rises from 0.09–0.14 to 0.99; 3s without the mark are recognised in 0.98–1.00 of all cases instead of 0.00–0.08, at
+    an accuracy of 0.97–0.99 (0.99–1.00 without the loss). With the true class alone (one seed) 0.00 of them are, where the
+    mark is 6² pixels 0.87.
 
     Args:
         maps: raw maps, as `camscope.training.cam` gives them. Those that an image has not are zero, and cost nothing.
