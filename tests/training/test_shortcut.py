@@ -1,12 +1,11 @@
 """A planted shortcut is seen in the map and gone after training with a loss on the map; a digit is found at its place.
 
-One seed each: the network's weights and the order of the images are functions of it. `benchmarks/shortcut.py` has three.
+One seed each: weights and order are functions of it. `benchmarks/shortcut.py` has three.
 """
 
 from __future__ import annotations
 
 import pytest
-
 from benchmarks.shortcut import LOSSES, NETWORKS, Seen, placed, shortcut
 
 BY_WORDS = {loss.words: loss for loss in LOSSES}
@@ -41,7 +40,8 @@ def test_it_is_gone_after_training_with_the_loss_on_the_map(usual, supervised):
 @pytest.mark.slow
 def test_a_digit_at_a_known_place_is_found_there():
     found = placed(*NETWORKS["stride 2, 4 convolutions (24²)"], seed=0, epochs=8)
-    assert found.untrained == pytest.approx(1 / 9, abs=0.06)  # the share of the canvas that is the box: chance
+    chance = 1 / 9  # the share of the canvas that is the box
+    assert found.untrained == pytest.approx(chance, abs=0.06)
     assert found.peak_untrained <= 0.3
     assert found.peak >= 0.95
     assert found.in_box >= 0.6
