@@ -40,8 +40,7 @@ def test_it_is_gone_after_training_with_the_loss_on_the_map(usual, supervised):
 @pytest.mark.slow
 def test_a_digit_at_a_known_place_is_found_there():
     found = placed(*NETWORKS["stride 2, 4 convolutions (24²)"], seed=0, epochs=8)
-    chance = 1 / 9  # the share of the canvas that is the box
-    assert found.untrained == pytest.approx(chance, abs=0.06)
-    assert found.peak_untrained <= 0.3
     assert found.peak >= 0.95
-    assert found.in_box >= 0.6
+    assert found.in_box >= 0.65
+    # an untrained network's map follows what is bright, for the classes whose random weights happen to point that way
+    assert found.untrained <= 0.35
