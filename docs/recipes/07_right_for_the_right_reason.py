@@ -228,7 +228,7 @@ compared.savefig(args.out / "corrected.png", dpi=150)
 #
 # The way out, seen
 # -----------------
-# What the true class alone does is worth a look, since its own map may look clean. ``y`` in place of ``"all"`` is the
+# What the true class alone does is worth a look, since its own map tells nothing. ``y`` in place of ``"all"`` is the
 # only change.
 
 
@@ -255,12 +255,16 @@ print(
 )
 
 # %%
+# In the mark the map of class 3 is next to nothing, as it was told. All others are far below zero there: the mark now
+# rules out everything that is no 3, which comes to the same. Without it the 3s are lost as before.
+#
 # What can mislead
 # ----------------
 # * **The masks are work.** They are needed in training only, and for some images only: where nothing is known a mask
 #   of ones costs nothing.
-# * **A map that is clean is no proof.** Take the suspected reason away and count, as the last number above does.
-# * **Other losses.** ``rrr_loss`` penalises input gradients and ``energy_loss`` the share of the map outside.
-#   ``benchmarks/shortcut.py`` measures them beside this one.
+# * **A map that is clean is no proof.** The map of one class leaves out what speaks against the others. Take the
+#   suspected reason away and count, as the last number above does.
+# * **Other losses.** ``energy_loss`` is the share of the map outside, ``rrr_loss`` penalises input gradients,
+#   ``gain_loss`` hides what the map shows. ``benchmarks/shortcut.py`` measures them beside this one.
 # * **Only what is named goes.** A loss on the place cannot see a shortcut *inside* the mask: the texture of the
 #   object, say.
