@@ -54,6 +54,8 @@ if TYPE_CHECKING:
     from camscope.targets import Similarity as Similarity
     from camscope.targets import TopK as TopK
     from camscope.text import Vocabulary as Vocabulary
+    from camscope.watching import History as History
+    from camscope.watching import Recorder as Recorder
 
 _HOMES = {
     "camscope.composition": (
@@ -110,6 +112,10 @@ _HOMES = {
         "TopK",
     ),
     "camscope.text": ("Vocabulary",),
+    "camscope.watching": (
+        "History",
+        "Recorder",
+    ),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
