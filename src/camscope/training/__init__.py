@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from camscope.training.labelled import LabelledImages as LabelledImages
     from camscope.training.performance import Performance as Performance
     from camscope.training.performance import assess as assess
-    from camscope.training.performance import performance as performance
     from camscope.training.progress import Now as Now
     from camscope.training.progress import Reporter as Reporter
     from camscope.training.progress import Row as Row
@@ -42,7 +41,7 @@ _HOMES = {
     "camscope.training.fitting": ("fit",),
     "camscope.training.inspecting": ("Inspection", "inspect"),
     "camscope.training.labelled": ("LabelledImages",),
-    "camscope.training.performance": ("Performance", "assess", "performance"),
+    "camscope.training.performance": ("Performance", "assess"),
     "camscope.training.progress": ("Now", "Reporter", "Row"),
     "camscope.training.reading_labels": ("read_labelled",),
     "camscope.training.splits": ("Split", "split"),
