@@ -107,6 +107,9 @@ ways = [
 ]
 
 # %%
+# What to look at: the highest cells lie on the hair, not on the smile. Sixteen numbers are few, and each of them sees
+# most of the face. No upsampling can mend that.
+#
 # The tutorials' call is ``scipy.ndimage.zoom(map, factor, order=2)``. It has two faults. By default ``zoom`` puts the
 # *centres* of the corner cells into the corners of the picture, as if a cell had no width: everything moves outwards,
 # by half a cell at the edges. (``grid_mode=True, mode="nearest"`` says that a cell is an area.) And a spline

@@ -124,7 +124,8 @@ print(f"largest difference over {sums.numel()} pairs: {identity:.1e}")
 # %%
 # From the first step on
 # ----------------------
-# Each row is a picture, each column a moment; the number is the probability of its true class then.
+# Each row is a picture, each column a moment; the number is the probability of its true class then. On the command
+# line it is ``camscope evolve RUN``; with ``--at 5,50`` it has two epochs.
 
 history.figure().savefig(args.out / "steps.png", dpi=150)
 
