@@ -204,10 +204,13 @@ e.figure(scale="image").savefig(args.out / "all-classes.png", dpi=150)
 #
 # Two classes side by side
 # ------------------------
+# On one scale a structure that is spread out (a membrane, filaments) looks weak beside a compact one: there is little
+# evidence at each place, and it is the mean over all places that makes the score. Side by side each map fills its own
+# scale, which is the default.
 
 two = [names[c] for c in np.flatnonzero(cells.targets[shown])[:2]]
 side_by_side = camscope.explain(learn, file, targets=two, methods="cam")
-side_by_side.figure(scale="image").savefig(args.out / "two-classes.png", dpi=150)
+side_by_side.figure().savefig(args.out / "two-classes.png", dpi=150)
 
 # %%
 # Is it there?
