@@ -285,9 +285,10 @@ compared = figure(
     caption="default head of fastai · last convolution",
 )
 compared.savefig(args.out / "einsum-and-gradcam.png", dpi=150)
+ours = to_numpy(grad_cam.maps())[0]
 alike = [
-    np.corrcoef(theirs[0, c].ravel(), grad_cam.maps()[0, c].ravel())[0, 1]
-    for c in range(len(names))
+    np.corrcoef(one.ravel(), other.ravel())[0, 1]
+    for one, other in zip(to_numpy(theirs)[0], ours, strict=True)
 ]
 off = (theirs[0].mean((1, 2)) - logits).abs().mean().item()
 print("correlation with Grad-CAM, class by class:", np.round(alike, 2))
