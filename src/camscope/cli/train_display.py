@@ -55,13 +55,17 @@ def show_plan(people: Console, plan: Plan) -> None:
     _show_model(people, plan)
     s = plan.settings
     batches = max(1, train // s.batch_size)  # what fills no batch is left out
-    frozen = f"{s.frozen_epochs} with the body frozen, then " if s.frozen_epochs else ""
+    frozen = f"{_epochs(s.frozen_epochs)} with the body frozen, then " if s.frozen_epochs else ""
     people.print(
-        f"{frozen}{s.epochs} epochs of {batches} batches of {s.batch_size}, learning rate up to {s.learning_rate:g}, "
-        f"seed {s.seed}",
+        f"{frozen}{_epochs(s.epochs)}; {batches} batches of {s.batch_size} in each; learning rate up to "
+        f"{s.learning_rate:g}; seed {s.seed}",
         soft_wrap=True,
     )
     people.print(f"→ {plan.folder.path}", markup=False, soft_wrap=True)
+
+
+def _epochs(count: int) -> str:
+    return f"{count} epoch{'' if count == 1 else 's'}"
 
 
 def _show_classes(people: Console, summary: Summary) -> None:
