@@ -184,16 +184,16 @@ def gradients_of(module):
 
 body, head = learn.model[0], learn.model[1]
 learn.model.eval()
-file = next(f for f in loaders.valid_ds.items if is_cat(f.name) == "cat")
+file = next(f for f in loaders.valid_ds.items if is_cat(f.name) == "dog")
 x = fastai.first(loaders.test_dl([file]))[0].as_subclass(torch.Tensor).requires_grad_()
-cat = loaders.vocab.o2i["cat"]
+dog = loaders.vocab.o2i["dog"]
 with outputs_of(body) as activations, gradients_of(body) as gradients:
-    learn.model(x)[0, cat].backward()
+    learn.model(x)[0, dog].backward()
 learn.model.zero_grad()
 A, G = activations[0], gradients[0]
 
 with camscope.record(learn.model, layers=["0"]) as seen:
-    learn.model(x)[0, cat].backward()
+    learn.model(x)[0, dog].backward()
 learn.model.zero_grad()
 hooks_differ = max(
     (seen["0"].activations - A).abs().max(), (seen["0"].gradients - G).abs().max()
@@ -220,7 +220,7 @@ print(
 W = head[-1].weight.detach()
 theirs = torch.einsum("ck,bkij->bcij", W, A)
 grad_cam = camscope.explain(
-    learn, file, targets=["cat", "dog"], methods="gradcam", layers="0"
+    learn, file, targets=["dog", "cat"], methods="gradcam", layers="0"
 )
 right = grad_cam.maps()
 
@@ -231,7 +231,7 @@ def heat(maps):
 
 
 photo = grad_cam.input_image().picture
-names = ["cat", "dog"]
+names = ["dog", "cat"]
 order = [loaders.vocab.o2i[name] for name in names]
 rows = [
     [Panel(photo, None, "Picture")]
@@ -268,7 +268,7 @@ with torch.no_grad():
     outputs_differ = (learn.model(x) - before).abs().max().item()
     dealt = torch.einsum("ck,bkij->bcij", last.weight, A)
 dealt_right = camscope.explain(
-    learn, file, targets=["cat", "dog"], methods="gradcam", layers="0"
+    learn, file, targets=["dog", "cat"], methods="gradcam", layers="0"
 ).maps()
 head.load_state_dict(state)
 
@@ -278,7 +278,7 @@ def alike(one, other):
     return np.corrcoef(to_numpy(one).ravel(), to_numpy(other).ravel())[0, 1]
 
 
-einsum_alike = alike(theirs[0, cat], dealt[0, cat])
+einsum_alike = alike(theirs[0, dog], dealt[0, dog])
 gradcam_alike = alike(right[0, 0], dealt_right[0, 0])
 print(
     f"outputs of the network with its hidden units dealt anew differ by {outputs_differ:.1e}"
@@ -324,7 +324,7 @@ by_hand_differs = (by_hand[0] - right[0, 0]).abs().max().item()
 print(f"by hand and by camscope: {by_hand_differs:.1e}")
 groups = [f"0.{len(body) - 2}", f"0.{len(body) - 1}"]
 both = camscope.explain(
-    learn, file, targets=["cat", "dog"], methods="gradcam", layers=groups
+    learn, file, targets=["dog", "cat"], methods="gradcam", layers=groups
 )
 both.figure().savefig(args.out / "two-groups.png", dpi=150)
 
@@ -353,7 +353,7 @@ with torch.no_grad(), outputs_of(plain.model[0]) as activations:
     logits = plain.model(x)[0]
 cam = torch.einsum("ck,bkij->bcij", folded, activations[0])
 e = camscope.explain(
-    plain, file, targets=["cat", "dog"], methods=["cam", "gradcam"], layers="0"
+    plain, file, targets=["dog", "cat"], methods=["cam", "gradcam"], layers="0"
 )
 sums_differ = (cam[0].mean(dim=(1, 2)) + bias - logits).abs().max().item()
 cams_differ = ((cam[0, order] - e.maps("cam")[0]).abs().max() / cam.abs().max()).item()

@@ -92,7 +92,6 @@ run = fit(
 )
 accuracy = run.best["accuracy"]
 print(f"{accuracy:.1%} of the held-out pictures right, in epoch {run.best['epoch']}")
-print(run.model)
 
 # %%
 # The identity
@@ -127,13 +126,15 @@ print(f"largest difference over {sums.numel()} pairs: {identity:.1e}")
 # Each row is a picture, each column a moment; the number is the probability of its true class then. On the command
 # line it is ``camscope evolve RUN``; with ``--at 5,50`` it has two epochs.
 
-history.figure().savefig(args.out / "steps.png", dpi=150)
+rows = list(range(0, len(samples), 2))[:6]
+history.figure(samples=rows).savefig(args.out / "steps.png", dpi=150)
 
 # %%
 # At first a map is noise of random weights. Then the network finds anything that helps, often far too much of the
 # ground; then the animal. Two epochs side by side, as in the tutorial:
 
-history.at_epochs(args.at).figure().savefig(args.out / "two-epochs.png", dpi=150)
+two = history.at_epochs(args.at)
+two.figure(samples=rows, panel_inches=1.8).savefig(args.out / "two-epochs.png", dpi=150)
 
 # %%
 # And as a film:
@@ -143,8 +144,9 @@ history.animation(args.out / "film.webp")
 # %%
 # When does looking settle?
 # -------------------------
-# How alike is each map to the last one, and which share of it lies in the animal's box? The curves tell more than two
-# epochs can: looking often settles long before the accuracy does.
+# How alike is each map to the last one, which share of it lies in the animal's box, and does its peak? The curves tell
+# more than two epochs can: when the maps stop changing, and where they went astray in between. Look for the dip where
+# the learning rate is highest.
 
 
 def scaled_box(name):
