@@ -197,7 +197,7 @@ shown = int(parts.val[np.where(truth.sum(1) > 1, right, 0).argmax()])
 file = cells.sources[shown]
 e = camscope.explain(learn, file, targets=camscope.AllClasses(), methods="cam")
 print("drawn:", [names[c] for c in np.flatnonzero(cells.targets[shown])])
-e.figure(scale="image").savefig(args.out / "all-classes.png", dpi=150)
+e.figure(scale="image", width=7.5).savefig(args.out / "all-classes.png", dpi=200)
 
 # %%
 # Beside each name stands its probability. They do not sum to one: each is a question of its own.
@@ -210,7 +210,7 @@ e.figure(scale="image").savefig(args.out / "all-classes.png", dpi=150)
 
 two = [names[c] for c in np.flatnonzero(cells.targets[shown])[:2]]
 side_by_side = camscope.explain(learn, file, targets=two, methods="cam")
-side_by_side.figure().savefig(args.out / "two-classes.png", dpi=150)
+side_by_side.figure(width=7.5).savefig(args.out / "two-classes.png", dpi=200)
 
 # %%
 # Is it there?
@@ -283,8 +283,9 @@ compared = figure(
     rows,
     row_labels=["the einsum", "Grad-CAM"],
     caption="default head of fastai · last convolution",
+    width=7.5,
 )
-compared.savefig(args.out / "einsum-and-gradcam.png", dpi=150)
+compared.savefig(args.out / "einsum-and-gradcam.png", dpi=200)
 ours = to_numpy(grad_cam.maps())[0]
 alike = [
     np.corrcoef(one.ravel(), other.ravel())[0, 1]

@@ -168,7 +168,7 @@ explainer = camscope.Explainer(model, preprocessing=prepared, class_names=classe
 e = explainer(photo, methods="cam", targets=camscope.AllClasses())
 for _, name, logit, probability in e.top(3):
     print(f"{name:>8}: logit {logit:+.2f}, probability {probability:.1%}")
-e.figure(scale="image").savefig(args.out / "classes.png", dpi=150)
+e.figure(scale="image", width=7.5).savefig(args.out / "classes.png", dpi=200)
 
 # %%
 # One overlay alone, for a slide:

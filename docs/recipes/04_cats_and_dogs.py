@@ -246,8 +246,9 @@ compared = figure(
     rows,
     row_labels=["the einsum", "Grad-CAM"],
     caption="default head of fastai · last convolution",
+    width=7.5,
 )
-compared.savefig(args.out / "einsum-and-gradcam.png", dpi=150)
+compared.savefig(args.out / "einsum-and-gradcam.png", dpi=200)
 
 # %%
 # The proof, in three numbers
@@ -326,7 +327,7 @@ groups = [f"0.{len(body) - 2}", f"0.{len(body) - 1}"]
 both = camscope.explain(
     learn, file, targets=["dog", "cat"], methods="gradcam", layers=groups
 )
-both.figure().savefig(args.out / "two-groups.png", dpi=150)
+both.figure().savefig(args.out / "two-groups.png", dpi=200)
 
 # %%
 # The second-to-last group comes earlier: its maps are finer, or say more of edges than of animals. In a ResNet its
@@ -361,8 +362,8 @@ print(f"mean of the map + bias, and logit: they differ by {sums_differ:.1e}")
 print(
     f"the map by hand, and by camscope: they differ by {cams_differ:.1e} of the largest value"
 )
-e.figure(by="targets", method="cam", scale="signed").savefig(
-    args.out / "cam.png", dpi=150
+e.figure(by="targets", method="cam", scale="signed", width=7.5).savefig(
+    args.out / "cam.png", dpi=200
 )
 
 # %%

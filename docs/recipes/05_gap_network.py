@@ -127,14 +127,14 @@ print(f"largest difference over {sums.numel()} pairs: {identity:.1e}")
 # line it is ``camscope evolve RUN``; with ``--at 5,50`` it has two epochs.
 
 rows = list(range(0, len(samples), 2))[:6]
-history.figure(samples=rows).savefig(args.out / "steps.png", dpi=150)
+history.figure(samples=rows).savefig(args.out / "steps.png", dpi=200)
 
 # %%
 # At first a map is noise of random weights. Then the network finds anything that helps, often far too much of the
 # ground; then the animal. Two epochs side by side, as in the tutorial:
 
 two = history.at_epochs(args.at)
-two.figure(samples=rows, panel_inches=1.8).savefig(args.out / "two-epochs.png", dpi=150)
+two.figure(samples=rows, panel_inches=1.8).savefig(args.out / "two-epochs.png", dpi=200)
 
 # %%
 # And as a film:
@@ -160,7 +160,7 @@ def scaled_box(name):
 
 
 in_boxes = None if boxes is None else [scaled_box(name) for name in samples.names]
-history.curve_figure(box=in_boxes).savefig(args.out / "settling.png", dpi=150)
+history.curve_figure(box=in_boxes).savefig(args.out / "settling.png", dpi=200)
 settled = history.settling(box=in_boxes)
 
 # %%
@@ -176,7 +176,7 @@ if args.googlenet:
         methods="cam",
         targets=camscope.TopK(3),
     )
-    big.figure().savefig(args.out / "googlenet.png", dpi=150)
+    big.figure().savefig(args.out / "googlenet.png", dpi=200)
 
 # %%
 # What can mislead
