@@ -103,7 +103,7 @@ class Maps(MapData):
             order: see `heatmaps`.
 
         Raises:
-            InputError: if the input is not a picture, it is not a scale or an order, or a name is not among those explained.
+            InputError: if the input is not a picture, a name is not among those explained, or an option is not valid.
         """
         image, key = self.number(image), self.key(method, layer)
         g = self.input_images[image].geometry
