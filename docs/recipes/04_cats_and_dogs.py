@@ -203,8 +203,8 @@ print(
 )
 
 # %%
-# The same numbers. ``record`` also takes layers by name, leaves no gradients behind in a network with in-place ReLUs
-# to trip over, and needs no ``.detach().clone()`` to be remembered.
+# The same numbers. ``record`` takes layers by name, takes its hooks away by itself, and keeps what a layer put out
+# even where the next one writes over it (``ReLU(inplace=True)``).
 #
 # The picture that is none
 # ------------------------
@@ -330,8 +330,8 @@ both = camscope.explain(
 both.figure().savefig(args.out / "two-groups.png", dpi=200)
 
 # %%
-# The second-to-last group comes earlier: its maps are finer, or say more of edges than of animals. In a ResNet its
-# grid is twice as fine.
+# The second-to-last group comes earlier: it says more of edges than of animals. In a ResNet its grid is twice as
+# fine.
 #
 # Right: a head that has a CAM
 # ----------------------------
@@ -373,9 +373,10 @@ e.figure(by="targets", method="cam", scale="signed", width=7.5).savefig(
 # What can mislead
 # ----------------
 # * **A picture that looks right proves nothing.** The einsum's lies on the animal as well, because the activations
-#   do, whatever they are summed with. Ask for a number that must hold: the sum, or the gradient.
+#   do, whatever they are summed with. It may even look better than the right one. Ask for a number that must hold:
+#   the sum, or the gradient.
 # * **Shapes that fit prove nothing.** 512 channels and 512 hidden units are a coincidence.
 # * **A map after ReLU hides the evidence against.** Look at the signed map before you say that something was not
 #   looked at.
 # * **Silhouettes have no inside.** What tells a cat from a dog is on the outline; colour well inside it is the blur
-#   of a coarse grid.
+#   of a coarse grid. And that there is *nothing* beside the animal can speak for a class too, all over the ground.
