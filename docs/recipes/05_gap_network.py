@@ -12,11 +12,9 @@ each class) it is the tutorial's.
 """
 
 import argparse
-import shutil
 from pathlib import Path
 
 import numpy as np
-import torch
 from PIL import Image
 
 import camscope
@@ -80,14 +78,12 @@ print(
 # pictures is held out, the learning rate goes up and down once, pictures are cropped and mirrored at random. The
 # recorder is on by default. All of it is also one command: ``camscope train DATA --epochs 12``.
 
-shutil.rmtree(args.out / "run", ignore_errors=True)
 run = fit(
     labelled,
     model="gapnet",
     epochs=args.epochs,
     seed=args.seed,
     out=args.out,
-    name="run",
     workers=0,
 )
 accuracy = run.best["accuracy"]
@@ -109,9 +105,7 @@ samples = history.samples
 explainer = run.explainer()
 watched = [labelled.sources[labelled.names.index(name)] for name in samples.names]
 e = explainer(watched, methods="cam", targets=camscope.AllClasses())
-bias = next(
-    m for m in reversed(list(run.model.modules())) if isinstance(m, torch.nn.Linear)
-).bias.detach()
+bias = run.model.head.bias.detach()
 sums = e.maps().mean(dim=(2, 3)) + bias
 identity = (sums - e.logits).abs().max().item()
 for name, total, logit in zip(
