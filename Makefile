@@ -38,7 +38,7 @@ keras: $(VENV)/.test
 	@KERAS_BACKEND=jax $(BIN)/python -m pytest -q tests/conformance -k 'keras and $(ON_EACH_BACKEND)'
 
 docs: $(VENV)/.docs $(VENV)/.models $(VENV)/.reviews
-	@$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build/html
+	@$(BIN)/python -m sphinx -q -j 2 -W --keep-going -b html docs docs/_build/html
 	@echo "The site is in docs/_build/html/index.html."
 
 lint: $(VENV)/.lint

@@ -25,6 +25,7 @@ html_title = "camscope"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_show_sourcelink = False
+html_show_copyright = False
 html_math_renderer = "drawn"
 pygments_dark_style = "github-dark"
 html_theme_options = {
@@ -50,4 +51,5 @@ sphinx_gallery_conf = {
     "write_computation_times": False,  # a page that would load scripts from elsewhere
     "remove_config_comments": True,
     "plot_gallery": "True",
+    "parallel": True,  # as many recipes at a time as -j says
 }

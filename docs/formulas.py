@@ -54,6 +54,7 @@ def displayed(self: Any, node: nodes.math_block) -> None:
     raise nodes.SkipNode
 
 
-def setup(app: Any) -> None:
+def setup(app: Any) -> dict[str, bool]:
     """Make it known to Sphinx."""
     app.add_html_math_renderer("drawn", (in_line, None), (displayed, None))
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

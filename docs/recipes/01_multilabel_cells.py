@@ -197,17 +197,20 @@ shown = int(parts.val[np.where(truth.sum(1) > 1, right, 0).argmax()])
 file = cells.sources[shown]
 e = camscope.explain(learn, file, targets=camscope.AllClasses(), methods="cam")
 print("drawn:", [names[c] for c in np.flatnonzero(cells.targets[shown])])
-e.figure(scale="image").savefig(args.out / "all-classes.png", dpi=150)
+e.figure(scale="image", width=7.5).savefig(args.out / "all-classes.png", dpi=200)
 
 # %%
 # Beside each name stands its probability. They do not sum to one: each is a question of its own.
 #
 # Two classes side by side
 # ------------------------
+# On one scale a structure that is spread out (a membrane, filaments) looks weak beside a compact one: there is little
+# evidence at each place, and it is the mean over all places that makes the score. Side by side each map fills its own
+# scale, which is the default.
 
 two = [names[c] for c in np.flatnonzero(cells.targets[shown])[:2]]
 side_by_side = camscope.explain(learn, file, targets=two, methods="cam")
-side_by_side.figure(scale="image").savefig(args.out / "two-classes.png", dpi=150)
+side_by_side.figure(width=7.5).savefig(args.out / "two-classes.png", dpi=200)
 
 # %%
 # Is it there?
@@ -280,11 +283,13 @@ compared = figure(
     rows,
     row_labels=["the einsum", "Grad-CAM"],
     caption="default head of fastai · last convolution",
+    width=7.5,
 )
-compared.savefig(args.out / "einsum-and-gradcam.png", dpi=150)
+compared.savefig(args.out / "einsum-and-gradcam.png", dpi=200)
+ours = to_numpy(grad_cam.maps())[0]
 alike = [
-    np.corrcoef(theirs[0, c].ravel(), grad_cam.maps()[0, c].ravel())[0, 1]
-    for c in range(len(names))
+    np.corrcoef(one.ravel(), other.ravel())[0, 1]
+    for one, other in zip(to_numpy(theirs)[0], ours, strict=True)
 ]
 off = (theirs[0].mean((1, 2)) - logits).abs().mean().item()
 print("correlation with Grad-CAM, class by class:", np.round(alike, 2))

@@ -40,6 +40,7 @@ parser.add_argument("--seed", type=int, default=0)
 args = parser.parse_args()
 args.out.mkdir(parents=True, exist_ok=True)
 torch.manual_seed(args.seed)
+device = "cuda" if torch.cuda.is_available() else "cpu"
 
 # %%
 # The data
@@ -118,7 +119,9 @@ class Net(nn.Module):
         return self.classifier(self.dropout(activations.mean(dim=(2, 3))))
 
 
-model = Net(len(classes), "IMAGENET1K_V1" if args.weights == "imagenet" else None)
+model = Net(len(classes), "IMAGENET1K_V1" if args.weights == "imagenet" else None).to(
+    device
+)
 optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3)
 loader = DataLoader(
     Photos(known, transforms.Compose(crop)), args.batch, shuffle=True, drop_last=True
@@ -127,7 +130,7 @@ step, losses = 0, []
 while step < args.steps:
     for x, y in loader:
         model.train()
-        loss = nn.functional.cross_entropy(model(x), y)
+        loss = nn.functional.cross_entropy(model(x.to(device)), y.to(device))
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
@@ -141,7 +144,7 @@ while step < args.steps:
 model.eval()
 with torch.no_grad():
     right = sum(
-        (model(x).argmax(1) == y).sum().item()
+        (model(x.to(device)).argmax(1).cpu() == y).sum().item()
         for x, y in DataLoader(Photos(held_out, transforms.Compose(whole)), args.batch)
     )
 accuracy = right / len(held_out)
@@ -165,7 +168,7 @@ explainer = camscope.Explainer(model, preprocessing=prepared, class_names=classe
 e = explainer(photo, methods="cam", targets=camscope.AllClasses())
 for _, name, logit, probability in e.top(3):
     print(f"{name:>8}: logit {logit:+.2f}, probability {probability:.1%}")
-e.figure(scale="image").savefig(args.out / "classes.png", dpi=150)
+e.figure(scale="image", width=7.5).savefig(args.out / "classes.png", dpi=200)
 
 # %%
 # One overlay alone, for a slide:
@@ -183,7 +186,7 @@ e.overlay(target=top, colorbar=True).save(args.out / "overlay.png")
 # the ReLU behind it is a function in ``forward``, so a hook on ``features`` sees values before it, many below zero. A
 # map of these looks much the same and is wrong. The sum tells.
 
-x = torch.from_numpy(prepared(camscope.images.to_photo(photo)))[None]
+x = torch.from_numpy(prepared(camscope.images.to_photo(photo)))[None].to(device)
 with torch.no_grad(), camscope.record(model, layers=["features"]) as seen:
     logits = model(x)[0]
 before_relu = seen["features"].activations

@@ -87,7 +87,9 @@ print(
 #           \alpha^c_k = \frac{1}{Z} \, \sum_{ij} \, \frac{\partial S_c}{\partial A^k_{ij}}
 
 grid = explainer(photo, methods="gradcam", targets=target, channels=11)
-grid.figure(by="channels", order=2).savefig(args.out / "feature-maps.png", dpi=150)
+grid.figure(by="channels", order=2, width=7.5).savefig(
+    args.out / "feature-maps.png", dpi=200
+)
 
 # %%
 # From 4 × 4 to the photo
@@ -107,6 +109,9 @@ ways = [
 ]
 
 # %%
+# What to look at: the highest cells lie on the hair, not on the smile. Sixteen numbers are few, and each of them sees
+# most of the face. No upsampling can mend that.
+#
 # The tutorials' call is ``scipy.ndimage.zoom(map, factor, order=2)``. It has two faults. By default ``zoom`` puts the
 # *centres* of the corner cells into the corners of the picture, as if a cell had no width: everything moves outwards,
 # by half a cell at the edges. (``grid_mode=True, mode="nearest"`` says that a cell is an area.) And a spline
@@ -128,7 +133,7 @@ def scaled(values):
 
 
 ways.append(Panel(photo, scaled(theirs), "zoom(order=2)", "cells have no width"))
-figure([ways]).savefig(args.out / "splines.png", dpi=150)
+figure([ways], width=7.5).savefig(args.out / "splines.png", dpi=200)
 
 spot = np.zeros((7, 7))
 spot[1, 1] = 1.0  # of 7 × 7 cells of 32 pixels, the one whose centre is at (47.5, 47.5)
@@ -197,7 +202,7 @@ print("Grad-CAM:", of_vgg.layers, tuple(of_vgg.maps().shape))
 if weights:
     camscope.explain(
         "keras:VGG16", photo, layers=["block4_conv3", "block5_conv3"]
-    ).figure().savefig(args.out / "vgg16.png", dpi=150)
+    ).figure().savefig(args.out / "vgg16.png", dpi=200)
 
 # %%
 # What can mislead

@@ -12,11 +12,9 @@ each class) it is the tutorial's.
 """
 
 import argparse
-import shutil
 from pathlib import Path
 
 import numpy as np
-import torch
 from PIL import Image
 
 import camscope
@@ -80,19 +78,16 @@ print(
 # pictures is held out, the learning rate goes up and down once, pictures are cropped and mirrored at random. The
 # recorder is on by default. All of it is also one command: ``camscope train DATA --epochs 12``.
 
-shutil.rmtree(args.out / "run", ignore_errors=True)
 run = fit(
     labelled,
     model="gapnet",
     epochs=args.epochs,
     seed=args.seed,
     out=args.out,
-    name="run",
     workers=0,
 )
 accuracy = run.best["accuracy"]
 print(f"{accuracy:.1%} of the held-out pictures right, in epoch {run.best['epoch']}")
-print(run.model)
 
 # %%
 # The identity
@@ -110,9 +105,7 @@ samples = history.samples
 explainer = run.explainer()
 watched = [labelled.sources[labelled.names.index(name)] for name in samples.names]
 e = explainer(watched, methods="cam", targets=camscope.AllClasses())
-bias = next(
-    m for m in reversed(list(run.model.modules())) if isinstance(m, torch.nn.Linear)
-).bias.detach()
+bias = run.model.head.bias.detach()
 sums = e.maps().mean(dim=(2, 3)) + bias
 identity = (sums - e.logits).abs().max().item()
 for name, total, logit in zip(
@@ -124,15 +117,18 @@ print(f"largest difference over {sums.numel()} pairs: {identity:.1e}")
 # %%
 # From the first step on
 # ----------------------
-# Each row is a picture, each column a moment; the number is the probability of its true class then.
+# Each row is a picture, each column a moment; the number is the probability of its true class then. On the command
+# line it is ``camscope evolve RUN``; with ``--at 5,50`` it has two epochs.
 
-history.figure().savefig(args.out / "steps.png", dpi=150)
+rows = list(range(0, len(samples), 2))[:6]
+history.figure(samples=rows).savefig(args.out / "steps.png", dpi=200)
 
 # %%
 # At first a map is noise of random weights. Then the network finds anything that helps, often far too much of the
 # ground; then the animal. Two epochs side by side, as in the tutorial:
 
-history.at_epochs(args.at).figure().savefig(args.out / "two-epochs.png", dpi=150)
+two = history.at_epochs(args.at)
+two.figure(samples=rows, panel_inches=1.8).savefig(args.out / "two-epochs.png", dpi=200)
 
 # %%
 # And as a film:
@@ -142,8 +138,9 @@ history.animation(args.out / "film.webp")
 # %%
 # When does looking settle?
 # -------------------------
-# How alike is each map to the last one, and which share of it lies in the animal's box? The curves tell more than two
-# epochs can: looking often settles long before the accuracy does.
+# How alike is each map to the last one, which share of it lies in the animal's box, and does its peak? The curves tell
+# more than two epochs can: when the maps stop changing, and where they went astray in between. Look for the dip where
+# the learning rate is highest.
 
 
 def scaled_box(name):
@@ -157,7 +154,7 @@ def scaled_box(name):
 
 
 in_boxes = None if boxes is None else [scaled_box(name) for name in samples.names]
-history.curve_figure(box=in_boxes).savefig(args.out / "settling.png", dpi=150)
+history.curve_figure(box=in_boxes).savefig(args.out / "settling.png", dpi=200)
 settled = history.settling(box=in_boxes)
 
 # %%
@@ -173,7 +170,7 @@ if args.googlenet:
         methods="cam",
         targets=camscope.TopK(3),
     )
-    big.figure().savefig(args.out / "googlenet.png", dpi=150)
+    big.figure().savefig(args.out / "googlenet.png", dpi=200)
 
 # %%
 # What can mislead

@@ -9,6 +9,8 @@ The sentences are 10,605 snippets of real reviews, each rated by people from −
 Hutto & Gilbert, ICWSM 2014). They come in the source package of vaderSentiment, which pip fetches.
 """
 
+# sphinx_gallery_thumbnail_number = 4
+
 import argparse
 import csv
 import random
@@ -169,7 +171,7 @@ reviews = [
 e = explainer(reviews, methods="cam", targets=kind)
 for i, review in enumerate(reviews):
     print(f"{float(e.probabilities[i, 1]):.0%} positive: {review}")
-e.figure(2).savefig(args.out / "mixed.png", dpi=150)
+e.figure(2).savefig(args.out / "mixed.png", dpi=200)
 
 # %%
 # Orange speaks for *positive*, blue against. What to look at: does the colour change where the opinion does, at
@@ -195,8 +197,8 @@ print(
 # CAM does not exist there; HiResCAM, gradient times activation, does.
 
 words = explainer(reviews, methods="hirescam", layers="embedding", targets=kind)
-words.figure(2).savefig(args.out / "mixed-word-by-word.png", dpi=150)
-words.figure(3).savefig(args.out / "negation.png", dpi=150)
+words.figure(2).savefig(args.out / "mixed-word-by-word.png", dpi=200)
+words.figure(3).savefig(args.out / "negation.png", dpi=200)
 
 # %%
 # Over all held-out reviews
@@ -224,7 +226,7 @@ axes.axvline(0, color="0.3", linewidth=0.8)
 axes.set_xlabel("mean evidence for positive (logit)")
 axes.spines[["top", "right", "left"]].set_visible(False)
 axes.tick_params(left=False)
-figure.savefig(args.out / "words.png", dpi=150)
+figure.savefig(args.out / "words.png", dpi=200)
 print("most against:", ", ".join(ranked[:8]))
 print("most for:    ", ", ".join(reversed(ranked[-8:])))
 

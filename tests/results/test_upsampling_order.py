@@ -58,3 +58,13 @@ def test_every_figure_takes_it(explanation, by):
     assert explanation.overlay(order=0) != explanation.overlay()
     with pytest.raises(camscope.InputError, match="order=7"):
         explanation.figure(by=by, order=7)
+
+
+def test_galleries_and_comparisons_take_it(explanation):
+    def pixels(figure):
+        figure.canvas.draw()
+        return np.asarray(figure.canvas.buffer_rgba())
+
+    assert (pixels(explanation.gallery(order=0)) != pixels(explanation.gallery())).any()
+    compared = [camscope.compare(explanation, explanation, order=order) for order in (0, 1)]
+    assert (pixels(compared[0]) != pixels(compared[1])).any()

@@ -15,7 +15,7 @@ from camscope.cli.showing import plain_table, show_notes
 from camscope.training.carrying_out import Run
 from camscope.training.planning import Plan
 from camscope.training.progress import Now, Row
-from camscope.training.run_folder import CONFUSION, CURVES
+from camscope.training.run_folder import CONFUSION, CURVES, MAPS
 from camscope.training.summary import Summary
 
 _MOST_CLASSES = 20
@@ -55,13 +55,17 @@ def show_plan(people: Console, plan: Plan) -> None:
     _show_model(people, plan)
     s = plan.settings
     batches = max(1, train // s.batch_size)  # what fills no batch is left out
-    frozen = f"{s.frozen_epochs} with the body frozen, then " if s.frozen_epochs else ""
+    frozen = f"{_epochs(s.frozen_epochs)} with the body frozen, then " if s.frozen_epochs else ""
     people.print(
-        f"{frozen}{s.epochs} epochs of {batches} batches of {s.batch_size}, learning rate up to {s.learning_rate:g}, "
-        f"seed {s.seed}",
+        f"{frozen}{_epochs(s.epochs)}; {batches} batches of {s.batch_size} in each; learning rate up to "
+        f"{s.learning_rate:g}; seed {s.seed}",
         soft_wrap=True,
     )
     people.print(f"→ {plan.folder.path}", markup=False, soft_wrap=True)
+
+
+def _epochs(count: int) -> str:
+    return f"{count} epoch{'' if count == 1 else 's'}"
 
 
 def _show_classes(people: Console, summary: Summary) -> None:
@@ -96,10 +100,8 @@ def _warnings(summary: Summary) -> Iterator[str]:
     if summary.unlabelled:
         yield f"{summary.unlabelled} images have no class"
     if summary.imbalance >= 5:
-        yield (
-            f"the largest class has {summary.imbalance:.0f} times as many images as the smallest (--class-weights makes "
-            "up for it)"
-        )
+        times = f"{summary.imbalance:.0f} times as many images as the smallest"
+        yield f"the largest class has {times} (--class-weights makes up for it)"
     for groups, what in (
         (summary.duplicates, "images are there more than once"),
         (summary.contradictions, "of these have different labels"),
@@ -264,6 +266,10 @@ def show_run(people: Console, run: Run) -> None:
     )
     people.print("Try next:", style="bold")
     people.print(f"  camscope explain PHOTO --model {_word(run.folder)}", markup=False, soft_wrap=True)
+    if (run.folder / MAPS).is_dir():
+        people.print(
+            f"  camscope evolve {_word(run.folder)}   # how it learned to look", markup=False, soft_wrap=True
+        )
 
 
 def _share(value: float) -> str:

@@ -63,7 +63,7 @@ def train(
     out: Path = Path("runs"),
     name: str | None = None,
     resume: Flag = False,
-    watch: bool = True,
+    watch: bool | None = None,
     find_lr: Flag = False,
     dry_run: Flag = False,
     trust_pickle: Flag = False,
@@ -143,7 +143,8 @@ def train(
     resume
         Go on with the run of this --name, or with the one that was worked on last.
     watch
-        Keep the maps of a few images that are held out, from the first steps on.
+        Keep the maps of a few images that are held out, from the first steps on: `camscope evolve runs/NAME` shows
+        them. Default: where the model has maps.
     find_lr
         Only look for a learning rate, and write its plot.
     dry_run
@@ -201,7 +202,7 @@ def train(
     return 0
 
 
-def _run(people: Console, plan: Plan, options: RunOptions, *, watch: bool, as_json: bool) -> int:
+def _run(people: Console, plan: Plan, options: RunOptions, *, watch: bool | None, as_json: bool) -> int:
     live = Live(people, plan)
     try:
         with live.shown():

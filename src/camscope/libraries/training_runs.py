@@ -61,7 +61,17 @@ class RunModel:
         return [f"{file} has changed since {self.folder} was trained from it."] if changed else []
 
     def build(self) -> Any:
-        """The model, untrained."""
+        """The model, untrained.
+
+        Raises:
+            ModelError: if it was an object without a name, or cannot be built any more.
+        """
+        if not self.spec:
+            raise ModelError(
+                f"{self.folder} was trained from an object and not from a name, so it cannot be built from the folder. "
+                f"Build it yourself, load {self.folder / BEST} (safetensors) and explain that; or train from "
+                "FILE.py:FACTORY."
+            )
         return build_trainable(self.spec, classes=len(self.classes), weights=RANDOM, shape=self.shape).model
 
 
@@ -164,7 +174,7 @@ def open_run(folder: str | Path, *, trained: bool = True) -> tuple[Any, ModelInf
         fill(model, best)
     return model, ModelInfo(
         preprocessing=run.preprocessing,
-        class_names=run.classes,
+        class_names=list(run.classes),
         name=f"{run.folder} ({run.spec})",
         note=" ".join(notes),
         task=run.task,

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from camscope.training.map_losses import outside_loss as outside_loss
     from camscope.training.performance import Performance as Performance
     from camscope.training.performance import assess as assess
-    from camscope.training.performance import performance as performance
     from camscope.training.planted_digits import Planted as Planted
     from camscope.training.planted_digits import planted as planted
     from camscope.training.progress import Now as Now
@@ -53,6 +52,7 @@ _HOMES = {
     "camscope.training.inspecting": ("Inspection", "inspect"),
     "camscope.training.labelled": ("LabelledImages",),
     "camscope.training.map_losses": ("energy_loss", "outside_loss"),
+    "camscope.training.performance": ("Performance", "assess"),
     "camscope.training.performance": ("Performance", "assess", "performance"),
     "camscope.training.planted_digits": ("Planted", "planted"),
     "camscope.training.progress": ("Now", "Reporter", "Row"),

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from camscope.engine import Explainer
-from camscope.errors import InputError
+from camscope.errors import CamscopeError, InputError
 from camscope.libraries.training_runs import BEST
 from camscope.libraries.weights import fill
 from camscope.outputs import Task
@@ -21,6 +21,8 @@ from camscope.training.planning import Plan
 from camscope.training.progress import Progress, Reporter, Row
 from camscope.training.run_folder import CONFUSION, CURVES
 from camscope.training.validation import Judged, judge
+from camscope.training.watched_run import recorder_of
+from camscope.watching import Recorder
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ def carry_out(
     plan: Plan,
     *,
     reporter: Reporter,
-    watch: bool = True,
+    watch: bool | None = None,
     objective: Objective | None = None,
     workers: int | None = None,
     device: str | None = None,
@@ -74,7 +76,7 @@ def carry_out(
     Args:
         plan: what was chosen.
         reporter: who is told how it goes.
-        watch: whether maps are kept while the model learns.
+        watch: whether maps are kept while the model learns; None keeps them where the model has any.
         objective: gives the mean loss of the model and a batch; None is the loss for the labels.
         workers: processes that read images; None takes what suits their size.
         device: `cpu`, `cuda` …; None takes the best there is.
@@ -105,6 +107,7 @@ def carry_out(
         with stopped_by_signals() as stop:
             loop = _loop(plan, parts, progress, objective, reporter, stop)
             loop.save_seconds = checkpoint_seconds
+            loop.watcher, note = _watcher(plan, parts.model, progress, watch)
             loop.run()
         for group in parts.groups:
             group.freeze(False)
@@ -121,8 +124,26 @@ def carry_out(
         history=tuple(progress.history),
         score=plan.score,
         judged=judged,
-        notes=plan.notes,
+        notes=(*plan.notes, *note),
     )
+
+
+def _watcher(
+    plan: Plan, model: Any, progress: Progress, watch: bool | None
+) -> tuple[Recorder | None, tuple[str, ...]]:
+    """Who looks at the model while it trains; or why nobody does."""
+    if watch is False:
+        return None, ()
+    try:
+        recorder = recorder_of(plan)
+        if plan.resumed:
+            recorder.from_step(progress.step, epoch=progress.epoch)
+        recorder.start(model)
+    except CamscopeError as error:
+        if watch:
+            raise
+        return None, (f"Its maps were not kept: {error}",)
+    return recorder, ()
 
 
 def _loop(

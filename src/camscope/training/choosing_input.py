@@ -82,8 +82,9 @@ def known_preprocessing(known: Preprocessing, size: int | None) -> Preprocessing
 def fresh_preprocessing(looks: Looks, size: int | None, own: Preprocessing | None) -> Preprocessing:
     """The preprocessing for a network from scratch; its mean and standard deviation are to be measured.
 
-    Images of one size up to 64 pixels are taken as they are (and a photo of another size is resized to it). Others are resized, their shorter side to the input's, and
-    cropped to a square of 128 pixels, or of what the network's library says.
+    Images of one size up to 64 pixels are taken as they are, and a photo of another size is resized to it. Others are
+    resized, their shorter side to the input's, and cropped to a square of 128 pixels, or of what the network's library
+    says.
 
     Args:
         looks: of the training images.

@@ -43,8 +43,7 @@ def fit(
     out: str | Path = "runs",
     name: str | None = None,
     resume: bool = False,
-    watch: bool = True,
-    tensorboard: bool = False,
+    watch: bool | None = None,
     objective: Objective | None = None,
     checkpoint_seconds: float = 20.0,
     trust_pickle: bool = False,
@@ -62,8 +61,8 @@ def fit(
         data: a folder of images, a table, a data set, `sample:NAME`, or `LabelledImages` (what `read_labelled` gives,
             which has more options). With `resume`, None takes what the run was begun with.
         model: None is `gapnet`, a small network from scratch; `demo`, `timm:NAME`, `torchvision:NAME`;
-            `FILE.py:FACTORY`, a function that takes `num_classes`; the folder of another run; or a `torch.nn.Module` with an output per
-            class, which is trained in place.
+            `FILE.py:FACTORY`, a function that takes `num_classes`; the folder of another run; or a `torch.nn.Module`
+            with an output per class, which is trained in place.
         weights: a file of weights to begin with, `random`, or None for the published ones.
         epochs: how many in which everything learns; None: as many as give 400 steps from scratch (4 to 30), 150 in
             fine-tuning (3 to 20).
@@ -92,8 +91,8 @@ def fit(
         resume: go on with the run of this name; None as name takes the one that was worked on last. Of all other
             options `epochs` and `patience` may change: with more epochs the schedule is that of the longer run, from
             the step that was reached.
-        watch: whether the maps of a few images that are held out are kept while the model learns.
-        tensorboard: whether the numbers go to TensorBoard too.
+        watch: whether the maps of a few images that are held out are kept while the model learns (`camscope evolve`
+            shows them); None keeps them where the model has any.
         objective: gives the mean loss of the model, in training, and a `Batch`; None is the loss for the labels. It is
             where a loss on maps belongs.
         checkpoint_seconds: how far checkpoints within an epoch lie apart, at least; there is one at its end too.

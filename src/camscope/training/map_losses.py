@@ -50,10 +50,10 @@ def energy_loss(
     (arXiv:2303.11932), there one minus it, as the energy pointing game's score (Wang et al. 2020). A map without
     positive values counts as zero.
 
-    On the planted shortcut it fails (`benchmarks/shortcut.py`, λ = 1, one seed): the map gets clean, its mass in the mark
-    0.00, and the shortcut stays: 0.21 of the 3s are recognised without the mark, and 0.66 of the others with it. A share
-    has no scale, so nothing keeps a small map from deciding, and the maps of other classes are free. It is here to be
-    compared with: take `outside_loss`.
+    On the planted shortcut it fails (`benchmarks/shortcut.py`, λ = 1, one seed): the map gets clean, its mass in the
+    mark 0.00, and the shortcut stays: 0.21 of the 3s are recognised without the mark, and 0.66 of the others with it.
+    A share has no scale, so nothing keeps a small map from deciding, and the maps of other classes are free. It is
+    here to be compared with: take `outside_loss`.
 
     Args:
         maps: as for `outside_loss`.

@@ -120,8 +120,6 @@ def accelerated(precision: str, device: str | None) -> Iterator[Any]:
         from accelerate.state import AcceleratorState
     except ImportError as error:
         raise MissingExtraError("training", "train") from error
-    import torch
-
     mine = not AcceleratorState._shared_state
     try:
         accelerator = Accelerator(mixed_precision=precision, cpu=device == "cpu")
@@ -132,7 +130,7 @@ def accelerated(precision: str, device: str | None) -> Iterator[Any]:
             raise InputError(
                 f"There are {accelerator.num_processes} processes; a run trains in one. Start it without a launcher."
             )
-        if device not in (None, "cpu") and torch.device(device).type != accelerator.device.type:
+        if device not in (None, "cpu") and device.partition(":")[0] != accelerator.device.type:
             raise InputError(f"There is no device {device!r} here; the best is {accelerator.device}.")
         if precision == "fp16" and accelerator.device.type == "cpu":
             raise InputError("fp16 needs a GPU. On a CPU take bf16, or nothing (float32).")

@@ -16,8 +16,8 @@ class RunOptions:
     """What a training may be asked for; None stands for what suits the data and the model.
 
     Attributes:
-        model: `gapnet` (if None), `demo`, `timm:NAME`, `torchvision:NAME`, `FILE.py:FACTORY`, the folder of another run, or
-            a `torch.nn.Module` with as many outputs as there are classes.
+        model: `gapnet` (if None), `demo`, `timm:NAME`, `torchvision:NAME`, `FILE.py:FACTORY`, the folder of another
+            run, or a `torch.nn.Module` with as many outputs as there are classes.
         weights: a file of weights to begin with, `random`, or None for the published ones.
         trust_pickle: whether a weights file may run code.
         reading: how the data is read, as keywords of `read_labelled`.

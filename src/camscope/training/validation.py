@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 
 from camscope.training.batching import Batches
 from camscope.training.objectives import Loss
-from camscope.training.performance import Performance, performance
+from camscope.training.performance import Performance, assess
 
 
 @dataclass(frozen=True)
@@ -98,5 +98,5 @@ def judge(model: Any, batches: Batches, loss: Loss, accelerator: Any) -> Judged:
     """
     said = predict(model, batches, loss, accelerator)
     labelled = batches.labelled
-    found = performance(labelled.targets[said.indices], said.logits, multilabel=labelled.multilabel)
+    found = assess(labelled.targets[said.indices], said.logits, multilabel=labelled.multilabel)
     return Judged(said.loss, found, said)

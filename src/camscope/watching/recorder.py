@@ -94,6 +94,7 @@ class Recorder:
         self._last: Look | None = None
         self._steps = self._epochs = 0
         self._resumed = False
+        self._noted: dict[int, dict[str, float | list[float]]] = {}
         self._missing: list[dict[str, Any]] = []
         self._told: set[str] = set()
 
@@ -176,15 +177,16 @@ class Recorder:
             self._epochs = int(Records.read(self.out).epochs[-1])
 
     def note(self, **numbers: Any) -> None:
-        """Add numbers to the last look, if no step was done since: what is known only after the model was looked at.
+        """Add numbers to the look after this step, whether it was taken already or is still to be.
 
         Args:
             numbers: by name, such as `metric` or `val_loss`.
         """
-        last = self._last
+        plain = {**self._noted.get(self._steps, {}), **plain_numbers(numbers)}
+        self._noted, last = {self._steps: plain}, self._last
         if last is None or last.moment.step != self._steps:
             return
-        moment = dataclasses.replace(last.moment, numbers={**last.moment.numbers, **plain_numbers(numbers)})
+        moment = dataclasses.replace(last.moment, numbers={**last.moment.numbers, **plain})
         look = dataclasses.replace(last, moment=moment)
         try:
             write_look(self.out, look, self._missing)
@@ -300,9 +302,9 @@ class Recorder:
     def _seen(self, model: Any, epoch_end: bool, numbers: dict[str, Any], first: Explanation | None) -> Look:
         """A look at the model, with what is known already of the same step."""
         assert self._samples is not None
-        plain, last = plain_numbers(numbers), self._last
-        if last is not None and last.moment.step == self._steps:
-            plain = {**last.moment.numbers, **plain}
+        last = self._last
+        known = last.moment.numbers if last is not None and last.moment.step == self._steps else {}
+        plain = {**known, **self._noted.get(self._steps, {}), **plain_numbers(numbers)}
         e = first or self._explainer(model)(
             self._inputs, methods=self._samples.method, targets=self._targets, layers=self._samples.layer
         )
