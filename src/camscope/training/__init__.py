@@ -53,7 +53,6 @@ _HOMES = {
     "camscope.training.labelled": ("LabelledImages",),
     "camscope.training.map_losses": ("energy_loss", "outside_loss"),
     "camscope.training.performance": ("Performance", "assess"),
-    "camscope.training.performance": ("Performance", "assess", "performance"),
     "camscope.training.planted_digits": ("Planted", "planted"),
     "camscope.training.progress": ("Now", "Reporter", "Row"),
     "camscope.training.reading_labels": ("read_labelled",),

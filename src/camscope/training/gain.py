@@ -24,6 +24,10 @@ def gain_loss(
     size; s^c is the probability, which has a least value; and hidden means zero in x, which after the usual
     normalisation is the mean colour.
 
+    Measured (`benchmarks/shortcut.py`, Grad-CAM, α = 1 and the extension times 10, one seed): the mass in the mark
+    falls from 0.38 to 0.01 and 3s without the mark are recognised in 0.74 of all cases instead of 0.08, but the
+    accuracy falls to 0.72. With these weights it is too much for images as small as these.
+
         seen = cam(model, x, y, method="gradcam")
         loss = cross_entropy(seen.outputs, y) + gain_loss(seen, x) + 10 * gain_extended_loss(seen.maps, masks)
 
