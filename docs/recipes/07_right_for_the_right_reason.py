@@ -268,3 +268,54 @@ print(
 #   ``gain_loss`` hides what the map shows. ``benchmarks/shortcut.py`` measures them beside this one.
 # * **Only what is named goes.** A loss on the place cannot see a shortcut *inside* the mask: the texture of the
 #   object, say.
+
+# %%
+# Measured
+# --------
+# By ``python -m benchmarks.shortcut``, on digits held out, as above; a number for each seed that was run.
+#
+# .. list-table::
+#    :header-rows: 1
+#
+#    * - loss
+#      - accuracy
+#      - mass in the mark
+#      - in the digit
+#      - 3s right without the mark
+#      - others right with it
+#    * - cross-entropy
+#      - 0.99, 0.99, 1.00
+#      - 0.38, 0.43, 0.36
+#      - 0.12, 0.09, 0.14
+#      - 0.08, 0.00, 0.00
+#      - 0.34, 0.50, 0.36
+#    * - and 1 · outside, all classes
+#      - 0.99, 0.97, 0.99
+#      - 0.00, 0.00, 0.00
+#      - 0.99, 0.99, 0.99
+#      - 1.00, 0.97, 1.00
+#      - 0.99, 0.97, 0.99
+#    * - and 1 · outside, true class
+#      - 0.99, 0.98
+#      - 0.61, 0.73
+#      - 0.18, 0.05
+#      - 0.00, 0.03
+#      - 0.62, 0.62
+#    * - and 1 · energy
+#      - 0.98
+#      - 0.00
+#      - 0.96
+#      - 0.21
+#      - 0.66
+#    * - and 0.01 · RRR
+#      - 0.98
+#      - 0.38
+#      - 0.24
+#      - 0.00
+#      - 0.02
+#    * - and 1 · GAIN + 10 · its extension
+#      - 0.72
+#      - 0.01
+#      - 0.61
+#      - 0.74
+#      - 0.55

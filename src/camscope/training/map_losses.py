@@ -23,9 +23,9 @@ def outside_loss(
 
     Measured (`benchmarks/shortcut.py`: digits on a canvas, a mark of 10² pixels in the corner of every "3"; λ = 1,
     three seeds, on digits held out): the mass of the 3's map in the mark falls from 0.36–0.43 to 0.00, that in the
-    digit's box rises from 0.09–0.14 to 0.99; 3s without the mark are recognised in 0.98–1.00 of all cases instead of
-    0.00–0.08, at an accuracy of 0.97–0.99 (0.99–1.00 without the loss). With the true class alone (one seed) 0.00 of
-    them are, and 0.87 where the mark is 6² pixels.
+    digit's box rises from 0.09–0.14 to 0.99; 3s without the mark are recognised in 0.97–1.00 of all cases instead of
+    0.00–0.08, at an accuracy of 0.97–0.99 (0.99–1.00 without the loss). With the true class alone 0.00 and 0.03 of
+    them are (two seeds), and 0.87 where the mark is 6² pixels.
 
     Args:
         maps: raw maps, as `camscope.training.cam` gives them. Those that an image has not are zero, and cost nothing.

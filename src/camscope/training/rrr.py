@@ -32,8 +32,9 @@ def rrr_loss(
 
     It takes a second backward through the whole model: about three times the time of a step.
 
-    Measured (`benchmarks/shortcut.py`): with λ₁ = 0.01 it leaves the shortcut where it is. The gradient is small where
-    the model is sure, so a mark that settles the class costs next to nothing. `outside_loss` removed it.
+    Measured (`benchmarks/shortcut.py`, λ₁ = 0.01, one seed): it leaves the shortcut where it is, with 0.38 of the map's
+    mass in the mark and no 3 recognised without it. Where the model is sure of a class its gradient is small, whatever
+    it was sure by. `outside_loss` removed it.
 
     Args:
         logits: of a forward of x.
