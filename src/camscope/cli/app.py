@@ -36,6 +36,12 @@ app.command(
     usage="Usage: camscope concepts PHOTO... [OPTIONS]",
 )
 app.command(
+    "camscope.cli.train_model:train",
+    name="train",
+    help="Train or fine-tune an image classifier that is ready to be explained.",
+    usage="Usage: camscope train DATA [OPTIONS]",
+)
+app.command(
     "camscope.cli.evolve:evolve",
     name="evolve",
     help="Show how a model learned to look: the maps of a training, step by step, and how they settle.",
