@@ -275,6 +275,7 @@ def test_importing_camscope_loads_nothing_heavy():
         "import camscope; camscope.Class(3), camscope.PerImage, camscope.CamscopeError",
         "import camscope; camscope.Explainer, camscope.Explanation, camscope.explain",
         "import camscope.training; camscope.training.__all__",
+        "import camscope; camscope.Recorder, camscope.History; from camscope.watching import callbacks",
     ],
 )
 def test_its_names_load_no_framework_either(code):

@@ -41,7 +41,7 @@ def test_two_epochs_side_by_side(capsys, tmp_path, watched):  # noqa: F811
     assert [sample["label"] for sample in found["samples"]] == ["cross", "circle"]
     assert [look["step"] for look in found["looks"]] == [0, 1, 2, 4, 6, 8, 12, 16, 18, 24]
     assert found["looks"][-1]["similarity"] == pytest.approx(1)
-    assert found["looks"][-1]["numbers"]["learning_rate"] == 0.05
+    assert found["looks"][1]["numbers"]["learning_rate"] == 0.05
     assert len(found["looks"][0]["probabilities"]) == 2
     assert len(found["files"]) == 2
     wide, high = Image.open(tmp_path / "run-evolution.png").size

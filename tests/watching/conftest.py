@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch._dynamo  # before TensorBoard loads TensorFlow: Triton, where it is loaded after it, ends the process
 from torch import nn
 from torch.nn import functional
 

@@ -87,3 +87,33 @@ def test_signals_have_no_picture_and_still_their_curves(tmp_path):
 def test_what_is_no_board_is_refused(tmp_path):
     with pytest.raises(camscope.InputError, match=r"'runs' is no board: expected a SummaryWriter"):
         Recorder(tmp_path, data()[0][:1], boards="runs")
+
+
+@pytest.fixture
+def wandb(tmp_path, monkeypatch):
+    """Weights & Biases without a network, where it is installed."""
+    for name, value in (("MODE", "offline"), ("DIR", str(tmp_path)), ("SILENT", "true")):
+        monkeypatch.setenv(f"WANDB_{name}", value)
+    return pytest.importorskip("wandb")
+
+
+def test_an_active_run_of_weights_and_biases_gets_pictures(tmp_path, wandb):
+    x, y = data()
+    run = wandb.init(project="test")
+    train(Recorder(tmp_path / "maps", x[:2], labels=y[:2]), epochs=1)
+    run.finish()
+    kept = {path.parent.name for path in tmp_path.rglob("*.png")}
+    assert kept == {"camscope"}
+    assert len(list(tmp_path.rglob("*.png"))) == 2 * len(History.open(tmp_path / "maps"))
+
+
+def test_an_active_run_of_mlflow_gets_pictures(tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    mlflow = pytest.importorskip("mlflow")
+    mlflow.set_tracking_uri((tmp_path / "runs").as_uri())
+    x, y = data()
+    with mlflow.start_run():
+        train(Recorder(tmp_path / "maps", x[:2], labels=y[:2]), epochs=1)
+        train(Recorder(tmp_path / "without", x[:2], labels=y[:2], boards=()), epochs=1)
+    pictures = list((tmp_path / "runs").rglob("*.png"))
+    assert len(pictures) == 2 * len(History.open(tmp_path / "maps"))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
+import pickle
 
 import numpy as np
 import pytest
@@ -167,6 +169,14 @@ def test_fastai(tmp_path, find):
     assert ends.number_names[-3:] == ("train_loss", "valid_loss", "accuracy")
     assert np.isfinite(ends.numbers("accuracy")).all()
     assert len(set(history.weights)) == 7  # fastai writes to weights behind PyTorch's back
+
+
+def test_a_learner_that_is_watched_can_be_copied_and_pickled(tmp_path):
+    """As `learn.export` does. In the copy nobody looks."""
+    watching = callbacks.fastai(recorder_of(tmp_path / "maps"))
+    watching.watcher.start(network())
+    for other in (copy.deepcopy(watching), pickle.loads(pickle.dumps(watching))):
+        assert not hasattr(other, "watcher")
 
 
 # ------------------------------------------------------------------ Hugging Face

@@ -9,8 +9,13 @@ from transformers import TrainerCallback
 from camscope.watching.recorder import Recorder
 
 
-class WatchTrainer(TrainerCallback):
-    """See `camscope.watching.callbacks.huggingface`.
+def callback(recorder: Recorder) -> TrainerCallback:
+    """See `camscope.watching.callbacks.huggingface`."""
+    return _Watch(recorder)
+
+
+class _Watch(TrainerCallback):
+    """What the callback does.
 
     Args:
         recorder: looks.
@@ -43,11 +48,11 @@ class WatchTrainer(TrainerCallback):
     ) -> None:
         """Note the loss and the metrics, which the Trainer tells after a step."""
         numbers = {name: value for name, value in (logs or {}).items() if isinstance(value, (int, float))}
-        self._recorder.note(logged={name: v for name, v in numbers.items() if name not in _NO_NUMBERS})
+        self._recorder.note(logged={name: v for name, v in numbers.items() if not name.endswith(_LEFT_OUT)})
 
 
-_NO_NUMBERS = ("epoch", "step", "total_flos", "learning_rate")
-"""What a log holds that is said already, or says nothing of the model."""
+_LEFT_OUT = ("epoch", "step", "total_flos", "learning_rate", "_runtime", "_per_second")
+"""How names in a log end that are kept already, or say nothing of the model."""
 
 
 def _rates(kwargs: dict[str, Any]) -> list[float]:
