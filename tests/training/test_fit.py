@@ -229,7 +229,7 @@ def test_a_factory_gets_the_number_of_classes_and_its_file_is_known_again(tmp_pa
     with pytest.raises(ModelError, match="do not fit this Sequential"):
         load_model(str(run.folder))
     file.unlink()
-    with pytest.raises(ModelError, match="there is no file .*net.py any more. Put it back"):
+    with pytest.raises(ModelError, match=r"there is no file .*net\.py any more\. Put it back"):
         load_model(str(run.folder))
 
 
@@ -362,7 +362,8 @@ def test_nonsense_is_refused_before_anything_is_written(tmp_path, options, kind,
 def test_a_model_of_another_number_of_classes_is_refused(tmp_path):
     (tmp_path / "net.py").write_text(
         "from torch import nn\n"
-        "def make():\n    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 7))\n"
+        "def make():\n"
+        "    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 7))\n"
     )
     with pytest.raises(
         ModelError, match=r"gives shape \(2, 7\) .*expected \(2, 2\).*Let its factory take num_classes"

@@ -13,7 +13,7 @@ from rich.console import Console
 from camscope.cli.output import console, print_json, quiet_stdout, without_warnings
 from camscope.cli.train_display import Live, show_plan, show_run
 from camscope.errors import InputError
-from camscope.render import png
+from camscope.render import save
 from camscope.training.carrying_out import Run, carry_out
 from camscope.training.finding_rate import rate_of
 from camscope.training.planning import Plan, plan_resuming, plan_training
@@ -25,6 +25,8 @@ _NO_DATA = (
     "camscope train sample:digits. With --resume nothing is needed."
 )
 _SEPARATOR = "|"
+_STOPPED = 130
+"""The exit status of a command that Ctrl-C ended."""
 
 Flag = Annotated[bool, Parameter(negative="")]
 
@@ -193,16 +195,18 @@ def train(
         show_plan(people, plan)
         if dry_run:
             people.print("Nothing was trained or written (--dry-run).")
+            facts: dict[str, Any] | None = {"plan": plan.document, "summary": plan.summary.to_dict()}
         elif find_lr:
-            return _find(people, plan, options, as_json)
+            facts = _find(people, plan, options)
         else:
-            return _run(people, plan, options, watch=watch, as_json=as_json)
-    if as_json:
-        print_json({"plan": plan.document, "summary": plan.summary.to_dict()})
-    return 0
+            facts = _run(people, plan, options, watch=watch)
+    if as_json and facts is not None:
+        print_json(facts)
+    return _STOPPED if facts is None else 0
 
 
-def _run(people: Console, plan: Plan, options: RunOptions, *, watch: bool | None, as_json: bool) -> int:
+def _run(people: Console, plan: Plan, options: RunOptions, *, watch: bool | None) -> dict[str, Any] | None:
+    """Train; what a program is told, or None if it was stopped."""
     live = Live(people, plan)
     try:
         with live.shown():
@@ -213,25 +217,21 @@ def _run(people: Console, plan: Plan, options: RunOptions, *, watch: bool | None
             again += ["--out", str(options.out)]
         people.print("Stopped; a checkpoint was written. Go on with it:", style="bold")
         people.print(f"  {shlex.join(again)}", markup=False, soft_wrap=True)
-        return 130
+        return None
     show_run(people, run)
-    if as_json:
-        print_json(_facts(run))
-    return 0
+    return _facts(run)
 
 
-def _find(people: Console, plan: Plan, options: RunOptions, as_json: bool) -> int:
+def _find(people: Console, plan: Plan, options: RunOptions) -> dict[str, Any]:
+    """Look for a learning rate; what a program is told."""
     found = rate_of(plan, device=options.device)
     picture = Path(options.out) / f"{plan.folder.path.name}-lr.png"
     picture.parent.mkdir(parents=True, exist_ok=True)
-    picture.write_bytes(png(found.figure()))
-    if as_json:
-        print_json(
-            {"suggestion": found.suggestion, "rates": found.rates.tolist(), "losses": found.losses.tolist()}
-        )
+    save(found.figure(), picture)
     people.print(f"Suggested: --lr {found.suggestion:.1e}", style="bold")
     people.print(f"wrote {picture}", markup=False, soft_wrap=True)
-    return 0
+    rates, losses = found.rates.tolist(), found.losses.tolist()
+    return {"suggestion": found.suggestion, "rates": rates, "losses": losses, "figure": str(picture)}
 
 
 def _facts(run: Run) -> dict[str, Any]:
