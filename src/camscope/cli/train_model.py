@@ -66,6 +66,7 @@ def train(
     name: str | None = None,
     resume: Flag = False,
     watch: bool | None = None,
+    tensorboard: Flag = False,
     find_lr: Flag = False,
     dry_run: Flag = False,
     trust_pickle: Flag = False,
@@ -147,6 +148,8 @@ def train(
     watch
         Keep the maps of a few images that are held out, from the first steps on: `camscope evolve runs/NAME` shows
         them. Default: where the model has maps.
+    tensorboard
+        Send the numbers, and pictures of the maps, to TensorBoard too: tensorboard --logdir runs
     find_lr
         Only look for a learning rate, and write its plot.
     dry_run
@@ -199,18 +202,27 @@ def train(
         elif find_lr:
             facts = _find(people, plan, options)
         else:
-            facts = _run(people, plan, options, watch=watch)
+            facts = _run(people, plan, options, watch=watch, tensorboard=tensorboard)
     if as_json and facts is not None:
         print_json(facts)
     return _STOPPED if facts is None else 0
 
 
-def _run(people: Console, plan: Plan, options: RunOptions, *, watch: bool | None) -> dict[str, Any] | None:
+def _run(
+    people: Console, plan: Plan, options: RunOptions, *, watch: bool | None, tensorboard: bool
+) -> dict[str, Any] | None:
     """Train; what a program is told, or None if it was stopped."""
     live = Live(people, plan)
     try:
         with live.shown():
-            run = carry_out(plan, reporter=live, watch=watch, workers=options.workers, device=options.device)
+            run = carry_out(
+                plan,
+                reporter=live,
+                watch=watch,
+                workers=options.workers,
+                device=options.device,
+                tensorboard=tensorboard,
+            )
     except KeyboardInterrupt:
         again = ["camscope", "train", "--resume", "--name", plan.folder.path.name]
         if str(options.out) != "runs":

@@ -44,6 +44,7 @@ def fit(
     name: str | None = None,
     resume: bool = False,
     watch: bool | None = None,
+    tensorboard: bool = False,
     objective: Objective | None = None,
     checkpoint_seconds: float = 20.0,
     trust_pickle: bool = False,
@@ -93,6 +94,7 @@ def fit(
             the step that was reached.
         watch: whether the maps of a few images that are held out are kept while the model learns (`camscope evolve`
             shows them); None keeps them where the model has any.
+        tensorboard: whether the numbers, and pictures of the maps, go to TensorBoard too, into the run's folder.
         objective: gives the mean loss of the model, in training, and a `Batch`; None is the loss for the labels. It is
             where a loss on maps belongs.
         checkpoint_seconds: how far checkpoints within an epoch lie apart, at least; there is one at its end too.
@@ -143,4 +145,5 @@ def fit(
         workers=workers,
         device=device,
         checkpoint_seconds=checkpoint_seconds,
+        tensorboard=tensorboard,
     )
