@@ -56,6 +56,14 @@ def test_files_beside_the_classes_and_empty_classes_are_noted(tmp_path):
     assert "nothing" in found.notes[0]
 
 
+def test_classes_that_look_alike_are_noted(tmp_path):
+    found = read_labelled(folder(tmp_path, {"Cat": 1, "cat": 1, "dog": 1}))
+    assert found.classes == ("Cat", "cat", "dog")
+    assert found.notes == (
+        "'Cat', 'cat' differ only in small and capital letters, and are classes of their own",
+    )
+
+
 def test_the_list_of_classes_gives_their_order(tmp_path):
     home = folder(tmp_path, {"a": 1, "b": 2})
     found = read_labelled(home, classes=["b", "a", "c"])

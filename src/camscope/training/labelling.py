@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from typing import NamedTuple
 
 import numpy as np
@@ -52,9 +52,7 @@ def label(
     targets = np.zeros((len(words), len(names)), dtype=bool)
     for image, of_image in enumerate(words):
         targets[image, [at[word] for word in of_image]] = True
-    empty = [name for name in names if name not in found]
-    notes = (f"{origin} has no image of {listed(empty)}",) if empty else ()
-    return Labelling(names, targets, notes)
+    return Labelling(names, targets, tuple(_notes(names, found, origin)))
 
 
 def in_order(names: Iterable[str]) -> tuple[str, ...]:
@@ -66,6 +64,15 @@ def listed(names: Sequence[object], most: int = 8) -> str:
     """Some names as part of a sentence."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(repr(name) for name in names[:most]) + more
+
+
+def _notes(names: Sequence[str], found: Set[str], origin: str) -> Iterator[str]:
+    """What is odd about the classes, but may be meant."""
+    if empty := [name for name in names if name not in found]:
+        yield f"{origin} has no image of {listed(empty)}"
+    folded = [name.casefold() for name in names]
+    if alike := [name for name in names if folded.count(name.casefold()) > 1]:
+        yield f"{listed(alike)} differ only in small and capital letters, and are classes of their own"
 
 
 def _refuse(words: Sequence[Sequence[str]], places: Sequence[str], names: Sequence[str]) -> None:
