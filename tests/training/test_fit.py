@@ -226,7 +226,9 @@ def test_gapnets_cam_sums_to_its_logit(run):
     x = torch.randn(3, 1, 12, 12, generator=torch.Generator().manual_seed(0))
     e = camscope.explain(run.model, x, methods="cam", targets="all")
     np.testing.assert_allclose(
-        e.maps().mean((-1, -2)) + np.asarray(run.model.head.bias.detach()), np.asarray(e.logits), atol=1e-4
+        np.asarray(e.maps()).mean((-1, -2)) + run.model.head.bias.detach().numpy(),
+        np.asarray(e.logits),
+        atol=1e-4,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -89,7 +90,7 @@ def curve_figure(
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     _draw_grid(axes, at, fonts)
-    x = _even(np.asarray(at))
+    x = [_even(point) for point in at]
     for curve, colour in zip(curves, _COLOURS * len(curves), strict=False):
         for thin in () if curve.each is None else curve.each:
             axes.plot(x, thin, color=colour, linewidth=0.6, alpha=0.28, zorder=2)
@@ -118,15 +119,15 @@ def _check(at: Sequence[int], curves: Sequence[Curve]) -> None:
             )
 
 
-def _even(points: Float[np.ndarray, "*n"] | float) -> Float[np.ndarray, "*n"]:
-    """Where points lie, so that each doubling is as long as the others; 0 lies one before 1."""
-    return np.log2(np.asarray(points, dtype=float) + 0.5) + 1
+def _even(point: float) -> float:
+    """Where a point lies, so that each doubling is as long as the others; 0 lies a little before 1."""
+    return math.log2(point + 0.5) + 1
 
 
 def _draw_grid(axes: Axes, at: Sequence[int], fonts: Fonts) -> None:
     powers = [point for point in (0, *(2**k for k in range(31))) if at[0] <= point <= at[-1]]
     ticks = powers[:: -(-len(powers) // _MOST_TICKS)]
-    axes.set_xticks(_even(np.asarray(ticks)), [f"{tick:,}" for tick in ticks], **PLAIN)
+    axes.set_xticks([_even(tick) for tick in ticks], [f"{tick:,}" for tick in ticks], **PLAIN)
     axes.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0", "0.25", "0.5", "0.75", "1"])
     axes.tick_params(length=2.5, width=0.4, pad=2, labelsize=fonts.small, labelcolor=INK, color=SOFT)
     axes.grid(axis="y", color="#e4e4e4", linewidth=0.5)

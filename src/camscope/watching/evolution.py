@@ -160,7 +160,13 @@ def settling_figure(records: Records, settled: Settling, **style: Any) -> Figure
 
 
 def row_title(records: Records, sample: int, target: int) -> str:
-    """What a row of maps is called: the sample's label, and whatever tells it from others."""
+    """What a row of maps is called: the sample's label, and whatever tells it from others.
+
+    Args:
+        records: what was kept.
+        sample: the number of the sample.
+        target: the number of the target.
+    """
     s = records.samples
     titles = {look.titles[sample][target] for look in records.looks}
     title = titles.pop() if len(titles) == 1 else ""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
 import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -18,9 +17,11 @@ from camscope.targets import PerImage, TargetsLike
 from camscope.watching.boards import TensorBoard, active_boards, boards_of, is_writer
 from camscope.watching.looks import Look, Moment, look_of, plain_numbers
 from camscope.watching.moments import When, due_at
+from camscope.watching.processes import is_first_process
 from camscope.watching.records import Records
-from camscope.watching.shards import BROKEN, SAMPLES, forget_after, steps_in, write_look
-from camscope.watching.watched_samples import Samples, owned, read_samples, samples_of, write_samples
+from camscope.watching.resuming import check_same, samples_before
+from camscope.watching.shards import forget_after, steps_in, write_look
+from camscope.watching.watched_samples import Samples, owned, samples_of, write_samples
 
 
 class Recorder:
@@ -94,6 +95,7 @@ class Recorder:
         self._last: Look | None = None
         self._steps = self._epochs = 0
         self._resumed = False
+        self._noted: dict[int, dict[str, float | list[float]]] = {}
         self._missing: list[dict[str, Any]] = []
         self._told: set[str] = set()
 
@@ -120,7 +122,7 @@ class Recorder:
         """
         if self._steps == 0:
             self.look(model)
-        elif self._samples is None and _is_first_process():
+        elif self._samples is None and is_first_process():
             self._begin(model)
 
     def step(self, model: Any, *, loss: Any = None, metric: Any = None, learning_rate: Any = None) -> None:
@@ -137,7 +139,7 @@ class Recorder:
         """
         if self.advance():
             self.look(model, loss=loss, metric=metric, learning_rate=learning_rate)
-        elif self._samples is None and _is_first_process():
+        elif self._samples is None and is_first_process():
             self._begin(model)  # what does not fit is to be said now, and not after hours
 
     def epoch(self, model: Any, **numbers: Any) -> None:
@@ -169,22 +171,23 @@ class Recorder:
             )
         self._steps, self._resumed, self._last = step, True, None
         self._epochs = epoch or 0
-        if not _is_first_process():
+        if not is_first_process():
             return
         forget_after(self.out, step if step else -1)
         if epoch is None and step and steps_in(self.out):
             self._epochs = int(Records.read(self.out).epochs[-1])
 
     def note(self, **numbers: Any) -> None:
-        """Add numbers to the last look, if no step was done since: what is known only after the model was looked at.
+        """Add numbers to the look after this step, whether it was taken already or is still to be.
 
         Args:
             numbers: by name, such as `metric` or `val_loss`.
         """
-        last = self._last
+        plain = {**self._noted.get(self._steps, {}), **plain_numbers(numbers)}
+        self._noted, last = {self._steps: plain}, self._last
         if last is None or last.moment.step != self._steps:
             return
-        moment = dataclasses.replace(last.moment, numbers={**last.moment.numbers, **plain_numbers(numbers)})
+        moment = dataclasses.replace(last.moment, numbers={**last.moment.numbers, **plain})
         look = dataclasses.replace(last, moment=moment)
         try:
             write_look(self.out, look, self._missing)
@@ -213,7 +216,7 @@ class Recorder:
             steps: how many optimiser steps were done since it was called last.
         """
         before, self._steps = self._steps, self._steps + steps
-        return any(self._due(step) for step in range(before + 1, self._steps + 1)) and _is_first_process()
+        return any(self._due(step) for step in range(before + 1, self._steps + 1)) and is_first_process()
 
     def look(self, model: Any, *, epoch_end: bool = False, **numbers: Any) -> None:
         """Look at the model now.
@@ -226,7 +229,7 @@ class Recorder:
         Raises:
             CamscopeError: at the first look; see `start`.
         """
-        if not _is_first_process():
+        if not is_first_process():
             return
         first = self._begin(model) if self._samples is None else None
         try:
@@ -240,7 +243,7 @@ class Recorder:
 
     def _begin(self, model: Any) -> Explanation:
         """Prepare the samples and choose the layer; or take those of the history that is gone on with."""
-        kept = self._kept_before()
+        kept = samples_before(self.out, self._resumed)
         explainer = self._explainer(model)
         self._inputs = explainer.prepare(self._samples_given)
         e = explainer(
@@ -256,7 +259,7 @@ class Recorder:
             )
         found = samples_of(self._inputs, e, names=self._names, labels=self._labels)
         if kept is not None:
-            _check_same(self.out, kept, found)
+            check_same(self.out, kept, found)
         else:
             try:
                 self.out.mkdir(parents=True, exist_ok=True)
@@ -269,29 +272,6 @@ class Recorder:
         self._samples = found
         return e
 
-    def _kept_before(self) -> Samples | None:
-        """The samples of a history that is gone on with; None if a new one begins.
-
-        Raises:
-            InputError: if there is a history, and nobody said that this goes on with it.
-        """
-        steps = steps_in(self.out)
-        if not steps:
-            return None
-        if not self._resumed:
-            raise InputError(
-                f"{self.out} holds a history already, up to step {steps[-1]}. To go on from a checkpoint of step n "
-                "call recorder.from_step(n) first (what is later is forgotten); recorder.from_step(0) starts anew. Or "
-                "choose another folder."
-            )
-        try:
-            return read_samples(self.out)
-        except BROKEN as error:
-            raise InputError(
-                f"{self.out / SAMPLES} is broken ({error}), so this history cannot be gone on with. "
-                "recorder.from_step(0) starts anew."
-            ) from error
-
     def _explainer(self, model: Any) -> Explainer:
         if self._watched is None or self._watched[0] is not model:
             self._watched = model, Explainer(model, **self._options)
@@ -300,12 +280,17 @@ class Recorder:
     def _seen(self, model: Any, epoch_end: bool, numbers: dict[str, Any], first: Explanation | None) -> Look:
         """A look at the model, with what is known already of the same step."""
         assert self._samples is not None
-        plain, last = plain_numbers(numbers), self._last
-        if last is not None and last.moment.step == self._steps:
-            plain = {**last.moment.numbers, **plain}
-        e = first or self._explainer(model)(
-            self._inputs, methods=self._samples.method, targets=self._targets, layers=self._samples.layer
-        )
+        last = self._last
+        known = last.moment.numbers if last is not None and last.moment.step == self._steps else {}
+        plain = {**known, **self._noted.get(self._steps, {}), **plain_numbers(numbers)}
+        e = first
+        if e is None:
+            e = self._explainer(model)(
+                self._inputs,
+                methods=self._samples.method,
+                targets=self._targets,
+                layers=self._samples.layer,
+            )
         return look_of(e, Moment(self._steps, self._epochs, epoch_end, plain))
 
     def _keep(self, look: Look) -> None:
@@ -339,33 +324,9 @@ class Recorder:
             warnings.warn(f"{what}: {reason.rstrip('.')}. {then}", CamscopeWarning, stacklevel=5)
 
 
-def _check_same(out: Path, kept: Samples, found: Samples) -> None:
-    """Refuse to go on with a history of other samples, or of another method."""
-    if kept.digest != found.digest:
-        raise InputError(
-            f"The history in {out} is of other samples: {len(kept)} of shape {kept.inputs.shape[1:]}, and not these "
-            f"{len(found)} of shape {found.inputs.shape[1:]} with these values. Give the same ones, or choose another "
-            "folder."
-        )
-    if kept.method != found.method:
-        raise InputError(
-            f"The history in {out} holds maps of {kept.method}, and {found.method} was asked for. Give "
-            f"method={kept.method!r}, or choose another folder."
-        )
-
-
 def _reason(error: Exception) -> str:
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
 def _listed(labels: Any) -> list[Any]:
     return list(labels.tolist() if hasattr(labels, "tolist") else labels)
-
-
-def _is_first_process() -> bool:
-    """Whether this is the first of the processes that train together, or the only one."""
-    torch = sys.modules.get("torch")
-    distributed = getattr(torch, "distributed", None)
-    if distributed is None or not distributed.is_available() or not distributed.is_initialized():
-        return True
-    return bool(distributed.get_rank() == 0)

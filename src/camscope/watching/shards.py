@@ -57,9 +57,7 @@ def write(path: Path, arrays: Mapping[str, np.ndarray], document: Mapping[str, A
     Raises:
         OSError, InputError: if it cannot be written; nothing is left behind then.
     """
-    text = json.dumps(
-        finite({"format": FORMAT, **document}), ensure_ascii=False, allow_nan=False, sort_keys=True
-    )
+    text = json.dumps(finite({"format": FORMAT, **document}), ensure_ascii=False, allow_nan=False)
     with written_aside(path) as aside, aside.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, json=np.array(text), **arrays)
 

@@ -67,10 +67,10 @@ def huggingface(recorder: Recorder) -> Any:
         MissingExtraError: if transformers is not installed.
     """
     try:
-        from camscope.watching.callbacks.trainer_callback import WatchTrainer
+        from camscope.watching.callbacks.trainer_callback import callback
     except ImportError as error:
         raise MissingExtraError("A callback for Hugging Face's Trainer", "transformers") from error
-    return WatchTrainer(recorder)
+    return callback(recorder)
 
 
 def keras(recorder: Recorder) -> Any:

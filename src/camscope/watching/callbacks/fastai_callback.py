@@ -23,6 +23,10 @@ class WatchCallback(Callback):  # type: ignore[misc]
         super().__init__()
         self.watcher = recorder
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """In a copy of the Learner, or a file of it (`learn.export`), nobody looks."""
+        return Callback, ()
+
     def before_fit(self) -> None:
         """Look at what is not trained yet, unless a learning rate is being sought, which is undone."""
         self.run = not hasattr(self.learn, "lr_finder") and not hasattr(self.learn, "gather_preds")

@@ -9,8 +9,13 @@ from transformers import TrainerCallback
 from camscope.watching.recorder import Recorder
 
 
-class WatchTrainer(TrainerCallback):
-    """See `camscope.watching.callbacks.huggingface`.
+def callback(recorder: Recorder) -> TrainerCallback:
+    """See `camscope.watching.callbacks.huggingface`."""
+    return _Watch(recorder)
+
+
+class _Watch(TrainerCallback):
+    """What the callback does.
 
     Args:
         recorder: looks.
@@ -41,7 +46,7 @@ class WatchTrainer(TrainerCallback):
     def on_log(
         self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any
     ) -> None:
-        """Note the loss and the metrics, which the Trainer tells after a step, if that step was looked at."""
+        """Note the loss and the metrics, which the Trainer tells after a step."""
         numbers = {name: value for name, value in (logs or {}).items() if isinstance(value, (int, float))}
         self._recorder.note(logged={name: v for name, v in numbers.items() if name not in _NO_NUMBERS})
 
