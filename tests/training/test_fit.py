@@ -383,3 +383,47 @@ def test_a_model_of_another_number_of_classes_is_refused(tmp_path):
         ModelError, match=r"gives shape \(2, 7\) .*expected \(2, 2\).*Let its factory take num_classes"
     ):
         fit(stripes(), model=f"{tmp_path}/net.py:make", out=tmp_path, watch=False)
+
+
+def test_an_image_that_is_damaged_behind_its_header_is_left_out_and_named(tmp_path):
+    data = stripes(60)
+    for index, image in enumerate(data.sources):
+        kind = data.classes[data.labels[index]]
+        (tmp_path / "data" / kind).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(tmp_path / "data" / kind / f"{index:02}.png")
+    broken = tmp_path / "data" / "rows" / "00.png"
+    broken.write_bytes(broken.read_bytes()[:60])
+    with pytest.warns(camscope.CamscopeWarning, match=r"00\.png' is left out"):
+        run = fit(tmp_path / "data", out=tmp_path, epochs=1, batch_size=8, watch=False)
+    assert "1 images could not be read and were left out" in " ".join(run.notes)
+    assert "00.png" in " ".join(run.notes)
+
+
+@pytest.mark.slow
+def test_photos_of_textures_are_told_apart_after_fine_tuning_the_demo_model(tmp_path):
+    """Left halves of three photos are learnt from, right halves are held out; at half size, in a minute."""
+    from skimage import data
+
+    for name in ("brick", "grass", "gravel"):
+        photo = getattr(data, name)()
+        for part, left in (("train", 0), ("val", 256)):
+            folder = tmp_path / "photos" / part / name
+            folder.mkdir(parents=True)
+            for y in range(0, 385, 64):
+                for x in (left, left + 64, left + 128):
+                    Image.fromarray(photo[y : y + 128, x : x + 128]).save(folder / f"{y}-{x}.png")
+    run = fit(
+        tmp_path / "photos",
+        model="demo",
+        size=96,
+        epochs=4,
+        batch_size=16,
+        out=tmp_path,
+        watch=False,
+        workers=0,
+    )
+    assert run.best["accuracy"] >= 0.9
+    assert [row["epoch"] for row in run.history] == [1, 2, 3, 4, 5]
+    e = camscope.explain(str(run.folder), tmp_path / "photos" / "val" / "brick" / "64-320.png")
+    assert e.top(1)[0][1] == "brick"
+    assert e.class_names == ["brick", "grass", "gravel"]

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from camscope.cli.output import console, print_json, quiet_stdout, without_warnings
 from camscope.cli.train_display import Live, show_plan, show_run
+from camscope.cli.showing import show_notes
 from camscope.errors import InputError
 from camscope.render import save
 from camscope.training.carrying_out import Run, carry_out
@@ -231,6 +232,7 @@ def _run(
         people.print(f"  {shlex.join(again)}", markup=False, soft_wrap=True)
         return None
     show_run(people, run)
+    show_notes(people, [note for note in run.notes if note not in plan.notes])
     return _facts(run)
 
 

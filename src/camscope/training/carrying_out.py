@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -131,8 +132,16 @@ def carry_out(
         history=tuple(progress.history),
         score=plan.score,
         judged=judged,
-        notes=(*plan.notes, *note),
+        notes=(*plan.notes, *note, *_unreadable(plan, parts)),
     )
+
+
+def _unreadable(plan: Plan, parts: Parts) -> Iterator[str]:
+    """What could not be read while it trained: damage that the look before it does not see."""
+    found = parts.train.unreadable | parts.val.unreadable
+    if found:
+        named = "; ".join(f"{plan.labelled.names[i]} ({reason})" for i, reason in list(found.items())[:3])
+        yield f"{len(found)} images could not be read and were left out: {named}{' …' if len(found) > 3 else ''}"
 
 
 def _watcher(

@@ -55,8 +55,9 @@ def fit(
         run = camscope.training.fit("photos/", model="timm:resnet18")
         run.scores, run.explainer()("photo.jpg")
 
-    The same seed gives the same weights, bit for bit on one machine, however many workers read, whether or not the
-    maps are watched, and however often the run was killed and resumed. torch's random state is left as it was.
+    The same seed gives the same weights, bit for bit on a CPU (on a GPU as far as its kernels are deterministic),
+    however many workers read, whether or not the maps are watched, and however often the run was killed and resumed.
+    torch's random state is left as it was.
 
     Args:
         data: a folder of images, a table, a data set, `sample:NAME`, or `LabelledImages` (what `read_labelled` gives,
