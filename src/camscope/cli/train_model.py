@@ -11,8 +11,8 @@ from cyclopts import Parameter
 from rich.console import Console
 
 from camscope.cli.output import console, print_json, quiet_stdout, without_warnings
-from camscope.cli.train_display import Live, show_plan, show_run
 from camscope.cli.showing import show_notes
+from camscope.cli.train_display import Live, show_plan, show_run
 from camscope.errors import InputError
 from camscope.render import save
 from camscope.training.carrying_out import Run, carry_out
