@@ -24,10 +24,10 @@ from camscope.training import read_labelled
 from camscope.training.interrupting import Stop
 from camscope.training.loop import Keeper, Loop, plain_objective, steps_per_epoch
 from camscope.training.parts_of_a_run import Parts, accelerated, put_together, schedule_of
-from camscope.training.planning import Plan, plan_training
 from camscope.training.progress import Progress, Silent
 from camscope.training.randomness import draws
 from camscope.training.run_options import RunOptions
+from camscope.training.training_plan import Plan, plan_training
 from camscope.training.watched_run import recorder_of
 from measure import paired
 

@@ -13,10 +13,10 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from camscope.cli.showing import plain_table, show_notes
 from camscope.training.carrying_out import Run
-from camscope.training.planning import Plan
 from camscope.training.progress import Now, Row
 from camscope.training.run_folder import CONFUSION, CURVES, MAPS
 from camscope.training.summary import Summary
+from camscope.training.training_plan import Plan
 
 _MOST_CLASSES = 20
 _LISTED = 3

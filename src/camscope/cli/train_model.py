@@ -17,9 +17,9 @@ from camscope.errors import InputError
 from camscope.render import save
 from camscope.training.carrying_out import Run, carry_out
 from camscope.training.finding_rate import rate_of
-from camscope.training.planning import Plan, plan_resuming, plan_training
 from camscope.training.run_options import RunOptions
 from camscope.training.settings import Precision
+from camscope.training.training_plan import Plan, plan_resuming, plan_training
 
 _NO_DATA = (
     "Which images? Give a folder with a folder for each class, a table (.csv, .parquet), or a sample set: "

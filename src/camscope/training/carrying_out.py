@@ -19,10 +19,10 @@ from camscope.training.curves import confusion_figure, curves_figure
 from camscope.training.interrupting import Stop, stopped_by_signals
 from camscope.training.loop import Keeper, Loop, Objective, plain_objective, steps_per_epoch
 from camscope.training.parts_of_a_run import Parts, accelerated, put_together, schedule_of
-from camscope.training.planning import Plan
 from camscope.training.progress import Progress, Reporter, Row
 from camscope.training.run_folder import CONFUSION, CURVES
 from camscope.training.tensorboard_numbers import Noting, tensorboard_writer
+from camscope.training.training_plan import Plan
 from camscope.training.validation import Judged, judge
 from camscope.training.watched_run import recorder_of
 from camscope.watching import Recorder

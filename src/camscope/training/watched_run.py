@@ -7,7 +7,7 @@ from typing import Any
 from camscope.errors import InputError
 from camscope.images import Photo
 from camscope.targets import PerImage
-from camscope.training.planning import Plan
+from camscope.training.training_plan import Plan
 from camscope.watching import Recorder
 
 _SAMPLES = 12

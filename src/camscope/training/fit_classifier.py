@@ -8,10 +8,10 @@ from typing import Any
 from camscope.images import Preprocessing
 from camscope.training.carrying_out import Run, carry_out
 from camscope.training.loop import Objective
-from camscope.training.planning import plan_resuming, plan_training
 from camscope.training.progress import Reporter, Silent
 from camscope.training.run_options import RunOptions
 from camscope.training.settings import Precision
+from camscope.training.training_plan import plan_resuming, plan_training
 
 
 def fit(
