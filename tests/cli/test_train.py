@@ -152,6 +152,30 @@ def test_what_is_odd_about_the_data_is_said(run, tmp_path):
     )
 
 
+def test_more_damage_is_allowed_when_it_is_said(run, folder, tmp_path):
+    import shutil
+
+    shutil.copytree(folder / "images", "data")
+    for file in sorted((tmp_path / "data" / "rows").iterdir())[:6]:
+        file.write_bytes(b"no picture")
+    status, _, err = run("train", "data", "--dry-run")
+    assert status == 2
+    assert "6 of 60 images cannot be used; at most 5% may be left out" in " ".join(err.split())
+    status, out, _ = run("train", "data", "--dry-run", "--unreadable", 0.1)
+    assert status == 0
+    assert "6 images are left out" in " ".join(out.split())
+
+
+def test_the_order_of_the_classes_is_that_of_the_list(run, folder, tmp_path):
+    (tmp_path / "names.txt").write_text("rows\ncolumns\n")
+    status, out, _ = run("train", folder / "images", "--classes", "names.txt", "--dry-run", "--json")
+    assert json.loads(out)["plan"]["classes"] == ["rows", "columns"]
+    (tmp_path / "names.txt").write_text("row\ncolumns\n")
+    status, _, err = run("train", folder / "images", "--classes", "names.txt", "--dry-run")
+    assert status == 2
+    assert "rows" in err
+
+
 MISTAKES = [
     ((), "Which images\\?"),
     (("nowhere",), "There is no 'nowhere'"),

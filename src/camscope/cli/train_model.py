@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 from rich.console import Console
 
+from camscope.cli.files import read_class_names
 from camscope.cli.output import console, print_json, quiet_stdout, without_warnings
 from camscope.cli.showing import show_notes
 from camscope.cli.train_display import Live, show_plan, show_run
@@ -48,6 +49,8 @@ def train(
     label: str | None = None,
     separator: str | None = None,
     multilabel: Flag = False,
+    classes: Path | None = None,
+    unreadable: float | None = None,
     holdout: float | None = None,
     folds: int | None = None,
     fold: int | None = None,
@@ -110,6 +113,10 @@ def train(
         Of a table: what stands between the labels of an image that may have several, such as "|".
     multilabel
         An image may have several labels (in a table, separated by "|" unless --separator says otherwise).
+    classes
+        A text file with one class name per line, in the order of the model's outputs. Default: all there are.
+    unreadable
+        The share of the images that may be missing or unreadable. Default: 0.05.
     holdout
         The share of the images that is held out, if there is no val/. Default: 0.2.
     folds
@@ -162,13 +169,15 @@ def train(
     """
     if data is None and not resume:
         raise InputError(_NO_DATA)
-    reading = {"images": images, "path": path, "column": column, "labels": label}
+    reading: dict[str, Any] = {"images": images, "path": path, "column": column, "labels": label}
     reading["separator"] = _SEPARATOR if multilabel and separator is None else separator
+    reading["classes"] = None if classes is None else read_class_names(classes)
     options = RunOptions(
         model=model,
         weights=weights,
         trust_pickle=trust_pickle,
         reading={word: value for word, value in reading.items() if value is not None},
+        unreadable=unreadable,
         holdout=holdout,
         folds=folds,
         fold=fold,

@@ -34,6 +34,7 @@ def fit(
     augment: bool = True,
     flips: bool | None = None,
     vertical_flips: bool = False,
+    unreadable: float | None = None,
     holdout: float | None = None,
     folds: int | None = None,
     fold: int | None = None,
@@ -82,6 +83,7 @@ def fit(
         augment: whether training images are changed at random.
         flips: whether they are mirrored; None mirrors all but tiny ones.
         vertical_flips: whether they are turned upside down too.
+        unreadable: the share of the images that may be missing or unreadable; None: 0.05.
         holdout: the share of the images that is held out, where the data does not say it itself; None: 0.2.
         folds: how many folds; None holds out a share.
         fold: which fold is held out, from 0, which None is too.
@@ -113,6 +115,7 @@ def fit(
         model=model,
         weights=weights,
         trust_pickle=trust_pickle,
+        unreadable=unreadable,
         holdout=holdout,
         folds=folds,
         fold=fold,

@@ -60,6 +60,7 @@ def put_together(plan: Plan, accelerator: Any, *, workers: int | None) -> Parts:
         "batch_size": settings.batch_size,
         "seed": settings.seed,
         "workers": _workers(workers, plan.preprocessing),
+        "unreadable": plan.document["data"]["unreadable"],
         "pin_memory": accelerator.device.type == "cuda",
     }
     weights = None
