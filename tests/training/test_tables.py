@@ -47,7 +47,8 @@ def test_paths_and_single_labels(images):
 
 def test_other_encodings_of_the_same_table(images):
     """A byte order mark, tabs, quoted cells and empty lines."""
-    (images / "t.tsv").write_text('\ufefffile\tlabel\n"files/0.png"\ta\n\nfiles/1.png\tb\n', encoding="utf-8")
+    text = '\ufefflabel\tfile\na\t"files/0.png"\n\nb\tfiles/1.png\n'
+    (images / "t.tsv").write_text(text, encoding="utf-8")
     assert read_labelled(images / "t.tsv").counts == {"a": 1, "b": 1}
 
 
