@@ -166,7 +166,7 @@ def test_fastai(tmp_path, find):
     assert history.steps.tolist() == [0, 1, 2, 4, 6, 8, 12]
     assert history.epochs[history.epoch_ends].tolist() == [1, 2]
     ends = history.at_epochs([1, 2])
-    assert ends.number_names[-3:] == ("train_loss", "valid_loss", "accuracy")
+    assert {"train_loss", "valid_loss", "accuracy"} <= set(ends.number_names)
     assert np.isfinite(ends.numbers("accuracy")).all()
     assert len(set(history.weights)) == 7  # fastai writes to weights behind PyTorch's back
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import camscope
@@ -136,11 +137,15 @@ def test_what_is_not_there_is_said(watched, ask, message):
         ask(History.open(watched))
 
 
-def test_a_folder_without_history_is_said(tmp_path, watched):
+def test_a_folder_without_history_is_said(tmp_path, watched, monkeypatch):
     with pytest.raises(camscope.InputError, match=r"There is no folder .*nowhere"):
         History.open(tmp_path / "nowhere")
     with pytest.raises(camscope.InputError, match=r"There is no folder .*rum\. Did you mean 'run'"):
         History.open(watched.parent.parent / "rum")
+    (tmp_path / "runs" / "cats").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(camscope.InputError, match=r"There is no folder cats\. Did you mean runs.cats\?"):
+        History.open("cats")
     with pytest.raises(camscope.InputError, match=r"holds no history.*Did you mean .*run\?"):
         History.open(watched.parent.parent)
     with pytest.raises(camscope.InputError, match="is a file"):
@@ -264,6 +269,22 @@ def test_a_panel_is_as_bright_as_its_place_on_the_scale():
     assert "the maps of a row share one colour scale" in " ".join(texts(history.figure(scale="sample")))
 
 
+def test_where_the_class_changes_it_stands_above_its_number(tmp_path):
+    x, _ = data()
+    train(Recorder(tmp_path, x[:2], class_names=CLASSES), epochs=4)
+    history = History.open(tmp_path)
+    figure = history.figure(steps=[0, -1])
+    shown = [CLASSES[k] for k in history.at_steps([0, -1]).top.T.ravel()]
+    assert [word for word in texts(figure) if word in CLASSES] == shown
+    assert not any("✓" in word for word in texts(figure))
+    maps = np.ones((1, 2, 2, 4, 4))
+    two = history_of(maps)
+    look = dataclasses.replace(two.looks[0], titles=(("first", "second"),) * 2)
+    assert {"s0 · first", "s0 · first · as second"} <= {
+        "".join(word) for word in texts(History(two.folder, two.samples, (look,)).figure(panel_inches=2.6))
+    }
+
+
 def test_boxes_are_outlined_where_they_are():
     figure = history_of(np.ones((1, 2, 1, 4, 4))).figure(box=[(0, 0, 8, 8), (4, 8, 16, 16)])
     found = [tuple(patch.get_bbox().bounds) for axes in figure.axes for patch in axes.patches]
@@ -297,6 +318,27 @@ def test_signals_have_curves_but_no_figure(tmp_path):
         history.animation(tmp_path / "a.webp")
     history.curve_figure()
     assert history.settling(mask=np.arange(20) < 5).mass[0, 0, 0] == pytest.approx(0.25)
+
+
+def test_texts_are_watched_too(tmp_path):
+    class Net(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            torch.manual_seed(0)
+            self.embedding, self.conv = torch.nn.Embedding(9, 8), torch.nn.Conv1d(8, 8, 3, padding=1)
+            self.head = torch.nn.Linear(8, 2)
+
+        def forward(self, tokens):
+            seen = torch.relu(self.conv(self.embedding(tokens).transpose(1, 2)))
+            return self.head(seen.mean(-1))
+
+    words = {word: i for i, word in enumerate(["pad", "a", "film", "I", "loved", "not", "one", "bit"])}
+    texts = ["a film I loved", "not one bit"]
+    Recorder(tmp_path, texts, labels=[1, 0], tokenizer=words).start(Net())
+    history = History.open(tmp_path)
+    assert history.samples.names == tuple(texts)
+    assert history.samples.inputs.tolist() == [[1, 2, 3, 4], [5, 6, 7, 0]]
+    assert history.maps.shape == (1, 2, 1, 4)
 
 
 def test_the_animation_has_a_frame_for_each_look(tmp_path, watched):

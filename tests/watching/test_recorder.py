@@ -464,7 +464,13 @@ def test_two_trainings_are_not_mixed(tmp_path):
     other.from_step(3)
     with pytest.raises(camscope.InputError, match="of other samples"):
         other.start(network())
-    otherwise = Recorder(tmp_path, x[2:4], method="layercam")
+    relabelled = Recorder(tmp_path, x[2:4], labels=[0, 1])
+    relabelled.from_step(3)
+    with pytest.raises(
+        camscope.InputError, match="with the labels class 2, class 0, and these have class 0, class 1"
+    ):
+        relabelled.start(network())
+    otherwise = Recorder(tmp_path, x[2:4], labels=y[2:4], method="layercam")
     otherwise.from_step(3)
     with pytest.raises(camscope.InputError, match="holds maps of gradcam, and layercam"):
         otherwise.step(network())

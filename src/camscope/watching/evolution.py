@@ -55,7 +55,7 @@ def evolution_figure(
     size = (grounds[0].height, grounds[0].width)
     heat = heatmaps(records.maps, s, shared=scale, size=size)
     edges = None if box is None else boxes_for(s, box) * (size[0] / s.input_size[0])
-    panels = []
+    changing, panels = _changing(records, rows), []
     for sample, t in rows:
         x0, y0, x1, y1 = (0, 0, 0, 0) if edges is None else edges[sample].round().astype(int).tolist()
         boxes = [] if edges is None else [(y0, x0, y1, x1)]
@@ -63,8 +63,8 @@ def evolution_figure(
             Panel(
                 grounds[sample],
                 heat[i, sample, t],
-                "",
-                _number(records, look, sample, t),
+                look.titles[sample][t] if (sample, t) in changing else "",
+                _number(look, sample, t, mark=(sample, t) not in changing),
                 boxes,
                 look.statuses[sample][t],
             )
@@ -75,7 +75,7 @@ def evolution_figure(
         str(s.about.get("model_name") or s.about.get("model")),
         f"{s.method} at layer {s.layer}",
         _SCALES[scale],
-        *(["✓ the top class"] if (records.classes[:, :, 0] >= 0).all() else []),
+        *(["✓ the top class"] if len(changing) < len(rows) and (records.classes >= 0).any() else []),
         *([f"the first {len(rows)} of {left_out + len(rows)}: samples=[…] shows others"] if left_out else []),
     ]
     drawn = {"caption": " · ".join(caption), "panel_inches": 1.25, **style}
@@ -111,11 +111,17 @@ def animation(
     """
     rows, _ = _rows(records, target, most_tiles)
     last = max(int(records.steps[-1]), 1)
-    frames = []
+    titles = {(i, t): row_title(records, i, t) for i, t in rows}
+    changing, frames = _changing(records, rows), []
     for look, maps in zip(records.looks, records.maps, strict=True):
         laid = overlays(maps, records.samples, **style)
         tiles = [
-            Tile(laid[i][t], row_title(records, i, t), _finite(look.probabilities[i, t])) for i, t in rows
+            Tile(
+                laid[i][t],
+                " · ".join([titles[i, t], *([look.titles[i][t]] if (i, t) in changing else [])]),
+                _finite(look.probabilities[i, t]),
+            )
+            for i, t in rows
         ]
         facts = [f"{name} {value:.3g}" for name, value in _shown_numbers(look.moment)]
         done = look.moment.step / last
@@ -172,7 +178,9 @@ def row_title(records: Records, sample: int, target: int) -> str:
     title = titles.pop() if len(titles) == 1 else ""
     label, name = s.labels[sample], s.names[sample]
     words = [label] if label and s.labels.count(label) == 1 else [name, label]
-    return " · ".join(dict.fromkeys(word for word in [*words, title] if word))
+    if title and title != label:
+        words.append(f"as {title}" if label else title)
+    return " · ".join(dict.fromkeys(word for word in words if word))
 
 
 def moment_title(moment: Moment) -> str:
@@ -194,14 +202,17 @@ def _shown_numbers(moment: Moment) -> list[tuple[str, float]]:
     return [(name, value) for name, value in found if name != "learning_rate"][:2]
 
 
-def _number(records: Records, look: Look, sample: int, target: int) -> str:
-    """A map's probability, or its score if there is none; what was explained, where that changed."""
+def _number(look: Look, sample: int, target: int, *, mark: bool) -> str:
+    """A map's probability, or its score if there is none; marked where its class is the top one."""
     probability = look.probabilities[sample, target]
     number = f"{look.scores[sample, target]:.3g}" if np.isnan(probability) else f"{probability:.0%}"
-    if look.classes[sample, target] >= 0 and look.classes[sample, target] == look.top[sample]:
-        number += " ✓"
-    changes = len({each.titles[sample][target] for each in records.looks}) > 1
-    return f"{look.titles[sample][target]} {number}" if changes else number
+    is_top = look.classes[sample, target] >= 0 and look.classes[sample, target] == look.top[sample]
+    return f"{number} ✓" if mark and is_top else number
+
+
+def _changing(records: Records, rows: Sequence[tuple[int, int]]) -> set[tuple[int, int]]:
+    """The samples and targets of which not always the same was explained: the top class of each moment, say."""
+    return {(s, t) for s, t in rows if len({look.titles[s][t] for look in records.looks}) > 1}
 
 
 def _rows(records: Records, target: int | None, most: int | None) -> tuple[list[tuple[int, int]], int]:

@@ -74,22 +74,23 @@ def look_of(e: Explanation, moment: Moment) -> Look:
     """
     key = e.key()
     maps, scales = halved(to_numpy(e.raw[key]))
-    tops = [e.top(1, sample)[0] for sample in range(len(e))]
+    classes = np.array([[-1 if t.index is None else t.index for t in row] for row in e.targets])
+    top = to_numpy(e.logits).argmax(axis=1)
+    if e.probabilities is None:
+        of_classes, of_top = np.full(classes.shape, np.nan), np.full(top.shape, np.nan)
+    else:
+        probabilities, rows = to_numpy(e.probabilities), np.arange(len(e))
+        of_classes = np.where(classes < 0, np.nan, probabilities[rows[:, None], classes])
+        of_top = probabilities[rows, top]
     return Look(
         moment=moment,
         maps=maps,
         scales=scales,
         scores=to_numpy(e.scores).astype(np.float32),
-        probabilities=np.array(
-            [
-                [_or_nan(e.probability(sample, t)) for t in range(len(row))]
-                for sample, row in enumerate(e.targets)
-            ],
-            dtype=np.float32,
-        ),
-        classes=np.array([[-1 if t.index is None else t.index for t in row] for row in e.targets]),
-        top=np.array([top[0] for top in tops]),
-        top_probabilities=np.array([_or_nan(top[3]) for top in tops], dtype=np.float32),
+        probabilities=of_classes.astype(np.float32),
+        classes=classes,
+        top=top,
+        top_probabilities=of_top.astype(np.float32),
         titles=e.titles,
         statuses=tuple(tuple(status.words for status in row) for row in e.status[key]),
         weights=str(e.provenance.get("weights_sha256", "")),
@@ -151,7 +152,3 @@ def _number(name: str, value: Any) -> float:
         return float(value.detach() if hasattr(value, "detach") else value)
     except (TypeError, ValueError, RuntimeError) as error:
         raise InputError(f"{name}={value!r} is no number. Give one, such as {name}={name}.item().") from error
-
-
-def _or_nan(value: float | None) -> float:
-    return np.nan if value is None else value

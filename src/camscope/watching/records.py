@@ -266,7 +266,9 @@ def _found(folder: Path) -> Path:
             return place
     if not folder.exists():
         beside = [path.name for path in folder.parent.iterdir()] if folder.parent.is_dir() else []
-        raise InputError(f"There is no folder {folder}.{nearest(folder.name, beside)}")
+        run = "runs" / folder
+        hint = f" Did you mean {run}?" if run.is_dir() else nearest(folder.name, beside)
+        raise InputError(f"There is no folder {folder}.{hint}")
     if not folder.is_dir():
         raise InputError(f"{folder} is a file. Give the folder that a Recorder wrote to, or that of a run.")
     inside = [path.parent for path in sorted(folder.glob(f"*/{SAMPLES}"))]

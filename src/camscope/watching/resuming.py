@@ -38,7 +38,7 @@ def samples_before(out: Path, resumed: bool) -> Samples | None:
 
 
 def check_same(out: Path, kept: Samples, found: Samples) -> None:
-    """Refuse to go on with a history of other samples, or of another method.
+    """Refuse to go on with a history of other samples or labels, or of another method.
 
     Args:
         out: the recorder's folder.
@@ -53,6 +53,11 @@ def check_same(out: Path, kept: Samples, found: Samples) -> None:
             f"The history in {out} is of other samples: {len(kept)} of shape {kept.inputs.shape[1:]}, and not these "
             f"{len(found)} of shape {found.inputs.shape[1:]} with these values. Give the same ones, or choose another "
             "folder."
+        )
+    if kept.labels != found.labels:
+        raise InputError(
+            f"The history in {out} is of samples with the labels {', '.join(kept.labels)}, and these have "
+            f"{', '.join(found.labels)}. Give the same ones, or choose another folder."
         )
     if kept.method != found.method:
         raise InputError(

@@ -59,7 +59,7 @@ def write(path: Path, arrays: Mapping[str, np.ndarray], document: Mapping[str, A
     """
     text = json.dumps(finite({"format": FORMAT, **document}), ensure_ascii=False, allow_nan=False)
     with written_aside(path) as aside, aside.open("wb") as file:
-        np.savez_compressed(file, allow_pickle=False, json=np.array(text), **arrays)
+        np.savez(file, allow_pickle=False, json=np.array(text), **arrays)
 
 
 def document_of(file: Archive) -> dict[str, Any]:

@@ -23,6 +23,9 @@ from camscope.targets import class_name
 from camscope.targets.class_names import class_index
 from camscope.watching.shards import SAMPLES, document_of, write
 
+_LONGEST = 40
+"""The most characters of a text in its name."""
+
 
 @dataclass(frozen=True, eq=False)
 class Samples:
@@ -182,6 +185,9 @@ def _pictures(images: InputImages) -> UInt8[np.ndarray, "sample height width 3"]
 
 
 def _names(images: InputImages) -> tuple[str, ...]:
+    """The names of files, the beginnings of texts, or numbers."""
+    if images.texts:
+        return tuple(text.readable[:_LONGEST] for text in images.texts)
     sources = [images[i].source if images.has(i) else None for i in range(len(images))]
     return tuple(Path(source).stem if source else str(number) for number, source in enumerate(sources))
 

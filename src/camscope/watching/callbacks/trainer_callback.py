@@ -48,11 +48,11 @@ class _Watch(TrainerCallback):
     ) -> None:
         """Note the loss and the metrics, which the Trainer tells after a step."""
         numbers = {name: value for name, value in (logs or {}).items() if isinstance(value, (int, float))}
-        self._recorder.note(logged={name: v for name, v in numbers.items() if name not in _NO_NUMBERS})
+        self._recorder.note(logged={name: v for name, v in numbers.items() if not name.endswith(_LEFT_OUT)})
 
 
-_NO_NUMBERS = ("epoch", "step", "total_flos", "learning_rate")
-"""What a log holds that is said already, or says nothing of the model."""
+_LEFT_OUT = ("epoch", "step", "total_flos", "learning_rate", "_runtime", "_per_second")
+"""How names in a log end that are kept already, or say nothing of the model."""
 
 
 def _rates(kwargs: dict[str, Any]) -> list[float]:
