@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -200,6 +202,31 @@ def test_mistakes(run, tmp_path, words, message):
     assert re.search(message, " ".join(err.split())), err
     assert "Traceback" not in err
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("missing", ["torchvision", "accelerate"])
+def test_what_is_not_installed_is_named(tmp_path, missing):
+    code = f"""
+import sys
+sys.modules[{missing!r}] = None
+from camscope.cli import main
+sys.exit(main(["train", "sample:digits"]))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "pip install 'camscope[train]'" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_train_says_its_options_without_pytorch():
+    code = """
+import sys
+from camscope.cli import main
+main(["train", "--help"])
+print("LOADED", *[name for name in ("torch", "torchvision", "timm", "accelerate") if name in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "LOADED"
 
 
 def test_a_factory_is_found_again_from_another_folder(run, folder, tmp_path, monkeypatch):

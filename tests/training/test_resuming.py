@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 from camscope.errors import InputError, ModelError
 from camscope.training import fit
 from camscope.training.checkpoints import Checkpoint, read_checkpoint, write_checkpoint
+from camscope.watching import History
 from tests.training.conftest import stripes
 from tests.training.killed import OPTIONS, STEPS, Training, model_in
 
@@ -63,6 +64,17 @@ def test_a_signal_ends_the_step_and_leaves_a_checkpoint_of_it(uninterrupted, tmp
     assert found.facts["progress"]["step"] == 6
     assert Training(tmp_path, resume=True).end() == (STEPS - 6, 0)
     assert same_weights(tmp_path / "run", uninterrupted.folder)
+
+
+def test_the_maps_of_a_run_that_was_killed_are_those_of_one_that_was_not(uninterrupted, tmp_path):
+    whole = fit(stripes(), out=tmp_path / "whole", model=model_in(tmp_path), **{**OPTIONS, "watch": True})
+    Training(tmp_path, watch=True).signal_after(11, signal.SIGKILL)
+    assert Training(tmp_path, watch=True, resume=True).end()[1] == 0
+    run = tmp_path / "run"
+    assert same_weights(run, uninterrupted.folder)
+    kept, expected = (History.open(folder / "maps") for folder in (run, whole.folder))
+    np.testing.assert_array_equal(kept.steps, expected.steps)
+    np.testing.assert_array_equal(kept.maps, expected.maps)
 
 
 def test_killed_before_the_first_checkpoint_it_begins_anew(uninterrupted, tmp_path):
