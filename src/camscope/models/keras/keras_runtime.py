@@ -340,8 +340,10 @@ class KerasRuntime:
     def _scores(self, batch: Batch, output: Any, logits: Any) -> Any:
         """The logits; where only what was made of them is at hand, they are made of that."""
         found, ops = self._ending(batch), keras.ops
-        if logits is not None or found.last is None:
-            return output if logits is None else logits
+        if found.last is None:
+            return output
+        if logits is not None:
+            return logits if logits.shape == output.shape else ops.reshape(logits, output.shape)
         least = float(np.finfo(np.float32).tiny)
         logarithms = ops.log(ops.maximum(output, least))
         if found.ending.sigmoid:
