@@ -80,6 +80,7 @@ def test_photos_are_prepared_as_the_family_does_it(name, photo):
     np.testing.assert_allclose(found, expected, atol=2e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["MobileNetV3Small", "MobileNetV2", "EfficientNetB0", "ResNet50V2"])
 def test_a_model_of_keras_applications_is_known(name):
     smaller = {"input_shape": (64, 64, 3), "weights": None}
@@ -145,6 +146,7 @@ def test_photos_and_tensors_of_the_framework_give_the_same_map(photo):
 # ------------------------------------------------------------------ by name
 
 
+@pytest.mark.slow
 def test_an_untrained_model_by_name():
     explainer = camscope.Explainer("keras:MobileNetV3Small", weights="random")
     found, chosen = explainer.layers()

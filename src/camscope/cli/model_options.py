@@ -7,6 +7,7 @@ from pathlib import Path
 
 from camscope.cli.files import read_class_names
 from camscope.engine.explainer import Explainer
+from camscope.errors import InputError
 from camscope.outputs import Task
 
 
@@ -54,3 +55,23 @@ class ModelOptions:
             "--classes": self.classes,
         }
         return [word for option, value in given.items() if value for word in (option, str(value))]
+
+
+def check_size(size: int | None) -> None:
+    """Refuse a side of a picture that is none.
+
+    Raises:
+        InputError: if it is not positive.
+    """
+    if size is not None and size < 1:
+        raise InputError(f"--size {size}: expected a number of pixels, at least 1.")
+
+
+def check_no_size_of_texts(size: int | None, explainer: Explainer) -> None:
+    """Refuse a side of a picture for a model that reads texts.
+
+    Raises:
+        InputError: if both is so.
+    """
+    if size is not None and explainer.reads_texts:
+        raise InputError(f"--size {size} is the side of a picture, and this model reads texts: leave it out.")

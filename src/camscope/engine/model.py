@@ -169,9 +169,9 @@ class Model:
         """How photos become its input, or None if that is not known."""
         return self.info.preprocessing
 
-    def black(self, given: Inputs) -> list[float] | None:
+    def black(self, given: Inputs | None) -> list[float] | None:
         """The value of black in each channel of its input, or None if that is not known."""
-        how = given.preprocessing or self.preprocessing
+        how = (given and given.preprocessing) or self.preprocessing
         return None if how is None else [-m / s for m, s in zip(how.mean, how.std, strict=True)]
 
     def names(self, count: int, notes: Notes) -> Sequence[str] | None:

@@ -126,14 +126,14 @@ class Passes:
             return
         for layer, _, evidence in seen.evidence(targets, needs, self.seed):
             here = wanted_at(layer, wanted)
-            _check_head([e.method for e in here], layer, evidence, self.adapter.offers)
+            check_head([e.method for e in here], layer, evidence, self.adapter.offers)
             for e in here:
                 if e.method.class_specific or not gathered.has(e, layer):
                     gathered.add(e, layer, e.method(evidence), evidence)
             if channels and any(layer == one.name for one in channels.layers):
                 gathered.add_channels(layer, evidence, channels.count)
             self.notes.of_evidence(methods_at(layer, beside), layer, evidence)
-            _check_directions(layer, evidence, self.adapter.offers)
+            check_directions(layer, evidence, self.adapter.offers)
 
     def _model(self, seen: Observation, wanted: LayersOf, targets: Targets, gathered: Gathered) -> None:
         some = [e for e in wanted if e.method.scope == "model"]
@@ -147,7 +147,7 @@ class Passes:
             self.notes.of_model([e.method for e in some], evidence)
 
 
-def _check_head(methods: Sequence[Method], layer: str, evidence: Evidence, offers: frozenset[Need]) -> None:
+def check_head(methods: Sequence[Method], layer: str, evidence: Evidence, offers: frozenset[Need]) -> None:
     """Refuse a method that needs a linear head if there is none."""
     if evidence.head is not None:
         return
@@ -159,7 +159,7 @@ def _check_head(methods: Sequence[Method], layer: str, evidence: Evidence, offer
             )
 
 
-def _check_directions(layer: str, evidence: Evidence, offers: frozenset[Need]) -> None:
+def check_directions(layer: str, evidence: Evidence, offers: frozenset[Need]) -> None:
     """Refuse derivatives that are mostly error, for most of the maps."""
     for measured in evidence.directions.measured if evidence.directions else ():
         told = measured.errors[~np.isnan(measured.errors)]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -107,6 +107,7 @@ class Answer:
     """
 
     looks: tuple[Look, ...]
+    _agreements: dict[Grid, float] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def changed(self) -> bool:
@@ -133,7 +134,13 @@ class Answer:
 
         Each axis must answer for itself: of several the least is taken of the correlation on the whole grid and those
         along each axis. So no axis of channels, which answers nowhere, goes through beside axes of space.
+        It is computed once for each grid.
         """
+        if grid not in self._agreements:
+            self._agreements[grid] = self._computed_agreement(grid)
+        return self._agreements[grid]
+
+    def _computed_agreement(self, grid: Grid) -> float:
         found = [look.relative(grid) for look in self.looks]
         if not all(found):
             return 0.0

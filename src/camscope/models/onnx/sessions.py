@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Hashable
 
 import onnx
 import onnxruntime
 
 from camscope.errors import ModelError
+from camscope.models.last_used import LastUsed
 from camscope.models.onnx.onnx_model import OnnxModel
 
 MOST = 12
@@ -27,7 +27,7 @@ class Sessions:
 
     def __init__(self, model: OnnxModel) -> None:
         self._model = model
-        self._kept: OrderedDict[Hashable, onnxruntime.InferenceSession] = OrderedDict()
+        self._kept: LastUsed[onnxruntime.InferenceSession] = LastUsed(MOST)
         self._lock = threading.Lock()
 
     def of(self, part: Hashable, build: Callable[[], onnx.ModelProto]) -> onnxruntime.InferenceSession:
@@ -41,12 +41,7 @@ class Sessions:
             ModelError: if ONNX Runtime does not take the graph.
         """
         with self._lock:
-            if part not in self._kept:
-                self._kept[part] = self._made(build())
-            self._kept.move_to_end(part)
-            while len(self._kept) > MOST:
-                self._kept.popitem(last=False)
-            return self._kept[part]
+            return self._kept.get(part, lambda: self._made(build()))
 
     def _made(self, proto: onnx.ModelProto) -> onnxruntime.InferenceSession:
         options = onnxruntime.SessionOptions()

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Shaped
 
 from camscope.errors import LayerError
 from camscope.models.batch import Batch
+from camscope.models.last_used import LastUsed
 from camscope.models.layer import Layer
 from camscope.models.runtime.runs import RunAfter, Runtime
 from camscope.models.runtime.scoring import Scoring, widened
@@ -33,8 +33,6 @@ _FIRST = 8
 
 _MOST_STAGES = 4
 
-Found = TypeVar("Found")
-
 
 class LayersByRuns:
     """Knows the layers of one model. What it finds holds for all batches of one signature.
@@ -47,18 +45,18 @@ class LayersByRuns:
     def __init__(self, runtime: Runtime, scoring: Scoring) -> None:
         self._runtime = runtime
         self._scoring = scoring
-        self._shown: OrderedDict[Any, Shown] = OrderedDict()
-        self._choices: OrderedDict[Any, list[Layer]] = OrderedDict()
+        self._shown: LastUsed[Shown] = LastUsed(_REMEMBERED)
+        self._choices: LastUsed[list[Layer]] = LastUsed(_REMEMBERED)
 
     def shown(self, batch: Batch) -> Shown:
         """What a run of the first image shows."""
-        return _remembered(
-            self._shown, batch.signature, lambda: show(self._runtime, self._scoring, batch.images(slice(1)))
+        return self._shown.get(
+            batch.signature, lambda: show(self._runtime, self._scoring, batch.images(slice(1)))
         )
 
     def choose(self, batch: Batch) -> list[Layer]:
         """The automatic choice, then two runners-up. See `camscope.models.adapter.Adapter.choose`."""
-        return _remembered(self._choices, batch.signature, lambda: self._choose(batch))
+        return self._choices.get(batch.signature, lambda: self._choose(batch))
 
     def stages(self, batch: Batch) -> list[Layer]:
         """The last layer of each resolution. See `camscope.models.adapter.Adapter.stages`."""
@@ -93,7 +91,7 @@ class LayersByRuns:
                 break
             found = show(self._runtime, self._scoring, batch.images(slice(image, image + 1)))
             if name in {one.name for one in found.layers}:
-                self._shown[batch.signature] = found
+                self._shown.put(batch.signature, found)
         return self.shown(batch).layer(name)
 
     def reaches(self, batch: Batch, layers: Sequence[Layer]) -> list[bool]:
@@ -225,12 +223,3 @@ def _coarsest_first(candidates: Sequence[Layer]) -> list[Layer]:
     coarsest = min(math.prod(layer.grid.space) for layer in candidates)
     there = [layer for layer in candidates if math.prod(layer.grid.space) == coarsest]
     return [*there, *(layer for layer in candidates if layer not in there)]
-
-
-def _remembered(found: OrderedDict[Any, Found], kind: Any, find: Callable[[], Found]) -> Found:
-    if kind not in found:
-        found[kind] = find()
-    found.move_to_end(kind)
-    while len(found) > _REMEMBERED:
-        found.popitem(last=False)
-    return found[kind]

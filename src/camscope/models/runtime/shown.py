@@ -88,7 +88,6 @@ def show(runtime: Runtime, scoring: Scoring, image: Batch) -> Shown:
         if grid is not None:
             if not grid.layout.startswith("tokens"):
                 met.append(grid.space)
-            agreement = max(0.0, answered.agreement(grid))
             layers.append(
                 Layer(
                     name,
@@ -98,7 +97,7 @@ def show(runtime: Runtime, scoring: Scoring, image: Batch) -> Shown:
                     1,
                     part.outline,
                     not part.pools,
-                    in_place=agreement,
+                    in_place=max(0.0, answered.agreement(grid)),
                 )
             )
     logits = scoring.logits(run, copies)
