@@ -40,3 +40,12 @@ def test_one_value_may_ask_for_another_while_it_is_made():
     assert kept.get("sum", never) == 3
     kept.clear()
     assert len(kept) == 0
+
+
+def test_values_may_have_sizes():
+    kept: LastUsed[str] = LastUsed(5, len)
+    for value in ("aa", "bbb", "c"):
+        kept.put(value[0], value)
+    assert [kept.known(key) for key in "abc"] == [None, "bbb", "c"]
+    kept.put("d", "d" * 9)
+    assert [kept.known(key) for key in "bcd"] == [None, None, "d" * 9]

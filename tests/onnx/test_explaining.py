@@ -14,6 +14,7 @@ from camscope.arrays import to_numpy
 from camscope.cli import main
 from camscope.errors import InputError, LayerError, MethodError
 from camscope.images import to_photo
+from camscope.models.onnx import onnx_runtime
 from tests.onnx.graphs import conv, convolved, graph, node, random_x, weights
 
 HOW = camscope.Preprocessing((16, 16), (16, 16), crop="squash", mean=(0.5, 0.4, 0.3), std=(0.2, 0.3, 0.4))
@@ -208,3 +209,28 @@ def test_weights_that_are_not_finite():
             tensor.CopyFrom(numpy_helper.from_array(bad, "fc.w"))
     with pytest.raises(camscope.ModelError, match="NaN or infinity"):
         camscope.Explainer(model)(PHOTO, methods="eigencam")
+
+
+def test_layers_are_listed_for_little_more_than_a_few_runs(monkeypatch):
+    """Of a deep network no layer but the first few is followed to the scores."""
+    depth, length = 12, []
+    nodes, constants = [], {"fc.w": weights(4, 4)}
+    for k in range(depth):
+        source = f"r{k - 1}" if k else "x"
+        nodes += [conv(source, f"c{k}"), node("Relu", f"c{k}", f"r{k}", f"/r{k}")]
+        constants[f"c{k}.w"] = weights(4, 4 if k else 3, 3, 3, seed=k)
+    nodes += [
+        node("ReduceMean", f"r{depth - 1}", "pooled", axes=[2, 3], keepdims=0),
+        node("MatMul", "pooled fc.w", "out", "/fc"),
+    ]
+    real = onnx_runtime.part_of
+    monkeypatch.setattr(
+        onnx_runtime,
+        "part_of",
+        lambda graph, cut, *rest: length.append(len(cut.nodes)) or real(graph, cut, *rest),
+    )
+    model = graph(nodes, constants, ["n", 3, 16, 16], ["out"])
+    found, _ = camscope.Explainer(model).layers(random_x(1, 3, 16, 16))
+    assert len(found) > depth
+    assert all(layer.reaches for layer in found)
+    assert sum(length) < 2 * len(nodes)

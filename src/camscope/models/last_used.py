@@ -18,11 +18,12 @@ class LastUsed(Generic[Value]):
     do is to make the same value twice.
 
     Args:
-        most: so many are kept.
+        most: so many are kept; or so much, if they have sizes. One is kept, however large.
+        size: of a value.
     """
 
-    def __init__(self, most: int) -> None:
-        self._most = most
+    def __init__(self, most: int, size: Callable[[Value], int] = lambda _: 1) -> None:
+        self._most, self._size = most, size
         self._values: OrderedDict[Hashable, Value] = OrderedDict()
 
     def __len__(self) -> int:
@@ -51,7 +52,7 @@ class LastUsed(Generic[Value]):
         """
         self._values.pop(key, None)
         self._values[key] = value
-        while len(self._values) > self._most:
+        while len(self._values) > 1 and sum(map(self._size, list(self._values.values()))) > self._most:
             self._values.popitem(last=False)
         return value
 

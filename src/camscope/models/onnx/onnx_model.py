@@ -147,6 +147,12 @@ def external_data_of(tensor: onnx.TensorProto) -> dict[str, str]:
     return {entry.key: entry.value for entry in tensor.external_data}
 
 
+def bytes_of(proto: onnx.ModelProto) -> int:
+    """The size of a graph and its weights, also of those in files."""
+    outside = (external_data_of(tensor).get("length", 0) for tensor in proto.graph.initializer)
+    return int(proto.ByteSize()) + sum(map(int, outside))
+
+
 def _no_onnx(path: Path) -> ModelError:
     kinds = {
         ".ort": "It is of ONNX Runtime's own format: give the .onnx file that it was converted from.",
