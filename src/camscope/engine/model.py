@@ -18,6 +18,8 @@ from camscope.errors import InputError, ModelError, TargetError, nearest
 from camscope.images import Preprocessing
 from camscope.inputs import Inputs, prepare
 from camscope.libraries import ModelInfo, load_model, recognise, text_reader
+from camscope.libraries.info import PhotoInput
+from camscope.libraries.named_preprocessing import named_preprocessing
 from camscope.models.adapter import Adapter
 from camscope.models.axes import usual_space
 from camscope.models.batch import Batch
@@ -273,7 +275,7 @@ def open_model(
     decoder = _decoder(info, output, tokenizer)
     adapter = doorway.adapt(doorway.unwrap(model), decoder, task=task, optimised=optimised)
     if preprocessing is not None:
-        info = dataclasses.replace(info, preprocessing=_as_preprocessing(preprocessing), note="")
+        info = dataclasses.replace(info, preprocessing=_as_preprocessing(preprocessing, info.photo), note="")
     if tokenizer is not None and info.caption_decoder is None:
         info = dataclasses.replace(info, texts=text_reader(tokenizer, model))
     if class_names is None and info.caption_decoder is not None:
@@ -301,9 +303,11 @@ def _check_optimised(given: Any) -> None:
         )
 
 
-def _as_preprocessing(given: Any) -> Preprocessing:
+def _as_preprocessing(given: Any, photo: PhotoInput) -> Preprocessing:
     if isinstance(given, Preprocessing):
         return given
+    if isinstance(given, (str, Path)):
+        return named_preprocessing(given, photo)
     if hasattr(given, "to_dict"):
         return Preprocessing.from_huggingface(given)
     return Preprocessing.from_torchvision(given)
