@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -183,6 +185,25 @@ def test_a_model_of_ones_own_is_given_a_preprocessing_by_name(name, by_hand, pho
     assert main([*ask, "--target", "1", "--save", "npz", "--preprocessing", name]) == 0
     (file,) = (tmp_path / "out").glob("*.npz")
     np.testing.assert_allclose(camscope.load(file).maps(), expected.maps(), rtol=1e-3, atol=1e-6)
+
+
+def test_the_commands_of_the_readme(photo, tmp_path, monkeypatch, capsys):
+    """Those about a model of one's own, with files of these names."""
+    readme = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
+    commands = [
+        line.strip() for line in readme.splitlines() if line.startswith("    camscope ") and "mine" in line
+    ]
+    assert len(commands) == 2
+    monkeypatch.chdir(tmp_path)
+    named("mine").save("mine.keras")
+    photo.save("photo.jpg")
+    Path("names.txt").write_text("ant\nbee\ncat\n")
+    for command in commands:
+        words = shlex.split(command, comments=True)[1:]
+        assert main([*words, *(["--save", "npz"] if words[0] == "explain" else ["--json"])]) == 0
+    assert {"ant", "bee", "cat"} <= set(camscope.load(next(tmp_path.glob("camscope-out/*.npz"))).class_names)
+    listed = json.loads(capsys.readouterr().out.partition("[\n")[2].join(("[\n", "")))
+    assert {"cam", "gradcam", "scorecam"} <= {one["name"] for one in listed if one["offered"]}
 
 
 @pytest.mark.parametrize(

@@ -144,13 +144,14 @@ class Model:
             return self.prepared(_ANY_TEXT)
         if size is None and preprocessing is None and self.info.prepare is not None:
             return self.prepared(random.integers(0, 256, (480, 640, 3), dtype=np.uint8))
-        if size is None and preprocessing is None:
+        own = self.info.photo.size if preprocessing is None else preprocessing.input_size
+        if size is None and own is None:
             raise InputError(
                 "The model's input size is not known; give a size, such as 224 by 224, or an input, such as noise of "
                 "shape (1, 3, 224, 224), or token numbers if it reads texts."
             )
-        channels = 3 if preprocessing is None else len(preprocessing.mean)
-        space = size if size is not None or preprocessing is None else preprocessing.input_size
+        channels = self.info.photo.channels if preprocessing is None else len(preprocessing.mean)
+        space = own if size is None else size
         noise = random.standard_normal((1, channels, *(space or ())), dtype=np.float32)
         return None, self.adapter.batch(Batch.of_usual(noise, self.info.space))
 
