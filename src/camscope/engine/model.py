@@ -152,7 +152,11 @@ class Model:
             )
         channels = self.info.photo.channels if preprocessing is None else len(preprocessing.mean)
         space = own if size is None else size
-        noise = random.standard_normal((1, channels, *(space or ())), dtype=np.float32)
+        shape = (1, channels, *(space or ()))
+        noise = random.standard_normal(shape, dtype=np.float32)
+        if preprocessing is not None:  # of bytes: some models take nothing else
+            mean, std = (np.reshape(one, (-1, 1, 1)) for one in (preprocessing.mean, preprocessing.std))
+            noise = ((random.integers(0, 256, shape) / 255 - mean) / std).astype(np.float32)
         return None, self.adapter.batch(Batch.of_usual(noise, self.info.space))
 
     # ------------------------------------------------------------------ facts

@@ -15,6 +15,7 @@ from camscope.images import IMAGENET
 from camscope.libraries.info import ModelInfo
 from camscope.libraries.registry import libraries, library_of, recognise
 from camscope.libraries.weights import fill
+from camscope.models.files import PROGRAM, why_no_program
 from camscope.models.registry import framework_of, known_frameworks, unwrapped
 
 RANDOM = "random"
@@ -78,13 +79,25 @@ def load_model(spec: str, *, weights: str | Path | None = None, trust_pickle: bo
 _READERS = {".onnx": "onnx", ".keras": "keras", ".h5": "keras", ".hdf5": "keras"}
 """By the suffix of a model's file, the library that reads it."""
 
+_WEIGHTS = (".pt", ".pth", ".ckpt", ".bin", ".safetensors")
+"""Suffixes of files that mostly hold weights alone."""
+
 
 def _unknown(spec: str, kind: str) -> str:
     named = [library for library in libraries() if library.scheme]
-    reader = _READERS.get(Path(spec).suffix)
+    suffix = Path(spec).suffix
+    reader = _READERS.get(suffix)
     if reader is not None and kind == spec:
         return f"{spec!r} names no model. A file is named with what reads it: '{reader}:{spec}'."
+    if suffix == PROGRAM:
+        return why_no_program(spec)
+    if suffix in _WEIGHTS and kind == spec:
+        return (
+            f"{spec!r} names no model. Such a file holds weights, which go with the model they are of: "
+            f"--model timm:NAME --weights {spec} (weights={spec!r} in Python), or --model FILE.py:FACTORY."
+        )
     bare = f" Perhaps 'timm:{spec}' or 'torchvision:{spec}'?" if spec.isidentifier() else ""
+    bare = f" Perhaps 'hf:{spec}'?" if kind == spec and Path(spec).is_dir() else bare
     written = [*(library.written for library in named), "FILE.py:FACTORY"]
     return (
         f"{spec!r} names no model.{nearest(kind, [library.scheme for library in named]) or bare} "

@@ -9,6 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast, get_args
 
+import numpy as np
+
 from camscope.errors import InputError, MissingExtraError, ModelError
 from camscope.images import IMAGENET, Preprocessing
 from camscope.libraries.info import ModelInfo, PhotoInput
@@ -75,14 +77,16 @@ def _task(said: Mapping[str, str]) -> Task | None:
 
 
 def _presumed(model: OnnxModel, info: ModelInfo) -> ModelInfo:
-    """The info with ImageNet's preprocessing, and a note, where nothing is known of photos in colour."""
+    """The info with a usual preprocessing, and a note, where nothing is known: ImageNet's, or for bytes none at all."""
     from camscope.models.onnx.image_input import image_input
 
     image = image_input(model)
     if info.preprocessing is not None or image is None:
         return info
-    if image.channels != 3:
-        why = f"{model.name} takes {image.channels} channels, and does not say how photos become them"
+    of_bytes = image.dtype == np.uint8
+    if image.channels != 3 or not (of_bytes or image.dtype.kind == "f"):
+        kind = "" if image.dtype.kind == "f" else f" of {image.dtype}"
+        why = f"{model.name} takes {image.channels} channels{kind}, and does not say how photos become them"
         return replace(info, unprepared=why)
     size = image.size or (224, 224)
     presumed = replace(
@@ -91,9 +95,13 @@ def _presumed(model: OnnxModel, info: ModelInfo) -> ModelInfo:
         resize=round(min(size) * 256 / 224),
         source="ImageNet standard (presumed)",
     )
+    values = "its mean and std"
+    if of_bytes:
+        presumed = replace(presumed, mean=(0.0,) * 3, std=(1 / 255,) * 3)
+        values = "but the bytes as they are, red first, since the input is uint8"
     note = (
         f"{model.name} does not say how its photos are prepared; ImageNet's standard was presumed (resize "
-        f"{presumed.resize}, crop {size[0]}×{size[1]}, its mean and std). preprocessing=… (--preprocessing) changes it."
+        f"{presumed.resize}, crop {size[0]}×{size[1]}, {values}). preprocessing=… (--preprocessing) changes it."
     )
     return replace(info, preprocessing=presumed, note=note)
 

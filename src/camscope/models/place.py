@@ -19,6 +19,7 @@ from jaxtyping import Float, Shaped
 
 from camscope.arrays import Array, to_numpy
 from camscope.models.grid import FEW, Candidates, Grid
+from camscope.models.observing import NARROW
 
 CENTRES = (
     (0.25, 0.70, 0.40),
@@ -183,9 +184,10 @@ def answer(clean: Float[Array, "*shape"], altered: Sequence[Float[Array, "*shape
     xp = array_namespace(clean)
 
     def sums(values: Array) -> Sums:
-        return Sums(
-            *(to_numpy(xp.sum(values, axis=axis)).astype(np.float64) for axis in (0, values.ndim - 1))
-        )
+        # in half precision sums over channels overflow
+        wide = xp.float32 if str(values.dtype).removeprefix("torch.") in NARROW else None
+        along = (xp.sum(values, axis=axis, dtype=wide) for axis in (0, values.ndim - 1))
+        return Sums(*(to_numpy(one).astype(np.float64) for one in along))
 
     def look(own: Array, copies: Sequence[Array]) -> Look:
         return Look(tuple(sums(xp.abs(one - own)) for one in copies), sums(xp.abs(own)))

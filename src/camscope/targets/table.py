@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
@@ -357,7 +357,15 @@ def _others(
 
 
 def _call(function: ScoreFunction, raw: Any, batch: int) -> Float[Array, batch]:
-    scores = function(raw)
+    try:
+        scores = function(raw)
+    except Exception as error:
+        parts = (
+            f"a dictionary of {', '.join(map(repr, raw))}" if isinstance(raw, Mapping) else type(raw).__name__
+        )
+        raise TargetError(
+            f"The target function failed on what the model returns, which is {parts}: {type(error).__name__}: {error}"
+        ) from error
     shape = getattr(scores, "shape", None)
     if shape is None or tuple(shape) != (batch,):
         got = f"shape {tuple(shape)}" if shape is not None else type(scores).__name__

@@ -58,12 +58,22 @@ class OnnxRuntime:
         real = (one.dtype for one in self.inputs.values() if one.dtype.kind == "f")
         return next(real, np.dtype(np.float32))
 
+    @cached_property
+    def pixels(self) -> tuple[int, int] | None:
+        """The least and the greatest number of an input of whole ones, as the bytes of photos are; else None."""
+        several_axes = (one for one in self.inputs.values() if one.shape is not None and len(one.shape) > 2)
+        first = next(several_axes, None)
+        if first is None or not first.is_pixels:
+            return None
+        limits = np.iinfo(first.dtype)
+        return int(limits.min), int(limits.max)
+
     def exclusive(self) -> AbstractContextManager[None]:
         """Sessions may run in several threads at once, and nothing is changed, so nobody waits."""
         return nullcontext()
 
     def is_tensor(self, value: Any) -> bool:
-        """Whether it is an array with as many axes as an input of its kind of numbers, real or whole."""
+        """Whether it is an array as one of the inputs takes it: of its kind of numbers, with as many axes."""
         if not isinstance(value, np.ndarray) or value.dtype.kind not in "fiu":
             return False
         return any(one.takes(value) for one in self.inputs.values())

@@ -14,6 +14,7 @@ from camscope.models.runtime.runs import (
     RunAfter,
     Runtime,
     ShowsAttention,
+    TakesPixels,
 )
 
 __all__ = [
@@ -26,4 +27,5 @@ __all__ = [
     "Runtime",
     "RuntimeAdapter",
     "ShowsAttention",
+    "TakesPixels",
 ]

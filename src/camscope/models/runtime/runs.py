@@ -90,6 +90,20 @@ class ShowsAttention(Protocol):
         ...
 
 
+@runtime_checkable
+class TakesPixels(Protocol):
+    """A runtime of models whose input may be of whole numbers, as the bytes of photos are.
+
+    Outside of the runtime they are real numbers like any others, so that they can be altered. Those that are not whole
+    are rounded before the model sees them.
+    """
+
+    @property
+    def pixels(self) -> tuple[int, int] | None:
+        """The least and the greatest of such numbers; None if this model takes real ones."""
+        ...
+
+
 class Runtime(Protocol):
     """Runs one model. Whatever it does, the model is left as it came.
 
