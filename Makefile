@@ -29,9 +29,11 @@ alone: pyproject.toml constraints.txt keras-on-jax
 	@VENV=$(VENV)-jax; $$VENV/bin/python -m pip --disable-pip-version-check install --quiet -c constraints.txt equinox flax; \
 		$(RUN_ALONE) tests/jax
 
+# Keras on a backend that is not PyTorch
 keras-on-jax: pyproject.toml constraints.txt
 	@$(MAKE) --no-print-directory VENV=$(VENV)-keras $(VENV)-keras/.keras $(VENV)-keras/.jax $(VENV)-keras/.models
-	@VENV=$(VENV)-keras; export KERAS_BACKEND=jax; $(RUN_ALONE) -m 'not slow' tests/keras
+	@VENV=$(VENV)-keras; $$VENV/bin/python -m pip --disable-pip-version-check install --quiet -c constraints.txt scikit-image; \
+		export KERAS_BACKEND=jax; $(RUN_ALONE) -m 'not slow' tests/keras
 
 # one process for each backend; of the conformance suite, which PyTorch is held against, what a backend could do otherwise
 keras: keras-on-jax $(VENV)/.test $(VENV)/.models $(VENV)/.tensorflow

@@ -22,6 +22,7 @@ class ModelOptions:
         device: where the model is moved to.
         task: what its outputs mean, where that is not to be found out.
         classes: a file of class names, one a line.
+        preprocessing: how photos are prepared, by a name or a file; None leaves it to the model.
     """
 
     name: str
@@ -30,6 +31,7 @@ class ModelOptions:
     device: str | None = None
     task: Task | None = None
     classes: Path | None = None
+    preprocessing: str | None = None
 
     def open(self) -> Explainer:
         """Load the model.
@@ -45,6 +47,7 @@ class ModelOptions:
             device=self.device,
             task=self.task,
             class_names=read_class_names(self.classes) if self.classes else None,
+            preprocessing=self.preprocessing,
         )
 
     def words(self) -> list[str]:
@@ -53,6 +56,7 @@ class ModelOptions:
             "--model": self.name if self.name != "demo" else None,
             "--weights": self.weights,
             "--classes": self.classes,
+            "--preprocessing": self.preprocessing,
         }
         return [word for option, value in given.items() if value for word in (option, str(value))]
 

@@ -294,7 +294,16 @@ def _inside(request: Request) -> Request:
 
 @contextmanager
 def size_refused(wrapper: Wrapper, copy: Batch, batch: Batch) -> Iterator[None]:
-    """Turn the error of a model that does not take a copy's size into one that says which wrapper ran that size."""
+    """Turn the error of a model that does not take a copy's size into one that says which wrapper ran that size.
+
+    Args:
+        wrapper: the wrapper.
+        copy: one of its copies, which is run in this context.
+        batch: the inputs that it is a copy of.
+
+    Raises:
+        InputError: in place of the model's own error.
+    """
     try:
         yield
     except (RuntimeError, AssertionError, ValueError, TypeError) as error:

@@ -50,8 +50,9 @@ class Explainer:
         model: a `torch.nn.Module` (wrappers of DataParallel, DDP and torch.compile are taken off), a Hugging Face
             model or pipeline, a fastai `Learner`, or a name: `demo`, `timm:NAME`, `torchvision:NAME`,
             `hf:NAME-OR-FOLDER`, `FILE.py:FACTORY`.
-        preprocessing: how photos become the model's input: a `Preprocessing`, torchvision transforms, or a Hugging
-            Face image processor. By default what the model's library says. Not used for tensors.
+        preprocessing: how photos become the model's input: a `Preprocessing`, torchvision transforms, a Hugging Face
+            image processor, or a name: `0-1`, `-1-1`, `0-255`, `imagenet`, `keras:resnet50`, `FILE.json` (see
+            `camscope.libraries.named_preprocessing`). By default what the model's library says. Not used for tensors.
         class_names: one per output. By default what the model's library says.
         task: what the outputs mean: `multiclass` (softmax), `multilabel` (a sigmoid each), `binary` (one logit) or
             `regression`. None finds it from the model: one output is binary, a sigmoid at the end is multilabel,
@@ -188,6 +189,7 @@ class Explainer:
             captions = model.captions(targets, notes)
             if captions:
                 batch = model.adapter.with_captions(batch, captions)
+            notes.of_targets(targets, len(batch))
             texts = bool(given.input_images.texts)
             if layers is None and not texts and model.adapter.fpn_levels(batch):
                 call = call.at_fpn_levels()

@@ -148,7 +148,17 @@ class Passes:
 
 
 def check_head(methods: Sequence[Method], layer: str, evidence: Evidence, offers: frozenset[Need]) -> None:
-    """Refuse a method that needs a linear head if there is none."""
+    """Refuse a method that needs a linear head if there is none.
+
+    Args:
+        methods: that are wanted at the layer.
+        layer: its name.
+        evidence: of the layer.
+        offers: the needs that the model can meet.
+
+    Raises:
+        MethodError: naming methods that do without.
+    """
     if evidence.head is not None:
         return
     for m in methods:
@@ -160,7 +170,16 @@ def check_head(methods: Sequence[Method], layer: str, evidence: Evidence, offers
 
 
 def check_directions(layer: str, evidence: Evidence, offers: frozenset[Need]) -> None:
-    """Refuse derivatives that are mostly error, for most of the maps."""
+    """Refuse derivatives that are mostly error, for most of the maps.
+
+    Args:
+        layer: its name.
+        evidence: of the layer, of which the methods have asked.
+        offers: the needs that the model can meet.
+
+    Raises:
+        ModelError: saying how large the error is.
+    """
     for measured in evidence.directions.measured if evidence.directions else ():
         told = measured.errors[~np.isnan(measured.errors)]
         error = float(np.median(told)) if told.size else 0.0

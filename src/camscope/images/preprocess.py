@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any, get_args
 
 import numpy as np
@@ -128,6 +128,29 @@ class Preprocessing:
         found = cls(**huggingface_fields(processor.to_dict()))
         _check_same(found, processor)
         return found
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Preprocessing:
+        """Build it from what `to_dict` gave, also after it was JSON.
+
+        Raises:
+            InputError: it is no dictionary, a field does not exist or is missing, or a value is not valid.
+        """
+        known = [one.name for one in fields(cls)]
+        if not isinstance(values, Mapping):
+            raise InputError(f"Expected the fields of a Preprocessing by name, got {type(values).__name__}.")
+        for name in values:
+            if name not in known:
+                raise InputError(
+                    f"A Preprocessing has no {name!r}.{nearest(str(name), known)} It has: {', '.join(known)}."
+                )
+        given: dict[str, Any] = {
+            key: tuple(one) if isinstance(one, list) else one for key, one in values.items()
+        }
+        try:
+            return cls(**given)
+        except TypeError as error:
+            raise InputError(f"These are no values of a Preprocessing: {error}.") from error
 
     def __call__(self, photo: Photo | Image.Image) -> Float32[np.ndarray, "channel height width"]:
         """Give the model's input for one photo, without the batch axis. A PIL image is turned upright first.

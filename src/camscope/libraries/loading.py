@@ -15,7 +15,7 @@ from camscope.images import IMAGENET
 from camscope.libraries.info import ModelInfo
 from camscope.libraries.registry import libraries, library_of, recognise
 from camscope.libraries.weights import fill
-from camscope.models.files import PROGRAM, why_no_program
+from camscope.models.file_suffixes import PROGRAM, why_no_program
 from camscope.models.registry import framework_of, known_frameworks, unwrapped
 
 RANDOM = "random"

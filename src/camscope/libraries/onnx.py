@@ -13,7 +13,7 @@ import numpy as np
 
 from camscope.errors import InputError, MissingExtraError, ModelError
 from camscope.images import IMAGENET, Preprocessing
-from camscope.libraries.info import ModelInfo
+from camscope.libraries.info import ModelInfo, PhotoInput
 from camscope.outputs import Task
 
 if TYPE_CHECKING:
@@ -59,7 +59,11 @@ def recognise(model: OnnxModel) -> tuple[OnnxModel, ModelInfo]:
     info = ModelInfo(class_names=_class_names(said), task=_task(said))
     if image is None:
         return model, replace(info, unprepared=f"{model.name} takes no photos")
-    info = replace(info, space=(1, 2) if image.channels_last else None)
+    info = replace(
+        info,
+        space=(1, 2) if image.channels_last else None,
+        photo=PhotoInput(image.channels, image.size),
+    )
     preprocessing = _preprocessing(said, image)
     if preprocessing is not None:
         return model, replace(info, preprocessing=preprocessing)
@@ -97,7 +101,7 @@ def _presumed(model: OnnxModel, info: ModelInfo) -> ModelInfo:
         values = "but the bytes as they are, red first, since the input is uint8"
     note = (
         f"{model.name} does not say how its photos are prepared; ImageNet's standard was presumed (resize "
-        f"{presumed.resize}, crop {size[0]}×{size[1]}, {values}). Pass Explainer(…, preprocessing=…)."
+        f"{presumed.resize}, crop {size[0]}×{size[1]}, {values}). preprocessing=… (--preprocessing) changes it."
     )
     return replace(info, preprocessing=presumed, note=note)
 
@@ -110,9 +114,8 @@ def _preprocessing(said: Mapping[str, str], image: ImageInput) -> Preprocessing 
     """
     if PREPROCESSING in said:
         try:
-            fields = json.loads(said[PREPROCESSING])
-            return Preprocessing(**{key: _as_tuple(value) for key, value in fields.items()})
-        except (ValueError, TypeError, AttributeError, InputError) as error:
+            return Preprocessing.from_dict(json.loads(said[PREPROCESSING]))
+        except (ValueError, InputError) as error:
             raise ModelError(
                 f"The metadata {PREPROCESSING!r} of the model cannot be read: {error}. It is the JSON of "
                 "Preprocessing(…).to_dict(); pass Explainer(…, preprocessing=…) to go by something else."
@@ -121,10 +124,6 @@ def _preprocessing(said: Mapping[str, str], image: ImageInput) -> Preprocessing 
         size = image.size or (224, 224)
         return Preprocessing(size, min(size), mean=(0.0,) * 3, std=(1.0,) * 3, source="Ultralytics")
     return None
-
-
-def _as_tuple(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
 
 
 def _class_names(said: Mapping[str, str]) -> Sequence[str] | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from camscope.errors import MissingExtraError, ModelError
-from camscope.models.files import PROGRAM
+from camscope.models.file_suffixes import PROGRAM
 
 
 def fill(model: Any, path: Path, *, trust_pickle: bool = False) -> None:

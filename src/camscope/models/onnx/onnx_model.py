@@ -12,7 +12,7 @@ from google.protobuf.message import DecodeError
 from onnx import inliner
 
 from camscope.errors import ModelError
-from camscope.models.files import PROGRAM, why_no_program
+from camscope.models.file_suffixes import PROGRAM, why_no_program
 
 BRANCHING = ("If", "Loop", "Scan")
 """Operators that hold graphs of their own, of which the input decides whether and how often they run."""

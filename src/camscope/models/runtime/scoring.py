@@ -30,7 +30,7 @@ class Scoring:
         return self.rules.outputs(run.raw, self.logits(run, batch), run.ending, batch)
 
     def logits(self, run: Run, batch: Batch) -> Float[np.ndarray, "batch output *space"]:
-        """As the model puts them out, classes on axis 1; of one position, `(batch, 1, 1, class)`, the image's own."""
+        """As the model puts them out, classes on axis 1; of one position, `batch 1 1 class`, they are the image's."""
         logits = widened(run.logits)
         if self._has_positions(logits, batch):
             logits = to_usual(logits, self._space(batch))
