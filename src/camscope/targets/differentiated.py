@@ -60,7 +60,9 @@ def slopes_through(
         return found
     classes, signs = targets.classes, targets.signs.astype(weight.dtype)
     if (classes == classes[:1]).all() and (signs == signs[:1]).all():  # the same for every image: once
-        rows = weight[classes[0]] * signs[0, :, None]
+        every = len(classes[0]) == len(weight) and np.array_equal(classes[0], np.arange(len(weight)))
+        rows = weight if every else weight[classes[0]]
+        rows = rows if (signs[0] == 1).all() else rows * signs[0, :, None]
         return np.broadcast_to(rows, (len(classes), *rows.shape))
     found = weight[classes] * signs[..., None]
     return found

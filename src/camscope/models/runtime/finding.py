@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -258,7 +258,10 @@ class _Probe:
         return by_output
 
     def _of(self, activations: Float[np.ndarray, "row channel *space"]) -> np.ndarray:
-        return self._outputs(self._layer.grid.embed(activations.astype(self._own.dtype), self._own))
+        found: np.ndarray = self._outputs(
+            self._layer.grid.embed(activations.astype(self._own.dtype), self._own)
+        )
+        return found
 
 
 def _positions_that_count(

@@ -51,6 +51,15 @@ class AffineHead:
         size: np.ndarray = np.abs(self.weight)
         return size
 
+    def weight_in(self, dtype: np.dtype) -> Float[np.ndarray, "class channel"]:
+        """The weight in single or double precision."""
+        return self.weight if dtype == np.float64 else self._single
+
+    @cached_property
+    def _single(self) -> Float[np.ndarray, "class channel"]:
+        single: np.ndarray = self.weight.astype(np.float32)
+        return single
+
     def features(self, activations: Float[np.ndarray, "batch channel *space"]) -> np.ndarray:
         """F."""
         return np.maximum(activations, 0) if self.rectifies else activations

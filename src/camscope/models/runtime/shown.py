@@ -46,7 +46,8 @@ class Shown:
         if name not in self.shapes:
             if name in self.parts:
                 raise LayerError(
-                    f"The layer {name!r} puts out no real numbers when the model runs, or is not run."
+                    f"The layer {name!r} puts out no real numbers when the model runs; or it is not run, or inside of "
+                    "a transformation (a checkpoint, a scan, a branch) out of which nothing is seen."
                 )
             known = [*self.shapes, *self.parts]
             raise LayerError(

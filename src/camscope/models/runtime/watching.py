@@ -197,7 +197,7 @@ class RunObservation:
             by_channel = slopes_through(
                 targets,
                 self.outputs,
-                affine.weight.astype(activations.dtype),
+                affine.weight_in(activations.dtype),
                 slopes,
             )
             return LinearHead(
