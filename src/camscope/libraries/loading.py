@@ -88,17 +88,17 @@ def _unknown(spec: str, kind: str) -> str:
     reader = _READERS.get(suffix)
     if reader is not None and kind == spec:
         return f"{spec!r} names no model. A file is named with what reads it: '{reader}:{spec}'."
-    if told := training_runs.why_no_run(spec):
-        return told
     if suffix == PROGRAM:
         return why_no_program(spec)
-    if suffix in _WEIGHTS and kind == spec:
+    weights = suffix in _WEIGHTS and kind == spec and not training_runs.is_run(Path(spec).parent)
+    if not weights and (told := training_runs.why_no_run(spec)):
+        return told
+    if weights:
         return (
             f"{spec!r} names no model. Such a file holds weights, which go with the model they are of: "
             f"--model timm:NAME --weights {spec} (weights={spec!r} in Python), or --model FILE.py:FACTORY."
         )
     bare = f" Perhaps 'timm:{spec}' or 'torchvision:{spec}'?" if spec.isidentifier() else ""
-    bare = f" Perhaps 'hf:{spec}'?" if kind == spec and Path(spec).is_dir() else bare
     written = [*(library.written for library in named), "FILE.py:FACTORY", "runs/NAME"]
     return (
         f"{spec!r} names no model.{nearest(kind, [library.scheme for library in named]) or bare} "
