@@ -212,7 +212,7 @@ if mosaic is not None:
     place = np.zeros((3, 256, 256), dtype=bool)
     place[0, :, :128] = place[1, :128, 128:] = place[2, 128:, 128:] = True
     heat = e.photo_heatmaps()
-    on_it = [(heat[c] * place[c]).sum() / heat[c].sum() for c in range(3)]
+    on_it = [(heat[c] * place[c]).sum() / max(heat[c].sum(), 1e-9) for c in range(3)]
     for name, share, area in zip(classes, on_it, place.mean((1, 2)), strict=True):
         print(
             f"{name:>8}: {share:.2f} of the map on the material, which is {area:.2f} of the picture"

@@ -380,3 +380,5 @@ e.figure(by="targets", method="cam", scale="signed", width=7.5).savefig(
 #   looked at.
 # * **Silhouettes have no inside.** What tells a cat from a dog is on the outline; colour well inside it is the blur
 #   of a coarse grid. And that there is *nothing* beside the animal can speak for a class too, all over the ground.
+# * **A frame of colour along the border** is no animal either: convolutions pad with zeros, and a network trained from
+#   scratch uses what it finds there.

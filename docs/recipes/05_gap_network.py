@@ -121,14 +121,17 @@ print(f"largest difference over {sums.numel()} pairs: {identity:.1e}")
 # line it is ``camscope evolve RUN``; with ``--at 5,50`` it has two epochs.
 
 rows = list(range(0, len(samples), 2))[:6]
-history.figure(samples=rows).savefig(args.out / "steps.png", dpi=200)
+moments = history.chosen_steps(6)
+history.figure(samples=rows, steps=moments, width=7.5).savefig(
+    args.out / "steps.png", dpi=200
+)
 
 # %%
 # At first a map is noise of random weights. Then the network finds anything that helps, often far too much of the
 # ground; then the animal. Two epochs side by side, as in the tutorial:
 
 two = history.at_epochs(args.at)
-two.figure(samples=rows, panel_inches=1.8).savefig(args.out / "two-epochs.png", dpi=200)
+two.figure(samples=rows, width=5.5).savefig(args.out / "two-epochs.png", dpi=200)
 
 # %%
 # And as a film:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from tests.recipes.running import pictures, run
 
@@ -45,3 +47,18 @@ def test_camscope_refuses_a_cam_of_the_default_head_and_gives_an_exact_one_of_th
 @pytest.mark.slow
 def test_its_pictures_are_there(found):
     assert set(pictures(found["out"])) == {"einsum-and-gradcam", "two-groups", "cam"}
+
+
+@pytest.mark.slow
+def test_a_folder_of_pictures_is_taken(tmp_path):
+    (tmp_path / "pets").mkdir()
+    rng = np.random.default_rng(0)
+    for name in ("Abyssinian", "beagle"):
+        for i in range(20):
+            light = rng.integers(0, 128, (30, 40, 3)) + 127 * (name == "beagle")
+            Image.fromarray(light.astype(np.uint8)).save(tmp_path / "pets" / f"{name}_{i}.jpg")
+    arguments = ("--data", str(tmp_path / "pets"), "--epochs", "1")
+    found = run("04_cats_and_dogs.py", tmp_path / "out", *arguments)
+    assert len(found["loaders"].valid_ds) == 8
+    assert found["outputs_differ"] < 1e-4
+    assert found["sums_differ"] < 1e-4

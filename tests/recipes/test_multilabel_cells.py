@@ -36,7 +36,7 @@ def test_each_class_has_a_sigmoid_and_an_exact_map(found):
     e = found["e"]
     assert e.provenance["task"] == "multilabel"
     assert list(e.class_names) == list(found["drawn_cells"].STRUCTURES)
-    np.testing.assert_allclose(e.probabilities, 1 / (1 + np.exp(-e.logits)), atol=1e-6)
+    np.testing.assert_allclose(e.probabilities, 1 / (1 + np.exp(-e.logits.numpy())), atol=1e-6)
     assert found["exact"] < 1e-4
 
 

@@ -107,6 +107,9 @@ REFUSED = [
     ({"model": "timm:resnet18"}, r"was begun with model gapnet, and is not the same run with timm:resnet18"),
     ({"folds": 5}, "was begun with folds None, and is not the same run with 5"),
     ({"size": 24}, "was begun with size 12, and is not the same run with 24"),
+    ({"weights": "random"}, "was begun with weights None, and is not the same run with random"),
+    ({"vertical_flips": True}, "was begun with vertical_flips False, and is not the same run with True"),
+    ({"augment": False}, "was begun with augment True, and is not the same run with False"),
     ({"epochs": 1}, "has all of its 1 epochs: there is nothing to go on with"),
     ({"name": "fist"}, "There is no run 'fist' in .* Did you mean 'first'"),
 ]

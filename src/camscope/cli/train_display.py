@@ -13,10 +13,10 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from camscope.cli.showing import plain_table, show_notes
 from camscope.training.carrying_out import Run
-from camscope.training.planning import Plan
 from camscope.training.progress import Now, Row
 from camscope.training.run_folder import CONFUSION, CURVES, MAPS
 from camscope.training.summary import Summary
+from camscope.training.training_plan import Plan
 
 _MOST_CLASSES = 20
 _LISTED = 3
@@ -161,7 +161,7 @@ class Live:
         self._frozen = plan.settings.frozen_epochs
         self._bar = Progress(
             TextColumn("{task.description}"),
-            BarColumn(20),
+            BarColumn(12),
             TextColumn("{task.fields[numbers]}"),
             console=people,
             transient=True,
@@ -169,6 +169,7 @@ class Live:
         )
         self._task: TaskID | None = None
         self._headed = False
+        self._held_out = ""
 
     @contextmanager
     def shown(self) -> Iterator[None]:
@@ -185,7 +186,8 @@ class Live:
             description=f"epoch {now.epoch}/{now.epochs}",
             completed=now.step,
             total=now.steps,
-            numbers=f"loss {now.loss:.3f}  {_rate(now.images_per_second)} images/s  {duration(now.seconds_left)} left",
+            numbers=f"loss {now.loss:.3f}{self._held_out}  {_rate(now.images_per_second)} images/s  "
+            f"{duration(now.seconds_left)} left",
         )
 
     def epoch(self, row: Row, best: bool) -> None:
@@ -198,6 +200,7 @@ class Live:
         if not self._headed:
             self._headed = True
             self._people.print("  ".join(_heading(name) for name in _COLUMNS), style="dim")
+        self._held_out = f"  {_COLUMNS[self._score][0]} {row[self._score]:.1%}"
         cells = [_cell(name, row[name]) for name in _COLUMNS]
         self._people.print("  ".join([*cells, *(["best"] if best else [])]), markup=False, soft_wrap=True)
         if row["epoch"] == self._frozen:

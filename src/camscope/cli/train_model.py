@@ -10,21 +10,25 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 from rich.console import Console
 
+from camscope.cli.files import read_class_names
 from camscope.cli.output import console, print_json, quiet_stdout, without_warnings
+from camscope.cli.showing import show_notes
 from camscope.cli.train_display import Live, show_plan, show_run
 from camscope.errors import InputError
-from camscope.render import png
+from camscope.render import save
 from camscope.training.carrying_out import Run, carry_out
 from camscope.training.finding_rate import rate_of
-from camscope.training.planning import Plan, plan_resuming, plan_training
 from camscope.training.run_options import RunOptions
 from camscope.training.settings import Precision
+from camscope.training.training_plan import Plan, plan_resuming, plan_training
 
 _NO_DATA = (
     "Which images? Give a folder with a folder for each class, a table (.csv, .parquet), or a sample set: "
     "camscope train sample:digits. With --resume nothing is needed."
 )
 _SEPARATOR = "|"
+_STOPPED = 130
+"""The exit status of a command that Ctrl-C ended."""
 
 Flag = Annotated[bool, Parameter(negative="")]
 
@@ -45,6 +49,8 @@ def train(
     label: str | None = None,
     separator: str | None = None,
     multilabel: Flag = False,
+    classes: Path | None = None,
+    unreadable: float | None = None,
     holdout: float | None = None,
     folds: int | None = None,
     fold: int | None = None,
@@ -64,6 +70,7 @@ def train(
     name: str | None = None,
     resume: Flag = False,
     watch: bool | None = None,
+    tensorboard: Flag = False,
     find_lr: Flag = False,
     dry_run: Flag = False,
     trust_pickle: Flag = False,
@@ -106,6 +113,10 @@ def train(
         Of a table: what stands between the labels of an image that may have several, such as "|".
     multilabel
         An image may have several labels (in a table, separated by "|" unless --separator says otherwise).
+    classes
+        A text file with one class name per line, in the order of the model's outputs. Default: all there are.
+    unreadable
+        The share of the images that may be missing or unreadable. Default: 0.05.
     holdout
         The share of the images that is held out, if there is no val/. Default: 0.2.
     folds
@@ -145,6 +156,8 @@ def train(
     watch
         Keep the maps of a few images that are held out, from the first steps on: `camscope evolve runs/NAME` shows
         them. Default: where the model has maps.
+    tensorboard
+        Send the numbers, and pictures of the maps, to TensorBoard too: tensorboard --logdir runs
     find_lr
         Only look for a learning rate, and write its plot.
     dry_run
@@ -156,13 +169,15 @@ def train(
     """
     if data is None and not resume:
         raise InputError(_NO_DATA)
-    reading = {"images": images, "path": path, "column": column, "labels": label}
+    reading: dict[str, Any] = {"images": images, "path": path, "column": column, "labels": label}
     reading["separator"] = _SEPARATOR if multilabel and separator is None else separator
+    reading["classes"] = None if classes is None else read_class_names(classes)
     options = RunOptions(
         model=model,
         weights=weights,
         trust_pickle=trust_pickle,
         reading={word: value for word, value in reading.items() if value is not None},
+        unreadable=unreadable,
         holdout=holdout,
         folds=folds,
         fold=fold,
@@ -193,45 +208,53 @@ def train(
         show_plan(people, plan)
         if dry_run:
             people.print("Nothing was trained or written (--dry-run).")
+            facts: dict[str, Any] | None = {"plan": plan.document, "summary": plan.summary.to_dict()}
         elif find_lr:
-            return _find(people, plan, options, as_json)
+            facts = _find(people, plan, options)
         else:
-            return _run(people, plan, options, watch=watch, as_json=as_json)
-    if as_json:
-        print_json({"plan": plan.document, "summary": plan.summary.to_dict()})
-    return 0
+            facts = _run(people, plan, options, watch=watch, tensorboard=tensorboard)
+    if as_json and facts is not None:
+        print_json(facts)
+    return _STOPPED if facts is None else 0
 
 
-def _run(people: Console, plan: Plan, options: RunOptions, *, watch: bool | None, as_json: bool) -> int:
+def _run(
+    people: Console, plan: Plan, options: RunOptions, *, watch: bool | None, tensorboard: bool
+) -> dict[str, Any] | None:
+    """Train; what a program is told, or None if it was stopped."""
     live = Live(people, plan)
     try:
         with live.shown():
-            run = carry_out(plan, reporter=live, watch=watch, workers=options.workers, device=options.device)
+            run = carry_out(
+                plan,
+                reporter=live,
+                watch=watch,
+                workers=options.workers,
+                device=options.device,
+                tensorboard=tensorboard,
+            )
     except KeyboardInterrupt:
         again = ["camscope", "train", "--resume", "--name", plan.folder.path.name]
         if str(options.out) != "runs":
             again += ["--out", str(options.out)]
         people.print("Stopped; a checkpoint was written. Go on with it:", style="bold")
         people.print(f"  {shlex.join(again)}", markup=False, soft_wrap=True)
-        return 130
+        return None
     show_run(people, run)
-    if as_json:
-        print_json(_facts(run))
-    return 0
+    show_notes(people, [note for note in run.notes if note not in plan.notes])
+    return _facts(run)
 
 
-def _find(people: Console, plan: Plan, options: RunOptions, as_json: bool) -> int:
+def _find(people: Console, plan: Plan, options: RunOptions) -> dict[str, Any]:
+    """Look for a learning rate; what a program is told."""
     found = rate_of(plan, device=options.device)
     picture = Path(options.out) / f"{plan.folder.path.name}-lr.png"
     picture.parent.mkdir(parents=True, exist_ok=True)
-    picture.write_bytes(png(found.figure()))
-    if as_json:
-        print_json(
-            {"suggestion": found.suggestion, "rates": found.rates.tolist(), "losses": found.losses.tolist()}
-        )
+    save(found.figure(), picture)
     people.print(f"Suggested: --lr {found.suggestion:.1e}", style="bold")
     people.print(f"wrote {picture}", markup=False, soft_wrap=True)
-    return 0
+    rates, losses = found.rates.tolist(), found.losses.tolist()
+    return {"suggestion": found.suggestion, "rates": rates, "losses": losses, "figure": str(picture)}
 
 
 def _facts(run: Run) -> dict[str, Any]:

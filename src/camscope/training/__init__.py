@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from camscope.training.carrying_out import Run as Run
     from camscope.training.finding_rate import FoundRate as FoundRate
     from camscope.training.finding_rate import find_learning_rate as find_learning_rate
-    from camscope.training.fitting import fit as fit
+    from camscope.training.fit_classifier import fit as fit
     from camscope.training.gain import gain_extended_loss as gain_extended_loss
     from camscope.training.gain import gain_loss as gain_loss
     from camscope.training.inspecting import Inspection as Inspection
@@ -47,7 +47,7 @@ _HOMES = {
     "camscope.training.batching": ("Batch", "Batches"),
     "camscope.training.carrying_out": ("Run",),
     "camscope.training.finding_rate": ("FoundRate", "find_learning_rate"),
-    "camscope.training.fitting": ("fit",),
+    "camscope.training.fit_classifier": ("fit",),
     "camscope.training.gain": ("gain_extended_loss", "gain_loss"),
     "camscope.training.inspecting": ("Inspection", "inspect"),
     "camscope.training.labelled": ("LabelledImages",),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,9 +19,10 @@ from camscope.training.curves import confusion_figure, curves_figure
 from camscope.training.interrupting import Stop, stopped_by_signals
 from camscope.training.loop import Keeper, Loop, Objective, plain_objective, steps_per_epoch
 from camscope.training.parts_of_a_run import Parts, accelerated, put_together, schedule_of
-from camscope.training.planning import Plan
 from camscope.training.progress import Progress, Reporter, Row
 from camscope.training.run_folder import CONFUSION, CURVES
+from camscope.training.tensorboard_numbers import Noting, tensorboard_writer
+from camscope.training.training_plan import Plan
 from camscope.training.validation import Judged, judge
 from camscope.training.watched_run import recorder_of
 from camscope.watching import Recorder
@@ -70,6 +73,7 @@ def carry_out(
     workers: int | None = None,
     device: str | None = None,
     checkpoint_seconds: float = 20.0,
+    tensorboard: bool = False,
 ) -> Run:
     """Train as planned.
 
@@ -81,6 +85,8 @@ def carry_out(
         workers: processes that read images; None takes what suits their size.
         device: `cpu`, `cuda` …; None takes the best there is.
         checkpoint_seconds: how far checkpoints within an epoch lie apart, at least; there is one at its end too.
+
+        tensorboard: whether the numbers, and pictures of the maps, go to TensorBoard too.
 
     Raises:
         InputError: if the loss runs away, a file cannot be written, or the run has all its epochs already.
@@ -104,10 +110,12 @@ def carry_out(
         _begin(plan)
         if kept is not None:
             kept.restore(parts.model, parts.optimiser, accelerator.scaler)
-        with stopped_by_signals() as stop:
-            loop = _loop(plan, parts, progress, objective, reporter, stop)
+        board = tensorboard_writer(plan.folder.path, progress.step) if tensorboard else nullcontext()
+        with stopped_by_signals() as stop, board as writer:
+            told = reporter if writer is None else Noting(reporter, writer)
+            loop = _loop(plan, parts, progress, objective, told, stop)
             loop.save_seconds = checkpoint_seconds
-            loop.watcher, note = _watcher(plan, parts.model, progress, watch)
+            loop.watcher, note = _watcher(plan, parts.model, progress, watch, writer)
             loop.run()
         for group in parts.groups:
             group.freeze(False)
@@ -124,18 +132,26 @@ def carry_out(
         history=tuple(progress.history),
         score=plan.score,
         judged=judged,
-        notes=(*plan.notes, *note),
+        notes=(*plan.notes, *note, *_unreadable(plan, parts)),
     )
 
 
+def _unreadable(plan: Plan, parts: Parts) -> Iterator[str]:
+    """What could not be read while it trained: damage that the look before it does not see."""
+    found = parts.train.unreadable | parts.val.unreadable
+    if found:
+        named = "; ".join(f"{plan.labelled.names[i]} ({reason})" for i, reason in list(found.items())[:3])
+        yield f"{len(found)} images could not be read and were left out: {named}{' …' if len(found) > 3 else ''}"
+
+
 def _watcher(
-    plan: Plan, model: Any, progress: Progress, watch: bool | None
+    plan: Plan, model: Any, progress: Progress, watch: bool | None, writer: Any
 ) -> tuple[Recorder | None, tuple[str, ...]]:
     """Who looks at the model while it trains; or why nobody does."""
     if watch is False:
         return None, ()
     try:
-        recorder = recorder_of(plan)
+        recorder = recorder_of(plan, writer)
         if plan.resumed:
             recorder.from_step(progress.step, epoch=progress.epoch)
         recorder.start(model)

@@ -14,8 +14,8 @@ from jaxtyping import Float
 from camscope.errors import InputError
 from camscope.training.batching import Batch
 from camscope.training.parts_of_a_run import accelerated, put_together
-from camscope.training.planning import Plan, plan_training
 from camscope.training.run_options import RunOptions
+from camscope.training.training_plan import Plan, plan_training
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

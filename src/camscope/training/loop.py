@@ -29,7 +29,13 @@ class Watcher(Protocol):
     """Who looks at the model while it trains, and changes nothing: a `camscope.watching.Recorder`."""
 
     def step(self, model: Any, *, loss: Any, learning_rate: float) -> Any:
-        """After an optimiser step."""
+        """After an optimiser step.
+
+        Args:
+            model: as it is now.
+            loss: of the step, a tensor.
+            learning_rate: of the head.
+        """
 
     def epoch(self, model: Any, **facts: float) -> Any:
         """After an epoch."""

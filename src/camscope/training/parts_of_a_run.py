@@ -14,8 +14,8 @@ from camscope.training.augmenting import TINY
 from camscope.training.batching import Batches
 from camscope.training.groups import LayerGroup, adamw, layer_groups
 from camscope.training.objectives import Loss, balanced_weights, classification_loss
-from camscope.training.planning import Plan
 from camscope.training.schedule import Schedule, fine_tuning, from_scratch
+from camscope.training.training_plan import Plan
 
 _MOST_WORKERS = 8
 
@@ -60,6 +60,7 @@ def put_together(plan: Plan, accelerator: Any, *, workers: int | None) -> Parts:
         "batch_size": settings.batch_size,
         "seed": settings.seed,
         "workers": _workers(workers, plan.preprocessing),
+        "unreadable": plan.document["data"]["unreadable"],
         "pin_memory": accelerator.device.type == "cuda",
     }
     weights = None

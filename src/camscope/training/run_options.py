@@ -21,6 +21,7 @@ class RunOptions:
         weights: a file of weights to begin with, `random`, or None for the published ones.
         trust_pickle: whether a weights file may run code.
         reading: how the data is read, as keywords of `read_labelled`.
+        unreadable: the share of the images that may be missing or unreadable; None: 0.05.
         holdout: the share of the images that is held out, where the data does not say it itself; None: 0.2.
         folds: how many folds; None holds out a share.
         fold: which fold is held out, from 0, which None is too.
@@ -41,6 +42,7 @@ class RunOptions:
     weights: str | Path | None = None
     trust_pickle: bool = False
     reading: Mapping[str, Any] = field(default_factory=dict)
+    unreadable: float | None = None
     holdout: float | None = None
     folds: int | None = None
     fold: int | None = None

@@ -7,18 +7,19 @@ from typing import Any
 from camscope.errors import InputError
 from camscope.images import Photo
 from camscope.targets import PerImage
-from camscope.training.planning import Plan
+from camscope.training.training_plan import Plan
 from camscope.watching import Recorder
 
 _SAMPLES = 12
 _EACH = 2
 
 
-def recorder_of(plan: Plan) -> Recorder:
+def recorder_of(plan: Plan, writer: Any = None) -> Recorder:
     """A recorder of the maps of some images that are held out, one or two of each class, for the class they have.
 
     Args:
         plan: what is trained.
+        writer: TensorBoard's `SummaryWriter` that gets pictures; or None.
     """
     labelled, preprocessing = plan.labelled, plan.preprocessing
     chosen = watched(plan)
@@ -33,6 +34,7 @@ def recorder_of(plan: Plan) -> Recorder:
         preprocessing=preprocessing,
         class_names=list(labelled.classes),
         task=plan.document["task"],
+        boards=None if writer is None else [writer],
         **options,
     )
 

@@ -24,8 +24,8 @@ from camscope.libraries.training_runs import BEST, RunModel, is_run, read_docume
 from camscope.libraries.weights import RANDOM
 from camscope.training.augmenting import Augmentation
 from camscope.training.choosing_input import Looks, fresh_preprocessing, known_preprocessing, look_at
-from camscope.training.inspecting import inspect
-from camscope.training.labelled import LabelledImages
+from camscope.training.inspecting import Inspection, inspect
+from camscope.training.labelled import LIMIT, LabelledImages
 from camscope.training.reading_labels import read_labelled
 from camscope.training.run_folder import RunFolder, digest_of_data, now, versions
 from camscope.training.run_options import RunOptions
@@ -91,7 +91,8 @@ def plan_training(data: Any, options: RunOptions) -> Plan:
         ModelError: if the model is unknown, cannot be trained, or does not give a number per class.
         MissingExtraError: if something is not installed.
     """
-    labelled, inspection = inspect(read_labelled(data, **options.reading))
+    limit = LIMIT if options.unreadable is None else options.unreadable
+    labelled, inspection = _read(data, options.reading, limit)
     how: dict[str, Any] = {
         "holdout": 0.2 if options.holdout is None else options.holdout,
         "folds": options.folds,
@@ -143,6 +144,7 @@ def plan_training(data: Any, options: RunOptions) -> Plan:
         "data": {
             "given": _again(data),
             "reading": _plain(options.reading),
+            "unreadable": limit,
             "images": len(labelled),
             "counts": labelled.counts,
             "digest": digest_of_data(labelled, parts),
@@ -189,7 +191,7 @@ def plan_resuming(data: Any, options: RunOptions) -> Plan:
     given = document["data"]["given"] if data is None else data
     if given is None:
         raise InputError(f"{folder.path} was trained on a data set in memory: give it again.")
-    labelled, inspection = inspect(read_labelled(given, **document["data"]["reading"]))
+    labelled, inspection = _read(given, document["data"]["reading"], document["data"]["unreadable"])
     parts = split(
         labelled, **{name: document["split"][name] for name in ("holdout", "folds", "fold", "seed")}
     )
@@ -230,19 +232,29 @@ def _check_unchanged(document: Mapping[str, Any], options: RunOptions, path: Pat
     """
     reading = {f"{name} (of the data)": value for name, value in document["data"]["reading"].items()}
     height, width = document["preprocessing"]["input_size"]
+    augmentation = document["augmentation"]
     was = {
         **document["settings"],
         **document["split"],
         **reading,
         "model": document["model"]["spec"],
+        "weights": document["model"]["weights"],
         "size": height if height == width else (height, width),
+        "unreadable": document["data"]["unreadable"],
+        "augment": augmentation is not None,
+        "flips": augmentation is not None and augmentation["flip"],
+        "vertical_flips": augmentation is not None and augmentation["vertical"],
     }
     asked = {
         **{name: getattr(options, name) for name in was if hasattr(options, name)},
         **{f"{name} (of the data)": value for name, value in _plain(options.reading).items()},
     }
-    model = asked["model"]
-    asked["model"] = _recipe(model, None, None)["spec"] if _is_name(model) and not is_run(model) else None
+    model = options.model
+    recipe = _recipe(model, options.weights, read_run(model) if _is_name(model) and is_run(model) else None)
+    asked["model"] = recipe["spec"] if _is_name(model) else None
+    asked["weights"] = recipe["weights"]
+    asked["augment"] = None if options.augment else False
+    asked["vertical_flips"] = options.vertical_flips or None
     for name, value in asked.items():
         if name not in _MAY_CHANGE and value is not None and value != was.get(name):
             raise InputError(
@@ -284,6 +296,13 @@ def check_outputs(model: Any, preprocessing: Preprocessing, classes: int, spec: 
             f"{spec or type(model).__name__} gives {gave} for two images; expected (2, {classes}), a number for each "
             f"class.{how}"
         )
+
+
+def _read(data: Any, reading: Mapping[str, Any], limit: float) -> tuple[LabelledImages, Inspection]:
+    """The images that can be read, and what was seen of them."""
+    if not 0 <= limit <= 1:
+        raise InputError(f"unreadable is the share of images that may be, 0 to 1; got {limit:g}.")
+    return inspect(read_labelled(data, unreadable=limit, **reading), unreadable=limit)
 
 
 def _recipe(model: Any, weights: str | Path | None, base: RunModel | None) -> dict[str, Any]:

@@ -8,10 +8,10 @@ from typing import Any
 from camscope.images import Preprocessing
 from camscope.training.carrying_out import Run, carry_out
 from camscope.training.loop import Objective
-from camscope.training.planning import plan_resuming, plan_training
 from camscope.training.progress import Reporter, Silent
 from camscope.training.run_options import RunOptions
 from camscope.training.settings import Precision
+from camscope.training.training_plan import plan_resuming, plan_training
 
 
 def fit(
@@ -34,6 +34,7 @@ def fit(
     augment: bool = True,
     flips: bool | None = None,
     vertical_flips: bool = False,
+    unreadable: float | None = None,
     holdout: float | None = None,
     folds: int | None = None,
     fold: int | None = None,
@@ -44,6 +45,7 @@ def fit(
     name: str | None = None,
     resume: bool = False,
     watch: bool | None = None,
+    tensorboard: bool = False,
     objective: Objective | None = None,
     checkpoint_seconds: float = 20.0,
     trust_pickle: bool = False,
@@ -54,8 +56,9 @@ def fit(
         run = camscope.training.fit("photos/", model="timm:resnet18")
         run.scores, run.explainer()("photo.jpg")
 
-    The same seed gives the same weights, bit for bit on one machine, however many workers read, whether or not the
-    maps are watched, and however often the run was killed and resumed. torch's random state is left as it was.
+    The same seed gives the same weights, bit for bit on a CPU (on a GPU as far as its kernels are deterministic),
+    however many workers read, whether or not the maps are watched, and however often the run was killed and resumed.
+    torch's random state is left as it was.
 
     Args:
         data: a folder of images, a table, a data set, `sample:NAME`, or `LabelledImages` (what `read_labelled` gives,
@@ -80,6 +83,7 @@ def fit(
         augment: whether training images are changed at random.
         flips: whether they are mirrored; None mirrors all but tiny ones.
         vertical_flips: whether they are turned upside down too.
+        unreadable: the share of the images that may be missing or unreadable; None: 0.05.
         holdout: the share of the images that is held out, where the data does not say it itself; None: 0.2.
         folds: how many folds; None holds out a share.
         fold: which fold is held out, from 0, which None is too.
@@ -93,6 +97,7 @@ def fit(
             the step that was reached.
         watch: whether the maps of a few images that are held out are kept while the model learns (`camscope evolve`
             shows them); None keeps them where the model has any.
+        tensorboard: whether the numbers, and pictures of the maps, go to TensorBoard too, into the run's folder.
         objective: gives the mean loss of the model, in training, and a `Batch`; None is the loss for the labels. It is
             where a loss on maps belongs.
         checkpoint_seconds: how far checkpoints within an epoch lie apart, at least; there is one at its end too.
@@ -110,6 +115,7 @@ def fit(
         model=model,
         weights=weights,
         trust_pickle=trust_pickle,
+        unreadable=unreadable,
         holdout=holdout,
         folds=folds,
         fold=fold,
@@ -143,4 +149,5 @@ def fit(
         workers=workers,
         device=device,
         checkpoint_seconds=checkpoint_seconds,
+        tensorboard=tensorboard,
     )
