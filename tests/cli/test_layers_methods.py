@@ -87,6 +87,25 @@ def test_methods_json_is_what_python_lists(run):
         assert (e.class_specific, e.rectified) == (m["class_specific"], m["signed"])
 
 
+def test_methods_of_a_model_are_those_that_it_offers(run):
+    """A network without attention, with a linear head, on a picture of its own size or another."""
+    listed = json.loads(run("methods", "--json", "--model", SPEC).out)
+    assert [m["name"] for m in listed] == [m.name for m in list_methods()]
+    refused = {m["name"]: m["why_not"] for m in listed if not m["offered"]}
+    assert {"rollout", "chefer", "legrad"} <= refused.keys()
+    assert refused.keys().isdisjoint({"cam", "gradcam", "rise", "fullgrad"})
+    assert all("attention" in why for why in refused.values())
+    text = " ".join(run("methods", "--model", SPEC, "--size", "32").out.split())
+    offered, _, rest = text.partition("Not of this model")
+    assert "gradcam ReLU" in offered
+    assert "rollout" not in offered
+    assert rest.startswith(" " + ", ".join(refused))
+
+
+def test_methods_of_a_model_are_of_its_size(run):
+    assert "--size 0: expected a number of pixels" in run("methods", "--model", SPEC, "--size", "0").err
+
+
 def test_methods_shows_compositions_by_their_names_and_as_words(run):
     """What each name stands for can be pasted; around any method goes what stands at the end, with its parameters."""
     ran = run("methods")

@@ -24,7 +24,7 @@ from camscope.models.decoding import LogitsDecoder
 from camscope.models.registry import doorway_of
 from camscope.outputs import Task
 from camscope.targets import TargetsLike, resolve
-from tests.conformance import keras_twin, nnx_twin, onnx_twin, torch_twin
+from tests.conformance import equinox_twin, keras_twin, linen_twin, nnx_twin, onnx_twin, torch_twin
 from tests.conformance.networks import Network
 
 
@@ -112,6 +112,23 @@ CASES = (
         nnx_twin.disturb,
         BY_RUNS_AND_GRADIENTS,
         space=(2, 3),
+    ),
+    Case(
+        "linen",
+        linen_twin.built,
+        lambda x: x,
+        linen_twin.state,
+        linen_twin.disturb,
+        BY_RUNS_AND_GRADIENTS,
+        space=(2, 3),
+    ),
+    Case(
+        "equinox",
+        equinox_twin.built,
+        lambda x: x,
+        equinox_twin.state,
+        equinox_twin.disturb,
+        BY_RUNS_AND_GRADIENTS,
     ),
     Case(
         "keras",

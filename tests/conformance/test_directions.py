@@ -11,11 +11,20 @@ import camscope
 from camscope import Class
 from camscope.arrays import to_numpy
 from camscope.evidence import Evidence, Need
+from camscope.models.runtime import differences
 from camscope.models.runtime.differences import Differences
 from camscope.results.status import Status
 from camscope.targets import Contrast, Region
 from tests.conformance.cases import CASES, WITHOUT_GRADIENTS, Case, evidence
-from tests.conformance.networks import Network, Rounded, classifier, hidden_head, random_batch, segmenter
+from tests.conformance.networks import (
+    Network,
+    Relu,
+    Rounded,
+    classifier,
+    hidden_head,
+    random_batch,
+    segmenter,
+)
 
 TORCH = CASES[0]
 X = random_batch(2)
@@ -201,3 +210,27 @@ def test_a_class_that_the_model_masks_out_does_no_harm(case: Case):
     found = Differences(A, np.eye(3)[None, :2], lambda image: answers)
     np.testing.assert_allclose(found.means()[0], w / 4, rtol=1e-6)
     assert found.measured[0].errors.max() < 1e-6
+
+
+def test_a_relu_that_rests_at_zero_is_asleep_as_in_autograd(case: Case):
+    """Half of the activations are exactly zero, and a second ReLU reads them as they are."""
+    layers: dict = {}
+    for name, op in classifier().layers.items():
+        layers |= {name: op, **({"again_relu": Relu()} if name == "body_relu" else {})}
+    network = Network(layers)
+    here, expected = seen(case, network, "body_relu", Need.DIRECTIONS), exact(network, "body_relu")
+    for (kind, found), how in zip(measured(here).items(), here.directions.measured, strict=True):
+        assert off(found, expected[kind]).max() < 0.05
+        assert how.errors.max() < 0.1
+        assert (how.kinks > 0) == (kind == "means")
+    notes = case.explainer(network)(case.tensor(X), methods="gradcam", layers="body_relu").notes
+    assert any("rests exactly at zero" in note for note in notes)
+
+
+def test_what_would_take_very_long_is_refused_with_its_price(case: Case, monkeypatch):
+    monkeypatch.setattr(differences, "_MOST_RERUNS", 100)
+    explainer = case.explainer(classifier())
+    words = r"would take 128 re-runs .*\(8 channels, 8×8 positions\).*more than 100 .*gradcam and xgradcam take 16"
+    with pytest.raises(camscope.ModelError, match=words):
+        explainer(case.tensor(X), methods="hirescam", layers="body_relu")
+    explainer(case.tensor(X), methods="gradcam", layers="body_relu")

@@ -147,6 +147,23 @@ def test_every_method_the_framework_offers_is_compared(case: Case):
     assert offered == {*gradient_free(), *(by_gradients() if Need.GRADIENTS in offers else ())}
 
 
+@pytest.mark.parametrize("hidden", [False, True], ids=["linear head", "hidden layer"])
+def test_what_is_offered_is_what_runs(case: Case, hidden: bool):
+    """What methods need is tried, and no map is made: so it is held against what the calls do."""
+    explainer = explainer_of(case, hidden)
+    offers = explainer.methods(case.tensor(X))
+    assert [offer.name for offer in offers] == [m.name for m in list_methods()]
+    able = case.offers - ATTENDED  # the network has no attention
+    expected = {m.name for m in list_methods() if m.needs_from(able) <= able} - (
+        {"cam", "liftcam"} if hidden else set()
+    )
+    assert {offer.name for offer in offers if offer} == expected
+    for offer in offers:
+        if not offer:
+            with pytest.raises(camscope.CamscopeError, match=r"would work|Use |work here|not a transformer"):
+                explainer(case.tensor(X), methods=offer.name)
+
+
 def test_a_batch_is_its_images_one_by_one(case: Case):
     explainer = explainer_of(case, hidden=False)
     methods = ["cam", "ablationcam", "reciprocam", "scorecam", "eigencam", "rise(n=20)", "smooth(cam, n=2)"]

@@ -299,30 +299,46 @@ def check_only_that_is_there(path: Path) -> None:
     assert path.read_bytes() == b"what was there before"
 
 
-@pytest.mark.parametrize("wrong", ["maps", "logits", "classes", "rows"])
-def test_what_does_not_verify_is_not_written(tmp_path, monkeypatch, wrong):
+def planting(monkeypatch, change) -> None:
+    """What a program gives is changed before it is looked at."""
     real = program_files._running
 
     def planted(program):
         run = real(program)
-
-        def other(x):
-            out = run(x)
-            if wrong == "rows":
-                return ProgramOutputs(out.logits[:2], out.classes[:2], out.maps[:2])
-            if wrong == "classes":
-                return ProgramOutputs(out.logits, out.classes[:, ::-1], out.maps[:, ::-1])
-            changed = getattr(out, wrong).copy()
-            changed.flat[-1] += 0.01 * np.abs(changed).max()
-            return out._replace(**{wrong: changed})
-
-        return other
+        return lambda x: change(run(x))
 
     monkeypatch.setattr(program_files, "_running", planted)
+
+
+def off(values: np.ndarray, *where: Any, by: float) -> np.ndarray:
+    """Numbers of which some are off by a share of the largest."""
+    changed = values.copy()
+    changed[where] += by * np.abs(changed).max()
+    return changed
+
+
+WRONG = {
+    "maps": lambda out: out._replace(maps=off(out.maps, slice(None), 0, 0, by=0.02)),
+    "maps of one input": lambda out: out._replace(maps=off(out.maps, 1, 0, 0, by=0.3)),
+    "logits": lambda out: out._replace(logits=off(out.logits, -1, -1, by=0.01)),
+    "classes": lambda out: out._replace(classes=out.classes[:, ::-1], maps=out.maps[:, ::-1]),
+    "rows": lambda out: ProgramOutputs(out.logits[:2], out.classes[:2], out.maps[:2]),
+}
+
+
+@pytest.mark.parametrize("change", WRONG.values(), ids=WRONG)
+def test_what_does_not_verify_is_not_written(tmp_path, monkeypatch, change):
+    planting(monkeypatch, change)
     path = a_file_there(tmp_path)
     with pytest.raises(camscope.ModelError, match="Not written"):
         camscope.export(named_cnn(), path)
     check_only_that_is_there(path)
+
+
+def test_a_kink_that_rounding_turned_for_one_input_is_no_mistake(tmp_path, monkeypatch):
+    planting(monkeypatch, lambda out: out._replace(maps=off(out.maps, 1, 0, 0, by=0.003)))
+    done = camscope.export(named_cnn(), tmp_path / "m.pt2")
+    assert 0.003 < done.verified.maps < 0.1, "and is told"
 
 
 @pytest.mark.parametrize(
@@ -381,6 +397,12 @@ UNWRITABLE = {
         ("model", {}, camscope.InputError, "'' is none of '.onnx' or '.pt2'"),
         ("no/model.pt2", {}, camscope.InputError, "There is no folder"),
         ("m.pt2", {"top": 0}, camscope.InputError, "top=0"),
+        (
+            "m.pt2",
+            {"top": 6},
+            camscope.InputError,
+            "top=6: the model has 5 classes. Leave top out for the 5 ",
+        ),
         ("m.pt2", {"method": "gradcma"}, camscope.MethodError, "Did you mean 'gradcam'"),
         (
             "m.pt2",
@@ -426,6 +448,35 @@ def test_the_methods_that_can_be_exported():
         camscope.export(named_cnn(), "m.pt2", method="rise")
     able = str(caught.value).partition("These can: ")[2].rstrip(".").split(", ")
     assert able == ["cam", "gradcam", "hirescam", "layercam", "xgradcam", "gradcam-elementwise", "liftcam"]
+
+
+def test_models_of_other_frameworks_are_told_what_works(onnx_file, tmp_path):
+    words = r"onnx:model\.onnx runs in onnxruntime.*An ONNX file is explained as it is"
+    with pytest.raises(camscope.ModelError, match=words):
+        camscope.export(f"onnx:{onnx_file[1].path}", tmp_path / "again.onnx")
+
+
+def test_a_program_is_not_explained_again(tmp_path):
+    done = camscope.export(named_cnn(), tmp_path / "m.pt2")
+    words = r"program of torch\.export.*export to \.onnx, and give that as 'onnx:FILE\.onnx'"
+    for spec in (str(done.path), f"onnx:{done.path}", torch.export.load(done.path)):
+        with pytest.raises(camscope.ModelError, match=words):
+            camscope.Explainer(spec)
+    with pytest.raises(camscope.ModelError, match=r"program of torch\.export, and no weights file"):
+        camscope.Explainer("timm:resnet18", weights=done.path)
+
+
+def test_functions_of_the_logits_among_other_outputs(onnx_file):
+    explainer, x = camscope.Explainer(f"onnx:{onnx_file[1].path}"), batch(2, 3, 32, 32)
+    (expected,) = explainer(x.numpy(), targets=3, methods="gradcam").raw.values()
+    (found,) = explainer(
+        x.numpy(), targets=lambda out: 2 * out["logits"][:, 3], methods="gradcam"
+    ).raw.values()
+    np.testing.assert_allclose(found, 2 * expected, rtol=1e-5)
+    with pytest.raises(camscope.TargetError, match="and no other of its arrays"):
+        explainer(x.numpy(), targets=lambda out: out["maps"].sum((1, 2, 3)), methods="gradcam")
+    with pytest.raises(camscope.TargetError, match=r"a dictionary of 'logits', 'classes', 'maps': TypeError"):
+        explainer(x.numpy(), targets=lambda out: out[:, 3], methods="eigencam")
 
 
 def test_an_unknown_size_is_asked_for(tmp_path):

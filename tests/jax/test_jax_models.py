@@ -92,9 +92,7 @@ def test_every_kind_of_model_is_explained(kind: str):
 
 def test_a_photo_without_preprocessing_is_refused_saying_what_to_pass():
     photo = np.zeros((16, 16, 3), dtype=np.uint8)
-    with pytest.raises(
-        camscope.InputError, match=r"a Flax module carries nothing.*preprocessing=camscope.Pre"
-    ):
+    with pytest.raises(camscope.InputError, match=r"a Flax module carries nothing.*camscope.Pre"):
         camscope.Explainer(Net())(photo)
 
 
@@ -239,8 +237,10 @@ def test_what_is_behind_a_checkpoint_is_not_a_layer_and_the_rest_is():
             x = jax.checkpoint(lambda x: nnx.relu(self.stem(x)))(x)
             return self.head(nnx.relu(self.body(x)).mean((1, 2)))
 
-    names = [layer.name for layer in camscope.Explainer(Checkpointed()).layers(X)[0]]
-    assert names == ["body"]
+    explainer = camscope.Explainer(Checkpointed())
+    assert [layer.name for layer in explainer.layers(X)[0]] == ["body"]
+    with pytest.raises(camscope.LayerError, match=r"'stem'.*inside of a transformation \(a checkpoint"):
+        explainer(X, layers="stem")
 
 
 def test_code_that_looks_at_values_is_refused_saying_what_to_use():

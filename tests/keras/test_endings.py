@@ -158,3 +158,44 @@ def test_one_sigmoid_is_two_classes():
     e = camscope.explain(model, X, targets=[0, 1], methods="gradcam")
     z = dense(model, X)
     np.testing.assert_allclose(to_numpy(e.logits), np.concatenate([-z, z], axis=1), atol=1e-5)
+
+
+def one_by_one(count: int, activation: str | None = None) -> Any:
+    return layers.Conv2D(count, 1, activation=activation, name="head")
+
+
+ONE_POSITION = {
+    "a convolution": lambda y, axis: one_by_one(3)(y),
+    "and a softmax": lambda y, axis: layers.Softmax(axis)(one_by_one(3)(y)),
+    "and a sigmoid": lambda y, axis: one_by_one(3, "sigmoid")(y),
+    "of one logit": lambda y, axis: one_by_one(1)(y),
+}
+
+
+@pytest.mark.parametrize("end", ONE_POSITION)
+@pytest.mark.parametrize("layout", ["channels_last", "channels_first"])
+def test_scores_of_one_position_are_those_of_the_image(end, layout):
+    """`(batch, 1, 1, class)`, as fully convolutional classifiers end: the same maps as with these axes taken off."""
+    shape = (8, 8, 2) if layout == "channels_last" else (2, 8, 8)
+    given = X if layout == "channels_last" else np.ascontiguousarray(X.transpose(0, 3, 1, 2))
+    keras.config.set_image_data_format(layout)
+    try:
+        x = keras.Input(shape)
+        A = layers.Conv2D(4, 3, activation="relu", name="last")(x)
+        pooled = layers.GlobalAveragePooling2D(keepdims=True)(A)
+        y = ONE_POSITION[end](pooled, -1 if layout == "channels_last" else 1)
+        as_it_is = seeded(keras.Model(x, y))
+        flat = keras.Model(x, layers.Flatten()(y))
+        assert len(as_it_is.output_shape) == 4
+        methods = ["cam", "gradcam", "layercam", "ablationcam"]
+        found, expected = (
+            camscope.explain(model, given, methods=methods, targets=[0, 1], layers="last")
+            for model in (as_it_is, flat)
+        )
+    finally:
+        keras.config.set_image_data_format("channels_last")
+    np.testing.assert_allclose(found.logits, expected.logits, rtol=1e-5, atol=1e-6)
+    assert found.provenance["task"] == expected.provenance["task"]
+    assert found.notes == expected.notes
+    for key, maps in expected.raw.items():
+        np.testing.assert_allclose(found.raw[key], maps, rtol=1e-4, atol=1e-6)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from PIL import Image
 
 import camscope
 from camscope.arrays import to_numpy
+from camscope.cli import main
 from camscope.libraries import recognise
 from camscope.libraries.keras.applications import FAMILIES, family_of
 from tests.keras.nets import Subclassed, functional, in_a_branch, noise, seeded
@@ -80,6 +83,7 @@ def test_photos_are_prepared_as_the_family_does_it(name, photo):
     np.testing.assert_allclose(found, expected, atol=2e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["MobileNetV3Small", "MobileNetV2", "EfficientNetB0", "ResNet50V2"])
 def test_a_model_of_keras_applications_is_known(name):
     smaller = {"input_shape": (64, 64, 3), "weights": None}
@@ -108,6 +112,98 @@ def test_a_first_layer_that_scales_bytes_is_evidence(photo):
         )
     bytes_ = layers.Normalization(mean=[120.0, 110.0, 100.0], variance=[60.0, 60.0, 60.0])
     assert recognise(named("mine", bytes_))[1].preprocessing is not None
+
+
+def augmented() -> Any:
+    return keras.Sequential([layers.RandomFlip("horizontal"), layers.RandomRotation(0.1)])
+
+
+BYTES_FIRST = {
+    "after augmentation": lambda x: layers.Rescaling(1 / 255)(augmented()(x)),
+    "in a nested model": lambda x: keras.Sequential([layers.RandomFlip(), layers.Rescaling(1 / 255)])(x),
+    "a division": lambda x: x / 255.0,
+    "less and times": lambda x: (x - 127.5) * (1 / 127.5),
+    "as Xception": applications.xception.preprocess_input,
+    "as ResNet": applications.resnet.preprocess_input,
+    "as DenseNet": applications.densenet.preprocess_input,
+}
+
+
+def after(first: Any, size: int | None = 40) -> Any:
+    x = keras.Input((size, size, 3))
+    y = layers.GlobalAveragePooling2D()(layers.Conv2D(4, 3, activation="relu", name="last")(first(x)))
+    return seeded(keras.Model(x, layers.Dense(3)(y), name="mine"))
+
+
+@pytest.mark.parametrize("first", BYTES_FIRST)
+def test_what_scales_bytes_first_is_found_in_the_graph(first, photo):
+    _, info = recognise(after(BYTES_FIRST[first]))
+    assert "scales values up to 255" in info.preprocessing.source
+    np.testing.assert_allclose(info.preprocessing(photo).transpose(1, 2, 0), np.asarray(photo), atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "first",
+    [lambda x: x / 2.0, lambda x: x - 0.5, lambda x: x + x * x, lambda x: layers.Conv2D(3, 1)(x) / 255.0],
+    ids=["half", "less a half", "of itself", "later"],
+)
+def test_other_arithmetic_is_no_evidence(first):
+    assert recognise(after(first))[1].preprocessing is None
+
+
+def test_a_model_that_resizes_its_photos_says_how_large(photo):
+    model = after(lambda x: layers.Rescaling(1 / 255)(layers.Resizing(20, 24)(x)), size=None)
+    _, info = recognise(model)
+    assert info.preprocessing.input_size == (20, 24)
+    _, info = recognise(after(layers.Rescaling(1 / 255), size=None))
+    assert info.preprocessing is None
+    with pytest.raises(camscope.InputError, match="the size is to be said: 0-255@224"):
+        camscope.explain(after(layers.Rescaling(1 / 255), size=None), photo)
+
+
+@pytest.mark.parametrize(
+    ("name", "by_hand"),
+    [
+        ("0-1", lambda x: x / 255),
+        ("-1-1", lambda x: x / 127.5 - 1),
+        ("0-255", lambda x: x),
+        ("keras:ResNet50", lambda x: applications.resnet.preprocess_input(x.copy())),
+    ],
+)
+def test_a_model_of_ones_own_is_given_a_preprocessing_by_name(name, by_hand, photo, tmp_path, capsys):
+    model = named("mine")
+    model.save(tmp_path / "mine.keras")
+    x = by_hand(np.asarray(photo).astype(np.float32))[None]
+    expected = camscope.explain(model, x, targets=1, methods="gradcam")
+    e = camscope.explain(model, photo, targets=1, methods="gradcam", preprocessing=name)
+    np.testing.assert_allclose(e.logits, expected.logits, rtol=1e-4)
+    photo.save(tmp_path / "photo.png")
+    spec = f"keras:{tmp_path / 'mine.keras'}"
+    ask = ["explain", str(tmp_path / "photo.png"), "--json", "--model", spec, "--out", str(tmp_path / "out")]
+    assert main([*ask, "--target", "1", "--save", "npz"]) == 2
+    assert "--preprocessing): 0-1, -1-1 or 0-255" in capsys.readouterr().err
+    assert main([*ask, "--target", "1", "--save", "npz", "--preprocessing", name]) == 0
+    (file,) = (tmp_path / "out").glob("*.npz")
+    np.testing.assert_allclose(camscope.load(file).maps(), expected.maps(), rtol=1e-3, atol=1e-6)
+
+
+def test_the_commands_of_the_readme(photo, tmp_path, monkeypatch, capsys):
+    """Those about a model of one's own, with files of these names."""
+    readme = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
+    commands = [
+        line.strip() for line in readme.splitlines() if line.startswith("    camscope ") and "mine" in line
+    ]
+    assert len(commands) == 2
+    monkeypatch.chdir(tmp_path)
+    named("mine").save("mine.keras")
+    photo.save("photo.jpg")
+    Path("names.txt").write_text("ant\nbee\ncat\n")
+    for command in commands:
+        words = shlex.split(command, comments=True)[1:]
+        assert main([*words, *(["--save", "npz"] if words[0] == "explain" else ["--json"])]) == 0
+    assert {"ant", "bee", "cat"} <= set(camscope.load(next(tmp_path.glob("camscope-out/*.npz"))).class_names)
+    listed = json.loads(capsys.readouterr().out.partition("[\n")[2].join(("[\n", "")))
+    assert {"cam", "gradcam", "scorecam"} <= {one["name"] for one in listed if one["offered"]}
 
 
 @pytest.mark.parametrize(
@@ -145,6 +241,7 @@ def test_photos_and_tensors_of_the_framework_give_the_same_map(photo):
 # ------------------------------------------------------------------ by name
 
 
+@pytest.mark.slow
 def test_an_untrained_model_by_name():
     explainer = camscope.Explainer("keras:MobileNetV3Small", weights="random")
     found, chosen = explainer.layers()

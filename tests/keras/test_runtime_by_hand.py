@@ -85,7 +85,7 @@ def test_what_comes_before_a_layer_does_not_run_again(net, monkeypatch):
     made = runtime(net)
     after, ran = made.after(batch(net), net.layer), []
     A = prefix(net, net.inputs)
-    course = made._courses[batch(net).signature]
+    course = made._course(batch(net))
     at = max(n for n, call in enumerate(course) if call.layer == net.layer)
     before = {call.layer for n, call in enumerate(course) if call.end <= at} - {net.layer}
     again = {call.layer for call in course[at:]}

@@ -14,6 +14,7 @@ from camscope.arrays import to_numpy
 from camscope.cli import main
 from camscope.errors import InputError, LayerError, MethodError
 from camscope.images import to_photo
+from camscope.models.onnx import onnx_runtime
 from tests.onnx.graphs import conv, convolved, graph, node, random_x, weights
 
 HOW = camscope.Preprocessing((16, 16), (16, 16), crop="squash", mean=(0.5, 0.4, 0.3), std=(0.2, 0.3, 0.4))
@@ -59,6 +60,29 @@ def network(*, channels_last=False, batch="n", flat_by_reshape=False, dtype=np.f
     return graph(nodes, constants, {"x": (kind, shape)}, ["out"], output_kind=kind, metadata=SAID)
 
 
+BYTES = camscope.Preprocessing((16, 16), (16, 16), crop="squash", mean=(0,) * 3, std=(1 / 255,) * 3)
+
+
+def of_bytes(*, channels_last=False, kind=np.uint8):
+    """The same network on whole numbers, which it normalises itself."""
+    space = (1, 1, 1, 3) if channels_last else (1, 3, 1, 1)
+    inner = network(channels_last=channels_last)
+    constants = {t.name: numpy_helper.to_array(t) for t in inner.graph.initializer}
+    constants["mean"] = (255 * np.array(HOW.mean, np.float32)).reshape(space)
+    constants["std"] = (255 * np.array(HOW.std, np.float32)).reshape(space)
+    nodes = [
+        node("Cast", "x", "whole", to=onnx.TensorProto.FLOAT),
+        node("Sub", "whole mean", "centred"),
+        node("Div", "centred std", "standard"),
+    ]
+    for one in inner.graph.node:
+        one.input[:] = ["standard" if name == "x" else name for name in one.input]
+    sizes = ["n", 16, 16, 3] if channels_last else ["n", 3, 16, 16]
+    declared = {"x": (onnx.helper.np_dtype_to_tensor_dtype(np.dtype(kind)), sizes)}
+    said = {**SAID, "camscope.preprocessing": json.dumps(BYTES.to_dict())}
+    return graph([*nodes, *inner.graph.node], constants, declared, ["out"], metadata=said)
+
+
 METHODS = ["cam", "eigencam", "ablationcam", "reciprocam", "scorecam"]
 
 
@@ -82,6 +106,49 @@ def test_the_same_maps(model, expected):
     for method in METHODS:
         mine, theirs = to_numpy(e.maps(method)), to_numpy(expected.maps(method))
         assert np.abs(mine - theirs).max() < 1e-4 * np.abs(theirs).max(), method
+
+
+@pytest.fixture(scope="module")
+def of_real_numbers():
+    """The maps of the network that takes bytes, where it takes them as real numbers."""
+    return camscope.Explainer(of_bytes(kind=np.float32))([PHOTO, PHOTO[::-1]], methods=ALTERED, targets="all")
+
+
+ALTERED = [*METHODS, "rise(n=8)", "smooth(gradcam, n=4)", "augment(cam)"]
+"""Also methods that mask the input, add noise to it or flip it: what reaches the model is rounded."""
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"channels_last": True}, {"kind": np.int32}], ids=["bytes", "channels last", "32 bits"]
+)
+def test_whole_numbers(options, expected, of_real_numbers):
+    explainer = camscope.Explainer(of_bytes(**options))
+    e = explainer([PHOTO, PHOTO[::-1]], methods=ALTERED, targets="all")
+    for method, maps in of_real_numbers.raw.items():
+        assert np.abs(e.raw[method] - maps).max() <= 2e-2 * np.abs(maps).max(), method
+    for method in ("cam", "eigencam", "ablationcam", "reciprocam"):
+        theirs = to_numpy(expected.maps(method))
+        assert np.abs(to_numpy(e.maps(method)) - theirs).max() <= 1e-5 * np.abs(theirs).max()
+    x = np.stack([BYTES(to_photo(p)) for p in (PHOTO, PHOTO[::-1])])
+    x = x.transpose(0, 2, 3, 1) if options.get("channels_last") else x
+    for given in (x, np.rint(x).astype(np.uint8)):
+        own = explainer(given, methods="cam", targets="all")
+        assert own.input_size == (16, 16)
+        np.testing.assert_array_equal(to_numpy(own.maps("cam")), to_numpy(e.maps("cam")))
+
+
+@pytest.mark.parametrize(
+    ("x", "words"),
+    [
+        (random_x(1, 3, 16, 16), "fractions from -.* to .*normalised already"),
+        (random_x(1, 3, 16, 16) * 0 + 0.5, "fractions from 0.5 to 0.5"),
+        (np.full((1, 3, 16, 16), 300.0, np.float32), "0 to 255, .* numbers from 300 to 300"),
+        (np.zeros((1, 16, 16, 3), np.float32), r"uint8 \(batch, 3, 16, 16\)"),
+    ],
+)
+def test_what_holds_no_bytes_is_refused(x, words):
+    with pytest.raises(InputError, match=words):
+        camscope.Explainer(of_bytes())(x)
 
 
 def test_half_precision(expected):
@@ -142,3 +209,28 @@ def test_weights_that_are_not_finite():
             tensor.CopyFrom(numpy_helper.from_array(bad, "fc.w"))
     with pytest.raises(camscope.ModelError, match="NaN or infinity"):
         camscope.Explainer(model)(PHOTO, methods="eigencam")
+
+
+def test_layers_are_listed_for_little_more_than_a_few_runs(monkeypatch):
+    """Of a deep network no layer but the first few is followed to the scores."""
+    depth, length = 12, []
+    nodes, constants = [], {"fc.w": weights(4, 4)}
+    for k in range(depth):
+        source = f"r{k - 1}" if k else "x"
+        nodes += [conv(source, f"c{k}"), node("Relu", f"c{k}", f"r{k}", f"/r{k}")]
+        constants[f"c{k}.w"] = weights(4, 4 if k else 3, 3, 3, seed=k)
+    nodes += [
+        node("ReduceMean", f"r{depth - 1}", "pooled", axes=[2, 3], keepdims=0),
+        node("MatMul", "pooled fc.w", "out", "/fc"),
+    ]
+    real = onnx_runtime.part_of
+    monkeypatch.setattr(
+        onnx_runtime,
+        "part_of",
+        lambda graph, cut, *rest: length.append(len(cut.nodes)) or real(graph, cut, *rest),
+    )
+    model = graph(nodes, constants, ["n", 3, 16, 16], ["out"])
+    found, _ = camscope.Explainer(model).layers(random_x(1, 3, 16, 16))
+    assert len(found) > depth
+    assert all(layer.reaches for layer in found)
+    assert sum(length) < 2 * len(nodes)

@@ -135,6 +135,10 @@ def test_a_proto_without_its_weights(outside):
 def test_no_file(file):
     with pytest.raises(ModelError, match=r"There is no file '.*nett.onnx'. In .* there are: net.onnx"):
         load_model(f"onnx:{file.with_name('nett.onnx')}")
+    with pytest.raises(
+        ModelError, match=r"is a folder; name a file, 'onnx:FILE\.onnx'\. In .* there are: net\.onnx"
+    ):
+        load_model(f"onnx:{file.parent}")
 
 
 @pytest.mark.parametrize("content", [b"", b"not a model, but a text\n" * 9, b"\x08\x07", b"\x00\xff" * 40])

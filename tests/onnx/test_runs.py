@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import onnx
 import onnxruntime
@@ -309,6 +311,25 @@ def test_what_it_is(ready):
 
 def test_sessions_are_bounded(ready):
     x = random_x(1, 3, 4, 4)
-    for layer in LAYERS:
-        ready.run(batch(x), [f"/{layer}"])
+    for layer, other in itertools.islice(itertools.combinations(LAYERS, 2), MOST + 2):
+        ready.run(batch(x), [f"/{layer}", f"/{other}"])
     assert len(ready._sessions._kept) == MOST
+
+
+def test_what_lies_between_two_layers(ready):
+    x = random_x(1, 3, 8, 6)
+    rows = random_x(5, *residual_values(x)["left"].shape[1:], seed=2)
+    between = ready.between(batch(x), "/left", "/excited")
+    close(between(rows), residual_values(np.repeat(x, 5, 0), left=rows)["excited"])
+    assert ready.between(batch(x), "/left", "/right") is None
+    assert ready.between(batch(x), "/block", "/stem") is None
+
+
+def test_an_image_that_was_looked_at_is_not_run_again(monkeypatch):
+    own = runtime(residual())
+    one = batch(random_x(1, 3, 8, 6))
+    own.run(one, None)
+    monkeypatch.setattr(own._sessions, "of", lambda *_: pytest.fail("it is run again"))
+    close(own.run(one, ["/block"]).values["/block"], residual_values(one.given)["block"])
+    with pytest.raises(pytest.fail.Exception):
+        own.run(batch(one.given), ["/block"])

@@ -61,7 +61,7 @@ app.command(
 app.command(
     "camscope.cli.list_methods:methods",
     name="methods",
-    help="List the methods with paper, needs, cost and one honest line of advice.",
+    help="List the methods, or those that a model offers: paper, needs, cost and one honest line of advice.",
 )
 
 

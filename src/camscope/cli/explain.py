@@ -45,6 +45,7 @@ def explain(
     weights: str | None = None,
     task: Task | None = None,
     classes: Path | None = None,
+    preprocessing: Annotated[str | None, Parameter(negative="", allow_leading_hyphen=True)] = None,
     device: str | None = None,
     batch: int = 8,
     seed: int = 0,
@@ -88,6 +89,10 @@ def explain(
         What the outputs mean. Found from the model; say `multilabel` for one that returns logits.
     classes
         A text file with one class name per line, if the model does not know its own.
+    preprocessing
+        How photos are prepared, where the model does not say it: 0-1, -1-1 or 0-255 (the whole photo at the input's
+        size, with values in that range), imagenet, keras:resnet50 (as for keras.applications' models), each with a size
+        if the model takes any (0-1@96); or FILE.json, the fields of camscope.Preprocessing.
     device
         cpu, cuda, cuda:1, mps …
     batch
@@ -107,7 +112,7 @@ def explain(
         targets=tuple(target or ()),
         top=top,
         layers=tuple(read_words(layer)),
-        model=ModelOptions(model, weights, trust_pickle, device, task, classes),
+        model=ModelOptions(model, weights, trust_pickle, device, task, classes, preprocessing),
         out=out,
         batch=batch,
         seed=seed,

@@ -24,7 +24,7 @@ def export(
     model: str = "demo",
     method: str | None = None,
     layer: str | None = None,
-    top: int = 5,
+    top: int | None = None,
     size: int | None = None,
     weights: str | None = None,
     classes: Path | None = None,
@@ -49,7 +49,7 @@ def export(
     layer
         `camscope layers` lists them. Default: chosen automatically.
     top
-        Of how many classes there are maps.
+        Of how many classes there are maps. Default: 5, or all of fewer.
     size
         Side of the square input in pixels, if it is not the model's own.
     weights

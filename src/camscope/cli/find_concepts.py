@@ -30,6 +30,7 @@ def concepts(
     out: Path = Path("camscope-out"),
     colormap: str | None = None,
     weights: str | None = None,
+    preprocessing: Annotated[str | None, Parameter(negative="", allow_leading_hyphen=True)] = None,
     device: str | None = None,
     seed: int = 0,
     trust_pickle: Annotated[bool, Parameter(negative="")] = False,
@@ -54,6 +55,10 @@ def concepts(
         Any name of the cmap catalogue.
     weights
         A weights file, or `random`.
+    preprocessing
+        How photos are prepared, where the model does not say it: 0-1, -1-1 or 0-255 (the whole photo at the input's
+        size, with values in that range), imagenet, keras:resnet50 (as for keras.applications' models), each with a size
+        if the model takes any (0-1@96); or FILE.json, the fields of camscope.Preprocessing.
     device
         cpu, cuda, cuda:1, mps …
     seed
@@ -67,7 +72,7 @@ def concepts(
     style = read_style(colormap)
     prepare_folder(out)
     with quiet_stdout(as_json):
-        explainer = ModelOptions(model, weights, trust_pickle, device).open()
+        explainer = ModelOptions(model, weights, trust_pickle, device, preprocessing=preprocessing).open()
         result = explainer.concepts([read_photo(name) for name in found], count=count, layer=layer, seed=seed)
     written = _write(result, found, out, style)
     if as_json:

@@ -9,10 +9,9 @@ from cyclopts import Parameter
 from rich.markup import escape
 from rich.table import Table
 
-from camscope.cli.model_options import ModelOptions
+from camscope.cli.model_options import ModelOptions, check_no_size_of_texts, check_size
 from camscope.cli.output import console, print_json, quiet_stdout
 from camscope.cli.showing import plain_table
-from camscope.errors import InputError
 from camscope.models.layer import Layer
 
 
@@ -42,12 +41,10 @@ def layers(
     as_json
         Print machine-readable output on stdout, and nothing else there.
     """
-    if size is not None and size < 1:
-        raise InputError(f"--size {size}: expected a number of pixels, at least 1.")
+    check_size(size)
     with quiet_stdout(as_json):
         explainer = ModelOptions(model, weights, trust_pickle).open()
-    if size is not None and explainer.reads_texts:
-        raise InputError(f"--size {size} is the side of a picture, and this model reads texts: leave it out.")
+    check_no_size_of_texts(size, explainer)
     with quiet_stdout(as_json):
         shown, chosen = explainer.layers(size=None if size is None else (size, size), every=every)
     automatic = None if chosen is None else chosen.name

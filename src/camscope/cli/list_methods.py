@@ -1,8 +1,8 @@
-"""`camscope methods`: what there is, where it comes from, what it costs, and what to use it for."""
+"""`camscope methods`: what there is, or what a model offers; where it comes from, its cost, and what it is good for."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Any
 
 from cyclopts import Parameter
@@ -10,27 +10,47 @@ from rich.console import Console
 from rich.markup import escape
 from rich.padding import Padding
 
-from camscope.cli.output import console, print_json
+from camscope.cli.model_options import ModelOptions, check_no_size_of_texts, check_size
+from camscope.cli.output import console, print_json, quiet_stdout, without_warnings
 from camscope.composition import COMPOSITIONS, Composition, Named, list_methods
+from camscope.engine.offering import Offer
 from camscope.evidence import in_words
 from camscope.methods import Method
 
 
-def methods(*, as_json: Annotated[bool, Parameter("--json", negative="")] = False) -> None:
-    """List the methods with paper, needs, cost and one honest line of advice.
+def methods(
+    *,
+    model: str | None = None,
+    weights: str | None = None,
+    size: int | None = None,
+    trust_pickle: Annotated[bool, Parameter(negative="")] = False,
+    as_json: Annotated[bool, Parameter("--json", negative="")] = False,
+) -> None:
+    """List the methods with paper, needs, cost and one honest line of advice; of a model those that it offers.
 
     Parameters
     ----------
+    model
+        A model, as `camscope explain` takes it: then only the methods that it offers are listed, and why not the
+        others. What they need is tried on a picture of noise, or on some text.
+    weights
+        Of the model: a weights file, or `random` for an untrained network.
+    size
+        Side of the square input in pixels, if it is not the model's own.
+    trust_pickle
+        Read a checkpoint that can run code. Only for files you would run as a program.
     as_json
         Print machine-readable output on stdout, and nothing else there.
     """
-    found = list_methods()
+    offers = _all() if model is None else _tried(ModelOptions(model, weights, trust_pickle), size, as_json)
     if as_json:
-        print_json([_facts(m) for m in found])
+        print_json([_facts(offer.method) | _whether(offer, model) for offer in offers])
         return
+    found = [offer.method for offer in offers if offer]
     people = console()
     for m in found:
         _show(people, m)
+    _show_refused(people, [offer for offer in offers if not offer])
     people.print("[bold]Around any of them[/]")
     for word, kind in COMPOSITIONS.items():
         people.print(Padding(f"[bold]{word}[/]({escape(_call(kind))})", (0, 0, 0, 2)))
@@ -42,6 +62,36 @@ def methods(*, as_json: Annotated[bool, Parameter("--json", negative="")] = Fals
         f"{_same_maps(found)}. That is mathematics, not a bug."
     )
     people.print("The last ReLU of a formula is applied in heatmaps; raw maps stay signed.")
+
+
+def _all() -> list[Offer]:
+    """Every method there is."""
+    return [Offer(m) for m in list_methods()]
+
+
+def _tried(options: ModelOptions, size: int | None, as_json: bool) -> list[Offer]:
+    """Every method, tried on a model."""
+    check_size(size)
+    with quiet_stdout(as_json), without_warnings():
+        explainer = options.open()
+        check_no_size_of_texts(size, explainer)
+        return explainer.methods(size=None if size is None else (size, size))
+
+
+def _whether(offer: Offer, model: str | None) -> dict[str, Any]:
+    return {} if model is None else {"offered": bool(offer), "why_not": offer.why_not}
+
+
+def _show_refused(people: Console, refused: Sequence[Offer]) -> None:
+    """What a model does not offer, by reason."""
+    if not refused:
+        return
+    people.print("[bold]Not of this model[/]")
+    for why in dict.fromkeys(offer.why_not for offer in refused):
+        names = ", ".join(offer.name for offer in refused if offer.why_not == why)
+        people.print(Padding(escape(names), (0, 0, 0, 2)))
+        people.print(Padding(f"[dim]{escape(why)}[/]", (0, 0, 0, 4)))
+    people.print()
 
 
 def _same_maps(found: Iterable[Method | Named]) -> str:

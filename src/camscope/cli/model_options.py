@@ -7,6 +7,7 @@ from pathlib import Path
 
 from camscope.cli.files import read_class_names
 from camscope.engine.explainer import Explainer
+from camscope.errors import InputError
 from camscope.outputs import Task
 
 
@@ -21,6 +22,7 @@ class ModelOptions:
         device: where the model is moved to.
         task: what its outputs mean, where that is not to be found out.
         classes: a file of class names, one a line.
+        preprocessing: how photos are prepared, by a name or a file; None leaves it to the model.
     """
 
     name: str
@@ -29,6 +31,7 @@ class ModelOptions:
     device: str | None = None
     task: Task | None = None
     classes: Path | None = None
+    preprocessing: str | None = None
 
     def open(self) -> Explainer:
         """Load the model.
@@ -44,6 +47,7 @@ class ModelOptions:
             device=self.device,
             task=self.task,
             class_names=read_class_names(self.classes) if self.classes else None,
+            preprocessing=self.preprocessing,
         )
 
     def words(self) -> list[str]:
@@ -52,5 +56,26 @@ class ModelOptions:
             "--model": self.name if self.name != "demo" else None,
             "--weights": self.weights,
             "--classes": self.classes,
+            "--preprocessing": self.preprocessing,
         }
         return [word for option, value in given.items() if value for word in (option, str(value))]
+
+
+def check_size(size: int | None) -> None:
+    """Refuse a side of a picture that is none.
+
+    Raises:
+        InputError: if it is not positive.
+    """
+    if size is not None and size < 1:
+        raise InputError(f"--size {size}: expected a number of pixels, at least 1.")
+
+
+def check_no_size_of_texts(size: int | None, explainer: Explainer) -> None:
+    """Refuse a side of a picture for a model that reads texts.
+
+    Raises:
+        InputError: if both is so.
+    """
+    if size is not None and explainer.reads_texts:
+        raise InputError(f"--size {size} is the side of a picture, and this model reads texts: leave it out.")

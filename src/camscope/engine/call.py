@@ -104,20 +104,25 @@ def check_tokens(name: str, e: Expression) -> None:
     Raises:
         MethodError: if it does; the message names methods that work.
     """
-    lacking = e.needs & OF_INPUTS
-    if not lacking and not alters_input(e):
+    what = unfit_for_tokens(e)
+    if not what:
         return
     able = [
         m.name
         for m in list_methods()
         if not m.needs & OF_INPUTS and not m.method.baseline and not alters_input(simplified(m))
     ]
-    what = in_words(lacking) or "altered inputs"
     raise MethodError(
         f"{name} needs {what}, and this input is token numbers: nothing lies between two tokens, so they can be "
         f"neither altered a little nor differentiated by. These work on texts: {', '.join(able)} (attention methods "
         "where tokens attend to one another); fused, finer, rest and balanced too."
     )
+
+
+def unfit_for_tokens(e: Expression) -> str:
+    """What an expression needs that token numbers do not give, in words; empty if there is nothing."""
+    lacking = e.needs & OF_INPUTS
+    return in_words(lacking) or ("altered inputs" if alters_input(e) else "")
 
 
 def _check_channels(given: Any) -> None:

@@ -131,7 +131,7 @@ class AlteredCopies:
         totals: LayerMaps = {e: {} for e in inner}
         for stack in self._stacks(batch, wrapper):
             count += len(stack.copies)
-            with _size_refused(wrapper, stack.batch, batch):
+            with size_refused(wrapper, stack.batch, batch):
                 there = {e: self._there(request, stack.batch, batch) for e, request in inner.items()}
                 found = self._run_copy(stack.batch, list(there.values()), resolved.images(stack.index))
             for e, request in there.items():
@@ -223,7 +223,7 @@ class AlteredCopies:
         sizes: dict[str, list[Size]] = {layer.name: [] for layer in layers}
         for copy in wrapper.copies(self._setting):
             sized = batch.altered(copy.build(batch.x))
-            with _size_refused(wrapper, sized, batch):
+            with size_refused(wrapper, sized, batch):
                 there = [self._layer(sized, batch, layer) for layer in layers]
                 found, top = self._gradients(sized, there, around, resolved)
             counts = (classes == top[:, None]) | (classes < 0)
@@ -293,12 +293,23 @@ def _inside(request: Request) -> Request:
 
 
 @contextmanager
-def _size_refused(wrapper: Wrapper, copy: Batch, batch: Batch) -> Iterator[None]:
-    """Turn the error of a model that does not take a copy's size into one that says which wrapper ran that size."""
+def size_refused(wrapper: Wrapper, copy: Batch, batch: Batch) -> Iterator[None]:
+    """Turn the error of a model that does not take a copy's size into one that says which wrapper ran that size.
+
+    Args:
+        wrapper: the wrapper.
+        copy: one of its copies, which is run in this context.
+        batch: the inputs that it is a copy of.
+
+    Raises:
+        InputError: in place of the model's own error.
+    """
     try:
         yield
     except (RuntimeError, AssertionError, ValueError, TypeError) as error:
-        if isinstance(error, CamscopeError) or copy.space == batch.space:
+        if copy.space == batch.space or (
+            isinstance(error, CamscopeError) and not isinstance(error, InputError)
+        ):
             raise
         said = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(

@@ -12,16 +12,19 @@ from array_api_compat import array_namespace
 from jaxtyping import Float
 
 from camscope.arrays import Array, detached
+from camscope.composition import Setting
 from camscope.engine.call import MethodsLike, read_call
 from camscope.engine.concept_search import find_concepts
 from camscope.engine.explaining import Explaining
 from camscope.engine.layer_choice import Layers
 from camscope.engine.length_buckets import length_buckets
 from camscope.engine.model import open_model
+from camscope.engine.offering import Offer, Trial
 from camscope.errors import InputError, LayerError
 from camscope.images import Preprocessing
 from camscope.inputs import Inputs
 from camscope.methods import default_method
+from camscope.models.batch import Batch
 from camscope.models.layer import Layer
 from camscope.models.said_grid import SaidGrid
 from camscope.outputs import Task, embeddings
@@ -47,8 +50,9 @@ class Explainer:
         model: a `torch.nn.Module` (wrappers of DataParallel, DDP and torch.compile are taken off), a Hugging Face
             model or pipeline, a fastai `Learner`, or a name: `demo`, `timm:NAME`, `torchvision:NAME`,
             `hf:NAME-OR-FOLDER`, `FILE.py:FACTORY`.
-        preprocessing: how photos become the model's input: a `Preprocessing`, torchvision transforms, or a Hugging
-            Face image processor. By default what the model's library says. Not used for tensors.
+        preprocessing: how photos become the model's input: a `Preprocessing`, torchvision transforms, a Hugging Face
+            image processor, or a name: `0-1`, `-1-1`, `0-255`, `imagenet`, `keras:resnet50`, `FILE.json` (see
+            `camscope.libraries.named_preprocessing`). By default what the model's library says. Not used for tensors.
         class_names: one per output. By default what the model's library says.
         task: what the outputs mean: `multiclass` (softmax), `multilabel` (a sigmoid each), `binary` (one logit) or
             `regression`. None finds it from the model: one output is binary, a sigmoid at the end is multilabel,
@@ -279,14 +283,9 @@ class Explainer:
             InputError: if neither an input nor a size is given and the model's own size is not known; or both are.
             LayerError: if no layer has a grid.
         """
-        if inputs is not None and size is not None:
-            raise InputError(f"size={tuple(size)}: the input has a size of its own. Give one of both.")
         with self._model.adapter.exclusive():
             model = self._model
-            given, batch = model.anything(size) if inputs is None else model.prepared(inputs)
-            batch = model.of_any_captions(batch)
-            if given is not None and given.input_images.texts:
-                _, batch = length_buckets(batch, given.input_images.texts)[0]
+            _, batch = self._looked_at(inputs, size)
             found = list(model.adapter.layers(batch))
             chosen = None
             try:
@@ -305,6 +304,36 @@ class Explainer:
             return [
                 dataclasses.replace(layer, reaches=r) for layer, r in zip(shown, reach, strict=True)
             ], chosen
+
+    def methods(self, inputs: Any = None, *, size: Sequence[int] | None = None) -> list[Offer]:
+        """All methods, and of those that this model does not offer, why not.
+
+        It is tried on one input: what each method needs is gathered at the automatic choice of layer, without making
+        its map.
+
+            [offer.name for offer in explainer.methods() if offer]
+
+        Args:
+            inputs: the same as for a call, of which the first counts; None runs an image of noise, or some text.
+            size: the size of the noise in pixels along each axis; None takes the model's own input size.
+
+        Raises:
+            InputError: as for `layers`.
+        """
+        with self._model.adapter.exclusive():
+            given, batch = self._looked_at(inputs, size)
+            setting = Setting(0, self._model.black(given))
+            return Trial(self._model.adapter, batch.images(slice(1)), setting).offers()
+
+    def _looked_at(self, inputs: Any, size: Sequence[int] | None) -> tuple[Inputs | None, Batch]:
+        """What is run to see what there is of the model: the inputs, or noise of a size; of texts the longest."""
+        if inputs is not None and size is not None:
+            raise InputError(f"size={tuple(size)}: the input has a size of its own. Give one of both.")
+        given, batch = self._model.anything(size) if inputs is None else self._model.prepared(inputs)
+        batch = self._model.of_any_captions(batch)
+        if given is not None and given.input_images.texts:
+            _, batch = length_buckets(batch, given.input_images.texts)[0]
+        return given, batch
 
 
 def explain(

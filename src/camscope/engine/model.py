@@ -18,6 +18,8 @@ from camscope.errors import InputError, ModelError, TargetError, nearest
 from camscope.images import Preprocessing
 from camscope.inputs import Inputs, prepare
 from camscope.libraries import ModelInfo, load_model, recognise, text_reader
+from camscope.libraries.info import PhotoInput
+from camscope.libraries.named_preprocessing import named_preprocessing
 from camscope.models.adapter import Adapter
 from camscope.models.axes import usual_space
 from camscope.models.batch import Batch
@@ -144,14 +146,19 @@ class Model:
             return self.prepared(_ANY_TEXT)
         if size is None and preprocessing is None and self.info.prepare is not None:
             return self.prepared(random.integers(0, 256, (480, 640, 3), dtype=np.uint8))
-        if size is None and preprocessing is None:
+        own = self.info.photo.size if preprocessing is None else preprocessing.input_size
+        if size is None and own is None:
             raise InputError(
                 "The model's input size is not known; give a size, such as 224 by 224, or an input, such as noise of "
                 "shape (1, 3, 224, 224), or token numbers if it reads texts."
             )
-        channels = 3 if preprocessing is None else len(preprocessing.mean)
-        space = size if size is not None or preprocessing is None else preprocessing.input_size
-        noise = random.standard_normal((1, channels, *(space or ())), dtype=np.float32)
+        channels = self.info.photo.channels if preprocessing is None else len(preprocessing.mean)
+        space = own if size is None else size
+        shape = (1, channels, *(space or ()))
+        noise = random.standard_normal(shape, dtype=np.float32)
+        if preprocessing is not None:  # of bytes: some models take nothing else
+            mean, std = (np.reshape(one, (-1, 1, 1)) for one in (preprocessing.mean, preprocessing.std))
+            noise = ((random.integers(0, 256, shape) / 255 - mean) / std).astype(np.float32)
         return None, self.adapter.batch(Batch.of_usual(noise, self.info.space))
 
     # ------------------------------------------------------------------ facts
@@ -167,9 +174,9 @@ class Model:
         """How photos become its input, or None if that is not known."""
         return self.info.preprocessing
 
-    def black(self, given: Inputs) -> list[float] | None:
+    def black(self, given: Inputs | None) -> list[float] | None:
         """The value of black in each channel of its input, or None if that is not known."""
-        how = given.preprocessing or self.preprocessing
+        how = (given and given.preprocessing) or self.preprocessing
         return None if how is None else [-m / s for m, s in zip(how.mean, how.std, strict=True)]
 
     def names(self, count: int, notes: Notes) -> Sequence[str] | None:
@@ -275,7 +282,7 @@ def open_model(
     decoder = _decoder(info, output, tokenizer)
     adapter = doorway.adapt(doorway.unwrap(model), decoder, task=task, optimised=optimised)
     if preprocessing is not None:
-        info = dataclasses.replace(info, preprocessing=_as_preprocessing(preprocessing), note="")
+        info = dataclasses.replace(info, preprocessing=_as_preprocessing(preprocessing, info.photo), note="")
     if tokenizer is not None and info.caption_decoder is None:
         info = dataclasses.replace(info, texts=text_reader(tokenizer, model))
     if class_names is None and info.caption_decoder is not None:
@@ -303,9 +310,11 @@ def _check_optimised(given: Any) -> None:
         )
 
 
-def _as_preprocessing(given: Any) -> Preprocessing:
+def _as_preprocessing(given: Any, photo: PhotoInput) -> Preprocessing:
     if isinstance(given, Preprocessing):
         return given
+    if isinstance(given, (str, Path)):
+        return named_preprocessing(given, photo)
     if hasattr(given, "to_dict"):
         return Preprocessing.from_huggingface(given)
     return Preprocessing.from_torchvision(given)

@@ -98,6 +98,11 @@ class Notes:
             f"{', '.join(names)} at {layer}: the model gives no gradients, so {measured.what} are central differences "
             f"of {measured.reruns} re-runs for each image. Their error is up to about {percent:g} %."
         )
+        if measured.kinks:
+            note += (
+                f" {measured.kinks} of them are where a ReLU behind the layer rests exactly at zero: there the slope "
+                "below is given, which counts such a ReLU as asleep, as automatic gradients do."
+            )
         self._measured[about] = error, note
         self.add(note, urgent=error > _COARSE)
 

@@ -133,7 +133,7 @@ class Passes:
             if channels and any(layer == one.name for one in channels.layers):
                 gathered.add_channels(layer, evidence, channels.count)
             self.notes.of_evidence(methods_at(layer, beside), layer, evidence)
-            _check_directions(layer, evidence, self.adapter.offers)
+            check_directions(layer, evidence, self.adapter.offers)
 
     def _model(self, seen: Observation, wanted: LayersOf, targets: Targets, gathered: Gathered) -> None:
         some = [e for e in wanted if e.method.scope == "model"]
@@ -151,13 +151,13 @@ def check_head(methods: Sequence[Method], layer: str, evidence: Evidence, offers
     """Refuse a method that needs a linear head if there is none.
 
     Args:
-        methods: that are wanted at a layer.
+        methods: that are wanted at the layer.
         layer: its name.
-        evidence: of that layer.
-        offers: the needs that the model can meet, for the message.
+        evidence: of the layer.
+        offers: the needs that the model can meet.
 
     Raises:
-        MethodError: naming methods that give the same map and do not need it.
+        MethodError: naming methods that do without.
     """
     if evidence.head is not None:
         return
@@ -169,8 +169,17 @@ def check_head(methods: Sequence[Method], layer: str, evidence: Evidence, offers
             )
 
 
-def _check_directions(layer: str, evidence: Evidence, offers: frozenset[Need]) -> None:
-    """Refuse derivatives that are mostly error, for most of the maps."""
+def check_directions(layer: str, evidence: Evidence, offers: frozenset[Need]) -> None:
+    """Refuse derivatives that are mostly error, for most of the maps.
+
+    Args:
+        layer: its name.
+        evidence: of the layer, of which the methods have asked.
+        offers: the needs that the model can meet.
+
+    Raises:
+        ModelError: saying how large the error is.
+    """
     for measured in evidence.directions.measured if evidence.directions else ():
         told = measured.errors[~np.isnan(measured.errors)]
         error = float(np.median(told)) if told.size else 0.0

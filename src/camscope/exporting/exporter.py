@@ -61,7 +61,7 @@ def export(
     *,
     method: str | Method | None = None,
     layer: Any = None,
-    top: int = 5,
+    top: int | None = None,
     inputs: Any = None,
     size: Sequence[int] | None = None,
     **model_options: Any,
@@ -85,14 +85,14 @@ def export(
         method: one whose maps follow from activations, gradients or a linear head. None takes CAM where the model has
             a linear head, else the default, Grad-CAM.
         layer: a name or module; None takes the automatic choice.
-        top: of how many classes there are maps; of all, if there are fewer.
+        top: of how many classes there are maps. None takes five, or all of fewer.
         inputs: what it is verified on, as for a call of an `Explainer`; other rows are made from these. By default
             made-up pictures, of the size that the model's preprocessing gives.
         size: the size of made-up inputs, where it is not known.
         model_options: the arguments of `Explainer`.
 
     Raises:
-        InputError: for another suffix, no such folder, or inputs whose size is not known.
+        InputError: for another suffix, no such folder, inputs whose size is not known, or more maps than classes.
         LayerError: if there is no such layer, or it gives no maps.
         MethodError: for a method that does not exist or cannot be exported; the message names those that can.
         MissingExtraError: if a package that writes such files is not installed.
@@ -100,7 +100,7 @@ def export(
     """
     path = Path(out)
     check_folder(path)
-    if isinstance(top, bool) or not isinstance(top, (int, np.integer)) or top < 1:
+    if top is not None and (isinstance(top, bool) or not isinstance(top, (int, np.integer)) or top < 1):
         raise InputError(
             f"top={top!r}: expected of how many classes there are maps, a whole number from 1 on."
         )
@@ -111,7 +111,7 @@ def export(
     with opened.adapter.exclusive():
         notes = opened.notes()
         given, batch = trial_inputs(opened, inputs, size)
-        recipe, how = recipe_of(opened, batch, wanted, layer, int(top))
+        recipe, how = recipe_of(opened, batch, wanted, layer, top)
 
         def explained(targets: Any) -> Explanation:
             call = read_call(
@@ -119,9 +119,7 @@ def export(
             )
             return Explaining(opened, call, (), notes).pictures(batch, given, targets)
 
-        own = explained(
-            [TopK(int(top), or_fewer=True)]
-        )  # what cannot be explained says so before the long work
+        own = explained([TopK(recipe.top)])  # what cannot be explained says so before the long work
         facts = facts_of(opened, own)
         with written_aside(path) as aside:
             written = programs.write(batch.images(slice(_ROWS_TRACED)), recipe, aside, facts)

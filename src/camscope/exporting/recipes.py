@@ -15,6 +15,9 @@ from camscope.models.layer import Layer
 from camscope.models.map_programs import IN_A_PROGRAM, HasPrograms, MapPrograms, Recipe
 from camscope.targets import TopK, resolve
 
+_TOP = 5
+"""Of how many classes there are maps, if nothing is said."""
+
 
 def programs_of(model: Model, path: Path) -> MapPrograms:
     """What writes a model as a program.
@@ -29,10 +32,7 @@ def programs_of(model: Model, path: Path) -> MapPrograms:
         ModelError: if the model is of a framework or a kind of which no program can be written.
     """
     if not isinstance(model.adapter, HasPrograms):
-        raise ModelError(
-            f"Only PyTorch models can be exported, and this is a {model.adapter.describe().get('model')} of "
-            f"{model.adapter.describe().get('framework')}."
-        )
+        raise _no_program_of(model)
     programs: MapPrograms = model.adapter.programs()
     if path.suffix not in programs.suffixes:
         kinds = " or ".join(map(repr, programs.suffixes))
@@ -42,6 +42,21 @@ def programs_of(model: Model, path: Path) -> MapPrograms:
         )
     programs.check(path.suffix)
     return programs
+
+
+def _no_program_of(model: Model) -> ModelError:
+    """Of what its framework's adapter writes none."""
+    framework = str(model.adapter.describe().get("framework"))
+    instead = {
+        "onnxruntime": "An ONNX file is explained as it is, with camscope.explain; for a file with maps export the "
+        "PyTorch model that it was made of.",
+        "keras": "A Keras model leaves without maps by its own model.export('model.onnx', format='onnx'), and that is "
+        "explained as 'onnx:model.onnx'.",
+    }.get(framework.split(" ")[0], "It is explained as it is, with camscope.explain.")
+    name = model.info.name or model.adapter.describe().get("model")
+    return ModelError(
+        f"Only PyTorch models can be exported with their maps, and {name} runs in {framework}. {instead}"
+    )
 
 
 def check_kind(model: Model) -> None:
@@ -92,7 +107,7 @@ def _fits(method: Method, programs: MapPrograms) -> bool:
 
 
 def recipe_of(
-    model: Model, batch: Batch, method: Method | None, layer: Any, top: int
+    model: Model, batch: Batch, method: Method | None, layer: Any, top: int | None
 ) -> tuple[Recipe, Method]:
     """Which maps a program is to give.
 
@@ -101,16 +116,22 @@ def recipe_of(
         batch: on which its layer is chosen, and its linear head verified.
         method: None takes the default behind a linear head, or without one.
         layer: as the user gave it; None takes the automatic choice.
-        top: of how many classes.
+        top: of how many classes; None takes five, or all of fewer.
 
     Returns:
         The recipe, and the method.
 
     Raises:
+        InputError: if the model has fewer classes.
         LayerError: if there is no such layer.
         ModelError: if the model is no classifier.
     """
-    _check_batch(model, batch)
+    classes = _classes_of(model, batch)
+    if top is not None and top > classes:
+        raise InputError(
+            f"top={top}: the model has {classes} classes. Leave top out for the {min(_TOP, classes)} highest, or give "
+            f"top={classes} for all."
+        )
     adapter = model.adapter
     at = adapter.choose(batch)[0] if layer is None else adapter.layer(batch, layer, model.grid)
     pooled = _pooled(model, batch, at)
@@ -118,11 +139,11 @@ def recipe_of(
         method = default_method(adapter.offers)
         if pooled is not None and method.behind_linear_head is not None:
             method = get_method(method.behind_linear_head.as_method)
-    return Recipe(at, method, method.needs, top, pooled), method
+    return Recipe(at, method, method.needs, min(_TOP, classes) if top is None else top, pooled), method
 
 
-def _check_batch(model: Model, batch: Batch) -> None:
-    """Refuse models that take more than one array, or put out more than one score per class.
+def _classes_of(model: Model, batch: Batch) -> int:
+    """How many classes a model has, which must take one array, and put out one score per class.
 
     Raises:
         ModelError: saying what they do.
@@ -135,6 +156,7 @@ def _check_batch(model: Model, batch: Batch) -> None:
             raise _no_classifier(
                 "it puts out scores of every position, or other predictions than scores of classes"
             )
+        return int(seen.outputs.logits.shape[1])
 
 
 def _no_classifier(why: str) -> ModelError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any, get_args
 
 import numpy as np
@@ -130,17 +130,27 @@ class Preprocessing:
         return found
 
     @classmethod
-    def from_dict(cls, fields: Mapping[str, Any]) -> Preprocessing:
-        """Build it from what `to_dict` gave, which may have been stored as JSON.
+    def from_dict(cls, values: Mapping[str, Any]) -> Preprocessing:
+        """Build it from what `to_dict` gave, also after it was JSON.
 
         Raises:
-            InputError: a value is not valid.
-            TypeError: a field is missing, or unknown.
+            InputError: it is no dictionary, a field does not exist or is missing, or a value is not valid.
         """
+        known = [one.name for one in fields(cls)]
+        if not isinstance(values, Mapping):
+            raise InputError(f"Expected the fields of a Preprocessing by name, got {type(values).__name__}.")
+        for name in values:
+            if name not in known:
+                raise InputError(
+                    f"A Preprocessing has no {name!r}.{nearest(str(name), known)} It has: {', '.join(known)}."
+                )
         given: dict[str, Any] = {
-            key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()
+            key: tuple(one) if isinstance(one, list) else one for key, one in values.items()
         }
-        return cls(**given)
+        try:
+            return cls(**given)
+        except TypeError as error:
+            raise InputError(f"These are no values of a Preprocessing: {error}.") from error
 
     def __call__(self, photo: Photo | Image.Image) -> Float32[np.ndarray, "channel height width"]:
         """Give the model's input for one photo, without the batch axis. A PIL image is turned upright first.

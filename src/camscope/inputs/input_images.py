@@ -173,7 +173,7 @@ def _pixels(
         low, high = (end(values, axis=(1, 2, 3), keepdims=True) for end in (xp.min, xp.max))
         light = (values - low) / xp.where(high > low, high - low, xp.ones_like(low)) * 255
     else:
-        mean, std = (255 * np.asarray(numbers).reshape(-1, 1, 1) for numbers in (undone.mean, undone.std))
+        mean, std = (255.0 * np.asarray(numbers).reshape(-1, 1, 1) for numbers in (undone.mean, undone.std))
         light = xp.clip(values * from_numpy(std, like=values) + from_numpy(mean, like=values), 0, 255)
         light = xp.flip(light, axis=1) if undone.bgr else light
     return xp.astype(xp.round(light), xp.uint8)

@@ -21,7 +21,7 @@ from camscope.inputs.input_images import (
     images_of_texts,
 )
 from camscope.inputs.token_numbers import BESIDE_TOKENS, are_texts, read, refuse_unread, texts_of_tokens
-from camscope.libraries.info import ModelInfo
+from camscope.libraries.info import SAY_PREPROCESSING, ModelInfo
 from camscope.models.axes import check_space
 from camscope.models.batch import Batch
 
@@ -161,12 +161,12 @@ class _Preparation:
             return Inputs(Batch((prepared.batch,)), images_of_pictures(prepared.pictures, photos), None)
         if info.unprepared:
             raise InputError(
-                f"A photo was given, but how this model's photos are prepared is not known: {info.unprepared}."
+                f"A photo was given, but how this model's photos are prepared is not known: {info.unprepared}. "
+                f"{SAY_PREPROCESSING}"
             )
         raise InputError(
-            "A photo was given, but this model does not say how its photos are prepared. Pass "
-            "Explainer(model, preprocessing=…) (a camscope.Preprocessing, or torchvision transforms), or give a "
-            "tensor that is already preprocessed."
+            f"A photo was given, but this model does not say how its photos are prepared. {SAY_PREPROCESSING} "
+            "Or give a tensor that is already preprocessed."
         )
 
     def _from_photos(self, inputs: Any) -> bool:

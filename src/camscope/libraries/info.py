@@ -29,6 +29,26 @@ class Prepared:
     pictures: Sequence[Image.Image]
 
 
+SAY_PREPROCESSING = (
+    "Say it by preprocessing= (--preprocessing): 0-1, -1-1 or 0-255 for values in that range, imagenet, "
+    "keras:resnet50, a FILE.json, or in Python a camscope.Preprocessing."
+)
+"""What to do where it is not known how a model's photos are prepared."""
+
+
+@dataclass(frozen=True)
+class PhotoInput:
+    """The input that takes photos.
+
+    Attributes:
+        channels: how many it takes.
+        size: its height and width in pixels; None if it takes any.
+    """
+
+    channels: int = 3
+    size: tuple[int, int] | None = None
+
+
 @dataclass(frozen=True)
 class ModelInfo:
     """What a library says of one of its models.
@@ -50,6 +70,7 @@ class ModelInfo:
         explained: whether a class is explained or, for a detector, an instance.
         untrained: whether its weights are known to be random.
         unprepared: why there is no preprocessing, for the message to a user who gives a photo.
+        photo: what photos are prepared for, as far as the model says it.
     """
 
     preprocessing: Preprocessing | None = None
@@ -67,3 +88,4 @@ class ModelInfo:
     explained: Explained = "class"
     untrained: bool = False
     unprepared: str = ""
+    photo: PhotoInput = PhotoInput()

@@ -7,10 +7,7 @@ from typing import Any
 from camscope.libraries.info import ModelInfo
 from camscope.models.jax.conventions import space_of
 
-_UNPREPARED = (
-    "a {} module carries nothing of it. Pass Explainer(model, preprocessing=camscope.Preprocessing(…)), or give an "
-    "array that is prepared already"
-)
+_UNPREPARED = "a {} module carries nothing of it, and an array that is prepared already does without"
 
 
 def recognise(model: Any) -> tuple[Any, ModelInfo]:

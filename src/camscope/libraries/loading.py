@@ -14,6 +14,7 @@ from camscope.libraries.factories import from_file, is_factory
 from camscope.libraries.info import ModelInfo
 from camscope.libraries.registry import libraries, library_of, recognise
 from camscope.libraries.weights import RANDOM, fill
+from camscope.models.file_suffixes import PROGRAM, why_no_program
 from camscope.models.registry import unwrapped
 
 
@@ -77,14 +78,26 @@ def load_model(spec: str, *, weights: str | Path | None = None, trust_pickle: bo
 _READERS = {".onnx": "onnx", ".keras": "keras", ".h5": "keras", ".hdf5": "keras"}
 """By the suffix of a model's file, the library that reads it."""
 
+_WEIGHTS = (".pt", ".pth", ".ckpt", ".bin", ".safetensors")
+"""Suffixes of files that mostly hold weights alone."""
+
 
 def _unknown(spec: str, kind: str) -> str:
     named = [library for library in libraries() if library.scheme]
-    reader = _READERS.get(Path(spec).suffix)
+    suffix = Path(spec).suffix
+    reader = _READERS.get(suffix)
     if reader is not None and kind == spec:
         return f"{spec!r} names no model. A file is named with what reads it: '{reader}:{spec}'."
-    if told := training_runs.why_no_run(spec):
+    if suffix == PROGRAM:
+        return why_no_program(spec)
+    weights = suffix in _WEIGHTS and kind == spec and not training_runs.is_run(Path(spec).parent)
+    if not weights and (told := training_runs.why_no_run(spec)):
         return told
+    if weights:
+        return (
+            f"{spec!r} names no model. Such a file holds weights, which go with the model they are of: "
+            f"--model timm:NAME --weights {spec} (weights={spec!r} in Python), or --model FILE.py:FACTORY."
+        )
     bare = f" Perhaps 'timm:{spec}' or 'torchvision:{spec}'?" if spec.isidentifier() else ""
     written = [*(library.written for library in named), "FILE.py:FACTORY", "runs/NAME"]
     return (

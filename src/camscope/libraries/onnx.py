@@ -9,9 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast, get_args
 
+import numpy as np
+
 from camscope.errors import InputError, MissingExtraError, ModelError
 from camscope.images import IMAGENET, Preprocessing
-from camscope.libraries.info import ModelInfo
+from camscope.libraries.info import ModelInfo, PhotoInput
 from camscope.outputs import Task
 
 if TYPE_CHECKING:
@@ -57,7 +59,11 @@ def recognise(model: OnnxModel) -> tuple[OnnxModel, ModelInfo]:
     info = ModelInfo(class_names=_class_names(said), task=_task(said))
     if image is None:
         return model, replace(info, unprepared=f"{model.name} takes no photos")
-    info = replace(info, space=(1, 2) if image.channels_last else None)
+    info = replace(
+        info,
+        space=(1, 2) if image.channels_last else None,
+        photo=PhotoInput(image.channels, image.size),
+    )
     preprocessing = _preprocessing(said, image)
     if preprocessing is not None:
         return model, replace(info, preprocessing=preprocessing)
@@ -71,14 +77,16 @@ def _task(said: Mapping[str, str]) -> Task | None:
 
 
 def _presumed(model: OnnxModel, info: ModelInfo) -> ModelInfo:
-    """The info with ImageNet's preprocessing, and a note, where nothing is known of photos in colour."""
+    """The info with a usual preprocessing, and a note, where nothing is known: ImageNet's, or for bytes none at all."""
     from camscope.models.onnx.image_input import image_input
 
     image = image_input(model)
     if info.preprocessing is not None or image is None:
         return info
-    if image.channels != 3:
-        why = f"{model.name} takes {image.channels} channels, and does not say how photos become them"
+    of_bytes = image.dtype == np.uint8
+    if image.channels != 3 or not (of_bytes or image.dtype.kind == "f"):
+        kind = "" if image.dtype.kind == "f" else f" of {image.dtype}"
+        why = f"{model.name} takes {image.channels} channels{kind}, and does not say how photos become them"
         return replace(info, unprepared=why)
     size = image.size or (224, 224)
     presumed = replace(
@@ -87,9 +95,13 @@ def _presumed(model: OnnxModel, info: ModelInfo) -> ModelInfo:
         resize=round(min(size) * 256 / 224),
         source="ImageNet standard (presumed)",
     )
+    values = "its mean and std"
+    if of_bytes:
+        presumed = replace(presumed, mean=(0.0,) * 3, std=(1 / 255,) * 3)
+        values = "but the bytes as they are, red first, since the input is uint8"
     note = (
         f"{model.name} does not say how its photos are prepared; ImageNet's standard was presumed (resize "
-        f"{presumed.resize}, crop {size[0]}×{size[1]}, its mean and std). Pass Explainer(…, preprocessing=…)."
+        f"{presumed.resize}, crop {size[0]}×{size[1]}, {values}). preprocessing=… (--preprocessing) changes it."
     )
     return replace(info, preprocessing=presumed, note=note)
 
@@ -103,7 +115,7 @@ def _preprocessing(said: Mapping[str, str], image: ImageInput) -> Preprocessing 
     if PREPROCESSING in said:
         try:
             return Preprocessing.from_dict(json.loads(said[PREPROCESSING]))
-        except (ValueError, TypeError, AttributeError, InputError) as error:
+        except (ValueError, InputError) as error:
             raise ModelError(
                 f"The metadata {PREPROCESSING!r} of the model cannot be read: {error}. It is the JSON of "
                 "Preprocessing(…).to_dict(); pass Explainer(…, preprocessing=…) to go by something else."

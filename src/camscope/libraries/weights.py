@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from camscope.errors import MissingExtraError, ModelError
+from camscope.models.file_suffixes import PROGRAM
 
 RANDOM = "random"
 """The word in place of a weights file that asks for an untrained network."""
@@ -63,6 +64,11 @@ def _read(path: Path, trust_pickle: bool) -> Mapping[str, Any]:
 
     if not path.is_file():
         raise ModelError(f"There is no weights file '{path}'.")
+    if path.suffix == PROGRAM:
+        raise ModelError(
+            f"{path} is a program of torch.export, and no weights file. Save those of the model that it was made of: "
+            "torch.save(model.state_dict(), 'weights.pth')."
+        )
     if path.suffix == ".safetensors":
         from safetensors import SafetensorError
         from safetensors.torch import load_file

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from array_api_compat import array_namespace
 
 from camscope.arrays import Array, to_numpy
 from camscope.errors import InputError
+
+_ROUNDED = 1e-2
+"""How far a pixel may be off a whole number, by the rounding of its preprocessing."""
 
 
 def check_axes(x: Array) -> None:
@@ -40,6 +44,28 @@ def check_finite(x: Array) -> None:
     bad = [str(i) for i, good in enumerate(finite) if not good]
     if bad:
         raise InputError(f"The input holds NaN or infinity, in image {', '.join(bad)} of the batch.")
+
+
+def check_pixels(x: np.ndarray, least: int, greatest: int) -> None:
+    """Refuse an input that was normalised already, for a model that takes pixels as they are.
+
+    Args:
+        x: numbers.
+        least: of the whole numbers that the model takes.
+        greatest: likewise.
+
+    Raises:
+        InputError: saying what it holds.
+    """
+    low, high = float(x.min()), float(x.max())
+    whole = bool((np.abs(x - np.rint(x)) <= _ROUNDED).all())
+    if low >= least - _ROUNDED and high <= greatest + _ROUNDED and whole:
+        return
+    raise InputError(
+        f"The model takes whole numbers from {least} to {greatest}, as the bytes of photos are, and the input holds "
+        f"{'numbers' if whole else 'fractions'} from {low:.4g} to {high:.4g}. Was it normalised already? Give the "
+        "photo itself, or an array of its bytes."
+    )
 
 
 def expected_axes(x: Array) -> str:

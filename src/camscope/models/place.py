@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,6 +19,7 @@ from jaxtyping import Float, Shaped
 
 from camscope.arrays import Array, to_numpy
 from camscope.models.grid import FEW, Candidates, Grid
+from camscope.models.observing import NARROW
 
 CENTRES = (
     (0.25, 0.70, 0.40),
@@ -106,6 +107,7 @@ class Answer:
     """
 
     looks: tuple[Look, ...]
+    _agreements: dict[Grid, float] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def changed(self) -> bool:
@@ -132,7 +134,13 @@ class Answer:
 
         Each axis must answer for itself: of several the least is taken of the correlation on the whole grid and those
         along each axis. So no axis of channels, which answers nowhere, goes through beside axes of space.
+        It is computed once for each grid.
         """
+        if grid not in self._agreements:
+            self._agreements[grid] = self._computed_agreement(grid)
+        return self._agreements[grid]
+
+    def _computed_agreement(self, grid: Grid) -> float:
         found = [look.relative(grid) for look in self.looks]
         if not all(found):
             return 0.0
@@ -176,9 +184,10 @@ def answer(clean: Float[Array, "*shape"], altered: Sequence[Float[Array, "*shape
     xp = array_namespace(clean)
 
     def sums(values: Array) -> Sums:
-        return Sums(
-            *(to_numpy(xp.sum(values, axis=axis)).astype(np.float64) for axis in (0, values.ndim - 1))
-        )
+        # in half precision sums over channels overflow
+        wide = xp.float32 if str(values.dtype).removeprefix("torch.") in NARROW else None
+        along = (xp.sum(values, axis=axis, dtype=wide) for axis in (0, values.ndim - 1))
+        return Sums(*(to_numpy(one).astype(np.float64) for one in along))
 
     def look(own: Array, copies: Sequence[Array]) -> Look:
         return Look(tuple(sums(xp.abs(one - own)) for one in copies), sums(xp.abs(own)))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -59,7 +60,9 @@ def slopes_through(
         return found
     classes, signs = targets.classes, targets.signs.astype(weight.dtype)
     if (classes == classes[:1]).all() and (signs == signs[:1]).all():  # the same for every image: once
-        rows = weight[classes[0]] * signs[0, :, None]
+        every = len(classes[0]) == len(weight) and np.array_equal(classes[0], np.arange(len(weight)))
+        rows = weight if every else weight[classes[0]]
+        rows = rows if (signs[0] == 1).all() else rows * signs[0, :, None]
         return np.broadcast_to(rows, (len(classes), *rows.shape))
     found = weight[classes] * signs[..., None]
     return found
@@ -72,7 +75,7 @@ def _of_column(targets: Targets, t: int, outputs: Outputs) -> Float[np.ndarray, 
         return found * signs.reshape(-1, *(1,) * (found.ndim - 1))
     if function is not None:
         return _by_differences(
-            lambda raw: targets[t : t + 1].scores(Outputs(raw, outputs.task, raw)), outputs
+            lambda raw: targets[t : t + 1].scores(Outputs(outputs.logits, outputs.task, raw)), outputs
         )
     weights = np.zeros(tuple(outputs.logits.shape))
     rows = np.arange(len(weights))
@@ -86,8 +89,9 @@ def _of_column(targets: Targets, t: int, outputs: Outputs) -> Float[np.ndarray, 
 def _by_differences(
     scores: Callable[[np.ndarray], Float[np.ndarray, "batch 1"]], outputs: Outputs
 ) -> Float[np.ndarray, "batch class"]:
-    """Of a function of the model's output, which must be its logits or its probabilities."""
-    raw, logits = outputs.raw, to_numpy(outputs.logits).astype(np.float64)
+    """Of a function of the model's output: its logits or its probabilities, alone or among other arrays."""
+    logits = to_numpy(outputs.logits).astype(np.float64)
+    raw, scores = _alone(outputs.raw, scores, logits)
     given = raw.reshape(len(logits), -1) if isinstance(raw, np.ndarray) and raw.ndim <= 2 else None
     if given is not None and given.shape[1] == 1 and logits.shape[1] == 2:  # both classes of one logit
         given = np.concatenate([-given, given], axis=1) if np.array_equal(given[:, 0], logits[:, 1]) else None
@@ -101,9 +105,33 @@ def _by_differences(
         if likely is not None and np.allclose(given, to_numpy(likely), atol=1e-6):
             return score_slopes(outputs, "probability", _differences(scores, raw))
     raise TargetError(
-        "A target that is a function of the model's output can be differentiated here only where that output is one "
-        "array, the logits or the probabilities of all classes. Name a class instead (targets='tabby', targets=281)."
+        "A target that is a function of the model's output can be differentiated here only where it reads the logits "
+        "or the probabilities of all classes, and no other of its arrays. Name a class instead (targets='tabby', "
+        "targets=281)."
     )
+
+
+def _alone(
+    raw: Any, scores: Callable[[Any], Float[np.ndarray, "batch 1"]], logits: Float[np.ndarray, "batch class"]
+) -> tuple[Any, Callable[[Any], Float[np.ndarray, "batch 1"]]]:
+    """Of several arrays by name the one that holds the logits, and the function as one of it; else both as they are.
+
+    Whole numbers stay as they are: whatever is chosen by these is so in small steps too. A function that reads another
+    array of real numbers is found out by putting NaN in its place.
+    """
+    if not isinstance(raw, Mapping):
+        return raw, scores
+    own = next(
+        (name for name, value in raw.items() if np.array_equal(np.squeeze(value), np.squeeze(logits))), None
+    )
+    if own is None:
+        return raw, scores
+    others = {
+        name: np.full_like(value, np.nan) if value.dtype.kind == "f" else value for name, value in raw.items()
+    }
+    if not np.array_equal(scores({**others, own: raw[own]}), scores(raw)):
+        return raw, scores
+    return raw[own], lambda value: scores({**raw, own: value})
 
 
 def _differences(

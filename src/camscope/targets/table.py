@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
@@ -286,7 +286,8 @@ class Targets:
     @property
     def placed(self) -> bool:
         """Whether any target belongs to a place of the input, such as a box."""
-        return any(function.placed for function in self.functions if isinstance(function, OutputScore))
+        functions = (one for one in self.functions if one is not None)
+        return any(one.placed for one in functions if isinstance(one, OutputScore))
 
     def fpn_levels(self, outputs: Outputs) -> Int[np.ndarray, "batch target"] | None:
         """The FPN level that each target comes from, −1 for none; None if there is no pyramid."""
@@ -312,7 +313,7 @@ class Targets:
         def info(b: int, t: int) -> TargetInfo:
             function, against = self.functions[t], self.against[t]
             sign = int(self.signs[b, t])
-            if isinstance(function, OutputScore):
+            if function is not None and isinstance(function, OutputScore):
                 outlines = function.outlines
                 box = None if outlines is None else tuple(float(side) for side in outlines[b])
                 return TargetInfo(None, function.labels[b], None, sign, box=box)
@@ -334,7 +335,7 @@ class Targets:
             )
 
         batch: int = self.classes.shape[0]
-        own = any(isinstance(f, OutputScore) for f in self.functions)
+        own = any(f is not None and isinstance(f, OutputScore) for f in self.functions)
         named = 1 if self.same_for_all_images and not own and not any(self.against) else batch
         rows = tuple(tuple(info(b, t) for t in range(len(self))) for b in range(named))
         return rows if named == batch else rows * batch
@@ -357,7 +358,15 @@ def _others(
 
 
 def _call(function: ScoreFunction, raw: Any, batch: int) -> Float[Array, batch]:
-    scores = function(raw)
+    try:
+        scores = function(raw)
+    except Exception as error:
+        parts = (
+            f"a dictionary of {', '.join(map(repr, raw))}" if isinstance(raw, Mapping) else type(raw).__name__
+        )
+        raise TargetError(
+            f"The target function failed on what the model returns, which is {parts}: {type(error).__name__}: {error}"
+        ) from error
     shape = getattr(scores, "shape", None)
     if shape is None or tuple(shape) != (batch,):
         got = f"shape {tuple(shape)}" if shape is not None else type(scores).__name__

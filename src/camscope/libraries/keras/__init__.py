@@ -32,6 +32,7 @@ def recognise(given: Any) -> tuple[Any, ModelInfo]:
         note=found.note,
         space=space_axes(given),
         unprepared=found.why_not,
+        photo=found.photo,
     )
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from camscope.images import Preprocessing
 from camscope.libraries.imagenet import imagenet_names
+from camscope.libraries.info import PhotoInput
+from camscope.libraries.keras.first_layers import resized_to, scales_bytes
 
 _CAFFE = {
     "mean": (103.939 / 255, 116.779 / 255, 123.68 / 255),
@@ -39,9 +41,6 @@ FAMILIES: dict[str, dict[str, Any]] = {
 }
 """By how a model's name begins, what its module's `preprocess_input` does. `_BYTES`: the model does it."""
 
-_LARGE = 64
-"""A first layer that divides by more than this, or subtracts more than 1, is made for values up to 255."""
-
 
 @dataclass(frozen=True)
 class Preparation:
@@ -52,12 +51,14 @@ class Preparation:
         why_not: why it is not.
         note: what was presumed.
         class_names: of its outputs, if these are ImageNet's.
+        photo: what the model takes.
     """
 
     preprocessing: Preprocessing | None = None
     why_not: str = ""
     note: str = ""
     class_names: Sequence[str] | None = None
+    photo: PhotoInput = field(default_factory=PhotoInput)
 
 
 def family_of(name: str) -> str:
@@ -67,28 +68,29 @@ def family_of(name: str) -> str:
 
 
 def preparation(model: Any) -> Preparation:
-    """What can be known of a model's photos: by its name, or by a first layer that scales them.
+    """What can be known of a model's photos: by its name, or by first layers that scale them.
 
     Args:
         model: a Keras model.
     """
     shapes = [tuple(tensor.shape) for tensor in getattr(model, "inputs", None) or ()]
     if len(shapes) != 1 or len(shapes[0]) != 4:
-        return Preparation(why_not="Keras models do not say it. Pass preprocessing=camscope.Preprocessing(…)")
-    family, scales = family_of(model.name), _scales_bytes(model)
-    channels, *size = _channels_and_size(model, shapes[0])
+        return Preparation(why_not="Keras models do not say it")
+    family, scales = family_of(model.name), scales_bytes(model)
+    channels, *sides = _channels_and_size(model, shapes[0])
+    size = resized_to(model) if None in sides else (int(sides[0]), int(sides[1]))
+    photo = PhotoInput(channels or 3, size)
     if family and FAMILIES[family] is not _BYTES and scales:
         family = ""  # its name alone: the model has been given a layer that prepares
     if not (family or scales) or channels not in (1, 3) or (family and channels != 3):
-        return Preparation(why_not=_why_not(model))
-    if None in size:
-        if not family:
-            return Preparation(
-                why_not="it takes photos of any size with values up to 255. Pass preprocessing=camscope.Preprocessing("
-                "input_size=…, mean=(0, 0, 0), std=(1/255, 1/255, 1/255))"
-            )
-        size = [331, 331] if family == "nasnet" else [299, 299] if "ception" in family else [224, 224]
-    height, width = size
+        return Preparation(why_not=_why_not(model), photo=photo)
+    if size is None and not family:
+        why_not = (
+            "it takes photos of any size with values up to 255, so that the size is to be said: 0-255@224"
+        )
+        return Preparation(why_not=why_not, photo=photo)
+    side = 331 if family == "nasnet" else 299 if "ception" in family else 224
+    height, width = size or (side, side)
     values = FAMILIES[family] if family else {key: value[:channels] for key, value in _BYTES.items()}
     source = f"keras.applications ({family})" if family else "its first layer, which scales values up to 255"
     return Preparation(
@@ -98,6 +100,7 @@ def preparation(model: Any) -> Preparation:
         note=f"Keras models do not say how photos are resized; the whole photo was made {height}×{width}, as in the "
         "examples of keras.applications. Pass preprocessing=… to change it.",
         class_names=_class_names(model) if family else None,
+        photo=photo,
     )
 
 
@@ -113,23 +116,6 @@ def _class_names(model: Any) -> Sequence[str] | None:
     return imagenet_names() if shape and tuple(shape)[1:] == (1000,) else None
 
 
-def _scales_bytes(model: Any) -> bool:
-    """Whether the first layer scales values up to 255 to small ones."""
-    import keras
-    import numpy as np
-
-    layers = [one for one in getattr(model, "layers", ()) if not isinstance(one, keras.layers.InputLayer)]
-    first = layers[0] if layers else None
-    if isinstance(first, keras.Model):
-        return _scales_bytes(first)
-    if isinstance(first, keras.layers.Rescaling):
-        return bool(0 < np.max(np.abs(first.scale)) <= 1 / _LARGE)
-    if isinstance(first, keras.layers.Normalization):
-        mean = first.input_mean if first.input_mean is not None else first.mean
-        return bool(mean is not None and np.max(keras.ops.convert_to_numpy(mean)) > 1)
-    return False
-
-
 def _why_not(model: Any) -> str:
     inner = next((layer for layer in getattr(model, "layers", ()) if family_of(layer.name)), None)
     inside = (
@@ -137,7 +123,4 @@ def _why_not(model: Any) -> str:
         if inner is not None
         else ""
     )
-    return (
-        f"neither its name ({model.name!r}) nor a first layer (Rescaling, Normalization) tells{inside}. Pass "
-        "preprocessing=camscope.Preprocessing(…)"
-    )
+    return f"neither its name ({model.name!r}) nor a first layer (Rescaling, Normalization, a division) tells{inside}"

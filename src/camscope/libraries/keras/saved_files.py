@@ -27,7 +27,8 @@ def load_file(path: Path, *, trust: bool) -> Any:
     if not path.is_file():
         raise ModelError(f"There is no file '{path}'.")
     if not path.name.endswith(ENDINGS):
-        raise ModelError(f"{path} is no Keras model: its name does not end in {', '.join(ENDINGS)}.")
+        onnx = f" 'onnx:{path}' reads it." if path.suffix == ".onnx" else ""
+        raise ModelError(f"{path} is no Keras model: its name does not end in {', '.join(ENDINGS)}.{onnx}")
     if path.name.endswith(".weights.h5"):
         raise ModelError(_ONLY_WEIGHTS.format(path=path))
     try:

@@ -16,10 +16,11 @@ from camscope.models.decoding import OutputDecoder
 from camscope.models.jax.last_equations import agrees
 from camscope.models.jax.layer_kinds import parts_of
 from camscope.models.jax.on_host import between_0_and_1, probabilities, rounded_up, to_host
-from camscope.models.jax.programs import PROGRAMS, Call, GradientProgram, Kept, Program, Programs
+from camscope.models.jax.programs import PROGRAMS, Call, GradientProgram, Program, Programs
 from camscope.models.jax.states import States
 from camscope.models.jax.taps import Tappable
 from camscope.models.jax.what_it_is import Weights
+from camscope.models.last_used import LastUsed
 from camscope.models.observing import Ending
 from camscope.models.runtime import Part, PullBack, Run, RunAfter
 from camscope.outputs import Task
@@ -42,7 +43,7 @@ class JaxRuntime:
         self._states = States(model)
         self._weights = Weights(model, self._states)
         self._programs = Programs(model, self._states, decoder, ends=task != "regression")
-        self._of_another: Kept[np.ndarray] = Kept(PROGRAMS)
+        self._of_another: LastUsed[np.ndarray] = LastUsed(PROGRAMS)
         self._kinds: dict[str, Any] = dict(model.layers())
 
     @property

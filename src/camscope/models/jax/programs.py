@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections import OrderedDict
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +18,7 @@ from camscope.models.jax.last_equations import EndKind, with_scores_before_the_e
 from camscope.models.jax.states import States
 from camscope.models.jax.tapped_run import Record, TappedRun, Wanted
 from camscope.models.jax.taps import Tappable
+from camscope.models.last_used import LastUsed
 from camscope.models.runtime import INPUT
 
 PROGRAMS = 64
@@ -27,25 +27,7 @@ PROGRAMS = 64
 STRUCTURES = 4
 """So many structures of the model are told apart: another is met where the user changes a layer, or its mode."""
 
-_Value = TypeVar("_Value")
 _Made = TypeVar("_Made", bound="Program")
-
-
-class Kept(Generic[_Value]):
-    """What was made for some keys; of more than `most`, those that were used last."""
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._found: OrderedDict[Hashable, _Value] = OrderedDict()
-
-    def get(self, key: Hashable, make: Callable[[], _Value]) -> _Value:
-        """What belongs to a key, made if it is not there."""
-        if key not in self._found:
-            self._found[key] = make()
-        self._found.move_to_end(key)
-        while len(self._found) > self._most:
-            self._found.popitem(last=False)
-        return self._found[key]
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,8 +88,8 @@ class Programs:
         self._model, self._states, self._decoder, self._ends = model, states, decoder, ends
         self._structures: list[tuple[int, Any]] = []
         self._met = 0
-        self._surveys: Kept[Record] = Kept(PROGRAMS)
-        self._programs: Kept[Any] = Kept(PROGRAMS)
+        self._surveys: LastUsed[Record] = LastUsed(PROGRAMS)
+        self._programs: LastUsed[Any] = LastUsed(PROGRAMS)
         self._opaque: set[Hashable] = set()
 
     def call(self, batch: Batch) -> Call:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterator, Mapping, MutableMapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
-from typing import Any, Protocol, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import keras
 import numpy as np
@@ -23,52 +25,73 @@ Traced: TypeAlias = tuple[Any, Mapping[str, Any], Any]
 Shapes: TypeAlias = MutableMapping[str, tuple[tuple[int, ...], Any]]
 """The shape and type of what each tapped layer of one model puts out."""
 
+Slopes: TypeAlias = Callable[[Any], Mapping[str, Any]]
+"""From weights of the logits to the gradient of Σ weights ⊙ logits by what each tapped layer put out, all tensors."""
 
-class Backend(Protocol):
-    """A backend."""
+
+class Backend(ABC):
+    """A backend of Keras: what it does otherwise than the others.
+
+    Attributes:
+        name: of its package.
+        traces_all: whether a run that is differentiated is slowed down from its beginning, and not from what is tapped
+            first on; what comes before is better run by itself then.
+    """
+
+    name: ClassVar[str]
+    traces_all: ClassVar[bool] = False
 
     @property
     def version(self) -> str:
         """Its name and version."""
-        ...
+        return f"{self.name} {importlib.import_module(self.name).__version__}"
 
     @property
+    @abstractmethod
     def device(self) -> str:
         """Where it computes."""
-        ...
 
+    @abstractmethod
     def reading(self, variable: Any) -> tuple[Any, Hashable]:
         """A variable's value, and a mark of it: as long as the value is held, another value has another mark."""
-        ...
 
+    @abstractmethod
     def is_there(self, tensor: Any) -> bool:
         """Whether a tensor has values that can be read, and does not only stand for some in a graph being traced."""
-        ...
 
     def running(self) -> AbstractContextManager[object]:
         """In this context nothing is kept for gradients."""
-        ...
+        return nullcontext()
 
+    @abstractmethod
+    def traced(
+        self, run: Callable[[Tap], Traced], shapes: Shapes
+    ) -> AbstractContextManager[tuple[Traced, Slopes]]:
+        """Run a model so that its logits can be differentiated by what is tapped. See `differentiated`."""
+
+    @contextmanager
     def differentiated(
         self, run: Callable[[Tap], Traced], shapes: Shapes
-    ) -> AbstractContextManager[tuple[Traced, PullBack]]:
+    ) -> Iterator[tuple[Traced, PullBack]]:
         """Run a model so that its logits can be differentiated by what is tapped.
 
         Args:
             run: runs it.
             shapes: what an earlier run like this one noted; empty for the first. A backend that needs them notes them.
         """
-        ...
+        with self.traced(run, shapes) as (found, slopes):
+            dtype = keras.backend.standardize_dtype(found[0].dtype)
+
+            def pull_back(weights: Float[np.ndarray, ...]) -> dict[str, np.ndarray]:
+                return {name: to_numpy(slope) for name, slope in slopes(from_numpy(weights, dtype)).items()}
+
+            yield found, pull_back
 
 
 @cache
 def backend() -> Backend:
     """The one that Keras runs on in this process."""
-    known: dict[str, type[Backend]] = {
-        "torch": TorchBackend,
-        "tensorflow": TensorFlowBackend,
-        "jax": JaxBackend,
-    }
+    known = {kind.name: kind for kind in (TorchBackend, TensorFlowBackend, JaxBackend)}
     name = keras.backend.backend()
     if name not in known:
         raise ModelError(f"Keras runs on {name!r} here; its models are explained on {', '.join(known)}.")
@@ -91,15 +114,10 @@ def to_numpy(tensor: Any) -> Shaped[np.ndarray, ...]:
     return found
 
 
-class TorchBackend:
+class TorchBackend(Backend):
     """PyTorch's autograd."""
 
-    @property
-    def version(self) -> str:
-        """Its name and version."""
-        import torch
-
-        return f"torch {torch.__version__}"
+    name = "torch"
 
     @property
     def device(self) -> str:
@@ -124,9 +142,7 @@ class TorchBackend:
         return torch.no_grad()
 
     @contextmanager
-    def differentiated(
-        self, run: Callable[[Tap], Traced], shapes: Shapes
-    ) -> Iterator[tuple[Traced, PullBack]]:
+    def traced(self, run: Callable[[Tap], Traced], shapes: Shapes) -> Iterator[tuple[Traced, Slopes]]:
         """The graph starts at the first tensor that is tapped."""
         import torch
 
@@ -137,30 +153,21 @@ class TorchBackend:
         with torch.inference_mode(False), torch.no_grad():
             found = logits, tapped, _ = run(tap)
 
-        def pull_back(weights: Float[np.ndarray, ...]) -> dict[str, np.ndarray]:
+        def slopes(weights: Any) -> dict[str, Any]:
             if not logits.requires_grad:
-                return {name: np.zeros_like(to_numpy(value)) for name, value in tapped.items()}
-            given = from_numpy(weights, keras.backend.standardize_dtype(logits.dtype))
-            slopes = torch.autograd.grad(
-                logits, list(tapped.values()), given, retain_graph=True, allow_unused=True
+                return {name: torch.zeros_like(value) for name, value in tapped.items()}
+            each = torch.autograd.grad(
+                logits, list(tapped.values()), weights, retain_graph=True, materialize_grads=True
             )
-            return {
-                name: to_numpy(torch.zeros_like(value) if slope is None else slope)
-                for (name, value), slope in zip(tapped.items(), slopes, strict=True)
-            }
+            return dict(zip(tapped, each, strict=True))
 
-        yield found, pull_back
+        yield found, slopes
 
 
-class TensorFlowBackend:
+class TensorFlowBackend(Backend):
     """TensorFlow's tape."""
 
-    @property
-    def version(self) -> str:
-        """Its name and version."""
-        import tensorflow
-
-        return f"tensorflow {tensorflow.__version__}"
+    name = "tensorflow"
 
     @property
     def device(self) -> str:
@@ -180,14 +187,8 @@ class TensorFlowBackend:
         """Whether it is eager."""
         return hasattr(tensor, "numpy")
 
-    def running(self) -> AbstractContextManager[object]:
-        """No tape of ours watches."""
-        return nullcontext()
-
     @contextmanager
-    def differentiated(
-        self, run: Callable[[Tap], Traced], shapes: Shapes
-    ) -> Iterator[tuple[Traced, PullBack]]:
+    def traced(self, run: Callable[[Tap], Traced], shapes: Shapes) -> Iterator[tuple[Traced, Slopes]]:
         """The tape watches nothing but what is tapped, so it starts there."""
         import tensorflow as tf
 
@@ -200,30 +201,26 @@ class TensorFlowBackend:
 
             found = logits, tapped, _ = run(tap)
 
-        def pull_back(weights: Float[np.ndarray, ...]) -> dict[str, np.ndarray]:
-            slopes = tape.gradient(
+        def slopes(weights: Any) -> dict[str, Any]:
+            each = tape.gradient(
                 logits,
                 dict(tapped),
-                output_gradients=from_numpy(weights, logits.dtype),
+                output_gradients=weights,
                 unconnected_gradients=tf.UnconnectedGradients.ZERO,
             )
-            return {name: to_numpy(tf.convert_to_tensor(slope)) for name, slope in slopes.items()}
+            return {name: tf.convert_to_tensor(slope) for name, slope in each.items()}
 
         try:
-            yield found, pull_back
+            yield found, slopes
         finally:
             del tape
 
 
-class JaxBackend:
+class JaxBackend(Backend):
     """JAX: a zero is added to what is tapped, and the derivative by that zero is the derivative by the whole."""
 
-    @property
-    def version(self) -> str:
-        """Its name and version."""
-        import jax
-
-        return f"jax {jax.__version__}"
+    name = "jax"
+    traces_all = True
 
     @property
     def device(self) -> str:
@@ -243,15 +240,9 @@ class JaxBackend:
 
         return not isinstance(tensor, jax.core.Tracer)
 
-    def running(self) -> AbstractContextManager[object]:
-        """Nothing is kept unless it is traced."""
-        return nullcontext()
-
     @contextmanager
-    def differentiated(
-        self, run: Callable[[Tap], Traced], shapes: Shapes
-    ) -> Iterator[tuple[Traced, PullBack]]:
-        """The tangents start at the first zero."""
+    def traced(self, run: Callable[[Tap], Traced], shapes: Shapes) -> Iterator[tuple[Traced, Slopes]]:
+        """The zeros must be there before the run, so a first one tells their shapes."""
         import jax
         import jax.numpy as jnp
 
@@ -265,15 +256,10 @@ class JaxBackend:
             run(shape)
             shapes.update(found)
 
-        def traced(zeros: Mapping[str, Any]) -> tuple[Any, Any]:
+        def with_zeros(zeros: Mapping[str, Any]) -> tuple[Any, Any]:
             logits, tapped, rest = run(lambda name, value: value + zeros[name])
             return logits, (tapped, rest)
 
         zeros = {name: jnp.zeros(*shape) for name, shape in shapes.items()}
-        logits, back, (tapped, rest) = jax.vjp(traced, zeros, has_aux=True)
-
-        def pull_back(weights: Float[np.ndarray, ...]) -> dict[str, np.ndarray]:
-            (slopes,) = back(from_numpy(weights, logits.dtype))
-            return {name: to_numpy(slope) for name, slope in slopes.items()}
-
-        yield (logits, tapped, rest), pull_back
+        logits, back, (tapped, rest) = jax.vjp(with_zeros, zeros, has_aux=True)
+        yield (logits, tapped, rest), lambda weights: back(weights)[0]

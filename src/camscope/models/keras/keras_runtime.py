@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -23,9 +22,13 @@ from camscope.models.keras.layer_names import named_layers, part_of
 from camscope.models.keras.replay import Kept, Prefix, Reached, Suffix, how_it_grows
 from camscope.models.keras.shadows import Call, Course, Watcher, around_calls, last_call
 from camscope.models.keras.tensors import first_float, is_float, with_first_float
+from camscope.models.last_used import LastUsed
 from camscope.models.observing import Ending
 from camscope.models.runtime import INPUT, Part, PullBack, Run, RunAfter
 from camscope.models.turns import alone_with
+
+_KINDS = 64
+"""Kinds of input (sizes, mostly), with layers, of which is remembered how the model runs on them."""
 
 _REMEMBERED = 8
 """Layers of which is remembered what was put out before them for one image, if that does not count."""
@@ -58,11 +61,11 @@ class KerasRuntime:
         self._layers = named_layers(model)
         self._names = {id(layer): name for name, layer in self._layers.items()}
         self._call = caller(model)
-        self._courses: dict[Hashable, Course] = {}
-        self._found: dict[Hashable, _Found] = {}
-        self._shapes: dict[Hashable, Shapes] = {}
-        self._rows: dict[Hashable, Mapping[int, list[Any]]] = {}
-        self._alone: OrderedDict[Hashable, Kept | None] = OrderedDict()
+        self._courses: LastUsed[Course] = LastUsed(_KINDS)
+        self._found: LastUsed[_Found] = LastUsed(_KINDS)
+        self._shapes: LastUsed[Shapes] = LastUsed(_KINDS)
+        self._rows: LastUsed[Mapping[int, list[Any]]] = LastUsed(_KINDS)
+        self._alone: LastUsed[Kept | None] = LastUsed(_REMEMBERED)
 
     @property
     def dtype(self) -> np.dtype:
@@ -160,10 +163,12 @@ class KerasRuntime:
         with self.exclusive():
             last, course = self._ending(batch).last, self._course(batch)
             at = {_called(course, name): name for name in layers if name != INPUT}
-            shapes = self._shapes.setdefault((batch.signature, len(batch), frozenset(layers)), {})
+            kind = (batch.signature, len(batch), frozenset(layers))
+            shapes = self._shapes.get(kind, dict)
+            kept = None if INPUT in layers else self._before_taps(batch, course, at, last)
 
             def run(tap: Tap) -> Traced:
-                seen = _Tapped(at, tap, last)
+                seen = _Tapped(at, tap, last, kept)
                 tensors = self._tensors(batch)
                 if INPUT in layers:
                     seen.values[INPUT] = tap(INPUT, tensors.given)
@@ -180,6 +185,18 @@ class KerasRuntime:
                     lambda leaf: next(there) if keras.ops.is_tensor(leaf) else leaf, made.pop()
                 )
                 yield self._made(batch, raw, logits, values), pull_back
+
+    def _before_taps(
+        self, batch: Batch, course: Course, at: Collection[int], last: LastActivation | None
+    ) -> Kept | None:
+        """What is put out until the first of some calls has ended, where it is better run before all that is traced."""
+        if not (at and backend().traces_all):
+            return None
+        first = min(at, key=lambda number: (course[number].end, -number))
+        with backend().running():
+            kept = Kept(course, first, self._until(batch, first), None)
+        # logits that were there before do not depend on what is tapped
+        return None if last is not None and last_call(course, last.layer) in kept.values else kept
 
     # ------------------------------------------------------------------ one run
 
@@ -208,14 +225,17 @@ class KerasRuntime:
             explaining_refusals(self.model, batch),
         ):
             raw = self.decoder.call(self._call, tensors)
-        if type(watcher) is not _SeenAfter:
-            self._courses[batch.signature] = tuple(calls)
+        if not watcher.gives_again:
+            self._courses.put(batch.signature, tuple(calls))
         return raw, self.decoder.logits(raw)
 
     def _course(self, batch: Batch) -> Course:
-        if batch.signature not in self._courses:
-            self._ending(batch)
-        return self._courses[batch.signature]
+        known = self._courses.known(batch.signature)
+        if known is None:  # every whole run notes it
+            self._found.put(batch.signature, self._examined(batch))
+            known = self._courses.known(batch.signature)
+            assert known is not None
+        return known
 
     def _kept(self, batch: Batch, layer: str) -> Kept:
         """What is put out until the layer's last call has ended.
@@ -226,13 +246,13 @@ class KerasRuntime:
         course = self._course(batch)
         at = _called(course, layer)
         key = (batch.signature, at)
-        if key not in self._alone:
+
+        def alone() -> Kept | None:
             first = batch.images(slice(1))
             kept = self._kept_of(first, course, at)
-            self._alone[key] = replace(kept, rows=None) if self._counts_alone(first, kept) else None
-            while len(self._alone) > _REMEMBERED:
-                self._alone.popitem(last=False)
-        return self._alone[key] or self._kept_of(batch, course, at)
+            return replace(kept, rows=None) if self._counts_alone(first, kept) else None
+
+        return self._alone.get(key, alone) or self._kept_of(batch, course, at)
 
     def _counts_alone(self, image: Batch, kept: Kept) -> bool:
         """Whether what follows a layer answers the same, to the bit, whatever was put out before it."""
@@ -255,18 +275,22 @@ class KerasRuntime:
         return bool(np.array_equal(answers[0], answers[1], equal_nan=True))
 
     def _kept_of(self, batch: Batch, course: Course, at: int) -> Kept:
-        def until(some: Batch) -> dict[int, Any]:
-            prefix = Prefix(at)
-            with suppress(Reached):
-                self._forward(self._tensors(some), some, prefix)
-            return prefix.kept
+        values = self._until(batch, at)
+        if len(batch) > 1:
+            return Kept(course, at, values, None)
 
-        key = (batch.signature, at)
-        values = until(batch)
-        if len(batch) == 1 and key not in self._rows:
-            twice = until(batch.images(np.zeros(2, dtype=np.int64)))
-            self._rows[key] = {n: _rows(value, twice[n]) for n, value in values.items()}
-        return Kept(course, at, values, self._rows[key] if len(batch) == 1 else None)
+        def rows() -> Mapping[int, list[Any]]:
+            twice = self._until(batch.images(np.zeros(2, dtype=np.int64)), at)
+            return {n: _rows(value, twice[n]) for n, value in values.items()}
+
+        return Kept(course, at, values, self._rows.get((batch.signature, at), rows))
+
+    def _until(self, batch: Batch, at: int) -> dict[int, Any]:
+        """What is put out until a call has ended, by the numbers of the calls."""
+        prefix = Prefix(at)
+        with suppress(Reached):
+            self._forward(self._tensors(batch), batch, prefix)
+        return prefix.kept
 
     def _made(self, batch: Batch, raw: Any, logits: Any, values: Mapping[str, Any]) -> Run:
         """A run's tensors as arrays.
@@ -295,10 +319,7 @@ class KerasRuntime:
 
     def _ending(self, batch: Batch) -> _Found:
         """Where the logits are, found on the first image and on noise."""
-        key = batch.signature
-        if key not in self._found:
-            self._found[key] = self._examined(batch)
-        return self._found[key]
+        return self._found.get(batch.signature, lambda: self._examined(batch))
 
     def _examined(self, batch: Batch) -> _Found:
         two = _with_another(batch)
@@ -319,8 +340,10 @@ class KerasRuntime:
     def _scores(self, batch: Batch, output: Any, logits: Any) -> Any:
         """The logits; where only what was made of them is at hand, they are made of that."""
         found, ops = self._ending(batch), keras.ops
-        if logits is not None or found.last is None:
-            return output if logits is None else logits
+        if found.last is None:
+            return output
+        if logits is not None:
+            return logits if logits.shape == output.shape else ops.reshape(logits, output.shape)
         least = float(np.finfo(np.float32).tiny)
         logarithms = ops.log(ops.maximum(output, least))
         if found.ending.sigmoid:
@@ -394,6 +417,8 @@ class _Seen(Watcher):
 class _SeenAfter(_Seen):
     """The logits of a run in which something is given again."""
 
+    gives_again = True
+
     def __init__(
         self, before: Callable[[int, str], tuple[Any, int] | None], kept: Kept, last: LastActivation | None
     ) -> None:
@@ -408,18 +433,29 @@ class _SeenAfter(_Seen):
 
 
 class _Tapped(_Seen):
-    """What some calls put out is tapped."""
+    """What some calls put out is tapped; what was put out before the first of them may be given again."""
 
-    def __init__(self, at: Mapping[int, str], tap: Tap, last: LastActivation | None) -> None:
+    def __init__(
+        self, at: Mapping[int, str], tap: Tap, last: LastActivation | None, kept: Kept | None
+    ) -> None:
         super().__init__((), last)
         self._at, self._tap = at, tap
+        self._suffix: Suffix | None = None
+        if kept is not None:
+            self.gives_again = True
+            self._suffix = kept.suffix(0, lambda value: self._tapped(at[kept.at], value))
+
+    def before(self, number: int, name: str) -> tuple[Any, int] | None:
+        return None if self._suffix is None else self._suffix.before(number, name)
 
     def after(self, number: int, call: Call, given: Any, value: Any) -> Any:
         if number in self._at:
-            tensor = first_float(value)
-            if tensor is None:
-                raise ModelError(f"The layer {call.layer!r} puts out no real numbers.")
-            tapped = self._tap(call.layer, tensor)
-            self.values[call.layer] = tapped
-            value = with_first_float(value, lambda _: tapped)
+            value = self._tapped(call.layer, value)
         return super().after(number, call, given, value)
+
+    def _tapped(self, layer: str, value: Any) -> Any:
+        tensor = first_float(value)
+        if tensor is None:
+            raise ModelError(f"The layer {layer!r} puts out no real numbers.")
+        self.values[layer] = self._tap(layer, tensor)
+        return with_first_float(value, lambda _: self.values[layer])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -63,9 +64,9 @@ class Candidates(Watcher):
             return None
         for (name, where), value in reversed(self.met.items()):
             tensor = first_float(value)
-            if tensor is None or tuple(tensor.shape) != output.shape:
+            if tensor is None or _without_ones(tensor.shape) != _without_ones(output.shape):
                 continue
-            logits = to_numpy(tensor)
+            logits = to_numpy(tensor).reshape(output.shape)  # axes of size 1 may be taken off at the very end
             if np.array_equal(
                 logits, output
             ):  # what came out, which is its own softmax if all classes are alike
@@ -74,6 +75,10 @@ class Candidates(Watcher):
                 if _matches(kind, output, logits, axis):
                     return LastActivation(kind, name, where, axis)  # type: ignore[arg-type]
         return None
+
+
+def _without_ones(shape: Sequence[int]) -> list[int]:
+    return [int(size) for size in shape if size != 1]
 
 
 def are_probabilities(output: Float[np.ndarray, ...], axis: int) -> bool:

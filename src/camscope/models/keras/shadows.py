@@ -37,7 +37,13 @@ def last_call(course: Course, layer: str) -> int | None:
 
 
 class Watcher:
-    """Is asked about each call of each layer. This one lets everything be as it is."""
+    """Is asked about each call of each layer. This one lets everything be as it is.
+
+    Attributes:
+        gives_again: whether some calls are not made, since what they gave before is given again.
+    """
+
+    gives_again = False
 
     def before(self, number: int, name: str) -> tuple[Any, int] | None:
         """What a call gives instead of being made, and the number of the call after it; None makes it.

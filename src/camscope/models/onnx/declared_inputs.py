@@ -32,13 +32,24 @@ class DeclaredInput:
         """How many images it takes, if that is fixed."""
         return self.shape[0] if self.shape else None
 
+    @property
+    def is_pixels(self) -> bool:
+        """Whether it is of whole numbers with axes of space, as the bytes of photos are. Token numbers have none."""
+        return self.dtype.kind in "iu" and self.shape is not None and len(self.shape) > 2
+
     def takes(self, value: np.ndarray) -> bool:
-        """Whether an array has its number of axes and its kind of numbers."""
-        kinds = "iu" if self.dtype.kind in "iub" else "f"
-        return value.dtype.kind in kinds and (self.shape is None or value.ndim == len(self.shape))
+        """Whether an array has its number of axes and its kind of numbers; pixels may be real numbers too.
+
+        Of whole numbers in place of pixels the sizes must fit as well: in other shapes they are photos.
+        """
+        if self.shape is not None and value.ndim != len(self.shape):
+            return False
+        if self.is_pixels:
+            return value.dtype.kind == "f" or self._fits(value)
+        return value.dtype.kind in ("iu" if self.dtype.kind in "iub" else "f")
 
     def array(self, value: Any, takes: str) -> np.ndarray:
-        """A value as the input takes it.
+        """A value as the input takes it: in place of pixels, which may have been altered, the nearest whole numbers.
 
         Args:
             value: what was given.
@@ -47,17 +58,23 @@ class DeclaredInput:
         Raises:
             InputError: if its shape is not the declared one, but for the batch.
         """
-        array = np.asarray(value).astype(self.dtype, copy=False)
-        fits = self.shape is None or (
+        array = np.asarray(value)
+        if not self._fits(array):
+            raise InputError(f"The input {self.name!r} has the shape {array.shape}. {takes}")
+        if self.is_pixels and array.dtype.kind == "f":
+            limits = np.iinfo(self.dtype)
+            array = np.clip(np.rint(array), limits.min, limits.max)
+        return array.astype(self.dtype, copy=False)
+
+    def _fits(self, array: np.ndarray) -> bool:
+        """Whether its shape is the declared one, but for the batch."""
+        return self.shape is None or (
             array.ndim == len(self.shape)
             and all(
                 declared is None or axis == 0 or declared == size
                 for axis, (declared, size) in enumerate(zip(self.shape, array.shape, strict=True))
             )
         )
-        if not fits:
-            raise InputError(f"The input {self.name!r} has the shape {array.shape}. {takes}")
-        return array
 
     def describe(self) -> str:
         """In words: `x: float32 (batch, 3, 224, 224)`."""

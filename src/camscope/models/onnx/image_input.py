@@ -30,12 +30,14 @@ class ImageInput:
         channels: how many it takes.
         channels_last: whether they are behind height and width.
         size: height and width, if they are fixed.
+        dtype: of its numbers.
     """
 
     name: str
     channels: int
     channels_last: bool
     size: tuple[int, int] | None
+    dtype: np.dtype
 
 
 def image_input(model: OnnxModel) -> ImageInput | None:
@@ -49,7 +51,8 @@ def image_input(model: OnnxModel) -> ImageInput | None:
     graph = OnnxGraph(model)
     inputs = declared_inputs(graph)
     image = next(
-        (one for one in inputs.values() if one.dtype.kind == "f" and one.shape and len(one.shape) == 4), None
+        (one for one in inputs.values() if one.dtype.kind in "fiu" and one.shape and len(one.shape) == 4),
+        None,
     )
     if image is None:
         return None
@@ -69,7 +72,7 @@ def _ways(image: DeclaredInput) -> Iterator[ImageInput]:
             if declared in (None, channels):
                 height, width = space
                 size = None if height is None or width is None else (height, width)
-                yield ImageInput(image.name, channels, last, size)
+                yield ImageInput(image.name, channels, last, size, image.dtype)
 
 
 def _runs(graph: OnnxGraph, image: DeclaredInput, way: ImageInput) -> bool:

@@ -12,6 +12,7 @@ from google.protobuf.message import DecodeError
 from onnx import inliner
 
 from camscope.errors import ModelError
+from camscope.models.file_suffixes import PROGRAM, why_no_program
 
 BRANCHING = ("If", "Loop", "Scan")
 """Operators that hold graphs of their own, of which the input decides whether and how often they run."""
@@ -46,9 +47,12 @@ def read_model(path: Path, providers: Sequence[Any] = ("CPUExecutionProvider",))
             explained (see `checked`).
     """
     if not path.is_file():
-        beside = sorted(other.name for other in path.parent.glob("*.onnx")) if path.parent.is_dir() else []
-        found = f" In {path.parent} there are: {', '.join(beside[:8])}." if beside else ""
-        raise ModelError(f"There is no file {str(path)!r}.{found}")
+        folder = path if path.is_dir() else path.parent
+        there = sorted(other.name for other in folder.glob("*.onnx")) if folder.is_dir() else []
+        found = f" In {folder} there are: {', '.join(there[:8])}." if there else ""
+        folders = f"{str(path)!r} is a folder; name a file, 'onnx:FILE.onnx'."
+        missing = folders if path.is_dir() else f"There is no file {str(path)!r}."
+        raise ModelError(f"{missing}{found}")
     try:
         proto = onnx.load(path, load_external_data=False)
     except DecodeError as error:
@@ -143,6 +147,12 @@ def external_data_of(tensor: onnx.TensorProto) -> dict[str, str]:
     return {entry.key: entry.value for entry in tensor.external_data}
 
 
+def bytes_of(proto: onnx.ModelProto) -> int:
+    """The size of a graph and its weights, also of those in files."""
+    outside = (external_data_of(tensor).get("length", 0) for tensor in proto.graph.initializer)
+    return int(proto.ByteSize()) + sum(map(int, outside))
+
+
 def _no_onnx(path: Path) -> ModelError:
     kinds = {
         ".ort": "It is of ONNX Runtime's own format: give the .onnx file that it was converted from.",
@@ -150,6 +160,9 @@ def _no_onnx(path: Path) -> ModelError:
         ".pth": "Is it a PyTorch checkpoint? Then it is for --weights, or to be built in Python.",
         ".keras": "Is it a Keras model? Then it is 'keras:FILE'.",
         ".h5": "Is it a Keras model? Then it is 'keras:FILE'.",
+        ".data": "Are these the weights of one? Give the .onnx file that lies beside it.",
     }
+    if path.suffix == PROGRAM:
+        return ModelError(why_no_program(path))
     hint = kinds.get(path.suffix, "Was it downloaded in full (and not as a pointer of Git LFS)?")
     return ModelError(f"{path} is not an ONNX file. {hint}")

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NoReturn
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import onnx
@@ -48,6 +49,7 @@ class OnnxRuntime:
         self._whole = Together(self._fixed)
         self._after: dict[str, Together] = {}
         self._types: dict[str, np.dtype] = {}
+        self._known: WeakKeyDictionary[Batch, dict[str, np.ndarray]] = WeakKeyDictionary()
         self._reading: _Reading | None = None
 
     # ------------------------------------------------------------------ what it is
@@ -58,12 +60,22 @@ class OnnxRuntime:
         real = (one.dtype for one in self.inputs.values() if one.dtype.kind == "f")
         return next(real, np.dtype(np.float32))
 
+    @cached_property
+    def pixels(self) -> tuple[int, int] | None:
+        """The least and the greatest number of an input of whole ones, as the bytes of photos are; else None."""
+        several_axes = (one for one in self.inputs.values() if one.shape is not None and len(one.shape) > 2)
+        first = next(several_axes, None)
+        if first is None or not first.is_pixels:
+            return None
+        limits = np.iinfo(first.dtype)
+        return int(limits.min), int(limits.max)
+
     def exclusive(self) -> AbstractContextManager[None]:
         """Sessions may run in several threads at once, and nothing is changed, so nobody waits."""
         return nullcontext()
 
     def is_tensor(self, value: Any) -> bool:
-        """Whether it is an array with as many axes as an input of its kind of numbers, real or whole."""
+        """Whether it is an array as one of the inputs takes it: of its kind of numbers, with as many axes."""
         if not isinstance(value, np.ndarray) or value.dtype.kind not in "fiu":
             return False
         return any(one.takes(value) for one in self.inputs.values())
@@ -130,6 +142,24 @@ class OnnxRuntime:
 
         return run_after
 
+    def between(
+        self, batch: Batch, layer: str, later: str
+    ) -> Callable[[Shaped[np.ndarray, "row ..."]], Shaped[np.ndarray, "row ..."]] | None:
+        """From what a layer puts out to what a later one does; None if the later one does not depend on it."""
+        tensor, wanted = (tensor_of(self.graph.layers[name]) for name in (layer, later))
+        cut = cut_after(self.graph, tensor, [wanted])
+        if not cut.outputs:
+            return None
+        found = self._values(batch, [*cut.kept, *cut.measured, tensor])
+        run_part = _Part(self, cut, found, len(batch))
+        together = Together(self._fixed)
+
+        def run_between(rows: Shaped[np.ndarray, "row ..."]) -> Shaped[np.ndarray, "row ..."]:
+            given = rows.astype(self._types[tensor], copy=False)
+            return together.run(lambda some: run_part(given, some), len(rows), run_part.outputs)[wanted]
+
+        return run_between
+
     def read_head(
         self, batch: Batch
     ) -> tuple[Float[np.ndarray, "output channel"], Float[np.ndarray, " output"]] | None:
@@ -162,7 +192,10 @@ class OnnxRuntime:
     def _values(
         self, batch: Batch, tensors: Sequence[str], together: Together | None = None
     ) -> Mapping[str, np.ndarray]:
-        """Some tensors of the graph, for a batch."""
+        """Some tensors of the graph, for a batch. Those of one image are kept as long as its batch is."""
+        known = self._known.setdefault(batch, {}) if len(batch) == 1 else {}
+        if tensors and all(name in known for name in tensors):
+            return known
         given, rows = self._given(batch), len(batch)
         together = self._whole if together is None else together
         reading, judged = self._reading, []
@@ -184,7 +217,8 @@ class OnnxRuntime:
 
         found = together.run(run, rows, judged)
         self._types.update((name, value.dtype) for name, value in found.items())
-        return found
+        known.update(found)
+        return {**known, **found}
 
     def _given(self, batch: Batch) -> dict[str, np.ndarray]:
         """What each input of the graph is given.

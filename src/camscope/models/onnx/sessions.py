@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Hashable
+from dataclasses import dataclass
 
 import onnx
 import onnxruntime
 
 from camscope.errors import ModelError
-from camscope.models.onnx.onnx_model import OnnxModel
+from camscope.models.last_used import LastUsed
+from camscope.models.onnx.onnx_model import OnnxModel, bytes_of
 
-MOST = 12
-"""Sessions that are kept: each holds the weights of its part."""
+MOST, _BYTES = 32, 2**31
+"""Sessions that are kept, and bytes of weights in them: each holds those of its part."""
 
 _FOLDER = "session.model_external_initializers_file_folder_path"
 
@@ -27,7 +28,7 @@ class Sessions:
 
     def __init__(self, model: OnnxModel) -> None:
         self._model = model
-        self._kept: OrderedDict[Hashable, onnxruntime.InferenceSession] = OrderedDict()
+        self._kept: LastUsed[_Session] = LastUsed(_BYTES, lambda one: max(one.bytes, _BYTES // MOST))
         self._lock = threading.Lock()
 
     def of(self, part: Hashable, build: Callable[[], onnx.ModelProto]) -> onnxruntime.InferenceSession:
@@ -41,26 +42,30 @@ class Sessions:
             ModelError: if ONNX Runtime does not take the graph.
         """
         with self._lock:
-            if part not in self._kept:
-                self._kept[part] = self._made(build())
-            self._kept.move_to_end(part)
-            while len(self._kept) > MOST:
-                self._kept.popitem(last=False)
-            return self._kept[part]
+            return self._kept.get(part, lambda: self._made(build())).session
 
-    def _made(self, proto: onnx.ModelProto) -> onnxruntime.InferenceSession:
+    def _made(self, proto: onnx.ModelProto) -> _Session:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4  # what it has to say is in its errors too
         if self._model.folder is not None:
             options.add_session_config_entry(_FOLDER, str(self._model.folder))
         try:
-            return onnxruntime.InferenceSession(
+            session = onnxruntime.InferenceSession(
                 proto.SerializeToString(), options, providers=list(self._model.providers)
             )
         except Exception as error:  # its errors share no base but this
             raise ModelError(
                 f"ONNX Runtime {onnxruntime.__version__} does not run {self._model.name}: {said(error)}"
             ) from error
+        return _Session(session, bytes_of(proto))
+
+
+@dataclass(frozen=True)
+class _Session:
+    """A session, and the bytes of its graph and weights."""
+
+    session: onnxruntime.InferenceSession
+    bytes: int
 
 
 def said(error: Exception) -> str:

@@ -12,8 +12,10 @@ from camscope.models.runtime.runs import (
     ReadsHead,
     Run,
     RunAfter,
+    RunsBetween,
     Runtime,
     ShowsAttention,
+    TakesPixels,
 )
 
 __all__ = [
@@ -23,7 +25,9 @@ __all__ = [
     "ReadsHead",
     "Run",
     "RunAfter",
+    "RunsBetween",
     "Runtime",
     "RuntimeAdapter",
     "ShowsAttention",
+    "TakesPixels",
 ]

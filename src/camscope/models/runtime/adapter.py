@@ -14,13 +14,13 @@ from camscope.evidence import Need
 from camscope.models.adapter import LayerNeeds
 from camscope.models.axes import check_space
 from camscope.models.batch import Batch
-from camscope.models.checks import check_axes, check_finite, is_floating
+from camscope.models.checks import check_axes, check_finite, check_pixels, is_floating
 from camscope.models.decoding import OutputDecoder
 from camscope.models.layer import Layer
 from camscope.models.observing import OutputRules
 from camscope.models.runtime.finding import LayersByRuns
 from camscope.models.runtime.linear_head import HeadFinder
-from camscope.models.runtime.runs import PullBack, Run, Runtime, ShowsAttention
+from camscope.models.runtime.runs import PullBack, Run, Runtime, ShowsAttention, TakesPixels
 from camscope.models.runtime.scoring import Scoring
 from camscope.models.runtime.watching import RunObservation
 from camscope.models.said_grid import SaidGrid
@@ -65,11 +65,11 @@ class RuntimeAdapter:
         return self.runtime.is_tensor(value)
 
     def batch(self, given: Batch) -> Batch:
-        """The inputs as NumPy arrays in the model's precision.
+        """The inputs as NumPy arrays in the model's precision, pixels too.
 
         Raises:
             InputError: if the input that maps are of is no batch, is empty, or holds NaN or infinity, or does not have
-                the axes of space that were named.
+                the axes of space that were named; or if it holds no pixels where the model takes these.
         """
 
         def converted(value: Any) -> Any:
@@ -84,6 +84,10 @@ class RuntimeAdapter:
                 f"Expected an array or a tensor of {self.runtime.framework}, got {type(x).__name__}."
             )
         check_axes(x)
+        pixels = self.runtime.pixels if isinstance(self.runtime, TakesPixels) else None
+        if pixels is not None and x.ndim > 2:
+            check_pixels(x, *pixels)
+            x = x.astype(self.runtime.dtype)
         if not is_floating(x) and x.ndim != 2:
             raise InputError(
                 f"The input is of {x.dtype}; an array with a batch axis is taken as already preprocessed, so it must "

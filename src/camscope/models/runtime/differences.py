@@ -6,6 +6,10 @@ half of the difference between these two is what a kink (of a ReLU) or rounding 
 gradients of EfficientNet-Lite0 at four layers, that was 0.6 to 2.5 times the true error. The difference between two
 sizes of the step, which takes twice the runs, was 0.5 to 1.4 times that, since both meet the same kinks. Where the
 score curves without kinks the estimate is too large: then the two slopes differ and their mean is right.
+
+Where activations are exactly zero, as behind a ReLU, and another ReLU reads them as they are, its kink is there, and no
+step is small enough: half of the slope above is no derivative. That is found by a smaller step, at which the two slopes
+still differ; the slope below is then given, in which ReLUs that rest at zero have none, as in automatic gradients.
 """
 
 from __future__ import annotations
@@ -14,25 +18,23 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from camscope.arrays import channel_sum
+from camscope.errors import ModelError
 from camscope.evidence import LinearHead, Measured
 from camscope.models.observing import slices_of
+from camscope.models.runtime.moves import Moves, by_channel, by_position, evenly
 
 Answers = Callable[[Float[np.ndarray, "row channel *space"]], Float[np.ndarray, "row class *place"]]
 """The class scores of altered activations of one image, of any number of rows."""
 
-_CHANNEL_STEP, _POSITION_STEP = 0.0002, 0.001
-"""Steps in single precision, as shares of the RMS of an image's activations: along one of K channels √K times the
-first, since whatever is computed of all channels moves by about 1/√K of that. A smaller step meets fewer kinks (of a
-ReLU) and more rounding; these left least error at four layers of EfficientNet-Lite0, of 40 to 320 channels."""
+_SUSPECT, _SMALLER, _STILL = 0.02, 4, 0.5
+"""Slopes above and below that differ by more than the first share are measured again with a step so many times smaller,
+and if they still differ by more than the last share of before, there is a kink exactly at the activations."""
 
-_DOUBLE_STEP = 1e-6
-"""In double precision there is next to no rounding."""
-
-_LARGEST_SHARE = 0.3
-"""Of weak activations a step along themselves takes at most this share, so that it does not turn their sign."""
+_MOST_RERUNS = 20_000
+"""More re-runs for each image are not begun. On EfficientNet-Lite0 at 28² positions a thousand took four seconds."""
 
 _MOST, _NUMBERS = 32, 2**23
 """At most so many directions are run at a time, and so many numbers altered or answered."""
@@ -58,15 +60,15 @@ class Differences:
     def means(self) -> Float[np.ndarray, "batch target channel"]:
         """The mean gradient of each channel."""
         positions = int(np.prod(self.activations.shape[2:]))
-        return self._along("the channels' mean gradients", _evenly) / positions
+        return self._along("the channels' mean gradients", evenly) / positions
 
     def along_activations(self) -> Float[np.ndarray, "batch target channel"]:
         """Σ_ij A_ij^k g_ij^k."""
-        return self._along("the derivatives along each channel's activations", _by_channel)
+        return self._along("the derivatives along each channel's activations", by_channel)
 
     def at_positions(self) -> Float[np.ndarray, "batch target *space"]:
         """Σ_k A_ij^k g_ij^k."""
-        found = self._along("the derivatives along each position's activations", _by_position)
+        found = self._along("the derivatives along each position's activations", by_position)
         return found.reshape(*found.shape[:2], *self.activations.shape[2:])
 
     @property
@@ -78,109 +80,111 @@ class Differences:
         self, what: str, kind: Callable[[Float[np.ndarray, " channel *space"]], Moves]
     ) -> Float[np.ndarray, "batch target direction"]:
         if what not in self._found:
-            images = [self._of_image(i, kind(A)) for i, A in enumerate(self.activations)]
-            found, off = (np.stack(each) for each in zip(*images, strict=True))
+            moves = [kind(A) for A in self.activations]
+            self._check_price(what, 2 * moves[0].count)
+            images = [self._of_image(i, one) for i, one in enumerate(moves)]
+            found, off = (np.stack(each) for each in zip(*(image[:2] for image in images), strict=True))
             self._found[what] = found.astype(self.activations.dtype)
             size, error = (np.sqrt((values**2).sum(axis=2)) for values in (found, off))
             largest = np.maximum(size, error)
             errors = np.where(largest > 0, error / np.where(largest > 0, largest, 1), np.nan)
-            self._measured.append(Measured(what, 2 * found.shape[2], errors))
+            kinks = sum(image[2] for image in images)
+            self._measured.append(Measured(what, 2 * found.shape[2], errors, kinks))
         return self._found[what]
+
+    def _check_price(self, what: str, reruns: int) -> None:
+        """Refuse what would take very long.
+
+        Raises:
+            ModelError: saying how many re-runs it would take, and what takes fewer.
+        """
+        if reruns > _MOST_RERUNS:
+            _, channels, *space = self.activations.shape
+            fewer = (
+                f"gradcam and xgradcam take {2 * channels} here"
+                if 2 * channels < reruns
+                else "methods that take no gradients, such as eigencam, take none"
+            )
+            raise ModelError(
+                f"Without gradients, {what} would take {reruns} re-runs of the part behind the layer for each image "
+                f"({channels} channels, {'×'.join(map(str, space))} positions), and more than {_MOST_RERUNS} are not "
+                f"begun. Choose a deeper layer, which has fewer positions; or another method: {fewer}."
+            )
 
     def _of_image(
         self, image: int, moves: Moves
-    ) -> tuple[Float[np.ndarray, "target direction"], Float[np.ndarray, "target direction"]]:
-        """Derivatives along all directions, and what each may be off by."""
+    ) -> tuple[Float[np.ndarray, "target direction"], Float[np.ndarray, "target direction"], int]:
+        """Derivatives along all directions, what each may be off by, and how many are at a kink."""
         A, after = self.activations[image], self.after(image)
         slopes = self.slopes[image].reshape(self.slopes.shape[1], -1).astype(np.float64)
-        found, off = (np.empty((len(slopes), moves.count)) for _ in range(2))
-        at_a_time = max(1, min(_MOST, _NUMBERS // (2 * max(A.size, slopes.shape[1]))))
-        for some in slices_of(moves.count, at_a_time):
-            step = moves.steps[some].reshape(-1, *(1,) * A.ndim)
-            move = (step * moves.build(np.arange(some.start, some.stop))).astype(A.dtype)
+
+        scores_here = np.zeros((1, slopes.shape[1]))
+
+        def sides(
+            numbers: Int[np.ndarray, " some"], smaller: int = 1
+        ) -> tuple[Float[np.ndarray, "target some"], Float[np.ndarray, "target some"]]:
+            """The slopes above and below along some directions."""
+            steps = moves.steps[numbers] / smaller
+            move = (steps.reshape(-1, *(1,) * A.ndim) * moves.build(numbers)).astype(A.dtype)
             scores = after(np.concatenate([A[None], A + move, A - move])).astype(np.float64)
             scores = np.where(np.isneginf(scores), 0, scores)  # of classes that the model masks out
             scores = scores.reshape(len(scores), -1)
             here, higher, lower = scores[:1], *np.split(scores[1:], 2)
-            for kept, change in ((found, higher - lower), (off, higher - here - (here - lower))):
-                kept[:, some] = slopes @ change.T / (2 * moves.steps[some])
-        return found, off
+            scores_here[:] = here
+            return slopes @ (higher - here).T / steps, slopes @ (here - lower).T / steps
+
+        found, off, moved = (np.empty((len(slopes), moves.count)) for _ in range(3))
+        at_a_time = max(1, min(_MOST, _NUMBERS // (2 * max(A.size, slopes.shape[1]))))
+        kinks = 0
+        for some in slices_of(moves.count, at_a_time):
+            numbers = np.arange(some.start, some.stop)
+            above, below = sides(numbers)
+            found[:, some], off[:, some] = (above + below) / 2, (above - below) / 2
+            moved[:, some] = np.maximum(np.abs(above), np.abs(below)) * moves.steps[some]
+            suspects = numbers[moves.at_zero[some] & (_apart(above, below) > _SUSPECT)]
+            if not len(suspects):
+                continue
+            closer_above, closer_below = sides(suspects, _SMALLER)
+            before = below[:, suspects - some.start]
+            still = _size(closer_above - closer_below) > _STILL * _size(2 * off[:, suspects])
+            found[:, suspects[still]] = closer_below[:, still]
+            off[:, suspects[still]] = (closer_below - before)[:, still]
+            kinks += int(still.sum())
+        unmoved = _only_rounding(moved, np.abs(slopes) @ np.abs(scores_here).T, A.dtype)
+        found[unmoved], off[unmoved] = 0, 0
+        return found, off, kinks
 
 
-@dataclass(frozen=True)
-class Moves:
-    """Directions in the activations of one image.
+def _only_rounding(
+    moved: Float[np.ndarray, "target direction"], size: Float[np.ndarray, "target one"], dtype: np.dtype
+) -> Bool[np.ndarray, " target"]:
+    """Whether a score stayed the same along all directions.
 
-    Attributes:
-        steps: how far to go along each.
-        build: some of them, by their numbers.
+    A row that runs beside others may round its sums otherwise. So a few directions may seem to count, by a last digit,
+    where the others show that nothing does.
+
+    Args:
+        moved: how far the score moved.
+        size: of the score.
+        dtype: in which it was computed.
     """
-
-    steps: Float[np.ndarray, " direction"]
-    build: Callable[[Int[np.ndarray, " some"]], Float[np.ndarray, "some channel *space"]]
-
-    @property
-    def count(self) -> int:
-        """How many there are."""
-        return len(self.steps)
+    few: np.ndarray = (moved == 0).mean(axis=1) > 0.5
+    same: np.ndarray = few & (moved <= 4 * np.finfo(dtype).eps * size).all(axis=1)
+    return same
 
 
-def _evenly(one: Float[np.ndarray, " channel *space"]) -> Moves:
-    """One channel, all positions alike, for each channel of an image's activations."""
-    like = np.ones_like(one)
-    return Moves(
-        np.full(len(one), _channel_step(one) * (_rms(one) or 1.0)),
-        lambda numbers: _only(numbers, _channels_of(one), like),
-    )
-
-
-def _by_channel(one: Float[np.ndarray, " channel *space"]) -> Moves:
-    """The activations of one channel, for each."""
-    return Moves(
-        _shares(one.reshape(len(one), -1), _channel_step(one)),
-        lambda numbers: _only(numbers, _channels_of(one), one),
-    )
-
-
-def _by_position(one: Float[np.ndarray, " channel *space"]) -> Moves:
-    """The activations of all channels at one position, for each."""
-    space = one.shape[1:]
-    step = _DOUBLE_STEP if one.dtype == np.float64 else _POSITION_STEP
-    return Moves(
-        _shares(one.reshape(len(one), -1).T, step),
-        lambda numbers: _only(numbers, np.arange(int(np.prod(space))).reshape(1, *space), one),
-    )
-
-
-def _channels_of(one: Float[np.ndarray, " channel *space"]) -> Int[np.ndarray, " channel *ones"]:
-    """The number of the channel of each element."""
-    return np.arange(len(one)).reshape(-1, *(1,) * (one.ndim - 1))
-
-
-def _only(
-    numbers: Int[np.ndarray, " some"],
-    parts: Int[np.ndarray, " *broadcastable"],
-    values: Float[np.ndarray, " channel *space"],
-) -> Float[np.ndarray, "some channel *space"]:
-    """The values of one part each (by its number in `parts`), zero elsewhere."""
-    own: np.ndarray = (numbers.reshape(-1, *(1,) * parts.ndim) == parts) * values
-    return own
-
-
-def _channel_step(one: Float[np.ndarray, " channel *space"]) -> float:
-    return _DOUBLE_STEP if one.dtype == np.float64 else _CHANNEL_STEP * len(one) ** 0.5
-
-
-def _shares(parts: Float[np.ndarray, "direction element"], step: float) -> Float[np.ndarray, " direction"]:
-    """The share of each part of the activations whose RMS is that of `step` of all of them."""
-    own = np.sqrt((parts.astype(np.float64) ** 2).mean(axis=1))
-    wanted = step * _rms(parts) / np.where(own > 0, own, 1)
-    share: np.ndarray = np.where(own > 0, np.minimum(wanted, _LARGEST_SHARE), _LARGEST_SHARE)
+def _apart(
+    above: Float[np.ndarray, "target some"], below: Float[np.ndarray, "target some"]
+) -> Float[np.ndarray, " some"]:
+    """How far slopes above and below differ, as a share of the larger ones; 0 where nothing changes."""
+    largest = np.maximum(_size(above), _size(below))
+    share: np.ndarray = np.where(largest > 0, _size(above - below) / np.where(largest > 0, largest, 1), 0)
     return share
 
 
-def _rms(values: np.ndarray) -> float:
-    return float(np.sqrt((values.astype(np.float64) ** 2).mean()))
+def _size(slopes: Float[np.ndarray, "target some"]) -> Float[np.ndarray, " some"]:
+    size: np.ndarray = np.sqrt((slopes**2).sum(axis=0))
+    return size
 
 
 @dataclass(frozen=True)

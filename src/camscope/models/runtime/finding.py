@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Shaped
 
 from camscope.errors import LayerError
 from camscope.models.batch import Batch
+from camscope.models.last_used import LastUsed
 from camscope.models.layer import Layer
-from camscope.models.runtime.runs import RunAfter, Runtime
+from camscope.models.runtime.runs import RunsBetween, Runtime
 from camscope.models.runtime.scoring import Scoring, widened
 from camscope.models.runtime.shown import Shown, show
 from camscope.models.said_grid import OneGrid, SaidGrid, grid_as_said, said_of
@@ -33,8 +33,6 @@ _FIRST = 8
 
 _MOST_STAGES = 4
 
-Found = TypeVar("Found")
-
 
 class LayersByRuns:
     """Knows the layers of one model. What it finds holds for all batches of one signature.
@@ -47,18 +45,18 @@ class LayersByRuns:
     def __init__(self, runtime: Runtime, scoring: Scoring) -> None:
         self._runtime = runtime
         self._scoring = scoring
-        self._shown: OrderedDict[Any, Shown] = OrderedDict()
-        self._choices: OrderedDict[Any, list[Layer]] = OrderedDict()
+        self._shown: LastUsed[Shown] = LastUsed(_REMEMBERED)
+        self._choices: LastUsed[list[Layer]] = LastUsed(_REMEMBERED)
 
     def shown(self, batch: Batch) -> Shown:
         """What a run of the first image shows."""
-        return _remembered(
-            self._shown, batch.signature, lambda: show(self._runtime, self._scoring, batch.images(slice(1)))
+        return self._shown.get(
+            batch.signature, lambda: show(self._runtime, self._scoring, batch.images(slice(1)))
         )
 
     def choose(self, batch: Batch) -> list[Layer]:
         """The automatic choice, then two runners-up. See `camscope.models.adapter.Adapter.choose`."""
-        return _remembered(self._choices, batch.signature, lambda: self._choose(batch))
+        return self._choices.get(batch.signature, lambda: self._choose(batch))
 
     def stages(self, batch: Batch) -> list[Layer]:
         """The last layer of each resolution. See `camscope.models.adapter.Adapter.stages`."""
@@ -93,16 +91,38 @@ class LayersByRuns:
                 break
             found = show(self._runtime, self._scoring, batch.images(slice(image, image + 1)))
             if name in {one.name for one in found.layers}:
-                self._shown[batch.signature] = found
+                self._shown.put(batch.signature, found)
         return self.shown(batch).layer(name)
 
     def reaches(self, batch: Batch, layers: Sequence[Layer]) -> list[bool]:
         """Whether each layer's positions reach the score at all, for any class."""
-        known = self._with_gradients(batch, layers)
-        return [layer in known or bool(self._probe(batch, layer).reached.any()) for layer in layers]
+        known, image = self._with_gradients(batch, layers), self._looked_at(batch, len(layers))
+        found: list[Layer] = []  # the last ones first
+        for layer in reversed(layers):
+            if (
+                layer in known
+                or self._reaches_one_of(image, layer, found[-1:])
+                or self._reaches(image, layer)
+            ):
+                found.append(layer)
+        return [layer in found for layer in layers]
 
-    def _probe(self, batch: Batch, layer: Layer) -> _Probe:
-        return _Probe(self._runtime, self._scoring, batch, layer)
+    def _looked_at(self, batch: Batch, layers: int) -> Batch:
+        """The first image. Where runs are all there is, several layers of it are seen in one."""
+        image = batch.images(slice(1))
+        if layers > 1 and isinstance(self._runtime, RunsBetween):
+            self._runtime.run(image, None)
+        return image
+
+    def _reaches(self, image: Batch, layer: Layer) -> bool:
+        return bool(_probe_of_scores(self._runtime, self._scoring, image, layer).reached.any())
+
+    def _reaches_one_of(self, image: Batch, layer: Layer, later: Sequence[Layer]) -> bool:
+        """Whether a layer's positions reach those of a later one, which reach the score.
+
+        So what is run for a list of many layers is no more, all in all, than the whole model once.
+        """
+        return any(_probe_of_layer(self._runtime, image, layer, one) for one in later)
 
     def _with_gradients(self, batch: Batch, layers: Sequence[Layer]) -> set[Layer]:
         """Those whose positions some output has gradients by: for all layers one run of the first image.
@@ -131,12 +151,17 @@ class LayersByRuns:
             candidates = _coarsest_first(candidates)
         found: list[Layer] = []
         score_maps: list[Layer] = []
-        known = self._with_gradients(batch, candidates[:_FIRST])
+        known, image = (
+            self._with_gradients(batch, candidates[:_FIRST]),
+            self._looked_at(batch, len(candidates)),
+        )
         for layer in candidates:
-            if layer not in known and not self._probe(batch, layer).reached.any():
+            if layer not in known and not self._reaches(image, layer):
                 continue
             may_be_scores = layer.grid.channels == shown.outputs > 1
-            is_score_map = may_be_scores and self._probe(batch, layer).is_score_map()
+            is_score_map = (
+                may_be_scores and _probe_of_scores(self._runtime, self._scoring, image, layer).is_score_map()
+            )
             (score_maps if is_score_map else found).append(replace(layer, reaches=True))
             if len(found) > 2:
                 break
@@ -167,30 +192,58 @@ class LayersByRuns:
         return Layer(name, kind, shape, grid, 1, outline=False, eligible=False)
 
 
+def _probe_of_scores(runtime: Runtime, scoring: Scoring, image: Batch, layer: Layer) -> _Probe:
+    """What becomes of the scores."""
+    after, batch = runtime.after(image, layer.name), image.images(np.zeros(_TRIES, dtype=np.int64))
+
+    def logits(rows: Shaped[np.ndarray, "row ..."]) -> np.ndarray:
+        found = scoring.logits(after(rows), batch)
+        return found[:, None] if found.ndim == 1 else found
+
+    return _Probe(runtime, image, layer, logits)
+
+
+def _probe_of_layer(runtime: Runtime, image: Batch, layer: Layer, later: Layer) -> bool:
+    """Whether anything becomes of the positions of a later layer, as far as these are reached and count."""
+    between = runtime.between(image, layer.name, later.name) if isinstance(runtime, RunsBetween) else None
+    if between is None:
+        return False
+    run = between
+
+    def positions(rows: Shaped[np.ndarray, "row ..."]) -> np.ndarray:
+        return _positions_that_count(later.grid.canonical(run(rows)), image)
+
+    return bool(_Probe(runtime, image, layer, positions).reached.any())
+
+
 class _Probe:
-    """What becomes of the outputs where what a layer puts out at its positions is altered.
+    """What becomes of some outputs where what a layer puts out at its positions is altered.
 
     Args:
         runtime: of the model.
-        scoring: tells its scores.
-        batch: the inputs; the first image stands for all.
+        image: a batch of one, which stands for all.
         layer: whose output is altered. Tokens in front of its grid stay as they are.
+        outputs: what comes of it, given some rows of it in its own layout.
     """
 
-    def __init__(self, runtime: Runtime, scoring: Scoring, batch: Batch, layer: Layer) -> None:
-        self._scoring, self._layer = scoring, layer
-        self._batch = batch.images(np.zeros(_TRIES, dtype=np.int64))
-        self._own = runtime.run(self._batch, [layer.name]).values[layer.name]
-        self._run: RunAfter = runtime.after(self._batch, layer.name)
+    def __init__(
+        self,
+        runtime: Runtime,
+        image: Batch,
+        layer: Layer,
+        outputs: Callable[[Shaped[np.ndarray, "row ..."]], Float[np.ndarray, "row output ..."]],
+    ) -> None:
+        self._layer, self._image, self._outputs = layer, image, outputs
+        self._own = np.repeat(runtime.run(image, [layer.name]).values[layer.name], _TRIES, axis=0)
         self._A = widened(layer.grid.canonical(self._own))
         noise = np.random.default_rng(0).standard_normal(self._A.shape)
         self._noise = (noise * (1 + np.abs(self._A).max())).astype(self._A.dtype)
-        self._clean = self._logits(self._A)
+        self._clean = self._of(self._A)
 
     @property
     def reached(self) -> Shaped[np.ndarray, output]:
         """Whether each output changes with what is at the positions."""
-        return self._changed(_positions_that_count(self._noise, self._batch))
+        return self._changed(_positions_that_count(self._noise, self._image))
 
     def is_score_map(self) -> bool:
         """Whether channel k feeds class k and nothing else; of a layer with as many channels as there are classes."""
@@ -200,14 +253,15 @@ class _Probe:
         return bool(changed[-1]) and not bool(changed[:-1].any())
 
     def _changed(self, noise: Float[np.ndarray, "row channel *space"]) -> Shaped[np.ndarray, output]:
-        changed = np.not_equal(self._logits(self._A + noise), self._clean)
+        changed = np.not_equal(self._of(self._A + noise), self._clean)
         by_output: np.ndarray = np.moveaxis(changed, 1, 0).reshape(changed.shape[1], -1).any(axis=1)
         return by_output
 
-    def _logits(self, activations: Float[np.ndarray, "row channel *space"]) -> np.ndarray:
-        given = self._layer.grid.embed(activations.astype(self._own.dtype), self._own)
-        logits = self._scoring.logits(self._run(given), self._batch)
-        return logits[:, None] if logits.ndim == 1 else logits
+    def _of(self, activations: Float[np.ndarray, "row channel *space"]) -> np.ndarray:
+        found: np.ndarray = self._outputs(
+            self._layer.grid.embed(activations.astype(self._own.dtype), self._own)
+        )
+        return found
 
 
 def _positions_that_count(
@@ -225,12 +279,3 @@ def _coarsest_first(candidates: Sequence[Layer]) -> list[Layer]:
     coarsest = min(math.prod(layer.grid.space) for layer in candidates)
     there = [layer for layer in candidates if math.prod(layer.grid.space) == coarsest]
     return [*there, *(layer for layer in candidates if layer not in there)]
-
-
-def _remembered(found: OrderedDict[Any, Found], kind: Any, find: Callable[[], Found]) -> Found:
-    if kind not in found:
-        found[kind] = find()
-    found.move_to_end(kind)
-    while len(found) > _REMEMBERED:
-        found.popitem(last=False)
-    return found[kind]

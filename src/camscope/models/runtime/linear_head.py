@@ -5,7 +5,6 @@ No layer's kind is asked, so a batch norm, a dropout or a second linear layer be
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float
 
+from camscope.models.last_used import LastUsed
 from camscope.models.observing import slices_of
 
 Answers = Callable[[Float[np.ndarray, "row channel *space"]], Float[np.ndarray, "row class"]]
@@ -27,6 +27,9 @@ _AS_BEFORE = 5e-6
 
 _AT_A_TIME = 64
 """Channels that are probed in one run."""
+
+_REMEMBERED = 64
+"""So many kinds of layer and input are remembered."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,15 @@ class AffineHead:
     def _size(self) -> Float[np.ndarray, "class channel"]:
         size: np.ndarray = np.abs(self.weight)
         return size
+
+    def weight_in(self, dtype: np.dtype) -> Float[np.ndarray, "class channel"]:
+        """The weight in single or double precision."""
+        return self.weight if dtype == np.float64 else self._single
+
+    @cached_property
+    def _single(self) -> Float[np.ndarray, "class channel"]:
+        single: np.ndarray = self.weight.astype(np.float32)
+        return single
 
     def features(self, activations: Float[np.ndarray, "batch channel *space"]) -> np.ndarray:
         """F."""
@@ -94,12 +106,12 @@ class HeadFinder:
     """Finds the heads of one model, and remembers their weights as long as these are right for the next batch too."""
 
     def __init__(self) -> None:
-        self._known: OrderedDict[Any, AffineHead] = OrderedDict()
-        self._none: OrderedDict[Any, None] = OrderedDict()
+        self._known: LastUsed[AffineHead] = LastUsed(_REMEMBERED)
+        self._none: LastUsed[bool] = LastUsed(_REMEMBERED)
 
     def is_known_for_none(self, kind: Any) -> bool:
         """Whether a batch has shown that there is no head behind a layer, so that none is to be tried for speed."""
-        return kind in self._none
+        return bool(self._none.known(kind))
 
     def known(
         self,
@@ -116,7 +128,7 @@ class HeadFinder:
             activations: of the batch.
             scores: of the batch.
         """
-        head = self._known.get(kind)
+        head = self._known.known(kind)
         return head if head is not None and head.right(activations, scores, _AS_BEFORE).all() else None
 
     def head(
@@ -146,14 +158,8 @@ class HeadFinder:
                 and head.right(activations, scores).all()
                 and head.holds_when_altered(activations, after)
             ):
-                self._known[kind] = head
-                self._known.move_to_end(kind)
-                while len(self._known) > _AT_A_TIME:
-                    self._known.popitem(last=False)
-                return head
-        self._none[kind] = None
-        while len(self._none) > _AT_A_TIME:
-            self._none.popitem(last=False)
+                return self._known.put(kind, head)
+        self._none.put(kind, True)
         return None
 
     def _only_the_mean_counts(self, activations: np.ndarray, scores: np.ndarray, after: Answers) -> bool:

@@ -90,6 +90,37 @@ class ShowsAttention(Protocol):
         ...
 
 
+@runtime_checkable
+class TakesPixels(Protocol):
+    """A runtime of models whose input may be of whole numbers, as the bytes of photos are.
+
+    Outside of the runtime they are real numbers like any others, so that they can be altered. Those that are not whole
+    are rounded before the model sees them.
+    """
+
+    @property
+    def pixels(self) -> tuple[int, int] | None:
+        """The least and the greatest of such numbers; None if this model takes real ones."""
+        ...
+
+
+@runtime_checkable
+class RunsBetween(Protocol):
+    """A runtime that can run what lies between two layers alone. Without gradients that tells what reaches what."""
+
+    def between(
+        self, batch: Batch, layer: str, later: str
+    ) -> Callable[[Shaped[np.ndarray, "row ..."]], Shaped[np.ndarray, "row ..."]] | None:
+        """From what a layer puts out to what a later one does; None if the later one does not depend on it.
+
+        Args:
+            batch: one image; what is made beside the layer is that of this image.
+            layer: its name. Any number of rows of it may be given.
+            later: the name of the other.
+        """
+        ...
+
+
 class Runtime(Protocol):
     """Runs one model. Whatever it does, the model is left as it came.
 

@@ -30,10 +30,12 @@ class Scoring:
         return self.rules.outputs(run.raw, self.logits(run, batch), run.ending, batch)
 
     def logits(self, run: Run, batch: Batch) -> Float[np.ndarray, "batch output *space"]:
-        """As the model puts them out, classes on axis 1."""
+        """As the model puts them out, classes on axis 1; of one position, `batch 1 1 class`, they are the image's."""
         logits = widened(run.logits)
         if self._has_positions(logits, batch):
             logits = to_usual(logits, self._space(batch))
+            if all(size == 1 for size in logits.shape[2:]):
+                logits = logits.reshape(logits.shape[:2])
         return logits
 
     def slopes_of_run(
@@ -54,7 +56,7 @@ class Scoring:
         if self.rules.reads_probabilities(run.ending):  # z = log p less its mean over classes
             p = np.maximum(own.astype(np.float64), np.finfo(np.float32).tiny)
             slopes = (slopes - slopes.mean(axis=1, keepdims=True)) / p
-        if self._has_positions(run.logits, batch):
+        if slopes.ndim > 2 and self._has_positions(run.logits, batch):
             slopes = from_usual(slopes, self._space(batch), slopes.ndim)
         return slopes.reshape(run.logits.shape).astype(run.logits.dtype)
 

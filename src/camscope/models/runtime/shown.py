@@ -46,7 +46,8 @@ class Shown:
         if name not in self.shapes:
             if name in self.parts:
                 raise LayerError(
-                    f"The layer {name!r} puts out no real numbers when the model runs, or is not run."
+                    f"The layer {name!r} puts out no real numbers when the model runs; or it is not run, or inside of "
+                    "a transformation (a checkpoint, a scan, a branch) out of which nothing is seen."
                 )
             known = [*self.shapes, *self.parts]
             raise LayerError(
@@ -88,7 +89,6 @@ def show(runtime: Runtime, scoring: Scoring, image: Batch) -> Shown:
         if grid is not None:
             if not grid.layout.startswith("tokens"):
                 met.append(grid.space)
-            agreement = max(0.0, answered.agreement(grid))
             layers.append(
                 Layer(
                     name,
@@ -98,7 +98,7 @@ def show(runtime: Runtime, scoring: Scoring, image: Batch) -> Shown:
                     1,
                     part.outline,
                     not part.pools,
-                    in_place=agreement,
+                    in_place=max(0.0, answered.agreement(grid)),
                 )
             )
     logits = scoring.logits(run, copies)

@@ -75,73 +75,39 @@ class RunObservation:
         """
         activations = {layer: self._activations(layer) for layer in needs}
         heads = {layer: self._head(layer, activations[layer], some) for layer, some in needs.items()}
-        by_weights = {layer for layer, head in heads.items() if head is not None and not head.rectifies}
         pulled = [
-            layer for layer, some in needs.items() if Need.GRADIENTS in some and layer not in by_weights
+            layer
+            for layer, some in needs.items()
+            if Need.GRADIENTS in some and not _pools_activations(heads[layer])
         ]
         slopes = functools.cache(lambda: target_slopes(targets, self.outputs))
         wanted = frozenset[Need]().union(*needs.values())
         bytes_each = sum(activations[layer].nbytes for layer in pulled)
         at_a_time = max(1, min(len(targets), _GRADIENT_BUDGET // max(1, bytes_each)))
         for columns in slices_of(len(targets), at_a_time):
-            gradients = self._pulled_back(slopes()[:, columns], pulled) if pulled else {}
+            some_targets, some_slopes = targets[columns], functools.partial(_columns, slopes, columns)
+            gradients = self._pulled_back(some_slopes(), pulled) if pulled else {}
             model = None
             if wanted & (OF_INPUTS | {Need.SUFFIX}):
-                ((_, model),) = self.model_evidence(targets[columns], wanted, seed)
+                ((_, model),) = self.model_evidence(some_targets, wanted, seed)
             for layer, some in needs.items():
-                A, affine, gradient = activations[layer], heads[layer], gradients.get(layer)
-                head: LinearHead | None = None
-                if affine is not None:
-                    by_channel = slopes_through(
-                        targets[columns],
-                        self.outputs,
-                        affine.weight.astype(A.dtype),
-                        functools.partial(lambda some: slopes()[:, some], columns),
-                    )
-                    weights = by_channel.astype(A.dtype, copy=False)
-                    head = LinearHead(
-                        weights,
-                        affine.features(A),
-                        not affine.rectifies,
-                        targets.linear,
-                        self._trial(affine, layer, A),
-                    )
-                    if Need.GRADIENTS in some and not affine.rectifies:
-                        positions = int(np.prod(A.shape[2:]))
-                        gradient = (weights / positions)[(..., *(None,) * (A.ndim - 2))]
-                elif Need.LINEAR_HEAD in some and self.outputs.predictions is None:
-                    head = rounded_head(
-                        self.runtime,
-                        self.batch,
-                        A,
-                        np.asarray(self.outputs.logits),
-                        functools.partial(lambda some: slopes()[:, some], columns),
-                    )
-                suffix = None
-                if Need.SUFFIX in some:
-                    suffix = AlteredActivations(
-                        self.runtime,
-                        self.scoring,
-                        self.batch,
-                        targets[columns],
-                        layer,
-                        self.run.values[layer.name],
-                    )
-                yield (
-                    layer.name,
-                    columns,
-                    Evidence(
-                        A,
-                        gradient,
-                        head=head if Need.LINEAR_HEAD in some else None,
-                        suffix=suffix,
-                        model=model,
-                        seed=seed,
-                        directions=self._directions(layer, A, head, slopes()[:, columns])
-                        if Need.DIRECTIONS in some
-                        else None,
-                    ),
+                A = activations[layer]
+                head = self._linear_head(layer, A, heads[layer], some, some_targets, some_slopes)
+                gradient = gradients.get(layer)
+                if Need.GRADIENTS in some and gradient is None and head is not None:
+                    gradient = _gradient_behind(head)
+                evidence = Evidence(
+                    A,
+                    gradient,
+                    head=head if Need.LINEAR_HEAD in some else None,
+                    suffix=self._suffix(layer, some_targets) if Need.SUFFIX in some else None,
+                    model=model,
+                    seed=seed,
+                    directions=self._directions(layer, A, head, some_slopes())
+                    if Need.DIRECTIONS in some
+                    else None,
                 )
+                yield layer.name, columns, evidence
 
     def model_evidence(
         self, targets: Targets, needs: frozenset[Need], seed: int
@@ -208,6 +174,48 @@ class RunObservation:
             )
         return self._heads[layer]
 
+    def _linear_head(
+        self,
+        layer: Layer,
+        activations: Float[np.ndarray, "batch channel *space"],
+        affine: AffineHead | None,
+        needs: frozenset[Need],
+        targets: Targets,
+        slopes: Callable[[], Float[np.ndarray, "batch target class *space"]],
+    ) -> LinearHead | None:
+        """What the head behind a layer says of some targets; where there is none, what the weights say roughly.
+
+        Args:
+            layer: the layer.
+            activations: of the layer.
+            affine: the exact head behind it, if there is one.
+            needs: what is wanted at the layer.
+            targets: some targets.
+            slopes: gives those of these targets by the class scores.
+        """
+        if affine is not None:
+            by_channel = slopes_through(
+                targets,
+                self.outputs,
+                affine.weight_in(activations.dtype),
+                slopes,
+            )
+            return LinearHead(
+                by_channel.astype(activations.dtype, copy=False),
+                affine.features(activations),
+                not affine.rectifies,
+                targets.linear,
+                self._trial(affine, layer, activations),
+            )
+        if Need.LINEAR_HEAD not in needs or self.outputs.predictions is not None:
+            return None
+        scores = np.asarray(self.outputs.logits)
+        return rounded_head(self.runtime, self.batch, activations, scores, slopes)
+
+    def _suffix(self, layer: Layer, targets: Targets) -> AlteredActivations:
+        own = self.run.values[layer.name]
+        return AlteredActivations(self.runtime, self.scoring, self.batch, targets, layer, own)
+
     def _directions(
         self,
         layer: Layer,
@@ -259,3 +267,21 @@ class RunObservation:
             for layer in layers:
                 found[layer].append(widened(layer.grid.canonical(by_layer[layer.name])))
         return {layer: np.stack(each, axis=1) for layer, each in found.items()}
+
+
+def _pools_activations(head: AffineHead | None) -> bool:
+    """Whether a head's weights tell the gradients: it pools the activations themselves, and not their ReLU."""
+    return head is not None and not head.rectifies
+
+
+def _gradient_behind(head: LinearHead) -> Float[np.ndarray, "batch target channel *one"]:
+    """The gradient behind a head that pools the activations: w_k / N, the same at all N positions."""
+    space = head.features.shape[2:]
+    gradient: np.ndarray = (head.weights / int(np.prod(space)))[(..., *(None,) * len(space))]
+    return gradient
+
+
+def _columns(
+    slopes: Callable[[], Float[np.ndarray, "batch target class *space"]], columns: slice
+) -> Float[np.ndarray, "batch some class *space"]:
+    return slopes()[:, columns]

@@ -5,21 +5,32 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
+from torch.export import ExportedProgram
 
 from camscope.errors import ModelError
 from camscope.models.decoding import OutputDecoder
-from camscope.models.torch.hooks.modules import unwrap
+from camscope.models.file_suffixes import why_no_program
+from camscope.models.torch.hooks import modules
 from camscope.outputs import Task
 
 if TYPE_CHECKING:
     from camscope.models.torch.adapter import TorchAdapter
 
-__all__ = ["adapt", "move", "owns", "unwrap"]
-
 
 def owns(given: Any) -> bool:
-    """Whether it is a module."""
-    return isinstance(given, nn.Module)
+    """Whether it is a module, or a program that was made of one."""
+    return isinstance(given, (nn.Module, ExportedProgram))
+
+
+def unwrap(model: Any) -> nn.Module:
+    """The user's own module inside of what wraps it for training or speed.
+
+    Raises:
+        ModelError: if it is no module any more.
+    """
+    if isinstance(model, ExportedProgram):
+        raise ModelError(why_no_program("This"))
+    return modules.unwrap(model)
 
 
 def adapt(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
 from torch import nn
+
+from camscope.models.last_used import LastUsed
 
 MOST = 64
 """Kinds of input (sizes, mostly) that are remembered. Of more, those that came up longest ago are found out anew."""
@@ -39,7 +40,7 @@ class Remembered(Generic[Found]):
     def __init__(self, model: nn.Module) -> None:
         self._model = model
         self._modules = Modules(model)
-        self._found: OrderedDict[Hashable, Found] = OrderedDict()
+        self._found: LastUsed[Found] = LastUsed(MOST)
 
     def get(self, kind: Hashable, find: Callable[[], Found]) -> Found:
         """What was found for this kind of input; found now if it is not known.
@@ -51,12 +52,7 @@ class Remembered(Generic[Found]):
         if not self._modules.are_still_there():
             self._found.clear()
             self._modules = Modules(self._model)
-        if kind not in self._found:
-            self._found[kind] = find()
-        self._found.move_to_end(kind)
-        while len(self._found) > MOST:
-            self._found.popitem(last=False)
-        return self._found[kind]
+        return self._found.get(kind, find)
 
     def put(self, kind: Hashable, found: Found) -> None:
         """Take something better for what was found for this kind of input.
@@ -65,4 +61,4 @@ class Remembered(Generic[Found]):
             kind: of the input, one that `get` was asked for.
             found: from now on.
         """
-        self._found[kind] = found
+        self._found.put(kind, found)
