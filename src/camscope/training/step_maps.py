@@ -27,7 +27,7 @@ from camscope.models.torch.remembered import MOST
 from camscope.models.torch.training_step import TrainingStep, TrainingSteps
 from camscope.outputs import Task
 from camscope.targets import TargetsLike, resolve
-from camscope.training.labels import StepTargets, step_targets
+from camscope.training.label_targets import StepTargets, step_targets
 
 _GIVEN = frozenset({Need.ACTIVATIONS, Need.LINEAR_HEAD, Need.GRADIENTS})
 """What a step can give a method: nothing that would run the model again."""
