@@ -13,7 +13,7 @@ from camscope.arrays import resize
 from camscope.models.grid import Grid, candidate_grids
 from camscope.models.place import Answer, answer, find_grid, with_altered_copies
 from camscope.models.torch.anatomy.grids import Grids
-from camscope.models.torch.anatomy.trace import Output
+from camscope.models.torch.anatomy.trace import Came, Output
 
 PHOTO = (1, 3, 64, 64)
 WIDE = (1, 3, 48, 80)
@@ -356,7 +356,8 @@ SQUARE = torch.zeros(1, 8, 8)
 def output(module, grid, follows=None):
     """What a trace notes of a module whose numbers answer on a grid, of eight positions and eight channels."""
     clean, *altered = (layer(x, grid) for x in rows(SIGNAL))
-    noted = Output(lambda: SQUARE, 0, tuple(SQUARE.shape), None, answer(clean, altered), follows)
+    came = None if follows is None else Came(follows, (0, 1, 2))
+    noted = Output(lambda: SQUARE, 0, tuple(SQUARE.shape), None, answer(clean, altered), came)
     noted.modules.append(module)
     return noted
 

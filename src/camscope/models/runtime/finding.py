@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
-from dataclasses import replace
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Shaped
 
 from camscope.errors import LayerError
-from camscope.models.batch import Batch
+from camscope.models.batch import MUCH_MORE, Batch
 from camscope.models.layer import Layer
 from camscope.models.runtime.runs import RunAfter, Runtime
 from camscope.models.runtime.scoring import Scoring, widened
@@ -26,18 +26,34 @@ _TRIES = 4
 """How often a layer's output is altered at random to see whether the score changes with it."""
 
 _LOOKED_AT = 8
-"""How many images are looked at for a named layer that does nothing on the first."""
+"""How many images are looked at for a named layer that does nothing on the most telling one."""
 
 _FIRST = 8
 """Of so many of the deepest layers the gradients are looked at together when one of them is chosen."""
 
 _MOST_STAGES = 4
 
-Found = TypeVar("Found")
+
+@dataclass
+class _Known:
+    """What is known of a model for one signature.
+
+    Attributes:
+        shown: what a run showed.
+        spread: of the image that it was run on, see `Batch.spreads`.
+        choice: the automatic choice and the runners-up, once they were asked for.
+    """
+
+    shown: Shown
+    spread: float
+    choice: list[Layer] | None = None
 
 
 class LayersByRuns:
     """Knows the layers of one model. What it finds holds for all batches of one signature.
+
+    The image of a batch on which there is most to see stands for all of them. When a batch comes with an image on which
+    there is much more to see, the layers are looked for anew.
 
     Args:
         runtime: of the model.
@@ -47,18 +63,32 @@ class LayersByRuns:
     def __init__(self, runtime: Runtime, scoring: Scoring) -> None:
         self._runtime = runtime
         self._scoring = scoring
-        self._shown: OrderedDict[Any, Shown] = OrderedDict()
-        self._choices: OrderedDict[Any, list[Layer]] = OrderedDict()
+        self._known: OrderedDict[Any, _Known] = OrderedDict()
 
     def shown(self, batch: Batch) -> Shown:
-        """What a run of the first image shows."""
-        return _remembered(
-            self._shown, batch.signature, lambda: show(self._runtime, self._scoring, batch.images(slice(1)))
-        )
+        """What a run of the most telling image shows: of this batch, or of an earlier one of the same signature."""
+        return self._for(batch).shown
 
     def choose(self, batch: Batch) -> list[Layer]:
         """The automatic choice, then two runners-up. See `camscope.models.adapter.Adapter.choose`."""
-        return _remembered(self._choices, batch.signature, lambda: self._choose(batch))
+        known = self._for(batch)
+        if known.choice is None:
+            known.choice = self._choose(batch)
+        return known.choice
+
+    def _for(self, batch: Batch) -> _Known:
+        """What is known, looked for anew if this batch tells much more than the one on which it was seen."""
+        kind = batch.signature
+        known = self._known.get(kind)
+        if known is None or batch.spreads.max() > MUCH_MORE * known.spread:
+            known = self._known[kind] = _Known(self._show(batch.most_telling()), float(batch.spreads.max()))
+        self._known.move_to_end(kind)
+        while len(self._known) > _REMEMBERED:
+            self._known.popitem(last=False)
+        return known
+
+    def _show(self, image: Batch) -> Shown:
+        return show(self._runtime, self._scoring, image)
 
     def stages(self, batch: Batch) -> list[Layer]:
         """The last layer of each resolution. See `camscope.models.adapter.Adapter.stages`."""
@@ -88,13 +118,14 @@ class LayersByRuns:
         grid = said_of(said, name)
         if grid is not None:
             return self._with_said(batch, name, grid)
-        for image in range(1, min(len(batch), _LOOKED_AT)):
-            if name in self.shown(batch).shapes and name not in self.shown(batch).unchanged:
+        known, most_telling = self._for(batch), batch.most_telling(_LOOKED_AT)
+        for image in range(len(most_telling)):
+            if name in known.shown.shapes and name not in known.shown.unchanged:
                 break
-            found = show(self._runtime, self._scoring, batch.images(slice(image, image + 1)))
+            found = self._show(most_telling.images(slice(image, image + 1)))
             if name in {one.name for one in found.layers}:
-                self._shown[batch.signature] = found
-        return self.shown(batch).layer(name)
+                known.shown = found
+        return known.shown.layer(name)
 
     def reaches(self, batch: Batch, layers: Sequence[Layer]) -> list[bool]:
         """Whether each layer's positions reach the score at all, for any class."""
@@ -105,14 +136,14 @@ class LayersByRuns:
         return _Probe(self._runtime, self._scoring, batch, layer)
 
     def _with_gradients(self, batch: Batch, layers: Sequence[Layer]) -> set[Layer]:
-        """Those whose positions some output has gradients by: for all layers one run of the first image.
+        """Those whose positions some output has gradients by: for all layers one run of the most telling image.
 
         The others may still reach the score, from behind a ReLU that is asleep for this image.
         """
         if not self._runtime.differentiates or not layers:
             return set()
-        first = batch.images(slice(1))
-        with self._runtime.differentiated(first, [layer.name for layer in layers]) as (run, pull_back):
+        image = batch.most_telling()
+        with self._runtime.differentiated(image, [layer.name for layer in layers]) as (run, pull_back):
             weights = np.random.default_rng(0).standard_normal(run.logits.shape)
             gradients = pull_back(weights.astype(run.logits.dtype))
         found = set()
@@ -173,13 +204,13 @@ class _Probe:
     Args:
         runtime: of the model.
         scoring: tells its scores.
-        batch: the inputs; the first image stands for all.
+        batch: the inputs; the most telling image stands for all.
         layer: whose output is altered. Tokens in front of its grid stay as they are.
     """
 
     def __init__(self, runtime: Runtime, scoring: Scoring, batch: Batch, layer: Layer) -> None:
         self._scoring, self._layer = scoring, layer
-        self._batch = batch.images(np.zeros(_TRIES, dtype=np.int64))
+        self._batch = batch.most_telling().images(np.zeros(_TRIES, dtype=np.int64))
         self._own = runtime.run(self._batch, [layer.name]).values[layer.name]
         self._run: RunAfter = runtime.after(self._batch, layer.name)
         self._A = widened(layer.grid.canonical(self._own))
@@ -225,12 +256,3 @@ def _coarsest_first(candidates: Sequence[Layer]) -> list[Layer]:
     coarsest = min(math.prod(layer.grid.space) for layer in candidates)
     there = [layer for layer in candidates if math.prod(layer.grid.space) == coarsest]
     return [*there, *(layer for layer in candidates if layer not in there)]
-
-
-def _remembered(found: OrderedDict[Any, Found], kind: Any, find: Callable[[], Found]) -> Found:
-    if kind not in found:
-        found[kind] = find()
-    found.move_to_end(kind)
-    while len(found) > _REMEMBERED:
-        found.popitem(last=False)
-    return found[kind]

@@ -55,7 +55,8 @@ class Anatomy:
         Args:
             other: what that image showed.
         """
-        layers, new = list(self.layers), {layer.name for layer in other.layers}
+        shown = self.shapes.keys() - self.unchanged
+        layers, new = list(self.layers), {layer.name for layer in other.layers} - shown
         new -= {layer.name for layer in layers}
         place = 0
         for layer in other.layers:  # each behind the one that ran before it
@@ -63,7 +64,7 @@ class Anatomy:
             if layer.name in new:
                 layers.insert(place, layer)
                 place += 1
-            else:
+            elif layer.name in names:
                 place = max(place, names.index(layer.name) + 1)
         here, there = self.unchanged, other.unchanged
         return replace(
