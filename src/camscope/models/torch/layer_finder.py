@@ -21,7 +21,11 @@ from camscope.models.torch.anatomy.vocabulary import Embeddings, check_vocabular
 from camscope.models.torch.forwards import Forwards
 from camscope.models.torch.hooks.modules import find_layer
 from camscope.models.torch.hooks.state import explaining
-from camscope.models.torch.inputs import explaining_how_inputs_were_read, noticing_a_missing_batch_axis
+from camscope.models.torch.inputs import (
+    explaining_how_inputs_were_read,
+    noticing_a_missing_batch_axis,
+    noticing_complex_weights,
+)
 from camscope.models.torch.remembered import Remembered
 
 _REACHING_AT_A_TIME = 32
@@ -209,6 +213,7 @@ class LayerFinder:
     def _look_on_numbers(self, batch: Batch) -> Anatomy:
         image = batch.most_telling()
         with (
+            noticing_complex_weights(self._model),
             noticing_a_missing_batch_axis(self._model, batch.given),
             explaining(self._model),
             explaining_how_inputs_were_read(batch),

@@ -111,6 +111,7 @@ class Trace:
         rows: which there are, and how to compare them.
         outputs: every tensor that a module put out, in the order the modules finished.
         calls: how often each module was called, by name.
+        of_complex: the modules that put out complex numbers, by name.
         activated: each call of a softmax or sigmoid module: its name, itself, and what it put out. This keeps
             tensors alive.
     """
@@ -118,6 +119,7 @@ class Trace:
     rows: Rows
     outputs: list[Output] = field(default_factory=list)
     calls: dict[str, int] = field(default_factory=dict)
+    of_complex: set[str] = field(default_factory=set)
     activated: list[tuple[str, nn.Module, torch.Tensor]] = field(default_factory=list)
 
     @property
@@ -151,6 +153,8 @@ class Trace:
         self.calls[name] = self.calls.get(name, 0) + 1
         if isinstance(module, tuple(MODULES)):
             self.activated.append((name, module, tensor))
+        if tensor.is_complex():
+            self.of_complex.add(name)
         several = count_tensors(output) > 1
         known = self._known(tensor, anywhere=several)
         if known is None:
