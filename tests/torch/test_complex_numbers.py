@@ -1,4 +1,4 @@
-"""Models of complex weights: explained where they put out real numbers, else told what to do; never an error of torch's."""
+"""Models of complex weights: explained where they put out real numbers, else told what to do, by an error of ours."""
 
 from __future__ import annotations
 

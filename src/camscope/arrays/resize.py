@@ -66,7 +66,7 @@ def place(
 
 
 def _along(
-    maps: Float[Array, "batch target *space"], axis: int, positions: Float[np.ndarray, out]
+    maps: Float[Array, "batch target *space"], axis: int, positions: Float[np.ndarray, " out"]
 ) -> Float[Array, "batch target *moved"]:
     """Interpolate one axis at positions measured from its edge in cells: cell k covers [k, k + 1)."""
     xp = array_namespace(maps)

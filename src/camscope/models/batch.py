@@ -145,11 +145,11 @@ class Batch:
         return self.images(np.lexsort((*of_equals.T, -self.spreads))[:count])
 
     @property
-    def _in_full_precision(self) -> Float[Array, image * size]:
+    def _in_full_precision(self) -> Float[Array, " image *size"]:
         xp, x = array_namespace(self.x), self.x
         return x if x.dtype in (xp.float32, xp.float64) else xp.astype(x, xp.float32)
 
-    def images(self, index: Int[np.ndarray, image] | slice) -> Batch:
+    def images(self, index: Int[np.ndarray, " image"] | slice) -> Batch:
         """The call for these images, in this order, as often as they are named.
 
         Args:
@@ -177,7 +177,7 @@ class Batch:
             raise ValueError(f"{rows} rows for the inputs of {len(self)} images")
         return self.images(np.zeros(rows, dtype=np.int64)).with_x(x)
 
-    def tokens(self, rows: Int[np.ndarray, image], first: Int[np.ndarray, image], count: int) -> Batch:
+    def tokens(self, rows: Int[np.ndarray, " image"], first: Int[np.ndarray, " image"], count: int) -> Batch:
         """The call for some tokens of these texts, and of whatever else there is token by token: a mask, say.
 
         Args:

@@ -155,7 +155,7 @@ class Rearranged(Grid):
         places: where in the output of one image, flattened, each element of `channel *space` is.
     """
 
-    places: Shaped[np.ndarray, channel * space] = field(default_factory=lambda: np.zeros((0, 0), np.int64))
+    places: Shaped[np.ndarray, " channel *space"] = field(default_factory=lambda: np.zeros((0, 0), np.int64))
 
     def canonical(self, output: Shaped[Array, "batch ..."]) -> Shaped[Array, "batch channel *space"]:
         """The layer's output, or a gradient of the same shape, as `batch channel *space`."""

@@ -219,7 +219,7 @@ class _Probe:
         self._clean = self._logits(self._A)
 
     @property
-    def reached(self) -> Shaped[np.ndarray, output]:
+    def reached(self) -> Shaped[np.ndarray, " output"]:
         """Whether each output changes with what is at the positions."""
         return self._changed(_positions_that_count(self._noise, self._batch))
 
@@ -230,7 +230,7 @@ class _Probe:
         changed = self._changed(only)
         return bool(changed[-1]) and not bool(changed[:-1].any())
 
-    def _changed(self, noise: Float[np.ndarray, "row channel *space"]) -> Shaped[np.ndarray, output]:
+    def _changed(self, noise: Float[np.ndarray, "row channel *space"]) -> Shaped[np.ndarray, " output"]:
         changed = np.not_equal(self._logits(self._A + noise), self._clean)
         by_output: np.ndarray = np.moveaxis(changed, 1, 0).reshape(changed.shape[1], -1).any(axis=1)
         return by_output

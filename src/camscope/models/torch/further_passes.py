@@ -54,7 +54,7 @@ class FurtherPasses:
     model: nn.Module
     run: Run
     run_of: Callable[[int], Run]
-    x: Shaped[torch.Tensor, batch * size]
+    x: Shaped[torch.Tensor, " batch *size"]
     anatomy: Anatomy
     plans: Mapping[Layer, Plan]
     kept: Mapping[Layer, Kept]

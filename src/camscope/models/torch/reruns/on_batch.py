@@ -44,7 +44,7 @@ class OnBatch:
 
     model: nn.Module
     run_of: Callable[[int], Run]
-    x: Shaped[torch.Tensor, batch * size]
+    x: Shaped[torch.Tensor, " batch *size"]
     plan: Plan
     kept: Kept
     chunk_of: Callable[[Plan], int]
