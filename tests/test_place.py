@@ -382,3 +382,13 @@ def test_a_linear_layer_has_the_tokens_that_went_in_whatever_its_own_numbers_see
         before = output(nn.Module(), features)
         assert grids.of_output(before).layout == "channels-first"
         assert grids.of_output(output(module, tokens, follows=before)).layout == "channels-last"
+
+
+def test_as_many_tokens_as_a_grid_that_was_met_and_a_few_in_front_are_of_no_other_grid():
+    """Attention that mixes seventeen positions may answer as sixteen and one more in front would."""
+    shape, given = (1, 18, 8), (1, 3, 33)
+    alone = candidate_grids(shape, given).possible
+    assert Grid("tokens", (16,), 8, prefix=2) in alone
+    met = candidate_grids(shape, given, [(17,)])
+    assert Grid("tokens", (17,), 8, prefix=1) in met.likely
+    assert not [grid for grid in met.possible if grid.layout == "tokens"]

@@ -270,10 +270,11 @@ def _cut_tokens(
 ) -> Iterator[_Ranked]:
     """Tokens of a grid that the input can be cut into, with as many in front as is usual.
 
-    As many tokens as a grid that was met has positions are of no other grid.
+    As many tokens as a grid that was met has positions, and as many in front as is usual, are of no other grid.
     """
+    positions = {math.prod(space) for space in met}
     for layout, count, channels in token_axes(shape):
-        if count in map(math.prod, met):
+        if any(count - prefix in positions for prefix in _USUAL_PREFIX_TOKENS):
             continue
         for prefix in _USUAL_PREFIX_TOKENS:
             for space in _cuts(count - prefix, size) if count - prefix >= FEW else ():
