@@ -206,8 +206,8 @@ def test_no_two_files_of_one_name_mean_different_things():
     assert sorted({name for name in names if names.count(name) > 1}) == []
 
 
-def test_only_adapters_and_libraries_know_frameworks():
-    rooms = [room for room in ROOMS if room not in ("models", "libraries")]
+def test_only_adapters_libraries_and_training_know_frameworks():
+    rooms = [room for room in ROOMS if room not in ("models", "libraries", "watching", "training")]
     assert frameworks_of(*rooms) == {}
 
 
@@ -274,6 +274,7 @@ def test_importing_camscope_loads_nothing_heavy():
         "import camscope; camscope.list_methods()",
         "import camscope; camscope.Class(3), camscope.PerImage, camscope.CamscopeError",
         "import camscope; camscope.Explainer, camscope.Explanation, camscope.explain",
+        "import camscope.training; camscope.training.__all__",
     ],
 )
 def test_its_names_load_no_framework_either(code):

@@ -271,11 +271,6 @@ def test_a_negative_number_counts_from_the_end_wherever_an_image_is_named(explai
     np.testing.assert_array_equal(explained.overlay(-1, 0, *key), explained.overlay(1, 0, *key))
 
 
-def test_several_images_at_once_are_refused(explained):
-    with pytest.raises(TypeError, match=r"slice\(0, 2, None\) is no image's number. One image at a time"):
-        explained[0:2]
-
-
 def test_it_can_be_pickled(explained):
     again = pickle.loads(pickle.dumps(explained))
     key = explained.methods[0], explained.layers[0]

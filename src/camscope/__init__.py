@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from camscope.models.torch import record as record
     from camscope.results import Explanation as Explanation
     from camscope.results import Status as Status
+    from camscope.results import compare as compare
     from camscope.results import load as load
     from camscope.targets import AllClasses as AllClasses
     from camscope.targets import Caption as Caption
@@ -96,6 +97,7 @@ _HOMES = {
     "camscope.results": (
         "Explanation",
         "Status",
+        "compare",
         "load",
     ),
     "camscope.targets": (

@@ -46,6 +46,13 @@ class MissingExtraError(CamscopeError, ImportError):
         super().__init__(f"{what} needs an extra that is not installed: pip install 'camscope[{extra}]'")
 
 
+class MissingPackageError(CamscopeError, ImportError):
+    """A package that no extra brings is not installed. The message says what to install."""
+
+    def __init__(self, what: str, install: str) -> None:
+        super().__init__(f"{what} is in a package that is not installed: pip install {install}")
+
+
 def nearest(name: str, valid: Iterable[str], *, count: int = 3) -> str:
     """Give the hint `` Did you mean 'x' or 'y'?`` for a misspelt name, or an empty string.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -363,3 +365,20 @@ def test_to_dict_tells_everything():
         "bgr": False,
         "crop_offset": "even",
     }
+
+
+def test_a_picture_of_the_right_size_is_only_normalised():
+    photo = noise(40, 30)
+    for fields in ({}, {"bgr": True}, {"mean": (0.4,), "std": (0.2,)}, {"greyscale": "after"}):
+        model = Preprocessing((40, 30), **fields)
+        assert np.array_equal(model.normalise(photo.convert("RGB")), model(photo))
+    dark = Preprocessing((40, 30)).normalise(photo.convert("RGB"), np.zeros(256, np.float32))
+    np.testing.assert_allclose(dark[:, 0, 0], -np.array(MEAN) / STD, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "fields", [{"mean": (0.4,), "std": (0.2,)}, {"resize": (9, 8), "crop": "border", "bgr": True}]
+)
+def test_it_is_kept_as_json(fields):
+    model = Preprocessing((40, 30), **fields)
+    assert Preprocessing.from_dict(json.loads(json.dumps(model.to_dict()))) == model

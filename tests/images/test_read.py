@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from camscope.errors import ImageError, InputError
-from camscope.images import Photo, read_photo, to_photo
+from camscope.images import Photo, photo_size, read_photo, to_photo
 from tests.images.pictures import array, noise, quarters
 
 
@@ -235,7 +235,7 @@ def test_exif_rotation(tmp_path, orientation, kind):
     )
     Image.fromarray(np.ascontiguousarray(stored)).save(tmp_path / "a", kind, exif=exif, **options)
     photo = read_photo(tmp_path / "a")
-    assert photo.size == (24, 32)
+    assert photo.size == photo_size(tmp_path / "a") == (24, 32)
     np.testing.assert_allclose(array(photo.pixels), values, atol=80 if kind == "JPEG" else 0)
 
 
@@ -244,6 +244,20 @@ def test_unreadable_exif_does_not_lose_the_picture(tmp_path):
     photo = read_photo(tmp_path / "a.png")
     np.testing.assert_array_equal(array(photo.pixels), array(noise(6, 6)))
     assert photo.notes == ("EXIF unreadable, shown unrotated",)
+    assert photo_size(tmp_path / "a.png") == (6, 6)
+
+
+def test_the_size_is_read_without_what_follows(tmp_path):
+    noise(40, 30).save(tmp_path / "a.png")
+    whole = (tmp_path / "a.png").read_bytes()
+    (tmp_path / "half.png").write_bytes(whole[: len(whole) // 2])
+    assert photo_size(tmp_path / "half.png") == (40, 30)
+    with pytest.raises(ImageError, match=r"'.*half\.png' is damaged"):
+        read_photo(tmp_path / "half.png")
+    with pytest.raises(ImageError, match="the limit is 1,199"):
+        photo_size(tmp_path / "a.png", max_pixels=1199)
+    with pytest.raises(ImageError, match="does not exist"):
+        photo_size(tmp_path / "b.png")
 
 
 @pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG", "TIFF", "MPO"])

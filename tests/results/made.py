@@ -18,7 +18,7 @@ from camscope.arrays import place
 from camscope.images import Geometry
 from camscope.inputs.input_images import InputImage, InputImages
 from camscope.render import overlay
-from camscope.results.maps import Channels, MethodFacts
+from camscope.results.map_data import Channels, MethodFacts
 from camscope.targets import TargetInfo
 from camscope.text import Text
 from camscope.text.text import Word

@@ -184,6 +184,7 @@ class Explainer:
             captions = model.captions(targets, notes)
             if captions:
                 batch = model.adapter.with_captions(batch, captions)
+            notes.of_targets(targets, len(batch))
             texts = bool(given.input_images.texts)
             if layers is None and not texts and model.adapter.fpn_levels(batch):
                 call = call.at_fpn_levels()

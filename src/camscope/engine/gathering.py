@@ -13,7 +13,7 @@ from camscope.arrays import Array, to_numpy
 from camscope.composition import Expression
 from camscope.evidence import Evidence, Need
 from camscope.methods.gradient import channel_contributions
-from camscope.results.maps import Channels
+from camscope.results.map_data import Channels
 
 
 class Gathered:

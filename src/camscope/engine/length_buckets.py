@@ -19,7 +19,7 @@ from camscope.errors import InputError, TargetError
 from camscope.inputs.input_images import InputImages, images_of_texts
 from camscope.models.batch import Batch
 from camscope.results.explanation import Explanation
-from camscope.results.maps import Channels, Key
+from camscope.results.map_data import Channels, Key
 from camscope.targets import PerImage, Target, TargetsLike
 from camscope.text import Text
 

@@ -15,6 +15,7 @@ from camscope.evidence import Evidence, Measured, ModelEvidence, Need
 from camscope.images import Preprocessing
 from camscope.libraries import ModelInfo
 from camscope.methods import Method
+from camscope.targets import TargetsLike
 
 _COMPLETE = 0.01
 """A gap between the score and the sum of its parts up to this size is taken as rounding."""
@@ -132,6 +133,21 @@ class Notes:
             self.of_tensor(x, info.preprocessing)
         if info.values is not None:
             self.of_values(x, info.values)
+
+    def of_targets(self, targets: TargetsLike, batch: int) -> None:
+        """Add a note if a list of indices or callables could have been meant image by image.
+
+        Args:
+            targets: as the user gave them.
+            batch: how many images there are.
+        """
+        if not isinstance(targets, (list, tuple)) or not len(targets) == batch > 1:
+            return
+        if all(isinstance(one, (int, np.integer)) or callable(one) for one in targets):
+            self.add(
+                f"{batch} targets were given for {batch} images: each is explained in every image. For one target per "
+                "image write PerImage([…])."
+            )
 
     def of_tensor(self, x: Array, preprocessing: Preprocessing) -> None:
         """Add a note if a given tensor has another size or range than the model's own preprocessing gives."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from camscope.images.find import SAMPLES, find_photos, sample_path
+from camscope.images.find import SAMPLES, find_photos, natural_key, sample_path
 from camscope.images.geometry import Geometry
 from camscope.images.photo import Photo
 from camscope.images.preprocess import IMAGENET, Preprocessing
-from camscope.images.read import MAX_PIXELS, read_photo, to_photo
+from camscope.images.read import MAX_PIXELS, photo_size, read_photo, to_photo
 
 __all__ = [
     "IMAGENET",
@@ -16,6 +16,8 @@ __all__ = [
     "Photo",
     "Preprocessing",
     "find_photos",
+    "natural_key",
+    "photo_size",
     "read_photo",
     "sample_path",
     "to_photo",

@@ -98,7 +98,7 @@ def _expand(pattern: str) -> list[str]:
 
 
 def _in_folder(folder: str) -> list[str]:
-    found = sorted((path for path in _walk(folder) if _is_image_name(path)), key=_natural)
+    found = sorted((path for path in _walk(folder) if _is_image_name(path)), key=natural_key)
     if not found:
         raise InputError(f"The folder '{folder}' and its subfolders hold no file with an image's suffix.")
     return found
@@ -117,7 +117,7 @@ def _unreadable(error: OSError) -> None:
 def _matching(pattern: str) -> list[str]:
     named = bool(Path(pattern).suffix) and not glob.has_magic(Path(pattern).suffix)
     files = [path for path in glob.glob(pattern, recursive=True) if Path(path).is_file()]  # noqa: PTH207
-    found = sorted((path for path in files if named or _is_image_name(path)), key=_natural)
+    found = sorted((path for path in files if named or _is_image_name(path)), key=natural_key)
     if not found:
         other = f" It matches {len(files)} other file(s)." if files else ""
         raise InputError(f"No image matches '{pattern}'.{other}")
@@ -134,7 +134,8 @@ def _image_suffixes() -> frozenset[str]:
     return frozenset(suffix for suffix, kind in suffixes if kind in Image.OPEN and kind not in _NO_PHOTOS)
 
 
-def _natural(path: str) -> list[list[str | int]]:
+def natural_key(path: str) -> list[list[str | int]]:
+    """The place of a path, or of any name, in natural order: ``2`` before ``10``, without regard to case."""
     # re.split with a group gives text and digits in turn, so text is never compared with a number.
     return [
         [int(piece) if at % 2 else piece.casefold() for at, piece in enumerate(re.split(r"([0-9]+)", part))]

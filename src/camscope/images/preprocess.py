@@ -129,17 +129,45 @@ class Preprocessing:
         _check_same(found, processor)
         return found
 
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> Preprocessing:
+        """Build it from what `to_dict` gave, which may have been stored as JSON.
+
+        Raises:
+            InputError: a value is not valid.
+            TypeError: a field is missing, or unknown.
+        """
+        given: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()
+        }
+        return cls(**given)
+
     def __call__(self, photo: Photo | Image.Image) -> Float32[np.ndarray, "channel height width"]:
         """Give the model's input for one photo, without the batch axis. A PIL image is turned upright first.
 
         Raises:
             ImageError: the photo is too narrow to be resized this way.
         """
-        pixels = np.asarray(self._fitted(to_photo(photo)), dtype=np.float32) / 255
-        channels_last = pixels if pixels.ndim == 3 else pixels[..., None]
-        channels_last = channels_last[..., ::-1] if self.bgr else channels_last
-        normal = (channels_last - np.asarray(self.mean, np.float32)) / np.asarray(self.std, np.float32)
-        return np.ascontiguousarray(rearrange(normal, "height width channel -> channel height width"))
+        return self.normalise(self._fitted(to_photo(photo)))
+
+    def normalise(
+        self, picture: Image.Image, levels: Float32[np.ndarray, " 256"] | None = None
+    ) -> Float32[np.ndarray, "channel height width"]:
+        """Give the model's input for a picture that has its size already; in grey if the model takes grey.
+
+        Args:
+            picture: 8-bit, ``RGB`` or ``L``.
+            levels: the light that each of the 256 values of a pixel stands for; None is value / 255, from 0 to 1.
+        """
+        picture = self._coloured(picture)
+        pixels = np.asarray(picture).reshape(picture.height, picture.width, -1)
+        light = np.arange(256, dtype=np.float32) / 255 if levels is None else levels
+        # A pixel has 256 values, so each is normalised once and looked up, which gives the same floats.
+        table = (light[:, None] - np.asarray(self.mean, np.float32)) / np.asarray(self.std, np.float32)
+        normal = np.empty((len(self.mean), picture.height, picture.width), np.float32)
+        for c, channel in enumerate(normal):
+            np.take(table[:, c], pixels[..., -1 - c if self.bgr else c], out=channel, mode="clip")
+        return normal
 
     def view(self, photo: Photo | Image.Image) -> Image.Image:
         """Give the photo as the model sees it: resized and cropped to ``input_size``, as an ``RGB`` picture.
@@ -192,12 +220,18 @@ class Preprocessing:
         height, width = self._resized(photo.size, f"'{photo.source}'" if photo.source else "The photo")
         picture = photo.pixels.convert("L") if self.greyscale == "before" else photo.pixels
         picture = picture.resize((width, height), Image.Resampling[self.interpolation.upper()])
-        picture = picture.convert("L") if self.greyscale else picture
-        picture = picture if len(self.mean) == 1 else picture.convert("RGB")
+        picture = self._coloured(picture)
         top, left = self._offset((height, width))
         fitted = Image.new(picture.mode, self.input_size[::-1], self._fill())
         fitted.paste(picture, (left, top))
         return fitted
+
+    def _coloured(self, picture: Image.Image) -> Image.Image:
+        """In grey if the model was trained so; ``L`` for one-channel models, else ``RGB``."""
+        if self.greyscale and picture.mode != "L":
+            picture = picture.convert("L")
+        mode = "L" if len(self.mean) == 1 else "RGB"
+        return picture if picture.mode == mode else picture.convert(mode)
 
     def _fill(self) -> int | tuple[int, ...]:
         colour = tuple(round(255 * value) if self.crop == "border" else 0 for value in self.mean)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import threading
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from camscope.errors import CamscopeError, ImageError, InputError
 from camscope.images.find import SAMPLE_PREFIX, sample_path
@@ -19,6 +21,11 @@ from camscope.images.photo import Photo
 
 MAX_PIXELS = 178_956_970
 """The largest photo that is read by default, in pixels; Pillow has the same limit."""
+
+_TURNED = range(5, 9)
+"""The EXIF orientations that lie on their side."""
+
+_TIFF_WIDTH, _TIFF_HEIGHT = 256, 257  # tags
 
 _opening = threading.Lock()
 
@@ -73,6 +80,34 @@ def read_photo(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) ->
         InputError: there is no sample of that name.
         MissingExtraError: a sample is asked for and scikit-image is not installed.
     """
+    with _opened(path, max_pixels) as (image, name, source):
+        return _decode(image, name, source)
+
+
+def photo_size(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
+    """(height, width) of a photo, upright, by its header: what follows may still be damaged.
+
+    Args:
+        path: a file, or ``sample:NAME`` for one of `SAMPLES`.
+        max_pixels: a photo with more pixels is refused.
+
+    Raises:
+        ImageError, InputError, MissingExtraError: see `read_photo`.
+    """
+    with _opened(path, max_pixels) as (image, _, _):
+        # Of a TIFF file, versions of Pillow differ in whether the size is upright already.
+        tags = getattr(image, "tag_v2", {})
+        width, height = tags.get(_TIFF_WIDTH, image.width), tags.get(_TIFF_HEIGHT, image.height)
+        try:
+            turned = image.getexif().get(ExifTags.Base.Orientation, 1) in _TURNED
+        except Exception:  # only the tags are damaged; a reader leaves the photo as it is
+            turned = False
+        return (width, height) if turned else (height, width)
+
+
+@contextmanager
+def _opened(path: str | os.PathLike[str], max_pixels: int) -> Iterator[tuple[Image.Image, str, str]]:
+    """A photo's file, of which the header is read; its name for errors, and its path as it was given."""
     source = os.fspath(path)
     sample = source.startswith(SAMPLE_PREFIX)
     file = sample_path(source.removeprefix(SAMPLE_PREFIX)) if sample else Path(source)
@@ -82,7 +117,7 @@ def read_photo(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) ->
     try:
         _check_file(file, name)
         with file.open("rb") as stream, _open(stream, name, max_pixels) as image:
-            return _decode(image, name, source)
+            yield image, name, source
     except CamscopeError:
         raise
     except PermissionError as error:

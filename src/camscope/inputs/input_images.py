@@ -73,11 +73,12 @@ class InputImages:
         """Whether an input is a picture."""
         return self._makers[image] is not None
 
-    def only(self, image: int) -> InputImages:
-        """The image (or text) of one input, as those of a batch of one."""
+    def only(self, images: Sequence[int]) -> InputImages:
+        """The images (or texts) of some inputs, as those of a batch. A text alone is not padded."""
+        texts = [self.texts[image] for image in images] if self.texts else []
         return InputImages(
-            [partial(self.__getitem__, image) if self.has(image) else None],
-            [text.unpadded for text in self.texts[image : image + 1]],
+            [partial(self.__getitem__, image) if self.has(image) else None for image in images],
+            [text.unpadded for text in texts] if len(texts) == 1 else texts,
         )
 
 

@@ -102,8 +102,7 @@ def _preprocessing(said: Mapping[str, str], image: ImageInput) -> Preprocessing 
     """
     if PREPROCESSING in said:
         try:
-            fields = json.loads(said[PREPROCESSING])
-            return Preprocessing(**{key: _as_tuple(value) for key, value in fields.items()})
+            return Preprocessing.from_dict(json.loads(said[PREPROCESSING]))
         except (ValueError, TypeError, AttributeError, InputError) as error:
             raise ModelError(
                 f"The metadata {PREPROCESSING!r} of the model cannot be read: {error}. It is the JSON of "
@@ -113,10 +112,6 @@ def _preprocessing(said: Mapping[str, str], image: ImageInput) -> Preprocessing 
         size = image.size or (224, 224)
         return Preprocessing(size, min(size), mean=(0.0,) * 3, std=(1.0,) * 3, source="Ultralytics")
     return None
-
-
-def _as_tuple(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
 
 
 def _class_names(said: Mapping[str, str]) -> Sequence[str] | None:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from camscope.errors import InputError
 from camscope.render.colour import DEFAULT, resolve
@@ -13,12 +17,15 @@ from camscope.render.frame import MARGIN, Frame
 from camscope.render.layout import Grid, stacked
 from camscope.render.page import require_matplotlib
 from camscope.render.panel import Panel, grid_of
-from camscope.render.parts import Bar, Fonts, Heading, draw_panel, text_height, ticks_of
+from camscope.render.parts import Bar, Fonts, Heading, draw_on, draw_panel, text_height, ticks_of
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 __all__ = ["Panel", "figure", "grid_of", "png", "save"]
+
+_LEAST_INCHES = 0.5
 
 
 def figure(
@@ -35,6 +42,8 @@ def figure(
     panel_inches: float = 2.6,
     low: str | None = None,
     high: str | None = None,
+    width: float | None = None,
+    ax: Axes | Sequence[Axes] | np.ndarray | None = None,
 ) -> Figure:
     """Draw rows of panels as one figure, exactly as large as its content.
 
@@ -54,67 +63,156 @@ def figure(
         panel_inches: Side of a square panel, in inches; photos of other shapes get about the same area.
         low: The text at the bottom of the colour bar; None: "0", or "−1" if signed.
         high: The text at the top of the colour bar; None: "1".
+        width: Of the whole figure in inches, such as a journal's column of 3.5, in place of `panel_inches`.
+        ax: Axes of your own to draw on: one for each panel, or one for each heatmap, which leaves bare photos out. They
+            get the panels and their titles, but no labels, caption or colour bar.
 
     Returns:
-        A matplotlib figure that belongs to no pyplot state. Without any heatmap it has no colour bar.
+        A matplotlib figure that belongs to no pyplot state; with `ax` the figure that the axes are in. Without any
+        heatmap it has no colour bar.
 
     Raises:
-        InputError: There is no panel, the number of labels is wrong, or a box, heatmap or option is not valid.
+        InputError: There is no panel, the number of labels or axes is wrong, or a box, heatmap or option is not valid.
         MissingExtraError: matplotlib or cmap is not installed.
     """
     require_matplotlib()
     _check(panels, row_labels, column_labels, panel_inches)
     colormap = resolve(colormap, signed)
-    fonts = Fonts.scaled((panel_inches / 2.6) ** 0.5)
+    if ax is not None:
+        return _drawn_on(ax, panels, colormap, opacity)
+    plan = partial(_Plan.of, panels, row_labels, ticks_of(low, high, signed=signed), colorbar_label)
+    planned = plan(panel_inches) if width is None else _as_wide_as(width, plan, panel_inches)
+    return _drawn(planned, panels, column_labels, title, caption, colormap, opacity)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """Where the parts of a figure go from left to right: row labels, grid, colour bar.
+
+    Attributes:
+        fonts: The sizes of all texts.
+        grid: The columns and rows.
+        row_texts: The lines of each row's label.
+        grid_left: The grid's left edge, in inches.
+        headings: The titles above each row.
+        bar: The colour bar; None without any heatmap.
+        width: Of the figure, in inches.
+    """
+
+    fonts: Fonts
+    grid: Grid
+    row_texts: list[list[str]]
+    grid_left: float
+    headings: list[Heading]
+    bar: Bar | None
+    width: float
+
+    @classmethod
+    def of(
+        cls,
+        panels: Sequence[Sequence[Panel]],
+        row_labels: Sequence[str],
+        ticks: tuple[str, str, str],
+        colorbar_label: str,
+        panel_inches: float,
+    ) -> _Plan:
+        """Plan for square panels of a given side; see `figure`."""
+        fonts = Fonts.scaled((panel_inches / 2.6) ** 0.5)
+        gap = fonts.gap
+        grid = Grid.around(
+            [[panel.size for panel in row] for row in panels], panel_inches, gap, 0.6 * fonts.scale
+        )
+        row_texts = [
+            fit(text, height, fonts.label, weight="bold")
+            for text, height in zip(row_labels, grid.heights, strict=False)
+        ]
+        grid_left = MARGIN + text_height(row_texts, fonts.label, gap / 2)
+        headings = [Heading.of(row, grid, fonts) for row in panels]
+        width = grid_left + grid.width + MARGIN
+        bar = None
+        if any(panel.heatmap is not None for row in panels for panel in row):
+            span = sum(grid.heights) + sum(heading.height + gap for heading in headings[1:])
+            bar = Bar.of(min(span, 2.2 * panel_inches), ticks, colorbar_label, fonts)
+            width += gap + bar.width
+        return cls(fonts, grid, row_texts, grid_left, headings, bar, width)
+
+
+def _as_wide_as(width: float, plan: Callable[[float], _Plan], panel_inches: float) -> _Plan:
+    """The plan whose figure has a width in inches. What is beside the grid changes little with the panels' size."""
+    for _ in range(8):
+        planned = plan(panel_inches)
+        if abs(planned.width - width) < 0.005:
+            break
+        panel_inches *= max(0.2, 1 + (width - planned.width) / planned.grid.width)
+    if panel_inches < _LEAST_INCHES:
+        narrowest = plan(_LEAST_INCHES).width
+        raise InputError(
+            f"width={width}: nothing is legible; this figure can be {narrowest:.1f} inches and wider."
+        )
+    return planned
+
+
+def _drawn(
+    plan: _Plan,
+    panels: Sequence[Sequence[Panel]],
+    column_labels: Sequence[str],
+    title: str,
+    caption: str,
+    colormap: str,
+    opacity: float,
+) -> Figure:
+    """Draw what was planned, from top to bottom: title, column labels, rows with their headings, caption."""
+    fonts, grid, grid_left = plan.fonts, plan.grid, plan.grid_left
     gap = fonts.gap
-    grid = Grid.around(
-        [[panel.size for panel in row] for row in panels], panel_inches, gap, 0.6 * fonts.scale
-    )
-
-    # From left to right: row labels, grid, colour bar.
-    row_texts = [
-        fit(text, height, fonts.label, weight="bold")
-        for text, height in zip(row_labels, grid.heights, strict=False)
-    ]
-    grid_left = MARGIN + text_height(row_texts, fonts.label, gap / 2)
-    headings = [Heading.of(row, grid, fonts) for row in panels]
-    blocks = [
-        part
-        for heading, height in zip(headings, grid.heights, strict=True)
-        for part in (heading.height, height + gap)
-    ]
-    bar = None
-    width = grid_left + grid.width + MARGIN
-    if any(panel.heatmap is not None for row in panels for panel in row):
-        span = sum(blocks) - headings[0].height - gap
-        bar = Bar.of(min(span, 2.2 * panel_inches), ticks_of(low, high, signed=signed), colorbar_label, fonts)
-        width += gap + bar.width
-
-    # From top to bottom: title, column labels, rows with their headings, caption.
-    frame = Frame.of(title, caption, width, fonts)
+    frame = Frame.of(title, caption, plan.width, fonts)
     column_texts = [
         fit(text, width, fonts.label, weight="bold")
         for text, width in zip(column_labels, grid.widths, strict=False)
     ]
     labels_bottom = frame.top + text_height(column_texts, fonts.label, gap / 3)
+    blocks = [
+        part
+        for heading, height in zip(plan.headings, grid.heights, strict=True)
+        for part in (heading.height, height + gap)
+    ]
     tops = stacked(blocks, labels_bottom)
     photo_tops, grid_bottom = tops[1::2], tops[-1] - gap
 
     page = frame.page(grid_bottom)
     for column, lines in enumerate(column_texts):
         page.text(lines, grid_left + grid.centre(column), labels_bottom - gap / 3, fonts.label, weight="bold")
-    for top, height, lines in zip(photo_tops, grid.heights, row_texts, strict=False):
+    for top, height, lines in zip(photo_tops, grid.heights, plan.row_texts, strict=False):
         labels_centre, middle = (MARGIN + grid_left - gap / 2) / 2, top + height / 2
         page.text(lines, labels_centre, middle, fonts.label, va="center", weight="bold", upright=True)
-    for row, (top, heading, row_panels) in enumerate(zip(photo_tops, headings, panels, strict=True)):
+    for row, (top, heading, row_panels) in enumerate(zip(photo_tops, plan.headings, panels, strict=True)):
         heading.draw(page, grid, grid_left, top)
         for column, panel in enumerate(row_panels):
             cell = grid.photo(row, column, panel.size).moved(grid_left, top)
             draw_panel(page, cell, panel, fonts, colormap=colormap, opacity=opacity)
-    if bar:
+    if plan.bar:
         middle = (photo_tops[0] + grid_bottom) / 2
-        bar.draw(page, grid_left + grid.width + gap, middle - bar.height / 2, colormap)
+        plan.bar.draw(page, grid_left + grid.width + gap, middle - plan.bar.height / 2, colormap)
     return page.figure
+
+
+def _drawn_on(
+    ax: Axes | Sequence[Axes] | np.ndarray, panels: Sequence[Sequence[Panel]], colormap: str, opacity: float
+) -> Figure:
+    """Draw on axes of the user's own: all panels, or only the heatmaps."""
+    axes: list[Axes] = list(np.asarray(ax, dtype=object).flat)
+    every = [panel for row in panels for panel in row]
+    heatmaps = [panel for panel in every if panel.heatmap is not None]
+    shown = next((some for some in (every, heatmaps) if len(some) == len(axes)), None)
+    if shown is None:
+        raise InputError(
+            f"ax= has {len(axes)} axes; this figure has {len(every)} panels, {len(heatmaps)} of them heatmaps. Give as "
+            "many axes as there are panels or heatmaps: fig, axes = plt.subplots(1, N)."
+        )
+    for one, panel in zip(axes, shown, strict=True):
+        draw_on(one, panel, colormap=colormap, opacity=opacity)
+    figure = axes[0].get_figure(root=True)
+    assert figure is not None
+    return figure
 
 
 def _check(
@@ -125,8 +223,10 @@ def _check(
 ) -> None:
     if not panels or not all(panels):
         raise InputError("a figure needs at least one panel in every row.")
-    if not panel_inches >= 0.5:
-        raise InputError(f"panel_inches must be at least 0.5, or nothing is legible; got {panel_inches}.")
+    if not panel_inches >= _LEAST_INCHES:
+        raise InputError(
+            f"panel_inches must be at least {_LEAST_INCHES}, or nothing is legible; got {panel_inches}."
+        )
     columns = max(map(len, panels))
     for what, labels, count in (("row", row_labels, len(panels)), ("column", column_labels, columns)):
         if labels and len(labels) != count:

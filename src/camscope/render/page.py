@@ -28,10 +28,11 @@ class Page:
 
     def __init__(self, width: float, height: float) -> None:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
+
+        from camscope.render.live_figure import LiveFigure
 
         self.width, self.height = width, height
-        self.figure = Figure(figsize=(width, height), dpi=100, facecolor="white")
+        self.figure = LiveFigure(figsize=(width, height), dpi=100, facecolor="white")
         FigureCanvasAgg(self.figure)
 
     def axes(self, cell: Cell) -> Axes:

@@ -213,6 +213,34 @@ def text_height(texts: Sequence[Sequence[str]], size: float, gap: float = 0.0) -
     return height_of(lines, size) + gap if lines else 0.0
 
 
+def draw_on(axes: Axes, panel: Panel, *, colormap: str, opacity: float) -> None:
+    """Draw a photo with its heatmap, its boxes, its note and its title on the axes of somebody's own figure.
+
+    Args:
+        axes: Where to draw; they lose their ticks, and take the photo's aspect ratio.
+        panel: What to draw.
+        colormap: Any name of the cmap catalogue.
+        opacity: How much of the heatmap's colours covers the photo, 0 to 1.
+
+    Raises:
+        InputError: The heatmap does not have the photo's size, or the colour map is unknown.
+    """
+    extent = axes.get_window_extent()
+    dpi = axes.get_figure(root=True).dpi  # type: ignore[union-attr]
+    cell = Cell(0, 0, extent.width / dpi, extent.height / dpi)
+    width, height = panel.size
+    picture = np.asarray(_picture(panel, cell, colormap, opacity))
+    axes.imshow(picture, extent=(0, width, height, 0), interpolation="antialiased")
+    axes.set(xticks=[], yticks=[])
+    _draw_boxes(axes, panel.boxes)
+    fonts = Fonts.scaled((min(cell.width, cell.height) / 2.6) ** 0.5)
+    lines = fit(panel.title, cell.width, fonts.title) + fit(panel.subtitle, cell.width, fonts.small)
+    axes.set_title("\n".join(lines), fontsize=fonts.title, **PLAIN)
+    if panel.note:
+        words = fit(panel.note, cell.width, fonts.small)
+        axes.set_xlabel("\n".join(words), fontsize=fonts.small, **PLAIN)
+
+
 def draw_panel(page: Page, cell: Cell, panel: Panel, fonts: Fonts, *, colormap: str, opacity: float) -> None:
     """Draw a photo with its heatmap, its boxes and its note.
 

@@ -59,6 +59,18 @@ class Explanation(Maps):
         """
         return figures.figure(self, self.number(image), by=by, **options)
 
+    def gallery(self, **options: Any) -> Figure:
+        """All images of the batch in one figure: each photo with its heatmap, or with those of all its targets.
+
+        Args:
+            options: see `camscope.results.figures.galleries.gallery`: images, target, method, layer, photos, columns,
+                scale, and the options of `camscope.render.figure`.
+
+        Raises:
+            InputError: if the inputs are no pictures, or an option is not valid.
+        """
+        return figures.gallery(self, **options)
+
     def save(self, path: str | Path) -> Path:
         """Write arrays and JSON into one `.npz` that opens without camscope. See `camscope.results.saving`."""
         return saving.save(self, path)

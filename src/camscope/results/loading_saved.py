@@ -18,7 +18,7 @@ from camscope.images import Geometry
 from camscope.inputs import InputImages, image_of_saved
 from camscope.outputs import Of
 from camscope.results.explanation import Explanation
-from camscope.results.maps import Key, MethodFacts
+from camscope.results.map_data import Key, MethodFacts
 from camscope.results.npz import Archive
 from camscope.results.saving import FORMAT
 from camscope.results.status import Status

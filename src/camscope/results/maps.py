@@ -1,17 +1,14 @@
-"""The data of a result, and what one asks of it: raw signed maps, heatmaps, masks, boxes, words, statuses."""
+"""What one asks of a result: raw maps, heatmaps, masks, boxes, words, statuses."""
 
 from __future__ import annotations
 
-import contextlib
-import dataclasses
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Self, TypeAlias
 
 import numpy as np
 from array_api_compat import array_namespace
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 
 from camscope.arrays import (
     Array,
@@ -26,203 +23,16 @@ from camscope.arrays import (
     scaled,
     to_numpy,
 )
-from camscope.composition import parse
-from camscope.errors import InputError, MethodError, nearest
-from camscope.inputs import InputImage, InputImages
-from camscope.results.spans import Span, positions, token_by_token
+from camscope.inputs import InputImage
+from camscope.results.map_data import Key, MapData
+from camscope.results.spans import positions, token_by_token
 from camscope.results.status import Status, ends_of, statuses_of
-from camscope.targets import TargetInfo, class_name, short_names, titles
-from camscope.text import Text
-
-Key: TypeAlias = tuple[str, str]
-"""A method and a layer."""
+from camscope.targets import class_name
 
 
-@dataclass(frozen=True)
-class MethodFacts:
-    """What a reader of a map needs to know about its method.
-
-    Attributes:
-        paper: where the method is defined.
-        rectified: whether negative values mean evidence against, and are zero in a heatmap.
-        class_specific: whether the map depends on the target.
-    """
-
-    paper: str
-    rectified: bool
-    class_specific: bool
-
-
-@dataclass(frozen=True, eq=False)
-class Channels:
-    """The channels of a layer that contribute most to the score, strongest first.
-
-    Attributes:
-        index: the numbers of the channels.
-        weights: each channel's mean gradient, which is the weight that Grad-CAM gives it.
-        contributions: Σ_ij g_ij^k A_ij^k. Behind a linear head the contributions of all channels, plus the bias, sum to
-            the logit.
-        activations: the channels' activations.
-    """
-
-    index: Int[Array, "batch target top"]
-    weights: Float[Array, "batch target top"]
-    contributions: Float[Array, "batch target top"]
-    activations: Float[Array, "batch target top *space"]
-
-
-@dataclass(frozen=True, eq=False)
-class Maps:
-    """The maps of a batch, and all that is needed to read them. Immutable.
-
-    Arrays are of the model's framework and on its device.
-
-    Attributes:
-        raw: the raw signed maps at layer resolution, `batch target *space`, by (method, layer).
-        scores: the explained score of each target.
-        logits: the model's output, one per class.
-        probabilities: the probability of each class; None for a regression.
-        targets: what was explained, by image and target.
-        input_size: the size of the model's input along each axis of space, in pixels (or tokens).
-        facts: what to know about each method, by its name.
-        class_names: the names of all classes; None if they are not known.
-        input_images: what a person looks at: the pictures, or the texts.
-        provenance: model, weights digest, layers, methods, preprocessing, versions, seed.
-        notes: what a careful reader should be told.
-        channels: the strongest channels by layer, if they were asked for.
-        gradient_free: which maps are zero because the score does not depend on the layer, by (method, layer).
-        spans: the start and end of each text on the last axis of a map, by (method, layer), if texts have several
-            lengths; beyond them the map is zero. Empty otherwise.
-    """
-
-    raw: Mapping[Key, Float[Array, "batch target *space"]]
-    scores: Float[Array, "batch target"]
-    logits: Float[Array, "batch class"]
-    probabilities: Float[Array, "batch class"] | None
-    targets: tuple[tuple[TargetInfo, ...], ...]
-    input_size: tuple[int, ...]
-    facts: Mapping[str, MethodFacts]
-    class_names: Sequence[str] | None = field(repr=False)
-    input_images: InputImages = field(repr=False)
-    provenance: Mapping[str, Any] = field(repr=False)
-    notes: tuple[str, ...] = ()
-    channels: Mapping[str, Channels] = field(default_factory=dict, repr=False)
-    gradient_free: Mapping[Key, Bool[np.ndarray, "batch target"]] = field(default_factory=dict, repr=False)
-    spans: Mapping[Key, Span] = field(default_factory=dict, repr=False)
-
-    # ------------------------------------------------------------------ what is there
-
-    @property
-    def methods(self) -> tuple[str, ...]:
-        """The methods, in the order asked for."""
-        return tuple(dict.fromkeys(method for method, _ in self.raw))
-
-    @property
-    def layers(self) -> tuple[str, ...]:
-        """The target layers, in the order asked for."""
-        return tuple(dict.fromkeys(layer for _, layer in self.raw))
-
-    @property
-    def of_texts(self) -> bool:
-        """Whether the inputs are texts; otherwise they are pictures, or tensors of anything else."""
-        return bool(self.input_images.texts)
-
-    @property
-    def untrained(self) -> bool:
-        """Whether the model's weights are known to be random, so that the maps say nothing of any input."""
-        return bool(self.provenance.get("untrained"))
-
-    @property
-    def noun(self) -> str:
-        """What one of the inputs is called."""
-        return "text" if self.of_texts else "image"
-
-    @cached_property
-    def titles(self) -> tuple[tuple[str, ...], ...]:
-        """What each target is called in figures and file names, by image and target; see `camscope.targets.titles`."""
-        return tuple(titles(targets, self.short_names) for targets in self.targets)
-
-    @cached_property
-    def short_names(self) -> Mapping[str, str]:
-        """The short name of each class, by its name; see `camscope.targets.short_names`. Captions stay whole."""
-        return {} if self.provenance.get("classes") == "captions" else short_names(self.class_names)
-
-    def __len__(self) -> int:
-        return len(self.targets)
-
-    def number(self, image: int) -> int:
-        """The number of an image, from 0; a negative one counts from the end.
-
-        Raises:
-            TypeError: if it is no number.
-            IndexError: if the batch has no such image.
-        """
-        if not isinstance(image, (int, np.integer)):
-            raise TypeError(
-                f"{image!r} is no {self.noun}'s number. One {self.noun} at a time is taken: e[0], e[-1]."
-            )
-        if not -len(self) <= image < len(self):
-            raise IndexError(f"There is no {self.noun} {image}: the batch has {len(self)}.")
-        return int(image) % len(self)
-
-    def __getitem__(self, image: int) -> Self:
-        """The maps of one image, as a batch of one."""
-        image = self.number(image)
-        here = slice(image, image + 1)
-
-        def cut(channels: Channels) -> Channels:
-            fields = {f.name: getattr(channels, f.name)[here] for f in dataclasses.fields(Channels)}
-            return Channels(**fields)
-
-        return dataclasses.replace(
-            self,
-            raw={
-                key: maps[here, ..., positions(self.spans.get(key), image)] for key, maps in self.raw.items()
-            },
-            # where texts have several lengths, one text alone has no padding
-            input_size=(len(self.text(image)),) if self.spans else self.input_size,
-            spans={},
-            scores=self.scores[here],
-            logits=self.logits[here],
-            probabilities=None if self.probabilities is None else self.probabilities[here],
-            targets=self.targets[here],
-            provenance=_of_image(self.provenance, image),
-            input_images=self.input_images.only(image),
-            channels={layer: cut(channels) for layer, channels in self.channels.items()},
-            gradient_free={key: flags[here] for key, flags in self.gradient_free.items()},
-        )
-
-    def __repr__(self) -> str:
-        targets = ", ".join(target.label for target in self.targets[0][:3])
-        more = f" and {len(self.targets[0]) - 3} more" if len(self.targets[0]) > 3 else ""
-        what = self.noun
-        return (
-            f"{type(self).__name__}({len(self)} {what}{'s' if len(self) > 1 else ''}, methods {list(self.methods)}, "
-            f"layers {list(self.layers)}, targets {targets}{more})"
-        )
-
-    def key(self, method: str | None = None, layer: str | None = None) -> Key:
-        """The method and the layer that are meant.
-
-        Args:
-            method: may be left out if there is one.
-            layer: may be left out if there is one.
-
-        Raises:
-            InputError: if a name is not among those explained, or is left out where there are several.
-        """
-        method = pick(self.written(method), self.methods, "method")
-        return method, pick(layer, [at for by, at in self.raw if by == method], "layer")
-
-    def written(self, method: str | None) -> str | None:
-        """A method's name here, if it may be written in another way, such as `fuse(gradcam, mean)`."""
-        if method is None or method in self.methods:
-            return method
-        with contextlib.suppress(MethodError):  # a name that means nothing is refused where it is looked up
-            return parse(method).name
-        return method
-
-    # ------------------------------------------------------------------ maps
+@dataclass(frozen=True, eq=False, repr=False)
+class Maps(MapData):
+    """The maps of a batch (see `camscope.results.map_data.MapData`), at the size one asks for and in words."""
 
     def maps(
         self, method: str | None = None, layer: str | None = None
@@ -429,16 +239,6 @@ class Maps:
         values = text.of_words(self.token_evidence(image, method, layer)[target])
         return [(word.text, value) for word, value in zip(text.words, values.tolist(), strict=True)]
 
-    def text(self, image: int = 0) -> Text:
-        """The tokens and words of one text.
-
-        Raises:
-            InputError: if the input is no text.
-        """
-        if not self.input_images.texts:
-            raise InputError("This input is no text, so it has no words; use heatmaps() or overlay().")
-        return self.input_images.texts[self.number(image)]
-
     def token_evidence(
         self, image: int = 0, method: str | None = None, layer: str | None = None
     ) -> Float[np.ndarray, "target token"]:
@@ -484,34 +284,3 @@ class Maps:
             statuses_of(maps[b, ..., positions(self.spans.get(key), b)], free[b], rectified=rectified)
             for b in range(len(self))
         )
-
-
-def _of_image(provenance: Mapping[str, Any], image: int) -> Mapping[str, Any]:
-    """The provenance of one image alone: what it holds for each image is cut to that one."""
-    layers = provenance.get("layers", {})
-    if "fpn_level_of_target" not in layers:
-        return provenance
-    levels = layers["fpn_level_of_target"][image : image + 1]
-    return {**provenance, "layers": {**layers, "fpn_level_of_target": levels}}
-
-
-def pick(name: str | None, valid: Sequence[str], what: str) -> str:
-    """The name, or the only valid one if none is given.
-
-    Args:
-        name: what was given; None if it was left out.
-        valid: the names there are.
-        what: what the names are of, for messages: `method` or `layer`.
-
-    Raises:
-        InputError: if the name is not valid, or is left out where there are several.
-    """
-    if name is None:
-        if len(valid) == 1:
-            return valid[0]
-        raise InputError(f"Several {what}s were explained, so say which: {what}= one of {', '.join(valid)}.")
-    if name not in valid:
-        raise InputError(
-            f"The {what} {name!r} was not explained; {', '.join(valid)} was.{nearest(name, valid)}"
-        )
-    return name

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from camscope.outputs import Of
 
@@ -99,3 +100,16 @@ def titles(targets: Sequence[TargetInfo], short: Mapping[str, str]) -> tuple[str
             for words, target in zip(written, targets, strict=True)
         ]
     return tuple(written)
+
+
+def function_name(function: Callable[..., Any]) -> str:
+    """What a callable target is called: its own name, or its class's with the class that it is about.
+
+    Args:
+        function: a function, or an object that is called.
+    """
+    name = getattr(function, "__name__", None)
+    if name is not None:
+        return str(name)
+    about = getattr(function, "category", None)
+    return type(function).__name__ + (f"({about})" if isinstance(about, (int, str)) else "")

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from camscope.arrays import to_numpy
+from camscope.errors import TargetError
 from camscope.targets.table import ScoreFunction
 from camscope.targets.target import Target
 
@@ -17,6 +19,30 @@ TargetsLike: TypeAlias = "TargetLike | PerImage | Sequence[TargetLike] | None"
 
 @dataclass(frozen=True)
 class PerImage:
-    """One target (or one list of as many targets) for each image of the batch: `PerImage([281, 285, 3])`."""
+    """One target (or one list of as many targets) for each image of the batch: `PerImage([281, 285, 3])`.
+
+    Attributes:
+        targets: a list, or an array of class indices such as a loader's labels, `batch` or `batch target`. A callable
+            among them takes the output of its own image: without the batch axis, or as a batch of one.
+
+    Raises:
+        TargetError: for an array that holds no class indices.
+    """
 
     targets: Sequence[TargetLike | Sequence[TargetLike]]
+
+    def __post_init__(self) -> None:
+        if isinstance(self.targets, (list, tuple)) or not hasattr(self.targets, "shape"):
+            return
+        labels = to_numpy(self.targets)
+        if labels.ndim not in (1, 2) or labels.dtype.kind not in "iu":
+            raise TargetError(
+                f"PerImage got an array of shape {labels.shape} and type {labels.dtype}; expected class indices, "
+                "whole numbers of shape (batch,) or (batch, target)."
+                + (
+                    " Labels of 0 and 1 for every class are read by row: PerImage([row.nonzero()[0] …])."
+                    if labels.ndim == 2 and labels.dtype.kind in "fb"
+                    else ""
+                )
+            )
+        object.__setattr__(self, "targets", labels.tolist())

@@ -12,9 +12,10 @@ from camscope.outputs import Dense, Detections, Outputs, Predictions
 from camscope.plugins import load_plugins
 from camscope.targets.classes import Class, TopK
 from camscope.targets.instances import Instance
+from camscope.targets.one_image import of_one_function
 from camscope.targets.per_image import PerImage, TargetLike, TargetsLike
 from camscope.targets.regions import Region
-from camscope.targets.table import Targets
+from camscope.targets.table import ScoreFunction, Targets
 from camscope.targets.target import Target
 from camscope.targets.words import parse_target
 
@@ -59,7 +60,9 @@ def _resolve_per_image(targets: PerImage, outputs: Outputs, class_names: Sequenc
             f"PerImage holds {len(targets.targets)} targets, the batch {batch} images: give one for each image."
         )
     rows = [
-        _resolve_list(_as_list(entry), outputs.image(b), class_names)
+        Targets.side_by_side(
+            [_resolve_one_of(target, outputs.image(b), class_names) for target in _as_list(entry)]
+        )
         for b, entry in enumerate(targets.targets)
     ]
     counts = [len(row) for row in rows]
@@ -93,6 +96,31 @@ def _resolve_list(
     return Targets.side_by_side([_resolve_one(target, outputs, class_names) for target in targets])
 
 
+def _resolve_one_of(target: TargetLike, outputs: Outputs, class_names: Sequence[str] | None) -> Targets:
+    """A target of one image alone, whose callable takes the output of that image."""
+    if callable(target) and not isinstance(target, Target):
+        return Targets.of_function(of_one_function(target, 1), 1, 1)
+    return _resolve_one(target, outputs, class_names)
+
+
+def _of_callable(function: ScoreFunction, outputs: Outputs) -> Targets:
+    """A callable on the batch's raw output, or on one image's, as pytorch-grad-cam's are: whichever gives numbers."""
+    batch = outputs.logits.shape[0]
+    of_batch = Targets.of_function(function, batch, 1)
+    of_images = Targets.of_function(of_one_function(function, batch, rows_only=True), batch, 1)
+    if outputs.raw is None or _gives_numbers(of_batch, outputs) or not _gives_numbers(of_images, outputs):
+        return of_batch  # a function that gives numbers in neither way says so where it is evaluated
+    return of_images
+
+
+def _gives_numbers(targets: Targets, outputs: Outputs) -> bool:
+    try:
+        targets.scores(outputs)
+    except Exception:
+        return False
+    return True
+
+
 def _resolve_one(target: TargetLike, outputs: Outputs, class_names: Sequence[str] | None) -> Targets:
     if isinstance(target, str):
         is_name = class_names is not None and target in class_names
@@ -102,7 +130,7 @@ def _resolve_one(target: TargetLike, outputs: Outputs, class_names: Sequence[str
     if isinstance(target, Target):
         return target.resolved(outputs, class_names)
     if callable(target):
-        return Targets.of_function(target, outputs.logits.shape[0], 1)
+        return _of_callable(target, outputs)
     raise TargetError(
         f"{target!r} is no target. A target is a class index, a class name, an object such as Class, TopK, AllClasses, "
         "Contrast, Region or Instance, or a callable on the model's output."

@@ -14,7 +14,7 @@ from camscope.arrays import Array
 from camscope.errors import TargetError
 from camscope.outputs import Of, Outputs
 from camscope.targets.class_names import class_name
-from camscope.targets.naming import TargetInfo
+from camscope.targets.naming import TargetInfo, function_name
 from camscope.targets.scores import OutputScore
 
 ScoreFunction: TypeAlias = Callable[[Any], Float[Array, " batch"]]
@@ -317,7 +317,7 @@ class Targets:
                 box = None if outlines is None else tuple(float(side) for side in outlines[b])
                 return TargetInfo(None, function.labels[b], None, sign, box=box)
             if function is not None:
-                return TargetInfo(None, getattr(function, "__name__", type(function).__name__), None, sign)
+                return TargetInfo(None, function_name(function), None, sign)
             index = int(self.classes[b, t])
             others = (
                 () if against is None else tuple(class_name(int(d), class_names) for d in against.classes[b])

@@ -8,6 +8,7 @@ from camscope import render
 from camscope.errors import InputError, nearest
 from camscope.plugins import load_plugins
 from camscope.results.figures import photos, texts
+from camscope.results.figures.galleries import gallery as draw_gallery
 from camscope.results.figures.notebook import html
 from camscope.results.figures.options import naming_unknown_options
 from camscope.results.figures.photos import overlay
@@ -22,6 +23,7 @@ __all__ = [
     "FIGURES",
     "figure",
     "figure_kind",
+    "gallery",
     "html",
     "naming_unknown_options",
     "overlay",
@@ -54,3 +56,17 @@ def figure(e: Maps, image: int = 0, *, by: str | None = None, **options: Any) ->
     draw = render.words_figure if e.of_texts else render.figure
     with naming_unknown_options(options, kinds[by], draw):
         return kinds[by](e, image, **options)
+
+
+def gallery(e: Maps, **options: Any) -> Figure:
+    """A whole batch in one figure; see `camscope.results.figures.galleries.gallery`.
+
+    Args:
+        e: the explanation.
+        options: of the gallery.
+
+    Raises:
+        InputError: if there is no such option; the message names those there are.
+    """
+    with naming_unknown_options(options, draw_gallery, render.figure):
+        return draw_gallery(e, **options)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from camscope.arrays import Scale
@@ -38,6 +39,17 @@ def caption_of(
         more: what else is to be said of the figure.
     """
     return " · ".join([model_of(e), *methods, *layers, *more, *(["untrained"] if e.untrained else [])])
+
+
+def image_name(e: Maps, image: int) -> str:
+    """What an image is called: its file's name, or its number in the batch.
+
+    Args:
+        e: the explanation.
+        image: the number of the image in the batch.
+    """
+    source = e.input_image(image).source
+    return Path(source).name if source else f"image {image}"
 
 
 def model_of(e: Maps) -> str:

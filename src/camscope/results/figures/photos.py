@@ -15,7 +15,8 @@ from camscope.images import Geometry
 from camscope.render import Panel
 from camscope.results.figures.labels import caption_of, colours_of, numbers_of
 from camscope.results.figures.registry import figure_kind
-from camscope.results.maps import Maps, pick
+from camscope.results.map_data import pick
+from camscope.results.maps import Maps
 from camscope.targets import TargetInfo
 
 if TYPE_CHECKING:
@@ -96,24 +97,49 @@ def targets_figure(
         style: options of `camscope.render.figure`: colormap, opacity, title …
     """
     method, layer = e.key(method, layer)
+    panels = [
+        Panel(e.input_image(image).picture, None, "Photo"),
+        *heatmap_panels(e, image, method, layer, scale=scale, boxes=boxes),
+    ]
+    rows = [panels] if len(panels) <= 5 else render.grid_of(panels)
+    return render.figure(rows, **style_of(style, scale, caption_of(e, (method,), (layer,))))
+
+
+def heatmap_panels(
+    e: Maps,
+    image: int,
+    method: str,
+    layer: str,
+    *,
+    scale: Scale = "map",
+    targets: Sequence[int] | None = None,
+    boxes: bool = False,
+) -> list[Panel]:
+    """The heatmap of each target on the photo, with its name, probability, box and status.
+
+    Args:
+        e: the explanation.
+        image: the number of the image in the batch.
+        method: one of `e.methods`.
+        layer: one of `e.layers`.
+        scale: see `camscope.arrays.normalise.Scale`.
+        targets: the numbers of the targets; None means all.
+        boxes: whether to draw the box of the largest component above 20 % of the maximum.
+    """
+    source = e.input_image(image)
     heat = e.photo_heatmaps(image, method, layer, scale=scale)
     found = e[image].boxes(method, layer, on_photo=True)[0] if boxes else [[]] * len(heat)
-    panels = [Panel(e.input_image(image).picture, None, "Photo")]
-    for t, target in enumerate(e.targets[image]):
-        note = e.status[method, layer][image][t].words
-        drawn = [*_four(found[t]), *_box_of(target, e.input_image(image).geometry)]
-        panels.append(
-            Panel(
-                e.input_image(image).picture,
-                heat[t],
-                e.titles[image][t],
-                numbers_of(e, image, t),
-                drawn,
-                note,
-            )
+    return [
+        Panel(
+            source.picture,
+            heat[t],
+            e.titles[image][t],
+            numbers_of(e, image, t),
+            [*_four(found[t]), *_box_of(e.targets[image][t], source.geometry)],
+            e.status[method, layer][image][t].words,
         )
-    rows = [panels] if len(panels) <= 5 else render.grid_of(panels)
-    return render.figure(rows, **_drawn(style, scale, caption_of(e, (method,), (layer,))))
+        for t in (range(len(heat)) if targets is None else targets)
+    ]
 
 
 @figure_kind("methods")
@@ -150,7 +176,7 @@ def methods_figure(
     if target is None and len(shown) < len(e.targets[image]):
         more = [f"the first {len(shown)} of {len(e.targets[image])} targets: target=N shows another"]
     caption = caption_of(e, (), e.layers if len(e.layers) == 1 else (), more)
-    drawn = _drawn(style, scale, caption)
+    drawn = style_of(style, scale, caption)
     if len(e.layers) > 1 and len(e.raw) == len(e.methods) * len(e.layers):
         above = {t: words[t] if several else () for t in shown}
         rows = [[panel(t, m, at, *above[t]) for at in e.layers] for t in shown for m in e.methods]
@@ -216,7 +242,7 @@ def channels_figure(
         f"What adds most to the score {float(e.scores[image, target]):.4g} of {e.titles[image][target]}",
     )
     style.setdefault("colorbar_label", "activation (relative)")
-    return render.figure(render.grid_of(panels), **_drawn(style, "map", caption_of(e, (), (layer,))))
+    return render.figure(render.grid_of(panels), **style_of(style, "map", caption_of(e, (), (layer,))))
 
 
 def first_figure(e: Maps) -> Figure:
@@ -255,6 +281,12 @@ def _box_of(target: TargetInfo, geometry: Geometry) -> list[tuple[int, int, int,
     return [(top, left, bottom, right)] if top < bottom and left < right else []
 
 
-def _drawn(style: dict[str, Any], scale: Scale, caption: str) -> dict[str, Any]:
-    """The options of `render.figure`: the user's, and those that follow from the scale and the caption."""
+def style_of(style: dict[str, Any], scale: Scale, caption: str) -> dict[str, Any]:
+    """The options of `render.figure`: the user's, and those that follow from the scale and the caption.
+
+    Args:
+        style: what the user gave.
+        scale: of the heatmaps.
+        caption: of the figure.
+    """
     return {"caption": caption, **colours_of(scale, signed=scale == "signed"), **style}
