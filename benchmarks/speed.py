@@ -328,14 +328,14 @@ def describe(device: torch.device, batch: int, repeats: int) -> str:
     """The machine and the versions, in one line."""
     names = ("torch", "torchvision", "camscope", "grad-cam", "torchcam", "captum")
     versions = ", ".join(f"{name} {version(name)}" for name in names)
-    where = torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()
+    where = torch.cuda.get_device_name(device) if device.type == "cuda" else processor()
     return (
         f"{where}, {torch.get_num_threads()} threads; batch {batch}, 224², float32, random weights; "
         f"medians of {repeats}; {versions}"
     )
 
 
-def _processor() -> str:
+def processor() -> str:
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
     model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")

@@ -20,7 +20,7 @@ SOURCE = Path(camscope.__file__).parent
 
 KINDS = {name for name in dir(jaxtyping) if hasattr(getattr(jaxtyping, name), "dtypes")}
 
-NOT_YET = ("models/jax", "models/keras", "exporting")
+NOT_YET = ("models/jax", "models/keras", "exporting", "training", "watching")
 
 
 def never_checked(code: str) -> Iterator[tuple[int, str]]:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from camscope.arrays import place, resize
+from camscope.errors import InputError
 
 MODES = {1: "linear", 2: "bilinear", 3: "trilinear"}
 SIZES = [
@@ -141,3 +142,44 @@ def test_placing_is_the_same_on_numpy_torch_and_jax():
         assert type(placed) is type(convert(maps))
         assert placed.dtype == convert(maps).dtype
         np.testing.assert_allclose(np.asarray(placed), exact, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("order", [0, 2, 3, 5])
+@pytest.mark.parametrize(
+    ("space", "size"), [((7, 7), (56, 40)), ((3, 5), (40, 17)), ((1, 6), (8, 8)), ((5,), (23,))]
+)
+def test_splines_are_those_of_scipy_within_the_range_of_the_map(space, size, order):
+    """SciPy's, told that a cell is an area (`grid_mode`), and clipped to the range of each map."""
+    from scipy import ndimage
+
+    maps = draw(space)
+    factors = [1, 1, *(n_out / n_in for n_in, n_out in zip(space, size, strict=True))]
+    free = ndimage.zoom(maps, factors, order=order, mode="nearest", grid_mode=True)
+    axes = tuple(range(2, maps.ndim))
+    low, high = maps.min(axes, keepdims=True), maps.max(axes, keepdims=True)
+    if order == 3 and space == (7, 7):
+        assert (free > high + 1e-3).any()
+    np.testing.assert_allclose(resize(maps, size, order), np.clip(free, low, high), rtol=0, atol=1e-9)
+    geometry = {"scale": [1.0] * len(size), "offset": [0.0] * len(size), "input_size": size}
+    np.testing.assert_allclose(
+        place(maps, size, **geometry, order=order), resize(maps, size, order), atol=1e-12
+    )
+
+
+def test_a_spline_runs_in_every_array_library_and_leaves_what_was_not_seen_unseen():
+    import jax.numpy as jnp
+
+    maps = draw((4, 6)).astype(np.float32)
+    where = {"size": (20, 20), "scale": (1, 1), "offset": (0, -3), "input_size": (20, 14)}
+    exact = place(maps.astype(np.float64), **where, order=2)
+    assert np.isnan(exact).any()
+    for convert in (np.asarray, torch.from_numpy, jnp.asarray):
+        placed = place(convert(maps), **where, order=2)
+        assert placed.dtype == convert(maps).dtype
+        np.testing.assert_allclose(np.asarray(placed), exact, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("order", [-1, 6, 1.5, True, "2"])
+def test_an_order_that_is_none_is_refused(order):
+    with pytest.raises(InputError, match=r"order=.*0 \(the cells as they are\)"):
+        resize(draw((3, 3)), (9, 9), order)

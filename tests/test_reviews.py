@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import camscope
-from tests.reviews import PACKAGE, Reviews, fetch
+from docs.recipes.rated_reviews import PACKAGE, Reviews, fetch
 from tests.texts import TextCNN, split, trained, vocabulary_of
 
 CLASSES = ["negative", "positive"]

@@ -55,6 +55,8 @@ if TYPE_CHECKING:
     from camscope.targets import Similarity as Similarity
     from camscope.targets import TopK as TopK
     from camscope.text import Vocabulary as Vocabulary
+    from camscope.watching import History as History
+    from camscope.watching import Recorder as Recorder
 
 _HOMES = {
     "camscope.composition": (
@@ -112,6 +114,10 @@ _HOMES = {
         "TopK",
     ),
     "camscope.text": ("Vocabulary",),
+    "camscope.watching": (
+        "History",
+        "Recorder",
+    ),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

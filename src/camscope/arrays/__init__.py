@@ -4,13 +4,14 @@ from camscope.arrays.host import detached, to_numpy, with_array_api
 from camscope.arrays.localise import Box, Components, boxes_of, mask_of
 from camscope.arrays.normalise import Scale, check_scale, is_flat, scaled
 from camscope.arrays.ops import Array, channel_sum, from_numpy, over_space, relu, space_sum
-from camscope.arrays.resize import place, resize, trimmed
+from camscope.arrays.resize import area_shares, place, resize, trimmed
 
 __all__ = [
     "Array",
     "Box",
     "Components",
     "Scale",
+    "area_shares",
     "boxes_of",
     "channel_sum",
     "check_scale",

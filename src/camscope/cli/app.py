@@ -36,6 +36,18 @@ app.command(
     usage="Usage: camscope concepts PHOTO... [OPTIONS]",
 )
 app.command(
+    "camscope.cli.train_model:train",
+    name="train",
+    help="Train or fine-tune an image classifier that is ready to be explained.",
+    usage="Usage: camscope train DATA [OPTIONS]",
+)
+app.command(
+    "camscope.cli.evolve:evolve",
+    name="evolve",
+    help="Show how a model learned to look: the maps of a training, step by step, and how they settle.",
+    usage="Usage: camscope evolve RUN [OPTIONS]",
+)
+app.command(
     "camscope.cli.export_model:export",
     name="export",
     help="Write a model with its maps as one file that runs without camscope: ONNX, or PyTorch's .pt2.",

@@ -20,6 +20,7 @@ from camscope.engine.length_buckets import length_buckets
 from camscope.engine.model import open_model
 from camscope.errors import InputError, LayerError
 from camscope.images import Preprocessing
+from camscope.inputs import Inputs
 from camscope.methods import default_method
 from camscope.models.layer import Layer
 from camscope.models.said_grid import SaidGrid
@@ -151,7 +152,7 @@ class Explainer:
                 model that takes several inputs: a tuple of them, or a dictionary by keyword; arrays with as many rows
                 as the batch belong to its images, row by row, all others to every image. For a model that reads
                 texts: a text or a list of texts, which go through its tokenizer, or token numbers `batch token` (with
-                an `attention_mask` by keyword where they are padded).
+                an `attention_mask` by keyword where they are padded). Or what `prepare` gave.
             methods: one or several; see `camscope.list_methods()`. None takes `default_method`. Names, with parameters
                 and compositions if you like (`scorecam(top=64)`, `smooth(layercam, n=16)`), or objects
                 (`camscope.Smooth("layercam", n=16)`).
@@ -192,6 +193,22 @@ class Explainer:
             explanation = (explaining.texts if texts else explaining.pictures)(batch, given, targets)
             notes.warn()
             return explanation
+
+    def prepare(self, inputs: Any, *, explained_input: int | str | None = None) -> Inputs:
+        """Read and prepare inputs once, to be explained often: photos are preprocessed, texts are tokenised.
+
+        Args:
+            inputs: the same as for a call. A tensor is kept as it is, and not copied.
+            explained_input: see `__call__`.
+
+        Returns:
+            What a call takes in place of the inputs.
+
+        Raises:
+            InputError, ImageError: as for a call.
+        """
+        with self._model.adapter.exclusive():
+            return self._model.prepared(inputs, explained_input)[0]
 
     def concepts(
         self,

@@ -64,12 +64,14 @@ class Model:
         """The inputs as they were prepared, and the batch of them on the model's device.
 
         Args:
-            inputs: what the user gave.
+            inputs: what the user gave; or inputs that were prepared before.
             explained_input: see `Explainer.__call__`.
 
         Raises:
             InputError, ImageError: see `camscope.inputs.prepare`.
         """
+        if isinstance(inputs, Inputs):
+            return inputs, self.adapter.batch(inputs.batch)
         given = prepare(inputs, self.info, self.adapter.is_tensor, explained_input)
         batch = self.adapter.batch(given.batch)
         if self.info.space is None and given.preprocessing is None:

@@ -126,7 +126,7 @@ class Passes:
             return
         for layer, _, evidence in seen.evidence(targets, needs, self.seed):
             here = wanted_at(layer, wanted)
-            _check_head([e.method for e in here], layer, evidence, self.adapter.offers)
+            check_head([e.method for e in here], layer, evidence, self.adapter.offers)
             for e in here:
                 if e.method.class_specific or not gathered.has(e, layer):
                     gathered.add(e, layer, e.method(evidence), evidence)
@@ -147,8 +147,18 @@ class Passes:
             self.notes.of_model([e.method for e in some], evidence)
 
 
-def _check_head(methods: Sequence[Method], layer: str, evidence: Evidence, offers: frozenset[Need]) -> None:
-    """Refuse a method that needs a linear head if there is none."""
+def check_head(methods: Sequence[Method], layer: str, evidence: Evidence, offers: frozenset[Need]) -> None:
+    """Refuse a method that needs a linear head if there is none.
+
+    Args:
+        methods: that are wanted at a layer.
+        layer: its name.
+        evidence: of that layer.
+        offers: the needs that the model can meet, for the message.
+
+    Raises:
+        MethodError: naming methods that give the same map and do not need it.
+    """
     if evidence.head is not None:
         return
     for m in methods:

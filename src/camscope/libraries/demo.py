@@ -7,6 +7,7 @@ from typing import Any
 from camscope.errors import MissingExtraError, ModelError
 from camscope.images import Preprocessing
 from camscope.libraries import timm
+from camscope.libraries.heads import replace_head
 from camscope.libraries.imagenet import imagenet_names
 from camscope.libraries.info import ModelInfo
 
@@ -41,6 +42,22 @@ def create(name: str = "", *, pretrained: bool = True) -> tuple[Any, ModelInfo]:
         class_names=imagenet_names(),
         name="demo (EfficientNet-Lite0)",
     )
+    return model, info
+
+
+def trainable(name: str, *, classes: int, pretrained: bool) -> tuple[Any, ModelInfo]:
+    """The demo model with a new head, and its info.
+
+    Args:
+        name: nothing stands behind `demo`.
+        classes: how many classes the head has.
+        pretrained: whether all but the head has its published weights or is untrained.
+
+    Raises:
+        ModelError, MissingExtraError: see `create`.
+    """
+    model, info = create(name, pretrained=pretrained)
+    replace_head(model, classes)
     return model, info
 
 

@@ -1,24 +1,20 @@
-"""Loading models by name: demo, timm:NAME, hf:NAME-OR-FOLDER and whatever a library registers; FILE.py:FACTORY."""
+"""Loading models by name: demo, timm:NAME and what else a library registers; FILE.py:FACTORY; a run's folder."""
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import importlib.util
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from camscope.errors import ModelError, nearest
 from camscope.images import IMAGENET
+from camscope.libraries import training_runs
+from camscope.libraries.factories import from_file, is_factory
 from camscope.libraries.info import ModelInfo
 from camscope.libraries.registry import libraries, library_of, recognise
-from camscope.libraries.weights import fill
-from camscope.models.registry import framework_of, known_frameworks, unwrapped
-
-RANDOM = "random"
-"""The word in place of a weights file that asks for an untrained network."""
+from camscope.libraries.weights import RANDOM, fill
+from camscope.models.registry import unwrapped
 
 
 @dataclass(frozen=True)
@@ -34,8 +30,9 @@ def load_model(spec: str, *, weights: str | Path | None = None, trust_pickle: bo
 
     Args:
         spec: `demo`, `timm:NAME`, `torchvision:NAME`, `hf:NAME-OR-FOLDER` (Hugging Face), `keras:NAME`,
-            `keras:FILE.keras` or `FILE.py:FACTORY` (a function without arguments that returns the model, or the model
-            itself). The model may carry `preprocessing` and `class_names`.
+            `keras:FILE.keras`, `FILE.py:FACTORY` (a function without arguments that returns the model, or the model
+            itself), or the folder of a training run (`runs/NAME`). The model may carry `preprocessing` and
+            `class_names`.
         weights: a file (safetensors, or a PyTorch checkpoint read without running code in it), `random` for
             an untrained network, or None for the published weights.
         trust_pickle: whether to read a checkpoint that can run code. Only for files you would run as a program.
@@ -60,8 +57,10 @@ def load_model(spec: str, *, weights: str | Path | None = None, trust_pickle: bo
         # of a FILE.py it is not known: its factory may have loaded weights
         missing = pretrained and info.untrained
         info = dataclasses.replace(info, untrained=missing or str(weights) == RANDOM)
-    elif ".py" in spec:
-        made = _from_file(spec)
+    elif training_runs.is_run(spec):
+        model, info = training_runs.open_run(spec, trained=pretrained)
+    elif is_factory(spec):
+        made = from_file(spec)
         model, info = recognise(unwrapped(made), wrapper=made)
         info = _presumed(info, spec)
     else:
@@ -84,8 +83,10 @@ def _unknown(spec: str, kind: str) -> str:
     reader = _READERS.get(Path(spec).suffix)
     if reader is not None and kind == spec:
         return f"{spec!r} names no model. A file is named with what reads it: '{reader}:{spec}'."
+    if told := training_runs.why_no_run(spec):
+        return told
     bare = f" Perhaps 'timm:{spec}' or 'torchvision:{spec}'?" if spec.isidentifier() else ""
-    written = [*(library.written for library in named), "FILE.py:FACTORY"]
+    written = [*(library.written for library in named), "FILE.py:FACTORY", "runs/NAME"]
     return (
         f"{spec!r} names no model.{nearest(kind, [library.scheme for library in named]) or bare} "
         f"A model is one of: {', '.join(written)}."
@@ -101,58 +102,3 @@ def _presumed(info: ModelInfo, spec: str) -> ModelInfo:
         note=f"{spec} does not say how its photos are prepared; ImageNet's standard was presumed (resize 256, "
         "crop 224, its mean and std). Give the model an attribute: model.preprocessing = camscope.Preprocessing(…).",
     )
-
-
-def _from_file(spec: str) -> Any:
-    """What a file's factory makes. What the file prints goes to stderr: stdout may be read by a program."""
-    file, _, factory = spec.rpartition(":")
-    if not factory or not file.endswith(".py"):
-        raise ModelError(f"{spec!r}: say which function of the file builds the model, FILE.py:FACTORY.")
-    path = Path(file)
-    if not path.is_file():
-        raise ModelError(f"There is no file {file}.")
-    found = importlib.util.spec_from_file_location(f"camscope_user_{path.stem}", path)
-    assert found is not None
-    assert found.loader is not None
-    module = importlib.util.module_from_spec(found)
-    sys.modules[found.name] = (
-        module  # the import system does the same, since dataclasses and pickles look their module up
-    )
-    sys.path.insert(0, str(path.parent.resolve()))
-    try:
-        with contextlib.redirect_stdout(sys.stderr):
-            found.loader.exec_module(module)
-    except (Exception, SystemExit) as error:
-        raise ModelError(f"{file} could not be run: {_what_happened(error)}") from error
-    finally:
-        sys.path.remove(str(path.parent.resolve()))
-    if not hasattr(module, factory):
-        public = [name for name in vars(module) if not name.startswith("_")]
-        raise ModelError(f"{file} has no {factory!r}.{nearest(factory, public)}")
-    made = getattr(module, factory)
-    if not _holds_a_model(made):
-        try:
-            with contextlib.redirect_stdout(sys.stderr):
-                made = made()
-        except (Exception, SystemExit) as error:
-            raise ModelError(
-                f"{spec}: calling {factory}() without arguments failed: {_what_happened(error)}"
-            ) from error
-    if not _holds_a_model(made):
-        raise ModelError(
-            f"{spec}: {factory} gave {type(made).__name__}; expected a model of {', '.join(known_frameworks())} "
-            "(or a pipeline or learner of one)."
-        )
-    return made
-
-
-def _what_happened(error: BaseException) -> str:
-    """An error in the user's file, in words."""
-    if isinstance(error, SystemExit):
-        return f"it ended the program by sys.exit({'' if error.code is None else repr(error.code)})"
-    return f"{type(error).__name__}: {error}"
-
-
-def _holds_a_model(made: Any) -> bool:
-    """Whether an object is a model, or something that a library wraps around one."""
-    return framework_of(recognise(made)[0]) is not None

@@ -65,6 +65,7 @@ class Library:
 
 LIBRARIES: list[Library] = [
     Library("camscope.libraries.demo", scheme="demo", wanted=""),
+    Library("camscope.libraries.gapnet", scheme="gapnet", wanted=""),
     Library("camscope.libraries.timm", "timm", mark="pretrained_cfg", scheme="timm"),
     Library("camscope.libraries.torchvision", "torchvision", scheme="torchvision"),
     Library(

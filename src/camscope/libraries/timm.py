@@ -36,12 +36,27 @@ def create(name: str, *, pretrained: bool) -> tuple[Any, ModelInfo]:
     return recognise(build(name, pretrained=pretrained))
 
 
-def build(name: str, *, pretrained: bool) -> Any:
+def trainable(name: str, *, classes: int, pretrained: bool) -> tuple[Any, ModelInfo]:
+    """A model of timm's registry with a new head, and its info.
+
+    Args:
+        name: timm's name of the model.
+        classes: how many classes the head has.
+        pretrained: whether all but the head has its published weights or is untrained.
+
+    Raises:
+        ModelError, MissingExtraError: see `build`.
+    """
+    return recognise(build(name, pretrained=pretrained, num_classes=classes))
+
+
+def build(name: str, *, pretrained: bool, **options: Any) -> Any:
     """A model of timm's registry.
 
     Args:
         name: timm's name of the model.
         pretrained: whether it has its published weights or is untrained.
+        options: of `timm.create_model`.
 
     Raises:
         ModelError: for an unknown name (with the nearest), or weights that cannot be fetched.
@@ -51,7 +66,7 @@ def build(name: str, *, pretrained: bool) -> Any:
     if name not in timm.list_models(pretrained=False) and not timm.is_model(name.partition(".")[0]):
         raise ModelError(f"timm has no model {name!r}.{nearest(name, timm.list_models())}")
     try:
-        return timm.create_model(name, pretrained=pretrained)
+        return timm.create_model(name, pretrained=pretrained, **options)
     except Exception as error:
         if not pretrained:
             raise ModelError(f"timm could not build {name!r}: {error}") from error

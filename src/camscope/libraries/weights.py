@@ -10,14 +10,22 @@ from typing import Any
 
 from camscope.errors import MissingExtraError, ModelError
 
+RANDOM = "random"
+"""The word in place of a weights file that asks for an untrained network."""
 
-def fill(model: Any, path: Path, *, trust_pickle: bool = False) -> None:
+
+def fill(model: Any, path: Path, *, trust_pickle: bool = False, new_head: str | None = None) -> bool:
     """Load the weights in a file into a model.
 
     Args:
         model: a `torch.nn.Module`.
         path: a file of safetensors, or a PyTorch checkpoint.
         trust_pickle: whether to read a checkpoint that can run code.
+        new_head: the name of a layer that keeps its own weights if the file has none for it, or has those for another
+            number of classes.
+
+    Returns:
+        Whether that layer was filled too; True without one.
 
     Raises:
         ModelError: if the file cannot be read, would run code, or does not fit.
@@ -31,7 +39,23 @@ def fill(model: Any, path: Path, *, trust_pickle: bool = False) -> None:
         raise ModelError(
             f"A weights file is for a torch.nn.Module; a {type(model).__name__} comes with its own."
         )
-    _fill(model, _read(path, trust_pickle), path)
+    state = _without_prefix(_read(path, trust_pickle), model, path)
+    whole = new_head is None or _fits(state, model, new_head)
+    if not whole:
+        state = {key: value for key, value in state.items() if not _under(key, new_head)}
+        state |= {key: value for key, value in model.state_dict().items() if _under(key, new_head)}
+    _fill(model, state, path)
+    return whole
+
+
+def _under(name: str, layer: str | None) -> bool:
+    return name.startswith(f"{layer}.")
+
+
+def _fits(state: Mapping[str, Any], model: Any, layer: str) -> bool:
+    """Whether the file has every tensor of a layer, in the model's shape."""
+    own = {key: value for key, value in model.state_dict().items() if _under(key, layer)}
+    return all(key in state and state[key].shape == value.shape for key, value in own.items())
 
 
 def _read(path: Path, trust_pickle: bool) -> Mapping[str, Any]:
@@ -96,7 +120,8 @@ def _cannot_become(weight: Any, own: Any) -> str:
     return str(weight.dtype) if lost or coded else ""
 
 
-def _fill(model: Any, state: Mapping[str, Any], path: Path) -> None:
+def _without_prefix(state: Mapping[str, Any], model: Any, path: Path) -> dict[str, Any]:
+    """The tensors, dense, under the model's own names, where a wrapper has put a word before all of them."""
     import torch
 
     if strange := [key for key in state if not isinstance(key, str)]:
@@ -110,6 +135,11 @@ def _fill(model: Any, state: Mapping[str, Any], path: Path) -> None:
     for prefix in ("module.", "_orig_mod.", "model.", "net."):
         if state and all(key.startswith(prefix) for key in state) and not any(key in names for key in state):
             state = {key.removeprefix(prefix): value for key, value in state.items()}
+    return state
+
+
+def _fill(model: Any, state: Mapping[str, Any], path: Path) -> None:
+    names = model.state_dict()
     missing = [key for key in names if key not in state and not key.endswith("num_batches_tracked")]
     unexpected = [key for key in state if key not in names]
     shapes = [

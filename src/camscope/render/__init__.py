@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from camscope.render.animation import Tile, animation_frame, save_animation
 from camscope.render.colour import DEFAULT, DIVERGING, colours
+from camscope.render.curve_figure import Curve, curve_figure
 from camscope.render.figure import Panel, figure, grid_of, png, save
 from camscope.render.html import html_summary
 from camscope.render.overlay import overlay, with_colorbar
@@ -14,15 +16,20 @@ from camscope.render.words_terminal import words_text
 __all__ = [
     "DEFAULT",
     "DIVERGING",
+    "Curve",
     "Panel",
+    "Tile",
     "WordRow",
+    "animation_frame",
     "colours",
+    "curve_figure",
     "figure",
     "grid_of",
     "html_summary",
     "overlay",
     "png",
     "save",
+    "save_animation",
     "with_colorbar",
     "words_figure",
     "words_html",

@@ -29,6 +29,7 @@ def compare(
     target: int = 0,
     labels: Sequence[str] | None = None,
     scale: Scale = "map",
+    order: int = 1,
     **style: Any,
 ) -> Figure:
     """A figure of the same images in several explanations: a row for each image, a column for each explanation.
@@ -45,6 +46,7 @@ def compare(
         target: the number of the target that is shown.
         labels: what each explanation is called; None says in what they differ: model, method, layer.
         scale: see `camscope.arrays.normalise.Scale`.
+        order: of the spline; see `camscope.results.maps.Maps.heatmaps`.
         style: options of `camscope.render.figure`: colormap, opacity, title …
 
     Raises:
@@ -66,7 +68,7 @@ def compare(
                     f"Image {i} is {photo.picture.size} pixels in the first explanation and "
                     f"{e.input_image(i).picture.size} in number {number}: they are not of the same images."
                 )
-            columns += heatmap_panels(e, i, method, layer, scale=scale, targets=[target])
+            columns += heatmap_panels(e, i, method, layer, scale=scale, order=order, targets=[target])
         rows.append([Panel(photo.picture, None, image_name(first, i)), *_with_agreement(columns)])
     style.setdefault("column_labels", ["", *(labels or _differences(every, keys))])
     more = (

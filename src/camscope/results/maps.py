@@ -55,10 +55,11 @@ class Maps(MapData):
         *,
         scale: Scale = "map",
         rectify: bool | None = None,
+        order: int = 1,
     ) -> Float[Array, "batch target *input_size"]:
         """Heatmaps in [0, 1] at the size of the model's input.
 
-        The raw maps are rectified (if the method says so), resized (linear, half-pixel) and then scaled.
+        The raw maps are rectified (if the method says so), resized (half-pixel) and then scaled.
 
         Args:
             method: may be left out if there is one.
@@ -66,16 +67,18 @@ class Maps(MapData):
             scale: `map`, `image`, `batch`, `signed` or (low, high); see `camscope.arrays.normalise.Scale`.
             rectify: whether evidence against is set to zero; None does what the method says. CAM's paper, for one,
                 shows the signed map: `rectify=False`.
+            order: of the spline through the cells of the map: 0 keeps the cells as squares, 1 is linear, 2 to 5 are
+                smoother, and clipped to the range of the map where they overshoot it.
 
         Raises:
-            InputError: if it is not a scale, or a name is not among those explained.
+            InputError: if it is not a scale or an order, or a name is not among those explained.
         """
         key = self.key(method, layer)
         maps = self._displayed(key, self.raw[key], rectify, scale)
         if key not in self.spans:
-            return scaled(resize(maps, self.input_size), scale)
+            return scaled(resize(maps, self.input_size, order), scale)
         texts = self.input_images.texts
-        heat = scaled(token_by_token(maps, self.spans[key], texts, self.input_size[0]), scale)
+        heat = scaled(token_by_token(maps, self.spans[key], texts, self.input_size[0], order), scale)
         xp = array_namespace(heat)
         return xp.where(xp.isnan(heat), 0.5 if scale == "signed" else 0.0, heat)
 
@@ -87,6 +90,7 @@ class Maps(MapData):
         *,
         scale: Scale = "map",
         rectify: bool | None = None,
+        order: int = 1,
     ) -> Float[np.ndarray, "target height width"]:
         """Heatmaps of one image on its photo as the person has it: resize and crop undone, NaN outside the crop.
 
@@ -96,15 +100,16 @@ class Maps(MapData):
             layer: may be left out if there is one.
             scale: see `heatmaps`.
             rectify: see `heatmaps`.
+            order: see `heatmaps`.
 
         Raises:
-            InputError: if the input is not a picture, it is not a scale, or a name is not among those explained.
+            InputError: if the input is not a picture, a name is not among those explained, or an option is not valid.
         """
         image, key = self.number(image), self.key(method, layer)
-        geometry = self.input_images[image].geometry
+        g = self.input_images[image].geometry
         maps = self.raw[key] if scale == "batch" else self.raw[key][image : image + 1]
         shown = self._displayed(key, maps, rectify, scale)
-        placed = place(shown, geometry.photo_size, geometry.scale, geometry.offset, geometry.input_size)
+        placed = place(shown, g.photo_size, g.scale, g.offset, g.input_size, order)
         heat = to_numpy(scaled(placed, scale))
         return np.asarray(heat[image if scale == "batch" else 0])
 

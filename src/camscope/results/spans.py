@@ -22,7 +22,11 @@ def positions(spans: Span | None, image: int) -> slice:
 
 
 def token_by_token(
-    maps: Float[Array, "batch target position"], spans: Span, texts: Sequence[Text], width: int
+    maps: Float[Array, "batch target position"],
+    spans: Span,
+    texts: Sequence[Text],
+    width: int,
+    order: int = 1,
 ) -> Float[Array, "batch target token"]:
     """The values of maps at the tokens of the batch's rows; NaN where a row is padded.
 
@@ -31,12 +35,13 @@ def token_by_token(
         spans: where each text lies among these positions.
         texts: the texts of the batch.
         width: how many tokens a row of the batch has, with padding.
+        order: see `camscope.arrays.resize`.
     """
     xp = array_namespace(maps)
     padding = xp.full_like(maps[:1, :, :1], xp.nan)
     rows = []
     for image, text in enumerate(texts):
-        own = resize(maps[image : image + 1, :, positions(spans, image)], (len(text),))
+        own = resize(maps[image : image + 1, :, positions(spans, image)], (len(text),), order)
         after = width - len(text) - text.first
         rows.append(xp.concat([*[padding] * text.first, own, *[padding] * after], axis=2))
     return xp.concat(rows, axis=0)

@@ -10,7 +10,7 @@ import numpy as np
 from array_api_compat import array_namespace, device
 from jaxtyping import Float, Int
 
-from camscope.arrays import Array, from_numpy
+from camscope.arrays import Array, area_shares, from_numpy
 from camscope.errors import TargetError, nearest
 from camscope.outputs import Dense, Of, Outputs, check_of
 from camscope.outputs.slopes import dense_slopes
@@ -116,7 +116,7 @@ class Region(PredictionTarget):
                 row[_cell(position, dense.size, space)] = 1
             return weights, f"at {position}"
         mask = np.asarray(self.where.tolist() if hasattr(self.where, "tolist") else self.where)
-        return _shares(_checked(mask, dense.size, batch), space), "in the mask"
+        return area_shares(_checked(mask, dense.size, batch), space), "in the mask"
 
     def _nowhere(self, dense: Dense, image: int, name: str, class_names: Sequence[str] | None) -> str:
         if not isinstance(self.where, str):
@@ -157,7 +157,7 @@ class RegionScore(OutputScore):
         index = xp.asarray(self.classes, device=device(values)).reshape(batch, *(1,) * (len(space) + 1))
         of_class = xp.take_along_axis(values, xp.broadcast_to(index, (batch, 1, *space)), axis=1)
         # a resized copy of the input has outputs of another resolution, to which the region is resized
-        weights = from_numpy(_shares(self.weights, tuple(space)), like=values)
+        weights = from_numpy(area_shares(self.weights, tuple(space)), like=values)
         return xp.sum(xp.reshape(of_class[:, 0] * weights, (batch, -1)), axis=1)
 
     def slopes(self, outputs: Outputs) -> Float[np.ndarray, "batch class *space"]:
@@ -165,7 +165,7 @@ class RegionScore(OutputScore):
         dense = cast(Dense, outputs.predictions)
         batch, count, *space = dense.logits.shape
         weights = np.zeros((batch, count, *space))
-        weights[np.arange(batch), self.classes] = _shares(self.weights, tuple(space))
+        weights[np.arange(batch), self.classes] = area_shares(self.weights, tuple(space))
         return dense_slopes(dense, self.of, weights)
 
 
@@ -211,18 +211,4 @@ def _checked(mask: np.ndarray, size: tuple[int, ...], batch: int) -> Float[np.nd
     mask = mask.astype(np.float64)
     if not np.isfinite(mask).all() or mask.min() < 0 or mask.max() > 1:
         raise TargetError("A mask is True or False, or a share between 0 and 1, at each position.")
-    return mask
-
-
-def _shares(
-    mask: Float[np.ndarray, " batch *size"], space: tuple[int, ...]
-) -> Float[np.ndarray, " batch *space"]:
-    """A mask at another resolution: the share of each cell that is inside, so that no thin part is lost."""
-    for axis, (n, cells) in enumerate(zip(mask.shape[1:], space, strict=True), start=1):
-        if n != cells:
-            edges = np.arange(n + 1) / n
-            starts, ends = np.arange(cells) / cells, np.arange(1, cells + 1) / cells
-            shared = np.minimum(ends[:, None], edges[1:]) - np.maximum(starts[:, None], edges[:-1])
-            matrix = np.clip(shared, 0, None) * cells
-            mask = np.moveaxis(np.moveaxis(mask, axis, -1) @ matrix.T, -1, axis)
     return mask

@@ -1,1 +1,7 @@
-"""Watching a model while it trains: the maps of fixed samples, step by step."""
+"""Maps of fixed samples, kept while a model trains; nothing of the training is changed."""
+
+from camscope.watching.history import History
+from camscope.watching.recorder import Recorder
+from camscope.watching.settling import Settling
+
+__all__ = ["History", "Recorder", "Settling"]

@@ -10,6 +10,7 @@ import numpy as np
 
 from camscope.errors import InputError, MissingExtraError, ModelError, nearest
 from camscope.images import IMAGENET, Photo, Preprocessing
+from camscope.libraries.heads import replace_head
 from camscope.libraries.info import ModelInfo, Prepared
 
 
@@ -83,6 +84,37 @@ def create(name: str, *, pretrained: bool) -> tuple[Any, ModelInfo]:
         info = ModelInfo(preprocessing=Preprocessing.from_torchvision(weights.transforms()))
     names = weights.meta.get("categories")
     return model, dataclasses.replace(info, class_names=names, name=f"torchvision:{name}")
+
+
+def trainable(name: str, *, classes: int, pretrained: bool) -> tuple[Any, ModelInfo]:
+    """A classifier of torchvision's registry with a new head, and its info.
+
+    Args:
+        name: torchvision's name of the model.
+        classes: how many classes the head has.
+        pretrained: whether all but the head has its default weights or is untrained.
+
+    Raises:
+        ModelError: see `create`; for a model that is no classifier.
+        MissingExtraError: if torchvision is not installed.
+    """
+    model, info = create(name, pretrained=pretrained)
+    if (
+        info.preprocessing is None
+        or info.decoder is not None
+        or _kind(type(model).__module__) == "segmentation"
+    ):
+        raise ModelError(f"torchvision:{name} is no classifier, and only classifiers are trained here.")
+    if hasattr(
+        model, "aux_logits"
+    ):  # Inception and GoogLeNet put out a tuple in training as long as they have these
+        model.aux_logits = False
+        for auxiliary in ("AuxLogits", "aux1", "aux2"):
+            if hasattr(model, auxiliary):
+                setattr(model, auxiliary, None)
+        model.transform_input = True  # as with their published weights, so that a run is rebuilt the same
+    replace_head(model, classes)
+    return model, info
 
 
 _SEGMENTATION = Preprocessing(input_size=(520, 520), resize=(520, 520), crop="squash")

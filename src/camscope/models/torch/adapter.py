@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
 from torch import nn
 
 from camscope.errors import LayerError
-from camscope.evidence import ATTENDED, Need
+from camscope.evidence import ATTENDED, LinearHead, Need
 from camscope.models.adapter import LayerNeeds
 from camscope.models.batch import Batch
 from camscope.models.decoding import CaptionDecoder, LogitsDecoder, OutputDecoder
@@ -32,11 +32,13 @@ from camscope.models.torch.hooks.state import explaining
 from camscope.models.torch.hooks.surroundings import set_aside
 from camscope.models.torch.inputs import check_values, explaining_how_inputs_were_read, prepared
 from camscope.models.torch.layer_finder import LayerFinder
+from camscope.models.torch.learning_head import check_foldable
 from camscope.models.torch.observation import TorchObservation
 from camscope.models.torch.provenance import description
 from camscope.models.torch.remembered import Remembered
 from camscope.models.torch.reruns.suffix import Kept, Plan, keeping
 from camscope.models.torch.suffix_plans import SuffixPlans
+from camscope.models.torch.training_step import TrainingSteps
 from camscope.outputs import Task
 
 if TYPE_CHECKING:
@@ -337,6 +339,25 @@ class TorchAdapter:
         from camscope.models.torch.exporting.traced_programs import TorchPrograms
 
         return TorchPrograms(self._forwards, self._layers)
+
+    def training_steps(self, batch: Batch, layer: Layer, head: LinearHead | None) -> TrainingSteps:
+        """What runs the forwards of training steps in which a layer's maps are wanted. It keeps no module alive.
+
+        Args:
+            batch: the inputs, which stand for all of the same shape.
+            layer: the target layer.
+            head: the linear head behind it, as it was found; None if its weights are not wanted.
+
+        Raises:
+            MethodError: if the head's modules are of kinds whose weights cannot be followed while they learn.
+        """
+        anatomy = self._layers.anatomy(batch)
+        if head is not None:
+            check_foldable([self.model.get_submodule(name) for name in anatomy.head])
+            pools: Literal["activations", "relu"] | None = "activations" if head.pools_activations else "relu"
+        else:
+            pools = None
+        return TrainingSteps(layer, pools, anatomy, self.decoder, self.rules)
 
     def describe(self) -> Mapping[str, Any]:
         """Class, framework, device, precision and weights digest of the model."""

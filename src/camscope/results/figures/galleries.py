@@ -31,6 +31,7 @@ def gallery(
     photos: bool = True,
     columns: int | None = None,
     scale: Scale = "map",
+    order: int = 1,
     **style: Any,
 ) -> Figure:
     """All images of a batch: each photo with its heatmap, or a row for each photo with the heatmaps of its targets.
@@ -45,6 +46,7 @@ def gallery(
         photos: whether the bare photo stands beside its heatmaps.
         columns: how many pictures stand in a row, where images have one heatmap each; None chooses.
         scale: see `camscope.arrays.normalise.Scale`; with `batch` the images can be compared.
+        order: of the spline; see `camscope.results.maps.Maps.heatmaps`.
         style: options of `camscope.render.figure`: colormap, opacity, title …
 
     Raises:
@@ -67,7 +69,8 @@ def gallery(
     for image in shown:
         source = e.input_image(image)
         bare = [Panel(source.picture, None, image_name(e, image))] if photos else []
-        rows.append([*bare, *heatmap_panels(e, image, method, layer, scale=scale, targets=targets)])
+        heat = heatmap_panels(e, image, method, layer, scale=scale, order=order, targets=targets)
+        rows.append([*bare, *heat])
     if len(targets) == 1:
         flat = [panel for row in rows for panel in row]
         if columns is None and photos:

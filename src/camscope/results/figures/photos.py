@@ -39,6 +39,7 @@ def overlay(
     colormap: str = render.DEFAULT,
     opacity: float = 0.5,
     scale: Scale = "map",
+    order: int = 1,
     colorbar: bool = False,
 ) -> Image.Image:
     """One heatmap on the photo as the person has it.
@@ -52,12 +53,13 @@ def overlay(
         colormap: any name of the cmap catalogue, `jet` and `magma` included.
         opacity: how much of the colours covers the photo, 0 (only the photo) to 1 (only the colours).
         scale: see `camscope.arrays.normalise.Scale`.
+        order: of the spline; see `camscope.results.maps.Maps.heatmaps`.
         colorbar: whether to attach a colour bar.
 
     Raises:
         InputError: if the input is not a picture, a name is not among those explained, or an option is not valid.
     """
-    heat = e.photo_heatmaps(image, method, layer, scale=scale)[target]
+    heat = e.photo_heatmaps(image, method, layer, scale=scale, order=order)[target]
     signed = scale == "signed"
     picture = render.overlay(
         e.input_image(image).picture, heat, colormap=colormap, opacity=opacity, signed=signed
@@ -83,6 +85,7 @@ def targets_figure(
     layer: str | None = None,
     boxes: bool = False,
     scale: Scale = "map",
+    order: int = 1,
     **style: Any,
 ) -> Figure:
     """The photo, then the heatmap of each target with its name and probability.
@@ -94,12 +97,13 @@ def targets_figure(
         layer: may be left out if there is one.
         boxes: whether to draw the box of the largest component above 20 % of the maximum.
         scale: see `camscope.arrays.normalise.Scale`; with `image` the targets can be compared.
+        order: of the spline; see `camscope.results.maps.Maps.heatmaps`.
         style: options of `camscope.render.figure`: colormap, opacity, title …
     """
     method, layer = e.key(method, layer)
     panels = [
         Panel(e.input_image(image).picture, None, "Photo"),
-        *heatmap_panels(e, image, method, layer, scale=scale, boxes=boxes),
+        *heatmap_panels(e, image, method, layer, scale=scale, order=order, boxes=boxes),
     ]
     rows = [panels] if len(panels) <= 5 else render.grid_of(panels)
     return render.figure(rows, **style_of(style, scale, caption_of(e, (method,), (layer,))))
@@ -112,6 +116,7 @@ def heatmap_panels(
     layer: str,
     *,
     scale: Scale = "map",
+    order: int = 1,
     targets: Sequence[int] | None = None,
     boxes: bool = False,
 ) -> list[Panel]:
@@ -123,11 +128,12 @@ def heatmap_panels(
         method: one of `e.methods`.
         layer: one of `e.layers`.
         scale: see `camscope.arrays.normalise.Scale`.
+        order: of the spline; see `camscope.results.maps.Maps.heatmaps`.
         targets: the numbers of the targets; None means all.
         boxes: whether to draw the box of the largest component above 20 % of the maximum.
     """
     source = e.input_image(image)
-    heat = e.photo_heatmaps(image, method, layer, scale=scale)
+    heat = e.photo_heatmaps(image, method, layer, scale=scale, order=order)
     found = e[image].boxes(method, layer, on_photo=True)[0] if boxes else [[]] * len(heat)
     return [
         Panel(
@@ -144,7 +150,13 @@ def heatmap_panels(
 
 @figure_kind("methods")
 def methods_figure(
-    e: Maps, image: int = 0, *, target: int | None = None, scale: Scale = "map", **style: Any
+    e: Maps,
+    image: int = 0,
+    *,
+    target: int | None = None,
+    scale: Scale = "map",
+    order: int = 1,
+    **style: Any,
 ) -> Figure:
     """The heatmaps of all methods at all layers: of one target, or of each target in a block of rows.
 
@@ -157,11 +169,12 @@ def methods_figure(
         target: show only the target with this number; None shows all. Of more than are legible the first ones are
             shown, and the caption says so.
         scale: see `camscope.arrays.normalise.Scale`.
+        order: of the spline; see `camscope.results.maps.Maps.heatmaps`.
         style: options of `camscope.render.figure`.
     """
     shown = [target] if target is not None else _legible(e)
     words = {t: (e.titles[image][t], numbers_of(e, image, t)) for t in shown}
-    heat = {key: e.photo_heatmaps(image, *key, scale=scale)[shown] for key in e.raw}
+    heat = {key: e.photo_heatmaps(image, *key, scale=scale, order=order)[shown] for key in e.raw}
     source = e.input_image(image)
 
     def panel(t: int, method: str, layer: str, title: str = "", subtitle: str = "") -> Panel:
@@ -197,7 +210,7 @@ def _legible(e: Maps) -> list[int]:
 
 @figure_kind("channels")
 def channels_figure(
-    e: Maps, image: int = 0, *, target: int = 0, layer: str | None = None, **style: Any
+    e: Maps, image: int = 0, *, target: int = 0, layer: str | None = None, order: int = 1, **style: Any
 ) -> Figure:
     """The layer's feature maps over the photo, strongest contribution to the score first, with their weights.
 
@@ -209,6 +222,7 @@ def channels_figure(
         image: the number of the image in the batch.
         target: the number of the target.
         layer: may be left out if there is one.
+        order: of the spline; see `camscope.results.maps.Maps.heatmaps`.
         style: options of `camscope.render.figure`.
 
     Raises:
@@ -223,7 +237,7 @@ def channels_figure(
     shown = e.input_image(image)
     g = shown.geometry
     activations = kept.activations[image : image + 1, target]
-    heat = to_numpy(scaled(place(activations, g.photo_size, g.scale, g.offset, g.input_size)))[0]
+    heat = to_numpy(scaled(place(activations, g.photo_size, g.scale, g.offset, g.input_size, order)))[0]
     index, weights, contributions = (
         to_numpy(x)[image, target] for x in (kept.index, kept.weights, kept.contributions)
     )

@@ -1,0 +1,55 @@
+"""The site: furo, pages in Markdown, and recipes that are run while it is built. Nothing is fetched, then or later."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib.metadata import version as version_of
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+# small networks lose more by waiting for threads than they gain
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+project = "camscope"
+author = "The camscope developers"
+version = release = version_of("camscope")
+language = "en"
+
+extensions = ["myst_parser", "sphinx_gallery.gen_gallery", "formulas"]
+myst_enable_extensions = ["dollarmath"]
+exclude_patterns = ["_build", "recipes"]
+
+html_theme = "furo"
+html_title = "camscope"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_show_sourcelink = False
+html_show_copyright = False
+html_math_renderer = "drawn"
+pygments_dark_style = "github-dark"
+html_theme_options = {
+    "light_css_variables": {"color-brand-primary": "#b3420b", "color-brand-content": "#b3420b"},
+    "dark_css_variables": {"color-brand-primary": "#ffa45c", "color-brand-content": "#ffa45c"},
+}
+
+# ---------------------------------------------------------------- recipes
+
+sphinx_gallery_conf = {
+    "examples_dirs": "recipes",
+    "gallery_dirs": "gallery",
+    "filename_pattern": r"/\d\d_",
+    "ignore_pattern": r"^\D",  # what recipes share
+    "within_subsection_order": "FileNameSortKey",
+    "image_scrapers": ("running_recipes.saved_pictures",),
+    "reset_argv": "running_recipes.arguments_of",
+    "reset_modules": (),
+    "capture_repr": (),
+    "notebook_extensions": set(),  # recipes read a command line, which a notebook has none of
+    "download_all_examples": False,
+    "show_signature": False,
+    "write_computation_times": False,  # a page that would load scripts from elsewhere
+    "remove_config_comments": True,
+    "plot_gallery": "True",
+    "parallel": True,  # as many recipes at a time as -j says
+}

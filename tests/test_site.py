@@ -1,0 +1,72 @@
+"""The site: it builds without warnings, and asks nothing of other hosts. Its recipes run in `tests/recipes`."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+pytest.importorskip("sphinx_gallery")
+pytest.importorskip("furo")
+pytest.importorskip("myst_parser")
+
+RECIPES = sorted((ROOT / "docs" / "recipes").glob("[0-9][0-9]_*.py"))
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory) -> Path:
+    """The site with the recipes' texts, whose code is not run."""
+    place = tmp_path_factory.mktemp("site")
+    ours = shutil.ignore_patterns("_build", "gallery", "__pycache__")
+    shutil.copytree(ROOT / "docs", place / "docs", ignore=ours)
+    command = [
+        sys.executable,
+        "-m",
+        "sphinx",
+        "-q",
+        "-W",
+        "--keep-going",
+        "-b",
+        "html",
+        "-D",
+        "plot_gallery=0",
+    ]
+    ran = subprocess.run(
+        [*command, str(place / "docs"), str(place / "html")], capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stderr
+    return place / "html"
+
+
+@pytest.mark.slow
+def test_every_page_and_recipe_is_there(site):
+    for page in ("index", "adapters", "onnx", "sweep", "gallery/index"):
+        assert (site / f"{page}.html").is_file()
+    menu = (site / "index.html").read_text()
+    for recipe in RECIPES:
+        assert f"gallery/{recipe.stem}.html" in menu
+        assert "What can mislead" in (site / "gallery" / f"{recipe.stem}.html").read_text()
+
+
+@pytest.mark.slow
+def test_nothing_is_fetched_from_elsewhere(site):
+    asked = re.compile(
+        r"""<(?:script|img|iframe|source|video)[^>]*\ssrc="(https?:|//)|url\(["']?(https?:|//)|@import"""
+    )
+    linked = re.compile(r"""<link[^>]*rel="(?:stylesheet|preload|preconnect|icon)"[^>]*href="(https?:|//)""")
+    for file in [*site.rglob("*.html"), *site.rglob("*.css")]:
+        text = file.read_text("utf-8")
+        assert not asked.search(text), file
+        assert not linked.search(text), file
+
+
+@pytest.mark.slow
+def test_formulas_are_part_of_the_page(site):
+    page = (site / "gallery" / "06_film_reviews.html").read_text()
+    assert '<svg class="formula" role="img" aria-label="M_c(t) = \\sum_k' in page
+    assert "mathjax" not in page.lower()
