@@ -80,7 +80,7 @@ def interrupts(count: int) -> None:
                 modes = overrides._get_current_function_mode_stack()
                 assert not modes, "function modes"
                 assert not attention_is_constant.get(), "constant attention"
-                assert small.queue(small.locks_of(model)[0]) == 0, "the lock"
+                assert small.queue(small.locks_of(model.modules())[0]) == 0, "the lock"
             except AssertionError as error:
                 what = str(error).splitlines()[0]
                 left[what] += 1

@@ -102,3 +102,22 @@ def test_it_is_a_view_of_the_output(grid):
 )
 def test_in_words(grid, words):
     assert grid.describe() == words
+
+
+# ------------------------------------------------------------------ axes in another order
+
+
+@pytest.mark.parametrize("grid", GRIDS, ids=str)
+def test_a_grid_follows_the_axes_of_its_output_or_is_given_up(grid):
+    output = output_of(grid)
+    found = set()
+    for axes in itertools.permutations(range(output.ndim)):
+        moved = grid.moved(axes)
+        if moved is not None:
+            found.add(moved.layout)
+            assert np.array_equal(moved.canonical(output.transpose(axes)), grid.canonical(output))
+    both = {"tokens", "tokens-last"} if "tokens" in grid.layout else {"channels-first", "channels-last"}
+    assert found == both
+    assert grid.moved(range(output.ndim)) == grid
+    if output.ndim == 4:
+        assert grid.moved((0, 1, 3, 2)) is None  # rows and columns change places

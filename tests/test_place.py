@@ -13,7 +13,7 @@ from camscope.arrays import resize
 from camscope.models.grid import Grid, candidate_grids
 from camscope.models.place import Answer, answer, find_grid, with_altered_copies
 from camscope.models.torch.anatomy.grids import Grids
-from camscope.models.torch.anatomy.trace import Output
+from camscope.models.torch.anatomy.trace import Came, Output
 
 PHOTO = (1, 3, 64, 64)
 WIDE = (1, 3, 48, 80)
@@ -356,7 +356,8 @@ SQUARE = torch.zeros(1, 8, 8)
 def output(module, grid, follows=None):
     """What a trace notes of a module whose numbers answer on a grid, of eight positions and eight channels."""
     clean, *altered = (layer(x, grid) for x in rows(SIGNAL))
-    noted = Output(lambda: SQUARE, 0, tuple(SQUARE.shape), None, answer(clean, altered), follows)
+    came = None if follows is None else Came(follows, (0, 1, 2))
+    noted = Output(lambda: SQUARE, 0, tuple(SQUARE.shape), None, answer(clean, altered), came)
     noted.modules.append(module)
     return noted
 
@@ -381,3 +382,13 @@ def test_a_linear_layer_has_the_tokens_that_went_in_whatever_its_own_numbers_see
         before = output(nn.Module(), features)
         assert grids.of_output(before).layout == "channels-first"
         assert grids.of_output(output(module, tokens, follows=before)).layout == "channels-last"
+
+
+def test_as_many_tokens_as_a_grid_that_was_met_and_a_few_in_front_are_of_no_other_grid():
+    """Attention that mixes seventeen positions may answer as sixteen and one more in front would."""
+    shape, given = (1, 18, 8), (1, 3, 33)
+    alone = candidate_grids(shape, given).possible
+    assert Grid("tokens", (16,), 8, prefix=2) in alone
+    met = candidate_grids(shape, given, [(17,)])
+    assert Grid("tokens", (17,), 8, prefix=1) in met.likely
+    assert not [grid for grid in met.possible if grid.layout == "tokens"]

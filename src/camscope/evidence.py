@@ -171,7 +171,7 @@ class Directions(Protocol):
         ...
 
 
-Variants: TypeAlias = Callable[[Int[np.ndarray, "chunk"]], Float[Array, "chunk channel *space"]]
+Variants: TypeAlias = Callable[[Int[np.ndarray, " chunk"]], Float[Array, "chunk channel *space"]]
 """Builds the altered arrays with these numbers. Called chunk by chunk, so that never all of them exist at once."""
 
 
@@ -228,7 +228,7 @@ class GradientRerun(Protocol):
 
     def __call__(
         self, inputs: Float[Array, "batch channel *size"], target: int
-    ) -> tuple[Float[Array, batch], Float[Array, "batch channel *size"]]:
+    ) -> tuple[Float[Array, " batch"], Float[Array, "batch channel *size"]]:
         """Each image's score for one target (its number), and the score's gradient by the inputs."""
         ...
 
@@ -289,7 +289,7 @@ class Attention:
     layers: tuple[AttentionLayer, ...]
     space: tuple[int, ...]
     prefix: int
-    readout: Float[Array, token]
+    readout: Float[Array, " token"]
     blocks: tuple[Float[Array, "batch target head query key"], ...] = ()
 
 
@@ -309,7 +309,7 @@ class ModelEvidence:
         shared: intermediate results that several methods use; see `camscope.methods.shared`.
     """
 
-    inputs: Shaped[Array, batch * size]
+    inputs: Shaped[Array, " batch *input"]
     responses: Responses
     masked: Rerun | None = None
     masked_gradients: GradientRerun | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import numpy as np
 import pytest
 
 import camscope
@@ -60,6 +61,23 @@ def test_layers_are_of_the_inputs_size(case: Case):
 def test_the_deepest_layer_that_reaches_the_score_is_chosen(case: Case):
     adapter = case.adapter(classifier())
     assert names(adapter.choose(case.given(adapter, X))) == ["last_relu", "last", "body_relu"]
+
+
+def test_it_does_not_matter_which_image_stands_in_front(case: Case):
+    """A faint one shows little; those on which there is more to see decide, wherever they stand, whenever they come."""
+
+    def found(*batches: np.ndarray) -> list[tuple[str, str, float]]:
+        adapter = case.adapter(classifier())
+        for x in batches:
+            layers = adapter.layers(case.given(adapter, x))
+        return [(layer.name, layer.grid.describe(), layer.in_place) for layer in layers]
+
+    faint = X[:1] * X.dtype.type(1e-3)
+    forwards, backwards = np.concatenate([faint, X]), np.concatenate([X[::-1], faint])
+    assert found(forwards) == found(backwards) == found(X)
+    assert found(faint) != found(X)
+    assert found(faint, X) == found(X)
+    assert found(X, faint) == found(X)
 
 
 def test_the_last_layer_of_each_resolution_is_a_stage(case: Case):

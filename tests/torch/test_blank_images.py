@@ -1,12 +1,15 @@
-"""A blank image, for which nothing reaches the score, does not decide which layer explains the others."""
+"""A blank or faint image, for which little reaches the score, does not decide which layer explains the others."""
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 import camscope
+from camscope.models.batch import Batch
+from camscope.models.torch.layer_finder import LayerFinder
 from tests.torch.nets import Apply, batch, linear
 
 PHOTO = batch(1, 3, 16, 16)
@@ -45,6 +48,27 @@ class Bright(nn.Module):
         return self.head(stem.mean((2, 3)) + bright * self.deep(stem).mean((2, 3)))
 
 
+class Faint(nn.Module):
+    """The deeper layer puts out nothing where there is little contrast."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            self.stem = nn.Sequential(nn.Conv2d(3, 8, 3, bias=False), Apply(torch.tanh))
+            self.deep = nn.Sequential(
+                nn.Conv2d(8, 8, 3, 2, bias=False), Apply(lambda x: (x.abs() - 0.01).relu())
+            )
+        self.head = linear(8, 3, 0)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        stem = self.stem(x)
+        return self.head(stem.mean((2, 3)) + self.deep(stem).mean((2, 3)))
+
+
+FAINT = 1e-3 * batch(1, 3, 16, 16, seed=1)
+
+
 def first(found: camscope.Explanation) -> list[str]:
     return [str(of_image[0]) for of_image in found.status[found.key()]]
 
@@ -80,6 +104,56 @@ def test_another_image_than_noise_can_show_the_layer():
 
     assert camscope.explain(Far(), torch.cat([BLACK, BLACK + 9])).layers == ("deep",)
     assert camscope.explain(Far(), BLACK).layers == ("stem",)
+
+
+def test_a_faint_image_does_not_decide_wherever_it_stands():
+    model = Faint().eval()
+    assert camscope.explain(model, FAINT).layers != ("deep",)
+    orders = [[FAINT, PHOTO, BLACK], [PHOTO, FAINT, BLACK], [BLACK, FAINT, PHOTO]]
+    found = [camscope.explain(model, torch.cat(order)) for order in orders]
+    assert {e.layers for e in found} == {("deep",)}
+    grids = [
+        [(layer.name, layer.grid) for layer in camscope.Explainer(model).layers(torch.cat(order))[0]]
+        for order in orders
+    ]
+    assert grids[0] == grids[1] == grids[2]
+
+
+def test_after_faint_images_a_photo_is_looked_at_anew_and_nothing_more(monkeypatch):
+    looks = []
+    look = LayerFinder._look
+    monkeypatch.setattr(
+        LayerFinder, "_look", lambda self, batch: looks.append(len(batch)) or look(self, batch)
+    )
+    explainer = camscope.Explainer(Faint().eval())
+    explainer(FAINT)
+    assert explainer(1.5 * FAINT).layers != ("deep",)
+    assert looks == [1]
+    assert explainer(PHOTO).layers == ("deep",)
+    assert looks == [1, 1]
+    for x in (PHOTO, 1.5 * PHOTO, FAINT, BLACK, torch.cat([BLACK, PHOTO])):
+        assert explainer(x).layers == ("deep",)
+    assert explainer(PHOTO, layers="deep").layers == ("deep",)
+    assert looks == [1, 1]
+
+
+def test_what_there_is_to_see_is_measured_over_space():
+    colours = torch.tensor([-2.1, -2.0, -1.8])[None, :, None, None]
+    x = torch.cat([BLACK + colours, 0.5 * PHOTO, PHOTO, PHOTO.flip(3) + colours])
+    spreads = Batch((x,)).spreads
+    assert spreads[0] == 0  # black, as a photo is normalised
+    expected = x.double().var((2, 3), correction=0).mean(1).sqrt()
+    np.testing.assert_allclose(spreads, expected, rtol=1e-6)
+    np.testing.assert_allclose(Batch((x.bfloat16(),)).spreads, expected, rtol=2e-2, atol=1e-2)
+    assert torch.equal(Batch((x,)).most_telling(4).x[2:], x[[1, 0]])
+    assert len(Batch((x,)).most_telling(9)) == 4
+
+
+def test_of_texts_those_with_the_most_kinds_of_tokens_tell_most():
+    ids = torch.tensor([[7, 7, 7], [5, 2, 1], [3, 4, 3], [5, 1, 2]])
+    orders = [[0, 1, 2, 3], [3, 2, 1, 0], [2, 0, 3, 1]]
+    for order in orders:
+        assert Batch((ids[order],)).most_telling(4).x.tolist() == ids[[1, 3, 2, 0]].tolist()
 
 
 def test_zeros_do_not_tell_whether_a_relu_follows():

@@ -91,10 +91,11 @@ def test_the_layer_itself_is_not_run_for_each_channel():
     handle = net.first.register_forward_pre_hook(lambda _module, inputs: rows.append(len(inputs[0])))
     explainer(X, methods="ablationcam", layers="body")
     handle.remove()
-    # the batch; three runs of the pooled vector, since the two linear layers might be one; then for each image the
-    # trial of the plan (four altered copies, both ways), its features, the trial of the shortcut (both ways), and the
-    # re-runs, in which the layer is answered for: its input is one channel's shape
-    assert rows == [2, 2, 2, 1, *[4, 4, 1, 4, 4, 7] * 2]
+    # the batch; three runs of the pooled vector, since the two linear layers might be one; the trial of the plan (two
+    # altered copies, the whole model for all images at once, the plan for each); then for each image its features, the
+    # trial of the shortcut (both ways), and the re-runs, in which the layer is answered for: its input is one channel's
+    # shape
+    assert rows == [2, 2, 2, 1, 2, 2, 2, 2, *[1, 4, 4, 7] * 2]
 
 
 @pytest.mark.parametrize(

@@ -468,3 +468,13 @@ def test_who_is_interrupted_while_waiting_holds_nobody_up(untouched):
         let_go.set()
         holding.result(10)
         assert next_one.result(10).shape == (1, 1, 2, 2)
+
+
+def test_the_same_in_large_numbers_can_be_run(capsys):
+    from benchmarks import stress
+
+    stress.interrupts(0)
+    stress.threads(1)
+    said = capsys.readouterr().out
+    assert "left behind: nothing" in said
+    assert said.count(" 0 wrong maps") == 2

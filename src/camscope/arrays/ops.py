@@ -70,5 +70,5 @@ def _constant_over_space(weights: Float[Array, "batch target channel *grid"]) ->
     return all(size == 1 for size in weights.shape[3:])
 
 
-def _first(x: Float[Array, ...], leading: int) -> tuple[int, ...]:
+def _first(x: Float[Array, " ..."], leading: int) -> tuple[int, ...]:
     return (0,) * (len(x.shape) - leading)

@@ -62,7 +62,7 @@ def trimmed(
     return maps
 
 
-def area_shares(masks: Float[Array, ...], size: Sequence[int]) -> Float[Array, ...]:
+def area_shares(masks: Float[Array, " ..."], size: Sequence[int]) -> Float[Array, " ..."]:
     """Masks at another resolution: the share of each cell that is inside, so that no thin part is lost.
 
     Args:
@@ -129,7 +129,7 @@ def _in_range_of(
 
 
 def _along(
-    maps: Float[Array, "batch target *space"], axis: int, positions: Float[np.ndarray, out], order: int = 1
+    maps: Float[Array, "batch target *space"], axis: int, positions: Float[np.ndarray, " out"], order: int = 1
 ) -> Float[Array, "batch target *moved"]:
     """Interpolate one axis at positions measured from its edge in cells: cell k covers [k, k + 1)."""
     xp = array_namespace(maps)

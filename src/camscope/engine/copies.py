@@ -66,7 +66,7 @@ class _Stack:
 
     copies: Sequence[Copy]
     batch: Batch
-    index: Int[np.ndarray, image]
+    index: Int[np.ndarray, " image"]
 
     def slices(self) -> Iterator[tuple[Copy, slice]]:
         """Each copy, and its rows in the batch."""
@@ -247,7 +247,7 @@ class AlteredCopies:
         resolved: ResolvedTargets,
         *,
         gradients: bool = True,
-    ) -> tuple[dict[str, Evidence], Int[np.ndarray, batch]]:
+    ) -> tuple[dict[str, Evidence], Int[np.ndarray, " batch"]]:
         """Activations and gradients of all targets, by layer; and each image's top class."""
         needs = frozenset({Need.ACTIVATIONS, *({Need.GRADIENTS} if gradients else set())})
         by_layer = dict.fromkeys(layers, needs)

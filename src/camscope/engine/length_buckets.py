@@ -23,7 +23,7 @@ from camscope.results.map_data import Channels, Key
 from camscope.targets import PerImage, Target, TargetsLike
 from camscope.text import Text
 
-Rows: TypeAlias = Int[np.ndarray, "_"]
+Rows: TypeAlias = Int[np.ndarray, " _"]
 """The numbers of some texts of the batch."""
 
 

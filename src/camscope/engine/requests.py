@@ -78,7 +78,7 @@ class ResolvedTargets:
             self._modified[around] = targets
         return self._modified[around]
 
-    def images(self, index: Int[np.ndarray, image]) -> ResolvedTargets:
+    def images(self, index: Int[np.ndarray, " image"]) -> ResolvedTargets:
         """What is explained in copies of these images; an image may be named several times."""
         xp = array_namespace(self.outputs.logits)
         logits = xp.take(self.outputs.logits, xp.asarray(index, device=device(self.outputs.logits)), axis=0)

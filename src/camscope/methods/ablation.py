@@ -165,7 +165,7 @@ def _one_by_one(evidence: Evidence) -> _Drops:
 
 
 _Alter = Callable[
-    [Float[Array, "channel *space"], Int[np.ndarray, "chunk"]], Float[Array, "chunk channel *space"]
+    [Float[Array, " channel *space"], Int[np.ndarray, " chunk"]], Float[Array, "chunk channel *space"]
 ]
 
 

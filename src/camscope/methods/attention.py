@@ -189,11 +189,11 @@ def _map(
     return array_namespace(row).reshape(patches, (*row.shape[:2], *attention.space))
 
 
-def _squares(x: Float[Array, "batch head token width"], pattern: str) -> Float[Array, ...]:
+def _squares(x: Float[Array, "batch head token width"], pattern: str) -> Float[Array, " ..."]:
     return reduce(x * x, pattern, "sum")
 
 
-def _quotient(a: Float[Array, "*shape"], b: Float[Array, ...]) -> Float[Array, "*shape"]:
+def _quotient(a: Float[Array, "*shape"], b: Float[Array, " ..."]) -> Float[Array, "*shape"]:
     """The quotient a / b, and zero where b is zero (where a vector has length 0, or all keys are alike)."""
     xp = array_namespace(a)
     return xp.where(b == 0, xp.zeros_like(a), a / xp.where(b == 0, xp.ones_like(b), b))

@@ -14,7 +14,7 @@ from camscope.arrays import Array, resize
 from camscope.evidence import Evidence, ModelEvidence, Rerun, Responses
 from camscope.methods.channels import pick
 
-MakeMasks = Callable[[Float[Array, "chunk *space"], Sequence[int]], Float[Array, "chunk *size"]]
+MakeMasks = Callable[[Float[Array, " chunk *space"], Sequence[int]], Float[Array, " chunk *size"]]
 """From the activations of some channels, and the input's size, to a mask of that size for each."""
 
 

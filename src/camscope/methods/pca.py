@@ -137,7 +137,7 @@ def _length(x: Float[Array, "batch n"]) -> Float[Array, "batch 1"]:
 
 def _largest_eigenpair(
     gram: Float[Array, "batch n n"], rounds: int = 8, steps: int = 8
-) -> tuple[Float[Array, batch], Float[Array, "batch n"]]:
+) -> tuple[Float[Array, " batch"], Float[Array, "batch n"]]:
     """The largest eigenvalue and its unit eigenvector of positive semi-definite matrices.
 
     Power iteration is some ten times cheaper than the full decomposition where one direction dominates, as it does

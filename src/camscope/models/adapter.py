@@ -151,7 +151,7 @@ class Adapter(Protocol):
 
         Their shapes have a batch axis of 1.
 
-        The first image of the batch may stand for all: a batch of the same `signature` has the same layers.
+        One image of the batch may stand for all: a batch of the same `signature` has the same layers.
 
         Raises:
             InputError: if the model does not run on such inputs.

@@ -5,14 +5,18 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from array_api_compat import array_namespace
-from jaxtyping import Int
+from jaxtyping import Float, Int
 
-from camscope.arrays import Array
+from camscope.arrays import Array, to_numpy
 from camscope.models.axes import from_usual, to_usual, usual_space
+
+MUCH_MORE = 2
+"""How many times as much there is to see on an image that is looked at anew, where another one had to stand for all."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,7 +111,45 @@ class Batch:
     def __len__(self) -> int:
         return int(self.given.shape[0])
 
-    def images(self, index: Int[np.ndarray, image] | slice) -> Batch:
+    @cached_property
+    def spreads(self) -> Float[np.ndarray, " image"]:
+        """How much there is to see on each image: the standard deviation over space, all channels taken together.
+
+        0 for one that is the same everywhere. Of a text it is how many different tokens it has.
+        """
+        if self.of_tokens:
+            return np.array([len(np.unique(text)) for text in to_numpy(self.x)], dtype=float)
+        xp, x = array_namespace(self.x), self._in_full_precision
+        if space := tuple(range(2, len(x.shape))):
+            x = (
+                x - x[(..., *(slice(1) for _ in space))]
+            )  # of what is the same everywhere nothing is left by rounding
+            x = x - xp.mean(x, axis=space, keepdims=True)
+        squares = xp.mean(x * x, axis=tuple(range(1, len(x.shape))))
+        spreads: np.ndarray = to_numpy(squares).astype(float) ** 0.5
+        return spreads
+
+    def most_telling(self, count: int = 1) -> Batch:
+        """The call for the images on which there is most to see, those first: the same in whatever order they came.
+
+        What is found out about a model on some images must not depend on which of them stands in front.
+
+        Args:
+            count: how many at most.
+        """
+        if self.of_tokens:
+            of_equals = to_numpy(self.x)
+        else:
+            x = self._in_full_precision
+            of_equals = to_numpy(array_namespace(x).mean(x, axis=tuple(range(1, len(x.shape)))))[:, None]
+        return self.images(np.lexsort((*of_equals.T, -self.spreads))[:count])
+
+    @property
+    def _in_full_precision(self) -> Float[Array, " image *size"]:
+        xp, x = array_namespace(self.x), self.x
+        return x if x.dtype in (xp.float32, xp.float64) else xp.astype(x, xp.float32)
+
+    def images(self, index: Int[np.ndarray, " image"] | slice) -> Batch:
         """The call for these images, in this order, as often as they are named.
 
         Args:
@@ -135,7 +177,7 @@ class Batch:
             raise ValueError(f"{rows} rows for the inputs of {len(self)} images")
         return self.images(np.zeros(rows, dtype=np.int64)).with_x(x)
 
-    def tokens(self, rows: Int[np.ndarray, image], first: Int[np.ndarray, image], count: int) -> Batch:
+    def tokens(self, rows: Int[np.ndarray, " image"], first: Int[np.ndarray, " image"], count: int) -> Batch:
         """The call for some tokens of these texts, and of whatever else there is token by token: a mask, say.
 
         Args:

@@ -86,6 +86,21 @@ class Grid:
             return xp.concat([like[..., : self.prefix], tokens], axis=2)
         return xp.concat([like[:, : self.prefix], rearrange(tokens, "b c n -> b n c")], axis=1)
 
+    def moved(self, axes: Sequence[int]) -> Grid | None:
+        """The grid of the same output with its axes in another order; None where that is none of the four layouts.
+
+        Args:
+            axes: where each axis of the other is in this output; (0, 2, 3, 1) puts channels last.
+        """
+        last = len(axes) - 1
+        channel = 1 if self.layout in ("channels-first", "tokens-last") else last
+        space = [axis for axis in axes if axis not in (0, channel)]
+        if axes[0] != 0 or space != sorted(space):
+            return None
+        in_front, behind = _LAYOUTS[self.layout.startswith("tokens")]
+        layout = {last: behind, 1: in_front}.get(axes.index(channel))
+        return None if layout is None else replace(self, layout=layout)
+
     def summed(
         self, over_first: Shaped[np.ndarray, "*behind"], over_last: Shaped[np.ndarray, "*before"]
     ) -> Shaped[np.ndarray, "*space"]:
@@ -122,6 +137,12 @@ class Grid:
         return words
 
 
+_LAYOUTS: dict[bool, tuple[Layout, Layout]] = {
+    False: ("channels-first", "channels-last"),
+    True: ("tokens-last", "tokens"),
+}
+"""Of tokens or not, with channels in front and with channels behind."""
+
 _ORDERS = {(1, 0): " (column by column)", (1, 2, 0): " (place by place)"}
 """In words; a video's place has all its frames behind each other."""
 
@@ -134,7 +155,7 @@ class Rearranged(Grid):
         places: where in the output of one image, flattened, each element of `channel *space` is.
     """
 
-    places: Shaped[np.ndarray, channel * space] = field(default_factory=lambda: np.zeros((0, 0), np.int64))
+    places: Shaped[np.ndarray, " channel *space"] = field(default_factory=lambda: np.zeros((0, 0), np.int64))
 
     def canonical(self, output: Shaped[Array, "batch ..."]) -> Shaped[Array, "batch channel *space"]:
         """The layer's output, or a gradient of the same shape, as `batch channel *space`."""
@@ -168,12 +189,19 @@ class Candidates(NamedTuple):
     Attributes:
         likely: along its axes, or met earlier in the same forward.
         possible: those for which nothing speaks but the number of tokens.
-        kept: the one along its axes whose size was met before, or is the input's by one stride; None if there are two.
+        kept: those along its axes whose size was met before, or is the input's by one stride.
     """
 
     likely: list[Grid]
     possible: list[Grid]
-    kept: Grid | None = None
+    kept: list[Grid]
+
+    @property
+    def with_channels_in_front(self) -> Candidates:
+        """Only those whose channels are axis 1, as a convolution's are."""
+        return Candidates(
+            *([grid for grid in grids if grid.layout in ("channels-first", "tokens-last")] for grids in self)
+        )
 
 
 def candidate_grids(
@@ -187,7 +215,7 @@ def candidate_grids(
         seen: grids met earlier in the same forward (the patch embedding's, say), in order of execution.
     """
     if len(shape) < 3 or shape[0] != input_shape[0]:
-        return Candidates([], [])
+        return Candidates([], [], [])
     size = tuple(input_shape[2:])
     met = list(dict.fromkeys([size, *seen]))
     likely: list[_Ranked] = []
@@ -202,8 +230,7 @@ def candidate_grids(
     if len(shape) == 3:
         likely += _met_tokens(shape, met)
         possible += _cut_tokens(shape, size, met)
-    alone = kept[0] if len(kept) == 1 else None
-    return Candidates(_likeliest_first(likely), _likeliest_first(possible), alone)
+    return Candidates(_likeliest_first(likely), _likeliest_first(possible), kept)
 
 
 _Ranked = tuple[int, Grid]
@@ -243,10 +270,11 @@ def _cut_tokens(
 ) -> Iterator[_Ranked]:
     """Tokens of a grid that the input can be cut into, with as many in front as is usual.
 
-    As many tokens as a grid that was met has positions are of no other grid.
+    As many tokens as a grid that was met has positions, and as many in front as is usual, are of no other grid.
     """
+    positions = {math.prod(space) for space in met}
     for layout, count, channels in token_axes(shape):
-        if count in map(math.prod, met):
+        if any(count - prefix in positions for prefix in _USUAL_PREFIX_TOKENS):
             continue
         for prefix in _USUAL_PREFIX_TOKENS:
             for space in _cuts(count - prefix, size) if count - prefix >= FEW else ():

@@ -91,7 +91,7 @@ class OutputRules:
             return Outputs(regions.scores, task, raw, regions)
         return Outputs(both, task, raw, self.decoder.predictions(raw, batch))
 
-    def both_classes(self, logits: Float[Array, batch * output]) -> Float[Array, "batch class *space"]:
+    def both_classes(self, logits: Float[Array, " batch *output"]) -> Float[Array, "batch class *space"]:
         """A one-logit binary head z as its two classes (−z, z), in single precision at least."""
         xp = array_namespace(logits)
         if str(logits.dtype).removeprefix("torch.") in NARROW:

@@ -207,7 +207,7 @@ def find_grid(answer: Answer, candidates: Candidates, *, keeps_axes: bool = Fals
         keeps_axes: whether the layer is of a kind that keeps the axes of space as they are, as a convolution is. Where
             it sees all of a small grid from each position, or is dead, the grid that was met before is its grid.
     """
-    kept = candidates.kept if keeps_axes else None
+    kept = candidates.kept[0] if keeps_axes and len(candidates.kept) == 1 else None
     if not answer.changed:
         return None if answer.anything else kept
     copies = answer.copies
@@ -249,11 +249,11 @@ def with_altered_copies(
         tokens: whether it holds the numbers of tokens, `one token`; else numbers, `one channel *space`.
 
     Returns:
-        The input itself (noise, where it is the same everywhere: little can be seen on that), then one copy of it, or
+        The input itself (with noise, where it is the same everywhere: little is to be seen there), then one copy, or
         several of a small one, each with its patch in another place; of a small input of numbers then the same again,
         mirrored along every axis of space before the patches are altered.
     """
-    if not tokens and not image.std() > 0:
+    if not tokens and not np.ptp(image, axis=tuple(range(min(2, image.ndim - 1), image.ndim))).any():
         image = (image + np.random.default_rng(1).standard_normal(image.shape)).astype(image.dtype)
     size = image.shape[1 if tokens else 2 :]
     counts = (count for text, other, count in COPIES if math.prod(size) <= (text if tokens else other))

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from camscope.arrays import Array
 
 
-def sides(size: tuple[int, int]) -> Float[np.ndarray, 4]:
+def sides(size: tuple[int, int]) -> Float[np.ndarray, " 4"]:
     """(width, height, width, height) of an input of `(height, width)`: turns boxes in shares of it into pixels."""
     return np.asarray([size[1], size[0], size[1], size[0]], dtype=np.float64)
 
@@ -21,7 +21,7 @@ def areas(boxes: Float[Array, "*others 4"]) -> Float[Array, "*others"]:
     return sides[..., 0] * sides[..., 1]
 
 
-def overlaps(boxes: Float[Array, "*others 4"], box: Float[Array, 4]) -> Float[Array, "*others"]:
+def overlaps(boxes: Float[Array, "*others 4"], box: Float[Array, " 4"]) -> Float[Array, "*others"]:
     """Intersection over union of each box with one; 0 where both have no area."""
     xp = array_namespace(boxes)
     low, high = xp.maximum(boxes[..., :2], box[:2]), xp.minimum(boxes[..., 2:], box[2:])

@@ -49,7 +49,7 @@ class Dense(Predictions):
             batch, -1, *space
         )
 
-    def predicted(self, classes: Int[np.ndarray, batch]) -> Bool[np.ndarray, batch * space]:
+    def predicted(self, classes: Int[np.ndarray, " batch"]) -> Bool[np.ndarray, " batch *space"]:
         """Where each image's class is predicted: where it is the most likely class.
 
         A multi-label model predicts a class wherever it is more likely than not.
@@ -71,10 +71,10 @@ class Dense(Predictions):
         return np.stack([np.bincount(top.ravel(), minlength=count) for top in self._top])
 
     @functools.cached_property
-    def _top(self) -> Int[np.ndarray, batch * space]:
+    def _top(self) -> Int[np.ndarray, " batch *space"]:
         return np.asarray(array_namespace(self.logits).argmax(self.logits, axis=1).tolist())
 
-    def images(self, index: Int[np.ndarray, image] | slice) -> Dense:
+    def images(self, index: Int[np.ndarray, " image"] | slice) -> Dense:
         """The scores of these images only."""
         return Dense(self.logits[index], self.size, self.task)
 

@@ -112,7 +112,7 @@ class Detections(Predictions):
         rows = Outputs(rearrange(self.logits, "b n c -> (b n) c"), self.task).of(score)
         return array_namespace(rows).reshape(rows, self.logits.shape)
 
-    def fpn_levels_of(self, classes: Int[np.ndarray, batch]) -> Int[np.ndarray, batch] | None:
+    def fpn_levels_of(self, classes: Int[np.ndarray, " batch"]) -> Int[np.ndarray, " batch"] | None:
         """The FPN level that each image's class has its best candidate at; None if there is no pyramid."""
         if self.fpn_levels is None:
             return None
@@ -121,7 +121,7 @@ class Detections(Predictions):
         best = [int(xp.argmax(row[:, c])) for row, c in zip(values, classes.tolist(), strict=True)]
         return self.fpn_levels[np.arange(len(classes)), best]
 
-    def images(self, index: Int[np.ndarray, image] | slice) -> Detections:
+    def images(self, index: Int[np.ndarray, " image"] | slice) -> Detections:
         """The detections of these images only."""
         numbers = np.arange(self.logits.shape[0])[index]
         again = self.again
@@ -191,7 +191,7 @@ class Detections(Predictions):
         x0, y0, x1, y1 = (float(side) for side in self._boxes(image, output)[candidate])
         return x0, y0, x1, y1
 
-    def closest(self, image: int, output: int, box: Float[np.ndarray, side], first: int) -> int:
+    def closest(self, image: int, output: int, box: Float[np.ndarray, " side"], first: int) -> int:
         """The candidate whose box for an output overlaps most with a given box.
 
         Args:

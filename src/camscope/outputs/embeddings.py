@@ -18,7 +18,7 @@ class Embedding(Predictions):
 
     vectors: Float[Array, "batch feature"]
 
-    def images(self, index: Int[np.ndarray, image] | slice) -> Embedding:
+    def images(self, index: Int[np.ndarray, " image"] | slice) -> Embedding:
         """The vectors of these images only."""
         return Embedding(self.vectors[index])
 

@@ -26,10 +26,10 @@ class Predictions(ABC):
         """
         return None
 
-    def fpn_levels_of(self, classes: Int[np.ndarray, batch]) -> Int[np.ndarray, batch] | None:
+    def fpn_levels_of(self, classes: Int[np.ndarray, " batch"]) -> Int[np.ndarray, " batch"] | None:
         """The level of the feature pyramid that each image's class gets its score from; None if there is no pyramid."""
         return None
 
     @abstractmethod
-    def images(self, index: Int[np.ndarray, image] | slice) -> Predictions:
+    def images(self, index: Int[np.ndarray, " image"] | slice) -> Predictions:
         """The predictions for these images only."""

@@ -38,7 +38,7 @@ class WordRow:
 
     words: Sequence[str]
     glued: Sequence[bool]
-    values: Float[np.ndarray, word]
+    values: Float[np.ndarray, " word"]
     title: str = ""
     subtitle: str = ""
     note: str = ""
@@ -57,7 +57,7 @@ def words_colormap(colormap: str, signed: bool) -> str:
     return WORDS_DIVERGING if signed else WORDS
 
 
-def painted(values: Float[np.ndarray, word], colormap: str) -> list[tuple[Rgb, Rgb]]:
+def painted(values: Float[np.ndarray, " word"], colormap: str) -> list[tuple[Rgb, Rgb]]:
     """Give each word's background colour, and black or white for the letters, whichever is readable on it.
 
     Args:

@@ -39,7 +39,7 @@ _WORDS = {
 
 
 def statuses_of(
-    maps: Float[np.ndarray, target * space], gradient_free: Bool[np.ndarray, target], *, rectified: bool
+    maps: Float[np.ndarray, " target *space"], gradient_free: Bool[np.ndarray, " target"], *, rectified: bool
 ) -> tuple[Status, ...]:
     """The status of each map of one image.
 
@@ -65,7 +65,7 @@ def statuses_of(
     return tuple(one(t) for t in range(len(maps)))
 
 
-def ends_of(maps: Float[np.ndarray, target * space]) -> Float[np.ndarray, "target 2"]:
+def ends_of(maps: Float[np.ndarray, " target *space"]) -> Float[np.ndarray, "target 2"]:
     """The lowest and the highest value of each map."""
     flat = maps.reshape(len(maps), -1)
     return np.stack([flat.min(axis=-1), flat.max(axis=-1)], axis=-1)

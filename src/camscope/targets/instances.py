@@ -145,8 +145,8 @@ class InstanceScore(OutputScore):
         among: how many candidates each image had in the outputs for the clean input.
     """
 
-    candidates: Int[np.ndarray, batch]
-    outputs: Int[np.ndarray, batch]
+    candidates: Int[np.ndarray, " batch"]
+    outputs: Int[np.ndarray, " batch"]
     proposals: Float[np.ndarray, "batch 4"] | None
     among: int
 
@@ -155,7 +155,7 @@ class InstanceScore(OutputScore):
         """True: a box is always at one place of the input."""
         return True
 
-    def __call__(self, outputs: Outputs) -> Float[Array, batch]:
+    def __call__(self, outputs: Outputs) -> Float[Array, " batch"]:
         """Each image's score."""
         found = cast(Detections, outputs.predictions)
         logits = self._logits(found)

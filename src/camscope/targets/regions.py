@@ -99,8 +99,8 @@ class Region(PredictionTarget):
         return cls(index_or_name(rest, names) if rest else None, of=of, sign=sign)
 
     def _weights(
-        self, dense: Dense, classes: Int[np.ndarray, batch]
-    ) -> tuple[Float[np.ndarray, batch * space], str]:
+        self, dense: Dense, classes: Int[np.ndarray, " batch"]
+    ) -> tuple[Float[np.ndarray, " batch *space"], str]:
         """How much of each position is inside the region, 0 to 1, and the region in words."""
         space = tuple(dense.logits.shape[2:])
         batch = len(classes)
@@ -140,15 +140,15 @@ class RegionScore(OutputScore):
         weights: how much of each position of the model's output is inside the region, 0 to 1.
     """
 
-    classes: Int[np.ndarray, batch]
-    weights: Float[np.ndarray, batch * space]
+    classes: Int[np.ndarray, " batch"]
+    weights: Float[np.ndarray, " batch *space"]
 
     @property
     def placed(self) -> bool:
         """Whether the region is only a part of the input."""
         return bool((self.weights != self.weights.flat[0]).any())
 
-    def __call__(self, outputs: Outputs) -> Float[Array, batch]:
+    def __call__(self, outputs: Outputs) -> Float[Array, " batch"]:
         """Σ w_ij y_c(ij) for each image."""
         dense = cast(Dense, outputs.predictions)
         values = dense.of(self.of)
@@ -169,7 +169,7 @@ class RegionScore(OutputScore):
         return dense_slopes(dense, self.of, weights)
 
 
-def _largest(dense: Dense, class_names: Sequence[str] | None) -> Int[np.ndarray, batch]:
+def _largest(dense: Dense, class_names: Sequence[str] | None) -> Int[np.ndarray, " batch"]:
     """The class with most positions in each image; background only if there is no other."""
     sizes = dense.areas.copy()
     for c, name in enumerate(class_names or ()):
@@ -195,7 +195,7 @@ def _cell(position: tuple[int, ...], size: tuple[int, ...], space: tuple[int, ..
     return tuple(place * n // whole for place, n, whole in zip(position, space, size, strict=True))
 
 
-def _checked(mask: np.ndarray, size: tuple[int, ...], batch: int) -> Float[np.ndarray, batch * size]:
+def _checked(mask: np.ndarray, size: tuple[int, ...], batch: int) -> Float[np.ndarray, " batch *size"]:
     if mask.dtype.kind not in "biuf":
         raise TargetError(
             f"A mask holds truth values or numbers, not {mask.dtype}. Region(where=…) takes 'predicted', 'all', a "

@@ -37,7 +37,7 @@ class OutputScore(ABC):
     labels: tuple[str, ...]
     of: Of = "logit"
     outlines: Float[np.ndarray, "batch 4"] | None = None
-    fpn_levels: Int[np.ndarray, batch] | None = None
+    fpn_levels: Int[np.ndarray, " batch"] | None = None
 
     @property
     def kind(self) -> Hashable:
@@ -50,7 +50,7 @@ class OutputScore(ABC):
         return False
 
     @abstractmethod
-    def __call__(self, outputs: Outputs) -> Float[Array, batch]:
+    def __call__(self, outputs: Outputs) -> Float[Array, " batch"]:
         """The score of each image, differentiable wherever the outputs are."""
 
     def slopes(self, outputs: Outputs) -> Float[np.ndarray, "batch class *space"]:
@@ -67,7 +67,7 @@ class OutputScore(ABC):
             "gradients."
         )
 
-    def images(self, index: Int[np.ndarray, image]) -> Self:
+    def images(self, index: Int[np.ndarray, " image"]) -> Self:
         """The score of these images, in this order; an image may be named several times."""
         return dataclasses.replace(
             self,

@@ -31,7 +31,7 @@ class Similarity(PredictionTarget):
     name: str = "another"
     sign: int = 1
 
-    def of_images(self, index: Int[np.ndarray, image]) -> Self:
+    def of_images(self, index: Int[np.ndarray, " image"]) -> Self:
         """The target for some of the images."""
         given = np.asarray(to_numpy(self.to), dtype=np.float64)
         return self if given.ndim == 1 else replace(self, to=given[index])
@@ -67,7 +67,7 @@ class CosineScore(OutputScore):
 
     to: Float[np.ndarray, "batch feature"]
 
-    def __call__(self, outputs: Outputs) -> Float[Array, batch]:
+    def __call__(self, outputs: Outputs) -> Float[Array, " batch"]:
         """cos(f(x), e)."""
         vectors = embeddings(outputs)
         xp = array_namespace(vectors)

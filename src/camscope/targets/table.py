@@ -17,7 +17,7 @@ from camscope.targets.class_names import class_name
 from camscope.targets.naming import TargetInfo, function_name
 from camscope.targets.scores import OutputScore
 
-ScoreFunction: TypeAlias = Callable[[Any], Float[Array, "batch"]]
+ScoreFunction: TypeAlias = Callable[[Any], Float[Array, " batch"]]
 """A function of the model's raw output that gives one value per image."""
 
 Weighting = Literal["mean", "softmax"]
@@ -39,7 +39,7 @@ class Against:
     shares: Float[np.ndarray, "batch other"]
     weighting: tuple[Weighting, ...]
 
-    def images(self, index: Int[np.ndarray, image]) -> Against:
+    def images(self, index: Int[np.ndarray, " image"]) -> Against:
         """The rows of these images."""
         weighting = tuple(np.asarray(self.weighting)[index].tolist())
         return Against(self.classes[index], self.shares[index], weighting)
@@ -146,7 +146,7 @@ class Targets:
         functions = (f.kind if isinstance(f, OutputScore) else f for f in self.functions)
         return tuple(zip(self.of, functions, others, strict=True))
 
-    def images(self, index: Int[np.ndarray, image]) -> Targets:
+    def images(self, index: Int[np.ndarray, " image"]) -> Targets:
         """The targets of these images, in this order; an image may be named several times."""
         return replace(
             self,
@@ -343,7 +343,7 @@ class Targets:
 
 def _others(
     logits: Float[np.ndarray, "class"], target: int, among: Sequence[int] | None, count: int | None
-) -> Int[np.ndarray, other]:
+) -> Int[np.ndarray, " other"]:
     # a class that the model masks out, whose logit is −∞, is similar to none
     among = np.flatnonzero(np.isfinite(logits)).tolist() if among is None else among
     candidates = np.asarray([c for c in among if c != target])
@@ -357,7 +357,7 @@ def _others(
     return candidates[np.argsort(distance, kind="stable")[:count]]
 
 
-def _call(function: ScoreFunction, raw: Any, batch: int) -> Float[Array, batch]:
+def _call(function: ScoreFunction, raw: Any, batch: int) -> Float[Array, " batch"]:
     try:
         scores = function(raw)
     except Exception as error:

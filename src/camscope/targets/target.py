@@ -40,7 +40,7 @@ class Target(ABC):
             TargetError: if the model's outputs do not have what the target asks for.
         """
 
-    def of_images(self, index: Int[np.ndarray, image]) -> Self:
+    def of_images(self, index: Int[np.ndarray, " image"]) -> Self:
         """The target for these images only; itself, unless it holds a value for each image."""
         return self
 

@@ -166,7 +166,7 @@ def _two_stages(model: Any, parts: dict[str, Any], size: tuple[int, ...]) -> Det
     fpn_levels = heads.box_roi_pool.map_levels(list(proposals)).split(counts)
 
     def again(
-        wanted: Float[np.ndarray, "row 4"], images: Int[np.ndarray, row]
+        wanted: Float[np.ndarray, "row 4"], images: Int[np.ndarray, " row"]
     ) -> Float[torch.Tensor, "row output"]:
         order = np.argsort(images, kind="stable")
         rois = []

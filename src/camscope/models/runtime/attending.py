@@ -66,7 +66,7 @@ def _per_head(weights: np.ndarray, rows: int) -> Float[np.ndarray, "batch head q
 
 def _readout(
     runtime: Runtime, scoring: Scoring, image: Batch, last: str, count: int
-) -> Float[np.ndarray, token]:
+) -> Float[np.ndarray, " token"]:
     """How much the logits of an image change with each token of the last layer of tokens.
 
     Args:
@@ -102,7 +102,7 @@ def _readout(
     )
 
 
-def _shares(changes: Float[np.ndarray, token], prefix: int) -> Float[np.ndarray, token]:
+def _shares(changes: Float[np.ndarray, " token"], prefix: int) -> Float[np.ndarray, " token"]:
     """The share of each token in what the head reads; the shares sum to one.
 
     A token that changes nothing is not read. Those that are read count alike; but where the head reads tokens in front

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Shaped
 
 from camscope.errors import LayerError
-from camscope.models.batch import Batch
+from camscope.models.batch import MUCH_MORE, Batch
 from camscope.models.last_used import LastUsed
 from camscope.models.layer import Layer
 from camscope.models.runtime.runs import RunsBetween, Runtime
@@ -26,7 +26,7 @@ _TRIES = 4
 """How often a layer's output is altered at random to see whether the score changes with it."""
 
 _LOOKED_AT = 8
-"""How many images are looked at for a named layer that does nothing on the first."""
+"""How many images are looked at for a named layer that does nothing on the most telling one."""
 
 _FIRST = 8
 """Of so many of the deepest layers the gradients are looked at together when one of them is chosen."""
@@ -34,8 +34,26 @@ _FIRST = 8
 _MOST_STAGES = 4
 
 
+@dataclass
+class _Known:
+    """What is known of a model for one signature.
+
+    Attributes:
+        shown: what a run showed.
+        spread: of the image that it was run on, see `Batch.spreads`.
+        choice: the automatic choice and the runners-up, once they were asked for.
+    """
+
+    shown: Shown
+    spread: float
+    choice: list[Layer] | None = None
+
+
 class LayersByRuns:
     """Knows the layers of one model. What it finds holds for all batches of one signature.
+
+    The image of a batch on which there is most to see stands for all of them. When a batch comes with an image on which
+    there is much more to see, the layers are looked for anew.
 
     Args:
         runtime: of the model.
@@ -45,18 +63,29 @@ class LayersByRuns:
     def __init__(self, runtime: Runtime, scoring: Scoring) -> None:
         self._runtime = runtime
         self._scoring = scoring
-        self._shown: LastUsed[Shown] = LastUsed(_REMEMBERED)
-        self._choices: LastUsed[list[Layer]] = LastUsed(_REMEMBERED)
+        self._known: LastUsed[_Known] = LastUsed(_REMEMBERED)
 
     def shown(self, batch: Batch) -> Shown:
-        """What a run of the first image shows."""
-        return self._shown.get(
-            batch.signature, lambda: show(self._runtime, self._scoring, batch.images(slice(1)))
-        )
+        """What a run of the most telling image shows: of this batch, or of an earlier one of the same signature."""
+        return self._for(batch).shown
 
     def choose(self, batch: Batch) -> list[Layer]:
         """The automatic choice, then two runners-up. See `camscope.models.adapter.Adapter.choose`."""
-        return self._choices.get(batch.signature, lambda: self._choose(batch))
+        known = self._for(batch)
+        if known.choice is None:
+            known.choice = self._choose(batch)
+        return known.choice
+
+    def _for(self, batch: Batch) -> _Known:
+        """What is known, looked for anew if this batch tells much more than the one on which it was seen."""
+        kind, spread = batch.signature, float(batch.spreads.max())
+        known = self._known.known(kind)
+        if known is None or spread > MUCH_MORE * known.spread:
+            known = self._known.put(kind, _Known(self._show(batch.most_telling()), spread))
+        return known
+
+    def _show(self, image: Batch) -> Shown:
+        return show(self._runtime, self._scoring, image)
 
     def stages(self, batch: Batch) -> list[Layer]:
         """The last layer of each resolution. See `camscope.models.adapter.Adapter.stages`."""
@@ -86,13 +115,14 @@ class LayersByRuns:
         grid = said_of(said, name)
         if grid is not None:
             return self._with_said(batch, name, grid)
-        for image in range(1, min(len(batch), _LOOKED_AT)):
-            if name in self.shown(batch).shapes and name not in self.shown(batch).unchanged:
+        known, most_telling = self._for(batch), batch.most_telling(_LOOKED_AT)
+        for image in range(len(most_telling)):
+            if name in known.shown.shapes and name not in known.shown.unchanged:
                 break
-            found = show(self._runtime, self._scoring, batch.images(slice(image, image + 1)))
+            found = self._show(most_telling.images(slice(image, image + 1)))
             if name in {one.name for one in found.layers}:
-                self._shown.put(batch.signature, found)
-        return self.shown(batch).layer(name)
+                known.shown = found
+        return known.shown.layer(name)
 
     def reaches(self, batch: Batch, layers: Sequence[Layer]) -> list[bool]:
         """Whether each layer's positions reach the score at all, for any class."""
@@ -108,8 +138,8 @@ class LayersByRuns:
         return [layer in found for layer in layers]
 
     def _looked_at(self, batch: Batch, layers: int) -> Batch:
-        """The first image. Where runs are all there is, several layers of it are seen in one."""
-        image = batch.images(slice(1))
+        """The most telling image. Where runs are all there is, several layers of it are seen in one."""
+        image = batch.most_telling()
         if layers > 1 and isinstance(self._runtime, RunsBetween):
             self._runtime.run(image, None)
         return image
@@ -125,14 +155,14 @@ class LayersByRuns:
         return any(_probe_of_layer(self._runtime, image, layer, one) for one in later)
 
     def _with_gradients(self, batch: Batch, layers: Sequence[Layer]) -> set[Layer]:
-        """Those whose positions some output has gradients by: for all layers one run of the first image.
+        """Those whose positions some output has gradients by: for all layers one run of the most telling image.
 
         The others may still reach the score, from behind a ReLU that is asleep for this image.
         """
         if not self._runtime.differentiates or not layers:
             return set()
-        first = batch.images(slice(1))
-        with self._runtime.differentiated(first, [layer.name for layer in layers]) as (run, pull_back):
+        image = batch.most_telling()
+        with self._runtime.differentiated(image, [layer.name for layer in layers]) as (run, pull_back):
             weights = np.random.default_rng(0).standard_normal(run.logits.shape)
             gradients = pull_back(weights.astype(run.logits.dtype))
         found = set()
@@ -241,7 +271,7 @@ class _Probe:
         self._clean = self._of(self._A)
 
     @property
-    def reached(self) -> Shaped[np.ndarray, output]:
+    def reached(self) -> Shaped[np.ndarray, " output"]:
         """Whether each output changes with what is at the positions."""
         return self._changed(_positions_that_count(self._noise, self._image))
 
@@ -252,7 +282,7 @@ class _Probe:
         changed = self._changed(only)
         return bool(changed[-1]) and not bool(changed[:-1].any())
 
-    def _changed(self, noise: Float[np.ndarray, "row channel *space"]) -> Shaped[np.ndarray, output]:
+    def _changed(self, noise: Float[np.ndarray, "row channel *space"]) -> Shaped[np.ndarray, " output"]:
         changed = np.not_equal(self._of(self._A + noise), self._clean)
         by_output: np.ndarray = np.moveaxis(changed, 1, 0).reshape(changed.shape[1], -1).any(axis=1)
         return by_output

@@ -83,7 +83,7 @@ class AlteredInputGradients:
 
     def __call__(
         self, inputs: Float[np.ndarray, "batch channel *size"], target: int
-    ) -> tuple[Float[np.ndarray, batch], Float[np.ndarray, "batch channel *size"]]:
+    ) -> tuple[Float[np.ndarray, " batch"], Float[np.ndarray, "batch channel *size"]]:
         """Each image's score for one target, and the score's gradient by the inputs."""
         batch = self.batch.altered(inputs.astype(self.batch.x.dtype))
         targets = self.targets[target : target + 1]

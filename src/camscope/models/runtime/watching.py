@@ -261,7 +261,7 @@ class RunObservation:
     ) -> Mapping[Layer, Float[np.ndarray, "batch target _ ..."]]:
         """The gradient of each target by what the layers put out."""
         assert self.pull_back is not None
-        found: dict[Layer, list[Shaped[np.ndarray, ...]]] = {layer: [] for layer in layers}
+        found: dict[Layer, list[Shaped[np.ndarray, " ..."]]] = {layer: [] for layer in layers}
         for t in range(slopes.shape[1]):
             by_layer = self.pull_back(self.scoring.slopes_of_run(slopes[:, t], self.run, self.batch))
             for layer in layers:

@@ -121,7 +121,7 @@ class TorchAdapter:
 
     def layers(self, batch: Batch) -> Sequence[Layer]:
         """All layers with a grid, in the order they run."""
-        return self._layers.anatomy(batch).layers
+        return self._layers.layers(batch)
 
     def choose(self, batch: Batch) -> Sequence[Layer]:
         """The deepest layer with a grid whose positions reach the score, then the runners-up.

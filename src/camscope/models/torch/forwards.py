@@ -89,8 +89,17 @@ class Forwards:
             return self.decoder.call(self.model, batch)
 
     def logits(self, raw: Any) -> torch.Tensor:
-        """The logits in what the model returned."""
+        """The logits in what the model returned.
+
+        Raises:
+            ModelError: if they are complex.
+        """
         logits: torch.Tensor = self.decoder.logits(raw)
+        if isinstance(logits, torch.Tensor) and logits.is_complex():
+            raise ModelError(
+                f"The model puts out complex numbers ({logits.dtype}), of which none is larger than another: there is "
+                "no score to explain. Explain one around it that puts out real ones, their size say: model(x).abs()."
+            )
         return logits
 
     def outputs(self, raw: Any, logits: torch.Tensor, ending: Ending, batch: Batch) -> Outputs:

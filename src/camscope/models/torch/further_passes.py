@@ -54,7 +54,7 @@ class FurtherPasses:
     model: nn.Module
     run: Run
     run_of: Callable[[int], Run]
-    x: Shaped[torch.Tensor, batch * size]
+    x: Shaped[torch.Tensor, " batch *size"]
     anatomy: Anatomy
     plans: Mapping[Layer, Plan]
     kept: Mapping[Layer, Kept]
@@ -73,9 +73,18 @@ class FurtherPasses:
             layer: one of those that have a plan.
             targets: what is scored.
         """
+        return SuffixRerun(self.way(layer), targets)
+
+    def way(self, layer: Layer) -> OnBatch:
+        """How the part after the layer is run for the images of the batch.
+
+        Args:
+            layer: one of those that have a plan.
+        """
         if layer not in self.ways:
             self.ways[layer] = OnBatch(
                 self.model,
+                self.run,
                 self.run_of,
                 self.x,
                 self.plans[layer],
@@ -83,7 +92,7 @@ class FurtherPasses:
                 functools.partial(self._chunk_of, layer),
                 functools.partial(self.flattened, layer),
             )
-        return SuffixRerun(self.ways[layer], targets)
+        return self.ways[layer]
 
     def _chunk_of(self, layer: Layer, plan: Plan) -> int:
         """How many altered outputs of a layer, or of one after it, are run at a time by a plan."""

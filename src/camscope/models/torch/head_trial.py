@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Iterable
 
 import torch
 from einops import einsum, rearrange, reduce
@@ -38,24 +39,48 @@ def holds_when_altered(
         weights: of the targets.
     """
     pooled = reduce(features, "b c ... -> b c", "mean")
-    whole = Plan(layer, (), layer.calls - 1, whole=True)
-    count = len(features)
-    with torch.no_grad():
-        for left in _left(weights, pooled):
-
-            def alter(own: torch.Tensor, left: torch.Tensor = left) -> torch.Tensor:
-                mask = left[(..., *(None,) * (features.ndim - 2))]
-                altered: torch.Tensor = layer.grid.canonical(own) * mask.to(own.dtype)
-                return altered
-
-            with replaced(passes.model, whole, Kept(inputs=passes.x), 0, count, alter):
-                found = passes.run(passes.x).logits
-            expected, size = classifier.logits(pooled * left)
-            # a one-logit head has two classes, of which one is the other's negative
-            expected, size = expand(expected), expand(size).abs()
-            if not bool(same_rows(found.to(expected), expected, size, classifier.pooled.tolerance).all()):
-                return False
+    left = _left(weights, pooled)
+    for without, found in zip(left, _answers(passes, layer, left), strict=True):
+        expected, size = classifier.logits(pooled * without)
+        # a one-logit head has two classes, of which one is the other's negative
+        expected, size = expand(expected), expand(size).abs()
+        if not bool(same_rows(found.to(expected), expected, size, classifier.pooled.tolerance).all()):
+            return False
     return True
+
+
+def _answers(
+    passes: FurtherPasses, layer: Layer, left: Float[torch.Tensor, "variant batch channel"]
+) -> Iterable[Float[torch.Tensor, "batch class"]]:
+    """What the model puts out without some channels of a layer.
+
+    The part after the layer is run alone where there is a plan for it, which is tried against the whole model first.
+
+    Args:
+        passes: run the model.
+        layer: whose output is altered.
+        left: weights of channels.
+    """
+
+    def altered(own: torch.Tensor, left: torch.Tensor) -> torch.Tensor:
+        canonical: torch.Tensor = layer.grid.canonical(own)
+        return canonical * left[(..., *(None,) * (canonical.ndim - 2))].to(own.dtype)
+
+    if layer in passes.plans:
+        way = passes.way(layer)
+        images = range(left.shape[1])
+        return torch.stack(
+            [way.logits(i, altered(way.own[i : i + 1], left[:, i])) for i in images], 1
+        ).unbind()
+    whole = Plan(layer, (), layer.calls - 1, whole=True)
+
+    def run(left: torch.Tensor) -> torch.Tensor:
+        alter = functools.partial(altered, left=left)
+        with torch.no_grad(), replaced(passes.model, whole, Kept(inputs=passes.x), 0, len(left), alter):
+            logits: torch.Tensor = passes.run(passes.x).logits
+        return logits
+
+    return (run(one) for one in left)
 
 
 def _left(

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from camscope.errors import InputError
+from camscope.errors import InputError, ModelError
 from camscope.models.axes import check_space
 from camscope.models.batch import Batch
 from camscope.models.checks import check_axes, check_finite, expected_axes
@@ -99,8 +99,28 @@ def noticing_a_missing_batch_axis(model: nn.Module, x: torch.Tensor) -> Iterator
         ) from error
 
 
+@contextmanager
+def noticing_complex_weights(model: nn.Module) -> Iterator[None]:
+    """Run the model in this context: should its weights be complex and not take real numbers, the error says so.
+
+    Raises:
+        ModelError: in place of the model's own RuntimeError about numbers of two kinds.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if "complex" not in str(error).lower() or not any(p.is_complex() for p in model.parameters()):
+            raise
+        raise ModelError(
+            "The model's weights are complex and do not take real numbers, of which maps are made. Explain a model "
+            "around it that takes real numbers, makes them complex and puts out real scores: in its forward "
+            "self.model(torch.complex(*x.chunk(2, 1))).abs(), say, where the two parts are channels. It said: "
+            f"{str(error).splitlines()[0]}"
+        ) from error
+
+
 def check_values(x: torch.Tensor) -> None:
-    """Refuse a tensor whose numbers do not lie in memory one by one.
+    """Refuse a tensor whose numbers do not lie in memory one by one, or are complex.
 
     Raises:
         InputError: saying how to make one of it that has them.
@@ -116,6 +136,12 @@ def check_values(x: torch.Tensor) -> None:
         )
     if x.layout != torch.strided:
         raise InputError(f"The input is a sparse tensor ({x.layout}). Give x.to_dense().")
+    if x.is_complex():
+        raise InputError(
+            f"The input holds complex numbers ({x.dtype}), and maps are made of real ones. Give their parts as "
+            "channels, torch.cat([x.real, x.imag], 1), to a model around yours whose forward puts them together: "
+            "torch.complex(*x.chunk(2, 1))."
+        )
     if x.is_quantized:
         raise InputError(f"The input is quantised ({x.dtype}). Give x.dequantize().")
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
 
 from camscope.errors import LayerError
-from camscope.models.batch import Batch
+from camscope.models.batch import MUCH_MORE, Batch
 from camscope.models.decoding import LayerGuide
 from camscope.models.layer import AFTER_RELU, Layer
 from camscope.models.said_grid import OneGrid, SaidGrid, grid_as_said, said_of
@@ -21,21 +21,41 @@ from camscope.models.torch.anatomy.vocabulary import Embeddings, check_vocabular
 from camscope.models.torch.forwards import Forwards
 from camscope.models.torch.hooks.modules import find_layer
 from camscope.models.torch.hooks.state import explaining
-from camscope.models.torch.inputs import explaining_how_inputs_were_read, noticing_a_missing_batch_axis
+from camscope.models.torch.inputs import (
+    explaining_how_inputs_were_read,
+    noticing_a_missing_batch_axis,
+    noticing_complex_weights,
+)
 from camscope.models.torch.remembered import Remembered
 
 _REACHING_AT_A_TIME = 32
 
 _PROBES = 8
-"""How many images are looked at together where the first one leaves a question open."""
+"""How many images are looked at together where one leaves a question open."""
+
+
+@dataclass
+class _Known:
+    """What is known of a model for one signature.
+
+    Attributes:
+        anatomy: what was seen.
+        spread: of the image that it was seen on, see `Batch.spreads`.
+        choice: the automatic choice and the runners-up, once they were asked for.
+    """
+
+    anatomy: Anatomy
+    spread: float
+    choice: list[Layer] | None = None
 
 
 class LayerFinder:
     """Knows the layers of one model.
 
     What it finds holds for all batches of one signature (`Batch.signature`), as long as no module is replaced. The
-    first image of a batch stands for all of them, but where a layer does nothing on it, or it leaves in doubt how a
-    layer leads to the score.
+    image of a batch on which there is most to see stands for all of them, but where a layer does nothing on it, or it
+    leaves in doubt how a layer leads to the score. When a batch comes with an image on which there is much more to see
+    (after the dark first frame of a video, say), the layers are looked for anew.
 
     Args:
         forwards: of the model.
@@ -45,18 +65,29 @@ class LayerFinder:
         self._forwards = forwards
         self._model = forwards.model
         self._decoder = forwards.decoder
-        self._anatomies: Remembered[Anatomy] = Remembered(self._model)
-        self._choices: Remembered[list[Layer]] = Remembered(self._model)
+        self._known: Remembered[_Known] = Remembered(self._model)
         self._vocabulary: int | None = None
 
     def anatomy(self, batch: Batch) -> Anatomy:
-        """What one forward shows of the model.
+        """What one forward showed of the model: of this batch, or of an earlier one of the same signature.
 
         Raises:
             InputError: if the model does not run on such an input, and it can be said why.
         """
-        look = self._look_on_tokens if batch.of_tokens else self._look
-        return self._anatomies.get(batch.signature, lambda: _as_called_last(look(batch)))
+        return self._known.get(batch.signature, lambda: self._look(batch)).anatomy
+
+    def layers(self, batch: Batch) -> Sequence[Layer]:
+        """All layers with a grid, in the order they run."""
+        return self._for(batch).anatomy.layers
+
+    def _for(self, batch: Batch) -> _Known:
+        """What is known, looked for anew if this batch tells much more than the one on which it was seen."""
+        known = self._known.get(batch.signature, lambda: self._look(batch))
+        if batch.spreads.max() > MUCH_MORE * known.spread:
+            seen, known = known, self._look(batch)
+            known.anatomy = known.anatomy.with_more_of(seen.anatomy)
+            self._known.put(batch.signature, known)
+        return known
 
     def check_tokens(self, batch: Batch) -> None:
         """Refuse token numbers that are no tokens of this model.
@@ -70,14 +101,14 @@ class LayerFinder:
 
     def choose(self, batch: Batch) -> Sequence[Layer]:
         """The automatic choice, then the runners-up. See `camscope.models.adapter.Adapter.choose`."""
-        return self._choices.get(batch.signature, lambda: self._choose(batch))
-
-    def _choose(self, batch: Batch) -> list[Layer]:
-        anatomy = self.anatomy(batch)
-        if isinstance(self._decoder, LayerGuide):
-            anatomy = anatomy.within(self._decoder.within(self._model))
-        with explaining(self._model):
-            return choose(self._model, self._probes(batch), anatomy)
+        known = self._for(batch)
+        if known.choice is None:
+            anatomy = known.anatomy
+            if isinstance(self._decoder, LayerGuide):
+                anatomy = anatomy.within(self._decoder.within(self._model))
+            with explaining(self._model):
+                known.choice = choose(self._model, self._probes(batch), anatomy)
+        return known.choice
 
     def stages(self, batch: Batch) -> Sequence[Layer]:
         """The last layer of each resolution. See `camscope.models.adapter.Adapter.stages`."""
@@ -121,12 +152,13 @@ class LayerFinder:
         grid = said_of(said, name)
         if grid is not None:
             return self._with_said(batch, name, grid)
-        for image in range(min(len(batch), _PROBES)):
-            known = self.anatomy(batch)
-            if name in known.shapes and name not in known.unchanged:
+        known, most_telling = self._for(batch), batch.most_telling(_PROBES)
+        for image in range(len(most_telling)):
+            if name in known.anatomy.shapes and name not in known.anatomy.unchanged:
                 break
-            self._look_again(batch, image)
-        return self.anatomy(batch).layer(name)
+            found = self._look(most_telling.images(slice(image, image + 1)))
+            known.anatomy = known.anatomy.with_more_of(found.anatomy)
+        return known.anatomy.layer(name)
 
     def reaches(self, batch: Batch, layers: Sequence[Layer]) -> list[bool]:
         """Whether each layer's positions can reach the score at all, for any class."""
@@ -153,23 +185,18 @@ class LayerFinder:
         kind = type(self._model.get_submodule(name)).__name__
         return Layer(name, kind, shape, grid, 1, outline=False, eligible=False)
 
-    def _look_again(self, batch: Batch, image: int) -> None:
-        """Remember what another image shows too: layers that did nothing on those before, or were not called."""
-        look = self._look_on_tokens if batch.of_tokens else self._look
-        found = _as_called_last(look(batch.images(slice(image, image + 1))))
-        self._anatomies.put(batch.signature, self.anatomy(batch).with_more_of(found))
-
     def _probes(self, batch: Batch) -> list[Probe]:
-        """What it is tried on how layers lead to the score: the first image; then noise and the next few images.
+        """What it is tried on how layers lead to the score: the most telling image; then noise and the next few images.
 
-        The noise makes the answer hold for other batches too. Of token numbers there is none. It comes first where the
-        first image is the same everywhere: on a black one, whose activations may all have one sign, no ReLU is seen.
+        The noise makes the answer hold for other batches too. Of token numbers there is none. It comes first where all
+        images are the same everywhere: on a black one, whose activations may all have one sign, no ReLU is seen.
         """
-        first, others = batch.images(slice(1)), batch.images(slice(_PROBES))
+        others = batch.most_telling(_PROBES)
+        first = others.images(slice(1))
         if not batch.of_tokens:
             noise = torch.rand(first.x.shape, generator=torch.Generator().manual_seed(0)).to(first.x)
             others = others.with_x(torch.cat([noise, others.x[1:]]))
-            if bool((first.x == first.x.flatten()[0]).all()):
+            if not batch.spreads.any():
                 return [self._probe(others), self._probe(first)]
         elif len(others) == 1:
             return [self._probe(first)]
@@ -178,21 +205,27 @@ class LayerFinder:
     def _probe(self, batch: Batch) -> Probe:
         return Probe(self._forwards.to_class_scores(batch, self.anatomy(batch)), batch.x)
 
-    def _look(self, batch: Batch) -> Anatomy:
-        first = batch.images(slice(1))
+    def _look(self, batch: Batch) -> _Known:
+        """What the most telling image of a batch shows."""
+        look = self._look_on_tokens if batch.of_tokens else self._look_on_numbers
+        return _Known(_as_called_last(look(batch)), float(batch.spreads.max()))
+
+    def _look_on_numbers(self, batch: Batch) -> Anatomy:
+        image = batch.most_telling()
         with (
+            noticing_complex_weights(self._model),
             noticing_a_missing_batch_axis(self._model, batch.given),
             explaining(self._model),
             explaining_how_inputs_were_read(batch),
         ):
-            return examine(self._model, self._forwards.to_logits(first), first.x)
+            return examine(self._model, self._forwards.to_logits(image), image.x)
 
     def _look_on_tokens(self, batch: Batch) -> Anatomy:
-        first = batch.images(slice(1))
-        x: torch.Tensor = first.x
+        text = batch.most_telling()
+        x: torch.Tensor = text.x
         try:
             with explaining(self._model), Embeddings(self._model, x) as seen:
-                anatomy = examine(self._model, self._forwards.to_logits(first), x)
+                anatomy = examine(self._model, self._forwards.to_logits(text), x)
         except (RuntimeError, IndexError) as error:
             raise refused(x, error) from error
         self._vocabulary = seen.vocabulary

@@ -66,7 +66,7 @@ class TorchObservation:
 
     outputs: Outputs
     notes_on_outputs: tuple[str, ...]
-    logits: Float[torch.Tensor, batch * output]
+    logits: Float[torch.Tensor, " batch *output"]
     recorded: Mapping[Layer, torch.Tensor]
     sources: Mapping[Layer, Source]
     classifier: Classifier | None
@@ -345,7 +345,7 @@ def _through_the_mean(
 
 
 def _gradients(
-    score: Float[torch.Tensor, batch], tensors: Sequence[torch.Tensor], sources: Sequence[Source]
+    score: Float[torch.Tensor, " batch"], tensors: Sequence[torch.Tensor], sources: Sequence[Source]
 ) -> list[torch.Tensor]:
     """Of one target, zero where the score does not depend on the layer."""
     if not score.requires_grad:

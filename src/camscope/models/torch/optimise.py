@@ -138,7 +138,7 @@ class OptimisedAdapter(TorchAdapter):
 
         return batch.others(formatted).with_x(formatted(batch.x))
 
-    def _check_same(self, expected: Float[torch.Tensor, ...], got: Float[torch.Tensor, ...]) -> None:
+    def _check_same(self, expected: Float[torch.Tensor, " ..."], got: Float[torch.Tensor, " ..."]) -> None:
         off = float((expected - got.to(expected.dtype)).abs().max() / expected.abs().max().clamp(min=1e-30))
         # rounded to half precision, by the copy or by the model itself (under autocast, say), two digits agree
         rounded = self._half or expected.dtype in (torch.float16, torch.bfloat16)

@@ -27,9 +27,9 @@ def rounding(*dtypes: torch.dtype) -> float:
 def same_rows(
     found: Float[torch.Tensor, "row ..."],
     expected: Float[torch.Tensor, "row ..."],
-    size: Float[torch.Tensor, ...],
+    size: Float[torch.Tensor, " ..."],
     tolerance: float,
-) -> Bool[torch.Tensor, row]:
+) -> Bool[torch.Tensor, " row"]:
     """For each row, whether every number in it is what it should be. One row or number never hides another.
 
     Args:

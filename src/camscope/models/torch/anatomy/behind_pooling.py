@@ -75,7 +75,7 @@ def _numbers_of(module: nn.Module) -> Iterator[torch.Tensor]:
 
 
 def verified_head(
-    modules: Sequence[nn.Module], x: torch.Tensor | None, logits: Float[torch.Tensor, batch * output]
+    modules: Sequence[nn.Module], x: torch.Tensor | None, logits: Float[torch.Tensor, " batch *output"]
 ) -> Classifier | None:
     """The head as one linear layer, if W · x + b is, in numbers, what the model puts out; else None.
 
@@ -154,7 +154,7 @@ class _Through:
         """The modules as one layer, as it ran on this batch."""
         return Classifier(linear.weight, linear.bias, Pooled(self.x.flatten(1), self.tolerance))
 
-    def is_right(self, linear: _Linear, logits: Float[torch.Tensor, batch * output]) -> bool:
+    def is_right(self, linear: _Linear, logits: Float[torch.Tensor, " batch *output"]) -> bool:
         """Whether W · x + b is what the model puts out, and the modules of the negative and of half of the channels.
 
         Args:

@@ -69,6 +69,12 @@ def _none_found(model: nn.Module, anatomy: Anatomy, *, any_with_grid: bool) -> L
             "image."
         )
     last = list(anatomy.shapes.items())[-3:]
+    if anatomy.of_complex:
+        return LayerError(
+            "Maps are made of real numbers, and this model's layers put out complex ones "
+            f"({', '.join(sorted(anatomy.of_complex))}) or have no spatial grid. Put a module into it that makes real "
+            "numbers of the complex ones, their size say (abs), where they still have positions."
+        )
     return LayerError(
         "This model has no layer with a spatial grid, so there is no place on the input to point at. Its last layers "
         f"put out {', '.join(f'{name}: {shape}' for name, shape in last) or 'nothing'} for one image."

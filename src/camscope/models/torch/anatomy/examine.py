@@ -27,6 +27,7 @@ class Anatomy:
         layers: those with a grid, in the order they finish.
         shapes: the output shape of every module that was called, for messages.
         unchanged: the modules whose output was the same for an altered input, for messages.
+        of_complex: the modules that put out complex numbers, for messages.
         scores: the modules that put out what the classifier does, or an activation of it.
         classifier: name of the last linear layer (or 1×1 convolution) with as many outputs as the model.
         head: names of the modules from what is pooled to the logits: mostly the classifier alone. Empty if there is
@@ -38,6 +39,7 @@ class Anatomy:
     layers: tuple[Layer, ...]
     shapes: dict[str, tuple[int, ...]]
     unchanged: frozenset[str]
+    of_complex: frozenset[str]
     scores: frozenset[str]
     classifier: str | None
     head: tuple[str, ...]
@@ -55,7 +57,8 @@ class Anatomy:
         Args:
             other: what that image showed.
         """
-        layers, new = list(self.layers), {layer.name for layer in other.layers}
+        shown = self.shapes.keys() - self.unchanged
+        layers, new = list(self.layers), {layer.name for layer in other.layers} - shown
         new -= {layer.name for layer in layers}
         place = 0
         for layer in other.layers:  # each behind the one that ran before it
@@ -63,7 +66,7 @@ class Anatomy:
             if layer.name in new:
                 layers.insert(place, layer)
                 place += 1
-            else:
+            elif layer.name in names:
                 place = max(place, names.index(layer.name) + 1)
         here, there = self.unchanged, other.unchanged
         return replace(
@@ -71,6 +74,7 @@ class Anatomy:
             layers=tuple(layers),
             shapes=other.shapes | self.shapes,
             unchanged=(here - (other.shapes.keys() - there)) | (there - self.shapes.keys()),
+            of_complex=self.of_complex | other.of_complex,
             scores=self.scores | other.scores,
         )
 
@@ -87,6 +91,12 @@ class Anatomy:
             raise LayerError(
                 f"This model's forward does not call the layer {name!r} for any image that was tried (up to eight of a "
                 "batch). If the model's own code decides by the image what runs, give one for which it does."
+            )
+        if name in self.of_complex:
+            real = [layer.name for layer in self.layers if layer.eligible]
+            raise LayerError(
+                f"The layer {name!r} puts out complex numbers, and maps are made of real ones. Choose one behind it "
+                f"that puts out their size or real part{f', as {real[-1]!r} may' if real else ''}."
             )
         raise without_grid(name, self.shapes[name], self.layers, unchanged=name in self.unchanged)
 
@@ -110,6 +120,7 @@ def examine(model: nn.Module, forward: Forward, image: torch.Tensor) -> Anatomy:
         layers=layers_of(model, trace, image),
         shapes=trace.shapes,
         unchanged=trace.unchanged,
+        of_complex=frozenset(trace.of_complex),
         scores=trace.following(classifier),
         classifier=classifier,
         head=head_modules(trace.outputs, tensor, classifier),

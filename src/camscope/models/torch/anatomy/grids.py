@@ -35,10 +35,8 @@ class Grids:
         as_it_came = (keeps and not mixes) or _is_along_last_axis(output.modules[0])
         grid = self._as_before(output) if as_it_came else None
         if grid is None:
-            grid = self.of(output.shape, output.answer, keeps_axes=keeps)
-        is_convolution = isinstance(output.modules[0], nn.modules.conv._ConvNd)
-        if grid is not None and is_convolution and grid.layout in ("channels-last", "tokens"):
-            grid = None  # axis 1 of what a convolution puts out is its channels
+            is_convolution = isinstance(output.modules[0], nn.modules.conv._ConvNd)
+            grid = self.of(output.shape, output.answer, keeps_axes=keeps, convolution=is_convolution)
         if grid is None and mixes:
             grid = self._as_before(output)
         if grid is not None:
@@ -50,32 +48,52 @@ class Grids:
     def _as_before(self, output: Output) -> Grid | None:
         """The grid of what went into a module that keeps positions: where that was in place, what comes out is too.
 
-        A ReLU leaves so few positions, say, that they tell no place by themselves.
+        A ReLU leaves so few positions, say, that they tell no place by themselves. What went in may be a view of what
+        another put out, with its channels last.
         """
-        source, answer = output.follows, output.answer
-        before = None if source is None else self._found.get(id(source))
-        if source is None or before is None or answer is None or (answer.anything and not answer.changed):
+        before, answer = self._went_in(output), output.answer
+        if before is None or answer is None or (answer.anything and not answer.changed):
             return None
+        grid, shape = before
         if _is_along_last_axis(output.modules[0]):
-            behind = before.layout in ("channels-last", "tokens") and output.shape[:-1] == source.shape[:-1]
-            return replace(before, channels=output.shape[-1]) if behind else None
-        if output.shape == source.shape and not _mixes_channels(output.modules[0]):
-            return before
+            behind = grid.layout in ("channels-last", "tokens") and output.shape[:-1] == shape[:-1]
+            return replace(grid, channels=output.shape[-1]) if behind else None
+        if output.shape == shape and not _mixes_channels(output.modules[0]):
+            return grid
         space = output.shape[2:]
-        along_axes = before.layout == "channels-first" and len(space) == len(before.space)
+        along_axes = grid.layout == "channels-first" and len(space) == len(grid.space)
         return Grid("channels-first", space, output.shape[1]) if along_axes and math.prod(space) > 1 else None
 
-    def of(self, shape: tuple[int, ...], answer: Answer | None, *, keeps_axes: bool = False) -> Grid | None:
+    def _went_in(self, output: Output) -> tuple[Grid, tuple[int, ...]] | None:
+        """The grid of what went into a module, and its shape; None if it is not known."""
+        came = output.came
+        grid = None if came is None else self._found.get(id(came.output))
+        if came is not None and grid is not None and not came.itself:
+            grid = grid.moved(came.axes)
+        return None if came is None or grid is None else (grid, came.shape)
+
+    def of(
+        self,
+        shape: tuple[int, ...],
+        answer: Answer | None,
+        *,
+        keeps_axes: bool = False,
+        convolution: bool = False,
+    ) -> Grid | None:
         """The grid of a tensor, by what the outputs so far told.
 
         Args:
             shape: for one image.
             answer: to the altered patch.
             keeps_axes: whether what put it out is of a kind that keeps the axes of space.
+            convolution: whether a convolution put it out: then axis 1 is its channels.
         """
         if answer is None:
             return None
-        return find_grid(answer, candidate_grids(shape, self._input_shape, self._seen), keeps_axes=keeps_axes)
+        candidates = candidate_grids(shape, self._input_shape, self._seen)
+        if convolution:
+            candidates = candidates.with_channels_in_front
+        return find_grid(answer, candidates, keeps_axes=keeps_axes)
 
 
 _KEEPING_AXES = (

@@ -84,7 +84,7 @@ class Classifier:
     """
 
     weight: Float[torch.Tensor, "output channel"]
-    bias: Float[torch.Tensor, output]
+    bias: Float[torch.Tensor, " output"]
     pooled: Pooled
 
     def logits(
@@ -109,7 +109,7 @@ def _pooled_input(module: nn.Module, x: torch.Tensor, tolerance: float) -> Poole
 
 
 def verified(
-    module: nn.Module, x: torch.Tensor | None, logits: Float[torch.Tensor, batch * output]
+    module: nn.Module, x: torch.Tensor | None, logits: Float[torch.Tensor, " batch *output"]
 ) -> Classifier | None:
     """The classifier, if W · mean(x) + b is, in numbers, what the model puts out; else None.
 
@@ -134,7 +134,7 @@ def verified(
     return classifier if is_right(classifier, logits) else None
 
 
-def is_right(classifier: Classifier, logits: Float[torch.Tensor, batch * output]) -> bool:
+def is_right(classifier: Classifier, logits: Float[torch.Tensor, " batch *output"]) -> bool:
     """Whether W · x + b is what the model puts out: every logit of every image, within the rounding of its terms.
 
     Args:

@@ -52,7 +52,7 @@ class Probe:
     """
 
     forward: Forward
-    x: Shaped[torch.Tensor, image * size]
+    x: Shaped[torch.Tensor, " image *size"]
 
 
 def reaching(
@@ -176,7 +176,7 @@ def _of_a_mix(ends: Sequence[torch.Tensor], sources: Sequence[Source]) -> Sequen
 def _reach(
     layer: Layer,
     seen: Seen,
-    gradient: Shaped[torch.Tensor, ...] | None,
+    gradient: Shaped[torch.Tensor, " ..."] | None,
     logits: Float[torch.Tensor, "image class"],
     classifier: Classifier | None,
     *,

@@ -34,6 +34,30 @@ class Source:
     answer: Answer | None
 
 
+@dataclass(frozen=True)
+class Came:
+    """What went into a module that another had put out.
+
+    Attributes:
+        output: of that other.
+        axes: where each axis of what went in is there: (0, 1, 2, 3) for the tensor itself, (0, 2, 3, 1) for a view
+            of it with channels last.
+    """
+
+    output: Output
+    axes: tuple[int, ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of what went in, for one image."""
+        return tuple(self.output.shape[axis] for axis in self.axes)
+
+    @property
+    def itself(self) -> bool:
+        """Whether it is the tensor as it was put out."""
+        return self.axes == tuple(range(len(self.axes)))
+
+
 @dataclass(eq=False)
 class Output:
     """One tensor, and the modules that put it out: the one that made it first, then those around it.
@@ -48,7 +72,7 @@ class Output:
         answer: how it differs between an image and its altered copies; None where it is no batch of these.
         made_from: the tensor that went into the innermost module, if that has no weights; None for any other module,
             and where not exactly one tensor went in.
-        follows: what went into the innermost module, if that was put out by another.
+        came: what went into the innermost module, if that was put out by another.
         of_one_tensor: whether the innermost module got one tensor and nothing else.
         names: of the modules, innermost first.
         modules: the modules themselves, in the same order.
@@ -62,12 +86,17 @@ class Output:
     shape: tuple[int, ...]
     made_from: Source | None
     answer: Answer | None = None
-    follows: Output | None = None
+    came: Came | None = None
     of_one_tensor: bool = False
     names: list[str] = field(default_factory=list)
     modules: list[nn.Module] = field(default_factory=list)
     with_others: set[str] = field(default_factory=set)
     given_on: set[str] = field(default_factory=set)
+
+    @property
+    def follows(self) -> Output | None:
+        """The tensor itself that went into the innermost module, if that was put out by another."""
+        return self.came.output if self.came is not None and self.came.itself else None
 
     def is_of(self, tensor: torch.Tensor) -> bool:
         """Whether this is the output that the tensor is now."""
@@ -82,6 +111,7 @@ class Trace:
         rows: which there are, and how to compare them.
         outputs: every tensor that a module put out, in the order the modules finished.
         calls: how often each module was called, by name.
+        of_complex: the modules that put out complex numbers, by name.
         activated: each call of a softmax or sigmoid module: its name, itself, and what it put out. This keeps
             tensors alive.
     """
@@ -89,6 +119,7 @@ class Trace:
     rows: Rows
     outputs: list[Output] = field(default_factory=list)
     calls: dict[str, int] = field(default_factory=dict)
+    of_complex: set[str] = field(default_factory=set)
     activated: list[tuple[str, nn.Module, torch.Tensor]] = field(default_factory=list)
 
     @property
@@ -122,6 +153,8 @@ class Trace:
         self.calls[name] = self.calls.get(name, 0) + 1
         if isinstance(module, tuple(MODULES)):
             self.activated.append((name, module, tensor))
+        if tensor.is_complex():
+            self.of_complex.add(name)
         several = count_tensors(output) > 1
         known = self._known(tensor, anywhere=several)
         if known is None:
@@ -131,7 +164,7 @@ class Trace:
                 self.rows.shape(tensor),
                 self._source(name, module, inputs),
                 self.rows.answer(tensor, (name, self.calls[name], "output")),
-                self._followed(inputs),
+                self._came(inputs),
                 isinstance(inputs, tuple) and len(inputs) == 1 and isinstance(inputs[0], torch.Tensor),
             )
             self.outputs.append(known)
@@ -164,10 +197,19 @@ class Trace:
                 found.append(output)
         return frozenset(name for output in found for name in output.names)
 
-    def _followed(self, inputs: Any) -> Output | None:
+    def _came(self, inputs: Any) -> Came | None:
         """What went into a module, as it was put out last: it may have been written to since."""
         tensor = first_tensor(inputs)
-        return next((output for output in reversed(self.outputs) if output.tensor() is tensor), None)
+        if tensor is None:
+            return None
+        for output in reversed(self.outputs):
+            known = output.tensor()
+            if known is tensor:
+                return Came(output, tuple(range(tensor.ndim)))
+            if known is not None and known is tensor._base:
+                axes = _moved(known, tensor)
+                return None if axes is None else Came(output, axes)
+        return None
 
     def _source(self, name: str, module: nn.Module, inputs: Any) -> Source | None:
         """What went into a module without weights."""
@@ -217,3 +259,21 @@ def tracing(model: nn.Module, rows: Rows) -> Iterator[Trace]:
 
 def _has_weights(module: nn.Module) -> bool:
     return next(module.parameters(), None) is not None
+
+
+def _moved(base: torch.Tensor, view: torch.Tensor) -> tuple[int, ...] | None:
+    """Where each axis of a view is in the tensor that it is of: told by how far apart its elements lie in memory.
+
+    None if it is anything but that tensor with its axes in another order.
+    """
+    there = [(size, step) for size, step in zip(base.shape, base.stride(), strict=True) if size > 1]
+    here = [(size, step) for size, step in zip(view.shape, view.stride(), strict=True) if size > 1]
+    in_full = view.data_ptr() == base.data_ptr() and view.ndim == base.ndim and len(set(there)) == len(there)
+    if not in_full or sorted(here) != sorted(there):
+        return None
+    places = list(zip(base.shape, base.stride(), strict=True))
+    of_one = iter(axis for axis, size in enumerate(base.shape) if size == 1)
+    return tuple(
+        next(of_one) if size == 1 else places.index((size, step))
+        for size, step in zip(view.shape, view.stride(), strict=True)
+    )

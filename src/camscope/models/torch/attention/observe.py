@@ -28,7 +28,7 @@ from camscope.targets import Targets
 def attention_of(
     model: nn.Module,
     run: Run,
-    x: Shaped[torch.Tensor, batch * size],
+    x: Shaped[torch.Tensor, " batch *size"],
     targets: Targets | None,
     *,
     run_first: Run | None = None,

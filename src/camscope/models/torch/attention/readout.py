@@ -130,7 +130,7 @@ def head_gradients(
 
 def read_share(
     gradient: Float[torch.Tensor, "batch token channel"], prefix: int
-) -> Float[torch.Tensor, token]:
+) -> Float[torch.Tensor, " token"]:
     """The share of each token in what the head reads; the shares sum to one.
 
     A token whose gradient is zero is not read. Where the head reads only patches, or only tokens in front of them

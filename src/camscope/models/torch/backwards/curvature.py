@@ -21,8 +21,8 @@ def twice_differentiable() -> Iterator[None]:
 
 
 def curvature(
-    score: Float[torch.Tensor, batch],
-    layers: Sequence[Shaped[torch.Tensor, ...]],
+    score: Float[torch.Tensor, " batch"],
+    layers: Sequence[Shaped[torch.Tensor, " ..."]],
     sources: Sequence[Source] | None = None,
 ) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
     """∂score/∂A and H·A of each layer, H the Hessian of the score by that layer alone (Pearlmutter 1994).

@@ -138,7 +138,7 @@ class _Column:
 
     inputs: Float[torch.Tensor, "batch channel *size"]
     biases: Mapping[int, torch.Tensor]
-    rest: Float[torch.Tensor, batch]
+    rest: Float[torch.Tensor, " batch"]
 
 
 class _AddedBiases(TorchFunctionMode):

@@ -32,7 +32,9 @@ class Activation(Enum):
         """Whether each number is made of one logit alone."""
         return self in (Activation.SIGMOID, Activation.LOG_SIGMOID)
 
-    def __call__(self, logits: Float[torch.Tensor, batch * output]) -> Float[torch.Tensor, batch * output]:
+    def __call__(
+        self, logits: Float[torch.Tensor, " batch *output"]
+    ) -> Float[torch.Tensor, " batch *output"]:
         """Apply it; a softmax over the classes."""
         apply = getattr(functional, self.value)
         found: torch.Tensor = apply(logits) if self.of_each else apply(logits, 1)
@@ -150,7 +152,7 @@ class _Noting(TorchFunctionMode):
 
 
 def logits_before(
-    calls: Sequence[Call], output: Float[torch.Tensor, batch * output]
+    calls: Sequence[Call], output: Float[torch.Tensor, " batch *output"]
 ) -> tuple[Before, Sequence[Call]] | None:
     """The logits that the model's output is a softmax or sigmoid of; None where none of the calls makes it.
 

@@ -42,10 +42,10 @@ class _Through(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any,
-        tensor: Shaped[torch.Tensor, ...],
-        copy: Shaped[torch.Tensor, ...],
+        tensor: Shaped[torch.Tensor, " ..."],
+        copy: Shaped[torch.Tensor, " ..."],
         beside: bool,
-    ) -> Shaped[torch.Tensor, ...]:
+    ) -> Shaped[torch.Tensor, " ..."]:
         """Changes nothing but what the tensor depends on.
 
         Args:
@@ -65,13 +65,13 @@ class _Through(torch.autograd.Function):
 
 
 def graft(
-    tensor: Shaped[torch.Tensor, ...],
-    copy: Shaped[torch.Tensor, ...],
+    tensor: Shaped[torch.Tensor, " ..."],
+    copy: Shaped[torch.Tensor, " ..."],
     *,
     in_memory: bool = False,
     beside: bool = False,
     same_object: bool = True,
-) -> Shaped[torch.Tensor, ...]:
+) -> Shaped[torch.Tensor, " ..."]:
     """Let a tensor depend on a copy of it: what is sent back to the tensor from now on reaches the copy.
 
     Of a view whose base is in use elsewhere the base does not come to depend on the copy, though they share memory.
@@ -92,19 +92,19 @@ def graft(
     return tensor if same_object and put_in_place(tensor, alias) else alias
 
 
-def begun(tensor: Shaped[torch.Tensor, ...]) -> Shaped[torch.Tensor, ...]:
+def begun(tensor: Shaped[torch.Tensor, " ..."]) -> Shaped[torch.Tensor, " ..."]:
     """The same memory as the start of a graph, into which the network may still write."""
     return _grafted(tensor.detach(), tensor.detach().requires_grad_(), beside=False)
 
 
-def shares_memory_with_others(tensor: Shaped[torch.Tensor, ...]) -> bool:
+def shares_memory_with_others(tensor: Shaped[torch.Tensor, " ..."]) -> bool:
     """Whether a tensor is a view of one that somebody holds, or one of several that were made at once."""
     if not tensor._is_view():
         return False
     return not _can_be_changed(tensor) or _references_to_base_of(tensor) > _REFERENCES_TO_NOBODYS
 
 
-def put_in_place(tensor: Shaped[torch.Tensor, ...], other: Shaped[torch.Tensor, ...]) -> bool:
+def put_in_place(tensor: Shaped[torch.Tensor, " ..."], other: Shaped[torch.Tensor, " ..."]) -> bool:
     """Let the object that is known as one tensor be another one; False if something deeper than Python holds it."""
     if tensor.is_leaf and tensor.requires_grad:  # it is a parameter, or the user's
         return False
@@ -131,13 +131,13 @@ def _parts(source: Source) -> Sequence[torch.Tensor | GradientEdge]:
 
 
 def gradients_by(
-    end: Shaped[torch.Tensor, ...],
-    tensors: Sequence[Shaped[torch.Tensor, ...]],
+    end: Shaped[torch.Tensor, " ..."],
+    tensors: Sequence[Shaped[torch.Tensor, " ..."]],
     sources: Sequence[Source],
-    sent: Shaped[torch.Tensor, ...] | None = None,
+    sent: Shaped[torch.Tensor, " ..."] | None = None,
     *,
     create_graph: bool = False,
-) -> list[Shaped[torch.Tensor, ...]]:
+) -> list[Shaped[torch.Tensor, " ..."]]:
     """The gradients of what was computed from some tensors; zero where there is no way back. The graph stays alive.
 
     Args:

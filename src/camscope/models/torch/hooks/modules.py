@@ -111,14 +111,14 @@ def _checksums(tensors: Sequence[torch.Tensor]) -> tuple[int, ...]:
     return tuple(value for some in sums.values() for value in torch.stack(some).tolist())
 
 
-def _octets(tensor: torch.Tensor) -> UInt8[torch.Tensor, n]:
+def _octets(tensor: torch.Tensor) -> UInt8[torch.Tensor, " n"]:
     """A tensor's bytes in the order of memory, so that nothing is copied of weights that are kept channels last."""
     flat = tensor.permute(sorted(range(tensor.ndim), key=tensor.stride, reverse=True)).reshape(-1)
     octets = flat.contiguous().view(torch.uint8)
     return octets.clone() if octets.storage_offset() % 8 else octets
 
 
-def _checksum(octets: UInt8[torch.Tensor, n], *, doubles: bool) -> Int64[torch.Tensor, ""]:
+def _checksum(octets: UInt8[torch.Tensor, " n"], *, doubles: bool) -> Int64[torch.Tensor, ""]:
     """A number made of all bits and their places: rows of words are added up, then these sums, each times its own.
 
     Large tensors are read once, at the speed of the memory. Whole numbers give the same sum in any order.
@@ -141,7 +141,7 @@ def _checksum(octets: UInt8[torch.Tensor, n], *, doubles: bool) -> Int64[torch.T
     return (_mixed(sums) * torch.arange(1, 2 * len(sums), 2, device=sums.device)).sum()
 
 
-def _mixed(words: Int64[torch.Tensor, n]) -> Int64[torch.Tensor, n]:
+def _mixed(words: Int64[torch.Tensor, " n"]) -> Int64[torch.Tensor, " n"]:
     """Words whose lower half depends on their upper half too."""
     return words ^ (words >> 32)
 

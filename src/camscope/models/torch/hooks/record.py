@@ -58,7 +58,7 @@ class Seen:
         before_relu: where the graph begins of a layer whose ReLU is meant; None of any other.
     """
 
-    activations: Shaped[torch.Tensor, ...]
+    activations: Shaped[torch.Tensor, " ..."]
     source: Source
     before_relu: Node | None = None
 

@@ -35,8 +35,8 @@ class Recorded:
         gradients: of whatever was sent backward, by the tensor; None before a backward reaches it.
     """
 
-    activations: Shaped[torch.Tensor, ...]
-    gradients: Shaped[torch.Tensor, ...] | None = None
+    activations: Shaped[torch.Tensor, " ..."]
+    gradients: Shaped[torch.Tensor, " ..."] | None = None
 
 
 @dataclass(eq=False)
@@ -52,12 +52,12 @@ class Call:
     first: int = 0
 
     @property
-    def activations(self) -> Shaped[torch.Tensor, ...]:
+    def activations(self) -> Shaped[torch.Tensor, " ..."]:
         """Of the first tensor."""
         return self.outputs[self.first].activations
 
     @property
-    def gradients(self) -> Shaped[torch.Tensor, ...] | None:
+    def gradients(self) -> Shaped[torch.Tensor, " ..."] | None:
         """Of the first tensor."""
         return self.outputs[self.first].gradients
 
@@ -75,7 +75,7 @@ class Recording:
     calls: list[Call] = field(default_factory=list)
 
     @property
-    def activations(self) -> Shaped[torch.Tensor, ...]:
+    def activations(self) -> Shaped[torch.Tensor, " ..."]:
         """The last call's output; of several tensors the first.
 
         Raises:
@@ -84,7 +84,7 @@ class Recording:
         return self._last.activations
 
     @property
-    def gradients(self) -> Shaped[torch.Tensor, ...] | None:
+    def gradients(self) -> Shaped[torch.Tensor, " ..."] | None:
         """What the backward brought to the last call's output; None before a backward.
 
         Raises:

@@ -45,7 +45,7 @@ class Parts:
     output: Float[torch.Tensor, "1 output"]
     of_channel: Float[torch.Tensor, "channel output"]
 
-    def without(self, channels: Int[np.ndarray, n]) -> Float[torch.Tensor, "n output"]:
+    def without(self, channels: Int[np.ndarray, " n"]) -> Float[torch.Tensor, "n output"]:
         """The output without each of these channels; the number −1 takes none away."""
         nothing = torch.zeros_like(self.of_channel[:1])
         index = torch.as_tensor(channels, device=nothing.device)

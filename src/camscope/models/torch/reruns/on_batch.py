@@ -18,7 +18,7 @@ from camscope.models.observing import slices_of
 from camscope.models.torch.hooks.modules import first_tensor
 from camscope.models.torch.precision import rounding, same_rows
 from camscope.models.torch.reruns.flattened import Flattened, Parts
-from camscope.models.torch.reruns.suffix import Kept, Plan, replaying
+from camscope.models.torch.reruns.suffix import Kept, Plan, replaced, replaying
 from camscope.outputs import Outputs
 
 Run = Callable[[torch.Tensor], Outputs]
@@ -34,6 +34,7 @@ class OnBatch:
 
     Attributes:
         model: an unwrapped module, inside `explaining`.
+        run: runs the model on all images.
         run_of: from the number of an image to what runs the model on any number of variants of it.
         x: the batch.
         plan: proposes how the part after the layer is run.
@@ -43,8 +44,9 @@ class OnBatch:
     """
 
     model: nn.Module
+    run: Run
     run_of: Callable[[int], Run]
-    x: Shaped[torch.Tensor, batch * size]
+    x: Shaped[torch.Tensor, " batch *size"]
     plan: Plan
     kept: Kept
     chunk_of: Callable[[Plan], int]
@@ -71,8 +73,22 @@ class OnBatch:
             image: the number of the image in the batch.
         """
         if image not in self._plans:
-            self._plans[image] = self.plan if self._is_right(image) else self._whole
+            for each, right in enumerate(self._rightness()):
+                self._plans.setdefault(each, self.plan if right else self._whole)
         return self._plans[image]
+
+    def logits(
+        self, image: int, activations: Float[torch.Tensor, "variant channel *space"]
+    ) -> Float[torch.Tensor, "variant class"]:
+        """The class scores for any number of altered outputs of the layer for one image.
+
+        Args:
+            image: the number of the image in the batch.
+            activations: the altered outputs.
+        """
+        plan = self.plan_for(image)
+        kept = self._nothing_kept if plan.whole else self.kept
+        return self._logits(plan, kept, image, image, activations)
 
     def outputs(
         self,
@@ -129,19 +145,48 @@ class OnBatch:
     def _nothing_kept(self) -> Kept:
         return Kept(uses=self.kept.uses, inputs=self.kept.inputs)
 
-    def _activations(self, image: int) -> Float[torch.Tensor, " channel *space"]:
+    @property
+    def own(self) -> Shaped[torch.Tensor, "batch ..."]:
+        """What the layer put out for the batch, in its own layout."""
         own = first_tensor(self.kept.own)
         assert own is not None
+        return own
+
+    def _activations(self, image: int) -> Float[torch.Tensor, " channel *space"]:
         layer = self.plan.layer
-        canonical: torch.Tensor = layer.grid.canonical(own)[image]
+        canonical: torch.Tensor = layer.grid.canonical(self.own)[image]
         return canonical.clamp(min=0) if layer.after_relu else canonical
 
-    def _is_right(self, image: int) -> bool:
-        """Whether the plan gives for altered copies of the image's activations what the whole model does."""
+    def _rightness(self) -> list[bool]:
+        """For each image, whether the plan gives for altered copies of its activations what the whole model does.
+
+        The whole model runs all images at once.
+        """
+        count = len(self.x)
         if self.plan.whole:
-            return False
-        altered = altered_copies(self._activations(image), image)
-        expected = self._logits(self._whole, self._nothing_kept, image, image, altered)
+            return [False] * count
+        altered = torch.stack([altered_copies(self._activations(image), image) for image in range(count)], 1)
+        expected = torch.stack([self._whole_logits(variant) for variant in altered], 1)
+        return [self._is_right(image, altered[:, image], expected[image]) for image in range(count)]
+
+    def _whole_logits(
+        self, altered: Float[torch.Tensor, "batch channel *space"]
+    ) -> Float[torch.Tensor, "batch class"]:
+        """What the whole model puts out for the batch, the layer's output replaced."""
+        nothing = self._nothing_kept
+        with (
+            torch.no_grad(),
+            replaced(self.model, self._whole, nothing, 0, len(altered), lambda _: altered),
+        ):
+            logits: torch.Tensor = self.run(self.x).logits
+        return logits
+
+    def _is_right(
+        self,
+        image: int,
+        altered: Float[torch.Tensor, "variant channel *space"],
+        expected: Float[torch.Tensor, "variant class"],
+    ) -> bool:
         try:
             found = self._logits(self.plan, self.kept, image, image, altered)
         except (
@@ -179,10 +224,10 @@ class OnBatch:
         self, found: Float[torch.Tensor, "variant class"], expected: Float[torch.Tensor, "variant class"]
     ) -> bool:
         """Whether all logits are the same; each is held against its own size over the variants."""
-        own = first_tensor(self.kept.own)
-        assert own is not None
         size = expected.nan_to_num(0, 0, 0).abs().amax(0, keepdim=True)
-        return bool(same_rows(found, expected, size, _LOOSER * rounding(own.dtype, expected.dtype)).all())
+        return bool(
+            same_rows(found, expected, size, _LOOSER * rounding(self.own.dtype, expected.dtype)).all()
+        )
 
 
 def halves(channels: int, seed: int) -> Float[torch.Tensor, "variant channel"]:
@@ -200,10 +245,10 @@ def halves(channels: int, seed: int) -> Float[torch.Tensor, "variant channel"]:
 def altered_copies(
     activations: Float[torch.Tensor, " channel *space"], seed: int
 ) -> Float[torch.Tensor, "variant channel *space"]:
-    """Altered copies of one image's activations, of the kinds that methods make.
+    """Two altered copies of one image's activations, of the kinds that methods make.
 
-    Half of the channels is left, then the other half; then half of everything at half of the positions; then one
-    position alone.
+    Half of the channels is left at every position; then the other half alone at half of the positions, halved. So each
+    channel is alive in one of them, and each position in one at least.
 
     Args:
         activations: of the image.
@@ -211,10 +256,7 @@ def altered_copies(
     """
     first, second, *_ = halves(len(activations), seed)
     space = activations.shape[1:]
-    positions = 0.5 * halves(space.numel(), seed + 1)[0].reshape(space)
-    strongest = activations.abs().sum(0).flatten().argmax()
-    alone = torch.zeros(space.numel(), device=activations.device)
-    alone[strongest] = 1
     across = (-1, *(1,) * len(space))
-    masks = [first.reshape(across), second.reshape(across), positions, alone.reshape(space)]
+    positions = 0.5 * halves(space.numel(), seed + 1)[0].reshape(space)
+    masks = [first.reshape(across).expand_as(activations), second.reshape(across) * positions]
     return torch.stack([activations * mask.to(activations) for mask in masks])

@@ -132,7 +132,7 @@ class MaskedGradients:
 
     def __call__(
         self, inputs: Float[torch.Tensor, "batch channel *size"], target: int
-    ) -> tuple[Float[torch.Tensor, batch], Float[torch.Tensor, "batch channel *size"]]:
+    ) -> tuple[Float[torch.Tensor, " batch"], Float[torch.Tensor, "batch channel *size"]]:
         """Each image's score for one target, and its gradient by the inputs."""
         leaf = inputs.detach().to(self.like).requires_grad_()
         with torch.enable_grad():
