@@ -126,7 +126,7 @@ def _of_logits(found: Float[np.ndarray, "batch n"], expected: Float[np.ndarray, 
         return float(np.where(same, 0, np.abs(found - expected) / size).max())
 
 
-def _root_mean_square(values: Float[np.ndarray, ...], axes: tuple[int, ...]) -> Float[np.ndarray, ...]:
+def _root_mean_square(values: Float[np.ndarray, " ..."], axes: tuple[int, ...]) -> Float[np.ndarray, " ..."]:
     """Along some axes, which stay with size 1."""
     found: np.ndarray = np.sqrt((values.astype(np.float64) ** 2).mean(axis=axes, keepdims=True))
     return found

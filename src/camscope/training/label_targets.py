@@ -165,7 +165,7 @@ def _of_mask(mask: Array, batch: int, count: int) -> Labels:
     return Labels(classes, present, tuple(columns.tolist()))
 
 
-def _check_range(labels: Int[np.ndarray, ...], count: int) -> None:
+def _check_range(labels: Int[np.ndarray, " ..."], count: int) -> None:
     if labels.size and labels.max() >= count:
         raise TargetError(f"There is no class {labels.max()}: the model has {count}, 0 to {count - 1}.")
 

@@ -100,7 +100,7 @@ def _cosine(
         return np.asarray((flat * end).sum(axis=-1) / np.where(lengths > 0, lengths, np.nan))
 
 
-def _region(samples: Samples, box: Any, mask: Any) -> Bool[np.ndarray, sample * size] | None:
+def _region(samples: Samples, box: Any, mask: Any) -> Bool[np.ndarray, " sample *size"] | None:
     if box is not None and mask is not None:
         raise InputError("A box and a mask were given: give one of both.")
     if box is not None:
@@ -141,7 +141,7 @@ def _of_boxes(samples: Samples, box: Any) -> Bool[np.ndarray, "sample height wid
     return region
 
 
-def _of_mask(samples: Samples, mask: np.ndarray) -> Bool[np.ndarray, sample * size]:
+def _of_mask(samples: Samples, mask: np.ndarray) -> Bool[np.ndarray, " sample *size"]:
     size = samples.input_size
     if mask.shape not in (size, (len(samples), *size)):
         raise InputError(

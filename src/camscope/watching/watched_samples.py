@@ -44,7 +44,7 @@ class Samples:
         about: how the maps came about: model, framework, how the layer was chosen, versions.
     """
 
-    inputs: Shaped[np.ndarray, sample * axes]
+    inputs: Shaped[np.ndarray, " sample *axes"]
     pictures: UInt8[np.ndarray, "sample height width 3"] | None
     names: tuple[str, ...]
     labels: tuple[str, ...]
@@ -168,7 +168,7 @@ def owned(samples: Any) -> Any:
     return samples.copy() if isinstance(samples, np.ndarray) else samples
 
 
-def _on_host(given: Array) -> Shaped[np.ndarray, sample * axes]:
+def _on_host(given: Array) -> Shaped[np.ndarray, " sample *axes"]:
     """The inputs as NumPy has them; half precision as single, of which NumPy knows only some."""
     given = detached(given)
     if "float" in str(given.dtype) and not str(given.dtype).endswith(("float32", "float64")):

@@ -52,7 +52,7 @@ def with_scores_before_the_end(function: Callable[..., Any]) -> Callable[..., An
 
 
 def agrees(
-    kind: EndKind, scores: Float[np.ndarray, batch * n], returned: Float[np.ndarray, batch * n]
+    kind: EndKind, scores: Float[np.ndarray, " batch *n"], returned: Float[np.ndarray, " batch *n"]
 ) -> bool:
     """Whether the end of these scores is what was returned, in numbers.
 

@@ -82,7 +82,7 @@ class Backend(ABC):
         with self.traced(run, shapes) as (found, slopes):
             dtype = keras.backend.standardize_dtype(found[0].dtype)
 
-            def pull_back(weights: Float[np.ndarray, ...]) -> dict[str, np.ndarray]:
+            def pull_back(weights: Float[np.ndarray, " ..."]) -> dict[str, np.ndarray]:
                 return {name: to_numpy(slope) for name, slope in slopes(from_numpy(weights, dtype)).items()}
 
             yield found, pull_back
@@ -98,13 +98,13 @@ def backend() -> Backend:
     return known[name]()
 
 
-def from_numpy(array: Shaped[np.ndarray, ...], dtype: Any = None) -> Any:
+def from_numpy(array: Shaped[np.ndarray, " ..."], dtype: Any = None) -> Any:
     """An array as a tensor of the backend."""
     plain = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))
     return keras.ops.convert_to_tensor(plain, dtype=dtype)
 
 
-def to_numpy(tensor: Any) -> Shaped[np.ndarray, ...]:
+def to_numpy(tensor: Any) -> Shaped[np.ndarray, " ..."]:
     """A tensor as an array; half precision, which NumPy knows only in part, as single precision."""
     if keras.backend.standardize_dtype(tensor.dtype) in ("float16", "bfloat16"):
         tensor = keras.ops.cast(tensor, "float32")

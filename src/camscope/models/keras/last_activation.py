@@ -33,7 +33,7 @@ class LastActivation:
     where: Where
     axis: int
 
-    def makes(self, output: Float[np.ndarray, ...], logits: Float[np.ndarray, ...]) -> bool:
+    def makes(self, output: Float[np.ndarray, " ..."], logits: Float[np.ndarray, " ..."]) -> bool:
         """Whether it makes this output of these logits."""
         return _matches(self.kind, output, logits, self.axis)
 
@@ -58,7 +58,7 @@ class Candidates(Watcher):
         self.met.pop((name, where), None)
         self.met[name, where] = value
 
-    def found(self, output: Float[np.ndarray, ...]) -> LastActivation | None:
+    def found(self, output: Float[np.ndarray, " ..."]) -> LastActivation | None:
         """The last of them that the output is the softmax or the sigmoid of."""
         if output.ndim < 2 or output.min() < 0 or output.max() > 1:
             return None
@@ -81,7 +81,7 @@ def _without_ones(shape: Sequence[int]) -> list[int]:
     return [int(size) for size in shape if size != 1]
 
 
-def are_probabilities(output: Float[np.ndarray, ...], axis: int) -> bool:
+def are_probabilities(output: Float[np.ndarray, " ..."], axis: int) -> bool:
     """Whether numbers are non-negative and sum to one along an axis."""
     return bool((output >= 0).all() and np.abs(output.sum(axis) - 1).max() < 1e-3)
 
