@@ -67,10 +67,10 @@ class LastUsed(Generic[Value]):
         with self._lock:
             self._values.clear()
 
-    def _used(self, key: Hashable) -> Value | object:
+    def _used(self, key: Hashable) -> object:
         """The value of a key, which now stands last; `_NOTHING` if it is not there."""
         with self._lock:
-            found: Value | object = self._values.pop(key, _NOTHING)
-            if found is not _NOTHING:
-                self._values[key] = found
+            if key not in self._values:
+                return _NOTHING
+            self._values[key] = found = self._values.pop(key)
             return found
