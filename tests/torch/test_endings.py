@@ -93,7 +93,7 @@ def test_behind_a_sigmoid_the_logits_of_the_selected_output_are_explained(name):
     end, output = SIGMOIDS[name]
     model = made(end)
     which = 1 if name == "module, in a nested output" else 0
-    e = camscope.explain(model, X, layers=LAYER, targets=[0, 2], output=output)
+    e = camscope.explain(model, X, layers=LAYER, targets=["0", "2"], output=output)
     torch.testing.assert_close(e.probabilities, read(model(X), output).detach(), rtol=1e-9, atol=1e-12)
     assert e.provenance["task"] == "multilabel"
     assert not e.notes

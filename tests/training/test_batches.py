@@ -151,7 +151,8 @@ def test_an_unreadable_image_is_left_out_and_named_once(damaged, workers):
     batches = training(damaged, batch_size=10, workers=workers)
     with pytest.warns(CamscopeWarning, match="is left out") as caught:
         first = list(batches.epoch(0))
-    assert sorted(str(warning.message).split("'")[1] for warning in caught) == ["a/19.png", "b/0.png"]
+    ours = [str(warning.message) for warning in caught if issubclass(warning.category, CamscopeWarning)]
+    assert sorted(words.split("'")[1] for words in ours) == ["a/19.png", "b/0.png"]
     assert sum(len(batch.x) for batch in first) == 38
     assert sorted(batches.unreadable) == [19, 20]
     with warnings.catch_warnings():

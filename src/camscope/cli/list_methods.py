@@ -26,7 +26,7 @@ def methods(
     trust_pickle: Annotated[bool, Parameter(negative="")] = False,
     as_json: Annotated[bool, Parameter("--json", negative="")] = False,
 ) -> None:
-    """List the methods with paper, needs, cost and one honest line of advice; of a model those that it offers.
+    """List the methods, or those that a model offers: paper, needs, cost and one honest line of advice.
 
     Parameters
     ----------
