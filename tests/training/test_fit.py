@@ -16,6 +16,7 @@ from camscope.errors import InputError, ModelError
 from camscope.libraries import load_model
 from camscope.libraries.gapnet import GapNet, shape_for
 from camscope.training import LabelledImages, fit
+from camscope.training.curves import confusion_figure, curves_figure
 from camscope.training.objectives import balanced_weights, classification_loss
 from camscope.watching import History
 from tests.training.conftest import stripes
@@ -452,3 +453,16 @@ def test_photos_of_textures_are_told_apart_after_fine_tuning_the_demo_model(tmp_
     e = camscope.explain(str(run.folder), tmp_path / "photos" / "val" / "brick" / "64-320.png")
     assert e.top(1)[0][1] == "brick"
     assert e.class_names == ["brick", "grass", "gravel"]
+
+
+def test_the_curves_of_one_epoch_have_whole_epochs(run):
+    page = curves_figure(run.history[:1], run.score)
+    for axes in page.axes:
+        low, high = axes.get_xlim()
+        assert [at for at in axes.get_xticks() if low <= at <= high] == [1]
+
+
+@pytest.mark.parametrize(("names", "turned"), [(["0", "1"], 0), (["a cat", "a dog"], 90)])
+def test_short_names_of_classes_stand_upright(names, turned):
+    (axes,) = confusion_figure(np.eye(2, dtype=int), names).axes
+    assert {tick.get_rotation() for tick in axes.get_xticklabels()} == {turned}

@@ -52,7 +52,7 @@ def curves_figure(history: Sequence[Row], score: str, title: str = "") -> Figure
     )
     for axes in (left, right):
         axes.set_xlabel("epoch")
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
         _quiet(axes)
     _title(page, title)
     return page.figure
