@@ -50,8 +50,8 @@ BUGS: list[Bug] = [
         _PIXELS,
         (
             "every panel by target shows map 0",
-            "                heat[t],\n                e.titles",
-            "                heat[0],\n                e.titles",
+            "            heat[t],\n            e.titles",
+            "            heat[0],\n            e.titles",
         ),
         (
             "figures by method show the first target in every block",
@@ -76,18 +76,23 @@ BUGS: list[Bug] = [
         ("channels are named by their rank", 'f"channel {int(k)}"', 'f"channel {i}"'),
         (
             "overlays show target 0 whatever is asked",
-            "scale=scale)[target]\n    signed",
-            "scale=scale)[0]\n    signed",
+            "order=order)[target]\n    signed",
+            "order=order)[0]\n    signed",
         ),
         (
             "notes of the first image under every image",
-            "note = e.status[method, layer][image][t].words\n        drawn",
-            "note = e.status[method, layer][0][t].words\n        drawn",
+            "            e.status[method, layer][image][t].words,\n",
+            "            e.status[method, layer][0][t].words,\n",
+        ),
+        (
+            "notes of the first image under every image's methods",
+            "note = e.status[method, layer][image][t].words\n",
+            "note = e.status[method, layer][0][t].words\n",
         ),
         (
             "probabilities of the first image under every image",
-            "                numbers_of(e, image, t),",
-            "                numbers_of(e, 0, t),",
+            "            numbers_of(e, image, t),\n",
+            "            numbers_of(e, 0, t),\n",
         ),
         (
             "rows of methods show the first layer in every column",
@@ -192,10 +197,14 @@ BUGS: list[Bug] = [
             "self.probabilities[image, index]",
             "self.probabilities[0, index]",
         ),
+    ),
+    *_in(
+        "results/map_data.py",
+        _PIXELS,
         (
             "one image of a batch has the statuses of the first",
-            "{key: flags[here] for key, flags",
-            "{key: flags[:1] for key, flags",
+            "{key: flags[list(some)] for key, flags",
+            "{key: flags[: len(some)] for key, flags",
         ),
     ),
     *_in(
@@ -383,8 +392,8 @@ BUGS: list[Bug] = [
         _FORMULAS,
         (
             "Grad-CAM sums the gradient where it should average",
-            'reduce(_gradients(evidence), "b t c ... -> b t c", "mean")\n    return',
-            'reduce(_gradients(evidence), "b t c ... -> b t c", "max")\n    return',
+            'return directions.means()\n    return reduce(_gradients(evidence), "b t c ... -> b t c", "mean")',
+            'return directions.means()\n    return reduce(_gradients(evidence), "b t c ... -> b t c", "sum")',
         ),
         (
             "HiResCAM has the wrong sign",
@@ -658,8 +667,8 @@ BUGS: list[Bug] = [
         ),
         (
             "colours of a BGR model are not turned round",
-            "channels_last = channels_last[..., ::-1] if self.bgr",
-            "channels_last = channels_last[..., ::1] if self.bgr",
+            "pixels[..., -1 - c if self.bgr else c]",
+            "pixels[..., c]",
         ),
     ),
     # ------------------------------------------------------------------ models

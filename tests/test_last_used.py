@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import copy
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
 from camscope.models.last_used import LastUsed
 
 
@@ -49,3 +56,38 @@ def test_values_may_have_sizes():
     assert [kept.known(key) for key in "abc"] == [None, "bbb", "c"]
     kept.put("d", "d" * 9)
     assert [kept.known(key) for key in "bcd"] == [None, None, "d" * 9]
+
+
+@dataclass(frozen=True)
+class Key:
+    """A key whose comparing runs code of its own, during which another thread may come on."""
+
+    number: int
+
+
+def test_threads_may_share_it():
+    kept: LastUsed[int] = LastUsed(4)
+
+    def use(seed: int) -> None:
+        for number in np.random.default_rng(seed).integers(0, 8, 1000).tolist():
+            assert kept.get(Key(number), lambda number=number: number) == number
+            assert kept.known(Key(number)) in (number, None)
+
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(use, range(8)))
+    finally:
+        sys.setswitchinterval(usual)
+    assert len(kept) == 4
+
+
+def test_a_copy_starts_with_nothing():
+    kept: LastUsed[str] = LastUsed(5, len)
+    kept.put("a", "aaaa")
+    copied = copy.deepcopy(kept)
+    assert (copied.known("a"), kept.known("a")) == (None, "aaaa")
+    for value in ("bbb", "ccc"):
+        copied.put(value[0], value)
+    assert [copied.known(key) for key in "bc"] == [None, "ccc"]

@@ -136,6 +136,16 @@ def test_a_function_of_one_image_serves_the_batch(model, x):
     assert_same(explained(model, x, third), explained(model, x, 3))
 
 
+def test_a_function_of_one_image_serves_as_many_images_as_there_are_classes(model):
+    """There `output[3]` of the whole batch is a number for each image too: the fourth image's scores."""
+    x = torch.randn(5, 3, 12, 12, generator=torch.Generator().manual_seed(4))
+    assert_same(explained(model, x, lambda out: out[3]), explained(model, x, 3))
+    assert_same(explained(model, x, lambda out: out[..., 3]), explained(model, x, 3))
+    assert_same(
+        explained(model, x, lambda out: (out - out.mean(0))[..., 3] + out.mean(0)[3]), explained(model, x, 3)
+    )
+
+
 def test_a_function_of_the_batch_is_still_one(model, x):
     chosen = torch.tensor(LABELS)
     e = explained(model, x, lambda out: out[torch.arange(len(out)), chosen])

@@ -337,8 +337,12 @@ def test_what_does_not_verify_is_not_written(tmp_path, monkeypatch, change):
 
 def test_a_kink_that_rounding_turned_for_one_input_is_no_mistake(tmp_path, monkeypatch):
     planting(monkeypatch, lambda out: out._replace(maps=off(out.maps, 1, 0, 0, by=0.003)))
-    done = camscope.export(named_cnn(), tmp_path / "m.pt2")
+    done = camscope.export(named_cnn(), tmp_path / "m.pt2", method="layercam")
     assert 0.003 < done.verified.maps < 0.1, "and is told"
+    assert done.verified.further_apart == 1
+    assert any("On 1 of the 3 test inputs the file's maps differ by more than" in note for note in done.notes)
+    with pytest.raises(camscope.ModelError, match="Not written"):  # there is no gradient in it
+        camscope.export(named_cnn(), tmp_path / "cam.pt2", method="cam")
 
 
 @pytest.mark.parametrize(

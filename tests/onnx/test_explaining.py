@@ -234,3 +234,26 @@ def test_layers_are_listed_for_little_more_than_a_few_runs(monkeypatch):
     assert len(found) > depth
     assert all(layer.reaches for layer in found)
     assert sum(length) < 2 * len(nodes)
+
+
+def test_a_layer_that_is_cut_off_behind_a_concatenation_reaches_nothing():
+    """It reaches a layer that reaches the scores, but none of the channels that do."""
+    constants = {name: weights(4, 4, 3, 3, seed=k) for k, name in enumerate(("left.w", "right.w", "last.w"))}
+    constants |= {"stem.w": weights(4, 3, 3, 3, seed=5), "fc.w": weights(4, 4), "end": np.array([4])}
+    constants |= {"start": np.array([0]), "axis": np.array([1])}
+    nodes = [
+        conv("x", "stem"),
+        conv("stem", "left"),
+        conv("stem", "right"),
+        node("Concat", "left right", "both", "/both", axis=1),
+        node("Sigmoid", "both", "bent", "/bent"),
+        node("Slice", "bent start end axis", "first", "/first"),
+        conv("first", "last"),
+        node("ReduceMean", "last", "pooled", axes=[2, 3], keepdims=0),
+        node("MatMul", "pooled fc.w", "out", "/fc"),
+    ]
+    explainer = camscope.Explainer(graph(nodes, constants, ["n", 3, 16, 16], ["out"]))
+    found, _ = explainer.layers(random_x(1, 3, 16, 16))
+    reach = {layer.name: layer.reaches for layer in found}
+    assert {"/stem", "/left", "/both", "/last"} <= {name for name, reaches in reach.items() if reaches}
+    assert [name for name, reaches in reach.items() if not reaches] == ["/right"]

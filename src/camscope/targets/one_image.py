@@ -59,6 +59,22 @@ def of_one_function(function: OneImageFunction, batch: int, *, rows_only: bool =
     return OneImageScore(labels=(function_name(function),) * batch, functions=functions, rows_only=rows_only)
 
 
+def moved_on(raw: Any, batch: int) -> Any:
+    """A raw output with the images moved on by one place: the second in front, the first at the end.
+
+    Args:
+        raw: of the batch.
+        batch: how many images there are.
+    """
+    order = [*range(1, batch), 0]
+
+    def moved(values: Any) -> Any:
+        has_rows = values.ndim and values.shape[0] == batch
+        return array_namespace(values).stack([values[b] for b in order]) if has_rows else values
+
+    return _each_array(raw, moved)
+
+
 def _number(function: OneImageFunction, raw: Any, b: int, batch: int, rows_only: bool) -> Float[Array, ""]:
     """What a function says of one image: of its batch of one, or of its output without the batch axis."""
     tried = ""
@@ -88,10 +104,17 @@ def _number(function: OneImageFunction, raw: Any, b: int, batch: int, rows_only:
 
 def _rows(raw: Any, which: int | slice, batch: int) -> Any:
     """The part of a raw output that belongs to an image: of every array that has a row for each."""
+    return _each_array(
+        raw, lambda values: values[which] if values.ndim and values.shape[0] == batch else values
+    )
+
+
+def _each_array(raw: Any, change: Callable[[Any], Any]) -> Any:
+    """A raw output with every array in it changed."""
     if is_array_api_obj(raw) or isinstance(raw, np.ndarray):
-        return raw[which] if raw.ndim and raw.shape[0] == batch else raw
+        return change(raw)
     if isinstance(raw, Mapping):
-        return {key: _rows(value, which, batch) for key, value in raw.items()}
+        return {key: _each_array(value, change) for key, value in raw.items()}
     if isinstance(raw, (list, tuple)):
-        return [_rows(value, which, batch) for value in raw]
+        return [_each_array(value, change) for value in raw]
     return raw

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import cast
 
 import numpy as np
+from jaxtyping import Float
 
+from camscope.arrays import to_numpy
 from camscope.errors import TargetError
 from camscope.outputs import Dense, Detections, Outputs, Predictions
 from camscope.plugins import load_plugins
 from camscope.targets.classes import Class, TopK
 from camscope.targets.instances import Instance
-from camscope.targets.one_image import of_one_function
+from camscope.targets.one_image import moved_on, of_one_function
 from camscope.targets.per_image import PerImage, TargetLike, TargetsLike
 from camscope.targets.regions import Region
 from camscope.targets.table import ScoreFunction, Targets
@@ -104,21 +107,30 @@ def _resolve_one_of(target: TargetLike, outputs: Outputs, class_names: Sequence[
 
 
 def _of_callable(function: ScoreFunction, outputs: Outputs) -> Targets:
-    """A callable on the batch's raw output, or on one image's, as pytorch-grad-cam's are: whichever gives numbers."""
+    """A callable on the batch's raw output, or on one image's, as pytorch-grad-cam's are: whichever gives numbers.
+
+    Of as many images as there are classes, `output[3]` gives as many numbers as there are images. So where both are
+    possible, that of the batch must give each image its own number wherever it stands.
+    """
     batch = outputs.logits.shape[0]
     of_batch = Targets.of_function(function, batch, 1)
     of_images = Targets.of_function(of_one_function(function, batch, rows_only=True), batch, 1)
-    if outputs.raw is None or _gives_numbers(of_batch, outputs) or not _gives_numbers(of_images, outputs):
+    scores = _numbers(of_batch, outputs)
+    if outputs.raw is None or _numbers(of_images, outputs) is None:
         return of_batch  # a function that gives numbers in neither way says so where it is evaluated
-    return of_images
+    if scores is None or batch < 2:
+        return of_images if scores is None else of_batch
+    moved = _numbers(of_batch, replace(outputs, raw=moved_on(outputs.raw, batch)))
+    follows = moved is not None and np.allclose(moved, np.roll(scores, -1, axis=0), 1e-3, equal_nan=True)
+    return of_batch if follows else of_images
 
 
-def _gives_numbers(targets: Targets, outputs: Outputs) -> bool:
+def _numbers(targets: Targets, outputs: Outputs) -> Float[np.ndarray, "batch 1"] | None:
+    """What the targets give; None if they fail."""
     try:
-        targets.scores(outputs)
+        return to_numpy(targets.scores(outputs))
     except Exception:
-        return False
-    return True
+        return None
 
 
 def _resolve_one(target: TargetLike, outputs: Outputs, class_names: Sequence[str] | None) -> Targets:

@@ -28,6 +28,10 @@ _TRIES = 4
 _LOOKED_AT = 8
 """How many images are looked at for a named layer that does nothing on the most telling one."""
 
+_NEXT = 4
+"""Whether a layer reaches the score is asked of so many later layers that do: behind a concatenation it takes a few
+before every channel is made of every other."""
+
 _FIRST = 8
 """Of so many of the deepest layers the gradients are looked at together when one of them is chosen."""
 
@@ -131,7 +135,7 @@ class LayersByRuns:
         for layer in reversed(layers):
             if (
                 layer in known
-                or self._reaches_one_of(image, layer, found[-1:])
+                or self._reaches_one_of(image, layer, found[: -_NEXT - 1 : -1])
                 or self._reaches(image, layer)
             ):
                 found.append(layer)
@@ -148,9 +152,11 @@ class LayersByRuns:
         return bool(_probe_of_scores(self._runtime, self._scoring, image, layer).reached.any())
 
     def _reaches_one_of(self, image: Batch, layer: Layer, later: Sequence[Layer]) -> bool:
-        """Whether a layer's positions reach those of a later one, which reach the score.
+        """Whether a layer's positions reach every channel of a later one, of which at least one reaches the score.
 
-        So what is run for a list of many layers is no more, all in all, than the whole model once.
+        A channel that does may be another than those that are reached, so some are not enough: a slice of a
+        concatenation leaves out the rest. So for a list of many layers little more is run, mostly, than the whole
+        model once.
         """
         return any(_probe_of_layer(self._runtime, image, layer, one) for one in later)
 
@@ -234,7 +240,7 @@ def _probe_of_scores(runtime: Runtime, scoring: Scoring, image: Batch, layer: La
 
 
 def _probe_of_layer(runtime: Runtime, image: Batch, layer: Layer, later: Layer) -> bool:
-    """Whether anything becomes of the positions of a later layer, as far as these are reached and count."""
+    """Whether something becomes of every channel of a later layer, at the positions that count."""
     between = runtime.between(image, layer.name, later.name) if isinstance(runtime, RunsBetween) else None
     if between is None:
         return False
@@ -243,7 +249,7 @@ def _probe_of_layer(runtime: Runtime, image: Batch, layer: Layer, later: Layer) 
     def positions(rows: Shaped[np.ndarray, "row ..."]) -> np.ndarray:
         return _positions_that_count(later.grid.canonical(run(rows)), image)
 
-    return bool(_Probe(runtime, image, layer, positions).reached.any())
+    return bool(_Probe(runtime, image, layer, positions).reached.all())
 
 
 class _Probe:

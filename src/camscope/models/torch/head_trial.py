@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 import torch
 from einops import einsum, rearrange, reduce
 from jaxtyping import Float
+from torch.nn import functional
 
 from camscope.models.layer import Layer
 from camscope.models.torch.anatomy.head import Classifier
@@ -28,7 +29,8 @@ def holds_when_altered(
     """Whether W · mean(F) + b is what the model puts out without some channels, for every image and output.
 
     Tried without the channels that speak for the targets and without those that speak against them, which for a single
-    target are its lowest and highest logits; and without random halves. Call it inside `explaining(model)`.
+    target are its lowest and highest logits; without the one that says most, as ablations are; and without random
+    halves. Call it inside `explaining(model)`.
 
     Args:
         classifier: verified on the batch as it is.
@@ -96,6 +98,8 @@ def _left(
     signs = (halves(count, 0)[0] * 2 - 1).to(
         weights
     )  # with one target it counts alone, with several they are mixed
-    speaks_for = einsum(weights, pooled, signs, "b t c, b c, t -> b c") > 0
+    share = einsum(weights, pooled, signs, "b t c, b c, t -> b c")
+    speaks_for = share > 0
+    strongest = functional.one_hot(share.abs().argmax(1), pooled.shape[1]) == 1
     random = rearrange([halves(pooled.shape[1], image)[:2] for image in range(len(pooled))], "b v c -> v b c")
-    return torch.cat([torch.stack([speaks_for, ~speaks_for]).to(pooled), random.to(pooled)])
+    return torch.cat([torch.stack([speaks_for, ~speaks_for, ~strongest]).to(pooled), random.to(pooled)])

@@ -136,6 +136,10 @@ class OnBatch:
                 self._shortcuts[image] = self._are_right(parts, shortcut.rest, image)
         return (shortcut.rest, parts) if self._shortcuts[image] else None
 
+    def refuse_parts(self, image: int) -> None:
+        """What `parts_for` gives was not right for some altered copy of this image: it gives None from now on."""
+        self._shortcuts[image] = False
+
     @property
     def _whole(self) -> Plan:
         """Runs the whole model with the layer's output replaced."""

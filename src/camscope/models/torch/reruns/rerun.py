@@ -94,7 +94,11 @@ class SuffixRerun:
             return self(image, len(channels), without_channels(activations, channels))
         rest, parts = found
         outputs = parts.without(channels)
-        return self._after(rest, parts.kept, 0, image, len(channels), lambda numbers: outputs[numbers])
+        short = self._after(rest, parts.kept, 0, image, len(channels), lambda numbers: outputs[numbers])
+        if not bool(short.probabilities.isnan().any()):
+            return short
+        self.way.refuse_parts(image)  # the model's code took another branch: what is not kept is NaN
+        return self.without(image, activations, channels)
 
     def _after(
         self, plan: Plan, kept: Kept, place: int, image: int, count: int, variants: Variants
