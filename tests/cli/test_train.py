@@ -89,6 +89,7 @@ def test_resuming_needs_no_words_but_resume(run, folder):
     assert status == 2
     assert "has all of its 6 epochs" in err
     assert "--epochs 12" in err
+    assert "--epochs 12" in run("train", "--resume", "--epochs", 3, "--no-watch")[2]
 
 
 def test_ctrl_c_says_how_to_go_on(run, folder, monkeypatch):
@@ -146,12 +147,20 @@ def test_what_is_odd_about_the_data_is_said(run, tmp_path):
     status, out, _ = run("train", "data", "--dry-run")
     said = " ".join(out.split())
     assert status == 0
-    assert "1 images are left out" in said
-    assert "1 images are there more than once" in said
+    assert "1 image is left out" in said
+    assert "1 image is there more than once" in said
     assert (
         "the largest class has 9 times as many images as the smallest (--class-weights makes up for it)"
         in said
     )
+
+
+def test_errors_name_options_as_they_are_typed(run, folder, tmp_path):
+    (tmp_path / "t.csv").write_text("ID,Label\na,x|y\nb,x\n")
+    assert "say --separator '|', or --separator '' if each" in run("train", "t.csv")[2]
+    said = run("train", "t.csv", "--separator", "|")[2]
+    assert "--column NAME if it has paths, or --path '{NAME}.jpg' if it has ids; --images FOLDER" in said
+    assert "--separator is for tables" in run("train", folder / "images", "--separator", "|")[2]
 
 
 def test_more_damage_is_allowed_when_it_is_said(run, folder, tmp_path):
@@ -163,6 +172,7 @@ def test_more_damage_is_allowed_when_it_is_said(run, folder, tmp_path):
     status, _, err = run("train", "data", "--dry-run")
     assert status == 2
     assert "6 of 60 images cannot be used; at most 5% may be left out" in " ".join(err.split())
+    assert "or allow more: --unreadable 0.11." in err
     status, out, _ = run("train", "data", "--dry-run", "--unreadable", 0.1)
     assert status == 0
     assert "6 images are left out" in " ".join(out.split())

@@ -16,7 +16,9 @@ from camscope.errors import InputError, ModelError
 from camscope.libraries import load_model
 from camscope.libraries.gapnet import GapNet, shape_for
 from camscope.training import LabelledImages, fit
+from camscope.training.curves import confusion_figure, curves_figure
 from camscope.training.objectives import balanced_weights, classification_loss
+from camscope.watching import History
 from tests.training.conftest import stripes
 from tests.training.killed import model_in
 
@@ -255,10 +257,34 @@ def test_a_moved_folder_is_still_a_model(run, tmp_path):
     assert same(moved.model.state_dict(), dict(run.model.state_dict()))
 
 
+def test_a_run_with_the_weights_of_its_last_epoch_is_trained(run):
+    assert not load_model(str(run.folder), weights=run.folder / "last.safetensors").info.untrained
+    assert load_model(str(run.folder), weights="random").info.untrained
+
+
+def test_a_run_is_shown_in_a_line(run):
+    assert "\n" not in repr(run)
+    assert f"in epoch {int(run.best['epoch'])} of {len(run.history)}" in repr(run)
+
+
+def test_what_is_watched_has_the_scores_and_not_the_epoch_again(run):
+    watched = History.open(run.folder)
+    assert {"epoch", "step"}.isdisjoint(watched.number_names)
+    ends = watched.at_epochs([len(run.history)])
+    assert ends.numbers("val_loss")[0] == pytest.approx(run.history[-1]["val_loss"])
+
+
 @pytest.mark.parametrize(
     ("broken", "message"),
     [
-        (lambda folder: (folder / "best.safetensors").unlink(), "has no weights yet: .* --resume --name run"),
+        (
+            lambda folder: (folder / "best.safetensors").unlink(),
+            "has lost best.* --weights .*last.safetensors",
+        ),
+        (
+            lambda folder: [(folder / f"{name}.safetensors").unlink() for name in ("best", "last")],
+            "has no weights yet: .* --resume --name run",
+        ),
         (lambda folder: (folder / "run.json").write_text("{"), "is no JSON"),
         (
             lambda folder: (folder / "run.json").write_text("{}"),
@@ -427,3 +453,16 @@ def test_photos_of_textures_are_told_apart_after_fine_tuning_the_demo_model(tmp_
     e = camscope.explain(str(run.folder), tmp_path / "photos" / "val" / "brick" / "64-320.png")
     assert e.top(1)[0][1] == "brick"
     assert e.class_names == ["brick", "grass", "gravel"]
+
+
+def test_the_curves_of_one_epoch_have_whole_epochs(run):
+    page = curves_figure(run.history[:1], run.score)
+    for axes in page.axes:
+        low, high = axes.get_xlim()
+        assert [at for at in axes.get_xticks() if low <= at <= high] == [1]
+
+
+@pytest.mark.parametrize(("names", "turned"), [(["0", "1"], 0), (["a cat", "a dog"], 90)])
+def test_short_names_of_classes_stand_upright(names, turned):
+    (axes,) = confusion_figure(np.eye(2, dtype=int), names).axes
+    assert {tick.get_rotation() for tick in axes.get_xticklabels()} == {turned}

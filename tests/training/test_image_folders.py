@@ -75,7 +75,7 @@ def test_the_list_of_classes_gives_their_order(tmp_path):
     ("counts", "options", "message"),
     [
         ({"a": 2}, {}, "one class, 'a'"),
-        ({}, {}, "no images in folders of classes"),
+        ({}, {}, "no images in folders of classes. Expected"),
         ({"train/a": 1, "train/b": 1, "val/bb": 1}, {}, "'bb' in its validation part .* mean 'b'"),
         ({"train/a": 1, "train/b": 1, "cats": 1}, {}, "beside it, 'cats'"),
         ({"train/a": 1, "train/b": 1, "val/a": 1, "valid/a": 1}, {}, "two mean the same"),
@@ -101,3 +101,15 @@ def test_what_is_refused(tmp_path, counts, options, message):
 def test_what_is_no_data(given, message):
     with pytest.raises(InputError, match=message):
         read_labelled(given)
+
+
+def test_images_without_folders_of_classes(tmp_path):
+    folder(tmp_path, {"photos/cat": 2, "photos/dog": 2})
+    with pytest.raises(InputError, match=r"2 file.s. lie directly in it: if they .* to give is '.*photos';"):
+        read_labelled(tmp_path / "photos" / "cat")
+
+
+def test_a_misspelt_folder(tmp_path):
+    folder(tmp_path, {"photos/cat": 1, "photos/dog": 1})
+    with pytest.raises(InputError, match=r"There is no '.*photo'; .* Did you mean 'photos'"):
+        read_labelled(tmp_path / "photo")

@@ -67,6 +67,15 @@ def test_energy_loss_is_the_share_of_the_positive_map_outside(rng):
 
 
 @pytest.mark.parametrize("loss", [outside_loss, energy_loss, gain_extended_loss])
+@pytest.mark.parametrize("value", [255, -1.0, np.nan])
+def test_masks_that_are_no_shares_are_refused(loss, value):
+    masks = np.zeros((2, 8, 8), np.asarray(value).dtype)
+    masks[:, 2:4] = value
+    with pytest.raises(InputError, match="shares between 0 and 1; these have values from"):
+        loss(np.ones((2, 1, 4, 4)), masks)
+
+
+@pytest.mark.parametrize("loss", [outside_loss, energy_loss, gain_extended_loss])
 @pytest.mark.parametrize("shape", [(8, 8), (3, 8, 8), (2, 3, 8, 8), (2, 1, 1, 8, 8), (2,)])
 def test_masks_that_do_not_fit_are_refused(loss, shape):
     with pytest.raises(InputError, match="do not fit maps of shape"):

@@ -100,7 +100,8 @@ def test_rows_that_disagree(images):
     [
         (IDS, {}, r"'0\|2' .* look like several labels of one image: say separator='\|'"),
         ([["path", "label"], ["f", "a;b"], ["g", "a"], ["h", "b"]], {}, "say separator=';'"),
-        (IDS, {"separator": "|"}, "no column names files in .* path='{NAME}.jpg'"),
+        (IDS, {"separator": "|"}, "No column names files in .* path='{NAME}.jpg'"),
+        (IDS, {"separator": ","}, r"look like several labels of one image: say separator='\|'"),
         (IDS, {"separator": "|", "path": "{id}.png"}, "no column 'id'. Did you mean 'ID'"),
         (IDS, {"separator": "|", "path": "ID.png"}, "names no column"),
         (IDS, {"separator": "|", "path": "{ID.png"}, "is no template"),

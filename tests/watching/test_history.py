@@ -285,6 +285,13 @@ def test_where_the_class_changes_it_stands_above_its_number(tmp_path):
     }
 
 
+def test_a_label_is_not_said_again_where_the_folder_says_it():
+    two = history_of(np.ones((1, 2, 1, 4, 4)))
+    named = dataclasses.replace(two.samples, names=("first/3.jpg", "else/first.jpg"))
+    found = {"".join(word.split()) for word in texts(History(two.folder, named, two.looks).figure())}
+    assert {"first/3.jpg", "else/first.jpg·first"} <= found
+
+
 def test_boxes_are_outlined_where_they_are():
     figure = history_of(np.ones((1, 2, 1, 4, 4))).figure(box=[(0, 0, 8, 8), (4, 8, 16, 16)])
     found = [tuple(patch.get_bbox().bounds) for axes in figure.axes for patch in axes.patches]

@@ -57,11 +57,10 @@ def show_plan(people: Console, plan: Plan) -> None:
     batches = max(1, train // s.batch_size)  # what fills no batch is left out
     frozen = f"{_epochs(s.frozen_epochs)} with the body frozen, then " if s.frozen_epochs else ""
     people.print(
-        f"{frozen}{_epochs(s.epochs)}; {batches} batches of {s.batch_size} in each; learning rate up to "
-        f"{s.learning_rate:g}; seed {s.seed}",
+        f"{frozen}{_epochs(s.epochs)}; {batches} batch{'' if batches == 1 else 'es'} of {s.batch_size} in each; "
+        f"learning rate up to {s.learning_rate:g}; seed {s.seed}",
         soft_wrap=True,
     )
-    people.print(f"→ {plan.folder.path}", markup=False, soft_wrap=True)
 
 
 def _epochs(count: int) -> str:
@@ -96,19 +95,23 @@ def _warnings(summary: Summary) -> Iterator[str]:
     """What is odd about the data."""
     if summary.skipped:
         reasons = _some([f"{name} ({reason})" for name, reason in summary.skipped])
-        yield f"{len(summary.skipped)} images are left out: {reasons}"
+        yield f"{_images_are(len(summary.skipped))} left out: {reasons}"
     if summary.unlabelled:
-        yield f"{summary.unlabelled} images have no class"
+        yield f"{summary.unlabelled} image{' has' if summary.unlabelled == 1 else 's have'} no class"
     if summary.imbalance >= 5:
         times = f"{summary.imbalance:.0f} times as many images as the smallest"
         yield f"the largest class has {times} (--class-weights makes up for it)"
     for groups, what in (
-        (summary.duplicates, "images are there more than once"),
-        (summary.contradictions, "of these have different labels"),
-        (summary.leaks, "of these are both trained on and held out, which flatters the model"),
+        (summary.duplicates, "there more than once"),
+        (summary.contradictions, "there with different labels"),
+        (summary.leaks, "both trained on and held out, which flatters the model"),
     ):
         if groups:
-            yield f"{len(groups)} {what}: {_some([' = '.join(group) for group in groups])}"
+            yield f"{_images_are(len(groups))} {what}: {_some([' = '.join(group) for group in groups])}"
+
+
+def _images_are(count: int) -> str:
+    return "1 image is" if count == 1 else f"{count} images are"
 
 
 def _some(words: Sequence[str]) -> str:
@@ -134,7 +137,7 @@ def _changes(plan: Plan) -> str:
     if a is None:
         return "not at all"
     words = [
-        f"cropped ({a.area:.0%} to 100 % of the area)" if a.area < 1 else "",
+        f"cropped ({a.area:.0%} to 100% of the area)" if a.area < 1 else "",
         f"moved by up to {a.shift} pixel{'s' if a.shift > 1 else ''}" if a.shift else "",
         "mirrored" if a.flip else "",
         "turned upside down" if a.vertical else "",

@@ -72,6 +72,7 @@ def load_model(spec: str, *, weights: str | Path | None = None, trust_pickle: bo
             home.fill(model, Path(weights))
         else:
             fill(model, Path(weights), trust_pickle=trust_pickle)
+        info = dataclasses.replace(info, untrained=False)
     return Loaded(model, info)
 
 

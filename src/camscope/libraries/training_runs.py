@@ -165,6 +165,11 @@ def open_run(folder: str | Path, *, trained: bool = True) -> tuple[Any, ModelInf
     notes = run.notes()
     best = run.folder / BEST
     if trained and not best.is_file():
+        if (last := run.folder / LAST).is_file():
+            raise ModelError(
+                f"The run {run.folder} has lost {BEST}. Copy it back, or take the weights of the last epoch: "
+                f"--model {run.folder} --weights {last}."
+            )
         raise ModelError(
             f"The run {run.folder} has no weights yet: they are written at the end of the first epoch. Go on with it: "
             f"camscope train --resume --name {run.folder.name} --out {run.folder.parent}"

@@ -52,6 +52,12 @@ class Run:
     judged: Judged
     notes: tuple[str, ...]
 
+    def __repr__(self) -> str:
+        best = self.best
+        score = f"{self.score.replace('_', ' ')} {best[self.score]:.4g}"
+        epoch = f"epoch {int(best['epoch'])} of {len(self.history)}"
+        return f"Run('{self.folder}': {score} in {epoch}, {len(self.classes)} classes)"
+
     @property
     def best(self) -> Row:
         """The row of the best epoch, whose weights are the model's."""
@@ -100,9 +106,11 @@ def carry_out(
     kept = read_checkpoint(plan.folder.checkpoint) if plan.resumed else None
     progress = Progress() if kept is None else Progress.from_facts(kept.facts["progress"])
     if progress.epoch >= settings.all_epochs:
+        # --epochs counts those after the frozen ones.
+        more = 2 * max(settings.epochs, progress.epoch - settings.frozen_epochs)
         raise InputError(
-            f"{plan.folder.path} has all of its {progress.epoch} epochs: there is nothing to go on with. --epochs "
-            f"{2 * settings.epochs} trains it longer (epochs={2 * settings.epochs} in Python)."
+            f"{plan.folder.path} has all of its {progress.epoch} epochs: there is nothing to go on with. "
+            f"--epochs {more} trains it longer (epochs={more} in Python)."
         )
     with torch.random.fork_rng(), accelerated(settings.precision, device) as accelerator:
         torch.manual_seed(settings.seed)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 TRAIN, HELD_OUT = "#c44e22", "#1f5fa8"
 _MOST_NAMED = 40
 _MOST_WRITTEN = 20
+_MOST_UPRIGHT = 3  # letters of a class that stand side by side under their columns
 
 
 def curves_figure(history: Sequence[Row], score: str, title: str = "") -> Figure:
@@ -51,7 +52,7 @@ def curves_figure(history: Sequence[Row], score: str, title: str = "") -> Figure
     )
     for axes in (left, right):
         axes.set_xlabel("epoch")
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
         _quiet(axes)
     _title(page, title)
     return page.figure
@@ -74,7 +75,10 @@ def confusion_figure(
     shares = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     if count <= _MOST_NAMED:
-        axes.set_xticks(range(count), [_short(name) for name in classes], rotation=90, fontsize=8, **PLAIN)
+        turned = 90 if max(map(len, classes)) > _MOST_UPRIGHT else 0
+        axes.set_xticks(
+            range(count), [_short(name) for name in classes], rotation=turned, fontsize=8, **PLAIN
+        )
         axes.set_yticks(range(count), [_short(name) for name in classes], fontsize=8, **PLAIN)
     if count <= _MOST_WRITTEN:
         for (truth, said), number in np.ndenumerate(confusion):
@@ -115,6 +119,7 @@ def rate_figure(
         ha="left" if low else "right",
         va="top",
         color=TRAIN,
+        bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
     )
     _quiet(axes)
     _title(page, "")

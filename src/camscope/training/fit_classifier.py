@@ -54,7 +54,7 @@ def fit(
     """Train or fine-tune an image classifier and leave a folder that is a model: `camscope.explain(run.folder, photo)`.
 
         run = camscope.training.fit("photos/", model="timm:resnet18")
-        run.scores, run.explainer()("photo.jpg")
+        run.best, run.explainer()("photo.jpg")
 
     The same seed gives the same weights, bit for bit on a CPU (on a GPU as far as its kernels are deterministic),
     however many workers read, whether or not the maps are watched, and however often the run was killed and resumed.

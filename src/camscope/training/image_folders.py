@@ -48,7 +48,7 @@ def read_folder(folder: Path, *, classes: Sequence[str] | None = None) -> Labell
         found += images
         notes += more
     if not found:
-        raise InputError(f"'{folder}' has no images in folders of classes. {_EXPECTED}")
+        raise InputError(f"'{folder}' has no images in folders of classes.{_loose(folder)} {_EXPECTED}")
     _check_trained(folder, found)
     labelling = label(
         [[image.word] for image in found], [f"'{image.path}'" for image in found], classes, f"'{folder}'"
@@ -97,6 +97,18 @@ def _images(folder: Path, home: Path, part: str) -> tuple[list[_Found], list[str
     if loose and found:
         notes.append(f"{loose} file(s) that lie directly in '{home}' belong to no class and are left out")
     return found, notes
+
+
+def _loose(folder: Path) -> str:
+    """What is said of files that lie where folders of classes should be."""
+    files = [path for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")]
+    if not files:
+        return ""
+    above = folder.absolute().parent
+    return (
+        f" {len(files)} file(s) lie directly in it: if they are all of one class, the folder to give is '{above}'; if "
+        "they are of several, a table says which is which: camscope train labels.csv."
+    )
 
 
 def _check_trained(folder: Path, found: Sequence[_Found]) -> None:

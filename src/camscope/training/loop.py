@@ -198,7 +198,9 @@ class Loop:
         row = p.history[-1]
         best = p.best(self.score) is row
         if self.watcher is not None:
-            self.watcher.epoch(self.model, **{k: v for k, v in row.items() if k != "seconds"})
+            # What the frames of an animation have room for comes first; epoch and step the history knows itself.
+            seen = {**numbers, **{name: head[name] for name in ("train_loss", "learning_rate")}}
+            self.watcher.epoch(self.model, **seen)
         self.keeper.epoch(p, best)
         self._save()
         self.reporter.epoch(row, best)

@@ -8,6 +8,9 @@ from jaxtyping import Float, Shaped
 from camscope.arrays import Array, area_shares, relu
 from camscope.errors import InputError
 
+_ROUNDING = 1e-3
+"""How far resized shares may be outside of 0 and 1."""
+
 
 def outside_loss(
     maps: Float[Array, "batch target *space"], masks: Shaped[Array, "batch ..."]
@@ -79,7 +82,7 @@ def inside(
         maps: to whose resolution, device and precision they are brought.
 
     Raises:
-        InputError: if they do not fit.
+        InputError: if they do not fit, or are no shares.
     """
     targets = masks.shape[1:2] if masks.ndim == maps.ndim else (1,)
     if (
@@ -92,6 +95,14 @@ def inside(
             "(batch, *size), one for each image, or (batch, target, *size), one for each map, with the same batch and "
             "as many axes of space."
         )
+    xp = array_namespace(masks)
+    if not xp.isdtype(masks.dtype, "bool"):
+        low, high = float(xp.min(masks)), float(xp.max(masks))
+        if not (low >= -_ROUNDING and high <= 1 + _ROUNDING):
+            raise InputError(
+                f"Masks are truth values, or shares between 0 and 1; these have values from {low:g} to {high:g}. "
+                "Of a picture that is white inside, take masks > 127."
+            )
     given = array_namespace(maps).asarray(masks, dtype=maps.dtype, device=device(maps))
     shares = area_shares(given, maps.shape[2:])
     return shares if masks.ndim == maps.ndim else shares[:, None]

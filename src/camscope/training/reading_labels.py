@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from camscope.errors import InputError
+from camscope.errors import InputError, nearest
 from camscope.training.dataset_objects import is_dataset, read_dataset
 from camscope.training.image_folders import read_folder
 from camscope.training.labelled import LIMIT, LabelledImages
@@ -97,4 +97,6 @@ def _no_data(data: Any, file: Path | None) -> str:
     if file.exists():
         return f"'{file}' is a file, and no table. {kinds}"
     near = next(parent for parent in file.absolute().parents if parent.is_dir())
-    return f"There is no '{file}'; the folder '{near}' exists. {kinds}"
+    beside = sorted(one.name for one in near.iterdir()) if near == file.absolute().parent else []
+    hint = nearest(file.name, beside)
+    return f"There is no '{file}'; the folder '{near}' exists.{hint} {kinds}"

@@ -74,7 +74,7 @@ def cam(
 ) -> StepMaps:
     """One forward of a training step, with the maps it makes.
 
-        seen = camscope.training.cam(model, x, y)
+        seen = camscope.training.cam(model, x, "all")
         loss = cross_entropy(seen.outputs, y) + outside_loss(seen.maps, masks)
         loss.backward()
 

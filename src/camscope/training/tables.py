@@ -64,8 +64,11 @@ def read_table(file: Path, options: TableOptions | None = None) -> LabelledImage
     cells = columns[name]
     words = [_words(cell, options.separator) for cell in cells]
     multilabel = bool(options.separator) or any(isinstance(cell, list) for cell in cells)
+    found = {word for row in words for word in row}
     if options.separator is None and not multilabel:
-        _check_single(file, name, {word for row in words for word in row})
+        _check_single(file, name, found)
+    if options.separator and not any(isinstance(cell, str) and options.separator in cell for cell in cells):
+        _check_single(file, name, found)
     paths = _paths(file, columns, name, base, options)
     rows, skipped = _once(file, [_Row(path, tuple(row)) for path, row in zip(paths, words, strict=True)])
     rows, lost = _usable(rows, base, multilabel)
@@ -143,7 +146,7 @@ def _paths(file: Path, columns: Columns, label_column: str, base: Path, options:
     ]
     if len(files) == 1:
         return [str(cell) for cell in columns[files[0]]]
-    told = f"{listed(files)} name files" if files else f"no column names files in '{base}'"
+    told = f"{listed(files)} name files" if files else f"No column names files in '{base}'"
     raise InputError(
         f"Which column of '{file}' has the images? {told}; its columns: {listed(list(columns))}. Say column=NAME if it "
         "has paths, or path='{NAME}.jpg' if it has ids; images=FOLDER says where they are."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -177,7 +177,8 @@ def row_title(records: Records, sample: int, target: int) -> str:
     titles = {look.titles[sample][target] for look in records.looks}
     title = titles.pop() if len(titles) == 1 else ""
     label, name = s.labels[sample], s.names[sample]
-    words = [label] if label and s.labels.count(label) == 1 else [name, label]
+    named = label in PurePath(name).parts[:-1]  # cat/3.jpg is a cat
+    words = [label] if label and s.labels.count(label) == 1 else [name, "" if named else label]
     if title and title != label:
         words.append(f"as {title}" if label else title)
     return " · ".join(dict.fromkeys(word for word in words if word))
