@@ -81,11 +81,10 @@ MODELS: dict[str, tuple[Callable[[], nn.Module], str, tuple[int, int]]] = {
             neck_hidden_sizes=[8, 8, 8, 16, 16, 16, 32],
             num_attention_heads=2,
             image_size=64,
-            output_stride=8,
             **NAMED,
         ),
         "mobilevit.conv_1x1_exp",
-        (8, 8),
+        (2, 2),
     ),
     "timm": (lambda: build("TimmWrapper", architecture="resnet10t", **NAMED), "timm_model.layer4", (2, 2)),
 }

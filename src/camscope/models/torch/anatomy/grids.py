@@ -124,10 +124,16 @@ _KEEPING_AXES = (
 )
 
 
+_HOMES_OF_ACTIVATIONS = ("transformers.activations", "timm.layers.activations", "timm.layers.activations_me")
+"""Modules that define nothing but functions of single elements."""
+
+
 def _keeps_axes(module: nn.Module) -> bool:
     """Whether a module keeps the axes of space: a convolution, what goes with it, or a block of nothing but these."""
     parts = [part for part in module.modules() if next(part.children(), None) is None]
-    return all(isinstance(part, _KEEPING_AXES) for part in parts)
+    return all(
+        isinstance(part, _KEEPING_AXES) or type(part).__module__ in _HOMES_OF_ACTIVATIONS for part in parts
+    )
 
 
 def _is_along_last_axis(module: nn.Module) -> bool:
