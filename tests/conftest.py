@@ -8,10 +8,13 @@ its own.
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import gc
 import importlib
 import os
 import sys
 from collections import OrderedDict
+from pathlib import Path
 
 # Small networks gain nothing from threads, and lose much where several test runs share the cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -62,6 +65,24 @@ def make_tiny_cnn(classes: int = 5, channels: int = 3, seed: int = 0):
             model.body_norm.running_var.uniform_(0.5, 1.5)
             model.head.weight.normal_(0, 1)
     return model.eval()
+
+
+_LARGE = 3 * 2**30
+"""Bytes of memory from which on a process gives back what it no longer uses."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _memory_is_given_back():
+    """One process runs hundreds of modules: what they compiled and freed would add up to many gigabytes."""
+    yield
+    statm = Path("/proc/self/statm")
+    if not statm.exists() or int(statm.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") < _LARGE:
+        return
+    if "jax" in sys.modules:
+        sys.modules["jax"].clear_caches()
+    gc.collect()
+    with contextlib.suppress(OSError, AttributeError):  # only glibc has it
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 @pytest.fixture

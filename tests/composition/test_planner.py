@@ -58,7 +58,10 @@ def test_behind_a_linear_head_all_targets_share_one_backward_through_the_pooling
     assert Counted(linear=True).passes(methods, targets=TopK(3)) == (1, 1)
     # whether the head stays linear without a channel is tried: two runs of the whole model on altered copies of all
     # images, and for each image the part after the layer twice, where what is in front of it does not run again
-    assert Counted(linear=True).passes([*methods, "ablationcam", "liftcam"], targets=TopK(3)) == (3 + 2 * 3, 1)
+    assert Counted(linear=True).passes([*methods, "ablationcam", "liftcam"], targets=TopK(3)) == (
+        3 + 2 * 3,
+        1,
+    )
 
 
 def test_finer_behind_a_linear_head_shares_that_backward():

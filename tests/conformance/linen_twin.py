@@ -115,7 +115,9 @@ def state(model: nn.Module) -> dict[str, Any]:
     return {
         "values": {jax.tree_util.keystr(path): np.asarray(value).tobytes() for path, value in leaves},
         "layers": model.layers,
-        "attributes": sorted(vars(model).keys() - {"_compact_name_scope_modules"}),  # Flax's own, from any call
+        "attributes": sorted(
+            vars(model).keys() - {"_compact_name_scope_modules"}
+        ),  # Flax's own, from any call
     }
 
 
