@@ -202,7 +202,9 @@ class Live:
         """
         if not self._headed:
             self._headed = True
-            self._people.print("  ".join(_heading(name) for name in _COLUMNS), style="dim")
+            self._people.print(
+                "  ".join(_heading(name, several=self._score != "accuracy") for name in _COLUMNS), style="dim"
+            )
         self._held_out = f"  {_COLUMNS[self._score][0]} {row[self._score]:.1%}"
         cells = [_cell(name, row[name]) for name in _COLUMNS]
         self._people.print("  ".join([*cells, *(["best"] if best else [])]), markup=False, soft_wrap=True)
@@ -210,8 +212,11 @@ class Live:
             self._people.print("from here on everything learns", style="dim")
 
 
-def _heading(name: str) -> str:
+def _heading(name: str, *, several: bool) -> str:
+    """A column's heading. Of images with several labels those are exactly right that have no label wrong."""
     heading, form = _COLUMNS[name]
+    if several and name == "accuracy":
+        heading = "exact"
     return heading.rjust(int(form.split(".")[0].rstrip("d")))
 
 
