@@ -110,8 +110,7 @@ def to_numpy(tensor: Any) -> Shaped[np.ndarray, " ..."]:
         tensor = keras.ops.cast(tensor, "float32")
     if hasattr(tensor, "detach"):  # of PyTorch
         tensor = tensor.detach().cpu()
-    found: np.ndarray = tensor.numpy() if hasattr(tensor, "numpy") else np.asarray(tensor)
-    return found
+    return np.asarray(tensor.numpy() if hasattr(tensor, "numpy") else tensor)
 
 
 class TorchBackend(Backend):
