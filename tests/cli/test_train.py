@@ -75,7 +75,9 @@ def test_a_table_of_several_labels(run, folder):
     assert status == 0
     assert "3 classes, several labels each" in err
     headings = next(line.split() for line in err.splitlines() if "mAP" in line)
-    assert "exact" in headings  # the share of images that have no label wrong is no accuracy as others mean it
+    assert (
+        "exact" in headings
+    )  # the share of images that have no label wrong is no accuracy as others mean it
     assert "accuracy" not in headings
     facts = json.loads(out)
     assert facts["score"] == "mean_average_precision"

@@ -363,7 +363,7 @@ def test_models_that_no_graph_holds(tmp_path, model, words):
 
 
 def test_an_interrupt_leaves_nothing_behind(tmp_path, monkeypatch):
-    def interrupted(*_args):
+    def interrupted(*_args, **_options):
         raise KeyboardInterrupt
 
     path, model = a_file_there(tmp_path), named_cnn()

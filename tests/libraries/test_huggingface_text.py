@@ -255,7 +255,11 @@ def test_what_is_wrong_with_a_text_is_said(bert):
     with pytest.raises(
         camscope.LayerError, match=r"only the first or the last token.*'bert\.encoder\.layer\.1'"
     ):
-        explainer("a film", layers="bert.encoder.layer.2")
+        # long enough to be sure of its places, whatever numbers the tokenizer, which is trained anew, gives to words
+        explainer(
+            "a film that i loved and a plot that was slow and dull but not bad at all",
+            layers="bert.encoder.layer.2",
+        )
     with pytest.raises(camscope.MethodError, match="token numbers"):
         explainer("a film", methods="scorecam")
     assert any("not in the vocabulary" in note and "😀" in note for note in explainer("a film 😀").notes)

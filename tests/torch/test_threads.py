@@ -405,7 +405,8 @@ def test_an_interrupt_anywhere_leaves_nothing_behind(case, untouched):
         with interrupted(None) as lines:
             call(known)
         for at in draw.sample(range(1, lines[0]), POINTS // 2):
-            with untouched(model), interrupted(at), suppress(KeyboardInterrupt):
+            # a SystemError is what Python makes of an interrupt where PyTorch's own code was about to return
+            with untouched(model), interrupted(at), suppress(KeyboardInterrupt, SystemError):
                 call(known)
             assert not _get_current_function_mode_stack(), at
             assert not attention_is_constant.get(), at
