@@ -23,7 +23,6 @@ import numpy as np
 import torch
 from fastai.vision import all as fastai
 from PIL import Image, ImageFilter
-from torch import nn
 
 import camscope
 import drawn_cells
@@ -31,6 +30,7 @@ from camscope.arrays import relu, resize, scaled, to_numpy
 from camscope.render import Panel, figure
 from camscope.training import read_labelled, split
 from camscope.training.statistics import measured
+from small_network import small
 
 parser = argparse.ArgumentParser(
     description=__doc__, formatter_class=argparse.RawTextHelpFormatter
@@ -123,29 +123,6 @@ block = fastai.DataBlock(
 )
 fastai.set_seed(args.seed, reproducible=True)
 loaders = block.dataloaders(range(len(cells)), bs=32, num_workers=0)
-
-
-def group(channels, width, stride):
-    """Two convolutions with batch norm and ReLU."""
-    layers = []
-    for given, step in ((channels, stride), (width, 1)):
-        layers += [
-            nn.Conv2d(given, width, 3, step, 1, bias=False),
-            nn.BatchNorm2d(width),
-            nn.ReLU(),
-        ]
-    return nn.Sequential(*layers)
-
-
-def small(pretrained=False):
-    """A tenth of a ResNet-18 for small pictures; it ends with 512 channels as well."""
-    widen = nn.Sequential(
-        nn.Conv2d(64, 512, 1, bias=False), nn.BatchNorm2d(512), nn.ReLU()
-    )
-    groups = [group(3, 16, 2), group(16, 32, 2), group(32, 64, 2), widen]
-    return nn.Sequential(
-        *groups, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, 2)
-    )
 
 
 def learner(**head):

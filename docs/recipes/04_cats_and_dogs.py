@@ -15,17 +15,18 @@ import argparse
 import tempfile
 import warnings
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from fastai.vision import all as fastai
-from torch import nn
 
 import camscope
 from camscope.arrays import relu, resize, scaled, to_numpy
 from camscope.render import Panel, figure
 from pasted_silhouettes import pictures
+from small_network import small
 
 parser = argparse.ArgumentParser(
     description=__doc__, formatter_class=argparse.RawTextHelpFormatter
@@ -100,34 +101,16 @@ print(
 # weights is fine-tuned. The small network is trained from scratch; like ResNet-18 and -34 it ends with 512 channels.
 
 
-def group(channels, width, stride):
-    """Two convolutions with batch norm and ReLU."""
-    layers = []
-    for given, step in ((channels, stride), (width, 1)):
-        layers += [
-            nn.Conv2d(given, width, 3, step, 1, bias=False),
-            nn.BatchNorm2d(width),
-            nn.ReLU(),
-        ]
-    return nn.Sequential(*layers)
-
-
-def small(pretrained=False):
-    widen = nn.Sequential(
-        nn.Conv2d(64, 512, 1, bias=False), nn.BatchNorm2d(512), nn.ReLU()
-    )
-    groups = [group(3, 16, 2), group(16, 32, 2), group(32, 64, 1), widen]
-    return nn.Sequential(
-        *groups, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, 2)
-    )
-
-
 def learner(**head):
     """A trained learner with one head or another."""
     fastai.set_seed(args.seed, reproducible=True)
     if args.model == "small":
         made = fastai.vision_learner(
-            loaders, small, pretrained=False, metrics=fastai.accuracy, **head
+            loaders,
+            partial(small, last_stride=1),
+            pretrained=False,
+            metrics=fastai.accuracy,
+            **head,
         )
     else:
         made = fastai.vision_learner(

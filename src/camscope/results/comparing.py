@@ -12,14 +12,12 @@ from camscope.arrays import Scale
 from camscope.errors import InputError
 from camscope.render import Panel
 from camscope.results.explanation import Explanation
-from camscope.results.figures.labels import image_name, model_of
+from camscope.results.figures.labels import MOST_PANELS, image_name, model_of
 from camscope.results.figures.photos import heatmap_panels, style_of
 from camscope.results.map_data import Key
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-_MOST_PANELS = 60
 
 
 def compare(
@@ -57,7 +55,7 @@ def compare(
     keys = [_only_map(e, number) for number, e in enumerate(every)]
     _check(every, target, labels)
     shown = range(len(first)) if image is None else [first.number(image)]
-    shown = shown[: max(1, _MOST_PANELS // (1 + len(every)))]
+    shown = shown[: max(1, MOST_PANELS // (1 + len(every)))]
     rows = []
     for i in shown:
         photo = first.input_image(i)

@@ -189,41 +189,36 @@ class MapData:
         named = pick(self.written(method), self.methods, "method")
         at = [at for by, at in self.raw if by == named]
         kept = at if layer is None else [pick(layer, at, "layer")]
+        keys = [(named, one) for one in kept]
         return dataclasses.replace(
             self,
-            raw={(named, layer): self.raw[named, layer] for layer in kept},
+            raw={key: self.raw[key] for key in keys},
             facts={named: self.facts[named]},
-            gradient_free={
-                key: f for key, f in self.gradient_free.items() if key in {(named, k) for k in kept}
-            },
-            spans={key: span for key, span in self.spans.items() if key in {(named, k) for k in kept}},
-            channels={at: channels for at, channels in self.channels.items() if at in kept},
+            gradient_free={key: self.gradient_free[key] for key in keys if key in self.gradient_free},
+            spans={key: self.spans[key] for key in keys if key in self.spans},
+            channels={one: channels for one, channels in self.channels.items() if one in kept},
         )
 
     def _of_images(self, some: Sequence[int]) -> Self:
         """The maps of some images, as a batch. One text alone loses its padding."""
-        alone = some[0] if len(some) == 1 else None
+        unpadded = some[0] if self.spans and len(some) == 1 else None
 
         def cut(rows: Array) -> Array:
             if len(some) == 1:
                 return rows[some[0] : some[0] + 1]
-            xp = array_namespace(rows)
-            return xp.stack([rows[image] for image in some])
+            return array_namespace(rows).stack([rows[image] for image in some])
+
+        def cut_maps(key: Key, maps: Array) -> Array:
+            return cut(maps) if unpadded is None else cut(maps)[..., positions(self.spans.get(key), unpadded)]
 
         def cut_channels(channels: Channels) -> Channels:
             return Channels(*(cut(getattr(channels, f.name)) for f in dataclasses.fields(Channels)))
 
-        unpadded = bool(self.spans) and alone is not None
         return dataclasses.replace(
             self,
-            raw={
-                key: cut(maps)[..., positions(self.spans[key], alone)]
-                if alone is not None and key in self.spans
-                else cut(maps)
-                for key, maps in self.raw.items()
-            },
-            input_size=(len(self.text(alone)),) if unpadded and alone is not None else self.input_size,
-            spans={} if alone is not None else {key: span[list(some)] for key, span in self.spans.items()},
+            raw={key: cut_maps(key, maps) for key, maps in self.raw.items()},
+            input_size=self.input_size if unpadded is None else (len(self.text(unpadded)),),
+            spans={} if unpadded is not None else {key: span[list(some)] for key, span in self.spans.items()},
             scores=cut(self.scores),
             logits=cut(self.logits),
             probabilities=None if self.probabilities is None else cut(self.probabilities),

@@ -10,15 +10,12 @@ from camscope.arrays import Scale
 from camscope.errors import InputError
 from camscope.render import Panel
 from camscope.render.layout import column_count
-from camscope.results.figures.labels import caption_of, image_name
+from camscope.results.figures.labels import MOST_PANELS, caption_of, image_name
 from camscope.results.figures.photos import heatmap_panels, style_of
 from camscope.results.maps import Maps
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-_MOST_PANELS = 60
-"""The most pictures in a gallery, as long as the user does not say which images it shows."""
 
 
 def gallery(
@@ -60,7 +57,7 @@ def gallery(
     targets = range(count) if target is None else [target % count]
     each = len(targets) + photos
     shown = (
-        [e.number(i) for i in images] if images is not None else range(len(e))[: max(1, _MOST_PANELS // each)]
+        [e.number(i) for i in images] if images is not None else range(len(e))[: max(1, MOST_PANELS // each)]
     )
     more = []
     if images is None and len(shown) < len(e):

@@ -9,6 +9,9 @@ from typing import Any
 from camscope.arrays import Scale
 from camscope.results.maps import Maps
 
+MOST_PANELS = 60
+"""The most pictures in a figure, as long as the user does not say which it shows."""
+
 
 def numbers_of(e: Maps, image: int, target: int) -> str:
     """A target's probability, or its score if it has none.

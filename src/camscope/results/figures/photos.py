@@ -13,7 +13,7 @@ from camscope.arrays import Scale, place, scaled, to_numpy
 from camscope.errors import InputError
 from camscope.images import Geometry
 from camscope.render import Panel
-from camscope.results.figures.labels import caption_of, colours_of, numbers_of
+from camscope.results.figures.labels import MOST_PANELS, caption_of, colours_of, numbers_of
 from camscope.results.figures.registry import figure_kind
 from camscope.results.map_data import pick
 from camscope.results.maps import Maps
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
 
 _MOST_TARGETS = 19
 """The most heatmaps that a notebook shows by itself, besides the photo."""
-
-_MOST_PANELS = 60
-"""The most heatmaps in a figure of methods and layers, as long as it has several targets."""
 
 
 def overlay(
@@ -205,7 +202,7 @@ def methods_figure(
 
 def _legible(e: Maps) -> list[int]:
     """The numbers of the targets that a figure of all methods and layers shows."""
-    return list(range(min(len(e.targets[0]), max(1, _MOST_PANELS // len(e.raw)))))
+    return list(range(min(len(e.targets[0]), max(1, MOST_PANELS // len(e.raw)))))
 
 
 @figure_kind("channels")
