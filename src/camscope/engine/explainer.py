@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from camscope.engine.layer_choice import Layers
 from camscope.engine.length_buckets import length_buckets
 from camscope.engine.model import open_model
 from camscope.engine.offering import Offer, Trial
+from camscope.engine.own_forward import Watched
 from camscope.errors import InputError, LayerError
 from camscope.images import Preprocessing
 from camscope.inputs import Inputs
@@ -197,6 +199,76 @@ class Explainer:
             explanation = (explaining.texts if texts else explaining.pictures)(batch, given, targets)
             notes.warn()
             return explanation
+
+    def watching(
+        self,
+        *,
+        methods: MethodsLike = None,
+        layers: Layers = None,
+        channels: int = 0,
+        explained_input: int | str | None = None,
+    ) -> AbstractContextManager[Watched]:
+        """Watch the forward that you make anyway, so that its maps cost no second one (PyTorch).
+
+            with explainer.watching() as seen:
+                output = model(x)
+            loss = criterion(output, y)
+            e = explainer.from_output(seen, targets=camscope.PerImage(y))
+            loss.backward()
+
+        The forward is yours: in the mode the model is in, under your autocast or `no_grad`, through DDP. Outputs, loss
+        and gradients are bit for bit those without watching, and no hook stays. For every new shape of input the layers
+        are found first, by runs of their own in eval mode with everything put back. Under `no_grad` a graph begins at
+        the layer and ends with the forward: what you get is on none. Under `inference_mode` there are no gradients:
+        methods of activations or of a linear head work there. A compiled model runs step by step in the block.
+
+        Maps are the same as of a call, if the model is in eval mode; those of train mode say so in their notes. Of
+        several forwards in the block the last one counts. `seen` holds its graph: let go of it when you are done.
+
+        Args:
+            methods: of activations, gradients and a linear head; see `__call__`.
+            layers: see `__call__`.
+            channels: see `__call__`.
+            explained_input: see `__call__`. A keyword of the model's forward is its name here, too.
+
+        Raises:
+            MethodError: for a method that would run the model again, naming those that do not.
+            ModelError: for a model of another framework, a detector, or one that reads texts.
+            InputError, LayerError: as for a call; what the model's inputs show is raised by the forward.
+        """
+        model = self._model
+        explained = model.info.explained
+        call = read_call(
+            methods, model.adapter.offers, explained=explained, layers=layers, channels=channels, seed=0
+        )
+        return Watched(model, call, explained_input).watching()
+
+    def from_output(self, seen: Watched, *, targets: TargetsLike = None) -> Explanation:
+        """Explain a forward that was watched; see `watching`. The model does not run.
+
+        Call it before your own backward, which frees the graph (or let that keep it, by `retain_graph=True`), and
+        before the optimiser's step. Your graph is not changed and not freed, and no `.grad` either; backward hooks of
+        your own behind the layer are called.
+
+        Args:
+            seen: what `watching` gave.
+            targets: see `__call__`: `PerImage(labels)` for the labels of a batch.
+
+        Raises:
+            InputError: if the model was not run, its weights have changed since, or the graph is gone.
+            MethodError, TargetError, LayerError: as for a call.
+        """
+        if not isinstance(seen, Watched):
+            raise InputError(
+                f"from_output takes what watching() gave, not {type(seen).__name__}: "
+                "with explainer.watching() as seen: output = model(x). Then explainer.from_output(seen)."
+            )
+        if not seen.is_of(self._model):
+            raise InputError("This forward was watched by another Explainer: ask that one.")
+        notes = self._model.notes()
+        explanation = seen.explanation(targets, notes)
+        notes.warn()
+        return explanation
 
     def prepare(self, inputs: Any, *, explained_input: int | str | None = None) -> Inputs:
         """Read and prepare inputs once, to be explained often: photos are preprocessed, texts are tokenised.
