@@ -19,15 +19,17 @@ from camscope.engine.concept_search import find_concepts
 from camscope.engine.explaining import Explaining
 from camscope.engine.layer_choice import Layers
 from camscope.engine.length_buckets import length_buckets
+from camscope.engine.listings import LayerTable, OfferTable
 from camscope.engine.model import open_model
-from camscope.engine.offering import Offer, Trial
+from camscope.engine.offering import Trial
 from camscope.engine.own_forward import Watched
 from camscope.errors import InputError, LayerError
 from camscope.images import Preprocessing
 from camscope.inputs import Inputs
+from camscope.keywords import keywords
 from camscope.methods import default_method
 from camscope.models.batch import Batch
-from camscope.models.layer import Layer
+from camscope.models.registry import unwrapped
 from camscope.models.said_grid import SaidGrid
 from camscope.outputs import Task, embeddings
 from camscope.results import Concepts, Explanation
@@ -84,6 +86,7 @@ class Explainer:
         ModelError: if the model cannot be loaded or hooked.
     """
 
+    @keywords("camscope.Explainer(model, {})")
     def __init__(
         self,
         model: Any,
@@ -100,6 +103,7 @@ class Explainer:
         space: int | Sequence[int] | None = None,
         grid: SaidGrid | None = None,
     ) -> None:
+        self._named = model if isinstance(model, str) else type(unwrapped(model)).__name__
         self._model = open_model(
             model,
             preprocessing=preprocessing,
@@ -114,6 +118,17 @@ class Explainer:
             space=space,
             grid=grid,
         )
+
+    def __repr__(self) -> str:
+        info, preprocessing = self._model.info, self.preprocessing
+        classes = self._model.class_names or info.class_names
+        facts = [
+            self._named,
+            *([f"{len(classes)} class names"] if classes else []),
+            *([f"photos at {'×'.join(map(str, preprocessing.input_size))}"] if preprocessing else []),
+            *(["texts"] if self.reads_texts else []),
+        ]
+        return f"Explainer({', '.join(facts)})"
 
     @property
     def preprocessing(self) -> Preprocessing | None:
@@ -139,6 +154,7 @@ class Explainer:
         """Whether strings are texts for this model, and not the names of photos."""
         return self._model.info.texts is not None
 
+    @keywords("explainer(x, {})")
     def __call__(
         self,
         inputs: Any,
@@ -200,6 +216,7 @@ class Explainer:
             notes.warn()
             return explanation
 
+    @keywords("explainer.watching({})", elsewhere={"targets": "explainer.from_output(seen, targets=…)"})
     def watching(
         self,
         *,
@@ -243,6 +260,7 @@ class Explainer:
         )
         return Watched(model, call, explained_input).watching()
 
+    @keywords("explainer.from_output(seen, {})")
     def from_output(self, seen: Watched, *, targets: TargetsLike = None) -> Explanation:
         """Explain a forward that was watched; see `watching`. The model does not run.
 
@@ -270,6 +288,7 @@ class Explainer:
         notes.warn()
         return explanation
 
+    @keywords("explainer.prepare(x, {})")
     def prepare(self, inputs: Any, *, explained_input: int | str | None = None) -> Inputs:
         """Read and prepare inputs once, to be explained often: photos are preprocessed, texts are tokenised.
 
@@ -286,6 +305,7 @@ class Explainer:
         with self._model.adapter.exclusive():
             return self._model.prepared(inputs, explained_input)[0]
 
+    @keywords("explainer.concepts(photos, {})")
     def concepts(
         self,
         inputs: Any,
@@ -338,10 +358,13 @@ class Explainer:
                         found[row] = vector
             return array_namespace(found[0]).stack(found)
 
+    @keywords("explainer.layers({})")
     def layers(
         self, inputs: Any = None, *, every: bool = False, size: Sequence[int] | None = None
-    ) -> tuple[list[Layer], Layer | None]:
+    ) -> LayerTable:
         """The layers with a grid, in the order they run, and the one that is chosen automatically.
+
+        It shows itself as a table, and unpacks: `layers, chosen = explainer.layers()`.
 
         Args:
             inputs: the same as for a call; None runs an image of noise, or some text.
@@ -373,17 +396,19 @@ class Explainer:
                 layer for layer in found if every or layer.outline or (chosen and layer.name == chosen.name)
             ]
             reach = model.adapter.reaches(batch, shown)
-            return [
-                dataclasses.replace(layer, reaches=r) for layer, r in zip(shown, reach, strict=True)
-            ], chosen
+            return LayerTable(
+                [dataclasses.replace(layer, reaches=r) for layer, r in zip(shown, reach, strict=True)], chosen
+            )
 
-    def methods(self, inputs: Any = None, *, size: Sequence[int] | None = None) -> list[Offer]:
-        """All methods, and of those that this model does not offer, why not.
+    @keywords("explainer.methods({})")
+    def methods(self, inputs: Any = None, *, size: Sequence[int] | None = None) -> OfferTable:
+        """All methods, and of those that this model does not offer, why not. It shows itself as a table.
 
         It is tried on one input: what each method needs is gathered at the automatic choice of layer, without making
         its map.
 
-            [offer.name for offer in explainer.methods() if offer]
+            explainer.methods().names                              # of those it offers
+            [offer.name for offer in explainer.methods() if offer]   # the same
 
         Args:
             inputs: the same as for a call, of which the first counts; None runs an image of noise, or some text.
@@ -395,7 +420,7 @@ class Explainer:
         with self._model.adapter.exclusive():
             given, batch = self._looked_at(inputs, size)
             setting = Setting(0, self._model.black(given))
-            return Trial(self._model.adapter, batch.images(slice(1)), setting).offers()
+            return OfferTable(Trial(self._model.adapter, batch.images(slice(1)), setting).offers())
 
     def _looked_at(self, inputs: Any, size: Sequence[int] | None) -> tuple[Inputs | None, Batch]:
         """What is run to see what there is of the model: the inputs, or noise of a size; of texts the longest."""
@@ -408,6 +433,7 @@ class Explainer:
         return given, batch
 
 
+@keywords("camscope.explain(model, x, {})", passes_on=Explainer.__init__)
 def explain(
     model: Any,
     inputs: Any,
