@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from camscope.engine.length_buckets import length_buckets
 from camscope.engine.listings import LayerTable, OfferTable
 from camscope.engine.model import open_model
 from camscope.engine.offering import Trial
+from camscope.engine.over_batches import Only, Over
 from camscope.engine.own_forward import Watched
 from camscope.errors import InputError, LayerError
 from camscope.images import Preprocessing
@@ -31,7 +32,7 @@ from camscope.methods import default_method
 from camscope.models.batch import Batch
 from camscope.models.registry import unwrapped
 from camscope.models.said_grid import SaidGrid
-from camscope.outputs import Task, embeddings
+from camscope.outputs import Outputs, Task, embeddings
 from camscope.results import Concepts, Explanation
 from camscope.targets import TargetsLike
 
@@ -288,6 +289,95 @@ class Explainer:
         notes.warn()
         return explanation
 
+    @keywords("explainer.over(loader, {})")
+    def over(
+        self,
+        batches: Iterable[Any],
+        *,
+        methods: MethodsLike = None,
+        targets: TargetsLike = None,
+        layers: Layers = None,
+        channels: int = 0,
+        seed: int = 0,
+        explained_input: int | str | None = None,
+        only: Only = None,
+        apart: Callable[[Any], tuple[Any, Any]] | None = None,
+        size: int = 16,
+        progress: bool = True,
+    ) -> Iterator[Explanation]:
+        """Explain one batch after another of a DataLoader, a Dataset, a list of photos or whatever yields such.
+
+            for e in explainer.over(loader, only="wrong"):        # those it gets wrong, and how they are labelled
+                e.gallery().savefig(f"{e.labels[0]}.png")
+
+        Each is an explanation of one batch. Nothing of those before is kept, so memory stays flat. The mean map of
+        every class, in three lines:
+
+            sums, counts = collections.defaultdict(float), collections.Counter()
+            for e in explainer.over(loader, targets="labels"):
+                for label, heatmap in zip(e.labels, e.heatmaps()[:, 0]):
+                    sums[label], counts[label] = sums[label] + heatmap, counts[label] + 1
+            means = {label: sums[label] / counts[label] for label in sums}
+
+        Args:
+            batches: yields batches: tensors, lists of photos, (inputs, labels) pairs, dictionaries with the labels
+                under `labels`, `label`, `y` or `target`; or single images, with a label or without, of which `size`
+                make a batch. Labels are class indices, names, or 0 and 1 for every class.
+            methods: see `__call__`; so are `layers`, `channels`, `seed` and `explained_input`.
+            targets: see `__call__`; or `"labels"`, which explains what each image is labelled as.
+            layers: see `__call__`.
+            channels: see `__call__`.
+            seed: see `__call__`.
+            explained_input: see `__call__`.
+            only: `"wrong"` or `"right"` explains only the images whose top class is not, or is, their label (of several
+                labels: exactly those classes above one half); the others cost one forward. A function gets each
+                explanation and says of which images it is wanted: `lambda e: e.probabilities.max(1).values < 0.5`.
+                Batches of which none is wanted are left out.
+            apart: from what `batches` yields to its inputs and labels (None for none), where that is not found.
+            size: how many single images make a batch.
+            progress: whether a bar is shown, in a terminal or a notebook.
+
+        Yields:
+            the explanations, with `e.labels` where labels came.
+
+        Raises:
+            InputError: if labels are asked for and there are none, or `only` says nothing.
+            ImageError, LayerError, MethodError, TargetError: as for a call; a note says in which batch.
+        """
+        iterable = hasattr(batches, "__iter__") or hasattr(batches, "__getitem__")
+        if isinstance(batches, (str, Path)) or hasattr(batches, "shape") or not iterable:
+            raise InputError(
+                f"over() takes what yields one batch after another, not {type(batches).__name__}: a DataLoader, or a "
+                "list such as sorted(Path('photos').glob('*.jpg')). Of one batch it is explainer(x)."
+            )
+        call: dict[str, Any] = {
+            "methods": methods,
+            "layers": layers,
+            "channels": channels,
+            "seed": seed,
+            "explained_input": explained_input,
+        }
+        over = Over(
+            prepare=lambda inputs: self.prepare(inputs, explained_input=explained_input),
+            explain=lambda given, wanted: self(given, targets=wanted, **call),
+            outputs=self._outputs,
+            class_names=lambda count: self._model.names(count, self._model.notes()),
+            targets=targets,
+            only=only,
+        )
+        return over.run(batches, size=size, apart=apart, progress=progress)
+
+    def _outputs(self, inputs: Any) -> Outputs:
+        """What the model says of each image."""
+        seen: list[Outputs] = []
+
+        def read(outputs: Outputs) -> Array:
+            seen.append(outputs)
+            return outputs.logits
+
+        logits = self._read(inputs, read)
+        return Outputs(logits, seen[0].task, predictions=seen[0].predictions)
+
     @keywords("explainer.prepare(x, {})")
     def prepare(self, inputs: Any, *, explained_input: int | str | None = None) -> Inputs:
         """Read and prepare inputs once, to be explained often: photos are preprocessed, texts are tokenised.
@@ -345,6 +435,10 @@ class Explainer:
         Raises:
             InputError: as for a call.
         """
+        return self._read(inputs, embeddings)
+
+    def _read(self, inputs: Any, read: Callable[[Outputs], Array]) -> Float[Array, "batch feature"]:
+        """What is read from the model's outputs for each image; of texts, bucket by bucket."""
         with self._model.adapter.exclusive():
             model = self._model
             given, batch = model.prepared(inputs)
@@ -353,7 +447,7 @@ class Explainer:
             found: list[Array] = [None] * len(batch)
             for rows, part in parts:
                 with model.adapter.observe(part, {}) as seen:
-                    vectors = detached(embeddings(seen.outputs))
+                    vectors = detached(read(seen.outputs))
                     for row, vector in zip(rows.tolist(), vectors, strict=True):
                         found[row] = vector
             return array_namespace(found[0]).stack(found)

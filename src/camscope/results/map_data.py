@@ -110,6 +110,11 @@ class MapData:
         return tuple(dict.fromkeys(layer for _, layer in self.raw))
 
     @property
+    def labels(self) -> list[Any] | None:
+        """What each image is labelled as, where labels came with the images (`Explainer.over`): names, or `class 3`."""
+        return self.provenance.get("labels")
+
+    @property
     def of_texts(self) -> bool:
         """Whether the inputs are texts; otherwise they are pictures, or tensors of anything else."""
         return bool(self.input_images.texts)
@@ -298,6 +303,8 @@ class MapData:
 
 def _of_images(provenance: Mapping[str, Any], some: Sequence[int]) -> Mapping[str, Any]:
     """The provenance of some images: what it holds for each image is cut to those."""
+    if "labels" in provenance:
+        provenance = {**provenance, "labels": [provenance["labels"][image] for image in some]}
     layers = provenance.get("layers", {})
     if "fpn_level_of_target" not in layers:
         return provenance
