@@ -46,7 +46,9 @@ if TYPE_CHECKING:
     from camscope.results import Explanation as Explanation
     from camscope.results import Status as Status
     from camscope.results import compare as compare
+    from camscope.results import fuse as fuse
     from camscope.results import load as load
+    from camscope.results import overlay as overlay
     from camscope.targets import AllClasses as AllClasses
     from camscope.targets import Caption as Caption
     from camscope.targets import Class as Class
@@ -102,7 +104,9 @@ _HOMES = {
         "Explanation",
         "Status",
         "compare",
+        "fuse",
         "load",
+        "overlay",
     ),
     "camscope.targets": (
         "AllClasses",

@@ -27,7 +27,7 @@ from camscope.composition.wrappers import (
     Wrapper,
     alters_input,
 )
-from camscope.composition.fusion import AtFpnLevel, Fuse, by_fpn_level, fuses
+from camscope.composition.fusion import AtFpnLevel, Fuse, by_fpn_level, fuse_maps, fuses
 from camscope.composition.modifiers import Balanced, Finer, Rest
 from camscope.composition.named import list_methods
 # isort: on
@@ -62,6 +62,7 @@ __all__ = [
     "by_fpn_level",
     "check",
     "composition",
+    "fuse_maps",
     "fuses",
     "list_methods",
     "modifiers_of",

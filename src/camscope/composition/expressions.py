@@ -20,7 +20,7 @@ from camscope.composition.grammar import Call, read_call, unreadable, value_of
 from camscope.errors import MethodError, nearest
 from camscope.evidence import Need, asked
 from camscope.methods import Method, list_methods
-from camscope.methods.parameters import checked_fields
+from camscope.methods.parameters import as_text, checked_fields
 from camscope.methods.registry import COMPOSITION_NAMES, check_written, has_method
 from camscope.outputs import Outputs
 from camscope.plugins import load_plugins, same_definition
@@ -56,7 +56,7 @@ class Composition:
     def name(self) -> str:
         """The composition as text, with those parameters that differ from their defaults."""
         given = [
-            f"{f.name}={_text(getattr(self, f.name))}"
+            f"{f.name}={as_text(getattr(self, f.name))}"
             for f in dataclasses.fields(self)
             if f.name != "inner" and getattr(self, f.name) != f.default
         ]
@@ -364,12 +364,3 @@ def modifiers_of(expression: Expression) -> tuple[Modifier, ...]:
     if isinstance(expression, Modifier):
         return (*modifiers_of(expression.inner), expression)
     return ()
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, tuple):
-        return f"[{', '.join(map(_text, value))}]"
-    if isinstance(value, float):
-        short = f"{value:g}"
-        return short if float(short) == value else repr(value)
-    return str(value)
