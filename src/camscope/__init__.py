@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from camscope.composition import Fuse as Fuse
     from camscope.composition import MultiScale as MultiScale
     from camscope.composition import PathIntegral as PathIntegral
+    from camscope.composition import Pca as Pca
     from camscope.composition import Rest as Rest
     from camscope.composition import Smooth as Smooth
     from camscope.composition import list_methods as list_methods
@@ -70,6 +71,7 @@ _HOMES = {
         "Fuse",
         "MultiScale",
         "PathIntegral",
+        "Pca",
         "Rest",
         "Smooth",
         "list_methods",

@@ -12,6 +12,7 @@ from camscope.composition.expressions import (
     Named,
     check,
     composition,
+    made,
     modifiers_of,
     name_composition,
     parse,
@@ -28,7 +29,7 @@ from camscope.composition.wrappers import (
     alters_input,
 )
 from camscope.composition.fusion import AtFpnLevel, Fuse, by_fpn_level, fuse_maps, fuses
-from camscope.composition.modifiers import Balanced, Finer, Rest
+from camscope.composition.modifiers import Balanced, Finer, Pca, Rest
 from camscope.composition.named import list_methods
 # isort: on
 
@@ -53,6 +54,7 @@ __all__ = [
     "NoisyFullGradients",
     "NoisyGradients",
     "PathIntegral",
+    "Pca",
     "Rest",
     "Setting",
     "Size",
@@ -65,6 +67,7 @@ __all__ = [
     "fuse_maps",
     "fuses",
     "list_methods",
+    "made",
     "modifiers_of",
     "name_composition",
     "over_sizes",

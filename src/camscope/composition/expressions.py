@@ -8,7 +8,8 @@ with the `inner` expression as a field.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, TypeAlias, TypeVar
 
@@ -18,7 +19,7 @@ from jaxtyping import Float, Int
 from camscope.arrays import Array
 from camscope.composition.grammar import Call, read_call, unreadable, value_of
 from camscope.errors import MethodError, nearest
-from camscope.evidence import Need, asked
+from camscope.evidence import Evidence, Need, asked
 from camscope.methods import Method, list_methods
 from camscope.methods.parameters import as_text, checked_fields
 from camscope.methods.registry import COMPOSITION_NAMES, check_written, has_method
@@ -126,6 +127,9 @@ class Modifier(Composition):
     libragrad: ClassVar[bool] = False
     """Whether the inner method gets gradients by LibraGrad's rules."""
 
+    reads_maps: ClassVar[bool] = False
+    """Whether it is neither target nor gradients that it changes, but what is made of the evidence: see `made`."""
+
     def retargeted(self, targets: Targets, outputs: Outputs) -> Targets:
         """The targets that the inner method gets.
 
@@ -135,10 +139,33 @@ class Modifier(Composition):
         """
         return targets
 
+    def made(
+        self, inner: Callable[[Evidence], Float[Array, "batch target *space"]], evidence: Evidence
+    ) -> Float[Array, "batch target *space"]:
+        """The maps of a layer.
+
+        Args:
+            inner: makes those of the inner expression.
+            evidence: of the layer.
+        """
+        return inner(evidence)
+
     def check(self) -> None:
         """Refuse a modifier inside another of the same type."""
         if any(isinstance(one, type(self)) for one in modifiers_of(self.inner)):
             raise MethodError(f"{self.name}: {self.word} twice; once is enough.")
+
+
+def made(expression: Expression, evidence: Evidence) -> Float[Array, "batch target_or_1 *space"]:
+    """The maps of a method, or of a method with modifiers around it, from the evidence of a layer.
+
+    Args:
+        expression: a simplified expression without wrapper or fusion.
+        evidence: of the layer.
+    """
+    if isinstance(expression, Modifier):
+        return expression.made(functools.partial(made, expression.inner), evidence)
+    return expression.method(evidence)
 
 
 class LayerFusion(Composition):
