@@ -366,10 +366,10 @@ def check(expression: Expression) -> None:
 
 
 def simplified(expression: Expression) -> Expression:
-    """The same expression with named compositions spelt out, and every modifier moved in, next to the method.
+    """The same expression with named compositions spelt out, and modifiers moved in, next to the method.
 
     A wrapper or a fusion works on maps and leaves the target as it is, so finer(smooth(gradcam)) is the same as
-    smooth(finer(gradcam)).
+    smooth(finer(gradcam)). One that makes something else of the evidence stays where it is.
     """
     if isinstance(expression, Method):
         return expression
@@ -378,6 +378,7 @@ def simplified(expression: Expression) -> Expression:
         return inner
     if (
         isinstance(expression, Modifier)
+        and not expression.reads_maps
         and isinstance(inner, Composition)
         and not isinstance(inner, Modifier)
     ):
