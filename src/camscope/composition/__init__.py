@@ -28,6 +28,7 @@ from camscope.composition.wrappers import (
     Wrapper,
     alters_input,
 )
+from camscope.composition.sliding import ABOVE_ZERO, Sess, blurred, check_pictures
 from camscope.composition.fusion import AtFpnLevel, Fuse, by_fpn_level, fuse_maps, fuses
 from camscope.composition.modifiers import Balanced, Finer, Pca, Rest
 from camscope.composition.named import list_methods
@@ -37,6 +38,7 @@ from camscope.composition.averaging import NoisyFullGradients, NoisyGradients, S
 from camscope.composition.grammar import split
 
 __all__ = [
+    "ABOVE_ZERO",
     "COMPOSITIONS",
     "NAMED",
     "AtFpnLevel",
@@ -56,13 +58,16 @@ __all__ = [
     "PathIntegral",
     "Pca",
     "Rest",
+    "Sess",
     "Setting",
     "Size",
     "Smooth",
     "Wrapper",
     "alters_input",
+    "blurred",
     "by_fpn_level",
     "check",
+    "check_pictures",
     "composition",
     "fuse_maps",
     "fuses",
