@@ -8,6 +8,7 @@ from camscope.render.curve_figure import Curve, curve_figure
 from camscope.render.figure import Panel, figure, grid_of, png, save
 from camscope.render.html import html_summary
 from camscope.render.overlay import overlay, with_colorbar
+from camscope.render.text_table import Tabular, TextTable
 from camscope.render.word_rows import WordRow
 from camscope.render.words_figure import words_figure
 from camscope.render.words_html import words_html
@@ -18,6 +19,8 @@ __all__ = [
     "DIVERGING",
     "Curve",
     "Panel",
+    "Tabular",
+    "TextTable",
     "Tile",
     "WordRow",
     "animation_frame",
