@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from camscope.cli.collecting import loading
 from camscope.cli.files import read_class_names
 from camscope.engine.explainer import Explainer
 from camscope.errors import InputError
@@ -40,15 +41,17 @@ class ModelOptions:
             InputError: if the file of class names cannot be read.
             ModelError: if the model cannot be loaded.
         """
-        return Explainer(
-            self.name,
-            weights=self.weights,
-            trust_pickle=self.trust_pickle,
-            device=self.device,
-            task=self.task,
-            class_names=read_class_names(self.classes) if self.classes else None,
-            preprocessing=self.preprocessing,
-        )
+        names = read_class_names(self.classes) if self.classes else None
+        with loading():
+            return Explainer(
+                self.name,
+                weights=self.weights,
+                trust_pickle=self.trust_pickle,
+                device=self.device,
+                task=self.task,
+                class_names=names,
+                preprocessing=self.preprocessing,
+            )
 
     def words(self) -> list[str]:
         """The words on the command line that give the same model and class names again."""

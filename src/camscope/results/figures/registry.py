@@ -11,9 +11,11 @@ from camscope.plugins import same_definition
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from camscope.results.figures.drawing import Drawing
+
 Noun = Literal["image", "text"]
-FigureFunction: TypeAlias = "Callable[..., Figure]"
-"""Makes a figure from an explanation, the number of an image (or text) in the batch, and options."""
+FigureFunction: TypeAlias = "Callable[..., Figure | Drawing]"
+"""Makes a figure, or what is drawn as one, of an explanation, the number of an image (or text) in it, and options."""
 
 FIGURES: dict[Noun, dict[str, FigureFunction]] = {"image": {}, "text": {}}
 """The kinds of figures, by what the inputs are, then by what the figure is arranged by."""
