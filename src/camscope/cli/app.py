@@ -15,6 +15,9 @@ from rich.markup import escape
 from camscope.cli.output import console
 from camscope.errors import CamscopeError
 
+STOPPED = 130
+"""The exit status of a command that Ctrl-C ended."""
+
 app = App(
     name="camscope",
     help="Show where a model looks: class activation maps, exact and fast.",
@@ -78,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         say_error("Stopped.", errors)
-        return 130
+        return STOPPED
     except BrokenPipeError:
         # the reader of our output went away (`| head`): nobody to tell, nor at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,14 +55,36 @@ class ModelOptions:
             )
 
     def words(self) -> list[str]:
-        """The words on the command line that give the same model and class names again."""
-        given = {
-            "--model": self.name if self.name != "demo" else None,
-            "--weights": self.weights,
-            "--classes": self.classes,
-            "--preprocessing": self.preprocessing,
-        }
-        return [word for option, value in given.items() if value for word in (option, str(value))]
+        """The words on the command line that give the same model, its outputs and its preprocessing again."""
+        given = {"--task": self.task, "--classes": self.classes, "--preprocessing": self.preprocessing}
+        given["--device"] = self.device
+        return [*self.listing_words(), *words_of(given)]
+
+    def listing_words(self) -> list[str]:
+        """Those of them that `camscope layers` and `camscope methods` take: the model and its weights."""
+        name = None if self.name == "demo" else self.name
+        trust = ["--trust-pickle"] if self.trust_pickle else []
+        return [*words_of({"--model": name, "--weights": self.weights}), *trust]
+
+
+def words_of(given: Mapping[str, object]) -> list[str]:
+    """Options and their values as words of a command line.
+
+    Args:
+        given: by option; what is None is left out, and of a list each goes with an option of its own.
+    """
+    several = {
+        option: value if isinstance(value, (list, tuple)) else [value] for option, value in given.items()
+    }
+    pairs = [
+        (option, str(value)) for option, values in several.items() for value in values if value is not None
+    ]
+    # a value that begins with a hyphen would be taken for an option
+    return [
+        word
+        for option, value in pairs
+        for word in ([f"{option}={value}"] if value.startswith("-") else [option, value])
+    ]
 
 
 def check_size(size: int | None) -> None:

@@ -18,7 +18,7 @@ from camscope.render.frame import MARGIN, Frame, S
 from camscope.render.layout import Grid, stacked
 from camscope.render.page import Page, require_matplotlib
 from camscope.render.panel import Panel, grid_of
-from camscope.render.parts import Bar, Fonts, Heading, draw_on, draw_panel, text_height, ticks_of
+from camscope.render.parts import Bar, Fonts, Heading, Shrunk, draw_on, draw_panel, text_height, ticks_of
 from camscope.render.sheet import Sheet, measure_at
 
 if TYPE_CHECKING:
@@ -232,11 +232,12 @@ def _drawn(
     for top, height, lines in zip(photo_tops, grid.heights, plan.row_texts, strict=False):
         labels_centre, middle = (MARGIN + grid_left - gap / 2) / 2, top + height / 2
         page.text(lines, labels_centre, middle, fonts.label, va="center", weight="bold", upright=True)
+    shrunk = Shrunk()
     for row, (top, heading, row_panels) in enumerate(zip(photo_tops, plan.headings, panels, strict=True)):
         heading.draw(page, grid, grid_left, top)
         for column, panel in enumerate(row_panels):
             cell = grid.photo(row, column, panel.size).moved(grid_left, top)
-            draw_panel(page, cell, panel, fonts, colormap=colormap, opacity=opacity)
+            draw_panel(page, cell, panel, fonts, shrunk, colormap=colormap, opacity=opacity)
     if plan.bar:
         middle = (photo_tops[0] + grid_bottom) / 2
         plan.bar.draw(page, grid_left + grid.width + gap, middle - plan.bar.height / 2, colormap)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
@@ -15,7 +15,7 @@ from camscope.render.layout import Cell, Grid
 from camscope.render.overlay import check_size, overlay
 from camscope.render.page import PLAIN, draw_boxes, print_pixels
 from camscope.render.panel import Panel
-from camscope.render.rgb import as_rgb
+from camscope.render.rgb import Photo, as_rgb
 from camscope.render.surface import SOFT, Surface
 
 if TYPE_CHECKING:
@@ -235,7 +235,8 @@ def draw_on(axes: Axes, panel: Panel, *, colormap: str, opacity: float) -> None:
     dpi = axes.get_figure(root=True).dpi  # type: ignore[union-attr]
     cell = Cell(0, 0, extent.width / dpi, extent.height / dpi)
     width, height = panel.size
-    picture = np.asarray(_picture(panel, print_pixels(cell), colormap, opacity))
+    small = Shrunk().photo(panel.image, print_pixels(cell))
+    picture = np.asarray(_picture(panel, small, colormap, opacity))
     axes.imshow(picture, extent=(0, width, height, 0), interpolation="antialiased")
     axes.set(xticks=[], yticks=[])
     draw_boxes(axes, panel.boxes)
@@ -247,8 +248,36 @@ def draw_on(axes: Axes, panel: Panel, *, colormap: str, opacity: float) -> None:
         axes.set_xlabel("\n".join(words), fontsize=fonts.small, **PLAIN)
 
 
+class Shrunk:
+    """The photos of a figure at the sizes that they are shown at, each made once for all panels that show it."""
+
+    def __init__(self) -> None:
+        self._made: dict[tuple[int, int, int], tuple[Any, Image.Image]] = {}
+
+    def photo(self, image: Photo, most: tuple[int, int]) -> Image.Image:
+        """Give a photo at no more pixels along each axis than these.
+
+        Args:
+            image: As a panel has it.
+            most: Width and height.
+        """
+        if (id(image), *most) not in self._made:
+            photo = as_rgb(image)
+            width, height = (min(pixels, limit) for pixels, limit in zip(photo.size, most, strict=True))
+            small = photo.resize((width, height), Image.Resampling.LANCZOS, reducing_gap=2.0)
+            self._made[id(image), *most] = image, small  # the image too, or another might get its id
+        return self._made[id(image), *most][1]
+
+
 def draw_panel(
-    page: Surface, cell: Cell, panel: Panel, fonts: Fonts, *, colormap: str, opacity: float
+    page: Surface,
+    cell: Cell,
+    panel: Panel,
+    fonts: Fonts,
+    shrunk: Shrunk,
+    *,
+    colormap: str,
+    opacity: float,
 ) -> None:
     """Draw a photo with its heatmap, its boxes and its note.
 
@@ -257,13 +286,14 @@ def draw_panel(
         cell: The rectangle to fill, in inches.
         panel: What to draw.
         fonts: The sizes of the texts.
+        shrunk: The photos of the figure.
         colormap: Any name of the cmap catalogue.
         opacity: How much of the heatmap's colours covers the photo, 0 to 1.
 
     Raises:
         InputError: The heatmap does not have the photo's size, or the colour map is unknown.
     """
-    picture = _picture(panel, page.pixels(cell), colormap, opacity)
+    picture = _picture(panel, shrunk.photo(panel.image, page.pixels(cell)), colormap, opacity)
     size = fonts.small
     pad = size / 120
     room = max(0, int((cell.height - 4 * pad) / height_of(1, size)))
@@ -275,16 +305,14 @@ def draw_panel(
         page.text(under, cell.centre, cell.bottom, size, va="top", colour=SOFT)
 
 
-def _picture(panel: Panel, most: tuple[int, int], colormap: str, opacity: float) -> Image.Image:
-    """Give the panel's photo, with its heatmap if it has one, at no more pixels along each axis than these."""
-    photo = as_rgb(panel.image)
-    if panel.heatmap is not None:
-        check_size(photo, panel.heatmap)
-    width, height = (min(pixels, limit) for pixels, limit in zip(photo.size, most, strict=True))
-    small = photo.resize((width, height), Image.Resampling.LANCZOS, reducing_gap=2.0)
+def _picture(panel: Panel, small: Image.Image, colormap: str, opacity: float) -> Image.Image:
+    """Give the panel's photo as it is shown, with its heatmap if it has one."""
     if panel.heatmap is None:
         return small
+    check_size(panel.size, panel.heatmap)
     # Heatmaps are smooth, so taking the nearest value is exact enough, and it keeps the edge of a NaN region sharp.
-    rows = (np.arange(height) * 2 + 1) * photo.height // (2 * height)
-    columns = (np.arange(width) * 2 + 1) * photo.width // (2 * width)
+    rows, columns = (
+        (np.arange(shown) * 2 + 1) * pixels // (2 * shown)
+        for shown, pixels in zip(small.size[::-1], panel.size[::-1], strict=True)
+    )
     return overlay(small, panel.heatmap[rows[:, None], columns], colormap=colormap, opacity=opacity)

@@ -113,8 +113,9 @@ class Sheet:
     def _edges(self, cell: Cell) -> tuple[int, int, int, int]:
         """The left, top, right and bottom edge of a cell in pixels, with at least one pixel in it."""
         left, top = round(cell.left * self.dpi), round(cell.top * self.dpi)
-        right, bottom = round((cell.left + cell.width) * self.dpi), round(cell.bottom * self.dpi)
-        return left, top, max(right, left + 1), max(bottom, top + 1)
+        # cells of one size have as many pixels wherever they are
+        width, height = (max(1, round(inches * self.dpi)) for inches in (cell.width, cell.height))
+        return left, top, left + width, top + height
 
     def _outline(self, left: float, top: float, right: float, bottom: float) -> None:
         """A white line on a dark stroke, which shows on every photo and every colour map."""

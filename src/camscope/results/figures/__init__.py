@@ -17,7 +17,7 @@ from camscope.results.figures.drawing import Drawing
 from camscope.results.figures.galleries import gallery as draw_gallery
 from camscope.results.figures.notebook import html
 from camscope.results.figures.options import naming_unknown_options
-from camscope.results.figures.photos import overlay
+from camscope.results.figures.photos import overlay, overlays
 from camscope.results.figures.registry import FIGURES, figure_kind
 from camscope.results.figures.texts import page, terminal
 from camscope.results.maps import Maps
@@ -33,6 +33,7 @@ __all__ = [
     "html",
     "naming_unknown_options",
     "overlay",
+    "overlays",
     "page",
     "picture",
     "terminal",

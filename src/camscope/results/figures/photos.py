@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from PIL import Image
@@ -57,16 +57,46 @@ def overlay(
     Raises:
         InputError: if the input is not a picture, a name is not among those explained, or an option is not valid.
     """
-    heat = e.photo_heatmaps(image, method, layer, scale=scale, order=order)[target]
     signed = scale == "signed"
-    picture = render.overlay(
-        e.input_image(image).picture, heat, colormap=colormap, opacity=opacity, signed=signed
-    )
+    style: dict[str, Any] = {"colormap": colormap, "opacity": opacity, "scale": scale, "order": order}
+    (picture,) = overlays(e, image, method, layer, targets=[target], **style)
     if not colorbar:
         return picture
     shown = render.DIVERGING if signed and colormap == render.DEFAULT else colormap
     low, middle = ("-1", "0") if signed else ("0", "")
     return render.with_colorbar(picture, shown, low=low, middle=middle, high="1")
+
+
+def overlays(
+    e: Maps,
+    image: int,
+    method: str,
+    layer: str,
+    *,
+    targets: Sequence[int] | None = None,
+    scale: Scale = "map",
+    order: int = 1,
+    **style: Any,
+) -> Iterator[Image.Image]:
+    """The heatmap of each target on the photo, one after the other.
+
+    Args:
+        e: the explanation.
+        image: the number of the image in the batch.
+        method: one of `e.methods`.
+        layer: one of `e.layers`.
+        targets: the numbers of the targets; None means all.
+        scale: see `camscope.arrays.normalise.Scale`.
+        order: of the spline; see `camscope.results.maps.Maps.heatmaps`.
+        style: the options of `camscope.render.overlay`: colormap and opacity.
+
+    Raises:
+        InputError: see `overlay`.
+    """
+    heat = e.photo_heatmaps(image, method, layer, scale=scale, order=order)
+    photo, signed = e.input_image(image).picture, scale == "signed"
+    for t in range(len(heat)) if targets is None else targets:
+        yield render.overlay(photo, heat[t], signed=signed, **style)
 
 
 def usual_kind(e: Maps) -> str:
