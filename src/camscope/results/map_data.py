@@ -243,13 +243,16 @@ class MapData:
 
         Args:
             method: may be left out if there is one.
-            layer: may be left out if there is one.
+            layer: may be left out if there is one, or if none was named in the call: then it is the first, which of a
+                detector is the detection's own level.
 
         Raises:
             InputError: if a name is not among those explained, or is left out where there are several.
         """
         method = pick(self.written(method), self.methods, "method")
-        return method, pick(layer, [at for by, at in self.raw if by == method], "layer")
+        at = [at for by, at in self.raw if by == method]
+        automatic = self.provenance.get("layers", {}).get("chosen") == "automatic"
+        return method, pick(at[0] if layer is None and automatic else layer, at, "layer")
 
     def written(self, method: str | None) -> str | None:
         """A method's name here, if it may be written in another way, such as `fuse(gradcam, mean)`."""
