@@ -154,9 +154,9 @@ def test_the_two_maps_say_where_it_is_and_what_was_used():
     level, used = (e.raw["hirescam", layer][0, 0] for layer in e.layers)
     alone = without.raw["hirescam", e.layers[1]][0, 0]
     rows, columns = level.nonzero().unbind(1)
-    assert (
-        rows.min() >= 5 and rows.max() <= 9 and columns.min() >= 5 and columns.max() <= 9
-    )  # the square: 7, 7
+    ends = (rows.min(), rows.max(), columns.min(), columns.max())
+    assert min(ends) >= 5  # the square is at 7, 7
+    assert max(ends) <= 9
     assert float(level.sum()) > 0
     context = used[6:8, 10:12]
     assert float(context.sum()) > 0.1 * float(used.sum())
@@ -272,7 +272,7 @@ def test_the_size_is_what_the_model_says(net):
 
 
 def test_a_size_that_does_not_halve_five_times_is_refused_naming_one_that_does(net):
-    with pytest.raises(camscope.InputError, match="64×100.*multiples of 32: 64×96, say"):
+    with pytest.raises(camscope.InputError, match=r"64×100.*multiples of 32: 64×96, say"):
         explained(net("detect"), torch.rand(1, 3, 64, 100))
 
 
@@ -296,7 +296,7 @@ def test_exports_and_other_models_of_the_package_are_refused_saying_what_to_give
 
     for kind in (Exported, Other):
         kind.__module__ = "ultralytics.engine.model"
-    with pytest.raises(camscope.ModelError, match="onnx:somewhere/yolo.onnx"):
+    with pytest.raises(camscope.ModelError, match=r"onnx:somewhere/yolo\.onnx"):
         camscope.Explainer(Exported())
     Exported.model = "somewhere/yolo.engine"
     with pytest.raises(camscope.ModelError, match=r"exported somewhere/yolo.engine.*YOLO\('….pt'\)"):

@@ -37,7 +37,7 @@ from camscope.engine.requests import Request
 from camscope.inputs import Inputs
 from camscope.models.batch import Batch
 from camscope.models.layer import Layer
-from camscope.outputs import Outputs
+from camscope.outputs import Frames, Outputs
 from camscope.results import Explanation, MethodFacts
 from camscope.targets import Targets, TargetsLike, refuse_masked, resolve
 
@@ -110,7 +110,11 @@ class Explaining:
         """Explain inputs of one size at the chosen layers."""
         call, adapter = self.call, self.model.adapter
 
+        frames = _frames(given)
+
         def ask(outputs: Outputs) -> Targets:
+            if frames is not None and outputs.predictions is not None:
+                outputs = dataclasses.replace(outputs, predictions=outputs.predictions.on_photos(frames))
             asked = resolve(targets, outputs, self._names(outputs))
             refuse_masked(asked, outputs, self._names(outputs))
             return asked
@@ -162,6 +166,18 @@ class Explaining:
 
     def _names(self, outputs: Outputs) -> Sequence[str] | None:
         return self.captions or self.model.names(outputs.logits.shape[1], self.notes)
+
+
+def _frames(given: Inputs) -> Frames | None:
+    """Where photos lie in the inputs that were made from them; None for tensors."""
+    if given.preprocessing is None:
+        return None
+    geometries = [given.input_images[image].geometry for image in range(len(given.input_images))]
+
+    def pairs(name: str) -> np.ndarray:
+        return np.asarray([getattr(geometry, name)[::-1] for geometry in geometries])
+
+    return Frames(pairs("scale"), pairs("offset"), pairs("photo_size"))
 
 
 def _of_input(maps: Array, batch: Batch, covered: tuple[float, ...] | None) -> Array:

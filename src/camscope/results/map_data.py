@@ -110,6 +110,12 @@ class MapData:
         return tuple(dict.fromkeys(layer for _, layer in self.raw))
 
     @property
+    def layer_titles(self) -> Mapping[str, str]:
+        """What each layer is called above its maps: its name; of a detector also what the maps there show."""
+        shows = self.provenance.get("layers", {}).get("shows", {})
+        return {name: f"{shows[name]} ({name})" if name in shows else name for name in self.layers}
+
+    @property
     def of_texts(self) -> bool:
         """Whether the inputs are texts; otherwise they are pictures, or tensors of anything else."""
         return bool(self.input_images.texts)
