@@ -216,7 +216,7 @@ class Explainer:
             notes.of_targets(targets, len(batch))
             texts = bool(given.input_images.texts)
             if layers is None and not texts and model.adapter.fpn_levels(batch):
-                call = call.at_fpn_levels()
+                call = call.at_fpn_levels(and_backbone=bool(model.adapter.backbone_stages(batch)))
             explaining = Explaining(model, call, captions, notes)
             explanation = (explaining.texts if texts else explaining.pictures)(batch, given, targets)
             notes.warn()
