@@ -29,7 +29,15 @@ from camscope.composition.wrappers import (
     alters_input,
 )
 from camscope.composition.sliding import ABOVE_ZERO, Sess, blurred, check_pictures
-from camscope.composition.fusion import AtFpnLevel, Fuse, by_fpn_level, fuse_maps, fuses
+from camscope.composition.fusion import (
+    AtBackbone,
+    AtFpnLevel,
+    Fuse,
+    by_backbone,
+    by_fpn_level,
+    fuse_maps,
+    fuses,
+)
 from camscope.composition.modifiers import Balanced, Finer, Pca, Rest
 from camscope.composition.named import list_methods
 # isort: on
@@ -41,6 +49,7 @@ __all__ = [
     "ABOVE_ZERO",
     "COMPOSITIONS",
     "NAMED",
+    "AtBackbone",
     "AtFpnLevel",
     "Augment",
     "Balanced",
@@ -65,6 +74,7 @@ __all__ = [
     "Wrapper",
     "alters_input",
     "blurred",
+    "by_backbone",
     "by_fpn_level",
     "check",
     "check_pictures",

@@ -54,7 +54,8 @@ class Explainer:
     Args:
         model: a `torch.nn.Module` (wrappers of DataParallel, DDP and torch.compile are taken off), a Hugging Face
             model or pipeline, a fastai `Learner`, or a name: `demo`, `timm:NAME`, `torchvision:NAME`,
-            `hf:NAME-OR-FOLDER`, `FILE.py:FACTORY`.
+            `hf:NAME-OR-FOLDER`, `FILE.py:FACTORY`, the folder of a training run; or a file with a whole pickled model,
+            if `trust_pickle` is set.
         preprocessing: how photos become the model's input: a `Preprocessing`, torchvision transforms, a Hugging Face
             image processor, or a name: `0-1`, `-1-1`, `0-255`, `imagenet`, `keras:resnet50`, `FILE.json` (see
             `camscope.libraries.named_preprocessing`). By default what the model's library says. Not used for tensors.
@@ -67,8 +68,10 @@ class Explainer:
         device: where to move the model first. Only for models given by name; your own stays where it is.
         optimised: explain on a copy of the model made for inference (batch norm folded, channels last): `True`,
             or `"bfloat16"` to run it in half precision too. See `camscope.models.torch.optimise`.
-        weights: a file of weights, for models given by name; see `camscope.libraries.loading.load_model`.
-        trust_pickle: whether to read a weights file that can run code.
+        weights: a file of weights, for models given by name; the head becomes as large as that in the file, and class
+            names in it are used. See `camscope.libraries.loading.load_model`.
+        trust_pickle: whether to read a file that can run code.
+        num_classes: how many outputs a model that is given by name is to have, where no weights say it.
         tokenizer: how texts become token numbers: a Hugging Face tokenizer, a dictionary word → number (or a
             `camscope.Vocabulary`), or a function from a text to a list of (token, number). By default the one that
             comes with a Hugging Face pipeline or lies beside the model's weights. For a model that compares images
@@ -100,6 +103,7 @@ class Explainer:
         optimised: bool | str = False,
         weights: str | Path | None = None,
         trust_pickle: bool = False,
+        num_classes: int | None = None,
         tokenizer: Any = None,
         space: int | Sequence[int] | None = None,
         grid: SaidGrid | None = None,
@@ -115,6 +119,7 @@ class Explainer:
             optimised=optimised,
             weights=weights,
             trust_pickle=trust_pickle,
+            num_classes=num_classes,
             tokenizer=tokenizer,
             space=space,
             grid=grid,
@@ -212,7 +217,7 @@ class Explainer:
             notes.of_targets(targets, len(batch))
             texts = bool(given.input_images.texts)
             if layers is None and not texts and model.adapter.fpn_levels(batch):
-                call = call.at_fpn_levels()
+                call = call.at_fpn_levels(and_backbone=bool(model.adapter.backbone_stages(batch)))
             explaining = Explaining(model, call, captions, notes)
             explanation = (explaining.texts if texts else explaining.pictures)(batch, given, targets)
             notes.warn()

@@ -15,7 +15,7 @@ from array_api_compat import array_namespace
 from jaxtyping import Float
 
 from camscope.arrays import Array, detached, is_flat
-from camscope.composition import Expression, LayerFusion, Setting
+from camscope.composition import AtFpnLevel, Expression, LayerFusion, Setting
 from camscope.engine.copies import AlteredCopies
 from camscope.engine.gathering import Gathered
 from camscope.engine.notes import Notes
@@ -97,7 +97,8 @@ class Planner:
             InputError, MethodError, TargetError: if the model cannot give what is asked for.
         """
         direct, wrapped = sort_requests(requests)
-        gathered = Gathered()
+        levels = (r.layers for r in requests if isinstance(r.expression, AtFpnLevel))
+        gathered = Gathered(frozenset(layer.name for some in levels for layer in some))
         plain = self._passes.plain(direct)
         strongest = StrongestChannels(channels, channels_of) if channels else None
         needs = needs_by_layer(plain, self._adapter.offers, strongest)
@@ -162,11 +163,16 @@ def maps_of(
     if isinstance(expression, LayerFusion):
         inner = maps_of(expression.inner, maps, layers, resolved)
         one = expression.fused([inner[layer.name] for layer in layers], resolved.fpn_levels)
-        return {", ".join(dict.fromkeys(layer.name for layer in layers)): one}
+        return {joined(layers): one}
     found = maps[expression]
     wanted = {layer.name for layer in layers}
     # a map of the whole model, or of a fusion inside a wrapper, has a name of its own
     return {name: m for name, m in found.items() if name in wanted} or found
+
+
+def joined(layers: Sequence[Layer]) -> str:
+    """The name of the one map of several layers: all their names."""
+    return ", ".join(dict.fromkeys(layer.name for layer in layers))
 
 
 def _flat(maps: LayerMaps) -> frozenset[str]:

@@ -190,6 +190,14 @@ class Adapter(Protocol):
         """
         ...
 
+    def backbone_stages(self, batch: Batch) -> Sequence[Layer]:
+        """The layers of a detector's backbone that its pyramid is made from; empty for every model that has none.
+
+        Raises:
+            LayerError: if one of them has no grid.
+        """
+        ...
+
     def layer(self, batch: Batch, layer: Any, said: SaidGrid | None = None) -> Layer:
         """The layer with this name, as it is for inputs of this size.
 

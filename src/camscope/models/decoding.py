@@ -77,12 +77,16 @@ class CaptionDecoder(OutputDecoder, Protocol):
 class LayerGuide(Protocol):
     """A decoder that knows where in the model to look, which a detector's scores alone do not tell."""
 
-    def within(self, model: Any) -> str:
-        """The name of the part of the model whose deepest layer is the automatic choice."""
+    def within(self, model: Any) -> Sequence[str]:
+        """The names of the parts of the model whose deepest layer is the automatic choice."""
         ...
 
     def fpn_levels(self, model: Any) -> Sequence[str]:
         """The names of the levels of its feature pyramid, the finest first; none if it has no pyramid."""
+        ...
+
+    def stages(self, model: Any) -> Sequence[str]:
+        """The names of the backbone's layers that the pyramid is made from; none if it has no pyramid."""
         ...
 
 

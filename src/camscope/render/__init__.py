@@ -5,7 +5,8 @@ from __future__ import annotations
 from camscope.render.animation import Tile, animation_frame, save_animation
 from camscope.render.colour import DEFAULT, DIVERGING, colours
 from camscope.render.curve_figure import Curve, curve_figure
-from camscope.render.figure import Panel, figure, grid_of, png, save
+from camscope.render.export import save_picture
+from camscope.render.figure import Panel, figure, grid_of, picture, png, save
 from camscope.render.html import html_summary
 from camscope.render.overlay import overlay, with_colorbar
 from camscope.render.text_table import Tabular, TextTable
@@ -30,9 +31,11 @@ __all__ = [
     "grid_of",
     "html_summary",
     "overlay",
+    "picture",
     "png",
     "save",
     "save_animation",
+    "save_picture",
     "with_colorbar",
     "words_figure",
     "words_html",

@@ -115,6 +115,12 @@ class MapData:
         return self.provenance.get("labels")
 
     @property
+    def layer_titles(self) -> Mapping[str, str]:
+        """What each layer is called above its maps: its name; of a detector also what the maps there show."""
+        shows = self.provenance.get("layers", {}).get("shows", {})
+        return {name: f"{shows[name]} ({name})" if name in shows else name for name in self.layers}
+
+    @property
     def of_texts(self) -> bool:
         """Whether the inputs are texts; otherwise they are pictures, or tensors of anything else."""
         return bool(self.input_images.texts)
@@ -274,13 +280,16 @@ class MapData:
 
         Args:
             method: may be left out if there is one.
-            layer: may be left out if there is one.
+            layer: may be left out if there is one, or if none was named in the call: then it is the first, which of a
+                detector is the detection's own level.
 
         Raises:
             InputError: if a name is not among those explained, or is left out where there are several.
         """
         method = pick(self.written(method), self.methods, "method")
-        return method, pick(self._put_out(layer), [at for by, at in self.raw if by == method], "layer")
+        at = [at for by, at in self.raw if by == method]
+        automatic = self.provenance.get("layers", {}).get("chosen") == "automatic"
+        return method, pick(at[0] if layer is None and automatic else self._put_out(layer), at, "layer")
 
     def _put_out(self, layer: str | None) -> str | None:
         """The layer whose output is meant by `layer4:input`, if that was explained."""

@@ -155,7 +155,7 @@ class Maps(MapData):
         components: Components = "largest",
         on_photo: bool = False,
     ) -> list[list[list[Box]]]:
-        """Bounding boxes (top, left, bottom, right) of the masks' components, by image and target, largest first.
+        """Bounding boxes (x0, y0, x1, y1) of the masks' components, by image and target, largest first.
 
         Args:
             method: may be left out if there is one.
@@ -202,9 +202,11 @@ class Maps(MapData):
         ]
 
     def probability(self, image: int, target: int) -> float | None:
-        """The probability of a target's class; None for a callable or a regression."""
+        """The probability of a target's class or instance; None for a callable or a regression."""
         index = self.targets[image][target].index
-        if index is None or self.probabilities is None:
+        if index is None:
+            return self.targets[image][target].probability
+        if self.probabilities is None:
             return None
         return float(self.probabilities[image, index])
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
+from types import FunctionType, MethodType
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -67,6 +70,8 @@ def moved_on(raw: Any, batch: int) -> Any:
         batch: how many images there are.
     """
     order = [*range(1, batch), 0]
+    if _is_one_of_each(raw, batch):
+        return [raw[b] for b in order]
 
     def moved(values: Any) -> Any:
         has_rows = values.ndim and values.shape[0] == batch
@@ -77,17 +82,19 @@ def moved_on(raw: Any, batch: int) -> Any:
 
 def _number(function: OneImageFunction, raw: Any, b: int, batch: int, rows_only: bool) -> Float[Array, ""]:
     """What a function says of one image: of its batch of one, or of its output without the batch axis."""
-    tried = ""
-    if not rows_only:
-        try:
-            score = function(_rows(raw, slice(b, b + 1), batch))
-            if tuple(getattr(score, "shape", (None,))) == (1,):
-                return score[0]
-        except Exception as error:
-            tried = f" As a batch of one: {type(error).__name__}: {error}"
+    tried, as_batch = "", None
+    try:
+        as_batch = function(_rows(raw, slice(b, b + 1), batch))
+    except Exception as error:
+        tried = "" if rows_only else f" As a batch of one: {type(error).__name__}: {error}"
+    if not rows_only and tuple(getattr(as_batch, "shape", (None,))) == (1,):
+        return as_batch[0]
+    whole = as_batch if tuple(getattr(as_batch, "shape", (None,))) == () else None
     try:
         score = function(_rows(raw, b, batch))
     except Exception as error:
+        if whole is not None and not rows_only:
+            return whole
         raise TargetError(
             f"The target {function_name(function)} fails for the output of one image: {type(error).__name__}: {error}."
             + tried
@@ -99,14 +106,40 @@ def _number(function: OneImageFunction, raw: Any, b: int, batch: int, rows_only:
             f"The target {function_name(function)} must give one number for an image; it returned {got}. "
             "Sum or select over the axes, for instance output[3]."
         )
-    return score if shape == () else score[0]
+    number = score if shape == () else score[0]
+    if whole is not None and isinstance(function, (FunctionType, MethodType, partial)):
+        _check_same(function, float(whole), float(number))
+    return number
+
+
+def _check_same(function: OneImageFunction, whole: float, row: float) -> None:
+    """Refuse a function that takes its axes for others where the batch axis is missing: `output[:, 3].mean()`.
+
+    Objects of a class of their own are called without it, as other libraries call theirs.
+    """
+    if not math.isclose(whole, row, rel_tol=1e-3, abs_tol=1e-6) and not (
+        math.isnan(whole) and math.isnan(row)
+    ):
+        raise TargetError(
+            f"The target {function_name(function)} gives {whole:.4g} for the output of one image as a batch of one, "
+            f"and {row:.4g} without the batch axis, so it is not clear which axis is meant. Count axes from the end, "
+            "which means the same in both: output[..., 3, :, :].mean() for a map of every class, output[..., 3] for scores."
+        )
 
 
 def _rows(raw: Any, which: int | slice, batch: int) -> Any:
-    """The part of a raw output that belongs to an image: of every array that has a row for each."""
+    """The part of a raw output that belongs to an image: its dictionary, or of every array that has a row for each."""
+    if _is_one_of_each(raw, batch):
+        return raw[which]
     return _each_array(
         raw, lambda values: values[which] if values.ndim and values.shape[0] == batch else values
     )
+
+
+def _is_one_of_each(raw: Any, batch: int) -> bool:
+    """Whether a raw output is a list with a dictionary for each image, as detectors give it."""
+    listed = isinstance(raw, (list, tuple)) and len(raw) == batch
+    return listed and all(isinstance(one, Mapping) for one in raw)
 
 
 def _each_array(raw: Any, change: Callable[[Any], Any]) -> Any:

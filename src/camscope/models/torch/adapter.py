@@ -149,6 +149,14 @@ class TorchAdapter:
         """
         return self._layers.fpn_levels(batch)
 
+    def backbone_stages(self, batch: Batch) -> Sequence[Layer]:
+        """The layers of a detector's backbone that its pyramid is made from; none of any other model.
+
+        Raises:
+            LayerError: if one of them has no grid.
+        """
+        return self._layers.backbone_stages(batch)
+
     def layer(self, batch: Batch, layer: str | nn.Module, said: SaidGrid | None = None) -> Layer:
         """The layer with this name (or this module), with its grid as it was found, or as it was said.
 
