@@ -13,7 +13,7 @@ import numpy as np
 from array_api_compat import array_namespace, is_array_api_obj
 from jaxtyping import Float, Shaped
 
-from camscope.arrays import Array
+from camscope.arrays import Array, detached
 from camscope.errors import TargetError
 from camscope.outputs import Outputs
 from camscope.targets.naming import function_name
@@ -82,7 +82,8 @@ def moved_on(raw: Any, batch: int) -> Any:
 
 def _number(function: OneImageFunction, raw: Any, b: int, batch: int, rows_only: bool) -> Float[Array, ""]:
     """What a function says of one image: of its batch of one, or of its output without the batch axis."""
-    tried, as_batch = "", None
+    tried = ""
+    as_batch: Any = None
     try:
         as_batch = function(_rows(raw, slice(b, b + 1), batch))
     except Exception as error:
@@ -108,7 +109,7 @@ def _number(function: OneImageFunction, raw: Any, b: int, batch: int, rows_only:
         )
     number = score if shape == () else score[0]
     if whole is not None and isinstance(function, (FunctionType, MethodType, partial)):
-        _check_same(function, float(whole), float(number))
+        _check_same(function, float(detached(whole)), float(detached(number)))
     return number
 
 
@@ -123,7 +124,8 @@ def _check_same(function: OneImageFunction, whole: float, row: float) -> None:
         raise TargetError(
             f"The target {function_name(function)} gives {whole:.4g} for the output of one image as a batch of one, "
             f"and {row:.4g} without the batch axis, so it is not clear which axis is meant. Count axes from the end, "
-            "which means the same in both: output[..., 3, :, :].mean() for a map of every class, output[..., 3] for scores."
+            "which means the same in both: output[..., 3, :, :].mean() for a map of every class, output[..., 3] for "
+            "scores."
         )
 
 
