@@ -100,7 +100,7 @@ def explain_all(explainer: Explainer, sources: Sources, request: Request, people
 def _write(e: Explanation, name: str, writers: Writers, sources: Sources, request: Request) -> list[str]:
     """Have the files of one input written; gives their paths."""
     stem = request.out / sources.stems[name]
-    return write(e, stem, request.save, writers, sources=sources, style=request.style, suffix=request.suffix)
+    return write(e, stem, request.save, writers, sources=sources, pictures=request.pictures)
 
 
 def _note(

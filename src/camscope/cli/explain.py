@@ -17,15 +17,16 @@ from camscope.cli.find_sources import find_sources
 from camscope.cli.model_options import ModelOptions
 from camscope.cli.out_folder import free_folder, prepare_folder
 from camscope.cli.output import console, print_json, quiet_stdout
+from camscope.cli.pictures import USUAL_OPACITY, USUAL_SIZE, OverlaySize, Pictures
 from camscope.cli.request import (
     USUAL_BATCH,
     USUAL_FOLDER,
     USUAL_KINDS,
-    USUAL_OPACITY,
     Request,
     read_inputs,
     read_kinds,
     read_methods,
+    read_size,
     read_style,
     read_words,
 )
@@ -58,6 +59,7 @@ def explain(
     seed: int = 0,
     trust_pickle: Annotated[bool, Parameter(negative="")] = False,
     image_format: Annotated[Literal["png", "webp"], Parameter("--format")] = "png",
+    overlay_size: OverlaySize = USUAL_SIZE,
     overwrite: Annotated[bool, Parameter(negative="")] = False,
     resume: Annotated[bool, Parameter(negative="")] = False,
     as_json: Annotated[bool, Parameter("--json", negative="")] = False,
@@ -114,6 +116,8 @@ def explain(
         Read a checkpoint that can run code. Only for files you would run as a program.
     image_format
         Of the pictures: png, or webp, which is smaller.
+    overlay_size
+        Pixels along the longer side of an overlay, at most; `full` stands for the photo's own.
     overwrite
         Write into --out all the same, over files that have the same name.
     resume
@@ -124,7 +128,7 @@ def explain(
     request = Request(
         save=read_kinds(save),
         inputs=read_inputs(photos, _NO_INPUT),
-        style=read_style(colormap, opacity),
+        pictures=Pictures(read_style(colormap, opacity), f".{image_format}", read_size(overlay_size)),
         methods=read_methods(method),
         targets=tuple(target or ()),
         top=top,
@@ -134,7 +138,6 @@ def explain(
         batch=batch,
         seed=seed,
         as_json=as_json,
-        suffix=f".{image_format}",
         overwrite=overwrite,
         resume=resume,
     )
