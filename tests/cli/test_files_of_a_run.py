@@ -252,6 +252,9 @@ def test_there_must_be_something_to_go_on_with(run, pixels):
     ran = run("explain", *names, *MODEL, "--resume")
     assert ran.status == 2
     assert "is no table of a run" in ran.err
+    ran = run("explain", names[0], *MODEL, "--resume")
+    assert ran.status == 2
+    assert "a run of more than 3 photos" in ran.err
 
 
 def test_what_cannot_be_written_is_said_by_whoever_waits(tmp_path):
