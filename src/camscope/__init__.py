@@ -11,6 +11,8 @@ Importing camscope imports no framework: every name is loaded when it is first u
 from __future__ import annotations
 
 import importlib
+import importlib.util
+import re
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -127,7 +129,29 @@ __all__ = sorted(_HOME_OF)
 def __getattr__(name: str) -> Any:
     if name in _HOME_OF:
         return getattr(importlib.import_module(_HOME_OF[name]), name)
-    raise AttributeError(f"module 'camscope' has no attribute {name!r}")
+    if not name.startswith("_") and importlib.util.find_spec(f"camscope.{name}") is not None:
+        return importlib.import_module(f"camscope.{name}")
+    raise AttributeError(f"module 'camscope' has no attribute {name!r}.{_meant(name)}")
+
+
+def _meant(name: str) -> str:
+    """What a name that there is not may have been meant for, in a sentence that starts with a space."""
+    if name.startswith("_"):
+        return ""
+    training, composition = (
+        importlib.import_module(f"camscope.{room}") for room in ("training", "composition")
+    )
+    if name in training.__all__:
+        return f" It is camscope.training.{name}."
+    method = re.sub("plusplus$|pp$", "++", name.lower().replace("_", ""))
+    for one in (name.lower(), method):
+        if one in composition.list_methods().names:
+            return f" It is a method, named by a string: camscope.explain(model, x, methods={one!r})."
+    if name.lower() in composition.COMPOSITIONS:
+        return f" It goes around a method: camscope.explain(model, x, methods='{name.lower()}(gradcam)')."
+    errors = importlib.import_module("camscope.errors")
+    hint: str = errors.nearest(name, __all__)
+    return hint
 
 
 def __dir__() -> list[str]:

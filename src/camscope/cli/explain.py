@@ -51,6 +51,7 @@ def explain(
     colormap: str | None = None,
     opacity: float = USUAL_OPACITY,
     weights: str | None = None,
+    num_classes: int | None = None,
     task: Task | None = None,
     classes: Path | None = None,
     preprocessing: Annotated[str | None, Parameter(negative="", allow_leading_hyphen=True)] = None,
@@ -97,11 +98,14 @@ def explain(
     opacity
         Of the heatmap on the photo, 0 to 1.
     weights
-        A weights file (safetensors, or a PyTorch checkpoint, read without running code), or `random`.
+        A weights file (safetensors, or a PyTorch checkpoint, read without running code), or `random`. The head becomes
+        as large as that in the file.
+    num_classes
+        How many classes a model is to have that is made by name, where no weights say it.
     task
         What the outputs mean. Found from the model; say `multilabel` for one that returns logits.
     classes
-        A text file with one class name per line, if the model does not know its own.
+        A file of class names, if the model does not know its own: one a line, or JSON (a list, class_to_idx, id2label).
     preprocessing
         How photos are prepared, where the model does not say it: 0-1, -1-1 or 0-255 (the whole photo at the input's
         size, with values in that range), imagenet, keras:resnet50 (as for keras.applications' models), each with a size
@@ -113,7 +117,8 @@ def explain(
     seed
         For methods that draw at random.
     trust_pickle
-        Read a checkpoint that can run code. Only for files you would run as a program.
+        Read a file that can run code: with it a whole pickled model is --model FILE.pth. Only for files you would run
+        as a program.
     image_format
         Of the pictures: png, or webp, which is smaller.
     overlay_size
@@ -133,7 +138,7 @@ def explain(
         targets=tuple(target or ()),
         top=top,
         layers=tuple(read_words(layer)),
-        model=ModelOptions(model, weights, trust_pickle, device, task, classes, preprocessing),
+        model=ModelOptions(model, weights, trust_pickle, device, task, classes, preprocessing, num_classes),
         out=out,
         batch=batch,
         seed=seed,

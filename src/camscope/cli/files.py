@@ -5,16 +5,26 @@ from __future__ import annotations
 from pathlib import Path
 
 from camscope.errors import InputError
+from camscope.libraries.listed_names import listed_names, read_text
 
 
 def read_class_names(path: Path) -> list[str]:
-    """The class names in a text file, one a line.
+    """The class names in a file: one a line, or JSON: a list, names by number, or numbers by name.
 
     Raises:
         InputError: if it cannot be read.
     """
     try:
-        return [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not text in UTF-8"
         raise InputError(f"--classes {path} cannot be read: {reason}") from error
+    if path.suffix != ".json":
+        return [line.strip() for line in text.splitlines() if line.strip()]
+    names = listed_names(read_text(text))
+    if not names or text.lstrip()[:1] not in "[{":
+        raise InputError(
+            f'--classes {path} holds no class names: expected a list, ["cat", "dog"], names by number, {{"0": "cat", '
+            '"1": "dog"}, or numbers by name, {"cat": 0, "dog": 1}.'
+        )
+    return names

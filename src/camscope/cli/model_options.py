@@ -23,8 +23,9 @@ class ModelOptions:
         trust_pickle: whether a weights file may run code.
         device: where the model is moved to.
         task: what its outputs mean, where that is not to be found out.
-        classes: a file of class names, one a line.
+        classes: a file of class names.
         preprocessing: how photos are prepared, by a name or a file; None leaves it to the model.
+        num_classes: how many outputs the model is to have, where no weights say it.
     """
 
     name: str
@@ -34,19 +35,23 @@ class ModelOptions:
     task: Task | None = None
     classes: Path | None = None
     preprocessing: str | None = None
+    num_classes: int | None = None
 
     def open(self) -> Explainer:
         """Load the model.
 
         Raises:
-            InputError: if the file of class names cannot be read.
+            InputError: if the file of class names cannot be read, or the number of classes is none.
             ModelError: if the model cannot be loaded.
         """
+        if self.num_classes is not None and self.num_classes < 1:
+            raise InputError(f"--num-classes {self.num_classes}: expected at least 1.")
         names = read_class_names(self.classes) if self.classes else None
         with loading():
             return Explainer(
                 self.name,
                 weights=self.weights,
+                num_classes=self.num_classes,
                 trust_pickle=self.trust_pickle,
                 device=self.device,
                 task=self.task,
@@ -64,7 +69,8 @@ class ModelOptions:
         """Those of them that `camscope layers` and `camscope methods` take: the model and its weights."""
         name = None if self.name == "demo" else self.name
         trust = ["--trust-pickle"] if self.trust_pickle else []
-        return [*words_of({"--model": name, "--weights": self.weights}), *trust]
+        given = {"--model": name, "--weights": self.weights, "--num-classes": self.num_classes}
+        return [*words_of(given), *trust]
 
 
 def words_of(given: Mapping[str, object]) -> list[str]:

@@ -27,7 +27,7 @@ from camscope.composition.wrappers import (
     Wrapper,
     alters_input,
 )
-from camscope.composition.fusion import AtFpnLevel, Fuse, by_fpn_level, fuses
+from camscope.composition.fusion import AtBackbone, AtFpnLevel, Fuse, by_backbone, by_fpn_level, fuses
 from camscope.composition.modifiers import Balanced, Finer, Rest
 from camscope.composition.named import list_methods
 # isort: on
@@ -38,6 +38,7 @@ from camscope.composition.grammar import split
 __all__ = [
     "COMPOSITIONS",
     "NAMED",
+    "AtBackbone",
     "AtFpnLevel",
     "Augment",
     "Balanced",
@@ -59,6 +60,7 @@ __all__ = [
     "Smooth",
     "Wrapper",
     "alters_input",
+    "by_backbone",
     "by_fpn_level",
     "check",
     "composition",

@@ -150,8 +150,9 @@ class Modifier(Composition):
 class LayerFusion(Composition):
     """A composition that makes one map from the maps of several layers."""
 
-    at: ClassVar[Literal["stages", "fpn levels"]] = "stages"
-    """Which layers are fused where none are named: the last of each stage, or the levels of a feature pyramid."""
+    at: ClassVar[Literal["stages", "fpn levels", "backbone"]] = "stages"
+    """Which layers are fused where none are named: the last of each stage, the levels of a feature pyramid, or what
+    that pyramid is made from."""
 
     def fused(
         self,

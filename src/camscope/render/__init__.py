@@ -9,6 +9,7 @@ from camscope.render.export import save_picture
 from camscope.render.figure import Panel, figure, grid_of, picture, png, save
 from camscope.render.html import html_summary
 from camscope.render.overlay import overlay, with_colorbar
+from camscope.render.text_table import Tabular, TextTable
 from camscope.render.word_rows import WordRow
 from camscope.render.words_figure import words_figure
 from camscope.render.words_html import words_html
@@ -19,6 +20,8 @@ __all__ = [
     "DIVERGING",
     "Curve",
     "Panel",
+    "Tabular",
+    "TextTable",
     "Tile",
     "WordRow",
     "animation_frame",

@@ -285,9 +285,8 @@ def _check(
     for panel in (panel for row in panels for panel in row):
         width, height = panel.size
         for box in panel.boxes:
-            top, left, bottom, right = box
-            if not (0 <= top < bottom <= height and 0 <= left < right <= width):
+            x0, y0, x1, y1 = box
+            if not (0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height):
                 raise InputError(
-                    f"a box is (top, left, bottom, right) within the photo, {height} high and {width} wide;"
-                    f" got {box}."
+                    f"a box is (x0, y0, x1, y1) within the photo, {height} high and {width} wide; got {box}."
                 )

@@ -144,16 +144,14 @@ def print_pixels(cell: Cell) -> tuple[int, int]:
 
 
 def draw_boxes(axes: Axes, boxes: Sequence[tuple[int, int, int, int]]) -> None:
-    """Outline boxes on axes: (top, left, bottom, right) in the axes' own coordinates."""
+    """Outline boxes on axes: (x0, y0, x1, y1) in the axes' own coordinates."""
     from matplotlib.patches import Rectangle
     from matplotlib.patheffects import withStroke
 
     # White on a dark stroke shows on every photo and every colour map.
     stroke = withStroke(linewidth=2.6, foreground="#000000a6")
-    for top, left, bottom, right in boxes:
-        outline = Rectangle(
-            (left, top), right - left, bottom - top, fill=False, edgecolor="white", linewidth=1.3
-        )
+    for x0, y0, x1, y1 in boxes:
+        outline = Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, edgecolor="white", linewidth=1.3)
         outline.set_path_effects([stroke])
         axes.add_patch(outline)
 

@@ -99,7 +99,7 @@ class Sheet:
         self.image.paste(picture, (left, top))
         self._draw.rectangle((left, top, right - 1, bottom - 1), outline=_FRAME)
         across, down = wide / photo[0], high / photo[1]
-        for y0, x0, y1, x1 in boxes:
+        for x0, y0, x1, y1 in boxes:
             self._outline(left + x0 * across, top + y0 * down, left + x1 * across, top + y1 * down)
         if note:
             self._note(note, (left + right) / 2, bottom, size)

@@ -62,7 +62,7 @@ class Surface(Protocol):
             cell: The rectangle to fill.
             picture: RGB.
             photo: The width and height of what it is a picture of.
-            boxes: What to outline, in pixels of the photo: (top, left, bottom, right).
+            boxes: What to outline, in pixels of the photo: (x0, y0, x1, y1).
             note: Lines of text in the picture, on a dark ground at its lower edge.
             size: Of the note, in points.
         """

@@ -134,6 +134,16 @@ class LayerFinder:
             found.append(with_grid.get(name) or found[-1])
         return found
 
+    def backbone_stages(self, batch: Batch) -> Sequence[Layer]:
+        """What a detector's pyramid is made from. See `camscope.models.adapter.Adapter.backbone_stages`.
+
+        Raises:
+            LayerError: if one of these layers has no grid.
+        """
+        names = self._decoder.stages(self._model) if isinstance(self._decoder, LayerGuide) else ()
+        anatomy = self.anatomy(batch)
+        return [anatomy.layer(name) for name in names]
+
     def layer(self, batch: Batch, layer: str | nn.Module, said: SaidGrid | None = None) -> Layer:
         """The layer with this name (or this module), with its grid as it was found, or as it was said.
 

@@ -11,12 +11,13 @@ from PIL import Image
 
 from camscope import render
 from camscope.errors import InputError, nearest
+from camscope.keywords import in_number
 from camscope.plugins import load_plugins
 from camscope.results.figures import photos, texts
 from camscope.results.figures.drawing import Drawing
 from camscope.results.figures.galleries import gallery as draw_gallery
 from camscope.results.figures.notebook import html
-from camscope.results.figures.options import naming_unknown_options
+from camscope.results.figures.options import naming_unknown_options, options_of
 from camscope.results.figures.photos import overlay, overlays
 from camscope.results.figures.registry import FIGURES, figure_kind
 from camscope.results.figures.texts import page, terminal
@@ -32,6 +33,7 @@ __all__ = [
     "gallery",
     "html",
     "naming_unknown_options",
+    "options_of",
     "overlay",
     "overlays",
     "page",
@@ -91,6 +93,7 @@ def _made(e: Maps, image: int, by: str | None, options: Mapping[str, Any]) -> It
             f"{nearest(by, kinds)}"
         )
     draw = render.words_figure if e.of_texts else render.figure
+    options = in_number(options, options_of(kinds[by], draw), "e.figure({})")
     with naming_unknown_options(options, kinds[by], draw):
         yield kinds[by](e, image, **options)
 
@@ -105,5 +108,6 @@ def gallery(e: Maps, **options: Any) -> Figure:
     Raises:
         InputError: if there is no such option; the message names those there are.
     """
+    options = in_number(options, options_of(draw_gallery, render.figure), "e.gallery({})")
     with naming_unknown_options(options, draw_gallery, render.figure):
         return draw_gallery(e, **options)

@@ -222,9 +222,10 @@ def methods_figure(
         above = {t: words[t] if several else () for t in shown}
         rows = [[panel(t, m, at, *above[t]) for at in e.layers] for t in shown for m in e.methods]
         labels = [*e.methods] * len(shown)
-        return Drawing(rows, {"row_labels": labels, "column_labels": e.layers, **drawn})
+        columns = list(e.layer_titles.values())
+        return Drawing(rows, {"row_labels": labels, "column_labels": columns, **drawn})
     photo = Panel(source.picture, None, "Photo")
-    title = {(m, at): (m, "" if len(e.layers) == 1 else at) for m, at in e.raw}
+    title = {(m, at): (m, "" if len(e.layers) == 1 else e.layer_titles[at]) for m, at in e.raw}
     blocks = [render.grid_of([photo, *(panel(t, *key, *title[key]) for key in e.raw)]) for t in shown]
     rows = [row for block in blocks for row in block]
     labels = [" · ".join(words[t]) for t, block in zip(shown, blocks, strict=True) for _ in block]
@@ -308,19 +309,17 @@ def _four(boxes: Sequence[tuple[int, ...]]) -> list[tuple[int, int, int, int]]:
 
 
 def _box_of(target: TargetInfo, geometry: Geometry) -> list[tuple[int, int, int, int]]:
-    """An instance's box on the photo: top, left, bottom, right."""
+    """An instance's box on the photo: x0, y0, x1, y1."""
     if target.box is None:
         return []
-    x0, y0, x1, y1 = target.box
-    corners = [
-        round((share * size - offset) / scale)
-        for share, size, offset, scale in zip(
-            (y0, x0, y1, x1), geometry.input_size * 2, geometry.offset * 2, geometry.scale * 2, strict=True
-        )
-    ]
-    limits = geometry.photo_size * 2
-    top, left, bottom, right = (min(max(c, 0), limit) for c, limit in zip(corners, limits, strict=True))
-    return [(top, left, bottom, right)] if top < bottom and left < right else []
+    height, width = geometry.input_size
+    ends = zip(target.box[::2], target.box[1::2], strict=True)
+    (y0, x0), (y1, x1) = (geometry.to_photo(y * height, x * width) for x, y in ends)
+    limits = geometry.photo_size[::-1] * 2
+    left, upper, right, lower = (
+        min(max(round(c), 0), limit) for c, limit in zip((x0, y0, x1, y1), limits, strict=True)
+    )
+    return [(left, upper, right, lower)] if left < right and upper < lower else []
 
 
 def style_of(style: dict[str, Any], scale: Scale, caption: str) -> dict[str, Any]:
