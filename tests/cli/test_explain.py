@@ -82,6 +82,32 @@ def test_the_suggestions_name_the_model_and_can_be_pasted(run, pixels):
     assert run(*words[1:]).status == 0
 
 
+def test_the_suggestions_keep_what_was_asked_for(run, photo):
+    asked = (
+        "--task",
+        "multilabel",
+        "--layer",
+        "cells",
+        "--seed",
+        "3",
+        "--colormap",
+        "jet",
+        "--format",
+        "webp",
+    )
+    ran = run("explain", photo, *MODEL, *asked, "--method", "Layer-CAM", "--save", "json")
+    lines = [
+        line.split("#")[0] for line in ran.out.partition("Try next")[2].splitlines() if "explain" in line
+    ]
+    assert len(lines) == 4
+    for line in lines:
+        assert all(" ".join(pair) in line for pair in zip(asked[::2], asked[1::2], strict=True)), line
+        assert line.count("--save") <= 1
+        assert line.count("--method") == 1
+    assert sum("--method layercam" in line for line in lines) == 3
+    assert f"camscope layers --model {SPEC}; camscope methods --model {SPEC}" in ran.out
+
+
 def test_the_suggested_methods_need_no_gradients(run, photo):
     onnx = pytest.importorskip("onnx")
     from tests.onnx.graphs import residual

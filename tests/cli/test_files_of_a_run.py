@@ -127,6 +127,11 @@ def test_a_second_run_goes_beside_the_first_as_a_whole_and_says_so(run, photo):
         "camscope-out has files of these photos already; those of this run are in camscope-out-2" in ran.out
     )
     assert Path("camscope-out/beach.json").read_bytes() == first
+    ran = run("explain", photo, *MODEL, "--save", "json")
+    assert "those of this run are in camscope-out-3" in ran.out
+    assert "--out" not in ran.out.partition("Try next")[2], (
+        "the same folder again, and not one beside the third"
+    )
     second = json.loads(Path("camscope-out-2/beach.json").read_text())
     assert second["targets"][0]["name"] == "bright"
 

@@ -152,14 +152,14 @@ def explain(
         with people.status("loading the model …") if people.is_terminal else nullcontext():
             explainer = request.model.open()
         sources = find_sources(explainer, request)
-        request = _in_a_free_folder(request, sources, people)
-        done = explain_all(explainer, sources, request, people)
+        free = _in_a_free_folder(request, sources, people)
+        done = explain_all(explainer, sources, free, people)
     for source, reason in done.failed:
         say_error(reason if source in reason else f"{source}: {reason}")
     if as_json:
         print_json(done.document())
     else:
-        close(people, done, sources, request)
+        close(people, done, sources, free, asked=request)
     return STOPPED if done.stopped else 1 if done.failed else 0
 
 
