@@ -167,6 +167,13 @@ def test_the_pictures_of_an_earlier_run_are_no_photos(run, pixels):
     assert run("explain", named, *MODEL, "--save", "json").status == 0, "who names one wants it"
 
 
+def test_pictures_may_be_written_beside_the_photos(run, pixels):
+    Path("photos").mkdir()
+    Image.fromarray(pixels).save("photos/x.png")
+    assert run("explain", "photos", *MODEL, "--save", "json", "--out", "photos").status == 0
+    assert names_below("photos") == {"x.png", "x.json"}
+
+
 # ---------------------------------------------------------------- the table, and going on
 
 

@@ -169,7 +169,7 @@ def _in_a_free_folder(request: Request, sources: Sources, people: Console) -> Re
         return request
     table = table_of(request.out, sources)
     stems = [*sources.stems.values(), *([] if table is None else [Path(table.stem)])]
-    free = free_folder(request.out, stems)
+    free = free_folder(request.out, stems, sources.names)
     if free == request.out:
         return request
     prepare_folder(free)
