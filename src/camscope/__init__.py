@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from camscope.composition import Fuse as Fuse
     from camscope.composition import MultiScale as MultiScale
     from camscope.composition import PathIntegral as PathIntegral
+    from camscope.composition import Pca as Pca
     from camscope.composition import Rest as Rest
     from camscope.composition import Smooth as Smooth
     from camscope.composition import list_methods as list_methods
@@ -46,7 +47,9 @@ if TYPE_CHECKING:
     from camscope.results import Explanation as Explanation
     from camscope.results import Status as Status
     from camscope.results import compare as compare
+    from camscope.results import fuse as fuse
     from camscope.results import load as load
+    from camscope.results import overlay as overlay
     from camscope.targets import AllClasses as AllClasses
     from camscope.targets import Caption as Caption
     from camscope.targets import Class as Class
@@ -68,6 +71,7 @@ _HOMES = {
         "Fuse",
         "MultiScale",
         "PathIntegral",
+        "Pca",
         "Rest",
         "Smooth",
         "list_methods",
@@ -102,7 +106,9 @@ _HOMES = {
         "Explanation",
         "Status",
         "compare",
+        "fuse",
         "load",
+        "overlay",
     ),
     "camscope.targets": (
         "AllClasses",

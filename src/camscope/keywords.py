@@ -116,7 +116,7 @@ def _unknown(name: str, known: Iterable[str], call: str, elsewhere: Mapping[str,
         if belongs := elsewhere.get(way, _CALLS.get(way)):
             return KeywordError(f"{said} It belongs to {belongs}.")
     ways = {way: one for one in reversed(own) for way in (one, _other_number(one))}
-    if near := difflib.get_close_matches(name.lower(), ways, n=1, cutoff=0.7):
+    if near := difflib.get_close_matches(name.lower(), ways, n=1, cutoff=0.65):
         return KeywordError(f"{said} Did you mean {ways[near[0]]!r}?")
     if near := difflib.get_close_matches(name.lower(), _CALLS, n=1, cutoff=0.8):
         return KeywordError(f"{said} Did you mean {_CALLS[near[0]]}?")

@@ -186,7 +186,8 @@ class Explainer:
                 (`camscope.Smooth("layercam", n=16)`).
             targets: None explains each image's top class. A list means these targets for every image;
                 `PerImage([...])` gives one, or one list, per image. See `camscope.targets.resolve`.
-            layers: names or modules; None takes the deepest layer whose positions reach the score.
+            layers: names or modules; None takes the deepest layer whose positions reach the score. `layer4:input` is
+                what goes into layer4 (PyTorch).
             channels: keep this many of the feature maps that contribute most to each target, for
                 `figure(by="channels")`.
             seed: the seed of random draws.

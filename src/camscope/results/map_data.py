@@ -225,7 +225,7 @@ class MapData:
         """The maps of a method, at a layer or at all of its layers."""
         named = pick(self.written(method), self.methods, "method")
         at = [at for by, at in self.raw if by == named]
-        kept = at if layer is None else [pick(layer, at, "layer")]
+        kept = at if layer is None else [pick(self._put_out(layer), at, "layer")]
         keys = [(named, one) for one in kept]
         return dataclasses.replace(
             self,
@@ -289,7 +289,12 @@ class MapData:
         method = pick(self.written(method), self.methods, "method")
         at = [at for by, at in self.raw if by == method]
         automatic = self.provenance.get("layers", {}).get("chosen") == "automatic"
-        return method, pick(at[0] if layer is None and automatic else layer, at, "layer")
+        return method, pick(at[0] if layer is None and automatic else self._put_out(layer), at, "layer")
+
+    def _put_out(self, layer: str | None) -> str | None:
+        """The layer whose output is meant by `layer4:input`, if that was explained."""
+        inputs = self.provenance.get("layers", {}).get("inputs", {})
+        return inputs.get(layer, layer) if isinstance(layer, str) else layer
 
     def written(self, method: str | None) -> str | None:
         """A method's name here, if it may be written in another way, such as `fuse(gradcam, mean)`."""

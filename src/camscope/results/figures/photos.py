@@ -57,14 +57,26 @@ def overlay(
     Raises:
         InputError: if the input is not a picture, a name is not among those explained, or an option is not valid.
     """
-    signed = scale == "signed"
     style: dict[str, Any] = {"colormap": colormap, "opacity": opacity, "scale": scale, "order": order}
     (picture,) = overlays(e, image, method, layer, targets=[target], **style)
-    if not colorbar:
-        return picture
+    signed = scale == "signed"
+    ends = ("-1" if signed else "0", "1")
+    return with_its_colorbar(picture, colormap, ends, signed=signed) if colorbar else picture
+
+
+def with_its_colorbar(
+    picture: Image.Image, colormap: str, ends: tuple[str, str], *, signed: bool
+) -> Image.Image:
+    """An overlay with the bar of its colours.
+
+    Args:
+        picture: the overlay.
+        colormap: as it was asked for.
+        ends: what is written at the low and the high end.
+        signed: whether the middle is zero.
+    """
     shown = render.DIVERGING if signed and colormap == render.DEFAULT else colormap
-    low, middle = ("-1", "0") if signed else ("0", "")
-    return render.with_colorbar(picture, shown, low=low, middle=middle, high="1")
+    return render.with_colorbar(picture, shown, low=ends[0], middle="0" if signed else "", high=ends[1])
 
 
 def overlays(
