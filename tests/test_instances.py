@@ -206,8 +206,16 @@ def test_the_command_line_has_words_for_it():
     assert parse_target("instance:2").box == 2
     box = parse_target("not:instance:10, 20, 60.5, 80")
     assert (box.box, box.sign) == ((10, 20, 60.5, 80), -1)
-    with pytest.raises(camscope.TargetError, match="names no instance"):
-        parse_target("instance:cat")
+    of_class = parse_target("probability:instance:cat")
+    assert (of_class.box, of_class.which, of_class.of) == (0, "cat", "probability")
+    assert (parse_target("instance:cat:1").box, parse_target("instance:cat:1").which) == (1, "cat")
+    drawn = parse_target("instance:traffic light:10,20,60,80")
+    assert (drawn.box, drawn.which) == ((10, 20, 60, 80), "traffic light")
+    for wrong in ("instance:1,2,3", "instance:0.5", "instance:cat:1,2"):
+        with pytest.raises(
+            camscope.TargetError, match=r"names no instance. Write instance:1 .* instance:dog"
+        ):
+            parse_target(wrong)
 
 
 def test_a_box_that_matches_nothing_names_the_nearest_detections():

@@ -55,10 +55,11 @@ def explain_all(explainer: Explainer, sources: Sources, request: Request, people
     stems = file_names(sources.names, sources.noun)
     one_by_one = len(sources.names) <= FEW and not request.as_json
     size = 1 if explainer.keeps_sizes else request.batch
+    options = request.explainer_options(instances=explainer.detects)
     done = Done()
     with _progress(len(sources.names)) as advance:
         for names in _batches(sources.names, size):
-            for name, found in sources.explained(explainer, names, request.explainer_options()):
+            for name, found in sources.explained(explainer, names, options):
                 if isinstance(found, InputError):
                     done.failed.append((name, str(found)))
                     continue

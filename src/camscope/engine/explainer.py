@@ -133,6 +133,11 @@ class Explainer:
         return self._model.info.keeps_sizes
 
     @property
+    def detects(self) -> bool:
+        """Whether the model detects instances, of which the most likely one is explained where no target is named."""
+        return self._model.info.explained == "instance"
+
+    @property
     def reads_texts(self) -> bool:
         """Whether strings are texts for this model, and not the names of photos."""
         return self._model.info.texts is not None

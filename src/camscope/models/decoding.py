@@ -85,7 +85,7 @@ class LayerGuide(Protocol):
         ...
 
     def stages(self, model: Any) -> Sequence[str]:
-        """The names of the backbone's layers that the pyramid is made from; none if it has no pyramid."""
+        """The names of the backbone's layers that the pyramid is made from, where a map is wanted too; none if not."""
         ...
 
 

@@ -108,9 +108,12 @@ class Instance(PredictionTarget):
 
     @classmethod
     def read(cls, text: str, of: Of, sign: int, names: Set[str]) -> Target | None:
-        """Read a text such as `instance`, `instance:1` or `instance:10,20,60,80`."""
+        """Read a text such as `instance`, `instance:1`, `instance:10,20,60,80`, `instance:dog` or `instance:dog:1`."""
         rest = read_words(text, "instance")
-        return None if rest is None else cls(_box(rest), of=of, sign=sign)
+        if rest is None:
+            return None
+        box, which = _box_and_class(rest)
+        return cls(box, which, of=of, sign=sign)
 
     def _chosen(
         self, found: Detections, image: int, output: int | None, class_names: Sequence[str] | None
@@ -217,12 +220,21 @@ def _rounded(box: Sequence[float]) -> str:
     return f"({', '.join(f'{side:.0f}' for side in box)})"
 
 
-def _box(word: str) -> int | tuple[float, ...]:
-    """Read a detection's number, or the four sides of a box; an empty text is number 0."""
+def _box_and_class(words: str) -> tuple[int | tuple[float, ...], str | None]:
+    """Read a detection's number or the four sides of a box, perhaps behind the name of a class; or that name alone.
+
+    Raises:
+        TargetError: if there are numbers, but neither one nor four.
+    """
+    name, _, last = (part.strip() for part in words.rpartition(":"))
     try:
-        numbers = tuple(float(side) for side in word.split(",")) if word else (0,)
-    except ValueError as error:
+        numbers = tuple(float(side) for side in last.split(",")) if last else (0.0,)
+    except ValueError:
+        return 0, words
+    if len(numbers) not in (1, 4) or (len(numbers) == 1 and not numbers[0].is_integer()):
         raise TargetError(
-            f"instance:{word} names no instance. Write instance:1 (a number) or instance:10,20,60,80 (x0, y0, x1, y1)."
-        ) from error
-    return int(numbers[0]) if len(numbers) == 1 else numbers
+            f"instance:{words} names no instance. Write instance:1 (a number, 0 is the most likely), instance:dog (the "
+            "most likely one of a class), instance:dog:1 (the next one of it) or instance:10,20,60,80 (x0, y0, x1, y1 "
+            "in pixels of the photo)."
+        )
+    return (int(numbers[0]) if len(numbers) == 1 else numbers), name or None
