@@ -191,7 +191,7 @@ class Explainer:
             )
             given, batch = model.prepared(inputs, explained_input)
             notes.of_inputs(batch.x, given.preprocessing is not None, model.info)
-            captions = model.captions(targets, notes)
+            captions = model.captions(batch, targets, notes)
             if captions:
                 batch = model.adapter.with_captions(batch, captions)
             notes.of_targets(targets, len(batch))

@@ -58,6 +58,10 @@ class OutputDecoder(Protocol):
 class CaptionDecoder(OutputDecoder, Protocol):
     """Of a model whose classes are captions, which come with the call."""
 
+    def has_captions(self, batch: Batch) -> bool:
+        """Whether a call has its captions already, or brings texts of its own in their place."""
+        ...
+
     def with_captions(self, model: Any, batch: Batch, texts: Sequence[str]) -> Batch:
         """The call with these captions, from which `call` makes one score for each.
 

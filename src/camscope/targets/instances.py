@@ -71,6 +71,11 @@ class Instance(PredictionTarget):
             )
         object.__setattr__(self, "box", tuple(float(v) for v in values))
 
+    @property
+    def class_names(self) -> Sequence[str]:
+        """The class's name, if the class was given by name."""
+        return (self.which,) if isinstance(self.which, str) else ()
+
     def score(self, outputs: Outputs, class_names: Sequence[str] | None) -> InstanceScore:
         """Find the detection in each image of a batch.
 
