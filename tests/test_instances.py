@@ -230,6 +230,22 @@ def test_a_box_that_matches_nothing_names_the_nearest_detections():
     )
 
 
+@pytest.mark.parametrize(
+    ("box", "words"),
+    [
+        ((10, 10, 20, 20), "x, y, width, height it would be cat at (10, 10, 30, 30)"),
+        ((40, 50, 70, 90), "y0, x0, y1, x1 it would be dog at (50, 40, 90, 70)"),
+        ((0.5, 0.5, 0.9, 0.875), "shares of the width and height it would be dog at (50, 40, 90, 70)"),
+        ((60, 5, 80, 20), ""),
+    ],
+)
+def test_a_box_in_another_order_or_unit_is_told(box, words):
+    with pytest.raises(camscope.TargetError) as caught:
+        resolve(Instance(box), outputs(found()), NAMES)
+    assert ("Read as" in str(caught.value)) == bool(words)
+    assert words in str(caught.value)
+
+
 def test_the_wrong_class_for_a_box_is_refused():
     far = found(logits=np.where(LOGITS == 3, -1e9, LOGITS)[None].repeat(2, 0))
     far = replace(far, boxes=found().boxes[:, :, [0, 0, 0]].copy())
@@ -241,9 +257,10 @@ def test_the_wrong_class_for_a_box_is_refused():
 @pytest.mark.parametrize(
     ("make", "says"),
     [
-        (lambda: Instance((30, 10, 10, 30)), "has no area"),
+        (lambda: Instance((30, 10, 10, 30)), r"has no area.*it is \(30, 10, 40, 40\) here"),
         (lambda: Instance((1, 2, 3)), r"expected a box \(x0, y0, x1, y1\)"),
         (lambda: Instance("cat"), "expected a box"),
+        (lambda: Instance(BOXES), r"given 5 boxes.*\[Instance\(box\) for box in boxes\]"),
         (lambda: Instance((0, 0, 1, float("nan"))), "expected a box"),
         (lambda: Instance(-1), "numbered from 0"),
         (lambda: Instance(0, of="score"), "of="),

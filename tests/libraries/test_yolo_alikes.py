@@ -264,6 +264,37 @@ def test_a_photo_is_letterboxed_and_its_map_lands_on_it(tmp_path):
     assert (heat * columns).sum() / heat.sum() == pytest.approx(160, abs=6)
 
 
+def test_an_instance_on_a_photo_is_said_and_shown_in_its_pixels(tmp_path):
+    """Its own box finds it again; the figure outlines it there, and says what each of the two maps shows."""
+    pixels = np.zeros((100, 200, 3), dtype=np.uint8)
+    pixels[40:60, 150:170, 0] = 255
+    explainer = camscope.Explainer(Yolo(planted(), imgsz=128))
+    e = explainer(pixels, targets=[Instance(0)])
+    label = e.targets[0][0].label
+    box = tuple(map(int, label.partition("(")[2].rstrip(")").split(", ")))
+    assert 130 < box[0] < 160 < box[2] <= 190
+    assert 20 < box[1] < 50 < box[3] < 80
+    again = explainer(pixels, targets=[Instance(box), Instance([side + 3 for side in box], "cat")])
+    assert again.targets[0][0].label == label
+    near = r"The photo is 200 wide and 100 high; the nearest detections are cat at \(1\d\d"
+    with pytest.raises(camscope.TargetError, match=near):
+        explainer(pixels, targets=Instance((0, 0, 20, 20)))
+    figure = e.figure()
+    texts = " ".join(text.get_text() for text in figure.texts)
+    assert "where it is (model.8" in texts
+    assert "what was used (model.0" in texts
+    assert f"{e.targets[0][0].probability:.1%}" in texts
+    outlines = [p.get_bbox().extents for axes in figure.axes for p in axes.patches]
+    for corners in outlines:
+        np.testing.assert_allclose(corners, box, atol=1)
+    assert len(outlines) == 2
+    kept = e.save(tmp_path / "kept.npz")
+    loaded = camscope.load(kept)
+    assert loaded.targets == e.targets
+    assert loaded.key() == e.key()
+    assert loaded.layer_titles == e.layer_titles
+
+
 def test_the_size_is_what_the_model_says(net):
     assert camscope.Explainer(net("detect")).preprocessing.input_size == (640, 640)
     assert camscope.Explainer(Yolo(net("detect"), imgsz=[64, 96])).preprocessing.input_size == (64, 96)

@@ -53,9 +53,13 @@ def _suggest(people: Console, done: Done, sources: Sources, request: Request) ->
     word = f"./{name}" if name.startswith("-") else name
     again = shlex.join(["camscope", "explain", word, *request.model.words()])
     second = top[min(1, len(top) - 1)]["index"]
+    other = f"--target {second} --target not:{second}   # for and against one class"
+    if any(target["box"] for target in done.results[0]["targets"]):
+        named = shlex.quote(f"instance:{top[0]['name']}")
+        other = f"--target instance:1 --target {named}   # the next instance, and the best of a class"
     people.print("Try next:", style="bold")
     for line in (
-        f"{again} --target {second} --target not:{second}   # for and against one class",
+        f"{again} {other}",
         f"{again} --method gradcam,eigencam --save figure,npz",
         *sources.ideas(again),
     ):

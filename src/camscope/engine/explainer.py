@@ -48,8 +48,8 @@ class Explainer:
 
     Args:
         model: a `torch.nn.Module` (wrappers of DataParallel, DDP and torch.compile are taken off), a Hugging Face
-            model or pipeline, a fastai `Learner`, or a name: `demo`, `timm:NAME`, `torchvision:NAME`,
-            `hf:NAME-OR-FOLDER`, `FILE.py:FACTORY`.
+            model or pipeline, a fastai `Learner`, a `YOLO` or `RTDETR` object of ultralytics', or a name: `demo`,
+            `timm:NAME`, `torchvision:NAME`, `hf:NAME-OR-FOLDER`, `FILE.py:FACTORY`.
         preprocessing: how photos become the model's input: a `Preprocessing`, torchvision transforms, a Hugging Face
             image processor, or a name: `0-1`, `-1-1`, `0-255`, `imagenet`, `keras:resnet50`, `FILE.json` (see
             `camscope.libraries.named_preprocessing`). By default what the model's library says. Not used for tensors.

@@ -21,6 +21,9 @@ from camscope.targets.words import read_words
 
 _LISTED = 3
 
+_SURELY = 0.8
+"""From this intersection over union on, a box that was read in another way counts as meant so."""
+
 
 @written
 @dataclass(frozen=True, eq=False)
@@ -59,6 +62,11 @@ class Instance(PredictionTarget):
                 )
             return
         values: Any = self.box.tolist() if hasattr(self.box, "tolist") else self.box
+        if isinstance(values, (list, tuple)) and values and all(isinstance(v, (list, tuple)) for v in values):
+            raise TargetError(
+                f"Instance was given {len(values)} boxes, and takes one: targets=[Instance(box) for box in boxes] explains "
+                "each; PerImage([Instance(…), …]) gives each image its own."
+            )
         numbers = isinstance(values, (list, tuple)) and all(isinstance(v, (int, float)) for v in values)
         if not numbers or len(values) != 4 or not all(math.isfinite(v) for v in values):
             raise TargetError(
@@ -67,7 +75,8 @@ class Instance(PredictionTarget):
             )
         if values[0] >= values[2] or values[1] >= values[3]:
             raise TargetError(
-                f"The box {tuple(values)} has no area: it is (x0, y0, x1, y1), left, top, right, bottom."
+                f"The box {tuple(values)} has no area: a box is (x0, y0, x1, y1), left, top, right, bottom. If yours is "
+                f"x, y, width and height, it is {_rounded(_from_sizes(values))} here."
             )
         object.__setattr__(self, "box", tuple(float(v) for v in values))
 
@@ -137,10 +146,11 @@ class Instance(PredictionTarget):
             width, height = found.picture_size(image)
             what = "input" if found.frames is None else "photo"
             of_what = f" of {class_name(output, class_names)}" if output is not None else ""
+            meant = _otherwise(found, image, self.box, output, class_names)
             raise TargetError(
                 f"The box {_rounded(self.box)} matches no detection{of_what} in image {image}: the best intersection "
                 f"over union is {best:.2f}, at least {MATCHES} is needed. The {what} is {width} wide and "
-                f"{height} high; the nearest detections are {near}."
+                f"{height} high; the nearest detections are {near}.{meant}"
             )
         return chosen
 
@@ -219,6 +229,38 @@ def _nearest(found: Detections, image: int, box: Sequence[float], class_names: S
         for n, c in near
     ]
     return ", ".join(words) or "none"
+
+
+def _otherwise(
+    found: Detections,
+    image: int,
+    box: Sequence[float],
+    output: int | None,
+    class_names: Sequence[str] | None,
+) -> str:
+    """A hint where a box, read in another order or unit that people write boxes in, is a detection."""
+    a, b, c, d = box
+    width, height = found.picture_size(image)
+    ways = {
+        "x, y, width, height": _from_sizes(box),
+        "x and y of the middle, width, height": (a - c / 2, b - d / 2, a + c / 2, b + d / 2),
+        "y0, x0, y1, x1": (b, a, d, c),
+        "shares of the width and height": (a * width, b * height, c * width, d * height),
+    }
+    for words, corners in ways.items():
+        chosen, overlap = found.at(image, found.on_input(image, corners), output)
+        if chosen is not None and overlap > _SURELY:
+            name = class_name(chosen[1], class_names)
+            return (
+                f" Read as {words} it would be {name} at {_rounded(found.as_written(image, found.box(image, *chosen)))}"
+                ": write x0, y0, x1, y1 in pixels."
+            )
+    return ""
+
+
+def _from_sizes(box: Sequence[float]) -> tuple[float, ...]:
+    """x0, y0, x1, y1 of a box given as x, y, width, height."""
+    return box[0], box[1], box[0] + box[2], box[1] + box[3]
 
 
 def _rounded(box: Sequence[float]) -> str:

@@ -44,7 +44,7 @@ def decoder_of(model: Any) -> OutputDecoder | None:
     if hasattr(config, "text_config"):
         raise ModelError(
             f"{name} detects what texts beside the image name, in a way that is not explained yet. Of its kind "
-            "OWL-ViT, OWLv2 and Grounding DINO can be explained, and detectors of classes that are fixed (DETR, RT-DETR …)."
+            "OWL-ViT, OWLv2 and Grounding DINO can be explained, and detectors of fixed classes (DETR, RT-DETR …)."
         )
     if getattr(config, "num_coords", 4) != 4:
         raise ModelError(
