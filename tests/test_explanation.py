@@ -296,8 +296,8 @@ def test_top_and_probability_are_the_models_own(model, explained):
     logits = model(batch).detach()
     for i in range(2):
         order = logits[i].argsort(descending=True).tolist()
-        assert [index for index, *_ in explained.top(3, i)] == order
-        for index, name, logit, probability in explained.top(3, i):
+        assert [index for index, *_ in explained.top(3, image=i)] == order
+        for index, name, logit, probability in explained.top(3, image=i):
             assert name == model.class_names[index]
             assert logit == pytest.approx(float(logits[i, index]), abs=1e-6)
             assert probability == pytest.approx(float(logits[i].softmax(0)[index]), abs=1e-6)

@@ -377,7 +377,7 @@ def test_what_a_photo_does_not_fill_has_the_light_that_is_said():
     assert np.allclose(made[:, 5:15], 1)
     assert np.allclose(made[:, 15:], 114 / 255)
     assert Preprocessing.from_dict(boxed.to_dict()) == boxed
-    with pytest.raises(InputError, match="from 0 .black. to 1"):
+    with pytest.raises(InputError, match=r"from 0 \(black\) to 1"):
         Preprocessing((20, 20), (20, 20), "border", fill=114)
 
 

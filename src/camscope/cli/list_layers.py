@@ -19,6 +19,7 @@ def layers(
     *,
     model: str = "demo",
     weights: str | None = None,
+    num_classes: int | None = None,
     size: int | None = None,
     every: Annotated[bool, Parameter("--all", negative="")] = False,
     trust_pickle: Annotated[bool, Parameter(negative="")] = False,
@@ -32,6 +33,8 @@ def layers(
         demo, timm:NAME, torchvision:NAME, hf:NAME-OR-FOLDER, keras:NAME-OR-FILE, onnx:FILE.onnx or FILE.py:FACTORY.
     weights
         A weights file, or `random` for an untrained network (the grids are the same).
+    num_classes
+        How many classes a model is to have that is made by name, where no weights say it.
     size
         Side of the square input in pixels, if it is not the model's own.
     every
@@ -43,7 +46,7 @@ def layers(
     """
     check_size(size)
     with quiet_stdout(as_json):
-        explainer = ModelOptions(model, weights, trust_pickle).open()
+        explainer = ModelOptions(model, weights, trust_pickle, num_classes=num_classes).open()
     check_no_size_of_texts(size, explainer)
     with quiet_stdout(as_json):
         shown, chosen = explainer.layers(size=None if size is None else (size, size), every=every)

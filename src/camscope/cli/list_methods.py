@@ -22,6 +22,7 @@ def methods(
     *,
     model: str | None = None,
     weights: str | None = None,
+    num_classes: int | None = None,
     size: int | None = None,
     trust_pickle: Annotated[bool, Parameter(negative="")] = False,
     as_json: Annotated[bool, Parameter("--json", negative="")] = False,
@@ -35,6 +36,8 @@ def methods(
         others. What they need is tried on a picture of noise, or on some text.
     weights
         Of the model: a weights file, or `random` for an untrained network.
+    num_classes
+        How many classes a model is to have that is made by name, where no weights say it.
     size
         Side of the square input in pixels, if it is not the model's own.
     trust_pickle
@@ -42,7 +45,8 @@ def methods(
     as_json
         Print machine-readable output on stdout, and nothing else there.
     """
-    offers = _all() if model is None else _tried(ModelOptions(model, weights, trust_pickle), size, as_json)
+    options = ModelOptions(model or "demo", weights, trust_pickle, num_classes=num_classes)
+    offers = _all() if model is None else _tried(options, size, as_json)
     if as_json:
         print_json([_facts(offer.method) | _whether(offer, model) for offer in offers])
         return

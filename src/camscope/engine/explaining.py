@@ -35,6 +35,7 @@ from camscope.engine.notes import Notes
 from camscope.engine.planner import Planner, joined
 from camscope.engine.requests import Request
 from camscope.inputs import Inputs
+from camscope.models.adapter import Observation
 from camscope.models.batch import Batch
 from camscope.models.layer import Layer
 from camscope.outputs import Frames, Outputs
@@ -71,7 +72,7 @@ class Explaining:
         chosen, how = choose_layers(
             adapter, batch, call.layers, call.expressions, call.channels, self.model.grid
         )
-        return self._at(batch, given, targets, chosen, how)
+        return self.at(batch, given, targets, chosen, how)
 
     def texts(self, batch: Batch, given: Inputs, targets: TargetsLike) -> Explanation:
         """Explain texts, each length bucket by itself. The layers are chosen on the longest texts.
@@ -98,16 +99,31 @@ class Explaining:
             here = dataclasses.replace(given, batch=part, input_images=images_of_bucket(texts, rows))
             theirs = targets_of_bucket(targets, rows, len(texts))
             at = chosen.at(functools.partial(adapter.layer, part))
-            parts.append((rows, self._at(part, here, theirs, at, how)))
+            parts.append((rows, self.at(part, here, theirs, at, how)))
         for note in given.notes:
             self.notes.add(note)
         whole = whole_batch(parts, given.input_images, batch.space[0])
         return dataclasses.replace(whole, notes=self.notes.all)
 
-    def _at(
-        self, batch: Batch, given: Inputs, targets: TargetsLike, chosen: Chosen, how: Mapping[str, Any]
+    def at(
+        self,
+        batch: Batch,
+        given: Inputs,
+        targets: TargetsLike,
+        chosen: Chosen,
+        how: Mapping[str, Any],
+        observed: Observation | None = None,
     ) -> Explanation:
-        """Explain inputs of one size at the chosen layers."""
+        """Explain inputs of one size at the chosen layers.
+
+        Args:
+            batch: the inputs, on the model's device.
+            given: the inputs as they were prepared.
+            targets: the targets as the user gave them.
+            chosen: the layers.
+            how: how they were chosen, for the provenance.
+            observed: the forward of this batch, if it was made before.
+        """
         call, adapter = self.call, self.model.adapter
 
         frames = _frames(given)
@@ -121,7 +137,7 @@ class Explaining:
 
         planner = Planner(adapter, Setting(call.seed, self.model.black(given)), self.notes)
         requests = [Request(e, chosen.of(e)) for e in call.expressions]
-        found = planner.run(batch, requests, ask, call.channels, chosen.single)
+        found = planner.run(batch, requests, ask, call.channels, chosen.single, observed)
         check_reach(adapter, batch, call.layers, chosen, found.flat)
         note_blank_layers(adapter, batch, chosen, found.flat, self.notes)
         reach = _reach(found.gathered.extents(), found.resolved.fpn_levels, chosen.fpn_levels)

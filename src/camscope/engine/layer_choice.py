@@ -14,7 +14,7 @@ from camscope.errors import LayerError
 from camscope.evidence import Need
 from camscope.models.adapter import Adapter
 from camscope.models.batch import Batch
-from camscope.models.layer import Layer
+from camscope.models.layer import OF_INPUT, Layer
 from camscope.models.said_grid import SaidGrid
 from camscope.targets import AllClasses, resolve
 
@@ -119,10 +119,17 @@ def _named(
     given = list(layers) if isinstance(layers, (list, tuple)) else [layers]
     if not given:
         raise LayerError("The list of layers is empty. Leave it out to have one chosen.")
-    single = {layer.name: layer for layer in (adapter.layer(batch, x, said) for x in given)}.values()
+    found = [adapter.layer(batch, x, said) for x in given]
+    single = {layer.name: layer for layer in found}.values()
+    inputs = {
+        x: layer.name
+        for x, layer in zip(given, found, strict=True)
+        if isinstance(x, str) and x.endswith(OF_INPUT)
+    }
     order = {layer.name: place for place, layer in enumerate(adapter.layers(batch))}
     fused = sorted(single, key=lambda layer: order.get(layer.module, len(order)))
-    return Chosen(tuple(single), tuple(fused)), {"chosen": "by name"}
+    how = {"chosen": "by name", **({"inputs": inputs} if inputs else {})}
+    return Chosen(tuple(single), tuple(fused)), how
 
 
 def _at(e: Expression) -> str:

@@ -7,6 +7,7 @@ import functools
 import importlib.metadata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -170,6 +171,8 @@ class Model:
         """The notes of a new call, with what is to be said of every map of this model."""
         notes = Notes()
         notes.add(_UNTRAINED if self.info.untrained else "", urgent=True)
+        for note in self.info.of_weights:
+            notes.add(note)
         return notes
 
     @property
@@ -254,6 +257,7 @@ def open_model(
     optimised: bool | str = False,
     weights: str | Path | None = None,
     trust_pickle: bool = False,
+    num_classes: int | None = None,
     tokenizer: Any = None,
     space: int | Sequence[int] | None = None,
     grid: SaidGrid | None = None,
@@ -270,6 +274,7 @@ def open_model(
         optimised: see `Explainer`.
         weights: see `Explainer`.
         trust_pickle: see `Explainer`.
+        num_classes: see `Explainer`.
         tokenizer: see `Explainer`.
         space: see `Explainer`.
         grid: see `Explainer`.
@@ -280,14 +285,16 @@ def open_model(
     """
     check_task(task)
     _check_optimised(optimised)
-    if isinstance(model, str):
-        loaded = load_model(model, weights=weights, trust_pickle=trust_pickle)
+    if isinstance(model, (str, PathLike)):
+        loaded = load_model(model, weights=weights, trust_pickle=trust_pickle, num_classes=num_classes)
         model, info = loaded.model, loaded.info
         if device is not None:
             model = doorway_of(model).move(model, device)
     else:
-        if device is not None or weights is not None:
-            raise ModelError("device and weights are for models given by name; yours comes with both.")
+        if device is not None or weights is not None or num_classes is not None:
+            raise ModelError(
+                "device, weights and num_classes are for models given by name; yours comes with all of them."
+            )
         model, info = recognise(unwrapped(model), wrapper=model)
     doorway = doorway_of(model)
     decoder = _decoder(info, output, tokenizer)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -225,10 +226,19 @@ class Notes:
         return tuple(self._notes)
 
     def warn(self) -> None:
-        """Issue the urgent notes as Python warnings that point to the caller of `explain`."""
+        """Issue the urgent notes as Python warnings that point to the line outside of camscope that asked."""
+        level = _outside()
         for note, urgent in self._notes.items():
             if urgent:
-                warnings.warn(note, CamscopeWarning, stacklevel=3)
+                warnings.warn(note, CamscopeWarning, stacklevel=level)
+
+
+def _outside() -> int:
+    """How many calls above `Notes.warn` the first line outside of this package is, counted as warnings count."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_back is not None and str(frame.f_globals.get("__name__", "")).split(".")[0] == "camscope":
+        frame, level = frame.f_back, level + 1
+    return level
 
 
 def _by(size: Sequence[int]) -> str:

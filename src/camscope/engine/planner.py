@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 from array_api_compat import array_namespace
@@ -28,7 +29,7 @@ from camscope.engine.requests import (
     needs_by_layer,
     sort_requests,
 )
-from camscope.models.adapter import Adapter
+from camscope.models.adapter import Adapter, Observation
 from camscope.models.batch import Batch
 from camscope.models.layer import Layer
 from camscope.outputs import Outputs
@@ -80,6 +81,7 @@ class Planner:
         ask: Callable[[Outputs], Targets],
         channels: int = 0,
         channels_of: Sequence[Layer] = (),
+        observed: Observation | None = None,
     ) -> BatchMaps:
         """Explain a batch.
 
@@ -89,6 +91,7 @@ class Planner:
             ask: resolves the targets in the model's outputs.
             channels: how many of the strongest channels to keep.
             channels_of: the layers whose channels are kept.
+            observed: the forward of this batch, if it was made before; the methods must need no other.
 
         Raises:
             InputError, MethodError, TargetError: if the model cannot give what is asked for.
@@ -98,7 +101,9 @@ class Planner:
         gathered = Gathered(frozenset(layer.name for some in levels for layer in some))
         plain = self._passes.plain(direct)
         strongest = StrongestChannels(channels, channels_of) if channels else None
-        with self._adapter.observe(batch, needs_by_layer(plain, self._adapter.offers, strongest)) as seen:
+        needs = needs_by_layer(plain, self._adapter.offers, strongest)
+        forward = self._adapter.observe(batch, needs) if observed is None else nullcontext(observed)
+        with forward as seen:
             targets, predictions = ask(seen.outputs), seen.outputs.predictions
             resolved = ResolvedTargets(targets, seen.outputs, targets.fpn_levels(seen.outputs))
             self._passes.run(seen, plain, resolved, gathered, strongest)

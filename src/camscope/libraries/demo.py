@@ -12,12 +12,13 @@ from camscope.libraries.imagenet import imagenet_names
 from camscope.libraries.info import ModelInfo
 
 
-def create(name: str = "", *, pretrained: bool = True) -> tuple[Any, ModelInfo]:
+def create(name: str = "", *, pretrained: bool = True, classes: int | None = None) -> tuple[Any, ModelInfo]:
     """The demo model and its info.
 
     Args:
         name: always empty, since there is only one demo model.
         pretrained: whether it has its weights or is untrained.
+        classes: how many classes a new head has; None leaves that of ImageNet.
 
     Raises:
         MissingExtraError: if the package with the weights is not installed.
@@ -39,9 +40,11 @@ def create(name: str = "", *, pretrained: bool = True) -> tuple[Any, ModelInfo]:
             std=(128 / 255,) * 3,
             source="EfficientNet-Lite0",
         ),
-        class_names=imagenet_names(),
+        class_names=imagenet_names() if classes is None else None,
         name="demo (EfficientNet-Lite0)",
     )
+    if classes is not None:
+        replace_head(model, classes)
     return model, info
 
 
@@ -56,9 +59,7 @@ def trainable(name: str, *, classes: int, pretrained: bool) -> tuple[Any, ModelI
     Raises:
         ModelError, MissingExtraError: see `create`.
     """
-    model, info = create(name, pretrained=pretrained)
-    replace_head(model, classes)
-    return model, info
+    return create(name, pretrained=pretrained, classes=classes)
 
 
 def _fill(model: Any, path: str) -> None:

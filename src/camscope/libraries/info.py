@@ -58,6 +58,7 @@ class ModelInfo:
         class_names: one per output; None if they are not known.
         name: the library's name for the model.
         note: what had to be presumed; empty if nothing had.
+        of_weights: what is to be said of the file that the weights are from.
         task: what the outputs mean; None if the library does not say.
         decoder: how the model is called and its outputs are understood, if it is not a plain classifier.
         space: which axes of a tensor are space, if the library says so; the batch is 0.
@@ -77,6 +78,7 @@ class ModelInfo:
     class_names: Sequence[str] | None = None
     name: str | None = None
     note: str = ""
+    of_weights: tuple[str, ...] = ()
     task: Task | None = None
     decoder: OutputDecoder | None = None
     space: tuple[int, ...] | None = None

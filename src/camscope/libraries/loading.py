@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import inspect
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
 from camscope.errors import ModelError, nearest
 from camscope.images import IMAGENET
 from camscope.libraries import training_runs
+from camscope.libraries.checkpoints import class_names_in, fit, read_checkpoint
 from camscope.libraries.factories import from_file, is_factory
+from camscope.libraries.heads import classes_in, outputs_of
 from camscope.libraries.info import ModelInfo
-from camscope.libraries.registry import libraries, library_of, recognise
-from camscope.libraries.weights import RANDOM, fill
-from camscope.models.file_suffixes import PROGRAM, why_no_program
+from camscope.libraries.pickled_models import may_be_pickled, open_pickled
+from camscope.libraries.registry import Library, libraries, library_of, recognise
+from camscope.libraries.weights import RANDOM, check_takes_weights, put
+from camscope.models.file_kinds import WEIGHTS, nearest_file, what_it_is
 from camscope.models.registry import unwrapped
 
 
@@ -26,77 +32,168 @@ class Loaded:
     info: ModelInfo
 
 
-def load_model(spec: str, *, weights: str | Path | None = None, trust_pickle: bool = False) -> Loaded:
+def load_model(
+    spec: str | PathLike[str],
+    *,
+    weights: str | Path | None = None,
+    trust_pickle: bool = False,
+    num_classes: int | None = None,
+) -> Loaded:
     """Build a model from its name.
 
     Args:
         spec: `demo`, `timm:NAME`, `torchvision:NAME`, `hf:NAME-OR-FOLDER` (Hugging Face), `keras:NAME`,
             `keras:FILE.keras`, `FILE.py:FACTORY` (a function without arguments that returns the model, or the model
-            itself), or the folder of a training run (`runs/NAME`). The model may carry `preprocessing` and
-            `class_names`.
+            itself), the folder of a training run (`runs/NAME`), or, with `trust_pickle`, a file that holds a whole
+            pickled model. The model may carry `preprocessing` and `class_names`.
         weights: a file (safetensors, or a PyTorch checkpoint read without running code in it), `random` for
-            an untrained network, or None for the published weights.
-        trust_pickle: whether to read a checkpoint that can run code. Only for files you would run as a program.
+            an untrained network, or None for the published weights. The head becomes as large as that in the file.
+        trust_pickle: whether to read a file that can run code. Only for files you would run as a program.
+        num_classes: how many outputs the model is to have, where it is built by name; None for as many as the weights
+            have.
 
     Raises:
         ModelError: for an unknown spec or name, weights that do not fit or cannot be fetched, or a checkpoint that
             would run code.
         MissingExtraError: if the model's library is not installed.
     """
-    kind, colon, name = spec.partition(":")
-    pretrained = weights is None
-    library = next(
-        (one for one in libraries() if one.scheme == kind and bool(one.wanted) == bool(name) == bool(colon)),
-        None,
-    )
-    if library is not None:
+    source = _Source(str(spec), weights is None, trust_pickle)
+    if weights is None or str(weights) == RANDOM:
+        return source.build(num_classes)
+    path = Path(weights)
+    loaded = source.build(num_classes)
+    own = library_of(loaded.model)
+    if own is not None and hasattr(home := own.load(), "fill"):
+        home.fill(loaded.model, path)
+        return Loaded(loaded.model, dataclasses.replace(loaded.info, untrained=False))
+    return _filled(source, loaded, path, num_classes)
+
+
+def _filled(source: _Source, loaded: Loaded, path: Path, num_classes: int | None) -> Loaded:
+    """A model with the weights in a file; its head is made anew if that in the file is of other classes."""
+    check_takes_weights(loaded.model)
+    checkpoint = read_checkpoint(path, trust=source.trust)
+    found = fit(checkpoint, loaded.model)
+    outputs = num_classes or len(loaded.info.class_names or ()) or outputs_of(loaded.model)
+    classes = classes_in(found.state, loaded.model, outputs)
+    if classes is not None and num_classes is not None:
+        raise ModelError(
+            f"The head in {path} has {classes} outputs, and num_classes (--num-classes) is {num_classes}."
+        )
+    if classes is not None:
+        with contextlib.suppress(_FixedHeadError):  # then the weights do not fit, which is said
+            loaded = source.build(classes)
+            found = fit(checkpoint, loaded.model)
+    put(loaded.model, found.state, checkpoint)
+    info = loaded.info
+    of_author = info.class_names if is_factory(source.spec) else None
+    names = of_author or class_names_in(checkpoint, classes or outputs or 0) or info.class_names
+    info = dataclasses.replace(info, class_names=names, of_weights=tuple(found.notes()), untrained=False)
+    return Loaded(loaded.model, info)
+
+
+class _FixedHeadError(ModelError):
+    """A model was to have another number of outputs than it comes with."""
+
+
+@dataclass(frozen=True)
+class _Source:
+    """What a model is built from.
+
+    Attributes:
+        spec: see `load_model`.
+        pretrained: whether it comes with its own weights.
+        trust: whether its files may run code.
+    """
+
+    spec: str
+    pretrained: bool
+    trust: bool
+
+    def build(self, classes: int | None) -> Loaded:
+        """Build it.
+
+        Args:
+            classes: how many outputs it is to have; None for as many as it has by itself.
+
+        Raises:
+            ModelError, MissingExtraError: see `load_model`.
+        """
+        spec = self.spec
+        library = _named(spec)
+        if library is not None:
+            return self._by_name(library, spec.partition(":")[2], classes)
+        if is_factory(spec):
+            made = from_file(spec, classes=classes)
+            model, info = recognise(unwrapped(made), wrapper=made)
+            if classes is not None and outputs_of(model) not in (classes, None):
+                raise _FixedHeadError(
+                    f"{spec} made a model of another head than {classes} outputs (num_classes, --num-classes). Let the "
+                    "function take that: def build(num_classes): …"
+                )
+            return Loaded(model, _presumed(info, spec))
+        if classes is not None:
+            raise _FixedHeadError(_fixed_head(spec))
+        if training_runs.is_run(spec):
+            return Loaded(*training_runs.open_run(spec, trained=self.pretrained))
+        if ":" not in spec and Path(spec).is_file() and may_be_pickled(Path(spec)):
+            model, info = open_pickled(Path(spec), trust=self.trust)
+            return Loaded(model, _presumed(info, spec))
+        raise ModelError(_unknown(spec, spec.partition(":")[0]))
+
+    def _by_name(self, library: Library, name: str, classes: int | None) -> Loaded:
         home = library.load()
         if not hasattr(home, "create"):
             raise ModelError(f"{library.home} makes no models by name: it has no function create.")
-        files = {"trust_pickle": trust_pickle} if library.reads_files else {}
-        model, info = home.create(name, pretrained=pretrained, **files)
+        options: dict[str, Any] = {"trust_pickle": self.trust} if library.reads_files else {}
+        if classes is not None:
+            if "classes" not in inspect.signature(home.create).parameters:
+                raise _FixedHeadError(_fixed_head(self.spec))
+            options["classes"] = classes
+        model, info = home.create(name, pretrained=self.pretrained, **options)
         # of a FILE.py it is not known: its factory may have loaded weights
-        missing = pretrained and info.untrained
-        info = dataclasses.replace(info, untrained=missing or str(weights) == RANDOM)
-    elif training_runs.is_run(spec):
-        model, info = training_runs.open_run(spec, trained=pretrained)
-    elif is_factory(spec):
-        made = from_file(spec)
-        model, info = recognise(unwrapped(made), wrapper=made)
-        info = _presumed(info, spec)
-    else:
-        raise ModelError(_unknown(spec, kind))
-    if weights is not None and str(weights) != RANDOM:
-        own = library_of(model)
-        if own is not None and hasattr(home := own.load(), "fill"):
-            home.fill(model, Path(weights))
-        else:
-            fill(model, Path(weights), trust_pickle=trust_pickle)
-        info = dataclasses.replace(info, untrained=False)
-    return Loaded(model, info)
+        missing = self.pretrained and info.untrained
+        return Loaded(
+            model, dataclasses.replace(info, untrained=missing or not self.pretrained or classes is not None)
+        )
+
+
+def _named(spec: str) -> Library | None:
+    """The library that a name is of; None if it is of none."""
+    kind, colon, name = spec.partition(":")
+    fitting = (
+        one for one in libraries() if one.scheme == kind and bool(one.wanted) == bool(name) == bool(colon)
+    )
+    return next(fitting, None)
+
+
+def _fixed_head(spec: str) -> str:
+    return (
+        f"{spec} has the outputs that it was saved with: num_classes (--num-classes) is for models whose head is made "
+        "anew, demo, timm:NAME, torchvision:NAME, hf:NAME-OR-FOLDER, or FILE.py:FACTORY of a function that takes "
+        "num_classes."
+    )
 
 
 _READERS = {".onnx": "onnx", ".keras": "keras", ".h5": "keras", ".hdf5": "keras"}
 """By the suffix of a model's file, the library that reads it."""
 
-_WEIGHTS = (".pt", ".pth", ".ckpt", ".bin", ".safetensors")
-"""Suffixes of files that mostly hold weights alone."""
-
 
 def _unknown(spec: str, kind: str) -> str:
     named = [library for library in libraries() if library.scheme]
-    suffix = Path(spec).suffix
+    path, suffix = Path(spec), Path(spec).suffix
+    if kind == spec and (told := what_it_is(path, no="pytorch")):
+        return told
     reader = _READERS.get(suffix)
     if reader is not None and kind == spec:
         return f"{spec!r} names no model. A file is named with what reads it: '{reader}:{spec}'."
-    if suffix == PROGRAM:
-        return why_no_program(spec)
-    weights = suffix in _WEIGHTS and kind == spec and not training_runs.is_run(Path(spec).parent)
+    weights = suffix in WEIGHTS and kind == spec and not training_runs.is_run(path.parent)
     if not weights and (told := training_runs.why_no_run(spec)):
         return told
     if weights:
+        there = "" if path.exists() else f" There is no file {spec} either.{nearest_file(path)}"
         return (
-            f"{spec!r} names no model. Such a file holds weights, which go with the model they are of: "
+            f"{spec!r} names no model.{there} Such a file holds weights, which go with the model they are of: "
             f"--model timm:NAME --weights {spec} (weights={spec!r} in Python), or --model FILE.py:FACTORY."
         )
     bare = f" Perhaps 'timm:{spec}' or 'torchvision:{spec}'?" if spec.isidentifier() else ""
@@ -108,7 +205,7 @@ def _unknown(spec: str, kind: str) -> str:
 
 
 def _presumed(info: ModelInfo, spec: str) -> ModelInfo:
-    if info.preprocessing is not None or info.texts is not None:
+    if info.preprocessing is not None or info.texts is not None or info.prepare is not None:
         return info
     return dataclasses.replace(
         info,

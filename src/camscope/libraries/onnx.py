@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import ast
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast, get_args
+from typing import TYPE_CHECKING, cast, get_args
 
 import numpy as np
 
 from camscope.errors import InputError, MissingExtraError, ModelError
 from camscope.images import IMAGENET, Preprocessing
 from camscope.libraries.info import ModelInfo, PhotoInput
+from camscope.libraries.listed_names import listed_names, read_text
 from camscope.outputs import Task
 
 if TYPE_CHECKING:
@@ -137,25 +137,6 @@ def _class_names(said: Mapping[str, str]) -> Sequence[str] | None:
 def _names(said: Mapping[str, str]) -> Iterator[list[str]]:
     for key in (CLASS_NAMES, "names", "id2label", "class_names", "classes", "labels"):
         if key in said:
-            yield _listed(_read(said[key]))
+            yield listed_names(read_text(said[key]))
     if "character" in said:
         yield said["character"].split("\n")
-
-
-def _listed(value: Any) -> list[str]:
-    """A list of names, or names by number from 0 on; empty if it is neither."""
-    if isinstance(value, Mapping):
-        numbered = {str(key): name for key, name in value.items()}
-        value = [numbered.get(str(number)) for number in range(len(numbered))]
-    whole = isinstance(value, (list, tuple)) and all(isinstance(one, (str, int)) for one in value)
-    return [str(one) for one in value] if whole else []
-
-
-def _read(text: str) -> Any:
-    """JSON, or a dictionary as Python writes it; else its lines."""
-    for reader in (json.loads, ast.literal_eval):
-        try:
-            return reader(text)
-        except (ValueError, SyntaxError, MemoryError, RecursionError):
-            continue
-    return text.split("\n")

@@ -9,6 +9,13 @@ from camscope.errors import MissingExtraError, ModelError, nearest
 from camscope.images import Preprocessing
 from camscope.libraries.imagenet import imagenet_names
 from camscope.libraries.info import ModelInfo
+from camscope.libraries.network import (
+    cached_from_hub,
+    hub_unreachable,
+    kept_by_torch,
+    no_weights,
+    why_unreachable,
+)
 
 
 def recognise(model: Any) -> tuple[Any, ModelInfo]:
@@ -23,17 +30,19 @@ def recognise(model: Any) -> tuple[Any, ModelInfo]:
     )
 
 
-def create(name: str, *, pretrained: bool) -> tuple[Any, ModelInfo]:
+def create(name: str, *, pretrained: bool, classes: int | None = None) -> tuple[Any, ModelInfo]:
     """A model of timm's registry and its info.
 
     Args:
         name: timm's name of the model.
         pretrained: whether it has its published weights or is untrained.
+        classes: how many classes a new head has; None leaves the published one.
 
     Raises:
         ModelError, MissingExtraError: see `build`.
     """
-    return recognise(build(name, pretrained=pretrained))
+    options = {} if classes is None else {"num_classes": classes}
+    return recognise(build(name, pretrained=pretrained, **options))
 
 
 def trainable(name: str, *, classes: int, pretrained: bool) -> tuple[Any, ModelInfo]:
@@ -47,7 +56,7 @@ def trainable(name: str, *, classes: int, pretrained: bool) -> tuple[Any, ModelI
     Raises:
         ModelError, MissingExtraError: see `build`.
     """
-    return recognise(build(name, pretrained=pretrained, num_classes=classes))
+    return create(name, pretrained=pretrained, classes=classes)
 
 
 def build(name: str, *, pretrained: bool, **options: Any) -> Any:
@@ -65,6 +74,8 @@ def build(name: str, *, pretrained: bool, **options: Any) -> Any:
     timm = _timm()
     if name not in timm.list_models(pretrained=False) and not timm.is_model(name.partition(".")[0]):
         raise ModelError(f"timm has no model {name!r}.{nearest(name, timm.list_models())}")
+    if pretrained:
+        options |= _fetched_before(timm, name)
     try:
         return timm.create_model(name, pretrained=pretrained, **options)
     except Exception as error:
@@ -75,6 +86,36 @@ def build(name: str, *, pretrained: bool, **options: Any) -> Any:
             f"{str(error).splitlines()[0] if str(error) else 'no message'}). Offline, give a file: --weights FILE "
             "(weights=FILE in Python); or look at the untrained network with --weights random."
         ) from error
+
+
+def _fetched_before(timm: Any, name: str) -> dict[str, Any]:
+    """What makes timm take published weights from where they were kept, where there is no network.
+
+    Raises:
+        ModelError: if there is no network and they were never fetched.
+    """
+    config = timm.models.get_pretrained_cfg(name)
+    if config is None or not (config.hf_hub_id or config.url):
+        return {}
+    if not config.hf_hub_id:
+        kept: object = kept_by_torch(config.url)
+        reason = "" if kept else why_unreachable(config.url)
+    else:
+        named = (config.hf_hub_filename,) if config.hf_hub_filename else ()
+        reason = hub_unreachable()
+        kept = cached_from_hub(config.hf_hub_id, *named, *_NAMES) if reason else None
+    if reason and kept is None:
+        raise no_weights(f"timm:{name}", reason)
+    return {"pretrained_cfg_overlay": {"file": str(kept)}} if reason else {}
+
+
+_NAMES = (
+    "model.safetensors",
+    "open_clip_model.safetensors",
+    "pytorch_model.bin",
+    "open_clip_pytorch_model.bin",
+)
+"""How weights are called on the hub, where timm does not say it."""
 
 
 def _class_names(model: Any, name: str | None) -> Sequence[str] | None:

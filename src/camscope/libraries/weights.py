@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import pickle
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from camscope.errors import MissingExtraError, ModelError
-from camscope.models.file_suffixes import PROGRAM
+from camscope.libraries.checkpoints import Checkpoint, fit, read_checkpoint
+from camscope.libraries.checkpoints.misfits import why_no_fit
 
 RANDOM = "random"
 """The word in place of a weights file that asks for an untrained network."""
@@ -32,6 +31,24 @@ def fill(model: Any, path: Path, *, trust_pickle: bool = False, new_head: str | 
         ModelError: if the file cannot be read, would run code, or does not fit.
         MissingExtraError: if PyTorch is not installed.
     """
+    check_takes_weights(model)
+    checkpoint = read_checkpoint(path, trust=trust_pickle)
+    state: Mapping[str, Any] = fit(checkpoint, model).state
+    whole = new_head is None or _has(state, model, new_head)
+    if not whole:
+        state = {key: value for key, value in state.items() if not _under(key, new_head)}
+        state |= {key: value for key, value in model.state_dict().items() if _under(key, new_head)}
+    put(model, state, checkpoint)
+    return whole
+
+
+def check_takes_weights(model: Any) -> None:
+    """Refuse a model of another framework than PyTorch.
+
+    Raises:
+        ModelError: if it is one.
+        MissingExtraError: if PyTorch is not installed.
+    """
     try:
         import torch
     except ImportError as error:
@@ -40,79 +57,16 @@ def fill(model: Any, path: Path, *, trust_pickle: bool = False, new_head: str | 
         raise ModelError(
             f"A weights file is for a torch.nn.Module; a {type(model).__name__} comes with its own."
         )
-    state = _without_prefix(_read(path, trust_pickle), model, path)
-    whole = new_head is None or _fits(state, model, new_head)
-    if not whole:
-        state = {key: value for key, value in state.items() if not _under(key, new_head)}
-        state |= {key: value for key, value in model.state_dict().items() if _under(key, new_head)}
-    _fill(model, state, path)
-    return whole
 
 
 def _under(name: str, layer: str | None) -> bool:
     return name.startswith(f"{layer}.")
 
 
-def _fits(state: Mapping[str, Any], model: Any, layer: str) -> bool:
-    """Whether the file has every tensor of a layer, in the model's shape."""
+def _has(state: Mapping[str, Any], model: Any, layer: str) -> bool:
+    """Whether a file has every tensor of a layer, in the model's shape."""
     own = {key: value for key, value in model.state_dict().items() if _under(key, layer)}
     return all(key in state and state[key].shape == value.shape for key, value in own.items())
-
-
-def _read(path: Path, trust_pickle: bool) -> Mapping[str, Any]:
-    import torch
-
-    if not path.is_file():
-        raise ModelError(f"There is no weights file '{path}'.")
-    if path.suffix == PROGRAM:
-        raise ModelError(
-            f"{path} is a program of torch.export, and no weights file. Save those of the model that it was made of: "
-            "torch.save(model.state_dict(), 'weights.pth')."
-        )
-    if path.suffix == ".safetensors":
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
-
-        try:
-            return load_file(path)
-        except SafetensorError as error:
-            raise ModelError(f"{path} is not a readable safetensors file: {error}") from error
-    with path.open("rb") as file:
-        if not file.read(2).startswith((b"PK", b"\x80")):  # a zip, or a pickle
-            raise ModelError(f"{path} is not a checkpoint: neither .safetensors nor saved by torch.save.")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # they are about odd pickles, which are refused anyway
-            checkpoint = torch.load(path, map_location="cpu", weights_only=not trust_pickle)
-    except Exception as error:
-        if isinstance(error, pickle.UnpicklingError) and not trust_pickle:
-            raise ModelError(
-                f"{path} holds more than tensors: reading it could run code, so it was refused. Save it as "
-                "plain weights (torch.save(model.state_dict(), …) or safetensors); or, only if you trust the "
-                "file like a program, --trust-pickle (trust_pickle=True in Python)."
-            ) from error
-        reason = f"{error}".partition("\n")[0].partition(". ")[0] or type(error).__name__
-        raise ModelError(f"{path} is not a readable checkpoint: {reason}.") from error
-    return _state_dict(checkpoint, path)
-
-
-def _state_dict(checkpoint: Any, path: Path) -> Mapping[str, Any]:
-    """The tensors by name, which may lie inside a training checkpoint."""
-    import torch
-
-    if isinstance(checkpoint, torch.nn.Module):
-        return checkpoint.state_dict()
-    if isinstance(checkpoint, Mapping):
-        if checkpoint and all(isinstance(value, torch.Tensor) for value in checkpoint.values()):
-            return checkpoint
-        for key in ("state_dict", "model_state_dict", "model", "net", "model_ema"):
-            if key in checkpoint:
-                return _state_dict(checkpoint[key], path)
-        raise ModelError(
-            f"{path} holds no weights under a name that camscope looks for; its keys are {list(checkpoint)[:8]}. Save "
-            "the model's own: torch.save(model.state_dict(), …)."
-        )
-    raise ModelError(f"{path} holds {type(checkpoint).__name__}, not the weights of a model.")
 
 
 def _cannot_become(weight: Any, own: Any) -> str:
@@ -126,25 +80,17 @@ def _cannot_become(weight: Any, own: Any) -> str:
     return str(weight.dtype) if lost or coded else ""
 
 
-def _without_prefix(state: Mapping[str, Any], model: Any, path: Path) -> dict[str, Any]:
-    """The tensors, dense, under the model's own names, where a wrapper has put a word before all of them."""
-    import torch
+def put(model: Any, state: Mapping[str, Any], checkpoint: Checkpoint) -> None:
+    """Load weights into a model that they must fit, each of them.
 
-    if strange := [key for key in state if not isinstance(key, str)]:
-        raise ModelError(
-            f"{path} holds tensors under {strange[0]!r} and the like, not under the names of weights."
-        )
-    state = {
-        key: value.to_dense() if value.layout != torch.strided else value for key, value in state.items()
-    }
-    names = model.state_dict()
-    for prefix in ("module.", "_orig_mod.", "model.", "net."):
-        if state and all(key.startswith(prefix) for key in state) and not any(key in names for key in state):
-            state = {key.removeprefix(prefix): value for key, value in state.items()}
-    return state
+    Args:
+        model: a `torch.nn.Module`.
+        state: the weights by the model's names.
+        checkpoint: where they come from.
 
-
-def _fill(model: Any, state: Mapping[str, Any], path: Path) -> None:
+    Raises:
+        ModelError: if they do not fit, naming the first that do not, and why that may be.
+    """
     names = model.state_dict()
     missing = [key for key in names if key not in state and not key.endswith("num_batches_tracked")]
     unexpected = [key for key in state if key not in names]
@@ -169,7 +115,8 @@ def _fill(model: Any, state: Mapping[str, Any], path: Path) -> None:
         if keys
     ]
     if faults:
+        reason = why_no_fit(state, model, checkpoint) if missing or unexpected or shapes else ""
         raise ModelError(
-            f"The weights in {path} do not fit this {type(model).__name__}. {'; '.join(faults)}."
+            f"The weights in {checkpoint.path} do not fit this {type(model).__name__}. {'; '.join(faults)}.{reason}"
         )
     model.load_state_dict(state, strict=False)

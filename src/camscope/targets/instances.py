@@ -64,8 +64,8 @@ class Instance(PredictionTarget):
         values: Any = self.box.tolist() if hasattr(self.box, "tolist") else self.box
         if isinstance(values, (list, tuple)) and values and all(isinstance(v, (list, tuple)) for v in values):
             raise TargetError(
-                f"Instance was given {len(values)} boxes, and takes one: targets=[Instance(box) for box in boxes] explains "
-                "each; PerImage([Instance(…), …]) gives each image its own."
+                f"Instance was given {len(values)} boxes, and takes one: targets=[Instance(box) for box in boxes] "
+                "explains each; PerImage([Instance(…), …]) gives each image its own."
             )
         numbers = isinstance(values, (list, tuple)) and all(isinstance(v, (int, float)) for v in values)
         if not numbers or len(values) != 4 or not all(math.isfinite(v) for v in values):
@@ -75,8 +75,8 @@ class Instance(PredictionTarget):
             )
         if values[0] >= values[2] or values[1] >= values[3]:
             raise TargetError(
-                f"The box {tuple(values)} has no area: a box is (x0, y0, x1, y1), left, top, right, bottom. If yours is "
-                f"x, y, width and height, it is {_rounded(_from_sizes(values))} here."
+                f"The box {tuple(values)} has no area: a box is (x0, y0, x1, y1), left, top, right, bottom. If yours "
+                f"is x, y, width and height, it is {_rounded(_from_sizes(values))} here."
             )
         object.__setattr__(self, "box", tuple(float(v) for v in values))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import importlib.util
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,6 +23,7 @@ from camscope.libraries.huggingface.tokenizers import (
 )
 from camscope.libraries.huggingface.worded import BY_TEXT, BY_TOKEN, worded_decoder_of
 from camscope.libraries.info import ModelInfo
+from camscope.libraries.network import cached_from_hub, hub_unreachable, models_in_hub_cache
 from camscope.models.decoding import LogitsDecoder
 from camscope.outputs import Task
 from camscope.text import TextReader, Unread
@@ -129,24 +131,27 @@ def _is_headless(model: Any) -> bool:
     return kind.__module__.startswith("transformers.") and not re.search(r"For[A-Z]", kind.__name__)
 
 
-def create(name: str, *, pretrained: bool) -> tuple[Any, ModelInfo]:
+def create(name: str, *, pretrained: bool, classes: int | None = None) -> tuple[Any, ModelInfo]:
     """A model from the hub or a folder, and its info.
 
     Args:
         name: its name on the hub, or the folder.
         pretrained: whether it has its published weights or is untrained.
+        classes: how many classes a new head has; None leaves the published one.
 
     Raises:
         ModelError: if there is no such model, its class is not known, or it cannot be fetched.
         MissingExtraError: if transformers is not installed.
     """
+    options = _where(name)
     transformers = _transformers()
-    if Path(name).is_dir() and not (Path(name) / "config.json").is_file():
-        raise ModelError(f"The folder {name} has no config.json, so it is no model saved by save_pretrained.")
     try:
-        config = transformers.AutoConfig.from_pretrained(name)
+        config = transformers.AutoConfig.from_pretrained(name, **options)
         kind = _kind(transformers, config)
-        model, missing = _pretrained(kind, name) if pretrained else (kind(config), True)
+        if classes is not None:
+            config.num_labels = classes  # which forgets the labels
+            options |= {"config": config, "ignore_mismatched_sizes": True}
+        model, missing = _pretrained(kind, name, options) if pretrained else (kind(config), True)
     except (OSError, ValueError, KeyError, ImportError) as error:
         raise ModelError(
             f"transformers could not open {name!r} ({type(error).__name__}: {_first_line(error)}). Is it the name of a "
@@ -157,9 +162,36 @@ def create(name: str, *, pretrained: bool) -> tuple[Any, ModelInfo]:
     return model, dataclasses.replace(info, untrained=missing)
 
 
-def _pretrained(kind: Any, name: str) -> tuple[Any, bool]:
+def _where(name: str) -> dict[str, Any]:
+    """What makes transformers take a model from the cache, where there is no network.
+
+    Raises:
+        ModelError: if a folder holds no model, or there is no network and the model was never fetched.
+        MissingExtraError: if transformers is not installed.
+    """
+    if Path(name).is_dir():
+        if not (Path(name) / "config.json").is_file():
+            raise ModelError(
+                f"The folder {name} has no config.json, so it is no model saved by save_pretrained."
+            )
+        return {}
+    if importlib.util.find_spec("transformers") is None:  # it takes seconds to import, and may not be needed
+        raise MissingExtraError("Hugging Face models", "transformers")
+    reason = hub_unreachable()
+    if reason and cached_from_hub(name, "config.json") is None:
+        cached = models_in_hub_cache()
+        there = f" one that was fetched before (hf:{', hf:'.join(cached[:4])});" if cached else ""
+        raise ModelError(
+            f"hf:{name} is no folder here, was not fetched before, and {reason}.{_nearest_folder(name)} What works "
+            f"without a network: a folder saved by save_pretrained, hf:FOLDER;{there} or demo, which comes with its "
+            "weights."
+        )
+    return {"local_files_only": True} if reason else {}
+
+
+def _pretrained(kind: Any, name: str, options: Mapping[str, Any]) -> tuple[Any, bool]:
     """A model with its weights, and whether some were missing and are random: a head, say, that was never trained."""
-    model, report = kind.from_pretrained(name, output_loading_info=True)
+    model, report = kind.from_pretrained(name, output_loading_info=True, **options)
     return model, bool(report["missing_keys"] or report["mismatched_keys"])
 
 

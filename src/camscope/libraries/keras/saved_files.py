@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from camscope.errors import ModelError
+from camscope.models.file_kinds import what_it_is
 
 ENDINGS = (".keras", ".h5", ".hdf5")
 
@@ -24,11 +25,11 @@ def load_file(path: Path, *, trust: bool) -> Any:
     """
     import keras
 
-    if not path.is_file():
+    if not path.exists():
         raise ModelError(f"There is no file '{path}'.")
     if not path.name.endswith(ENDINGS):
-        onnx = f" 'onnx:{path}' reads it." if path.suffix == ".onnx" else ""
-        raise ModelError(f"{path} is no Keras model: its name does not end in {', '.join(ENDINGS)}.{onnx}")
+        told = what_it_is(path)
+        raise ModelError(told or f"{path} is no Keras model: its name does not end in {', '.join(ENDINGS)}.")
     if path.name.endswith(".weights.h5"):
         raise ModelError(_ONLY_WEIGHTS.format(path=path))
     try:

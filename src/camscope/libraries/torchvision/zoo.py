@@ -12,6 +12,7 @@ from camscope.errors import InputError, MissingExtraError, ModelError, nearest
 from camscope.images import IMAGENET, Photo, Preprocessing
 from camscope.libraries.heads import replace_head
 from camscope.libraries.info import ModelInfo, Prepared
+from camscope.libraries.network import kept_by_torch, no_weights, why_unreachable
 
 
 def recognise(model: Any) -> tuple[Any, ModelInfo]:
@@ -49,12 +50,13 @@ def recognise(model: Any) -> tuple[Any, ModelInfo]:
     )
 
 
-def create(name: str, *, pretrained: bool) -> tuple[Any, ModelInfo]:
+def create(name: str, *, pretrained: bool, classes: int | None = None) -> tuple[Any, ModelInfo]:
     """A model of torchvision's registry and its info.
 
     Args:
         name: torchvision's name of the model.
         pretrained: whether it has its default weights or is untrained.
+        classes: how many classes a new head has; None leaves that of the weights.
 
     Raises:
         ModelError: for an unknown name (with the nearest), or weights that cannot be fetched.
@@ -69,7 +71,16 @@ def create(name: str, *, pretrained: bool) -> tuple[Any, ModelInfo]:
     if name not in classifiers and name not in others:
         raise ModelError(f"torchvision has no model {name!r}.{nearest(name, [*classifiers, *others])}")
     weights = models.get_model_weights(name).DEFAULT
-    options = {} if pretrained or name not in others else {"weights_backbone": None}
+    options: dict[str, Any] = {} if pretrained or name not in others else {"weights_backbone": None}
+    if classes is not None and name in others:
+        if pretrained:
+            raise ModelError(
+                f"torchvision:{name} is no classifier, and its heads are made anew only without its published weights: "
+                "leave num_classes (--num-classes) out, or give weights that were trained so (--weights FILE)."
+            )
+        options["num_classes"] = classes
+    if pretrained and not kept_by_torch(weights.url) and (reason := why_unreachable(weights.url)):
+        raise no_weights(f"torchvision:{name}", reason)
     try:
         model = models.get_model(name, weights=weights if pretrained else None, **options)
     except Exception as error:
@@ -79,10 +90,14 @@ def create(name: str, *, pretrained: bool) -> tuple[Any, ModelInfo]:
             f"torchvision could not fetch the weights of {name!r} ({type(error).__name__}: {error}). Offline, give a "
             "file: --weights FILE (weights=FILE in Python); or look at the untrained network with --weights random."
         ) from error
+    if name in classifiers and hasattr(model, "aux_logits"):
+        _as_published(model)
+    if classes is not None and name in classifiers:
+        replace_head(model, classes)
     info = recognise(model)[1]
     if name in classifiers:
         info = ModelInfo(preprocessing=Preprocessing.from_torchvision(weights.transforms()))
-    names = weights.meta.get("categories")
+    names = weights.meta.get("categories") if classes is None else None
     return model, dataclasses.replace(info, class_names=names, name=f"torchvision:{name}")
 
 
@@ -105,16 +120,21 @@ def trainable(name: str, *, classes: int, pretrained: bool) -> tuple[Any, ModelI
         or _kind(type(model).__module__) == "segmentation"
     ):
         raise ModelError(f"torchvision:{name} is no classifier, and only classifiers are trained here.")
-    if hasattr(
-        model, "aux_logits"
-    ):  # Inception and GoogLeNet put out a tuple in training as long as they have these
-        model.aux_logits = False
-        for auxiliary in ("AuxLogits", "aux1", "aux2"):
-            if hasattr(model, auxiliary):
-                setattr(model, auxiliary, None)
-        model.transform_input = True  # as with their published weights, so that a run is rebuilt the same
     replace_head(model, classes)
     return model, info
+
+
+def _as_published(model: Any) -> None:
+    """Make Inception and GoogLeNet as they are with their published weights, which a training mostly begins with.
+
+    Their auxiliary heads, for which they put out a tuple in training, are left out; their inputs are turned from
+    ImageNet's mean and standard deviation to those that the weights were trained with.
+    """
+    model.aux_logits = False
+    for auxiliary in ("AuxLogits", "aux1", "aux2"):
+        if hasattr(model, auxiliary):
+            setattr(model, auxiliary, None)
+    model.transform_input = True
 
 
 _SEGMENTATION = Preprocessing(input_size=(520, 520), resize=(520, 520), crop="squash")

@@ -12,7 +12,7 @@ from google.protobuf.message import DecodeError
 from onnx import inliner
 
 from camscope.errors import ModelError
-from camscope.models.file_suffixes import PROGRAM, why_no_program
+from camscope.models.file_kinds import what_it_is
 
 BRANCHING = ("If", "Loop", "Scan")
 """Operators that hold graphs of their own, of which the input decides whether and how often they run."""
@@ -156,13 +156,9 @@ def bytes_of(proto: onnx.ModelProto) -> int:
 def _no_onnx(path: Path) -> ModelError:
     kinds = {
         ".ort": "It is of ONNX Runtime's own format: give the .onnx file that it was converted from.",
-        ".pt": "Is it a PyTorch checkpoint? Then it is for --weights, or to be built in Python.",
-        ".pth": "Is it a PyTorch checkpoint? Then it is for --weights, or to be built in Python.",
-        ".keras": "Is it a Keras model? Then it is 'keras:FILE'.",
-        ".h5": "Is it a Keras model? Then it is 'keras:FILE'.",
         ".data": "Are these the weights of one? Give the .onnx file that lies beside it.",
     }
-    if path.suffix == PROGRAM:
-        return ModelError(why_no_program(path))
-    hint = kinds.get(path.suffix, "Was it downloaded in full (and not as a pointer of Git LFS)?")
+    if told := what_it_is(path, no="onnx"):
+        return ModelError(told)
+    hint = kinds.get(path.suffix, "Was it downloaded in full?")
     return ModelError(f"{path} is not an ONNX file. {hint}")

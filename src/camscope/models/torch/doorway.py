@@ -9,7 +9,7 @@ from torch.export import ExportedProgram
 
 from camscope.errors import ModelError
 from camscope.models.decoding import OutputDecoder
-from camscope.models.file_suffixes import why_no_program
+from camscope.models.file_kinds import why_no_program
 from camscope.models.torch.hooks import modules
 from camscope.outputs import Task
 
