@@ -73,7 +73,8 @@ class Worded(Queries):
                 "tokenizer=AutoTokenizer.from_pretrained(…)) or its processor; or give what the processor makes of "
                 "photos and texts, dict(processor(text=[['a cat']], images=photo, return_tensors='pt'))."
             )
-        return dataclasses.replace(batch, kwargs={**batch.kwargs, _TOKENS: Tokens(self._encoded(texts))})
+        tokens = Tokens(tuple(texts), self._encoded(texts))
+        return dataclasses.replace(batch, kwargs={**batch.kwargs, _TOKENS: tokens})
 
     def _encoded(self, texts: Sequence[str]) -> dict[str, Array]:
         """The model's arguments for these texts."""
@@ -109,11 +110,17 @@ class Worded(Queries):
         return tokens.repeat(images, 1)
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True)
 class Tokens:
-    """The tokens of a call's captions, which belong to all of its images."""
+    """The tokens of a call's captions, which belong to all of its images. Those of the same texts count as equal.
 
-    arrays: dict[str, Array]
+    Attributes:
+        texts: the captions.
+        arrays: the model's arguments for them.
+    """
+
+    texts: tuple[str, ...]
+    arrays: dict[str, Array] = dataclasses.field(compare=False, repr=False)
 
 
 class ByText(Worded):
