@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import camscope
-from camscope.composition.fusion import at_fpn_level
+from camscope.composition.fusion import at_fpn_level, sum_of_densities
 from camscope.images import Geometry
 from camscope.outputs import Detections, Outputs
 from camscope.results.figures.photos import _box_of
@@ -196,6 +196,13 @@ def test_the_map_is_that_of_the_targets_level(rng):
     np.testing.assert_allclose(joined[1, 1], fine[1, 1] + up[1, 1])
     # one layer may stand for two levels, and is then there once
     np.testing.assert_allclose(at_fpn_level([fine, fine], np.array([[1, 0], [-1, -1]])), fine)
+
+
+def test_what_several_layers_hold_counts_the_same_whatever_the_size_of_their_cells(rng):
+    fine, coarse = rng.normal(size=(2, 1, 4, 6)), np.broadcast_to(rng.normal(size=(2, 1, 1, 1)), (2, 1, 2, 3))
+    total = sum_of_densities([fine, coarse])
+    np.testing.assert_allclose(total.sum((2, 3)), fine.sum((2, 3)) + coarse.sum((2, 3)))
+    np.testing.assert_allclose(total - fine, np.broadcast_to(coarse[..., :1, :1] / 4, fine.shape))
 
 
 # ---------------------------------------------------------------------- words and errors

@@ -1,4 +1,4 @@
-"""`camscope explain` on a detector: which instance is meant, by number, class and box on the photo, and what is said."""
+"""`camscope explain` on a detector: which instance is meant, by number, class and box, and what is said of it."""
 
 from __future__ import annotations
 
