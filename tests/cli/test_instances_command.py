@@ -41,7 +41,9 @@ def test_the_most_likely_instance_is_explained_where_no_target_is_named(run, str
     assert len(explained(run, street, "--top", "3")) == 3
     ran = run("explain", street, *MODEL, "--out", "maps", "--overwrite")
     assert "--target instance:1 --target instance:cat" in ran.out
-    assert "What of the whole picture was used" in ran.out.replace("\n", " ")
+    said = " ".join(ran.out.split())
+    assert "What of the whole picture was used" in said
+    assert "layer model.8 (Conv2d, 2 channels, 16×16), of which the instance depends on 5×5 cells" in said
 
 
 def test_by_number_by_class_and_by_a_box_on_the_photo(run, street):
