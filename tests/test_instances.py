@@ -88,6 +88,12 @@ def test_each_image_has_its_own():
     np.testing.assert_allclose(scores(two, found()), [2, 3])
 
 
+def test_of_a_box_for_each_image_the_one_that_matches_nothing_is_named():
+    wrong = camscope.PerImage([Instance((10, 10, 30, 30)), Instance((0, 0, 5, 5))])
+    with pytest.raises(camscope.TargetError, match="in image 1"):
+        scores(wrong, found())
+
+
 def test_what_stands_for_nothing_is_no_instance():
     with_nothing = np.concatenate([LOGITS, np.full((5, 1), 9.0)], axis=1)[None]
     last = found(

@@ -230,6 +230,15 @@ def test_a_batch_is_its_images_one_by_one(net):
             torch.testing.assert_close(maps[0], whole.raw[key][image], rtol=1e-3, atol=1e-5)
 
 
+def test_the_strongest_channels_are_kept_at_a_layer_that_the_map_is_made_at_too(net):
+    e = explained(net("detect"), channels=2, targets=[Instance(0), Instance(1)])
+    (layer,) = e.channels
+    assert layer in BACKBONE.split(", ")
+    plain = explained(net("detect"), targets=[Instance(0), Instance(1)])
+    for key, maps in plain.raw.items():
+        torch.testing.assert_close(e.raw[key], maps)
+
+
 def test_a_classifier_is_one(net):
     model = classifier()
     with torch.no_grad():
