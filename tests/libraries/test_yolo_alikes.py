@@ -239,6 +239,16 @@ def test_the_strongest_channels_are_kept_at_a_layer_that_the_map_is_made_at_too(
         torch.testing.assert_close(e.raw[key], maps)
 
 
+def test_a_recorder_asks_for_a_layer_and_keeps_its_maps(net, tmp_path):
+    model = copy.deepcopy(net("detect"))
+    with pytest.raises(camscope.InputError, match=r"keeps those of one: name it.*layer='model\.4'"):
+        camscope.Recorder(tmp_path / "maps", X, targets=Instance(0)).start(model)
+    recorder = camscope.Recorder(tmp_path / "maps", X, targets=Instance(0), layer="model.4")
+    recorder.start(model)
+    recorder.step(model)
+    assert any((tmp_path / "maps").iterdir())
+
+
 def test_a_classifier_is_one(net):
     model = classifier()
     with torch.no_grad():

@@ -137,7 +137,8 @@ class Instance(PredictionTarget):
             ranked = of_class.ranked(image, int(self.box) + 1)
             if len(ranked) <= self.box:
                 raise TargetError(
-                    f"There is no detection {self.box} in image {found.number(image)}: it has {len(ranked)}, numbered from 0."
+                    f"There is no detection {self.box} in image {found.number(image)}: it has {len(ranked)}, numbered "
+                    "from 0."
                 )
             return ranked[-1]
         chosen, best = found.at(image, found.on_input(image, self.box), output)
@@ -148,8 +149,8 @@ class Instance(PredictionTarget):
             of_what = f" of {class_name(output, class_names)}" if output is not None else ""
             meant = _otherwise(found, image, self.box, output, class_names)
             raise TargetError(
-                f"The box {_rounded(self.box)} matches no detection{of_what} in image {found.number(image)}: the best intersection "
-                f"over union is {best:.2f}, at least {MATCHES} is needed. The {what} is {width} wide and "
+                f"The box {_rounded(self.box)} matches no detection{of_what} in image {found.number(image)}: the best "
+                f"intersection over union is {best:.2f}, at least {MATCHES} is needed. The {what} is {width} wide and "
                 f"{height} high; the nearest detections are {near}.{meant}"
             )
         return chosen
