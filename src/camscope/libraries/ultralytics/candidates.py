@@ -226,15 +226,19 @@ def _of_ranked_anchors(
     scores, classes = y[:, :, 4], y[:, :, 5].long()
     if bool((classes < 0).any() or (classes >= logits.shape[2]).any()):
         return None
-    of_class = logits.detach().sigmoid().mT.take_along_dim(classes[:, :, None], dim=1)
-    fits = _fits(of_class, scores[:, :, None])
-    if not bool(fits.any(2).all()):
-        return None
     turned = y[:, :, 6:] if y.shape[2] == 7 else None
     boxes = y[:, :, :4] if turned is None else _corners(y[:, :, :4], turned)
-    middles = (boxes[..., :2] + boxes[..., 2:]) / 2
-    away = torch.cdist(middles.float(), _centres(maps, size)).masked_fill(~fits, float("inf"))
-    anchors = away.argmin(2)
+    middles, centres = (boxes[..., :2] + boxes[..., 2:]) / 2, _centres(maps, size)
+    found = []
+    for image, likely in enumerate(
+        logits.detach().sigmoid()
+    ):  # one by one: detections times anchors are many
+        fits = _fits(likely.mT[classes[image]], scores[image, :, None])
+        if not bool(fits.any(1).all()):
+            return None
+        away = torch.cdist(middles[image].float(), centres).masked_fill(~fits, float("inf"))
+        found.append(away.argmin(1))
+    anchors = torch.stack(found)
     placed = boxes.new_zeros(*logits.shape[:2], 4)
     placed.scatter_(1, anchors[:, :, None].expand(-1, -1, 4), _cut(boxes, size))
     return Detections(
