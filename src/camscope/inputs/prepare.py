@@ -204,5 +204,11 @@ def _refuse_list(inputs: Iterable[Any]) -> bool:
 
 def _photos(inputs: Any) -> list[Any]:
     if isinstance(inputs, np.ndarray) and inputs.ndim == 4:
+        if inputs.shape[-1] not in (1, 3, 4) and inputs.shape[1] in (1, 3, 4):
+            raise InputError(
+                f"The array has shape {inputs.shape}, with its channels first. An array is taken as photos, (batch, "
+                "height, width, channel): pass np.moveaxis(x, 1, -1). If it was prepared for the model, pass it as a "
+                "tensor: torch.from_numpy(x)."
+            )
         return list(inputs)
     return list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]

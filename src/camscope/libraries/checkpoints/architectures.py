@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from camscope.libraries.checkpoints.fitting import fit
+from camscope.libraries.checkpoints.matching import fit
 from camscope.libraries.checkpoints.reading import Checkpoint
 
 _SECONDS = 3.0
