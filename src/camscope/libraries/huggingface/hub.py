@@ -38,11 +38,15 @@ def recognise(given: Any) -> tuple[Any, ModelInfo]:
     """A model and its info, from the model itself or from a pipeline around it.
 
     Args:
-        given: a `PreTrainedModel`, or a pipeline around one.
+        given: a `PreTrainedModel`, or a pipeline around one. Nothing is known of anything else.
     """
     _transformers()
     if isinstance(given, _transformers().Pipeline):
         model, processor = given.model, getattr(given, "image_processor", None)
+    elif not hasattr(given, "config") or not hasattr(
+        given, "name_or_path"
+    ):  # a trainer, a processor, a configuration
+        return given, ModelInfo()
     else:
         model, processor = given, _saved_processor(given.name_or_path)
     info = ModelInfo(
