@@ -296,7 +296,7 @@ def test_what_is_no_model_says_so(tmp_path, folder, what):
         (place / "config.json").write_text((folder / "config.json").read_text())
     if what == "unknown kind":
         (place / "config.json").write_text(json.dumps({"model_type": "martian"}))
-    words = "has no config.json" if what == "no config" else "could not open"
+    words = {"no config": "has no config.json", "nothing": "There is no folder"}.get(what, "could not open")
     with pytest.raises(camscope.ModelError, match=words):
         camscope.explain(f"hf:{place}", X)
 

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from camscope.errors import InputError, MissingExtraError, ModelError, nearest
-from camscope.images import Preprocessing
 from camscope.libraries.huggingface.clip import caption_decoder_of, is_captioned
 from camscope.libraries.huggingface.queries import Queries
 from camscope.libraries.huggingface.queries import decoder_of as query_decoder_of
@@ -23,6 +22,7 @@ from camscope.libraries.huggingface.tokenizers import (
 )
 from camscope.libraries.info import ModelInfo
 from camscope.libraries.network import cached_from_hub, hub_unreachable, models_in_hub_cache
+from camscope.libraries.processors import with_processor
 from camscope.models.decoding import LogitsDecoder
 from camscope.outputs import Task
 from camscope.text import TextReader, Unread
@@ -67,7 +67,7 @@ def recognise(given: Any) -> tuple[Any, ModelInfo]:
         info = dataclasses.replace(info, decoder=decoder)
         if isinstance(decoder, Queries):
             info = dataclasses.replace(info, explained="instance")
-        return model, _prepared(info, processor)
+        return model, _prepared(info, processor, model)
     headed = not _is_headless(model)
     if headed and info.caption_decoder is None:
         info = dataclasses.replace(info, decoder=LogitsDecoder(_scores, info.task))
@@ -76,7 +76,7 @@ def recognise(given: Any) -> tuple[Any, ModelInfo]:
         info = dataclasses.replace(info, space=_OF_VIDEOS, decoder=LogitsDecoder(_scores_of_clip, info.task))
     elif not headed and info.caption_decoder is None:
         info = dataclasses.replace(info, class_names=None, task="regression", decoder=LogitsDecoder(_pooled))
-    return model, _prepared(info, processor)
+    return model, _prepared(info, processor, model)
 
 
 _OF_VIDEOS = (1, 3, 4)
@@ -173,6 +173,8 @@ def _where(name: str) -> dict[str, Any]:
                 f"The folder {name} has no config.json, so it is no model saved by save_pretrained."
             )
         return {}
+    if name.count("/") > 1 or name.startswith((".", "/", "~")):  # a model of the hub is NAME or SOMEBODY/NAME
+        raise ModelError(f"There is no folder {name}.{_nearest_folder(name)}")
     if importlib.util.find_spec("transformers") is None:  # it takes seconds to import, and may not be needed
         raise MissingExtraError("Hugging Face models", "transformers")
     reason = hub_unreachable()
@@ -214,15 +216,15 @@ def _class_names(config: Any) -> list[str] | None:
     return names if given else None
 
 
-def _prepared(info: ModelInfo, processor: Any) -> ModelInfo:
-    """The info with the image processor's preprocessing, or with the reason why there is none."""
+def _prepared(info: ModelInfo, processor: Any, model: Any) -> ModelInfo:
+    """The info with how the image processor prepares photos, or with the reason why that is not known."""
     if processor is None:
         return dataclasses.replace(
             info,
             unprepared="no image processor came with it. Pass preprocessing=AutoImageProcessor.from_pretrained(…)",
         )
     try:
-        return dataclasses.replace(info, preprocessing=Preprocessing.from_huggingface(processor))
+        return with_processor(info, processor, model)
     except InputError as error:
         return dataclasses.replace(info, unprepared=str(error))
 
