@@ -63,6 +63,7 @@ def room_of(module: str) -> str:
 
 ROOMS = [
     "errors",
+    "keywords",
     "plugins",
     "arrays",
     "evidence",
@@ -88,7 +89,7 @@ ROOMS = [
 TORCH_ROOMS = ["precision", "hooks", "anatomy", "reruns", "backwards", "attention"]
 """The same inside of `models/torch`, whose other modules stand above all of these."""
 
-HALL = {"__init__", "__main__", "errors", "plugins", "evidence"}
+HALL = {"__init__", "__main__", "errors", "keywords", "plugins", "evidence"}
 """The modules that are in no room."""
 
 SAME_NAME = {"__init__", "adapter", "doorway", "registry"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from camscope.composition import parse
 from camscope.errors import MethodError
 from camscope.evidence import Attention, AttentionLayer, ModelEvidence, Responses
 from camscope.methods import get_method
@@ -128,6 +129,38 @@ def legrad_by_loops(layers, blocks, readout, last=None):
 def test_legrad_sums_the_blocks_rectified_gradients(last):
     """`last` beyond the number of blocks is all of them."""
     np.testing.assert_allclose(compute("legrad", last=last), legrad_by_loops(*drawn(), CLS, last), rtol=1e-12)
+
+
+@pytest.mark.parametrize("blocks", [(1,), (0, 2), (-2, -1), (2, -1), (1, 0)])
+def test_legrad_of_chosen_blocks_is_the_sum_of_these(blocks):
+    layers, every = drawn()
+    chosen = [every[number] for number in sorted({number % LAYERS for number in blocks})]
+    np.testing.assert_allclose(
+        compute("legrad", blocks=blocks), legrad_by_loops(layers, chosen, CLS), rtol=1e-12
+    )
+    np.testing.assert_array_equal(compute("legrad", blocks=(-2, -1)), compute("legrad", last=2))
+
+
+def test_the_blocks_are_written_as_text_and_read_again():
+    chosen = parse("legrad(blocks=[0, -1])")
+    assert chosen == get_method("legrad").with_parameters(blocks=(0, -1))
+    assert chosen.name == "legrad(blocks=[0, -1])"
+    assert parse(chosen.name) == chosen
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"blocks": (3,)}, "there is no block 3; the model has 3, 0 to 2"),
+        ({"blocks": (-4, 0)}, "there is no block -4"),
+        ({"blocks": (0,), "last": 2}, r"the last two blocks are blocks=\[-2, -1\]"),
+        ({"blocks": ()}, "a list that is not empty"),
+        ({"blocks": (1.5,)}, "expected int"),
+    ],
+)
+def test_blocks_that_there_are_not(given, says):
+    with pytest.raises(MethodError, match=says):
+        compute("legrad", **given)
 
 
 def cosine(a, b):

@@ -70,13 +70,13 @@ def test_neighbours_share_a_corner():
     kept = DIAGONAL.copy()
     kept[3, 4] = False
     np.testing.assert_array_equal(mask_of(DIAGONAL.astype(float), components="largest"), kept)
-    assert boxes_of(DIAGONAL) == [(0, 0, 3, 3), (3, 4, 4, 5)]
+    assert boxes_of(DIAGONAL) == [(0, 0, 3, 3), (4, 3, 5, 4)]
 
 
-def test_boxes_are_top_left_bottom_right_with_exclusive_ends_largest_first():
-    assert boxes_of(TWO) == [(0, 0, 2, 2), (2, 4, 4, 5)]
-    assert boxes_of(TWO[::-1, ::-1]) == [(2, 3, 4, 5), (0, 0, 2, 1)]
-    assert boxes_of(np.ones((4, 5), bool)) == [(0, 0, 4, 5)]
+def test_boxes_are_x0_y0_x1_y1_with_exclusive_ends_largest_first():
+    assert boxes_of(TWO) == [(0, 0, 2, 2), (4, 2, 5, 4)]
+    assert boxes_of(TWO[::-1, ::-1]) == [(3, 2, 5, 4), (0, 0, 1, 2)]
+    assert boxes_of(np.ones((4, 5), bool)) == [(0, 0, 5, 4)]
 
 
 def test_largest_means_positions_not_the_box():
@@ -86,15 +86,15 @@ def test_largest_means_positions_not_the_box():
         ..##...##
         .......##
     """)
-    assert boxes_of(mask) == [(0, 7, 4, 9), (0, 0, 3, 6)]
+    assert boxes_of(mask) == [(7, 0, 9, 4), (0, 0, 6, 3)]
 
 
 def test_components_of_one_size_keep_the_order_of_reading():
-    assert boxes_of(drawn("#.#.#")) == [(0, 0, 1, 1), (0, 2, 1, 3), (0, 4, 1, 5)]
+    assert boxes_of(drawn("#.#.#")) == [(0, 0, 1, 1), (2, 0, 3, 1), (4, 0, 5, 1)]
 
 
 def test_a_box_cuts_out_its_component():
-    top, left, bottom, right = boxes_of(TWO)[1]
+    left, top, right, bottom = boxes_of(TWO)[1]
     assert TWO[top:bottom, left:right].all()
 
 
@@ -108,7 +108,7 @@ def test_three_axes_are_joined_over_corners_too():
     heat = np.zeros((4, 5, 6))
     heat[0, 0, 0] = heat[1, 1, 1] = 1.0
     heat[3, 2:5, 5] = 0.5
-    assert boxes_of(mask_of(heat)) == [(3, 2, 5, 4, 5, 6), (0, 0, 0, 2, 2, 2)]
+    assert boxes_of(mask_of(heat)) == [(5, 2, 3, 6, 5, 4), (0, 0, 0, 2, 2, 2)]
     assert mask_of(heat, components="largest").sum() == 3
 
 

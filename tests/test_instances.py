@@ -253,7 +253,7 @@ def test_the_figure_outlines_the_instance_on_the_photo():
     """At the photo's size, cut where the photo ends; a class has no outline."""
     geometry = Geometry(photo_size=(200, 400), input_size=(100, 100), scale=(0.5, 0.5), offset=(0.0, -50.0))
     info = TargetInfo(None, "dog at (50, 40, 90, 70)", None, 1, box=(0.5, 0.4, 0.9, 0.7))
-    assert _box_of(info, geometry) == [(80, 200, 140, 280)]
-    assert _box_of(replace(info, box=(-0.9, 0.4, 0.2, 1.3)), geometry) == [(80, 0, 200, 140)]
+    assert _box_of(info, geometry) == [(200, 80, 280, 140)]
+    assert _box_of(replace(info, box=(-0.9, 0.4, 0.2, 1.3)), geometry) == [(0, 80, 140, 200)]
     assert _box_of(replace(info, box=None), geometry) == []
     assert titles([info], {}) == ("dog at (50, 40, 90, 70)",)

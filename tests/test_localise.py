@@ -26,8 +26,8 @@ def test_what_is_just_at_the_threshold_is_inside_and_what_is_unknown_outside():
 
 
 def test_corners_join_components_and_the_largest_comes_first():
-    assert boxes_of(mask_of(HEAT, 0.2)) == [(0, 0, 3, 3), (4, 5, 5, 7)]
-    assert boxes_of(HEAT[::-1] > 0) == [(3, 0, 6, 3), (1, 5, 2, 7)]
+    assert boxes_of(mask_of(HEAT, 0.2)) == [(0, 0, 3, 3), (5, 4, 7, 5)]
+    assert boxes_of(HEAT[::-1] > 0) == [(0, 3, 3, 6), (5, 1, 7, 2)]
     assert boxes_of(np.zeros((2, 2), dtype=bool)) == []
 
 

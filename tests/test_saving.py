@@ -60,7 +60,7 @@ def assert_equal(loaded: camscope.Explanation, e: camscope.Explanation) -> None:
             again = loaded.heatmaps(method, layer, scale=scale)
             np.testing.assert_allclose(again, heat, rtol=0, atol=rounding(raw))
         assert loaded.boxes(method, layer) == e.boxes(method, layer)
-    assert [loaded.top(3, i) for i in range(len(e))] == [e.top(3, i) for i in range(len(e))]
+    assert [loaded.top(3, image=i) for i in range(len(e))] == [e.top(3, image=i) for i in range(len(e))]
     assert repr(loaded) == repr(e)
 
 

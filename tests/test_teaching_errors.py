@@ -69,7 +69,7 @@ def test_saving_into_a_folder_that_is_not_there_says_how_to_make_it(explained, t
     [
         (lambda e: e.figure(colourmap="jet"), r"no option 'colourmap'\. Did you mean 'colormap'"),
         (lambda e: e.figure(by="targets", box=True), r"no option 'box'\. Did you mean 'boxes'"),
-        (lambda e: e.figure(by="methods", targets=1), r"no option 'targets'\. Did you mean 'target'"),
+        (lambda e: e.figure(by="methods", taget=1), r"no option 'taget'\. Did you mean 'target'"),
         (
             lambda e: e.overlay(opacty=1),
             r"no option 'opacty'\. Did you mean 'opacity'.*colormap, opacity, scale",

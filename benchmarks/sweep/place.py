@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from einops import rearrange, reduce
 from jaxtyping import Float
+from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 
 from benchmarks.sweep.rows import SEED
@@ -26,6 +27,10 @@ DRAWS, MANY_DRAWS = 3, 16
 
 BY_CHANCE = 5
 """Another part that answers more, by so many standard errors of the draws, does not do so by chance."""
+
+IN_ORDER = 0.8
+"""What a layer read in a wrong order correlates with in the right one, rows and columns centred. A layer whose few
+positions each see the whole input answers nearly evenly; which answers a little more is no chance, but no order."""
 
 LEAST = 0.5
 """The correlation from which on a layer is in place. Two parts of four that are exchanged, as by a transposed grid,
@@ -66,13 +71,29 @@ class Answer:
 
     @property
     def elsewhere(self) -> str:
-        """Which part answers more than the altered one, by more than chance leaves; empty if none does."""
+        """Which part answers more than the altered one, by more than chance leaves; empty if none does.
+
+        Empty too if the parts answer in no other order either, so that nothing says which one it is.
+        """
+        if self._best_in_another_order < IN_ORDER:
+            return ""
         more = self.drawn - self.drawn.diagonal(dim1=1, dim2=2)[:, :, None]
         error = more.std(0) / len(more) ** 0.5
         return "; ".join(
             f"part {altered} altered, part {answering} answers more"
             for altered, answering in (more.mean(0) > BY_CHANCE * error).nonzero().tolist()
         )
+
+    @property
+    def _best_in_another_order(self) -> float:
+        """The correlation with the order in which the parts answer best, both centred; 0 if it is theirs."""
+        matrix = self.drawn.mean(0)
+        matrix = matrix - matrix.mean(0) - matrix.mean(1, keepdim=True) + matrix.mean()
+        order = linear_sum_assignment(matrix.numpy(), maximize=True)[1]
+        if (order == range(len(order))).all():
+            return 0.0
+        there = torch.eye(len(matrix))[order] - 1 / len(matrix)
+        return float((matrix * there).sum() / (matrix.norm() * there.norm()))
 
 
 def answer(

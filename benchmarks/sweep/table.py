@@ -39,7 +39,8 @@ in the order that camscope says, each part of the layer must answer most where t
 input was altered, and no other part more. The column gives the correlation with a layer in which \
 only the altered part answers: 1 is that, 0 is a layer that knows no places. At a correlation below \
 0.5 each part is drawn anew sixteen times. If another part then answers more than the altered one, by \
-more than five standard errors of the draws, the map is of the **wrong place**. If none does, it is \
+more than five standard errors of the draws, and the parts answer in another order (correlation 0.8 once \
+what each part answers and causes on average is taken away), the map is of the **wrong place**. If not, it is \
 **blurred**: the grid is not refuted, but each of its few positions sees nearly all of the input, as \
 in untrained networks that are deep or weigh channels by their mean over the image; it is not \
 counted among the maps.

@@ -11,6 +11,8 @@ Importing camscope imports no framework: every name is loaded when it is first u
 from __future__ import annotations
 
 import importlib
+import importlib.util
+import re
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from camscope.composition import Fuse as Fuse
     from camscope.composition import MultiScale as MultiScale
     from camscope.composition import PathIntegral as PathIntegral
+    from camscope.composition import Pca as Pca
     from camscope.composition import Rest as Rest
     from camscope.composition import Smooth as Smooth
     from camscope.composition import list_methods as list_methods
@@ -44,7 +47,9 @@ if TYPE_CHECKING:
     from camscope.results import Explanation as Explanation
     from camscope.results import Status as Status
     from camscope.results import compare as compare
+    from camscope.results import fuse as fuse
     from camscope.results import load as load
+    from camscope.results import overlay as overlay
     from camscope.targets import AllClasses as AllClasses
     from camscope.targets import Caption as Caption
     from camscope.targets import Class as Class
@@ -66,6 +71,7 @@ _HOMES = {
         "Fuse",
         "MultiScale",
         "PathIntegral",
+        "Pca",
         "Rest",
         "Smooth",
         "list_methods",
@@ -100,7 +106,9 @@ _HOMES = {
         "Explanation",
         "Status",
         "compare",
+        "fuse",
         "load",
+        "overlay",
     ),
     "camscope.targets": (
         "AllClasses",
@@ -127,7 +135,29 @@ __all__ = sorted(_HOME_OF)
 def __getattr__(name: str) -> Any:
     if name in _HOME_OF:
         return getattr(importlib.import_module(_HOME_OF[name]), name)
-    raise AttributeError(f"module 'camscope' has no attribute {name!r}")
+    if not name.startswith("_") and importlib.util.find_spec(f"camscope.{name}") is not None:
+        return importlib.import_module(f"camscope.{name}")
+    raise AttributeError(f"module 'camscope' has no attribute {name!r}.{_meant(name)}")
+
+
+def _meant(name: str) -> str:
+    """What a name that there is not may have been meant for, in a sentence that starts with a space."""
+    if name.startswith("_"):
+        return ""
+    training, composition = (
+        importlib.import_module(f"camscope.{room}") for room in ("training", "composition")
+    )
+    if name in training.__all__:
+        return f" It is camscope.training.{name}."
+    method = re.sub("plusplus$|pp$", "++", name.lower().replace("_", ""))
+    for one in (name.lower(), method):
+        if one in composition.list_methods().names:
+            return f" It is a method, named by a string: camscope.explain(model, x, methods={one!r})."
+    if name.lower() in composition.COMPOSITIONS:
+        return f" It goes around a method: camscope.explain(model, x, methods='{name.lower()}(gradcam)')."
+    errors = importlib.import_module("camscope.errors")
+    hint: str = errors.nearest(name, __all__)
+    return hint
 
 
 def __dir__() -> list[str]:

@@ -1,7 +1,5 @@
 """`python -m camscope` is the command `camscope`."""
 
-import sys
+from camscope.cli import command
 
-from camscope.cli import main
-
-sys.exit(main())
+command()

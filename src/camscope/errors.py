@@ -19,6 +19,10 @@ class InputError(CamscopeError, ValueError):
     """An input (tensor, photo, option) is not what the call needs."""
 
 
+class KeywordError(InputError, TypeError):
+    """A function does not take a keyword. The message names the one that was meant, or the function that takes it."""
+
+
 class ImageError(InputError):
     """A photo cannot be read. The message names the file."""
 

@@ -191,7 +191,7 @@ def test_what_can_be_checked_is_checked_before_any_work(run, photo, case):
 
 def test_a_file_that_cannot_be_written_is_an_error_that_says_why(run, photo):
     Path("maps/beach.npz").mkdir(parents=True)
-    ran = run("explain", photo, *MODEL, "--save", "npz", "--out", "maps")
+    ran = run("explain", photo, *MODEL, "--save", "npz", "--out", "maps", "--overwrite")
     assert ran.status == 2
     assert ran.err.startswith("error: 'maps/beach.npz' is a folder, and no file.")
 

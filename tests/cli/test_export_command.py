@@ -42,15 +42,19 @@ def test_json_is_for_programs(run, tmp_path):
         "cells",
         "--classes",
         "names.txt",
+        "--preprocessing",
+        "-1-1@64",
         "--json",
     )
     said = json.loads(ran.out)
     assert (said["method"], said["layer"], said["path"], said["classes"]) == ("hirescam", "cells", "m.pt2", 3)
     assert said["verified"]["maps"] < 1e-5
     assert said["bytes"] == Path("m.pt2").stat().st_size
-    extra = {"camscope.class_names": ""}
+    extra = {"camscope.class_names": "", "camscope.preprocessing": ""}
     torch.export.load("m.pt2", extra_files=extra)
     assert json.loads(extra["camscope.class_names"]) == ["a", "b", "c"]
+    how = json.loads(extra["camscope.preprocessing"])
+    assert (how["input_size"], how["mean"], how["std"]) == ([64, 64], [0.5] * 3, [0.5] * 3)
 
 
 @pytest.mark.parametrize(
@@ -63,6 +67,7 @@ def test_json_is_for_programs(run, tmp_path):
         (("--out", "m.pt2", "--layer", "sene"), "Did you mean 'seen'"),
         (("--out", "m.pt2", "--top", 0), "top=0"),
         (("--out", "m.pt2", "--size", 0), "--size 0"),
+        (("--out", "m.pt2", "--preprocessing", "imagnet"), "Did you mean 'imagenet'"),
     ],
 )
 def test_wrong_usage_leaves_nothing_behind(run, arguments, words):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from PIL import Image
 
 import camscope
 from camscope import render
-from camscope.results.figures import page
+from camscope.results.figures import page, picture
 from tests.cli.brightness import SPEC, bright
 from tests.cli.test_texts import FACTORY
 
@@ -55,11 +56,11 @@ def test_every_picture_is_of_the_map_in_its_name(run, pictures):
             assert np.array_equal(shown, np.asarray(e.overlay(0, t, method, layer)))
             seen.add((method == "eigencam" and name, shown.tobytes()))
         for t, name in enumerate(TARGETS.values()):
-            written = (out / f"{path.stem}-figure-{t + 1}.png").read_bytes()
-            assert written == render.png(e.figure(target=t))
+            written = pixels(out / f"{path.stem}-figure-{t + 1}.png")
+            assert np.array_equal(written, picture(e, target=t))
             for layer in LAYERS:
-                written = (out / f"{path.stem}-channels-{layer}-{name}.png").read_bytes()
-                assert written == render.png(e.figure(by="channels", target=t, layer=layer))
+                written = pixels(out / f"{path.stem}-channels-{layer}-{name}.png")
+                assert np.array_equal(written, picture(e, by="channels", target=t, layer=layer))
         with np.load(out / f"{path.stem}.npz", allow_pickle=False) as file:
             for (method, layer), maps in e.raw.items():
                 np.testing.assert_allclose(file[f"maps/{method}/{layer}"], maps.numpy(), rtol=0, atol=1e-6)
@@ -73,7 +74,7 @@ def test_one_map_gives_one_figure_with_its_targets(run, pictures):
     ran = run("explain", pictures[0], "--model", SPEC, "--layer", "cells", *TARGET)
     assert ran.status == 0, ran.err
     e = explained(pictures[0], ["gradcam"], ["cells"])
-    assert Path("camscope-out/wide-figure.png").read_bytes() == render.png(e.figure(0, by="targets"))
+    assert np.array_equal(pixels(Path("camscope-out/wide-figure.png")), picture(e, by="targets"))
 
 
 def test_style_reaches_the_files(run, pictures):
@@ -84,7 +85,7 @@ def test_style_reaches_the_files(run, pictures):
     given = {"colormap": "jet", "opacity": 0.3}
     shown = pixels(Path("camscope-out/wide-gradcam-cells-dark.png"))
     assert np.array_equal(shown, np.asarray(e.overlay(0, 0, **given)))
-    assert Path("camscope-out/wide-figure.png").read_bytes() == render.png(e.figure(**given))
+    assert np.array_equal(pixels(Path("camscope-out/wide-figure.png")), picture(e, **given))
 
 
 def test_of_each_text_its_own_words(run):
@@ -101,5 +102,6 @@ def test_of_each_text_its_own_words(run):
     for i, stem in enumerate(("a_good_film", "bad_film")):
         assert Path(f"camscope-out/{stem}-words.html").read_text(encoding="utf-8") == page(e, i)
         for t in range(2):
-            written = Path(f"camscope-out/{stem}-figure-{t + 1}.png").read_bytes()
-            assert written == render.png(e.figure(i, target=t))
+            written = pixels(Path(f"camscope-out/{stem}-figure-{t + 1}.png"))
+            with Image.open(BytesIO(render.png(e.figure(i, target=t)))) as drawn:
+                assert np.array_equal(written, drawn.convert("RGB"))

@@ -26,6 +26,6 @@ def test_its_maps_are_those_of_pytorch_on_real_photos(tmp_path, photos, method, 
     own = explainer(
         pictures, methods=done.method, layers=done.layer, targets=camscope.PerImage(classes.tolist())
     )
-    assert [own.top(1, i)[0][0] for i in range(3)] == classes[:, 0].tolist()
+    assert [own.top(1, image=i)[0][0] for i in range(3)] == classes[:, 0].tolist()
     np.testing.assert_allclose(logits, own.logits.numpy(), rtol=1e-4, atol=1e-4)
     assert apart(maps, own.maps().numpy()) < 1e-4

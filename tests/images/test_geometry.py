@@ -88,7 +88,7 @@ def test_by_hand():
     """200 x 100 photo, shorter side to 50: 100 x 50; the crop of 40 starts at (5, 30)."""
     geometry = Preprocessing((40, 40), 50).geometry((100, 200))
     assert geometry == Geometry((100, 200), (40, 40), (0.5, 0.5), (-5.0, -30.0))
-    assert geometry.covered() == (10, 60, 90, 140)
+    assert geometry.covered() == (60, 10, 140, 90)
     assert geometry.to_input(10, 60) == (0, 0)
     assert geometry.to_photo(40, 40) == (90, 140)
 
@@ -97,14 +97,14 @@ def test_padding_by_hand():
     """A photo of 3 x 5 in an input of 8 x 8: 2 rows above (rounded down), 1 column to the left."""
     geometry = Preprocessing((8, 8), None).geometry((3, 5))
     assert geometry.offset == (2.0, 1.0)
-    assert geometry.covered() == (0, 0, 3, 5)
+    assert geometry.covered() == (0, 0, 5, 3)
 
 
 @settings(max_examples=150, deadline=None, database=None)
 @given(sizes, sizes, st.tuples(*[st.floats(0.05, 20)] * 2), st.tuples(*[st.floats(-100, 100)] * 2))
 def test_covered_counts_the_centres_inside(photo_size, input_size, scale, offset):
     geometry = Geometry(photo_size, input_size, scale, offset)
-    top, left, bottom, right = geometry.covered()
+    left, top, right, bottom = geometry.covered()
     for axis, first, end in ((0, top, bottom), (1, left, right)):
         centres = (np.arange(photo_size[axis]) + 0.5) * scale[axis] + offset[axis]
         edge = np.minimum(abs(centres), abs(centres - input_size[axis])) < 1e-6
@@ -117,7 +117,7 @@ def test_covered_counts_the_centres_inside(photo_size, input_size, scale, offset
 def test_identity():
     geometry = Geometry.identity((30, 40))
     assert geometry.to_input(3.5, 7) == geometry.to_photo(3.5, 7) == (3.5, 7)
-    assert geometry.covered() == (0, 0, 30, 40)
+    assert geometry.covered() == (0, 0, 40, 30)
 
 
 @settings(max_examples=20, deadline=None, database=None)

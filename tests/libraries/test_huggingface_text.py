@@ -227,7 +227,7 @@ def test_a_pipeline_a_folder_and_a_model_beside_its_tokenizer_are_the_same(bert,
         torch.testing.assert_close(e.maps(), explained[0].maps(), rtol=1e-4, atol=1e-6)
     got = pipeline(texts)
     for i, one in enumerate(got):
-        _, name, _, probability = explained[0].top(1, i)[0]
+        _, name, _, probability = explained[0].top(1, image=i)[0]
         assert name == one["label"]
         assert probability == pytest.approx(one["score"], rel=1e-4)
 

@@ -202,7 +202,7 @@ class TestColourBar:
 
 
 def test_boxes_are_drawn_where_they_are_in_the_photo():
-    drawn = figure([[panel(width=600, height=400, boxes=[(100, 150, 300, 450), (0, 0, 400, 600)])]])
+    drawn = figure([[panel(width=600, height=400, boxes=[(150, 100, 450, 300), (0, 0, 600, 400)])]])
     first, second = pictures(drawn)[0].patches
     assert first.get_bbox().bounds == (150, 100, 300, 200)
     assert second.get_bbox().bounds == (0, 0, 600, 400)
@@ -239,9 +239,9 @@ class TestErrors:
         with pytest.raises(InputError, match=r"column_labels .* got 1 for 2 columns"):
             figure([[panel()], [panel(), panel()]], column_labels=["a"])
 
-    @pytest.mark.parametrize("box", [(0, 0, 41, 10), (0, -1, 5, 5), (5, 5, 5, 9), (0, 0, 40, 61)])
+    @pytest.mark.parametrize("box", [(0, 0, 10, 41), (-1, 0, 5, 5), (5, 5, 9, 5), (0, 0, 61, 40)])
     def test_a_box_outside_the_photo(self, box):
-        with pytest.raises(InputError, match=r"\(top, left, bottom, right\).*40 high and 60 wide"):
+        with pytest.raises(InputError, match=r"\(x0, y0, x1, y1\).*40 high and 60 wide"):
             figure([[panel(boxes=[box])]])
 
     def test_a_heatmap_of_another_size(self):

@@ -37,8 +37,8 @@ GEOMETRIES = (
 """A wide photo that loses its sides to the crop, and a tall one that loses top and bottom."""
 
 BOX = (0.25, 0.25, 0.5, 0.75)
-BOX_ON_PHOTO = ((6, 12, 18, 18), (10, 5, 20, 10))
-"""The same box in shares of the input (x0, y0, x1, y1), and on each photo (top, left, bottom, right)."""
+BOX_ON_PHOTO = ((12, 6, 18, 18), (5, 10, 10, 20))
+"""The same box in shares of the input (x0, y0, x1, y1), and on each photo (x0, y0, x1, y1)."""
 
 TARGETS = (
     (
@@ -171,7 +171,7 @@ class Drawn:
         title: over it.
         subtitle: under the title.
         note: in the picture.
-        boxes: (top, left, bottom, right) of what is outlined.
+        boxes: (x0, y0, x1, y1) of what is outlined.
         row: the label at its left; empty if there is none.
         column: the label on top of its column.
     """
@@ -236,7 +236,7 @@ def panels_of(figure: Figure) -> list[Drawn]:
             subtitle=over(number, 8.0),
             note=" ".join(" ".join(text.get_text() for text in axes.texts).split()),
             boxes=[
-                (p.get_y(), p.get_x(), p.get_y() + p.get_height(), p.get_x() + p.get_width())
+                (p.get_x(), p.get_y(), p.get_x() + p.get_width(), p.get_y() + p.get_height())
                 for p in axes.patches
                 if isinstance(p, Rectangle)
             ],

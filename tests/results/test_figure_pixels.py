@@ -128,7 +128,7 @@ def test_boxes_on_request_lie_around_the_largest_component(e):
         for target, panel in enumerate(panels):
             inside = np.nan_to_num(heat_of(one, "gradcam", "early", image, target), nan=0) >= 0.2
             rows, columns = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
-            around = (rows[0], columns[0], rows[-1] + 1, columns[-1] + 1)
+            around = (columns[0], rows[0], columns[-1] + 1, rows[-1] + 1)
             assert panel.boxes == [around, *boxes_of_target(image, target)], (image, target)
         assert all(len(p.boxes) <= 1 for p in panels_of(one.figure(image)))
 
@@ -136,9 +136,9 @@ def test_boxes_on_request_lie_around_the_largest_component(e):
 @pytest.mark.parametrize(
     ("box", "drawn"),
     [
-        ((-0.5, -0.5, 0.5, 0.5), [(0, 0, 12, 18)]),
-        ((0.0, 0.0, 1.0, 1.0), [(0, 6, 24, 30)]),
-        ((0.5, 0.5, 1.75, 1.75), [(12, 18, 24, 36)]),
+        ((-0.5, -0.5, 0.5, 0.5), [(0, 0, 18, 12)]),
+        ((0.0, 0.0, 1.0, 1.0), [(6, 0, 30, 24)]),
+        ((0.5, 0.5, 1.75, 1.75), [(18, 12, 36, 24)]),
         ((2.0, 0.0, 3.0, 1.0), []),
     ],
 )
@@ -276,7 +276,7 @@ def test_masks_and_boxes_on_the_photo_are_of_their_own_map(e, threshold):
             expected = (heat >= threshold * heat.max()) & (heat.max() > 0)
             assert np.array_equal(masks[image][target], expected), (key, image, target)
             assert (boxes[image][target] == []) == (not expected.any())
-            for top, left, bottom, right in boxes[image][target]:
+            for left, top, right, bottom in boxes[image][target]:
                 part = expected[top:bottom, left:right]
                 assert part.any(0).all()
                 assert part[0].any()
@@ -331,4 +331,4 @@ def test_the_box_of_the_target_is_what_the_constants_say():
     for image, g in enumerate(GEOMETRIES):
         top, left = g.to_photo(16 * BOX[1], 16 * BOX[0])
         bottom, right = g.to_photo(16 * BOX[3], 16 * BOX[2])
-        assert (top, left, bottom, right) == pytest.approx(BOX_ON_PHOTO[image])
+        assert (left, top, right, bottom) == pytest.approx(BOX_ON_PHOTO[image])

@@ -7,7 +7,7 @@ import json
 import pytest
 import torch
 from benchmarks.sweep.__main__ import left, main
-from benchmarks.sweep.place import MANY_DRAWS, answer, canonical
+from benchmarks.sweep.place import MANY_DRAWS, Answer, answer, canonical
 from benchmarks.sweep.processes import Nursery
 from benchmarks.sweep.registered import candidates as registered
 from benchmarks.sweep.registered import smallest
@@ -222,6 +222,15 @@ def test_what_sees_everything_from_everywhere_is_blurred_and_in_another_order_it
     assert not blurred.in_place
     assert not blurred.elsewhere
     assert answer(lambda x: mixed(x).mT, x, (2, 3), MANY_DRAWS).elsewhere
+
+
+def test_parts_that_answer_in_no_order_are_not_of_a_wrong_place():
+    """Which part answers more is no chance, but no order of the parts: blurred. Exchanged parts are wrong."""
+    uneven, draws = 1 + 0.05 * noise(1, 8, 8), 0.0001 * noise(MANY_DRAWS, 8, 8)
+    assert not Answer(uneven + draws).in_place
+    assert not Answer(uneven + draws).elsewhere
+    exchanged = 1 + 0.05 * torch.eye(8)[[1, 0, 2, 3, 4, 5, 7, 6]][None]
+    assert Answer(exchanged + draws).elsewhere.count("answers more") == 4
 
 
 def test_a_grid_is_read_by_its_words():

@@ -56,10 +56,14 @@ class Training:
 
     def signal_after(self, steps: int, number: int) -> int | None:
         """Send a signal when so many steps have begun; gives the exit code."""
+        self.send_after(steps, number)
+        return self.end()[1]
+
+    def send_after(self, steps: int, number: int) -> None:
+        """Send a signal when so many steps have begun."""
         for _ in range(steps):
             self._steps.recv()
         os.kill(self._process.pid, number)
-        return self.end()[1]
 
     def end(self) -> tuple[int, int | None]:
         """How many more steps it does, and its exit code."""

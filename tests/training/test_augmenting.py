@@ -139,16 +139,20 @@ def test_crops_are_of_the_shares_and_shapes_that_are_drawn(crop):
 
 def test_what_is_usual():
     """Photos are cropped and mirrored; tiny images may be glyphs, and 8 pixels are too few to lose one."""
-    assert Augmentation.usual(IMAGENET).flip
-    assert Augmentation.usual(IMAGENET).area < 1
-    assert Augmentation.usual(replace(IMAGENET, input_size=(28, 28))) == Augmentation(
-        replace(IMAGENET, input_size=(28, 28)), shift=1
-    )
-    assert Augmentation.usual(replace(IMAGENET, input_size=(8, 8))).shift == 0
-    assert Augmentation.usual(replace(IMAGENET, input_size=(64, 48))).shift == 2
-    assert Augmentation.usual(replace(IMAGENET, input_size=(28, 28)), flip=True, vertical=True).flip
-    assert not Augmentation.usual(IMAGENET, flip=False).flip
-    assert Augmentation.usual(IMAGENET, vertical=True).vertical
+
+    def usual(side=224, **how):
+        return Augmentation.usual(replace(IMAGENET, input_size=(side, side)), **how)
+
+    assert usual(tiny=False).flip
+    assert usual(tiny=False).area < 1
+    assert usual(48, tiny=False).area < 1  # photos that a network takes small are photos
+    assert usual(28, tiny=True) == Augmentation(replace(IMAGENET, input_size=(28, 28)), shift=1)
+    assert usual(8, tiny=True).shift == 0
+    assert usual(64, tiny=True).shift == 2
+    assert usual(224, tiny=True) == Augmentation(IMAGENET, shift=8)  # glyphs that a network takes large
+    assert usual(28, tiny=True, flip=True, vertical=True).flip
+    assert not usual(tiny=False, flip=False).flip
+    assert usual(tiny=False, vertical=True).vertical
 
 
 def test_it_is_kept_as_json():
@@ -165,7 +169,9 @@ def test_what_is_refused(wrong):
 
 
 def test_a_photo_of_one_pixel():
-    assert Augmentation.usual(IMAGENET)(to_photo(Image.new("RGB", (1, 1))), draws(0, 0, 0)).shape == (
+    assert Augmentation.usual(IMAGENET, tiny=False)(
+        to_photo(Image.new("RGB", (1, 1))), draws(0, 0, 0)
+    ).shape == (
         3,
         224,
         224,

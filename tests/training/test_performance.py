@@ -54,7 +54,7 @@ def test_average_precision_by_hand():
 
 
 def test_classes_that_do_not_occur_are_left_out():
-    """Class 2 neither occurs nor is predicted; class 1 is predicted once but does not occur."""
+    """Class 2 neither occurs nor is predicted, so it has no precision; class 1 is predicted once but does not occur."""
     targets = np.array([[1, 0, 0], [1, 0, 0]], dtype=bool)
     ours = assess(targets, np.array([[2.0, 1.0, 0.0], [0.0, 1.0, -1.0]]), multilabel=False)
     assert ours.macro_f1 == pytest.approx((2 / 3 + 0) / 2)
@@ -62,6 +62,7 @@ def test_classes_that_do_not_occur_are_left_out():
     assert ours.mean_average_precision == ours.average_precision[0] == 1
     assert ours.scores["accuracy"] == 0.5
     assert ours.by_class["images"] == [2, 0, 0]
+    np.testing.assert_array_equal(ours.precision, [1, 0, np.nan])
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,11 @@ from safetensors.torch import load_file
 
 from camscope.errors import InputError, ModelError
 from camscope.training import fit
+from camscope.training.carrying_out import carry_out
 from camscope.training.checkpoints import Checkpoint, read_checkpoint, write_checkpoint
+from camscope.training.progress import Silent
+from camscope.training.run_options import RunOptions
+from camscope.training.training_plan import plan_training
 from camscope.watching import History
 from tests.training.conftest import stripes
 from tests.training.killed import OPTIONS, STEPS, Training, model_in
@@ -53,7 +57,7 @@ def test_killed_twice_and_resumed_it_ends_bit_for_bit_the_same(uninterrupted, tm
     run = tmp_path / "run"
     assert same_weights(run, uninterrupted.folder)
     assert without_seconds(run / "results.csv") == without_seconds(uninterrupted.folder / "results.csv")
-    assert not list(run.glob(".*"))
+    assert [file.name for file in run.glob(".*")] == [".lock"]  # nothing half written
 
 
 @pytest.mark.parametrize(("number", "workers"), [(signal.SIGINT, 1), (signal.SIGTERM, 0)])
@@ -81,6 +85,29 @@ def test_killed_before_the_first_checkpoint_it_begins_anew(uninterrupted, tmp_pa
     Training(tmp_path).signal_after(1, signal.SIGKILL)
     (tmp_path / "run" / "checkpoint.safetensors").unlink(missing_ok=True)
     assert Training(tmp_path, resume=True).end() == (STEPS, 0)
+    assert same_weights(tmp_path / "run", uninterrupted.folder)
+
+
+def test_two_processes_do_not_train_in_one_folder(uninterrupted, tmp_path):
+    first = Training(tmp_path)
+    first.send_after(2, signal.SIGSTOP)
+    with pytest.raises(InputError, match=r"Another process is training in .*run"):
+        fit(stripes(), out=tmp_path, model=model_in(tmp_path), resume=True, name="run")
+    first.send_after(0, signal.SIGCONT)
+    assert first.end()[1] == 0
+    assert same_weights(tmp_path / "run", uninterrupted.folder)
+
+
+def test_a_run_that_another_process_made_meanwhile_is_not_written_into(uninterrupted, tmp_path):
+    plan = plan_training(
+        stripes(),
+        RunOptions(
+            out=tmp_path, model=model_in(tmp_path), **{k: v for k, v in OPTIONS.items() if k != "watch"}
+        ),
+    )
+    fit(stripes(), out=tmp_path, model=model_in(tmp_path), **OPTIONS)
+    with pytest.raises(InputError, match=r"has just made the run .*run"):
+        carry_out(plan, reporter=Silent())
     assert same_weights(tmp_path / "run", uninterrupted.folder)
 
 

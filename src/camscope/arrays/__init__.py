@@ -3,7 +3,15 @@
 from camscope.arrays.host import detached, to_numpy, with_array_api
 from camscope.arrays.localise import Box, Components, boxes_of, mask_of
 from camscope.arrays.normalise import Scale, check_scale, is_flat, scaled
-from camscope.arrays.ops import Array, channel_sum, from_numpy, over_space, relu, space_sum
+from camscope.arrays.ops import (
+    Array,
+    channel_sum,
+    from_numpy,
+    noting_channel_sums,
+    over_space,
+    relu,
+    space_sum,
+)
 from camscope.arrays.resize import area_shares, place, resize, trimmed
 
 __all__ = [
@@ -19,6 +27,7 @@ __all__ = [
     "from_numpy",
     "is_flat",
     "mask_of",
+    "noting_channel_sums",
     "over_space",
     "place",
     "relu",

@@ -11,7 +11,7 @@ from camscope.errors import InputError
 
 Components = Literal["largest", "all"]
 Box: TypeAlias = tuple[int, ...]
-"""Starts, then ends (exclusive), along each axis: (top, left, bottom, right) on a picture."""
+"""Starts, then ends (exclusive), the last axis first: (x0, y0, x1, y1) on a picture, (start, end) in a signal."""
 
 
 def mask_of(
@@ -50,7 +50,7 @@ def boxes_of(mask: Bool[np.ndarray, "*space"]) -> list[Box]:
     sizes = np.bincount(labels.ravel())[1:]
     slices = ndimage.find_objects(labels)
     order = np.argsort(-sizes, kind="stable")
-    return [(*(s.start for s in slices[i]), *(s.stop for s in slices[i])) for i in order]
+    return [(*(s.start for s in slices[i][::-1]), *(s.stop for s in slices[i][::-1])) for i in order]
 
 
 def _labelled(mask: Bool[np.ndarray, "*space"]) -> Int[np.ndarray, "*space"]:

@@ -7,6 +7,9 @@ their device, and NumPy and JAX arrays stay what they are.
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -23,10 +26,26 @@ def relu(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     return array_namespace(x).clip(x, 0, None)
 
 
+_noted: ContextVar[list[tuple[Array, Array]] | None] = ContextVar("_noted", default=None)
+
+
+@contextmanager
+def noting_channel_sums() -> Iterator[list[tuple[Array, Array]]]:
+    """Within this context the weights and activations of every `channel_sum` are noted, in order."""
+    noted: list[tuple[Array, Array]] = []
+    token = _noted.set(noted)
+    try:
+        yield noted
+    finally:
+        _noted.reset(token)
+
+
 def channel_sum(
     weights: Float[Array, "batch target channel *grid"], activations: Float[Array, "batch channel *space"]
 ) -> Float[Array, "batch target *space"]:
     """Σ_k w^k ⊙ A^k. Weights that are the same at every position may have size 1 along space, which is cheaper."""
+    if (noted := _noted.get()) is not None:
+        noted.append((weights, activations))
     if _constant_over_space(weights):
         per_channel = weights[(..., *_first(weights, 3))]
         if isinstance(activations, np.ndarray):  # whose einsum does without the fast product of matrices

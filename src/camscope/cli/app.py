@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Sequence
@@ -13,6 +14,9 @@ from rich.markup import escape
 
 from camscope.cli.output import console
 from camscope.errors import CamscopeError
+
+STOPPED = 130
+"""The exit status of a command that Ctrl-C ended."""
 
 app = App(
     name="camscope",
@@ -77,11 +81,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         say_error("Stopped.", errors)
-        return 130
+        return STOPPED
     except BrokenPipeError:
         # the reader of our output went away (`| head`): nobody to tell, nor at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    finally:
+        gc.unfreeze()  # see `camscope.cli.collecting.loading`
     return int(status or 0)
 
 

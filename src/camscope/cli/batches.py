@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from camscope.cli.files import file_names
 from camscope.cli.output import console
 from camscope.cli.request import Request
+from camscope.cli.run_table import RunTable
 from camscope.cli.showing import FEW, show_explanation
 from camscope.cli.sources import Sources
+from camscope.cli.writers import Writers
 from camscope.cli.writing import write
 from camscope.engine.explainer import Explainer
 from camscope.errors import InputError
@@ -26,17 +28,35 @@ class Done:
     """What a run has done so far.
 
     Attributes:
+        total: how many inputs there are to do.
+        table: the file with a line for each input; None where there are few.
+        skipped: how many an earlier run had done.
         results: of each input that was explained, what is known, as plain JSON-able values.
         failed: each input that was not, and why.
+        stopped: whether Ctrl-C ended it.
     """
 
+    total: int
+    table: Path | None
+    skipped: int = 0
     results: list[dict[str, Any]] = field(default_factory=list)
     failed: list[tuple[str, str]] = field(default_factory=list)
+    stopped: bool = False
 
     def document(self) -> dict[str, Any]:
         """For a program."""
         failed = [{"source": source, "error": reason} for source, reason in self.failed]
-        return {"explained": self.results, "failed": failed}
+        return {"explained": self.results, "failed": failed, "stopped": self.stopped}
+
+
+def table_of(out: Path, sources: Sources) -> Path | None:
+    """The file of a run's table; None where the inputs are so few that there is none.
+
+    Args:
+        out: the folder of the run.
+        sources: what it explains.
+    """
+    return out / f"{sources.noun}s.csv" if len(sources.names) > FEW else None
 
 
 def explain_all(explainer: Explainer, sources: Sources, request: Request, people: Console) -> Done:
@@ -52,28 +72,62 @@ def explain_all(explainer: Explainer, sources: Sources, request: Request, people
         InputError: if files cannot be written.
         CamscopeError: if what was asked for does not suit the model.
     """
-    stems = file_names(sources.names, sources.noun)
-    one_by_one = len(sources.names) <= FEW and not request.as_json
+    path = table_of(request.out, sources)
+    table = None if path is None else RunTable(path)
+    earlier = table.go_on() if table is not None and request.resume else set()
+    names = [name for name in sources.names if name not in earlier]
+    done = Done(len(names), path, skipped=len(sources.names) - len(names))
     size = 1 if explainer.keeps_sizes else request.batch
-    done = Done()
-    with _progress(len(sources.names)) as advance:
-        for names in _batches(sources.names, size):
-            for name, found in sources.explained(explainer, names, request.explainer_options()):
-                if isinstance(found, InputError):
-                    done.failed.append((name, str(found)))
-                    continue
-                stem = request.out / stems[name]
-                written = write(found, stem, request.save, sources=sources, style=request.style)
-                done.results.append(_facts(found, name, written))
-                if one_by_one:
-                    show_explanation(people, found, name, sources=sources, written=written)
-            advance(len(names))
+    with _stopping(done), Writers() as writers, _progress(len(names)) as advance:
+        for some in _batches(names, size):
+            found = []
+            for name, outcome in sources.explained(explainer, some, request.explainer_options()):
+                written = (
+                    []
+                    if isinstance(outcome, InputError)
+                    else _write(outcome, name, writers, sources, request)
+                )
+                found.append((name, outcome, written))
+            writers.finish()  # what the table says is done is done
+            for name, outcome, written in found:
+                _note(done, table, name, outcome, written)
+                if table is None and not request.as_json and not isinstance(outcome, InputError):
+                    show_explanation(people, outcome, name, sources=sources, written=written)
+            advance(len(some))
     return done
 
 
-def _facts(e: Explanation, name: str, written: list[str]) -> dict[str, Any]:
-    known = e.summary()
-    return {**known, "source": name, "notes": [*known["notes"], *e.notes], "files": written}
+def _write(e: Explanation, name: str, writers: Writers, sources: Sources, request: Request) -> list[str]:
+    """Have the files of one input written; gives their paths."""
+    stem = request.out / sources.stems[name]
+    return write(e, stem, request.save, writers, sources=sources, style=request.style, suffix=request.suffix)
+
+
+def _note(
+    done: Done, table: RunTable | None, name: str, outcome: Explanation | InputError, written: list[str]
+) -> None:
+    """Note what became of one input."""
+    if isinstance(outcome, InputError):
+        done.failed.append((name, str(outcome)))
+        if table is not None:
+            table.add_failure(name, str(outcome))
+        return
+    known = outcome.summary()
+    facts = {**known, "source": name, "notes": [*known["notes"], *outcome.notes], "files": written}
+    done.results.append(facts)
+    if table is not None:
+        table.add(facts)
+
+
+@contextmanager
+def _stopping(done: Done) -> Iterator[None]:
+    """Let Ctrl-C end a run that has a table, and can be gone on with; it ends the whole command otherwise."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if done.table is None:
+            raise
+        done.stopped = True
 
 
 @contextmanager

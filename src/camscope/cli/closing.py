@@ -1,4 +1,4 @@
-"""What people are told at the end of a run: how much was done, and what to try next."""
+"""What people are told at the end of a run: how much was done, and what to try next, or how to go on."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rich.markup import escape
 
 from camscope.cli.batches import Done
 from camscope.cli.request import Request
-from camscope.cli.showing import FEW, percent, plain_table
+from camscope.cli.showing import percent, plain_table
 from camscope.cli.sources import Sources
 
 _MOST_LINES = 20
@@ -24,39 +24,49 @@ def close(people: Console, done: Done, sources: Sources, request: Request) -> No
         sources: of what.
         request: what was asked for.
     """
-    many = len(sources.names) > FEW
-    if many:
+    if done.table is not None:
         _list(people, done)
-    if many or done.failed:
-        wrote = f"; the files are in {request.out}" if done.results else ""
-        count = f"{len(done.results)} of {len(sources.names)} {sources.noun}s"
-        people.print(f"{count} explained{wrote}.", markup=False)
+    if done.table is not None or done.failed:
+        _count(people, done, sources, request)
+    if done.stopped:
+        people.print("Stopped. Go on with the others:", style="bold")
+        people.print(f"  {request.again()} --resume", markup=False, soft_wrap=True)
     if len(sources.names) == 1 and done.results and not request.targets:
         _suggest(people, done, sources, request)
 
 
 def _list(people: Console, done: Done) -> None:
-    """The best class of each input."""
+    """The best class of each input, as far as they are few enough to be read; the others are in the table's file."""
     table = plain_table()
     for result in done.results[:_MOST_LINES]:
         best = result["top"][0]
         mark = "[yellow]untrained[/]" if result.get("untrained") else ""
         table.add_row(escape(result["source"]), percent(best["probability"], ""), escape(best["name"]), mark)
     people.print(table)
-    if len(done.results) > _MOST_LINES:
-        people.print(f"… and {len(done.results) - _MOST_LINES} more")
+    if (more := len(done.results) - _MOST_LINES) > 0:
+        people.print(f"and {more} more: the whole table is {done.table}", markup=False, soft_wrap=True)
+
+
+def _count(people: Console, done: Done, sources: Sources, request: Request) -> None:
+    wrote = f"; the files are in {request.out}" if done.results else ""
+    before = f", {done.skipped} were before" if done.skipped else ""
+    count = f"{len(done.results)} of {done.total} {sources.noun}s"
+    people.print(f"{count} explained{before}{wrote}.", markup=False, soft_wrap=True)
 
 
 def _suggest(people: Console, done: Done, sources: Sources, request: Request) -> None:
     """What to try next, ready to be pasted."""
-    (name,), top = sources.names, done.results[0]["top"]
-    word = f"./{name}" if name.startswith("-") else name
-    again = shlex.join(["camscope", "explain", word, *request.model.words()])
+    top = done.results[0]["top"]
     second = top[min(1, len(top) - 1)]["index"]
+    target, methods = request.again(without=["--top"]), request.again(without=["--method", "--save"])
+    layers, offered = (
+        shlex.join(["camscope", what, *request.model.listing_words()]) for what in ("layers", "methods")
+    )
     people.print("Try next:", style="bold")
     for line in (
-        f"{again} --target {second} --target not:{second}   # for and against one class",
-        f"{again} --method gradcam,eigencam --save figure,npz",
-        *sources.ideas(again),
+        f"{target} --target {second} --target not:{second}   # for and against one class",
+        f"{methods} --method gradcam,eigencam --save figure,npz",
+        *sources.ideas(request.again),
+        f"{layers}; {offered}   # what there is to choose from",
     ):
         people.print(f"  {line}", markup=False, soft_wrap=True)

@@ -12,7 +12,8 @@ from jaxtyping import Bool
 from rich.console import Console
 
 from camscope import render
-from camscope.cli.files import prepare_folder, safe
+from camscope.cli.file_names import safe
+from camscope.cli.out_folder import prepare_folder
 from camscope.cli.output import console, print_json
 from camscope.cli.request import read_style, read_words
 from camscope.cli.showing import plain_table, show_files, show_notes

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
+from rich.console import Console
 
-from camscope.cli.app import say_error
-from camscope.cli.batches import explain_all
+from camscope.cli.app import STOPPED, say_error
+from camscope.cli.batches import explain_all, table_of
 from camscope.cli.closing import close
-from camscope.cli.files import prepare_folder
 from camscope.cli.find_sources import find_sources
 from camscope.cli.model_options import ModelOptions
+from camscope.cli.out_folder import free_folder, prepare_folder
 from camscope.cli.output import console, print_json, quiet_stdout
 from camscope.cli.request import (
+    USUAL_BATCH,
+    USUAL_FOLDER,
+    USUAL_KINDS,
+    USUAL_OPACITY,
     Request,
     read_inputs,
     read_kinds,
@@ -23,6 +29,7 @@ from camscope.cli.request import (
     read_style,
     read_words,
 )
+from camscope.cli.sources import Sources
 from camscope.outputs import Task
 
 _NO_INPUT = (
@@ -38,19 +45,22 @@ def explain(
     target: Annotated[list[str] | None, Parameter(negative="", allow_leading_hyphen=True)] = None,
     layer: Annotated[list[str] | None, Parameter(negative="")] = None,
     top: int | None = None,
-    out: Path = Path("camscope-out"),
-    save: str = "figure,overlay",
+    out: Path = USUAL_FOLDER,
+    save: str = USUAL_KINDS,
     colormap: str | None = None,
-    opacity: float = 0.5,
+    opacity: float = USUAL_OPACITY,
     weights: str | None = None,
     num_classes: int | None = None,
     task: Task | None = None,
     classes: Path | None = None,
     preprocessing: Annotated[str | None, Parameter(negative="", allow_leading_hyphen=True)] = None,
     device: str | None = None,
-    batch: int = 8,
+    batch: int = USUAL_BATCH,
     seed: int = 0,
     trust_pickle: Annotated[bool, Parameter(negative="")] = False,
+    image_format: Annotated[Literal["png", "webp"], Parameter("--format")] = "png",
+    overwrite: Annotated[bool, Parameter(negative="")] = False,
+    resume: Annotated[bool, Parameter(negative="")] = False,
     as_json: Annotated[bool, Parameter("--json", negative="")] = False,
 ) -> int:
     """Explain photos, or texts: which parts of each drove the model's scores.
@@ -77,7 +87,8 @@ def explain(
     top
         How many of each photo's top classes to explain, if no target is given. Default: 3.
     out
-        Where the files go.
+        Where the files go, in the folders that the photos are in. If it holds files of these photos already, the
+        whole run goes into a folder beside it with a number behind its name, such as camscope-out-2.
     save
         What to write, separated by commas: figure, overlay (of a text its coloured words as HTML), channels, npz, json.
     colormap
@@ -106,6 +117,12 @@ def explain(
     trust_pickle
         Read a file that can run code: with it a whole pickled model is --model FILE.pth. Only for files you would run
         as a program.
+    image_format
+        Of the pictures: png, or webp, which is smaller.
+    overwrite
+        Write into --out all the same, over files that have the same name.
+    resume
+        Go on with the run in --out that was stopped: photos that its table has are left out.
     as_json
         Print machine-readable output on stdout, and nothing else there.
     """
@@ -122,6 +139,9 @@ def explain(
         batch=batch,
         seed=seed,
         as_json=as_json,
+        suffix=f".{image_format}",
+        overwrite=overwrite,
+        resume=resume,
     )
     prepare_folder(out)
     people = console(stderr=as_json)
@@ -129,6 +149,7 @@ def explain(
         with people.status("loading the model …") if people.is_terminal else nullcontext():
             explainer = request.model.open()
         sources = find_sources(explainer, request)
+        request = _in_a_free_folder(request, sources, people)
         done = explain_all(explainer, sources, request, people)
     for source, reason in done.failed:
         say_error(reason if source in reason else f"{source}: {reason}")
@@ -136,4 +157,23 @@ def explain(
         print_json(done.document())
     else:
         close(people, done, sources, request)
-    return 1 if done.failed else 0
+    return STOPPED if done.stopped else 1 if done.failed else 0
+
+
+def _in_a_free_folder(request: Request, sources: Sources, people: Console) -> Request:
+    """The request with the folder that nothing is written over in, if that is not the one that was asked for."""
+    if request.overwrite or request.resume:
+        return request
+    table = table_of(request.out, sources)
+    stems = [*sources.stems.values(), *([] if table is None else [Path(table.stem)])]
+    free = free_folder(request.out, stems)
+    if free == request.out:
+        return request
+    prepare_folder(free)
+    people.print(
+        f"{request.out} has files of these {sources.noun}s already; those of this run are in {free} "
+        "(--overwrite: in the same folder).",
+        markup=False,
+        soft_wrap=True,
+    )
+    return replace(request, out=free)

@@ -28,6 +28,7 @@ def export(
     size: int | None = None,
     weights: str | None = None,
     classes: Path | None = None,
+    preprocessing: Annotated[str | None, Parameter(negative="", allow_leading_hyphen=True)] = None,
     task: Task | None = None,
     device: str | None = None,
     trust_pickle: Annotated[bool, Parameter(negative="")] = False,
@@ -56,6 +57,8 @@ def export(
         A weights file, or `random`.
     classes
         A file of class names, one a line.
+    preprocessing
+        How photos are prepared, as for `camscope explain`, where the model does not say it. It goes into the file.
     task
         What the outputs mean, where that is not to be found out.
     device
@@ -77,6 +80,7 @@ def export(
             size=None if size is None else (size, size),
             weights=weights,
             class_names=read_class_names(classes) if classes else None,
+            preprocessing=preprocessing,
             task=task,
             device=device,
             trust_pickle=trust_pickle,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,8 +11,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from camscope import render
-from camscope.cli.files import file_names, prepare_folder
+from camscope.cli.file_names import stems_of_photos
 from camscope.cli.model_options import ModelOptions
+from camscope.cli.out_folder import free_folder, prepare_folder
 from camscope.cli.output import console, print_json, quiet_stdout
 from camscope.cli.request import read_inputs, read_style
 from camscope.cli.showing import plain_table, show_files, show_notes
@@ -20,6 +21,7 @@ from camscope.images import find_photos, read_photo
 from camscope.results import Concepts
 
 _NO_INPUT = "Which photos? Give files, folders, globs, or samples: camscope concepts sample:cat"
+_ARRAYS = "concepts.npz"
 
 
 def concepts(
@@ -34,6 +36,7 @@ def concepts(
     device: str | None = None,
     seed: int = 0,
     trust_pickle: Annotated[bool, Parameter(negative="")] = False,
+    overwrite: Annotated[bool, Parameter(negative="")] = False,
     as_json: Annotated[bool, Parameter("--json", negative="")] = False,
 ) -> None:
     """Find the concepts that a layer's features in some photos are made of, and where each photo shows them.
@@ -50,7 +53,8 @@ def concepts(
     layer
         `camscope layers` lists them. Default: chosen automatically.
     out
-        Where the figures and `concepts.npz` go.
+        Where the figures and `concepts.npz` go. If it holds such files already, they go into a folder beside it with
+        a number behind its name.
     colormap
         Any name of the cmap catalogue.
     weights
@@ -65,16 +69,21 @@ def concepts(
         Of the factorisation's random start.
     trust_pickle
         Read a checkpoint that can run code. Only for files you would run as a program.
+    overwrite
+        Write into --out all the same, over files that have the same name.
     as_json
         Print machine-readable output on stdout, and nothing else there.
     """
-    found = find_photos(read_inputs(photos, _NO_INPUT))
+    given = read_inputs(photos, _NO_INPUT)
+    found = find_photos(given)
     style = read_style(colormap)
+    stems = stems_of_photos(given, found)
+    out = out if overwrite else free_folder(out, [*stems.values(), Path(_ARRAYS).with_suffix("")])
     prepare_folder(out)
     with quiet_stdout(as_json):
         explainer = ModelOptions(model, weights, trust_pickle, device, preprocessing=preprocessing).open()
         result = explainer.concepts([read_photo(name) for name in found], count=count, layer=layer, seed=seed)
-    written = _write(result, found, out, style)
+    written = _write(result, stems.values(), out, style)
     if as_json:
         print_json(_facts(result, found, written))
         return
@@ -84,14 +93,15 @@ def concepts(
     show_files(people, written)
 
 
-def _write(result: Concepts, found: Sequence[str], out: Path, style: Mapping[str, Any]) -> list[str]:
+def _write(result: Concepts, stems: Iterable[Path], out: Path, style: Mapping[str, Any]) -> list[str]:
     """A figure of each photo, and one file of all arrays; returns the paths."""
     written = []
-    for i, name in enumerate(file_names(found).values()):
-        path = out / f"{name}-concepts.png"
+    for i, stem in enumerate(stems):
+        path = out / stem.with_name(f"{stem.name}-concepts.png")
+        path.parent.mkdir(parents=True, exist_ok=True)
         render.save(result.figure(i, **style), path)
         written.append(str(path))
-    return [*written, str(result.explanation.save(out / "concepts.npz"))]
+    return [*written, str(result.explanation.save(out / _ARRAYS))]
 
 
 def _facts(result: Concepts, found: Sequence[str], written: Sequence[str]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ def find_sources(explainer: Explainer, request: Request) -> Sources:
         InputError: if there is nothing to be found, or a kind of file cannot be had of it.
     """
     if not explainer.reads_texts:
-        return Photos(request.inputs)
+        return Photos(request.inputs, request.out)
     texts = Texts(request.inputs)
     if "channels" in request.save:
         raise InputError(

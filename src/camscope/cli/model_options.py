@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from camscope.cli.collecting import loading
 from camscope.cli.files import read_class_names
 from camscope.engine.explainer import Explainer
 from camscope.errors import InputError
@@ -44,27 +46,51 @@ class ModelOptions:
         """
         if self.num_classes is not None and self.num_classes < 1:
             raise InputError(f"--num-classes {self.num_classes}: expected at least 1.")
-        return Explainer(
-            self.name,
-            weights=self.weights,
-            num_classes=self.num_classes,
-            trust_pickle=self.trust_pickle,
-            device=self.device,
-            task=self.task,
-            class_names=read_class_names(self.classes) if self.classes else None,
-            preprocessing=self.preprocessing,
-        )
+        names = read_class_names(self.classes) if self.classes else None
+        with loading():
+            return Explainer(
+                self.name,
+                weights=self.weights,
+                num_classes=self.num_classes,
+                trust_pickle=self.trust_pickle,
+                device=self.device,
+                task=self.task,
+                class_names=names,
+                preprocessing=self.preprocessing,
+            )
 
     def words(self) -> list[str]:
-        """The words on the command line that give the same model and class names again."""
-        given = {
-            "--model": self.name if self.name != "demo" else None,
-            "--weights": self.weights,
-            "--num-classes": self.num_classes,
-            "--classes": self.classes,
-            "--preprocessing": self.preprocessing,
-        }
-        return [word for option, value in given.items() if value for word in (option, str(value))]
+        """The words on the command line that give the same model, its outputs and its preprocessing again."""
+        given = {"--task": self.task, "--classes": self.classes, "--preprocessing": self.preprocessing}
+        given["--device"] = self.device
+        return [*self.listing_words(), *words_of(given)]
+
+    def listing_words(self) -> list[str]:
+        """Those of them that `camscope layers` and `camscope methods` take: the model and its weights."""
+        name = None if self.name == "demo" else self.name
+        trust = ["--trust-pickle"] if self.trust_pickle else []
+        given = {"--model": name, "--weights": self.weights, "--num-classes": self.num_classes}
+        return [*words_of(given), *trust]
+
+
+def words_of(given: Mapping[str, object]) -> list[str]:
+    """Options and their values as words of a command line.
+
+    Args:
+        given: by option; what is None is left out, and of a list each goes with an option of its own.
+    """
+    several = {
+        option: value if isinstance(value, (list, tuple)) else [value] for option, value in given.items()
+    }
+    pairs = [
+        (option, str(value)) for option, values in several.items() for value in values if value is not None
+    ]
+    # a value that begins with a hyphen would be taken for an option
+    return [
+        word
+        for option, value in pairs
+        for word in ([f"{option}={value}"] if value.startswith("-") else [option, value])
+    ]
 
 
 def check_size(size: int | None) -> None:

@@ -12,7 +12,6 @@ from typing import Any
 from rich.console import Console
 
 from camscope.errors import CamscopeWarning
-from camscope.results.saving import finite
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -22,6 +21,8 @@ def console(*, stderr: bool = False) -> Console:
 
 def print_json(value: Any) -> None:
     """Print one JSON document on stdout. NaN and infinity, which JSON has not, become null."""
+    from camscope.results.saving import finite  # with NumPy, which --help does without
+
     json.dump(finite(value), sys.stdout, ensure_ascii=False, indent=2, allow_nan=False)
     sys.stdout.write("\n")
     sys.stdout.flush()

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from camscope.cli.files import safe
+from camscope.cli.file_names import safe, stems_of_photos
 from camscope.cli.output import without_warnings
 from camscope.cli.showing import show_notes, show_statuses
-from camscope.cli.sources import WHAT_THERE_IS, File, Outcome
+from camscope.cli.sources import Again, File, Outcome
 from camscope.engine.explainer import Explainer
 from camscope.errors import InputError
 from camscope.images import Photo, find_photos, read_photo
+from camscope.results import figures
 from camscope.results.explanation import Explanation
 
 
@@ -22,6 +26,7 @@ class Photos:
 
     Args:
         given: files, folders, globs and samples.
+        out: the folder that runs write into; the pictures in it are no photos, unless they are named.
 
     Raises:
         InputError: if a folder or a glob holds none.
@@ -29,8 +34,9 @@ class Photos:
 
     noun = "photo"
 
-    def __init__(self, given: Sequence[str]) -> None:
-        self.names: Sequence[str] = find_photos(given)
+    def __init__(self, given: Sequence[str], out: Path) -> None:
+        self.names: Sequence[str] = _without(out, find_photos(given), given)
+        self.stems: Mapping[str, Path] = stems_of_photos(given, self.names)
 
     def explained(
         self, explainer: Explainer, names: Sequence[str], options: Mapping[str, Any]
@@ -61,22 +67,35 @@ class Photos:
     def overlays(self, e: Explanation, style: Mapping[str, Any]) -> Iterator[File]:
         """One picture for each map."""
         for method, layer in e.raw:
-            for t, title in enumerate(e.titles[0]):
+            pictures = figures.overlays(e, 0, method, layer, **style)
+            for title, picture in zip(e.titles[0], pictures, strict=True):
                 ending = "".join(f"-{safe(part)}" for part in (method, layer, title))
-                yield File(f"{ending}.png", e.overlay(0, t, method, layer, **style).save)
+                yield File(ending, picture)
 
     def show(self, people: Console, e: Explanation) -> None:
         """The notes of reading and explaining, and what is wrong with a map; the maps themselves are pictures."""
         show_notes(people, [*e.input_image(0).notes, *e.notes])
         show_statuses(people, e)
 
-    def ideas(self, again: str) -> list[str]:
+    def ideas(self, again: Again) -> list[str]:
         """What to try next."""
         return [
-            f"{again} --save channels   # the feature maps the score is made of",
-            WHAT_THERE_IS,
-            "camscope explain YOUR-FOLDER --model timm:resnet50 --out maps",
+            f"{again(without=['--save'])} --save channels   # the feature maps the score is made of",
+            f"{again(inputs=['YOUR-FOLDER'])}   # all photos in a folder, with a table",
         ]
+
+
+def _without(out: Path, found: Sequence[str], given: Sequence[str]) -> list[str]:
+    """The photos that were not written by a run into this folder, or into one beside it.
+
+    Raises:
+        InputError: if there are no others.
+    """
+    written = re.compile(rf"{re.escape(str(out.absolute()))}(-\d+)?{re.escape(os.sep)}")
+    photos = [one for one in found if one in given or not written.match(str(Path(one).absolute()))]
+    if not photos:
+        raise InputError(f"All photos there are were written by camscope, into {out}. Give others.")
+    return photos
 
 
 def _read(name: str, explainer: Explainer) -> Photo:

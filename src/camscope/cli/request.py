@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import shlex
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from camscope.cli.model_options import ModelOptions
+from camscope.cli.model_options import ModelOptions, words_of
 from camscope.cli.writing import KINDS
 from camscope.composition import Expression, parse, split
 from camscope.errors import InputError, nearest
 from camscope.targets import TargetLike, TopK, parse_target
 
+USUAL_KINDS = "figure,overlay"
+USUAL_FOLDER = Path("camscope-out")
+USUAL_OPACITY = 0.5
+USUAL_BATCH = 8
 _CHANNELS = 15
 
 
@@ -33,6 +38,9 @@ class Request:
         batch: how many inputs run at a time.
         seed: of methods that draw at random.
         as_json: whether a program reads the output.
+        suffix: of pictures.
+        overwrite: whether files that are there are written over.
+        resume: whether what an earlier run has explained is left out.
 
     Raises:
         InputError: if a number is too small.
@@ -51,6 +59,9 @@ class Request:
     batch: int
     seed: int
     as_json: bool
+    suffix: str = ".png"
+    overwrite: bool = False
+    resume: bool = False
 
     def __post_init__(self) -> None:
         if self.batch < 1 or (self.top is not None and self.top < 1):
@@ -68,6 +79,33 @@ class Request:
             "channels": _CHANNELS if "channels" in self.save else 0,
             "seed": self.seed,
         }
+
+    def again(self, *, without: Collection[str] = (), inputs: Sequence[str] | None = None) -> str:
+        """The command line that repeats this run, ready to be pasted; what is the default is left out.
+
+        Args:
+            without: options that are left out, such as `--save`.
+            inputs: what is explained; None for what this run explained.
+        """
+        save, opacity = ",".join(self.save), self.style.get("opacity")
+        given: dict[str, Any] = {
+            "--method": [one.name for one in self.methods],
+            "--target": self.targets,
+            "--layer": self.layers,
+            "--top": self.top,
+            "--save": None if save == USUAL_KINDS else save,
+            "--colormap": self.style.get("colormap"),
+            "--opacity": None if opacity == USUAL_OPACITY else opacity,
+            "--format": None if self.suffix == ".png" else self.suffix.removeprefix("."),
+            "--out": None if self.out == USUAL_FOLDER else self.out,
+            "--batch": None if self.batch == USUAL_BATCH else self.batch,
+            "--seed": self.seed or None,
+        }
+        kept = words_of({option: value for option, value in given.items() if option not in without})
+        shown = [
+            f"./{one}" if one.startswith("-") else one for one in (self.inputs if inputs is None else inputs)
+        ]
+        return shlex.join(["camscope", "explain", *shown, *self.model.words(), *kept])
 
 
 def read_inputs(given: Sequence[str], question: str) -> tuple[str, ...]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+from PIL import Image
 from rich.console import Console
 
 from camscope.engine.explainer import Explainer
@@ -17,12 +18,12 @@ class File(NamedTuple):
     """A file to be written.
 
     Attributes:
-        ending: of its name, behind the name of what was explained.
-        write: writes it to a path.
+        ending: of its name, behind the name of what was explained; of a picture without its suffix.
+        content: a picture, or what writes the file to a path.
     """
 
     ending: str
-    write: Callable[[Path], object]
+    content: Image.Image | Callable[[Path], object]
 
 
 class Outcome(NamedTuple):
@@ -38,10 +39,12 @@ class Sources(Protocol):
     Attributes:
         noun: what one of them is called.
         names: what each of them is called, in order, each once.
+        stems: what the names of the files of each begin with, by what it is called.
     """
 
     noun: str
     names: Sequence[str]
+    stems: Mapping[str, Path]
 
     def explained(
         self, explainer: Explainer, names: Sequence[str], options: Mapping[str, Any]
@@ -60,9 +63,21 @@ class Sources(Protocol):
     def show(self, people: Console, e: Explanation) -> None:
         """Print what the maps of one of them say, and its notes."""
 
-    def ideas(self, again: str) -> list[str]:
-        """What to try next, as command lines; `again` is one that repeats this run."""
+    def ideas(self, again: Again) -> list[str]:
+        """What to try next, as command lines.
+
+        Args:
+            again: gives this run's command line.
+        """
 
 
-WHAT_THERE_IS = "camscope layers; camscope methods   # what there is to choose from"
-"""An idea that suits all."""
+class Again(Protocol):
+    """Gives the command line of a run."""
+
+    def __call__(self, *, without: Collection[str] = (), inputs: Sequence[str] | None = None) -> str:
+        """The command line that repeats the run, ready to be pasted.
+
+        Args:
+            without: options that are left out, such as `--save`.
+            inputs: what is explained; None for what this run explained.
+        """

@@ -8,10 +8,11 @@ from typing import Any
 
 from rich.console import Console
 
+from camscope.cli.file_names import stems_of_texts
 from camscope.cli.output import without_warnings
 from camscope.cli.show_words import show_words
 from camscope.cli.showing import show_notes
-from camscope.cli.sources import WHAT_THERE_IS, File, Outcome
+from camscope.cli.sources import Again, File, Outcome
 from camscope.engine.explainer import Explainer
 from camscope.errors import InputError
 from camscope.inputs.token_numbers import names_file
@@ -34,6 +35,7 @@ class Texts:
     def __init__(self, given: Sequence[str]) -> None:
         self._texts = find_texts(given)
         self.names: Sequence[str] = list(self._texts)
+        self.stems: Mapping[str, Path] = stems_of_texts(self.names)
 
     def explained(
         self, explainer: Explainer, names: Sequence[str], options: Mapping[str, Any]
@@ -70,9 +72,9 @@ class Texts:
         show_words(people, e)
         show_notes(people, e.notes)
 
-    def ideas(self, again: str) -> list[str]:
+    def ideas(self, again: Again) -> list[str]:
         """What to try next."""
-        return [WHAT_THERE_IS]
+        return []
 
 
 def find_texts(given: Sequence[str]) -> dict[str, str]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.console import Console
 
+from camscope.cli.app import STOPPED
 from camscope.cli.option_words import as_options
 from camscope.cli.output import console, print_json, quiet_stdout, without_warnings
 from camscope.cli.showing import show_notes
@@ -18,9 +19,6 @@ from camscope.training.carrying_out import Run, carry_out
 from camscope.training.finding_rate import rate_of
 from camscope.training.run_options import RunOptions
 from camscope.training.training_plan import Plan, plan_resuming, plan_training
-
-_STOPPED = 130
-"""The exit status of a command that Ctrl-C ended."""
 
 
 def train_as_asked(
@@ -63,7 +61,7 @@ def train_as_asked(
             facts = _run(people, plan, options, watch=watch, tensorboard=tensorboard)
     if as_json and facts is not None:
         print_json(facts)
-    return _STOPPED if facts is None else 0
+    return STOPPED if facts is None else 0
 
 
 def _run(

@@ -8,10 +8,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from PIL import Image
+
 from camscope import render
-from camscope.cli.files import safe
+from camscope.cli.file_names import safe
 from camscope.cli.sources import File, Sources
+from camscope.cli.writers import Writers
 from camscope.errors import InputError
+from camscope.results import figures
 from camscope.results.explanation import Explanation
 from camscope.results.saving import finite
 
@@ -25,12 +29,12 @@ Kind: TypeAlias = Callable[[Explanation, Sources, Style], Iterator[File]]
 def _figures(e: Explanation, sources: Sources, style: Style) -> Iterator[File]:
     """One figure of all targets; of several methods or layers, one for each target."""
     if len(e.raw) == 1:
-        yield File("-figure.png", partial(render.save, e.figure(**style)))
+        yield File("-figure", figures.picture(e, **style))
         return
     count = len(e.targets[0])
     for t in range(count):
         number = f"-{t + 1}" if count > 1 else ""
-        yield File(f"-figure{number}.png", partial(render.save, e.figure(target=t, **style)))
+        yield File(f"-figure{number}", figures.picture(e, target=t, **style))
 
 
 def _overlays(e: Explanation, sources: Sources, style: Style) -> Iterator[File]:
@@ -41,8 +45,8 @@ def _channels(e: Explanation, sources: Sources, style: Style) -> Iterator[File]:
     """The feature maps that contribute most, one figure for each layer and target."""
     for layer in e.channels:
         for t, title in enumerate(e.titles[0]):
-            figure = e.figure(by="channels", target=t, layer=layer, **style)
-            yield File(f"-channels-{safe(layer)}-{safe(title)}.png", partial(render.save, figure))
+            drawn = figures.picture(e, by="channels", target=t, layer=layer, **style)
+            yield File(f"-channels-{safe(layer)}-{safe(title)}", drawn)
 
 
 def _npz(e: Explanation, sources: Sources, style: Style) -> Iterator[File]:
@@ -62,36 +66,48 @@ KINDS: Mapping[str, Kind] = {**_PICTURES, **_NUMBERS}
 """By the words that `--save` takes, in the order in which they are written."""
 
 
-def write(e: Explanation, stem: Path, kinds: Sequence[str], *, sources: Sources, style: Style) -> list[str]:
-    """Write files of these kinds beside each other.
+def write(
+    e: Explanation,
+    stem: Path,
+    kinds: Sequence[str],
+    writers: Writers,
+    *,
+    sources: Sources,
+    style: Style,
+    suffix: str,
+) -> list[str]:
+    """Have files of these kinds written beside each other.
 
     Args:
         e: the explanation of one input.
         stem: the folder, and what the name of every file begins with.
         kinds: some of `KINDS`.
+        writers: who write them.
         sources: what the input is one of.
         style: of the pictures: `colormap` and `opacity`.
+        suffix: of the pictures, such as `.png`.
 
     Returns:
         The paths.
 
     Raises:
-        InputError: if that would be too many pictures, or the folder cannot be written to.
+        InputError: if that would be too many pictures, or files cannot be written.
     """
     count = len(e.targets[0])
     if count > _MOST_PICTURES and any(kind in _PICTURES for kind in kinds):
         raise InputError(
-            f"{count} targets would be too many pictures (at most {_MOST_PICTURES}): add --save json or npz."
+            f"{count} targets would be too many pictures (at most {_MOST_PICTURES}): say --save json instead, or "
+            "--save npz."
         )
     written: list[str] = []
-    try:
-        for kind in kinds:
-            for file in KINDS[kind](e, sources, style):
-                path = _unused(stem.with_name(stem.name + file.ending), written)
-                file.write(path)
-                written.append(str(path))
-    except OSError as error:
-        raise InputError(f"Cannot write to {stem.parent}: {error.strerror or error}") from error
+    for kind in kinds:
+        for file in KINDS[kind](e, sources, style):
+            content, ending = file.content, file.ending
+            if isinstance(content, Image.Image):
+                content, ending = partial(render.save_picture, content), ending + suffix
+            path = _unused(stem.with_name(stem.name + ending), written)
+            writers.write(path, content)
+            written.append(str(path))
     return written
 
 

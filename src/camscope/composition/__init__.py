@@ -12,6 +12,7 @@ from camscope.composition.expressions import (
     Named,
     check,
     composition,
+    made,
     modifiers_of,
     name_composition,
     parse,
@@ -27,8 +28,16 @@ from camscope.composition.wrappers import (
     Wrapper,
     alters_input,
 )
-from camscope.composition.fusion import AtFpnLevel, Fuse, by_fpn_level, fuses
-from camscope.composition.modifiers import Balanced, Finer, Rest
+from camscope.composition.fusion import (
+    AtBackbone,
+    AtFpnLevel,
+    Fuse,
+    by_backbone,
+    by_fpn_level,
+    fuse_maps,
+    fuses,
+)
+from camscope.composition.modifiers import Balanced, Finer, Pca, Rest
 from camscope.composition.named import list_methods
 # isort: on
 
@@ -38,6 +47,7 @@ from camscope.composition.grammar import split
 __all__ = [
     "COMPOSITIONS",
     "NAMED",
+    "AtBackbone",
     "AtFpnLevel",
     "Augment",
     "Balanced",
@@ -53,17 +63,21 @@ __all__ = [
     "NoisyFullGradients",
     "NoisyGradients",
     "PathIntegral",
+    "Pca",
     "Rest",
     "Setting",
     "Size",
     "Smooth",
     "Wrapper",
     "alters_input",
+    "by_backbone",
     "by_fpn_level",
     "check",
     "composition",
+    "fuse_maps",
     "fuses",
     "list_methods",
+    "made",
     "modifiers_of",
     "name_composition",
     "over_sizes",

@@ -8,7 +8,8 @@ with the `inner` expression as a field.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, TypeAlias, TypeVar
 
@@ -18,9 +19,9 @@ from jaxtyping import Float, Int
 from camscope.arrays import Array
 from camscope.composition.grammar import Call, read_call, unreadable, value_of
 from camscope.errors import MethodError, nearest
-from camscope.evidence import Need, asked
+from camscope.evidence import Evidence, Need, asked
 from camscope.methods import Method, list_methods
-from camscope.methods.parameters import checked_fields
+from camscope.methods.parameters import as_text, checked_fields
 from camscope.methods.registry import COMPOSITION_NAMES, check_written, has_method
 from camscope.outputs import Outputs
 from camscope.plugins import load_plugins, same_definition
@@ -56,7 +57,7 @@ class Composition:
     def name(self) -> str:
         """The composition as text, with those parameters that differ from their defaults."""
         given = [
-            f"{f.name}={_text(getattr(self, f.name))}"
+            f"{f.name}={as_text(getattr(self, f.name))}"
             for f in dataclasses.fields(self)
             if f.name != "inner" and getattr(self, f.name) != f.default
         ]
@@ -126,6 +127,9 @@ class Modifier(Composition):
     libragrad: ClassVar[bool] = False
     """Whether the inner method gets gradients by LibraGrad's rules."""
 
+    reads_maps: ClassVar[bool] = False
+    """Whether it is neither target nor gradients that it changes, but what is made of the evidence: see `made`."""
+
     def retargeted(self, targets: Targets, outputs: Outputs) -> Targets:
         """The targets that the inner method gets.
 
@@ -135,17 +139,41 @@ class Modifier(Composition):
         """
         return targets
 
+    def made(
+        self, inner: Callable[[Evidence], Float[Array, "batch target *space"]], evidence: Evidence
+    ) -> Float[Array, "batch target *space"]:
+        """The maps of a layer.
+
+        Args:
+            inner: makes those of the inner expression.
+            evidence: of the layer.
+        """
+        return inner(evidence)
+
     def check(self) -> None:
         """Refuse a modifier inside another of the same type."""
         if any(isinstance(one, type(self)) for one in modifiers_of(self.inner)):
             raise MethodError(f"{self.name}: {self.word} twice; once is enough.")
 
 
+def made(expression: Expression, evidence: Evidence) -> Float[Array, "batch target_or_1 *space"]:
+    """The maps of a method, or of a method with modifiers around it, from the evidence of a layer.
+
+    Args:
+        expression: a simplified expression without wrapper or fusion.
+        evidence: of the layer.
+    """
+    if isinstance(expression, Modifier):
+        return expression.made(functools.partial(made, expression.inner), evidence)
+    return expression.method(evidence)
+
+
 class LayerFusion(Composition):
     """A composition that makes one map from the maps of several layers."""
 
-    at: ClassVar[Literal["stages", "fpn levels"]] = "stages"
-    """Which layers are fused where none are named: the last of each stage, or the levels of a feature pyramid."""
+    at: ClassVar[Literal["stages", "fpn levels", "backbone"]] = "stages"
+    """Which layers are fused where none are named: the last of each stage, the levels of a feature pyramid, or what
+    that pyramid is made from."""
 
     def fused(
         self,
@@ -364,12 +392,3 @@ def modifiers_of(expression: Expression) -> tuple[Modifier, ...]:
     if isinstance(expression, Modifier):
         return (*modifiers_of(expression.inner), expression)
     return ()
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, tuple):
-        return f"[{', '.join(map(_text, value))}]"
-    if isinstance(value, float):
-        short = f"{value:g}"
-        return short if float(short) == value else repr(value)
-    return str(value)

@@ -72,7 +72,7 @@ class AtFpnLevel(LayerFusion):
     """
 
     word: ClassVar[str] = "level"
-    at: ClassVar[Literal["stages", "fpn levels"]] = "fpn levels"
+    at: ClassVar[Literal["stages", "fpn levels", "backbone"]] = "fpn levels"
 
     def fused(
         self,
@@ -81,6 +81,25 @@ class AtFpnLevel(LayerFusion):
     ) -> Float[Array, "batch target *space"]:
         """See `at_fpn_level`."""
         return at_fpn_level(maps, fpn_levels)
+
+
+@dataclass(frozen=True)
+class AtBackbone(LayerFusion):
+    """The inner method at all the layers of a detector's backbone that its feature pyramid is made from.
+
+    The engine puts it around a method where no layer is named; see `sum_of_densities`.
+    """
+
+    word: ClassVar[str] = "backbone"
+    at: ClassVar[Literal["stages", "fpn levels", "backbone"]] = "backbone"
+
+    def fused(
+        self,
+        maps: Sequence[Float[Array, "batch target *_"]],
+        fpn_levels: Int[np.ndarray, "batch target"] | None,
+    ) -> Float[Array, "batch target *space"]:
+        """See `sum_of_densities`."""
+        return sum_of_densities(maps)
 
 
 def fuses(expression: Expression) -> bool:
@@ -93,9 +112,19 @@ def by_fpn_level(expression: Expression) -> Expression:
 
     Other methods do not depend on the level that a target comes from, and are returned as they are.
     """
+    return AtFpnLevel(expression) if _follows_gradients(expression) else expression
+
+
+def by_backbone(expression: Expression) -> Expression | None:
+    """The expression at the backbone; None for one that does not depend on the level that a target comes from."""
+    return AtBackbone(expression) if _follows_gradients(expression) else None
+
+
+def _follows_gradients(expression: Expression) -> bool:
+    """Whether it is a method of gradients for a class, at one layer."""
     m = expression.method
     asks = m.scope == "layer" and m.class_specific and Need.GRADIENTS in m.needs
-    return AtFpnLevel(expression) if asks and not fuses(expression) else expression
+    return asks and not fuses(expression)
 
 
 def fuse_maps(
@@ -158,6 +187,23 @@ def at_fpn_level(
             total = part if total is None else total + part
     assert total is not None
     return total
+
+
+def sum_of_densities(
+    maps: Sequence[Float[Array, "batch target *_"]],
+) -> Float[Array, "batch target *space"]:
+    """The sum of signed maps of several resolutions, each cell's value spread evenly over the area of the cell.
+
+    So a value counts the same, whatever the size of the cell that it stands in: the sum over the result's positions is
+    that over the positions of all maps (but for the interpolation between cells).
+
+    Args:
+        maps: the maps of the layers, each at its own resolution.
+    """
+    finest = max((m.shape[2:] for m in maps), key=math.prod)
+    shares = [math.prod(m.shape[2:]) / math.prod(finest) for m in maps]
+    spread = [resize(m, finest) * share for m, share in zip(maps, shares, strict=True)]
+    return functools.reduce(lambda total, m: total + m, spread)
 
 
 def _over_maximum(m: Float[Array, "batch target *space"]) -> Float[Array, "batch target *space"]:

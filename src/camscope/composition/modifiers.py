@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
-from camscope.composition.expressions import Modifier, composition
+from array_api_compat import array_namespace
+from einops import rearrange, reduce
+from jaxtyping import Float
+
+from camscope.arrays import Array, channel_sum, noting_channel_sums, over_space
+from camscope.composition.expressions import Composition, Modifier, composition, simplified
 from camscope.errors import MethodError
-from camscope.evidence import BACKWARD, Need
+from camscope.evidence import BACKWARD, Evidence, Need
+from camscope.methods import Method
 from camscope.methods.parameters import Count, NonNegative
+from camscope.methods.pca import first_component
 from camscope.outputs import Outputs
 from camscope.targets import Targets, Weighting
 
@@ -58,6 +67,65 @@ class Rest(_OfClasses):
     def retargeted(self, targets: Targets, outputs: Outputs) -> Targets:
         """The targets with the ReST score."""
         return targets.scored_as("rest")
+
+
+@composition
+@dataclass(frozen=True)
+class Pca(Modifier):
+    """The first principal component of the terms that the inner method sums over channels.
+
+    Where a map is Σ_k T_k, as Grad-CAM's is of T_k = α_k A^k, the vectors (T_1, …, T_K) of all positions are centred
+    and projected on the direction in which they vary most. That is the `eigen_smooth` of pytorch-grad-cam (there is
+    no paper): what few channels do by themselves is left out. Two things differ: the sign, which a decomposition
+    leaves open, is the one that agrees with the map itself, and the map stays signed until it is shown. Evidence of
+    which the channels share little is lost with the noise, so the sum over the map says nothing of the score.
+    """
+
+    word: ClassVar[str] = "pca"
+    reads_maps: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        inside = simplified(self.inner)
+        if not isinstance(inside, (Method, Modifier)):
+            assert isinstance(inside, Composition)
+            raise MethodError(
+                f"{self.word} goes around a method at one layer, which {self.inner.name} is not. Write it inside: "
+                f"{dataclasses.replace(inside, inner=Pca(self.method)).name}."
+            )
+
+    def made(
+        self, inner: Callable[[Evidence], Float[Array, "batch target *space"]], evidence: Evidence
+    ) -> Float[Array, "batch target *space"]:
+        """The component, one target at a time: its terms are as large as all activations.
+
+        Raises:
+            MethodError: if the inner method's map is no sum over channels.
+        """
+        with noting_channel_sums() as sums:
+            maps = inner(evidence)
+        xp = array_namespace(maps)
+        whole = [(w, A) for w, A in sums if bool(xp.all(channel_sum(w, A) == maps))]
+        if not whole:
+            raise MethodError(
+                f"{self.name}: the map of {self.method.name} is no sum over channels, so there are no terms whose "
+                "principal component could be taken. pca goes around gradcam, hirescam, layercam, cam, ablationcam …"
+            )
+        weights, activations = whole[-1]
+        components = []
+        for t in range(maps.shape[1]):
+            each = over_space(weights[:, t], activations.ndim - weights.ndim + 1)
+            terms = rearrange(each * activations, "b c ... -> b (...) c")
+            components.append(first_component(terms - reduce(terms, "b n c -> b 1 c", "mean")))
+        return xp.reshape(xp.stack(components, axis=1), maps.shape)
+
+    def check(self) -> None:
+        """Refuse a map of the whole model."""
+        super().check()
+        if self.method.scope == "model":
+            raise MethodError(
+                f"{self.name}: {self.method.name} is a map of the whole model, and no sum over a layer's channels."
+            )
 
 
 @composition

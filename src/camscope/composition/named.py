@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from camscope.composition.expressions import NAMED, Named, name_composition
+from camscope.composition.expressions import COMPOSITIONS, NAMED, Named, name_composition
 from camscope.composition.fusion import Fuse
 from camscope.composition.modifiers import Finer, Rest
 from camscope.composition.wrappers import Augment, MultiScale, PathIntegral, Smooth
 from camscope.methods import Method, get_method
 from camscope.methods import list_methods as registered
+from camscope.render import Tabular, TextTable
 
 _OFTEN = "as the inner method, once for each of {} copies of the input"
 
@@ -114,8 +115,23 @@ for sign, what, count in (
     )
 
 
-def list_methods() -> list[Method | Named]:
+class MethodTable(Tabular, list[Method | Named]):
+    """Methods, which show themselves as a table."""
+
+    @property
+    def names(self) -> list[str]:
+        """The names, as `methods=` takes them."""
+        return [m.name for m in self]
+
+    def table(self) -> TextTable:
+        """A row for each: what it is for, and where it comes from."""
+        rows = [(m.name, m.advice, m.paper or "baseline") for m in self]
+        around = "Around any of them go " + ", ".join(COMPOSITIONS) + ": smooth(layercam, n=16)."
+        return TextTable(["method", "what for, and what it gets wrong", "from"], rows, caption=around)
+
+
+def list_methods() -> MethodTable:
     """All methods and named compositions: methods first, then the compositions, baselines last."""
     methods = registered()
     family = [m for m in methods if not m.baseline]
-    return [*family, *NAMED.values(), *(m for m in methods if m.baseline)]
+    return MethodTable([*family, *NAMED.values(), *(m for m in methods if m.baseline)])

@@ -13,7 +13,7 @@ from array_api_compat import array_namespace
 from jaxtyping import Float
 
 from camscope.arrays import Array, from_numpy, relu, resize
-from camscope.composition.expressions import Composition, Expression, Modifier, composition
+from camscope.composition.expressions import Composition, Expression, Modifier, composition, modifiers_of
 from camscope.errors import InputError, MethodError, nearest
 from camscope.evidence import Need
 from camscope.methods import Method
@@ -265,8 +265,8 @@ def alters_input(expression: Expression) -> bool:
 
 
 def _is_plain(inner: Expression) -> bool:
-    """Whether an expression is a method, or a method with modifiers around it."""
-    return isinstance(inner, (Method, Modifier))
+    """Whether an expression is a method, or a method with modifiers of its target or its gradients around it."""
+    return isinstance(inner, (Method, Modifier)) and not any(one.reads_maps for one in modifiers_of(inner))
 
 
 def _is_gradient_method(m: Method) -> bool:

@@ -12,6 +12,7 @@ import numpy as np
 from camscope.composition import (
     Expression,
     alters_input,
+    by_backbone,
     by_fpn_level,
     check,
     list_methods,
@@ -39,6 +40,7 @@ class Call:
         channels: how many of the strongest channels are kept.
         seed: the seed of random draws.
         needs: of all methods together, of what the model offers.
+        beside: of a detector's methods that follow gradients, the same at the backbone, by the same names.
     """
 
     wanted: Mapping[str, Expression]
@@ -47,15 +49,33 @@ class Call:
     channels: int
     seed: int
     needs: frozenset[Need]
+    beside: Mapping[str, Expression] = dataclasses.field(default_factory=dict)
+
+    @property
+    def named(self) -> list[tuple[str, Expression]]:
+        """The simplified methods with their names; at the backbone too, after each."""
+        also = self.beside
+        return [
+            (name, one) for name, e in self.plain.items() for one in (e, also.get(name)) if one is not None
+        ]
 
     @property
     def expressions(self) -> list[Expression]:
         """The simplified methods."""
-        return list(self.plain.values())
+        return [e for _, e in self.named]
 
-    def at_fpn_levels(self) -> Call:
-        """The same call with each method at the FPN level that a target comes from."""
-        return dataclasses.replace(self, plain={name: by_fpn_level(e) for name, e in self.plain.items()})
+    def at_fpn_levels(self, *, and_backbone: bool) -> Call:
+        """The same call with each method at the FPN level that a target comes from.
+
+        Args:
+            and_backbone: whether there is a backbone with stages, where each is wanted too.
+        """
+        backbone = {name: by_backbone(e) for name, e in self.plain.items()} if and_backbone else {}
+        return dataclasses.replace(
+            self,
+            plain={name: by_fpn_level(e) for name, e in self.plain.items()},
+            beside={name: e for name, e in backbone.items() if e is not None},
+        )
 
 
 def read_call(

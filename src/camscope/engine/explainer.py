@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +19,20 @@ from camscope.engine.concept_search import find_concepts
 from camscope.engine.explaining import Explaining
 from camscope.engine.layer_choice import Layers
 from camscope.engine.length_buckets import length_buckets
+from camscope.engine.listings import LayerTable, OfferTable
 from camscope.engine.model import open_model
-from camscope.engine.offering import Offer, Trial
+from camscope.engine.offering import Trial
+from camscope.engine.over_batches import Only, Over
+from camscope.engine.own_forward import Watched
 from camscope.errors import InputError, LayerError
 from camscope.images import Preprocessing
 from camscope.inputs import Inputs
+from camscope.keywords import keywords
 from camscope.methods import default_method
 from camscope.models.batch import Batch
-from camscope.models.layer import Layer
+from camscope.models.registry import unwrapped
 from camscope.models.said_grid import SaidGrid
-from camscope.outputs import Task, embeddings
+from camscope.outputs import Outputs, Task, embeddings
 from camscope.results import Concepts, Explanation
 from camscope.targets import TargetsLike
 
@@ -85,6 +90,7 @@ class Explainer:
         ModelError: if the model cannot be loaded or hooked.
     """
 
+    @keywords("camscope.Explainer(model, {})")
     def __init__(
         self,
         model: Any,
@@ -102,6 +108,7 @@ class Explainer:
         space: int | Sequence[int] | None = None,
         grid: SaidGrid | None = None,
     ) -> None:
+        self._named = model if isinstance(model, str) else type(unwrapped(model)).__name__
         self._model = open_model(
             model,
             preprocessing=preprocessing,
@@ -117,6 +124,17 @@ class Explainer:
             space=space,
             grid=grid,
         )
+
+    def __repr__(self) -> str:
+        info, preprocessing = self._model.info, self.preprocessing
+        classes = self._model.class_names or info.class_names
+        facts = [
+            self._named,
+            *([f"{len(classes)} class names"] if classes else []),
+            *([f"photos at {'×'.join(map(str, preprocessing.input_size))}"] if preprocessing else []),
+            *(["texts"] if self.reads_texts else []),
+        ]
+        return f"Explainer({', '.join(facts)})"
 
     @property
     def preprocessing(self) -> Preprocessing | None:
@@ -142,6 +160,7 @@ class Explainer:
         """Whether strings are texts for this model, and not the names of photos."""
         return self._model.info.texts is not None
 
+    @keywords("explainer(x, {})")
     def __call__(
         self,
         inputs: Any,
@@ -167,7 +186,8 @@ class Explainer:
                 (`camscope.Smooth("layercam", n=16)`).
             targets: None explains each image's top class. A list means these targets for every image;
                 `PerImage([...])` gives one, or one list, per image. See `camscope.targets.resolve`.
-            layers: names or modules; None takes the deepest layer whose positions reach the score.
+            layers: names or modules; None takes the deepest layer whose positions reach the score. `layer4:input` is
+                what goes into layer4 (PyTorch).
             channels: keep this many of the feature maps that contribute most to each target, for
                 `figure(by="channels")`.
             seed: the seed of random draws.
@@ -197,12 +217,174 @@ class Explainer:
             notes.of_targets(targets, len(batch))
             texts = bool(given.input_images.texts)
             if layers is None and not texts and model.adapter.fpn_levels(batch):
-                call = call.at_fpn_levels()
+                call = call.at_fpn_levels(and_backbone=bool(model.adapter.backbone_stages(batch)))
             explaining = Explaining(model, call, captions, notes)
             explanation = (explaining.texts if texts else explaining.pictures)(batch, given, targets)
             notes.warn()
             return explanation
 
+    @keywords("explainer.watching({})", elsewhere={"targets": "explainer.from_output(seen, targets=…)"})
+    def watching(
+        self,
+        *,
+        methods: MethodsLike = None,
+        layers: Layers = None,
+        channels: int = 0,
+        explained_input: int | str | None = None,
+    ) -> AbstractContextManager[Watched]:
+        """Watch the forward that you make anyway, so that its maps cost no second one (PyTorch).
+
+            with explainer.watching() as seen:
+                output = model(x)
+            loss = criterion(output, y)
+            e = explainer.from_output(seen, targets=camscope.PerImage(y))
+            loss.backward()
+
+        The forward is yours: in the mode the model is in, under your autocast or `no_grad`, through DDP. Outputs, loss
+        and gradients are bit for bit those without watching, and no hook stays. For every new shape of input the layers
+        are found first, by runs of their own in eval mode with everything put back. Under `no_grad` a graph begins at
+        the layer and ends with the forward: what you get is on none. Under `inference_mode` there are no gradients:
+        methods of activations or of a linear head work there. A compiled model runs step by step in the block.
+
+        Maps are the same as of a call, if the model is in eval mode; those of train mode say so in their notes. Of
+        several forwards in the block the last one counts. `seen` holds its graph: let go of it when you are done.
+
+        Args:
+            methods: of activations, gradients and a linear head; see `__call__`.
+            layers: see `__call__`.
+            channels: see `__call__`.
+            explained_input: see `__call__`. A keyword of the model's forward is its name here, too.
+
+        Raises:
+            MethodError: for a method that would run the model again, naming those that do not.
+            ModelError: for a model of another framework, a detector, or one that reads texts.
+            InputError, LayerError: as for a call; what the model's inputs show is raised by the forward.
+        """
+        model = self._model
+        explained = model.info.explained
+        call = read_call(
+            methods, model.adapter.offers, explained=explained, layers=layers, channels=channels, seed=0
+        )
+        return Watched(model, call, explained_input).watching()
+
+    @keywords("explainer.from_output(seen, {})")
+    def from_output(self, seen: Watched, *, targets: TargetsLike = None) -> Explanation:
+        """Explain a forward that was watched; see `watching`. The model does not run.
+
+        Call it before your own backward, which frees the graph (or let that keep it, by `retain_graph=True`), and
+        before the optimiser's step. Your graph is not changed and not freed, and no `.grad` either; backward hooks of
+        your own behind the layer are called.
+
+        Args:
+            seen: what `watching` gave.
+            targets: see `__call__`: `PerImage(labels)` for the labels of a batch.
+
+        Raises:
+            InputError: if the model was not run, its weights have changed since, or the graph is gone.
+            MethodError, TargetError, LayerError: as for a call.
+        """
+        if not isinstance(seen, Watched):
+            raise InputError(
+                f"from_output takes what watching() gave, not {type(seen).__name__}: "
+                "with explainer.watching() as seen: output = model(x). Then explainer.from_output(seen)."
+            )
+        if not seen.is_of(self._model):
+            raise InputError("This forward was watched by another Explainer: ask that one.")
+        notes = self._model.notes()
+        explanation = seen.explanation(targets, notes)
+        notes.warn()
+        return explanation
+
+    @keywords("explainer.over(loader, {})")
+    def over(
+        self,
+        batches: Iterable[Any],
+        *,
+        methods: MethodsLike = None,
+        targets: TargetsLike = None,
+        layers: Layers = None,
+        channels: int = 0,
+        seed: int = 0,
+        explained_input: int | str | None = None,
+        only: Only = None,
+        apart: Callable[[Any], tuple[Any, Any]] | None = None,
+        size: int = 16,
+        progress: bool = True,
+    ) -> Iterator[Explanation]:
+        """Explain one batch after another of a DataLoader, a Dataset, a list of photos or whatever yields such.
+
+            for e in explainer.over(loader, only="wrong"):        # those it gets wrong, and how they are labelled
+                e.gallery().savefig(f"{e.labels[0]}.png")
+
+        Each is an explanation of one batch. Nothing of those before is kept, so memory stays flat. The mean map of
+        every class, in three lines:
+
+            sums, counts = collections.defaultdict(float), collections.Counter()
+            for e in explainer.over(loader, targets="labels"):
+                for label, heatmap in zip(e.labels, e.heatmaps()[:, 0]):
+                    sums[label], counts[label] = sums[label] + heatmap, counts[label] + 1
+            means = {label: sums[label] / counts[label] for label in sums}
+
+        Args:
+            batches: yields batches: tensors, lists of photos, (inputs, labels) pairs, dictionaries with the labels
+                under `labels`, `label`, `y` or `target`; or single images, with a label or without, of which `size`
+                make a batch. Labels are class indices, names, or 0 and 1 for every class.
+            methods: see `__call__`; so are `layers`, `channels`, `seed` and `explained_input`.
+            targets: see `__call__`; or `"labels"`, which explains what each image is labelled as.
+            layers: see `__call__`.
+            channels: see `__call__`.
+            seed: see `__call__`.
+            explained_input: see `__call__`.
+            only: `"wrong"` or `"right"` explains only the images whose top class is not, or is, their label (of several
+                labels: exactly those classes above one half); the others cost one forward. A function gets each
+                explanation and says of which images it is wanted: `lambda e: e.probabilities.max(1).values < 0.5`.
+                Batches of which none is wanted are left out.
+            apart: from what `batches` yields to its inputs and labels (None for none), where that is not found.
+            size: how many single images make a batch.
+            progress: whether a bar is shown, in a terminal or a notebook.
+
+        Yields:
+            the explanations, with `e.labels` where labels came.
+
+        Raises:
+            InputError: if labels are asked for and there are none, or `only` says nothing.
+            ImageError, LayerError, MethodError, TargetError: as for a call; a note says in which batch.
+        """
+        iterable = hasattr(batches, "__iter__") or hasattr(batches, "__getitem__")
+        if isinstance(batches, (str, Path)) or hasattr(batches, "shape") or not iterable:
+            raise InputError(
+                f"over() takes what yields one batch after another, not {type(batches).__name__}: a DataLoader, or a "
+                "list such as sorted(Path('photos').glob('*.jpg')). Of one batch it is explainer(x)."
+            )
+        call: dict[str, Any] = {
+            "methods": methods,
+            "layers": layers,
+            "channels": channels,
+            "seed": seed,
+            "explained_input": explained_input,
+        }
+        over = Over(
+            prepare=lambda inputs: self.prepare(inputs, explained_input=explained_input),
+            explain=lambda given, wanted: self(given, targets=wanted, **call),
+            outputs=self._outputs,
+            class_names=lambda count: self._model.names(count, self._model.notes()),
+            targets=targets,
+            only=only,
+        )
+        return over.run(batches, size=size, apart=apart, progress=progress)
+
+    def _outputs(self, inputs: Any) -> Outputs:
+        """What the model says of each image."""
+        seen: list[Outputs] = []
+
+        def read(outputs: Outputs) -> Array:
+            seen.append(outputs)
+            return outputs.logits
+
+        logits = self._read(inputs, read)
+        return Outputs(logits, seen[0].task, predictions=seen[0].predictions)
+
+    @keywords("explainer.prepare(x, {})")
     def prepare(self, inputs: Any, *, explained_input: int | str | None = None) -> Inputs:
         """Read and prepare inputs once, to be explained often: photos are preprocessed, texts are tokenised.
 
@@ -219,6 +401,7 @@ class Explainer:
         with self._model.adapter.exclusive():
             return self._model.prepared(inputs, explained_input)[0]
 
+    @keywords("explainer.concepts(photos, {})")
     def concepts(
         self,
         inputs: Any,
@@ -258,6 +441,10 @@ class Explainer:
         Raises:
             InputError: as for a call.
         """
+        return self._read(inputs, embeddings)
+
+    def _read(self, inputs: Any, read: Callable[[Outputs], Array]) -> Float[Array, "batch feature"]:
+        """What is read from the model's outputs for each image; of texts, bucket by bucket."""
         with self._model.adapter.exclusive():
             model = self._model
             given, batch = model.prepared(inputs)
@@ -266,15 +453,18 @@ class Explainer:
             found: list[Array] = [None] * len(batch)
             for rows, part in parts:
                 with model.adapter.observe(part, {}) as seen:
-                    vectors = detached(embeddings(seen.outputs))
+                    vectors = detached(read(seen.outputs))
                     for row, vector in zip(rows.tolist(), vectors, strict=True):
                         found[row] = vector
             return array_namespace(found[0]).stack(found)
 
+    @keywords("explainer.layers({})")
     def layers(
         self, inputs: Any = None, *, every: bool = False, size: Sequence[int] | None = None
-    ) -> tuple[list[Layer], Layer | None]:
+    ) -> LayerTable:
         """The layers with a grid, in the order they run, and the one that is chosen automatically.
+
+        It shows itself as a table, and unpacks: `layers, chosen = explainer.layers()`.
 
         Args:
             inputs: the same as for a call; None runs an image of noise, or some text.
@@ -306,17 +496,19 @@ class Explainer:
                 layer for layer in found if every or layer.outline or (chosen and layer.name == chosen.name)
             ]
             reach = model.adapter.reaches(batch, shown)
-            return [
-                dataclasses.replace(layer, reaches=r) for layer, r in zip(shown, reach, strict=True)
-            ], chosen
+            return LayerTable(
+                [dataclasses.replace(layer, reaches=r) for layer, r in zip(shown, reach, strict=True)], chosen
+            )
 
-    def methods(self, inputs: Any = None, *, size: Sequence[int] | None = None) -> list[Offer]:
-        """All methods, and of those that this model does not offer, why not.
+    @keywords("explainer.methods({})")
+    def methods(self, inputs: Any = None, *, size: Sequence[int] | None = None) -> OfferTable:
+        """All methods, and of those that this model does not offer, why not. It shows itself as a table.
 
         It is tried on one input: what each method needs is gathered at the automatic choice of layer, without making
         its map.
 
-            [offer.name for offer in explainer.methods() if offer]
+            explainer.methods().names                              # of those it offers
+            [offer.name for offer in explainer.methods() if offer]   # the same
 
         Args:
             inputs: the same as for a call, of which the first counts; None runs an image of noise, or some text.
@@ -328,7 +520,7 @@ class Explainer:
         with self._model.adapter.exclusive():
             given, batch = self._looked_at(inputs, size)
             setting = Setting(0, self._model.black(given))
-            return Trial(self._model.adapter, batch.images(slice(1)), setting).offers()
+            return OfferTable(Trial(self._model.adapter, batch.images(slice(1)), setting).offers())
 
     def _looked_at(self, inputs: Any, size: Sequence[int] | None) -> tuple[Inputs | None, Batch]:
         """What is run to see what there is of the model: the inputs, or noise of a size; of texts the longest."""
@@ -341,6 +533,7 @@ class Explainer:
         return given, batch
 
 
+@keywords("camscope.explain(model, x, {})", passes_on=Explainer.__init__)
 def explain(
     model: Any,
     inputs: Any,

@@ -32,12 +32,13 @@ from camscope.engine.length_buckets import (
 )
 from camscope.engine.model import Model
 from camscope.engine.notes import Notes
-from camscope.engine.planner import Planner
+from camscope.engine.planner import Planner, joined
 from camscope.engine.requests import Request
 from camscope.inputs import Inputs
+from camscope.models.adapter import Observation
 from camscope.models.batch import Batch
 from camscope.models.layer import Layer
-from camscope.outputs import Outputs
+from camscope.outputs import Frames, Outputs
 from camscope.results import Explanation, MethodFacts
 from camscope.targets import Targets, TargetsLike, refuse_masked, resolve
 
@@ -71,7 +72,7 @@ class Explaining:
         chosen, how = choose_layers(
             adapter, batch, call.layers, call.expressions, call.channels, self.model.grid
         )
-        return self._at(batch, given, targets, chosen, how)
+        return self.at(batch, given, targets, chosen, how)
 
     def texts(self, batch: Batch, given: Inputs, targets: TargetsLike) -> Explanation:
         """Explain texts, each length bucket by itself. The layers are chosen on the longest texts.
@@ -98,28 +99,49 @@ class Explaining:
             here = dataclasses.replace(given, batch=part, input_images=images_of_bucket(texts, rows))
             theirs = targets_of_bucket(targets, rows, len(texts))
             at = chosen.at(functools.partial(adapter.layer, part))
-            parts.append((rows, self._at(part, here, theirs, at, how)))
+            parts.append((rows, self.at(part, here, theirs, at, how)))
         for note in given.notes:
             self.notes.add(note)
         whole = whole_batch(parts, given.input_images, batch.space[0])
         return dataclasses.replace(whole, notes=self.notes.all)
 
-    def _at(
-        self, batch: Batch, given: Inputs, targets: TargetsLike, chosen: Chosen, how: Mapping[str, Any]
+    def at(
+        self,
+        batch: Batch,
+        given: Inputs,
+        targets: TargetsLike,
+        chosen: Chosen,
+        how: Mapping[str, Any],
+        observed: Observation | None = None,
     ) -> Explanation:
-        """Explain inputs of one size at the chosen layers."""
+        """Explain inputs of one size at the chosen layers.
+
+        Args:
+            batch: the inputs, on the model's device.
+            given: the inputs as they were prepared.
+            targets: the targets as the user gave them.
+            chosen: the layers.
+            how: how they were chosen, for the provenance.
+            observed: the forward of this batch, if it was made before.
+        """
         call, adapter = self.call, self.model.adapter
 
+        frames = _frames(given)
+
         def ask(outputs: Outputs) -> Targets:
+            if frames is not None and outputs.predictions is not None:
+                outputs = dataclasses.replace(outputs, predictions=outputs.predictions.on_photos(frames))
             asked = resolve(targets, outputs, self._names(outputs))
             refuse_masked(asked, outputs, self._names(outputs))
             return asked
 
         planner = Planner(adapter, Setting(call.seed, self.model.black(given)), self.notes)
         requests = [Request(e, chosen.of(e)) for e in call.expressions]
-        found = planner.run(batch, requests, ask, call.channels, chosen.single)
+        found = planner.run(batch, requests, ask, call.channels, chosen.single, observed)
         check_reach(adapter, batch, call.layers, chosen, found.flat)
         note_blank_layers(adapter, batch, chosen, found.flat, self.notes)
+        reach = _reach(found.gathered.extents(), found.resolved.fpn_levels, chosen.fpn_levels)
+        self.notes.of_reach(reach, chosen.fpn_levels, chosen.backbone, batch.space)
         for note in (*found.notes, *given.notes, self.model.info.note if given.preprocessing else ""):
             self.notes.add(note)
         resolved, class_names = found.resolved, self._names(found.resolved.outputs)
@@ -131,7 +153,7 @@ class Explaining:
             resolved.outputs,
             raw={
                 (name, layer): _for_each_target(_of_input(maps, batch, found.covered), count)
-                for name, e in call.plain.items()
+                for name, e in call.named
                 for layer, maps in found.maps[e].items()
             },
             scores=found.scores,
@@ -140,14 +162,19 @@ class Explaining:
             facts={
                 name: MethodFacts(e.paper, e.rectified, e.class_specific) for name, e in call.wanted.items()
             },
-            layers={**how, **_fpn_level_of_target(resolved.fpn_levels, chosen.fpn_levels)},
+            layers={
+                **how,
+                **_fpn_level_of_target(resolved.fpn_levels, chosen.fpn_levels),
+                **_shown_by(chosen, found.resolved.fpn_levels is not None),
+                **({"reach": reach} if reach else {}),
+            },
             notes=self.notes.all,
             seed=call.seed,
             compositions={name: e.name for name, e in call.plain.items() if e.name != name},
             channels=found.gathered.channels(),
             gradient_free={
                 (name, layer): flags
-                for name, e in call.plain.items()
+                for name, e in call.named
                 for layer, flags in found.gathered.gradient_free(e).items()
                 if layer in found.maps[e]
             },
@@ -155,6 +182,18 @@ class Explaining:
 
     def _names(self, outputs: Outputs) -> Sequence[str] | None:
         return self.captions or self.model.names(outputs.logits.shape[1], self.notes)
+
+
+def _frames(given: Inputs) -> Frames | None:
+    """Where photos lie in the inputs that were made from them; None for tensors."""
+    if given.preprocessing is None:
+        return None
+    geometries = [given.input_images[image].geometry for image in range(len(given.input_images))]
+
+    def pairs(name: str) -> np.ndarray:
+        return np.asarray([getattr(geometry, name)[::-1] for geometry in geometries])
+
+    return Frames(pairs("scale"), pairs("offset"), pairs("photo_size"))
 
 
 def _of_input(maps: Array, batch: Batch, covered: tuple[float, ...] | None) -> Array:
@@ -170,6 +209,33 @@ def _fpn_level_of_target(
         return {}
     names = [[layers[level].name if level >= 0 else None for level in row] for row in levels.tolist()]
     return {"fpn_level_of_target": names}
+
+
+def _reach(
+    extents: Mapping[str, Int[np.ndarray, "batch target axis"]],
+    levels: Int[np.ndarray, "batch target"] | None,
+    layers: Sequence[Layer],
+) -> dict[str, list[int]]:
+    """How many positions of its own level, along each axis, the score of a target depends on at most, by the level."""
+    found: dict[str, list[int]] = {}
+    for number, layer in enumerate(layers):
+        own = extents[layer.name][levels == number] if levels is not None and layer.name in extents else []
+        if len(own):
+            found[layer.name] = [int(most) for most in np.max(own, axis=0)]
+    return found
+
+
+def _shown_by(chosen: Chosen, own_levels: bool) -> dict[str, Any]:
+    """What the maps of a detector's pyramid and of its backbone show, in words, for the provenance.
+
+    Args:
+        chosen: the layers that were looked at.
+        own_levels: whether targets come from a level each, and not from the whole pyramid.
+    """
+    if not chosen.backbone:
+        return {}
+    at_level = "where it is" if own_levels else "at the pyramid"
+    return {"shows": {joined(chosen.fpn_levels): at_level, joined(chosen.backbone): "what was used"}}
 
 
 def _for_each_target(maps: Array, targets: int) -> Array:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from array_api_compat import array_namespace
-from jaxtyping import Bool
+from jaxtyping import Bool, Int
 
 from camscope.arrays import Array, to_numpy
 from camscope.composition import Expression
@@ -17,9 +17,15 @@ from camscope.results.map_data import Channels
 
 
 class Gathered:
-    """The maps (and strongest channels) that have come in so far."""
+    """The maps (and strongest channels) that have come in so far.
 
-    def __init__(self) -> None:
+    Args:
+        look_at: the names of the layers of which it is kept how far the targets' gradients reach.
+    """
+
+    def __init__(self, look_at: frozenset[str] = frozenset()) -> None:
+        self._look_at = look_at
+        self._extents: dict[str, dict[Expression, list[Int[np.ndarray, "batch target axis"]]]] = {}
         self._maps: dict[Expression, dict[str, list[Array]]] = {}
         self._gradient_free: dict[tuple[Expression, str], list[Bool[np.ndarray, "batch target"]]] = {}
         self._channels: dict[str, list[Channels]] = {}
@@ -38,6 +44,8 @@ class Gathered:
             evidence: the evidence they were made from; None for maps of the whole model.
         """
         self._maps.setdefault(e, {}).setdefault(layer, []).append(maps)
+        if layer in self._look_at and evidence is not None and evidence.gradients is not None:
+            self._extents.setdefault(layer, {}).setdefault(e, []).append(_extents(evidence.gradients))
         if Need.GRADIENTS in e.method.needs and evidence is not None:
             xp = array_namespace(maps)
             axes = tuple(range(2, maps.ndim))
@@ -91,6 +99,13 @@ class Gathered:
             if of == e
         }
 
+    def extents(self) -> Mapping[str, Int[np.ndarray, "batch target axis"]]:
+        """How many positions along each axis the score of each target depends on, by layer; of one method there."""
+        return {
+            layer: np.concatenate(next(iter(by_method.values())), axis=1)
+            for layer, by_method in self._extents.items()
+        }
+
     def channels(self) -> Mapping[str, Channels]:
         """The strongest channels of all targets, by layer."""
         return {
@@ -102,6 +117,22 @@ class Gathered:
             )
             for layer, pieces in self._channels.items()
         }
+
+
+def _extents(gradients: Array) -> Int[np.ndarray, "batch target axis"]:
+    """From the first to the last position along each axis at which a target's gradient is not zero.
+
+    Args:
+        gradients: `batch target channel *space`.
+    """
+    xp = array_namespace(gradients)
+    hit = to_numpy(xp.any(gradients != 0, axis=2))
+    widths = []
+    for axis in range(2, hit.ndim):
+        along = hit.any(axis=tuple(other for other in range(2, hit.ndim) if other != axis))
+        first, last = along.argmax(axis=2), along.shape[2] - along[..., ::-1].argmax(axis=2)
+        widths.append(np.where(along.any(axis=2), last - first, 0))
+    return np.stack(widths, axis=2)
 
 
 def _of_all_targets(pieces: Sequence[Array]) -> Array:

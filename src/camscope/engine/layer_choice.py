@@ -14,7 +14,7 @@ from camscope.errors import LayerError
 from camscope.evidence import Need
 from camscope.models.adapter import Adapter
 from camscope.models.batch import Batch
-from camscope.models.layer import Layer
+from camscope.models.layer import OF_INPUT, Layer
 from camscope.models.said_grid import SaidGrid
 from camscope.targets import AllClasses, resolve
 
@@ -30,11 +30,13 @@ class Chosen:
         single: the layers of methods that look at one layer at a time.
         fused: the layers that a layer fusion makes one map from, in the order they run.
         fpn_levels: the layers that are the FPN levels of a detector, in the order of the levels.
+        backbone: the layers of its backbone that the pyramid is made from.
     """
 
     single: tuple[Layer, ...]
     fused: tuple[Layer, ...]
     fpn_levels: tuple[Layer, ...] = ()
+    backbone: tuple[Layer, ...] = ()
 
     def at(self, find: Callable[[str], Layer]) -> Chosen:
         """The same layers for an input of another size, in which `find` finds a layer by its name."""
@@ -44,7 +46,12 @@ class Chosen:
 
     def of(self, e: Expression) -> tuple[Layer, ...]:
         """The layers that an expression is wanted at; none for a method of the whole model."""
-        places = {"one layer": self.single, "stages": self.fused, "fpn levels": self.fpn_levels}
+        places = {
+            "one layer": self.single,
+            "stages": self.fused,
+            "fpn levels": self.fpn_levels,
+            "backbone": self.backbone,
+        }
         return places.get(_at(e), ())
 
 
@@ -74,7 +81,7 @@ def choose_layers(
         _automatic(adapter, batch, wanted, channels) if automatic else _named(adapter, batch, layers, said)
     )
     _check_several(adapter, batch, chosen, wanted)
-    every = dict.fromkeys([*chosen.single, *chosen.fused, *chosen.fpn_levels])
+    every = dict.fromkeys([*chosen.single, *chosen.fused, *chosen.fpn_levels, *chosen.backbone])
     return chosen, {**how, "layers": {layer.name: layer.describe() for layer in every}}
 
 
@@ -87,6 +94,7 @@ def _automatic(
     single: tuple[Layer, ...] = ()
     fused: tuple[Layer, ...] = ()
     fpn_levels: tuple[Layer, ...] = ()
+    backbone: tuple[Layer, ...] = ()
     if channels or "one layer" in at:
         choice = adapter.choose(batch)
         single = (choice[0],)
@@ -96,9 +104,12 @@ def _automatic(
     if "fpn levels" in at:
         fpn_levels = tuple(adapter.fpn_levels(batch))
         how["fpn_levels"] = [layer.name for layer in fpn_levels]
+    if "backbone" in at:
+        backbone = tuple(adapter.backbone_stages(batch))
+        how["backbone"] = [layer.name for layer in backbone]
     if fused:
         how["fused"] = [layer.name for layer in fused]
-    return Chosen(single, fused, fpn_levels), how
+    return Chosen(single, fused, fpn_levels, backbone), how
 
 
 def _named(
@@ -108,18 +119,25 @@ def _named(
     given = list(layers) if isinstance(layers, (list, tuple)) else [layers]
     if not given:
         raise LayerError("The list of layers is empty. Leave it out to have one chosen.")
-    single = {layer.name: layer for layer in (adapter.layer(batch, x, said) for x in given)}.values()
+    found = [adapter.layer(batch, x, said) for x in given]
+    single = {layer.name: layer for layer in found}.values()
+    inputs = {
+        x: layer.name
+        for x, layer in zip(given, found, strict=True)
+        if isinstance(x, str) and x.endswith(OF_INPUT)
+    }
     order = {layer.name: place for place, layer in enumerate(adapter.layers(batch))}
     fused = sorted(single, key=lambda layer: order.get(layer.module, len(order)))
-    return Chosen(tuple(single), tuple(fused)), {"chosen": "by name"}
+    how = {"chosen": "by name", **({"inputs": inputs} if inputs else {})}
+    return Chosen(tuple(single), tuple(fused)), how
 
 
 def _at(e: Expression) -> str:
     """The kind of layers that an expression looks at."""
     if e.method.scope == "model":
         return "the whole model"
-    if isinstance(e, LayerFusion) and e.at == "fpn levels":
-        return "fpn levels"
+    if isinstance(e, LayerFusion) and e.at != "stages":
+        return e.at
     return "stages" if fuses(e) else "one layer"
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import sys
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from array_api_compat import array_namespace
@@ -15,6 +16,7 @@ from camscope.evidence import Evidence, Measured, ModelEvidence, Need
 from camscope.images import Preprocessing
 from camscope.libraries import ModelInfo
 from camscope.methods import Method
+from camscope.models.layer import Layer
 from camscope.targets import TargetsLike
 
 _COMPLETE = 0.01
@@ -105,6 +107,41 @@ class Notes:
             )
         self._measured[about] = error, note
         self.add(note, urgent=error > _COARSE)
+
+    def of_reach(
+        self,
+        reach: Mapping[str, Sequence[int]],
+        levels: Sequence[Layer],
+        backbone: Sequence[Layer],
+        size: Sequence[int],
+    ) -> None:
+        """Say how little of a level a detection depends on, and where to see what else of the input it was made from.
+
+        Args:
+            reach: how many positions of a level, along each axis, a score depends on at most, by the level's name.
+            levels: the levels of the pyramid.
+            backbone: the layers that it is made from.
+            size: of the input, in pixels along each axis.
+        """
+        said = []
+        for layer in levels:
+            cells = reach.get(layer.name, ())
+            if any(cells) and any(n < whole for n, whole in zip(cells, layer.grid.space, strict=True)):
+                pixels = [n * side / of for n, side, of in zip(cells, size, layer.grid.space, strict=True)]
+                said.append(
+                    f"{layer.name} {_by(cells)} cells ({_by([round(side) for side in pixels])} pixels)"
+                )
+        if said:
+            also = ", ".join(layer.name for layer in backbone)
+            self.add(
+                f"Of its own level of the pyramid a detection's score depends on a few cells only: of "
+                f"{', '.join(dict.fromkeys(said))}. So the map there shows where it is."
+                + (
+                    f" What of the whole picture was used shows the map of the backbone, at {also}."
+                    if also
+                    else ""
+                )
+            )
 
     def of_model(self, wanted: Sequence[Method], evidence: ModelEvidence) -> None:
         """Add what a reader of the methods' maps should know, given the evidence of the whole model.
@@ -212,10 +249,19 @@ class Notes:
         return tuple(self._notes)
 
     def warn(self) -> None:
-        """Issue the urgent notes as Python warnings that point to the caller of `explain`."""
+        """Issue the urgent notes as Python warnings that point to the line outside of camscope that asked."""
+        level = _outside()
         for note, urgent in self._notes.items():
             if urgent:
-                warnings.warn(note, CamscopeWarning, stacklevel=3)
+                warnings.warn(note, CamscopeWarning, stacklevel=level)
+
+
+def _outside() -> int:
+    """How many calls above `Notes.warn` the first line outside of this package is, counted as warnings count."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_back is not None and str(frame.f_globals.get("__name__", "")).split(".")[0] == "camscope":
+        frame, level = frame.f_back, level + 1
+    return level
 
 
 def _by(size: Sequence[int]) -> str:

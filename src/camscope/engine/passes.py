@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from camscope.composition import modifiers_of
+from camscope.composition import made, modifiers_of
 from camscope.engine.gathering import Gathered
 from camscope.engine.notes import Notes
 from camscope.engine.requests import (
@@ -129,7 +129,7 @@ class Passes:
             check_head([e.method for e in here], layer, evidence, self.adapter.offers)
             for e in here:
                 if e.method.class_specific or not gathered.has(e, layer):
-                    gathered.add(e, layer, e.method(evidence), evidence)
+                    gathered.add(e, layer, made(e, evidence), evidence)
             if channels and any(layer == one.name for one in channels.layers):
                 gathered.add_channels(layer, evidence, channels.count)
             self.notes.of_evidence(methods_at(layer, beside), layer, evidence)

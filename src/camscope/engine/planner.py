@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 from array_api_compat import array_namespace
 from jaxtyping import Float
 
 from camscope.arrays import Array, detached, is_flat
-from camscope.composition import Expression, LayerFusion, Setting
+from camscope.composition import AtFpnLevel, Expression, LayerFusion, Setting
 from camscope.engine.copies import AlteredCopies
 from camscope.engine.gathering import Gathered
 from camscope.engine.notes import Notes
@@ -28,7 +29,7 @@ from camscope.engine.requests import (
     needs_by_layer,
     sort_requests,
 )
-from camscope.models.adapter import Adapter
+from camscope.models.adapter import Adapter, Observation
 from camscope.models.batch import Batch
 from camscope.models.layer import Layer
 from camscope.outputs import Outputs
@@ -80,6 +81,7 @@ class Planner:
         ask: Callable[[Outputs], Targets],
         channels: int = 0,
         channels_of: Sequence[Layer] = (),
+        observed: Observation | None = None,
     ) -> BatchMaps:
         """Explain a batch.
 
@@ -89,15 +91,19 @@ class Planner:
             ask: resolves the targets in the model's outputs.
             channels: how many of the strongest channels to keep.
             channels_of: the layers whose channels are kept.
+            observed: the forward of this batch, if it was made before; the methods must need no other.
 
         Raises:
             InputError, MethodError, TargetError: if the model cannot give what is asked for.
         """
         direct, wrapped = sort_requests(requests)
-        gathered = Gathered()
+        levels = (r.layers for r in requests if isinstance(r.expression, AtFpnLevel))
+        gathered = Gathered(frozenset(layer.name for some in levels for layer in some))
         plain = self._passes.plain(direct)
         strongest = StrongestChannels(channels, channels_of) if channels else None
-        with self._adapter.observe(batch, needs_by_layer(plain, self._adapter.offers, strongest)) as seen:
+        needs = needs_by_layer(plain, self._adapter.offers, strongest)
+        forward = self._adapter.observe(batch, needs) if observed is None else nullcontext(observed)
+        with forward as seen:
             targets, predictions = ask(seen.outputs), seen.outputs.predictions
             resolved = ResolvedTargets(targets, seen.outputs, targets.fpn_levels(seen.outputs))
             self._passes.run(seen, plain, resolved, gathered, strongest)
@@ -157,11 +163,16 @@ def maps_of(
     if isinstance(expression, LayerFusion):
         inner = maps_of(expression.inner, maps, layers, resolved)
         one = expression.fused([inner[layer.name] for layer in layers], resolved.fpn_levels)
-        return {", ".join(dict.fromkeys(layer.name for layer in layers)): one}
+        return {joined(layers): one}
     found = maps[expression]
     wanted = {layer.name for layer in layers}
     # a map of the whole model, or of a fusion inside a wrapper, has a name of its own
     return {name: m for name, m in found.items() if name in wanted} or found
+
+
+def joined(layers: Sequence[Layer]) -> str:
+    """The name of the one map of several layers: all their names."""
+    return ", ".join(dict.fromkeys(layer.name for layer in layers))
 
 
 def _flat(maps: LayerMaps) -> frozenset[str]:

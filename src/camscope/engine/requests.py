@@ -113,7 +113,7 @@ def same_gradients(wanted: LayersOf) -> list[tuple[tuple[Modifier, ...], LayersO
     """Group expressions that explain the same targets by the same gradients, each group with its modifiers."""
     groups: dict[Any, tuple[tuple[Modifier, ...], dict[Expression, Sequence[Layer]]]] = {}
     for e, layers in wanted.items():
-        around = modifiers_of(e)
+        around = tuple(one for one in modifiers_of(e) if not one.reads_maps)
         groups.setdefault(gradients_kind(around), (around, {}))[1][e] = layers
     return list(groups.values())
 
@@ -167,5 +167,6 @@ def wanted_at(layer: str, wanted: LayersOf) -> list[Expression]:
 
 
 def methods_at(layer: str, wanted: LayersOf) -> list[Method]:
-    """The methods of the expressions that are wanted at the layer of this name."""
-    return [e.method for e in wanted_at(layer, wanted)]
+    """The methods whose own maps are wanted at the layer of this name, and not something that is made of them."""
+    here = wanted_at(layer, wanted)
+    return [e.method for e in here if not any(one.reads_maps for one in modifiers_of(e))]

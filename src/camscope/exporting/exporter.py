@@ -20,6 +20,7 @@ from camscope.exporting.facts import facts_of
 from camscope.exporting.recipes import check_exportable, check_kind, programs_of, recipe_of
 from camscope.exporting.trial import trial_inputs
 from camscope.exporting.verifying import Verified, check_shapes, verified
+from camscope.keywords import keywords
 from camscope.methods import Method
 from camscope.results import Explanation
 from camscope.targets import PerImage, TopK
@@ -56,6 +57,7 @@ class Exported:
     notes: tuple[str, ...]
 
 
+@keywords("camscope.export(model, out, {})", passes_on=open_model)
 def export(
     model: Any,
     out: str | Path,

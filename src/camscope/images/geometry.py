@@ -76,13 +76,13 @@ class Geometry:
         it is larger than the whole input.
 
         Returns:
-            (top, left, bottom, right) in photo pixels; bottom and right are exclusive.
+            (x0, y0, x1, y1) in photo pixels, the ends exclusive.
         """
         first = self.to_photo(0, 0)
         last = self.to_photo(*self.input_size)
-        top, left = (_from(edge, size) for edge, size in zip(first, self.photo_size, strict=True))
-        bottom, right = (_from(edge, size) for edge, size in zip(last, self.photo_size, strict=True))
-        return top, left, bottom, right
+        y0, x0 = (_from(edge, size) for edge, size in zip(first, self.photo_size, strict=True))
+        y1, x1 = (_from(edge, size) for edge, size in zip(last, self.photo_size, strict=True))
+        return x0, y0, x1, y1
 
 
 def _from(edge: float, size: int) -> int:

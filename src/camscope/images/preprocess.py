@@ -51,6 +51,7 @@ class Preprocessing:
         bgr: whether the model takes blue first; mean and std are in the model's order.
         crop_offset: how a crop's edge at half a pixel is rounded: to the ``even`` pixel (torchvision and timm) or
             ``down`` (Hugging Face).
+        fill: the light of what the photo does not fill, from 0 to 1; None is black, or with ``border`` the mean colour.
 
     Raises:
         InputError: a value is not valid.
@@ -66,6 +67,7 @@ class Preprocessing:
     source: str = "by hand"
     bgr: bool = False
     crop_offset: CropOffset = "even"
+    fill: float | None = None
 
     def __post_init__(self) -> None:
         check_interpolation(self.interpolation)
@@ -86,6 +88,10 @@ class Preprocessing:
             )
         if not min(self.std) > 0:
             raise InputError(f"std must be positive; got {self.std}.")
+        if self.fill is not None and not 0 <= self.fill <= 1:
+            raise InputError(
+                f"fill is the light of the border, from 0 (black) to 1 (white); got {self.fill}."
+            )
         if len(self.mean) == 1 and self.greyscale is None:
             object.__setattr__(self, "greyscale", "before")
 
@@ -244,7 +250,8 @@ class Preprocessing:
         return picture if picture.mode == mode else picture.convert(mode)
 
     def _fill(self) -> int | tuple[int, ...]:
-        colour = tuple(round(255 * value) if self.crop == "border" else 0 for value in self.mean)
+        mean = self.mean if self.crop == "border" else (0.0,) * len(self.mean)
+        colour = tuple(round(255 * (value if self.fill is None else self.fill)) for value in mean)
         return colour if len(colour) == 3 else colour[0]
 
     def _resized(self, size: tuple[int, int], name: str) -> tuple[int, int]:

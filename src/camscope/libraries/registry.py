@@ -28,8 +28,8 @@ class Library:
             `reader_of(tokenizer, model)`.
         package: the top-level package that the library's classes come from; empty if only names lead to it.
         subclasses: whether a user's class that derives from one of the library's counts as the library's.
-        mark: an attribute that only models of this library have, also through a wrapper that hands their attributes on;
-            empty if there is none.
+        marks: attributes that together only models of this library have, also through a wrapper that hands their
+            attributes on; none if there are none.
         scheme: the word before the colon in the name of a model, `timm` in `timm:resnet50`; empty if models cannot be
             loaded by name.
         wanted: what stands behind the colon, for messages; empty if nothing does.
@@ -39,7 +39,7 @@ class Library:
     home: str
     package: str = ""
     subclasses: bool = False
-    mark: str = ""
+    marks: tuple[str, ...] = ()
     scheme: str = ""
     wanted: str = "NAME"
     reads_files: bool = False
@@ -56,7 +56,7 @@ class Library:
         own = bool(self.package) and any(
             _package(kind) == self.package and not kind.__name__.endswith("Mixin") for kind in kinds
         )
-        return own or (bool(self.mark) and hasattr(given, self.mark))
+        return own or (bool(self.marks) and all(hasattr(given, mark) for mark in self.marks))
 
     def load(self) -> Any:
         """Import the module about the library."""
@@ -66,19 +66,22 @@ class Library:
 LIBRARIES: list[Library] = [
     Library("camscope.libraries.demo", scheme="demo", wanted=""),
     Library("camscope.libraries.gapnet", scheme="gapnet", wanted=""),
-    Library("camscope.libraries.timm", "timm", mark="pretrained_cfg", scheme="timm"),
+    Library("camscope.libraries.timm", "timm", marks=("pretrained_cfg",), scheme="timm"),
     Library("camscope.libraries.torchvision", "torchvision", scheme="torchvision"),
     Library(
         "camscope.libraries.huggingface",
         "transformers",
         subclasses=True,
-        mark="name_or_path",
+        marks=("name_or_path",),
         scheme="hf",
         wanted="NAME-OR-FOLDER",
     ),
     Library("camscope.libraries.fastai", "fastai", subclasses=True),
     Library("camscope.libraries.openclip", "open_clip"),
-    Library("camscope.libraries.onnx", mark="onnx_proto", scheme="onnx", wanted="FILE.onnx"),
+    Library(
+        "camscope.libraries.ultralytics", "ultralytics", subclasses=True, marks=("model", "names", "stride")
+    ),
+    Library("camscope.libraries.onnx", marks=("onnx_proto",), scheme="onnx", wanted="FILE.onnx"),
     Library("camscope.libraries.jax_modules", "flax", subclasses=True),
     Library("camscope.libraries.jax_modules", "equinox", subclasses=True),
     Library(

@@ -6,6 +6,7 @@ contributes to them.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, cast
 
 from array_api_compat import array_namespace
@@ -100,7 +101,9 @@ def chefer(evidence: ModelEvidence) -> Float[Array, "batch target *space"]:
     cost="2 forwards + 1 backward per target, to the first attention layer",
     scope="model",
 )
-def legrad(evidence: ModelEvidence, *, last: Count | None = None) -> Float[Array, "batch target *space"]:
+def legrad(
+    evidence: ModelEvidence, *, last: Count | None = None, blocks: tuple[int, ...] | None = None
+) -> Float[Array, "batch target *space"]:
     """Σ_l mean over heads and queries of relu(∂s^l/∂A^l), s^l the score of block l's own tokens.
 
     The score of a block is what the model's own head makes of its tokens (of CLS, for a head that reads CLS). The
@@ -109,11 +112,15 @@ def legrad(evidence: ModelEvidence, *, last: Count | None = None) -> Float[Array
     Args:
         evidence: the evidence of the model, with block-wise attention gradients.
         last: how many of the last blocks to sum; None sums all.
+        blocks: the numbers of the blocks to sum, from 0; negative ones count from the end.
+
+    Raises:
+        MethodError: if both are given, or the model has no such block.
     """
     attention = _attention(evidence)
-    blocks = attention.blocks[-last:] if last is not None else attention.blocks
-    total = reduce(relu(blocks[0]), "b t h q k -> b t k", "mean")
-    for gradients in blocks[1:]:
+    first, *others = _chosen_blocks(attention.blocks, last, blocks)
+    total = reduce(relu(first), "b t h q k -> b t k", "mean")
+    for gradients in others:
         total = total + reduce(relu(gradients), "b t h q k -> b t k", "mean")
     return _map(total, attention)
 
@@ -164,6 +171,21 @@ def grad_eclip(evidence: ModelEvidence, *, single_head: bool = False) -> Float[A
     evidence_of = einsum(gradients, values, "b t h q d, b h k d -> b t h q k")
     contributions = reduce(evidence_of * loosened[:, None], "b t h q k -> b t k", "sum")
     return xp.reshape(contributions, (*contributions.shape[:2], *attention.space))
+
+
+def _chosen_blocks(
+    every: Sequence[Array], last: int | None, numbers: Sequence[int] | None
+) -> Sequence[Array]:
+    if numbers is None:
+        return every if last is None else every[-last:]
+    if last is not None:
+        raise MethodError("legrad: last= and blocks= are given; the last two blocks are blocks=[-2, -1].")
+    for number in numbers:
+        if not -len(every) <= number < len(every):
+            raise MethodError(
+                f"legrad: there is no block {number}; the model has {len(every)}, 0 to {len(every) - 1}."
+            )
+    return [every[number] for number in dict.fromkeys(number % len(every) for number in numbers)]
 
 
 _ROW = "b t q, b q k -> b t k"

@@ -36,6 +36,16 @@ NonNegative: TypeAlias = Annotated[float, Range(0)]
 Factor: TypeAlias = Annotated[float, Range(0.01, 100)]
 
 
+def as_text(value: Any) -> str:
+    """A value as it is written in text: lists in square brackets, numbers as short as they can be."""
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(as_text, value))}]"
+    if isinstance(value, float):
+        short = f"{value:g}"
+        return short if float(short) == value else repr(value)
+    return str(value)
+
+
 def signature(function: Callable[..., Any]) -> dict[str, tuple[Any, Any]]:
     """Each keyword-only parameter's type and default."""
     hints = typing.get_type_hints(function, include_extras=True)

@@ -31,7 +31,7 @@ def eigen_cam(evidence: Evidence) -> Float[Array, "batch 1 *space"]:
     """X v₁, the projection of X (positions × channels, not centred) on its first right singular vector."""
     A = evidence.activations
     xp = array_namespace(A)
-    projection = _first_component(rearrange(A, "b c ... -> b (...) c"))
+    projection = first_component(rearrange(A, "b c ... -> b (...) c"))
     return xp.reshape(projection, (A.shape[0], 1, *A.shape[2:]))
 
 
@@ -46,7 +46,7 @@ def eigen_grad_cam(evidence: Evidence) -> Float[Array, "batch target *space"]:
     """X v₁, X = g ⊙ A (positions × channels, not centred), v₁ its first right singular vector."""
     A, gradients = evidence.activations, evidence.gradients
     assert gradients is not None
-    projection = _first_component(rearrange(gradients * A[:, None], "b t c ... -> (b t) (...) c"))
+    projection = first_component(rearrange(gradients * A[:, None], "b t c ... -> (b t) (...) c"))
     return array_namespace(A).reshape(projection, (*gradients.shape[:2], *A.shape[2:]))
 
 
@@ -80,8 +80,12 @@ def kpca_cam(
     return xp.reshape(projection, (A.shape[0], 1, *A.shape[2:]))
 
 
-def _first_component(features: Float[Array, "batch n c"]) -> Float[Array, "batch n"]:
-    """X v₁ with its sign fixed, computed from XXᵀ or XᵀX, whichever is smaller."""
+def first_component(features: Float[Array, "batch n c"]) -> Float[Array, "batch n"]:
+    """X v₁ with its sign fixed, computed from XXᵀ or XᵀX, whichever is smaller.
+
+    Args:
+        features: X of each image, positions × channels. The sign makes X v₁ correlate with the mean over channels.
+    """
     xp = array_namespace(features)
     if features.shape[1] <= features.shape[2]:
         values, vectors = _largest_eigenpair(features @ xp.matrix_transpose(features))

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from camscope.arrays import Array
 from camscope.errors import MethodError, nearest
 from camscope.evidence import Evidence, Need, asked, in_words
-from camscope.methods.parameters import Parameters, checked, signature
+from camscope.methods.parameters import Parameters, as_text, checked, signature
 from camscope.plugins import load_plugins, same_definition
 
 MapFunction = Callable[..., Float[Array, "batch target_or_1 *space"]]
@@ -111,7 +111,7 @@ class Method:
     @property
     def name(self) -> str:
         """The name with the parameters that were set: `scorecam(top=64)`."""
-        given = ", ".join(f"{name}={value}" for name, value in self.given)
+        given = ", ".join(f"{name}={as_text(value)}" for name, value in self.given)
         return f"{self.base}({given})" if given else self.base
 
     def needs_from(self, offers: frozenset[Need]) -> frozenset[Need]:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
@@ -15,6 +15,9 @@ from camscope.models.layer import Layer
 from camscope.models.said_grid import SaidGrid
 from camscope.outputs import Outputs
 from camscope.targets import Targets
+
+Forward: TypeAlias = Callable[..., Any]
+"""A model's own forward."""
 
 LayerNeeds: TypeAlias = Mapping[Layer, frozenset[Need]]
 """What is wanted at each layer."""
@@ -187,6 +190,14 @@ class Adapter(Protocol):
         """
         ...
 
+    def backbone_stages(self, batch: Batch) -> Sequence[Layer]:
+        """The layers of a detector's backbone that its pyramid is made from; empty for every model that has none.
+
+        Raises:
+            LayerError: if one of them has no grid.
+        """
+        ...
+
     def layer(self, batch: Batch, layer: Any, said: SaidGrid | None = None) -> Layer:
         """The layer with this name, as it is for inputs of this size.
 
@@ -253,5 +264,51 @@ class Adapter(Protocol):
 
         The keys, as far as the framework tells: `model` (its class), `framework` (with its version), `device`, `dtype`
         and `weights_sha256` (a digest of the weights, so that a map can be traced to them).
+        """
+        ...
+
+
+@runtime_checkable
+class UsersForward(Protocol):
+    """A forward that the user has made, from which evidence can be taken as from one that an adapter makes."""
+
+    @property
+    def in_train_mode(self) -> bool:
+        """Whether some part of the model was in train mode."""
+        ...
+
+    def observed(self) -> AbstractContextManager[Observation]:
+        """What it showed. It may be asked for again as long as its graph is there.
+
+        Raises:
+            InputError: if it is no longer what the model does: its weights were changed, or its graph is gone.
+        """
+        ...
+
+
+@runtime_checkable
+class FollowingAdapter(Adapter, Protocol):
+    """An adapter that can take evidence from forwards which the user makes, and need not run the model again."""
+
+    def following(
+        self, met: Callable[[Forward, tuple[Any, ...], dict[str, Any]], Any]
+    ) -> AbstractContextManager[None]:
+        """Within this context each forward that the user makes in this thread goes through `met`.
+
+        Args:
+            met: gets the model's own forward and the user's arguments; what it returns goes to the user.
+        """
+        ...
+
+    def follow(self, batch: Batch, needs: LayerNeeds, run: Callable[[], Any]) -> tuple[Any, UsersForward]:
+        """Make the user's own forward, as the model is, keeping what the needs ask for.
+
+        Args:
+            batch: its inputs.
+            needs: at each target layer: of activations, gradients and a linear head.
+            run: makes the forward.
+
+        Returns:
+            what the user gets, and the forward.
         """
         ...

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 from camscope.arrays import Array
@@ -76,13 +77,47 @@ class CaptionDecoder(OutputDecoder, Protocol):
 class LayerGuide(Protocol):
     """A decoder that knows where in the model to look, which a detector's scores alone do not tell."""
 
-    def within(self, model: Any) -> str:
-        """The name of the part of the model whose deepest layer is the automatic choice."""
+    def within(self, model: Any) -> Sequence[str]:
+        """The names of the parts of the model whose deepest layer is the automatic choice."""
         ...
 
     def fpn_levels(self, model: Any) -> Sequence[str]:
         """The names of the levels of its feature pyramid, the finest first; none if it has no pyramid."""
         ...
+
+    def stages(self, model: Any) -> Sequence[str]:
+        """The names of the backbone's layers that the pyramid is made from; none if it has no pyramid."""
+        ...
+
+
+@dataclass(frozen=True)
+class CalledOtherwise:
+    """A model's decoder, where the model is called in another way: through what wraps it, or by the user.
+
+    Attributes:
+        decoder: the model's own.
+        run: runs the model on a batch.
+    """
+
+    decoder: OutputDecoder
+    run: Callable[[Batch], Any]
+
+    @property
+    def task(self) -> Task | None:
+        """As the decoder says."""
+        return self.decoder.task
+
+    def call(self, model: Any, batch: Batch) -> Any:
+        """Run the model, in its own way."""
+        return self.run(batch)
+
+    def logits(self, raw: Any) -> Array:
+        """As the decoder reads them."""
+        return self.decoder.logits(raw)
+
+    def predictions(self, raw: Any, batch: Batch) -> Predictions | None:
+        """As the decoder reads them."""
+        return self.decoder.predictions(raw, batch)
 
 
 class LogitsDecoder:

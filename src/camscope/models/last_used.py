@@ -19,10 +19,10 @@ class LastUsed(Generic[Value]):
 
     Args:
         most: so many are kept; or so much, if they have sizes. One is kept, however large.
-        size: of a value.
+        size: of a value; None counts values.
     """
 
-    def __init__(self, most: int, size: Callable[[Value], int] = lambda _: 1) -> None:
+    def __init__(self, most: int, size: Callable[[Value], int] | None = None) -> None:
         self._most, self._size = most, size
         self._values: dict[Hashable, Value] = {}  # what was used last stands last
         self._lock = threading.RLock()  # comparing keys may run code of theirs
@@ -58,9 +58,13 @@ class LastUsed(Generic[Value]):
         with self._lock:
             self._values.pop(key, None)
             self._values[key] = value
-            while len(self._values) > 1 and sum(map(self._size, self._values.values())) > self._most:
+            while len(self._values) > 1 and self._all() > self._most:
                 del self._values[next(iter(self._values))]
         return value
+
+    def _all(self) -> int:
+        """How many values there are, or how much."""
+        return len(self._values) if self._size is None else sum(map(self._size, self._values.values()))
 
     def clear(self) -> None:
         """Forget all."""

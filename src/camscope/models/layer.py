@@ -13,6 +13,10 @@ AFTER_RELU = "+relu"
 and has no module for it (torchvision's DenseNet: `features+relu` is what it pools)."""
 
 
+OF_INPUT = ":input"
+"""Behind the name of a layer, as the user writes it: what goes into it is meant, which is another layer's output."""
+
+
 @dataclass(frozen=True)
 class Layer:
     """A layer that could be a target layer.

@@ -1,6 +1,6 @@
 """What a model said about a batch: class scores, and what else it puts out. Knows no target and no framework."""
 
-from camscope.outputs.boxes import sides
+from camscope.outputs.boxes import Frames, sides
 from camscope.outputs.dense import Dense
 from camscope.outputs.detections import MATCHES, Detections
 from camscope.outputs.embeddings import Embedding, embeddings
@@ -12,6 +12,7 @@ __all__ = [
     "Dense",
     "Detections",
     "Embedding",
+    "Frames",
     "Of",
     "Outputs",
     "Predictions",

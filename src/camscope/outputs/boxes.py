@@ -2,11 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 from array_api_compat import array_namespace
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from camscope.arrays import Array
+
+
+@dataclass(frozen=True, eq=False)
+class Frames:
+    """Where the photo of each image lies in the model's input: boxes are written in pixels of the photo.
+
+    Attributes:
+        scale: pixels of the input per pixel of the photo, along x and y.
+        offset: where the photo's left and upper edge lie in the input, in its pixels.
+        sizes: (width, height) of each photo.
+    """
+
+    scale: Float[np.ndarray, "batch 2"]
+    offset: Float[np.ndarray, "batch 2"]
+    sizes: Int[np.ndarray, "batch 2"]
+
+    def images(self, index: Int[np.ndarray, " image"] | slice) -> Frames:
+        """Those of some images only."""
+        return Frames(self.scale[index], self.offset[index], self.sizes[index])
+
+    def on_input(self, image: int, box: Sequence[float]) -> tuple[float, ...]:
+        """A box on an image's photo, in pixels of the input."""
+        corners = np.asarray(box, dtype=float).reshape(2, 2) * self.scale[image] + self.offset[image]
+        return tuple(corners.ravel().tolist())
+
+    def on_photo(self, image: int, box: Sequence[float]) -> tuple[float, ...]:
+        """A box on the input, in pixels of an image's photo and cut off where it ends."""
+        corners = (np.asarray(box, dtype=float).reshape(2, 2) - self.offset[image]) / self.scale[image]
+        return tuple(np.clip(corners, 0, self.sizes[image]).ravel().tolist())
 
 
 def sides(size: tuple[int, int]) -> Float[np.ndarray, " 4"]:

@@ -13,7 +13,7 @@ from einops import rearrange
 from jaxtyping import Bool, Float, Int
 
 from camscope.arrays import Array, detached, from_numpy
-from camscope.outputs.boxes import areas, overlaps, sides
+from camscope.outputs.boxes import Frames, areas, overlaps, sides
 from camscope.outputs.logits import Of, Outputs, Task
 from camscope.outputs.predictions import Predictions
 
@@ -57,6 +57,8 @@ class Detections(Predictions):
         again: scores proposals in the features that the model made of this input. None where `proposals` is.
         padded: the share of the layers' grids that the input takes along each axis, where the model pads it; None
             where it does not.
+        frames: where the photos lie in the input, in whose pixels boxes are written; None where they are written in
+            pixels of the input.
     """
 
     logits: Float[Array, "batch candidate output"]
@@ -72,6 +74,7 @@ class Detections(Predictions):
     proposals: Float[np.ndarray, "batch candidate 4"] | None = None
     again: Again | None = None
     padded: tuple[float, ...] | None = None
+    frames: Frames | None = None
 
     @property
     def covered(self) -> tuple[float, ...] | None:
@@ -130,7 +133,28 @@ class Detections(Predictions):
             for name in ("logits", "boxes", "present", "centerness", "fpn_levels", "proposals")
         }
         for_these: Any = None if again is None else lambda boxes, rows: again(boxes, numbers[rows])
-        return replace(self, **parts, again=for_these)
+        frames = None if self.frames is None else self.frames.images(index)
+        return replace(self, **parts, again=for_these, frames=frames)
+
+    def on_photos(self, frames: Frames) -> Detections:
+        """The same, with boxes written in pixels of the photos."""
+        return replace(self, frames=frames)
+
+    def on_input(self, image: int, box: Sequence[float]) -> tuple[float, ...]:
+        """A box as it is written, in pixels of the model's input."""
+        return tuple(box) if self.frames is None else self.frames.on_input(image, box)
+
+    def as_written(self, image: int, box: Sequence[float]) -> tuple[float, ...]:
+        """A box in pixels of the model's input, as it is written."""
+        return tuple(box) if self.frames is None else self.frames.on_photo(image, box)
+
+    def picture_size(self, image: int) -> tuple[int, int]:
+        """The (width, height) of what boxes are written on: an image's photo, or the model's input."""
+        height, width = self.size
+        if self.frames is None:
+            return width, height
+        across, down = self.frames.sizes[image].tolist()
+        return across, down
 
     def ranked(self, image: int, count: int) -> list[tuple[int, int]]:
         """The candidate and output of each detection of an image, most likely first, after non-maximum suppression."""

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from camscope.arrays import Array
+from camscope.outputs.boxes import Frames
 
 
 class Predictions(ABC):
@@ -29,6 +30,14 @@ class Predictions(ABC):
     def fpn_levels_of(self, classes: Int[np.ndarray, " batch"]) -> Int[np.ndarray, " batch"] | None:
         """The level of the feature pyramid that each image's class gets its score from; None if there is no pyramid."""
         return None
+
+    def on_photos(self, frames: Frames) -> Predictions:
+        """The same, told where the photos lie that the inputs were made from; for what has no boxes that is nothing.
+
+        Args:
+            frames: of the batch.
+        """
+        return self
 
     @abstractmethod
     def images(self, index: Int[np.ndarray, " image"] | slice) -> Predictions:

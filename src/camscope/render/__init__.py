@@ -5,9 +5,11 @@ from __future__ import annotations
 from camscope.render.animation import Tile, animation_frame, save_animation
 from camscope.render.colour import DEFAULT, DIVERGING, colours
 from camscope.render.curve_figure import Curve, curve_figure
-from camscope.render.figure import Panel, figure, grid_of, png, save
+from camscope.render.export import save_picture
+from camscope.render.figure import Panel, figure, grid_of, picture, png, save
 from camscope.render.html import html_summary
 from camscope.render.overlay import overlay, with_colorbar
+from camscope.render.text_table import Tabular, TextTable
 from camscope.render.word_rows import WordRow
 from camscope.render.words_figure import words_figure
 from camscope.render.words_html import words_html
@@ -18,6 +20,8 @@ __all__ = [
     "DIVERGING",
     "Curve",
     "Panel",
+    "Tabular",
+    "TextTable",
     "Tile",
     "WordRow",
     "animation_frame",
@@ -27,9 +31,11 @@ __all__ = [
     "grid_of",
     "html_summary",
     "overlay",
+    "picture",
     "png",
     "save",
     "save_animation",
+    "save_picture",
     "with_colorbar",
     "words_figure",
     "words_html",

@@ -14,8 +14,9 @@ from camscope.errors import InputError
 from camscope.render.fitting import height_of, width_of
 from camscope.render.frame import MARGIN, Frame
 from camscope.render.layout import Cell
-from camscope.render.page import INK, PLAIN, SOFT, require_matplotlib
+from camscope.render.page import PLAIN, require_matplotlib
 from camscope.render.parts import Fonts
+from camscope.render.surface import INK, SOFT
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
 
 from camscope.errors import InputError, check_folder, nearest
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from PIL import Image
 
 # Leaves out the dates and the version that matplotlib writes by itself, so that files can be compared.
 _METADATA: dict[str, dict[str, None]] = {
@@ -57,6 +62,44 @@ def save(figure: Figure, path: str | Path, dpi: float = 150) -> None:
     buffer = BytesIO()
     _write(figure, buffer, suffix, dpi)
     Path(path).write_bytes(buffer.getvalue())
+
+
+def save_picture(picture: Image.Image, path: str | Path) -> None:
+    """Write an RGB picture as PNG, quickly and not as small as can be, or as WebP.
+
+    Args:
+        picture: What to write.
+        path: Where to; the suffix is `.png` or `.webp`.
+
+    Raises:
+        OSError: The file cannot be written.
+    """
+    if Path(path).suffix == ".webp":
+        picture.save(path, quality=90, method=2)
+    else:
+        Path(path).write_bytes(_quick_png(picture))
+
+
+def _quick_png(picture: Image.Image) -> bytes:
+    """Give an RGB picture as PNG in half of Pillow's time.
+
+    Of every row Pillow tries all five filters. Of photos and colours one is as good: what differs from the row above.
+    """
+    pixels = np.asarray(picture)
+    height, width, _ = pixels.shape
+    rows = np.empty((height, 1 + 3 * width), np.uint8)
+    rows[:, 0] = 2  # the filter's number
+    rows[:, 1:] = pixels.reshape(height, -1)
+    rows[1:, 1:] -= pixels[:-1].reshape(height - 1, -1)
+    parts = {
+        b"IHDR": struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0),  # 8 bits, RGB
+        b"IDAT": zlib.compress(memoryview(rows), 1),
+        b"IEND": b"",
+    }
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in parts.items()
+    )
 
 
 def _write(figure: Figure, target: BinaryIO, suffix: str, dpi: float) -> None:

@@ -5,25 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from PIL import Image
 
 from camscope.errors import InputError
 from camscope.render.colour import DEFAULT, resolve
 from camscope.render.export import png, save
-from camscope.render.fitting import fit
-from camscope.render.frame import MARGIN, Frame
+from camscope.render.fitting import Measure, width_of
+from camscope.render.frame import MARGIN, Frame, S
 from camscope.render.layout import Grid, stacked
-from camscope.render.page import require_matplotlib
+from camscope.render.page import Page, require_matplotlib
 from camscope.render.panel import Panel, grid_of
-from camscope.render.parts import Bar, Fonts, Heading, draw_on, draw_panel, text_height, ticks_of
+from camscope.render.parts import Bar, Fonts, Heading, Shrunk, draw_on, draw_panel, text_height, ticks_of
+from camscope.render.sheet import Sheet, measure_at
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["Panel", "figure", "grid_of", "png", "save"]
+__all__ = ["Panel", "figure", "grid_of", "picture", "png", "save"]
 
 _LEAST_INCHES = 0.5
 
@@ -76,13 +78,44 @@ def figure(
         MissingExtraError: matplotlib or cmap is not installed.
     """
     require_matplotlib()
-    _check(panels, row_labels, column_labels, panel_inches)
-    colormap = resolve(colormap, signed)
     if ax is not None:
-        return _drawn_on(ax, panels, colormap, opacity)
-    plan = partial(_Plan.of, panels, row_labels, ticks_of(low, high, signed=signed), colorbar_label)
-    planned = plan(panel_inches) if width is None else _as_wide_as(width, plan, panel_inches)
-    return _drawn(planned, panels, column_labels, title, caption, colormap, opacity)
+        _check(panels, row_labels, column_labels, panel_inches)
+        return _drawn_on(ax, panels, resolve(colormap, signed), opacity)
+    return _drawn(
+        Page,
+        width_of,
+        panels,
+        row_labels=row_labels,
+        column_labels=column_labels,
+        title=title,
+        caption=caption,
+        colormap=colormap,
+        opacity=opacity,
+        signed=signed,
+        colorbar_label=colorbar_label,
+        panel_inches=panel_inches,
+        low=low,
+        high=high,
+        width=width,
+    ).figure
+
+
+def picture(panels: Sequence[Sequence[Panel]], *, dpi: float = 150, **options: Any) -> Image.Image:
+    """Draw the same as `figure` as a picture: without matplotlib, whose font it has, in a tenth of the time.
+
+    Args:
+        panels: Rows of panels.
+        dpi: Pixels per inch.
+        options: Those of `figure`, but `ax`.
+
+    Raises:
+        InputError: See `figure`; `dpi` is not above 0.
+        MissingExtraError: matplotlib, whose font it takes, or cmap is not installed.
+    """
+    if not dpi > 0:
+        raise InputError(f"dpi must be above 0; got {dpi}.")
+    defaults = {name: value for name, value in (figure.__kwdefaults__ or {}).items() if name != "ax"}
+    return _drawn(partial(Sheet, dpi=dpi), measure_at(dpi), panels, **{**defaults, **options}).image
 
 
 @dataclass(frozen=True)
@@ -114,16 +147,17 @@ class _Plan:
         row_labels: Sequence[str],
         ticks: tuple[str, str, str],
         colorbar_label: str,
+        measure: Measure,
         panel_inches: float,
     ) -> _Plan:
         """Plan for square panels of a given side; see `figure`."""
-        fonts = Fonts.scaled((panel_inches / 2.6) ** 0.5)
+        fonts = Fonts.scaled((panel_inches / 2.6) ** 0.5, measure)
         gap = fonts.gap
         grid = Grid.around(
             [[panel.size for panel in row] for row in panels], panel_inches, gap, 0.6 * fonts.scale
         )
         row_texts = [
-            fit(text, height, fonts.label, weight="bold")
+            fonts.fit(text, height, fonts.label, weight="bold")
             for text, height in zip(row_labels, grid.heights, strict=False)
         ]
         grid_left = MARGIN + text_height(row_texts, fonts.label, gap / 2)
@@ -153,21 +187,35 @@ def _as_wide_as(width: float, plan: Callable[[float], _Plan], panel_inches: floa
 
 
 def _drawn(
-    plan: _Plan,
+    make: Callable[[float, float], S],
+    measure: Measure,
     panels: Sequence[Sequence[Panel]],
+    *,
+    row_labels: Sequence[str],
     column_labels: Sequence[str],
     title: str,
     caption: str,
     colormap: str,
     opacity: float,
-) -> Figure:
-    """Draw what was planned, from top to bottom: title, column labels, rows with their headings, caption."""
+    signed: bool,
+    colorbar_label: str,
+    panel_inches: float,
+    low: str | None,
+    high: str | None,
+    width: float | None,
+) -> S:
+    """Draw on a surface, from top to bottom: title, column labels, rows with their headings, caption; see `figure`."""
+    _check(panels, row_labels, column_labels, panel_inches)
+    colormap = resolve(colormap, signed)
+    ticks = ticks_of(low, high, signed=signed)
+    planning = partial(_Plan.of, panels, row_labels, ticks, colorbar_label, measure)
+    plan = planning(panel_inches) if width is None else _as_wide_as(width, planning, panel_inches)
     fonts, grid, grid_left = plan.fonts, plan.grid, plan.grid_left
     gap = fonts.gap
     frame = Frame.of(title, caption, plan.width, fonts)
     column_texts = [
-        fit(text, width, fonts.label, weight="bold")
-        for text, width in zip(column_labels, grid.widths, strict=False)
+        fonts.fit(text, column, fonts.label, weight="bold")
+        for text, column in zip(column_labels, grid.widths, strict=False)
     ]
     labels_bottom = frame.top + text_height(column_texts, fonts.label, gap / 3)
     blocks = [
@@ -178,21 +226,22 @@ def _drawn(
     tops = stacked(blocks, labels_bottom)
     photo_tops, grid_bottom = tops[1::2], tops[-1] - gap
 
-    page = frame.page(grid_bottom)
+    page = frame.drawn_on(make, grid_bottom)
     for column, lines in enumerate(column_texts):
         page.text(lines, grid_left + grid.centre(column), labels_bottom - gap / 3, fonts.label, weight="bold")
     for top, height, lines in zip(photo_tops, grid.heights, plan.row_texts, strict=False):
         labels_centre, middle = (MARGIN + grid_left - gap / 2) / 2, top + height / 2
         page.text(lines, labels_centre, middle, fonts.label, va="center", weight="bold", upright=True)
+    shrunk = Shrunk()
     for row, (top, heading, row_panels) in enumerate(zip(photo_tops, plan.headings, panels, strict=True)):
         heading.draw(page, grid, grid_left, top)
         for column, panel in enumerate(row_panels):
             cell = grid.photo(row, column, panel.size).moved(grid_left, top)
-            draw_panel(page, cell, panel, fonts, colormap=colormap, opacity=opacity)
+            draw_panel(page, cell, panel, fonts, shrunk, colormap=colormap, opacity=opacity)
     if plan.bar:
         middle = (photo_tops[0] + grid_bottom) / 2
         plan.bar.draw(page, grid_left + grid.width + gap, middle - plan.bar.height / 2, colormap)
-    return page.figure
+    return page
 
 
 def _drawn_on(
@@ -236,9 +285,8 @@ def _check(
     for panel in (panel for row in panels for panel in row):
         width, height = panel.size
         for box in panel.boxes:
-            top, left, bottom, right = box
-            if not (0 <= top < bottom <= height and 0 <= left < right <= width):
+            x0, y0, x1, y1 = box
+            if not (0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height):
                 raise InputError(
-                    f"a box is (top, left, bottom, right) within the photo, {height} high and {width} wide;"
-                    f" got {box}."
+                    f"a box is (x0, y0, x1, y1) within the photo, {height} high and {width} wide; got {box}."
                 )

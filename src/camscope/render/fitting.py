@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeAlias
+
+Measure: TypeAlias = Callable[[str, float, str], float]
+"""The width in inches of one line of text, from the line, the font size in points, and `normal` or `bold`."""
 
 LINE = 1.3
 """The distance from one line to the next, in font sizes."""
@@ -49,7 +53,15 @@ def height_of(lines: int, size: float) -> float:
     return lines * size * LINE / 72
 
 
-def fit(text: str, width: float, size: float, *, weight: str = "normal", lines: int = 2) -> list[str]:
+def fit(
+    text: str,
+    width: float,
+    size: float,
+    *,
+    weight: str = "normal",
+    lines: int = 2,
+    measure: Measure = width_of,
+) -> list[str]:
     """Break a text into at most `lines` lines of at most `width` inches.
 
     Lines break between words; a word longer than a line is broken inside. What does not fit into the last line
@@ -61,18 +73,19 @@ def fit(text: str, width: float, size: float, *, weight: str = "normal", lines: 
         size: The font size, in points.
         weight: `normal` or `bold`.
         lines: How many lines there may be.
+        measure: How wide a text is where it will be drawn.
     """
     broken: list[str] = []
     for paragraph in text.splitlines():
         line = ""
         for word in paragraph.split():
             longer = f"{line} {word}" if line else word
-            if width_of(longer, size, weight) <= width:
+            if measure(longer, size, weight) <= width:
                 line = longer
                 continue
             if line:
                 broken.append(line)
-            *full, line = _pieces(word, width, size, weight)
+            *full, line = _pieces(word, width, size, weight, measure)
             broken.extend(full)
         if line:
             broken.append(line)
@@ -80,20 +93,20 @@ def fit(text: str, width: float, size: float, *, weight: str = "normal", lines: 
             break
     if len(broken) <= lines:
         return broken
-    return [*broken[: lines - 1], _ellipsised(broken[lines - 1], width, size, weight)]
+    return [*broken[: lines - 1], _ellipsised(broken[lines - 1], width, size, weight, measure)]
 
 
-def _pieces(word: str, width: float, size: float, weight: str) -> list[str]:
+def _pieces(word: str, width: float, size: float, weight: str, measure: Measure) -> list[str]:
     """Cut a word into pieces that fit; every piece has at least one letter."""
     pieces = [""]
     for letter in word:
-        if pieces[-1] and width_of(pieces[-1] + letter, size, weight) > width:
+        if pieces[-1] and measure(pieces[-1] + letter, size, weight) > width:
             pieces.append("")
         pieces[-1] += letter
     return pieces
 
 
-def _ellipsised(line: str, width: float, size: float, weight: str) -> str:
-    while line and width_of(line + _ELLIPSIS, size, weight) > width:
+def _ellipsised(line: str, width: float, size: float, weight: str, measure: Measure) -> str:
+    while line and measure(line + _ELLIPSIS, size, weight) > width:
         line = line[:-1]
     return line.rstrip(" ,;:") + _ELLIPSIS

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
-from camscope.render.fitting import fit
-from camscope.render.page import SOFT, Page
+from camscope.render.page import Page
 from camscope.render.parts import Fonts, text_height
+from camscope.render.surface import SOFT, Surface
+
+S = TypeVar("S", bound=Surface)
 
 MARGIN = 0.08
 """The empty edge of every figure, in inches."""
@@ -40,8 +44,8 @@ class Frame:
         """
         inside = width - 2 * MARGIN
         return cls(
-            fit(title, inside, fonts.heading, weight="bold", lines=3),
-            fit(caption, inside, fonts.small, lines=8),
+            fonts.fit(title, inside, fonts.heading, weight="bold", lines=3),
+            fonts.fit(caption, inside, fonts.small, lines=8),
             width,
             fonts,
         )
@@ -52,10 +56,19 @@ class Frame:
         return MARGIN + text_height([self.title], self.fonts.heading, self.fonts.gap)
 
     def page(self, bottom: float) -> Page:
-        """Give a page just high enough for content that ends at `bottom`, with title and caption written on it."""
+        """Give a matplotlib page; see `drawn_on`."""
+        return self.drawn_on(Page, bottom)
+
+    def drawn_on(self, make: Callable[[float, float], S], bottom: float) -> S:
+        """Give a surface just high enough for content that ends at `bottom`, with title and caption written on it.
+
+        Args:
+            make: Makes the surface, of a width and a height in inches.
+            bottom: Where the content ends, in inches from the top.
+        """
         below = text_height([self.caption], self.fonts.small, self.fonts.gap)
-        page = Page(self.width, bottom + below + MARGIN)
-        page.text(self.title, self.width / 2, MARGIN, self.fonts.heading, va="top", weight="bold")
+        surface = make(self.width, bottom + below + MARGIN)
+        surface.text(self.title, self.width / 2, MARGIN, self.fonts.heading, va="top", weight="bold")
         caption_top = bottom + self.fonts.gap
-        page.text(self.caption, MARGIN, caption_top, self.fonts.small, ha="left", va="top", colour=SOFT)
-        return page
+        surface.text(self.caption, MARGIN, caption_top, self.fonts.small, ha="left", va="top", colour=SOFT)
+        return surface

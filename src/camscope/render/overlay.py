@@ -46,7 +46,7 @@ def overlay(
         raise InputError(
             f"opacity must lie between 0 (only the photo) and 1 (only the colours); got {opacity}."
         )
-    check_size(photo, heatmap)
+    check_size(photo.size, heatmap)
     unseen = np.isnan(heatmap)
     partial = bool(unseen.any())
     values = np.where(unseen, heatmap.dtype.type(0), heatmap) if partial else heatmap
@@ -57,15 +57,16 @@ def overlay(
     return blended
 
 
-def check_size(photo: Image.Image, heatmap: Float[np.ndarray, "height width"]) -> None:
-    """Raise InputError unless a heatmap is a floating-point array of the photo's size."""
+def check_size(size: tuple[int, int], heatmap: Float[np.ndarray, "height width"]) -> None:
+    """Raise InputError unless a heatmap is a floating-point array of the photo's (width, height)."""
     if not isinstance(heatmap, np.ndarray) or not np.issubdtype(heatmap.dtype, np.floating):
         found = heatmap.dtype if isinstance(heatmap, np.ndarray) else type(heatmap).__name__
         raise InputError(f"heatmap must be a floating-point NumPy array; got {found}.")
-    if heatmap.shape != (photo.height, photo.width):
+    width, height = size
+    if heatmap.shape != (height, width):
         raise InputError(
             f"heatmap and image must have the same size: the heatmap has shape {heatmap.shape}, the image is"
-            f" {photo.height} high and {photo.width} wide. Resize the heatmap to the image first."
+            f" {height} high and {width} wide. Resize the heatmap to the image first."
         )
 
 

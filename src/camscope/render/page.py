@@ -5,14 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image
+
 from camscope.errors import MissingExtraError
 from camscope.render.fitting import BASELINE, LINE, height_of
 from camscope.render.layout import Cell
+from camscope.render.surface import INK
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-INK, SOFT = "#1c1c1c", "#666666"
+# Photos are shrunk to what 300 dots per inch can print, so that sixty 12-megapixel panels take little memory.
+_PRINT_DPI = 300
 
 
 def require_matplotlib() -> None:
@@ -24,7 +30,12 @@ def require_matplotlib() -> None:
 
 
 class Page:
-    """An empty white figure of a given size in inches; it belongs to no pyplot state."""
+    """An empty white figure of a given size in inches, which belongs to no pyplot state; see `Surface`.
+
+    Args:
+        width: In inches.
+        height: In inches.
+    """
 
     def __init__(self, width: float, height: float) -> None:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -63,19 +74,7 @@ class Page:
         weight: str = "normal",
         upright: bool = False,
     ) -> None:
-        """Write lines of text, each on its own baseline, so that texts side by side stay level.
-
-        Args:
-            lines: The lines, from top to bottom.
-            left: Where the block stands, in inches from the page's left edge; `ha` says which point of the block.
-            top: Likewise, in inches from the page's top edge; `va` says which point of the block.
-            size: The font size, in points.
-            ha: Whether `left` is the block's left edge, its centre or its right edge.
-            va: Whether `top` is the block's top edge, its centre or its bottom edge.
-            colour: Of the text.
-            weight: `normal` or `bold`.
-            upright: Turn the block so that its lines run upwards.
-        """
+        """Write lines of text; see `Surface.text`."""
         start = -height_of(len(lines), size) * {"top": 0.0, "center": 0.5, "bottom": 1.0}[va]
         turned: dict[str, Any] = {"rotation": 90, "rotation_mode": "anchor"} if upright else {}
         for number, line in enumerate(lines):
@@ -93,6 +92,68 @@ class Page:
                 **PLAIN,
                 **turned,
             )
+
+    def pixels(self, cell: Cell) -> tuple[int, int]:
+        """Give the (width, height) in pixels that print needs for a picture in a cell."""
+        return print_pixels(cell)
+
+    def panel(
+        self,
+        cell: Cell,
+        picture: Image.Image,
+        photo: tuple[int, int],
+        boxes: Sequence[tuple[int, int, int, int]],
+        note: Sequence[str],
+        size: float,
+    ) -> None:
+        """Draw a picture in a cell; see `Surface.panel`."""
+        axes = self.axes(cell)
+        width, height = photo
+        extent = (0, width, height, 0)
+        axes.imshow(np.asarray(picture), extent=extent, aspect="auto", interpolation="antialiased")
+        draw_boxes(axes, boxes)
+        if not note:
+            return
+        pad = size / 120
+        ground = {"boxstyle": f"round,pad={pad * 72 / size}", "facecolor": "#000000b3", "edgecolor": "none"}
+        axes.text(
+            0.5,
+            2 * pad / cell.height,
+            "\n".join(note),
+            transform=axes.transAxes,
+            ha="center",
+            va="bottom",
+            color="white",
+            fontsize=size,
+            linespacing=1.15,
+            bbox=ground,
+            **PLAIN,
+        )
+
+    def ramp(self, cell: Cell, colours: UInt8[np.ndarray, "levels 3"]) -> None:
+        """Fill a cell with colours, the first at the bottom."""
+        axes = self.axes(cell)
+        axes.imshow(colours[::-1, None], aspect="auto", extent=(0, 1, 0, 1), interpolation="bilinear")
+        axes.set_label("colorbar")
+
+
+def print_pixels(cell: Cell) -> tuple[int, int]:
+    """Give the (width, height) in pixels that print needs for a picture in a cell."""
+    width, height = (max(1, round(inches * _PRINT_DPI)) for inches in (cell.width, cell.height))
+    return width, height
+
+
+def draw_boxes(axes: Axes, boxes: Sequence[tuple[int, int, int, int]]) -> None:
+    """Outline boxes on axes: (x0, y0, x1, y1) in the axes' own coordinates."""
+    from matplotlib.patches import Rectangle
+    from matplotlib.patheffects import withStroke
+
+    # White on a dark stroke shows on every photo and every colour map.
+    stroke = withStroke(linewidth=2.6, foreground="#000000a6")
+    for x0, y0, x1, y1 in boxes:
+        outline = Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, edgecolor="white", linewidth=1.3)
+        outline.set_path_effects([stroke])
+        axes.add_patch(outline)
 
 
 PLAIN: dict[str, Any] = {"parse_math": False, "usetex": False}

@@ -22,7 +22,7 @@ class Panel:
         heatmap: Numbers in [0, 1] at the photo's size (NaN where the model did not see it); None shows the bare photo.
         title: The text above the picture, such as a class name; wrapped, and shortened if very long.
         subtitle: The text under the title, such as a score.
-        boxes: Boxes to outline, in pixels of the photo: (top, left, bottom, right), the ends exclusive.
+        boxes: Boxes to outline, in pixels of the photo: (x0, y0, x1, y1), the ends exclusive.
         note: A status to show in the picture, such as "all-negative: no evidence for this class".
     """
 

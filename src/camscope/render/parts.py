@@ -4,24 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
 
 from camscope.render.colour import lut
-from camscope.render.fitting import fit, height_of, width_of
+from camscope.render.fitting import Measure, fit, height_of, width_of
 from camscope.render.layout import Cell, Grid
 from camscope.render.overlay import check_size, overlay
-from camscope.render.page import PLAIN, SOFT, Page
+from camscope.render.page import PLAIN, draw_boxes, print_pixels
 from camscope.render.panel import Panel
-from camscope.render.rgb import as_rgb
+from camscope.render.rgb import Photo, as_rgb
+from camscope.render.surface import SOFT, Surface
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-# Photos are shrunk to what 300 dots per inch can print, so that sixty 12-megapixel panels take little memory.
-_PRINT_DPI = 300
 
 
 @dataclass(frozen=True)
@@ -30,14 +28,22 @@ class Fonts:
 
     Attributes:
         scale: The factor to the usual sizes.
+        measure: How wide a text is where it will be drawn.
     """
 
     scale: float
+    measure: Measure = width_of
 
     @classmethod
-    def scaled(cls, factor: float) -> Fonts:
+    def scaled(cls, factor: float, measure: Measure = width_of) -> Fonts:
         """Give the fonts for content that is larger by a factor, within what stays legible."""
-        return cls(min(1.5, max(0.75, factor)))
+        return cls(min(1.5, max(0.75, factor)), measure)
+
+    def fit(
+        self, text: str, width: float, size: float, *, weight: str = "normal", lines: int = 2
+    ) -> list[str]:
+        """Break a text in these fonts into lines; see `camscope.render.fitting.fit`."""
+        return fit(text, width, size, weight=weight, lines=lines, measure=self.measure)
 
     @property
     def gap(self) -> float:
@@ -90,8 +96,8 @@ class Heading:
         """
         pairs = list(zip(row, grid.widths, strict=False))
         return cls(
-            [fit(panel.title, width, fonts.title) for panel, width in pairs],
-            [fit(panel.subtitle, width, fonts.small) for panel, width in pairs],
+            [fonts.fit(panel.title, width, fonts.title) for panel, width in pairs],
+            [fonts.fit(panel.subtitle, width, fonts.small) for panel, width in pairs],
             fonts,
         )
 
@@ -109,7 +115,7 @@ class Heading:
         texts = text_height(self.titles, self.fonts.title) + self._below_titles
         return texts + self._pad if texts else 0.0
 
-    def draw(self, page: Page, grid: Grid, left: float, bottom: float) -> None:
+    def draw(self, page: Surface, grid: Grid, left: float, bottom: float) -> None:
         """Write the titles above the photos.
 
         Args:
@@ -151,7 +157,7 @@ class Bar:
             label: What the colours mean.
             fonts: The sizes of the texts.
         """
-        return cls(height, ticks, fit(label, height, fonts.small), fonts)
+        return cls(height, ticks, fonts.fit(label, height, fonts.small), fonts)
 
     @property
     def _slim(self) -> float:
@@ -159,14 +165,16 @@ class Bar:
 
     @property
     def _ticks_right(self) -> float:
-        return 1.5 * self._slim + max(width_of(tick, self.fonts.small) for tick in self.ticks)
+        return 1.5 * self._slim + max(
+            self.fonts.measure(tick, self.fonts.small, "normal") for tick in self.ticks
+        )
 
     @property
     def width(self) -> float:
         """Width in inches of bar, ticks and label."""
         return self._ticks_right + text_height([self.label], self.fonts.small, self._slim / 3)
 
-    def draw(self, page: Page, left: float, top: float, colormap: str) -> None:
+    def draw(self, page: Surface, left: float, top: float, colormap: str) -> None:
         """Draw bar, ticks and label.
 
         Args:
@@ -175,9 +183,7 @@ class Bar:
             top: The upper edge, in inches from the page's.
             colormap: Any name of the cmap catalogue.
         """
-        axes = page.axes(Cell(left, top, self._slim, self.height))
-        axes.imshow(lut(colormap)[::-1, None], aspect="auto", extent=(0, 1, 0, 1), interpolation="bilinear")
-        axes.set_label("colorbar")
+        page.ramp(Cell(left, top, self._slim, self.height), lut(colormap))
         low, middle, high = self.ticks
         beside, small = left + 1.5 * self._slim, self.fonts.small
         page.text([high], beside, top, small, ha="left", va="top")
@@ -229,10 +235,11 @@ def draw_on(axes: Axes, panel: Panel, *, colormap: str, opacity: float) -> None:
     dpi = axes.get_figure(root=True).dpi  # type: ignore[union-attr]
     cell = Cell(0, 0, extent.width / dpi, extent.height / dpi)
     width, height = panel.size
-    picture = np.asarray(_picture(panel, cell, colormap, opacity))
+    small = Shrunk().photo(panel.image, print_pixels(cell))
+    picture = np.asarray(_picture(panel, small, colormap, opacity))
     axes.imshow(picture, extent=(0, width, height, 0), interpolation="antialiased")
     axes.set(xticks=[], yticks=[])
-    _draw_boxes(axes, panel.boxes)
+    draw_boxes(axes, panel.boxes)
     fonts = Fonts.scaled((min(cell.width, cell.height) / 2.6) ** 0.5)
     lines = fit(panel.title, cell.width, fonts.title) + fit(panel.subtitle, cell.width, fonts.small)
     axes.set_title("\n".join(lines), fontsize=fonts.title, **PLAIN)
@@ -241,7 +248,37 @@ def draw_on(axes: Axes, panel: Panel, *, colormap: str, opacity: float) -> None:
         axes.set_xlabel("\n".join(words), fontsize=fonts.small, **PLAIN)
 
 
-def draw_panel(page: Page, cell: Cell, panel: Panel, fonts: Fonts, *, colormap: str, opacity: float) -> None:
+class Shrunk:
+    """The photos of a figure at the sizes that they are shown at, each made once for all panels that show it."""
+
+    def __init__(self) -> None:
+        self._made: dict[tuple[int, int, int], tuple[Any, Image.Image]] = {}
+
+    def photo(self, image: Photo, most: tuple[int, int]) -> Image.Image:
+        """Give a photo at no more pixels along each axis than these.
+
+        Args:
+            image: As a panel has it.
+            most: Width and height.
+        """
+        if (id(image), *most) not in self._made:
+            photo = as_rgb(image)
+            width, height = (min(pixels, limit) for pixels, limit in zip(photo.size, most, strict=True))
+            small = photo.resize((width, height), Image.Resampling.LANCZOS, reducing_gap=2.0)
+            self._made[id(image), *most] = image, small  # the image too, or another might get its id
+        return self._made[id(image), *most][1]
+
+
+def draw_panel(
+    page: Surface,
+    cell: Cell,
+    panel: Panel,
+    fonts: Fonts,
+    shrunk: Shrunk,
+    *,
+    colormap: str,
+    opacity: float,
+) -> None:
     """Draw a photo with its heatmap, its boxes and its note.
 
     Args:
@@ -249,73 +286,33 @@ def draw_panel(page: Page, cell: Cell, panel: Panel, fonts: Fonts, *, colormap: 
         cell: The rectangle to fill, in inches.
         panel: What to draw.
         fonts: The sizes of the texts.
+        shrunk: The photos of the figure.
         colormap: Any name of the cmap catalogue.
         opacity: How much of the heatmap's colours covers the photo, 0 to 1.
 
     Raises:
         InputError: The heatmap does not have the photo's size, or the colour map is unknown.
     """
-    width, height = panel.size
-    axes = page.axes(cell)
-    picture = np.asarray(_picture(panel, cell, colormap, opacity))
-    axes.imshow(picture, extent=(0, width, height, 0), aspect="auto", interpolation="antialiased")
-    _draw_boxes(axes, panel.boxes)
-    if panel.note:
-        _draw_note(page, axes, panel.note, cell, fonts.small)
+    picture = _picture(panel, shrunk.photo(panel.image, page.pixels(cell)), colormap, opacity)
+    size = fonts.small
+    pad = size / 120
+    room = max(0, int((cell.height - 4 * pad) / height_of(1, size)))
+    inside = fonts.fit(panel.note, cell.width - 4 * pad, size, lines=room) if room else []
+    page.panel(cell, picture, panel.size, panel.boxes, inside, size)
+    if panel.note and not room:
+        # the photo is lower than a line of text, so the note stands under it, where the row leaves space
+        under = fonts.fit(panel.note, cell.width, size, lines=1)
+        page.text(under, cell.centre, cell.bottom, size, va="top", colour=SOFT)
 
 
-def _picture(panel: Panel, cell: Cell, colormap: str, opacity: float) -> Image.Image:
-    """Give the panel's photo, with its heatmap if it has one, at no more pixels than print needs."""
-    photo = as_rgb(panel.image)
-    if panel.heatmap is not None:
-        check_size(photo, panel.heatmap)
-    width, height = (
-        min(pixels, max(1, round(inches * _PRINT_DPI)))
-        for pixels, inches in zip(photo.size, (cell.width, cell.height), strict=True)
-    )
-    small = photo.resize((width, height), Image.Resampling.LANCZOS, reducing_gap=2.0)
+def _picture(panel: Panel, small: Image.Image, colormap: str, opacity: float) -> Image.Image:
+    """Give the panel's photo as it is shown, with its heatmap if it has one."""
     if panel.heatmap is None:
         return small
+    check_size(panel.size, panel.heatmap)
     # Heatmaps are smooth, so taking the nearest value is exact enough, and it keeps the edge of a NaN region sharp.
-    rows = (np.arange(height) * 2 + 1) * photo.height // (2 * height)
-    columns = (np.arange(width) * 2 + 1) * photo.width // (2 * width)
-    return overlay(small, panel.heatmap[rows[:, None], columns], colormap=colormap, opacity=opacity)
-
-
-def _draw_boxes(axes: Axes, boxes: Sequence[tuple[int, int, int, int]]) -> None:
-    from matplotlib.patches import Rectangle
-    from matplotlib.patheffects import withStroke
-
-    # White on a dark stroke shows on every photo and every colour map.
-    stroke = withStroke(linewidth=2.6, foreground="#000000a6")
-    for top, left, bottom, right in boxes:
-        outline = Rectangle(
-            (left, top), right - left, bottom - top, fill=False, edgecolor="white", linewidth=1.3
-        )
-        outline.set_path_effects([stroke])
-        axes.add_patch(outline)
-
-
-def _draw_note(page: Page, axes: Axes, note: str, cell: Cell, size: float) -> None:
-    pad = size / 120
-    room = int((cell.height - 4 * pad) / height_of(1, size))
-    if (
-        room < 1
-    ):  # the photo is lower than a line of text, so the note stands under it, where the row leaves space
-        page.text(fit(note, cell.width, size, lines=1), cell.centre, cell.bottom, size, va="top", colour=SOFT)
-        return
-    lines = fit(note, cell.width - 4 * pad, size, lines=room)
-    box = {"boxstyle": f"round,pad={pad * 72 / size}", "facecolor": "#000000b3", "edgecolor": "none"}
-    axes.text(
-        0.5,
-        2 * pad / cell.height,
-        "\n".join(lines),
-        transform=axes.transAxes,
-        ha="center",
-        va="bottom",
-        color="white",
-        fontsize=size,
-        linespacing=1.15,
-        bbox=box,
-        **PLAIN,
+    rows, columns = (
+        (np.arange(shown) * 2 + 1) * pixels // (2 * shown)
+        for shown, pixels in zip(small.size[::-1], panel.size[::-1], strict=True)
     )
+    return overlay(small, panel.heatmap[rows[:, None], columns], colormap=colormap, opacity=opacity)

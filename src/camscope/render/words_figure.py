@@ -10,8 +10,9 @@ from camscope.errors import InputError
 from camscope.render.colour import DEFAULT
 from camscope.render.fitting import BASELINE, fit, height_of
 from camscope.render.frame import MARGIN, Frame
-from camscope.render.page import PLAIN, SOFT, Page, require_matplotlib
+from camscope.render.page import PLAIN, Page, require_matplotlib
 from camscope.render.parts import Bar, Fonts, ticks_of
+from camscope.render.surface import SOFT
 from camscope.render.word_fonts import families, visual, word_width
 from camscope.render.word_lines import Piece, lines_of
 from camscope.render.word_rows import Rgb, WordRow, hex_of, painted, words_colormap

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from camscope import render
+from camscope.keywords import belonging, keywords
 from camscope.results import figures, saving
 from camscope.results.maps import Maps
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 class Explanation(Maps):
     """What `explain` returns: the maps (see `camscope.results.maps.Maps`), with ways to show and to keep them."""
 
+    @keywords("e.overlay({})")
     def overlay(
         self,
         image: int = 0,
@@ -91,3 +94,7 @@ class Explanation(Maps):
 
     def _repr_html_(self) -> str:
         return figures.html(self)
+
+
+belonging("e.figure({})", ["by", *figures.options_of(render.figure)])
+belonging("e.overlay({})", figures.options_of(figures.overlay))

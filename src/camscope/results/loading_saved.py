@@ -147,7 +147,9 @@ def _target(t: Mapping[str, Any], classes: int) -> TargetInfo:
     against = tuple(_strings(t["against"]))
     _require(weighting in (None, *get_args(Weighting)), f"the weighting is {weighting!r}")
     corners = None if box is None else tuple(box)
-    return TargetInfo(index, name, of, int(sign), against, corners, gamma, weighting)
+    sure = None if index is not None else t["probability"]
+    _require(sure is None or _is_number(sure), f"the probability is {sure!r}")
+    return TargetInfo(index, name, of, int(sign), against, corners, gamma, weighting, sure)
 
 
 def _facts(about: Mapping[str, Any]) -> MethodFacts:

@@ -13,7 +13,7 @@ import numpy as np
 from array_api_compat import array_namespace
 from jaxtyping import Bool, Float, Int
 
-from camscope.arrays import Array
+from camscope.arrays import Array, to_numpy
 from camscope.composition import parse
 from camscope.errors import InputError, MethodError, nearest
 from camscope.inputs import InputImages
@@ -110,6 +110,17 @@ class MapData:
         return tuple(dict.fromkeys(layer for _, layer in self.raw))
 
     @property
+    def labels(self) -> list[Any] | None:
+        """What each image is labelled as, where labels came with the images (`Explainer.over`): names, or `class 3`."""
+        return self.provenance.get("labels")
+
+    @property
+    def layer_titles(self) -> Mapping[str, str]:
+        """What each layer is called above its maps: its name; of a detector also what the maps there show."""
+        shows = self.provenance.get("layers", {}).get("shows", {})
+        return {name: f"{shows[name]} ({name})" if name in shows else name for name in self.layers}
+
+    @property
     def of_texts(self) -> bool:
         """Whether the inputs are texts; otherwise they are pictures, or tensors of anything else."""
         return bool(self.input_images.texts)
@@ -137,30 +148,33 @@ class MapData:
     def __len__(self) -> int:
         return len(self.targets)
 
-    def number(self, image: int) -> int:
+    def number(self, image: Any) -> int:
         """The number of an image, from 0; a negative one counts from the end.
 
         Raises:
             TypeError: if it is no number.
             IndexError: if the batch has no such image.
         """
-        if not isinstance(image, (int, np.integer)):
+        if isinstance(image, (bool, np.bool_)) or not isinstance(image, (int, np.integer)):
             raise TypeError(
-                f"{image!r} is no {self.noun}'s number. One {self.noun} at a time is taken: e[0], e[-1]."
+                f"{image!r} is no {self.noun}'s number, such as 0 or -1. Some {self.noun}s are e[2:5] or e[[0, 5]]."
             )
         if not -len(self) <= image < len(self):
             raise IndexError(f"There is no {self.noun} {image}: the batch has {len(self)}.")
         return int(image) % len(self)
 
-    def __getitem__(self, which: int | slice | str | tuple[str, str]) -> Self:
+    def __getitem__(self, which: Any) -> Self:
         """Some of the maps, as an explanation of their own.
 
-            e[0], e[-1], e[2:5]        one image as a batch of one; some images
+            e[0], e[-1]                one image as a batch of one
+            e[2:5], e[[0, 5]]          some images
+            e[predicted != labels]     those for which an array says True
             e["gradcam"]               one method
             e["gradcam", "layer4"]     one method at one layer
 
         Args:
-            which: the number of an image, a slice of them, a method, or a method and a layer.
+            which: the number of an image, a slice or a list of them, an array of numbers or of truth values; a method,
+                or a method and a layer.
 
         Raises:
             TypeError: if it is none of these.
@@ -177,8 +191,31 @@ class MapData:
                 raise IndexError(f"There is no {self.noun} in {which}: the batch has {len(self)}.")
             return self._of_images(list(some))
         if isinstance(which, tuple):
-            raise TypeError(f"{which!r}: a method and a layer are two names, e['gradcam', 'layer4'].")
-        return self._of_images([self.number(which)])
+            raise TypeError(
+                f"{which!r}: a method and a layer are two names, e['gradcam', 'layer4']; some {self.noun}s are a list, "
+                "e[[0, 5]]."
+            )
+        return self._of_images(self._numbers(which))
+
+    def _numbers(self, which: Any) -> list[int]:
+        """The numbers of the images that are meant by a number, a list of them, or an array."""
+        if isinstance(which, (bool, int, np.integer)) or not (
+            isinstance(which, list) or hasattr(which, "shape")
+        ):
+            return [self.number(which)]
+        array = np.asarray(to_numpy(which) if hasattr(which, "shape") else which)
+        if array.dtype == bool and array.shape != (len(self),):
+            raise IndexError(
+                f"{array.size} truth values were given for {len(self)} {self.noun}s; expected one for each."
+            )
+        numbers = np.flatnonzero(array) if array.dtype == bool else array
+        if numbers.ndim > 1:
+            raise TypeError(
+                f"An array of shape {numbers.shape}: expected numbers of {self.noun}s in one row."
+            )
+        if not numbers.size:
+            raise IndexError(f"No {self.noun} is meant: the list is empty, or nothing in it is True.")
+        return [self.number(number) for number in numbers.reshape(-1).tolist()]
 
     def __iter__(self) -> Iterator[Self]:
         """Each image by itself, as a batch of one."""
@@ -188,7 +225,7 @@ class MapData:
         """The maps of a method, at a layer or at all of its layers."""
         named = pick(self.written(method), self.methods, "method")
         at = [at for by, at in self.raw if by == named]
-        kept = at if layer is None else [pick(layer, at, "layer")]
+        kept = at if layer is None else [pick(self._put_out(layer), at, "layer")]
         keys = [(named, one) for one in kept]
         return dataclasses.replace(
             self,
@@ -243,17 +280,25 @@ class MapData:
 
         Args:
             method: may be left out if there is one.
-            layer: may be left out if there is one.
+            layer: may be left out if there is one, or if none was named in the call: then it is the first, which of a
+                detector is the detection's own level.
 
         Raises:
             InputError: if a name is not among those explained, or is left out where there are several.
         """
         method = pick(self.written(method), self.methods, "method")
-        return method, pick(layer, [at for by, at in self.raw if by == method], "layer")
+        at = [at for by, at in self.raw if by == method]
+        automatic = self.provenance.get("layers", {}).get("chosen") == "automatic"
+        return method, pick(at[0] if layer is None and automatic else self._put_out(layer), at, "layer")
+
+    def _put_out(self, layer: str | None) -> str | None:
+        """The layer whose output is meant by `layer4:input`, if that was explained."""
+        inputs = self.provenance.get("layers", {}).get("inputs", {})
+        return inputs.get(layer, layer) if isinstance(layer, str) else layer
 
     def written(self, method: str | None) -> str | None:
         """A method's name here, if it may be written in another way, such as `fuse(gradcam, mean)`."""
-        if method is None or method in self.methods:
+        if not isinstance(method, str) or method in self.methods:
             return method
         with contextlib.suppress(MethodError):  # a name that means nothing is refused where it is looked up
             return parse(method).name
@@ -272,6 +317,8 @@ class MapData:
 
 def _of_images(provenance: Mapping[str, Any], some: Sequence[int]) -> Mapping[str, Any]:
     """The provenance of some images: what it holds for each image is cut to those."""
+    if "labels" in provenance:
+        provenance = {**provenance, "labels": [provenance["labels"][image] for image in some]}
     layers = provenance.get("layers", {})
     if "fpn_level_of_target" not in layers:
         return provenance
@@ -294,6 +341,8 @@ def pick(name: str | None, valid: Sequence[str], what: str) -> str:
         if len(valid) == 1:
             return valid[0]
         raise InputError(f"Several {what}s were explained, so say which: {what}= one of {', '.join(valid)}.")
+    if not isinstance(name, str):
+        raise InputError(f"{what}={name!r}: expected the name of one {what}, of {', '.join(valid)}.")
     if name not in valid:
         raise InputError(
             f"The {what} {name!r} was not explained; {', '.join(valid)} was.{nearest(name, valid)}"

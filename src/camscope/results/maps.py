@@ -24,6 +24,7 @@ from camscope.arrays import (
     to_numpy,
 )
 from camscope.inputs import InputImage
+from camscope.keywords import keywords
 from camscope.results.map_data import Key, MapData
 from camscope.results.spans import positions, token_by_token
 from camscope.results.status import Status, ends_of, statuses_of
@@ -34,6 +35,7 @@ from camscope.targets import class_name
 class Maps(MapData):
     """The maps of a batch (see `camscope.results.map_data.MapData`), at the size one asks for and in words."""
 
+    @keywords("e.maps({})")
     def maps(
         self, method: str | None = None, layer: str | None = None
     ) -> Float[Array, "batch target *space"]:
@@ -48,6 +50,7 @@ class Maps(MapData):
         """
         return self.raw[self.key(method, layer)]
 
+    @keywords("e.heatmaps({})")
     def heatmaps(
         self,
         method: str | None = None,
@@ -82,6 +85,7 @@ class Maps(MapData):
         xp = array_namespace(heat)
         return xp.where(xp.isnan(heat), 0.5 if scale == "signed" else 0.0, heat)
 
+    @keywords("e.photo_heatmaps({})")
     def photo_heatmaps(
         self,
         image: int = 0,
@@ -113,6 +117,7 @@ class Maps(MapData):
         heat = to_numpy(scaled(placed, scale))
         return np.asarray(heat[image if scale == "batch" else 0])
 
+    @keywords("e.masks({})")
     def masks(
         self,
         method: str | None = None,
@@ -140,6 +145,7 @@ class Maps(MapData):
             heat = list(to_numpy(self.heatmaps(method, layer)))
         return [[mask_of(h, threshold, components) for h in targets] for targets in heat]
 
+    @keywords("e.boxes({})")
     def boxes(
         self,
         method: str | None = None,
@@ -149,7 +155,7 @@ class Maps(MapData):
         components: Components = "largest",
         on_photo: bool = False,
     ) -> list[list[list[Box]]]:
-        """Bounding boxes (top, left, bottom, right) of the masks' components, by image and target, largest first.
+        """Bounding boxes (x0, y0, x1, y1) of the masks' components, by image and target, largest first.
 
         Args:
             method: may be left out if there is one.
@@ -179,7 +185,8 @@ class Maps(MapData):
 
         return {key: ends(key, to_numpy(maps)) for key, maps in self.raw.items()}
 
-    def top(self, k: int = 5, image: int = 0) -> list[tuple[int, str, float, float | None]]:
+    @keywords("e.top({})")
+    def top(self, k: int = 5, *, image: int = 0) -> list[tuple[int, str, float, float | None]]:
         """The k classes with the highest scores: index, name, logit, probability (None for a regression)."""
         logits = to_numpy(self.logits)[image]
         probabilities = None if self.probabilities is None else to_numpy(self.probabilities)[image]
@@ -195,14 +202,17 @@ class Maps(MapData):
         ]
 
     def probability(self, image: int, target: int) -> float | None:
-        """The probability of a target's class; None for a callable or a regression."""
+        """The probability of a target's class or instance; None for a callable or a regression."""
         index = self.targets[image][target].index
-        if index is None or self.probabilities is None:
+        if index is None:
+            return self.targets[image][target].probability
+        if self.probabilities is None:
             return None
         return float(self.probabilities[image, index])
 
     # ------------------------------------------------------------------ words
 
+    @keywords("e.tokens({})")
     def tokens(
         self, image: int = 0, method: str | None = None, layer: str | None = None, *, target: int = 0
     ) -> list[tuple[str, float]]:
@@ -221,6 +231,7 @@ class Maps(MapData):
         values = self.token_evidence(image, method, layer)[target]
         return list(zip(text.tokens, values.tolist(), strict=True))
 
+    @keywords("e.words({})")
     def words(
         self, image: int = 0, method: str | None = None, layer: str | None = None, *, target: int = 0
     ) -> list[tuple[str, float]]:
@@ -244,6 +255,7 @@ class Maps(MapData):
         values = text.of_words(self.token_evidence(image, method, layer)[target])
         return [(word.text, value) for word, value in zip(text.words, values.tolist(), strict=True)]
 
+    @keywords("e.token_evidence({})")
     def token_evidence(
         self, image: int = 0, method: str | None = None, layer: str | None = None
     ) -> Float[np.ndarray, "target token"]:

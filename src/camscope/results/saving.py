@@ -91,7 +91,7 @@ def summary(e: Maps, image: int = 0) -> dict[str, Any]:
         "geometry": shown.geometry.to_dict() if shown else None,
         "top": [
             {"index": i, "name": name, "logit": logit, "probability": p}
-            for i, name, logit, p in e.top(5, image)
+            for i, name, logit, p in e.top(5, image=image)
         ],
         "targets": targets,
         "status": {"/".join(key): [str(s) for s in status[image]] for key, status in e.status.items()},

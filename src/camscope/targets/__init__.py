@@ -5,7 +5,7 @@ Users write targets (`Class(281)`, `TopK(3)`, `-Class("tabby")`, a callable …)
 """
 
 from camscope.targets.captions import Caption, asks_for_classes, captions_of
-from camscope.targets.class_names import class_name
+from camscope.targets.class_names import class_index, class_name
 from camscope.targets.classes import AllClasses, Class, Contrast, TopK
 from camscope.targets.differentiated import slopes_through, target_slopes
 from camscope.targets.instances import Instance
@@ -42,6 +42,7 @@ __all__ = [
     "Weighting",
     "asks_for_classes",
     "captions_of",
+    "class_index",
     "class_name",
     "parse_target",
     "refuse_masked",

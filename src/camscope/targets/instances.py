@@ -34,8 +34,8 @@ class Instance(PredictionTarget):
     such identity it is the candidate whose box overlaps most with the original's.
 
     Attributes:
-        box: x0, y0, x1, y1 in pixels of the model's input: a detection's own box, or one drawn around it. Or the
-            number of a detection: 0 is the most likely one of each image.
+        box: x0, y0, x1, y1 in pixels of the photo, or of the tensor that was given: a detection's own box, or one drawn
+            around it. Or the number of a detection: 0 is the most likely one of each image.
         which: its class, by index or name; None takes the class that the detection most likely is. If `box` is a
             number, it counts the detections of this class only.
         of: which score.
@@ -62,7 +62,7 @@ class Instance(PredictionTarget):
         numbers = isinstance(values, (list, tuple)) and all(isinstance(v, (int, float)) for v in values)
         if not numbers or len(values) != 4 or not all(math.isfinite(v) for v in values):
             raise TargetError(
-                f"Instance({self.box!r}): expected a box (x0, y0, x1, y1) in pixels of the model's input, or the "
+                f"Instance({self.box!r}): expected a box (x0, y0, x1, y1) in pixels of the photo or tensor, or the "
                 "number of a detection. Different boxes for the images of a batch: PerImage([Instance(…), …])."
             )
         if values[0] >= values[2] or values[1] >= values[3]:
@@ -89,14 +89,16 @@ class Instance(PredictionTarget):
         candidates = np.asarray([candidate for candidate, _ in chosen])
         classes = np.asarray([c for _, c in chosen])
         boxes = [found.box(b, int(n), int(c)) for b, (n, c) in enumerate(chosen)]
+        shown = [found.as_written(b, box) for b, box in enumerate(boxes)]
         rows = np.arange(batch)
         return InstanceScore(
             labels=tuple(
                 f"{scored(self.of, class_name(int(c), class_names))} at {_rounded(box)}"
-                for c, box in zip(classes, boxes, strict=True)
+                for c, box in zip(classes, shown, strict=True)
             ),
             of=self.of,
             outlines=np.asarray(boxes) / sides(found.size),
+            probabilities=np.asarray([float(found.confidence[b, n, c]) for b, (n, c) in enumerate(chosen)]),
             fpn_levels=None if found.fpn_levels is None else found.fpn_levels[rows, candidates],
             candidates=candidates,
             outputs=classes,
@@ -121,14 +123,16 @@ class Instance(PredictionTarget):
                     f"There is no detection {self.box} in image {image}: it has {len(ranked)}, numbered from 0."
                 )
             return ranked[-1]
-        chosen, best = found.at(image, self.box, output)
+        chosen, best = found.at(image, found.on_input(image, self.box), output)
         if chosen is None:
             near = _nearest(found, image, self.box, class_names)
+            width, height = found.picture_size(image)
+            what = "input" if found.frames is None else "photo"
             of_what = f" of {class_name(output, class_names)}" if output is not None else ""
             raise TargetError(
                 f"The box {_rounded(self.box)} matches no detection{of_what} in image {image}: the best intersection "
-                f"over union is {best:.2f}, at least {MATCHES} is needed. The input is {found.size[1]} wide and "
-                f"{found.size[0]} high; the nearest detections are {near}."
+                f"over union is {best:.2f}, at least {MATCHES} is needed. The {what} is {width} wide and "
+                f"{height} high; the nearest detections are {near}."
             )
         return chosen
 
@@ -197,12 +201,12 @@ def _nearest(found: Detections, image: int, box: Sequence[float], class_names: S
     """Those detections whose centres are closest to a box's, in words."""
 
     def away(place: tuple[int, int]) -> float:
-        other = found.box(image, *place)
+        other = found.as_written(image, found.box(image, *place))
         return math.hypot(*(other[i] + other[i + 2] - box[i] - box[i + 2] for i in (0, 1)))
 
     near = sorted(found.ranked(image, 20), key=away)[:_LISTED]
     words = [
-        f"{class_name(c, class_names)} at {_rounded(found.box(image, n, c))} "
+        f"{class_name(c, class_names)} at {_rounded(found.as_written(image, found.box(image, n, c)))} "
         f"({float(found.confidence[image, n, c]):.1%})"
         for n, c in near
     ]

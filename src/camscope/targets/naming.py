@@ -23,6 +23,7 @@ class TargetInfo:
         box: x0, y0, x1, y1 of an instance, in shares of the input's size; None if it has no box.
         gamma: γ, how much of the others' score is subtracted; None if it is not contrasted.
         weighting: how the others are averaged; None if it is not contrasted.
+        probability: of an instance, as the model ranks it; None for all else.
     """
 
     index: int | None
@@ -33,6 +34,7 @@ class TargetInfo:
     box: tuple[float, ...] | None = None
     gamma: float | None = None
     weighting: str | None = None
+    probability: float | None = None
 
     @property
     def label(self) -> str:

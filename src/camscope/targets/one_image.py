@@ -67,6 +67,8 @@ def moved_on(raw: Any, batch: int) -> Any:
         batch: how many images there are.
     """
     order = [*range(1, batch), 0]
+    if _is_one_of_each(raw, batch):
+        return [raw[b] for b in order]
 
     def moved(values: Any) -> Any:
         has_rows = values.ndim and values.shape[0] == batch
@@ -103,10 +105,18 @@ def _number(function: OneImageFunction, raw: Any, b: int, batch: int, rows_only:
 
 
 def _rows(raw: Any, which: int | slice, batch: int) -> Any:
-    """The part of a raw output that belongs to an image: of every array that has a row for each."""
+    """The part of a raw output that belongs to an image: its dictionary, or of every array that has a row for each."""
+    if _is_one_of_each(raw, batch):
+        return raw[which]
     return _each_array(
         raw, lambda values: values[which] if values.ndim and values.shape[0] == batch else values
     )
+
+
+def _is_one_of_each(raw: Any, batch: int) -> bool:
+    """Whether a raw output is a list with a dictionary for each image, as detectors give it."""
+    listed = isinstance(raw, (list, tuple)) and len(raw) == batch
+    return listed and all(isinstance(one, Mapping) for one in raw)
 
 
 def _each_array(raw: Any, change: Callable[[Any], Any]) -> Any:

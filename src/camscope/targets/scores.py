@@ -32,12 +32,14 @@ class OutputScore(ABC):
         of: which kind of score.
         outlines: x0, y0, x1, y1 of each image's instance, in shares of the input's size; None if it has no box.
         fpn_levels: the FPN level that each image's score comes from; None if there is no pyramid.
+        probabilities: how sure the model is of each image's instance, as it ranks them; None if that is not known.
     """
 
     labels: tuple[str, ...]
     of: Of = "logit"
     outlines: Float[np.ndarray, "batch 4"] | None = None
     fpn_levels: Int[np.ndarray, " batch"] | None = None
+    probabilities: Float[np.ndarray, " batch"] | None = None
 
     @property
     def kind(self) -> Hashable:

@@ -316,7 +316,8 @@ class Targets:
             if function is not None and isinstance(function, OutputScore):
                 outlines = function.outlines
                 box = None if outlines is None else tuple(float(side) for side in outlines[b])
-                return TargetInfo(None, function.labels[b], None, sign, box=box)
+                sure = None if function.probabilities is None else float(function.probabilities[b])
+                return TargetInfo(None, function.labels[b], None, sign, box=box, probability=sure)
             if function is not None:
                 return TargetInfo(None, function_name(function), None, sign)
             index = int(self.classes[b, t])

@@ -16,9 +16,6 @@ from torchvision.transforms.v2 import functional as F  # noqa: N812
 from camscope.errors import InputError
 from camscope.images import Photo, Preprocessing
 
-TINY = 64
-"""Images whose longer side has no more pixels than this are moved by a pixel or so, and not cropped."""
-
 
 @dataclass(frozen=True)
 class Augmentation:
@@ -62,9 +59,9 @@ class Augmentation:
 
     @classmethod
     def usual(
-        cls, preprocessing: Preprocessing, *, flip: bool | None = None, vertical: bool = False
+        cls, preprocessing: Preprocessing, *, tiny: bool, flip: bool | None = None, vertical: bool = False
     ) -> Augmentation:
-        """What suits most images of the size that the model takes.
+        """What suits most photos, or most tiny images.
 
         Photos are cropped, mirrored, rotated by up to 10° and lit differently. Tiny images are moved by a pixel in 28,
         since their objects fill the frame; and not mirrored, since many are glyphs, whose mirror image is another
@@ -74,10 +71,10 @@ class Augmentation:
 
         Args:
             preprocessing: of the model.
+            tiny: whether the images are tiny themselves, whatever size the model takes.
             flip: whether pictures are mirrored; None mirrors photos and leaves tiny images.
             vertical: whether they are turned upside down too, as cells or satellite images may be.
         """
-        tiny = max(preprocessing.input_size) <= TINY
         flip = not tiny if flip is None else flip
         if tiny:
             shift = round(max(preprocessing.input_size) / 28)  # of 8 pixels, none can be lost

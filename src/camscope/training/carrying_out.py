@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -91,11 +91,11 @@ def carry_out(
         workers: processes that read images; None takes what suits their size.
         device: `cpu`, `cuda` …; None takes the best there is.
         checkpoint_seconds: how far checkpoints within an epoch lie apart, at least; there is one at its end too.
-
         tensorboard: whether the numbers, and pictures of the maps, go to TensorBoard too.
 
     Raises:
-        InputError: if the loss runs away, a file cannot be written, or the run has all its epochs already.
+        InputError: if the loss runs away, a file cannot be written, the run has all its epochs already, or another
+            process trains in its folder.
         ModelError: if the checkpoint is of another model.
         MissingExtraError: if Accelerate is not installed.
         KeyboardInterrupt: if a signal ended it; a checkpoint was written.
@@ -103,18 +103,16 @@ def carry_out(
     import torch
 
     settings = plan.settings
-    kept = read_checkpoint(plan.folder.checkpoint) if plan.resumed else None
-    progress = Progress() if kept is None else Progress.from_facts(kept.facts["progress"])
-    if progress.epoch >= settings.all_epochs:
-        # --epochs counts those after the frozen ones.
-        more = 2 * max(settings.epochs, progress.epoch - settings.frozen_epochs)
-        raise InputError(
-            f"{plan.folder.path} has all of its {progress.epoch} epochs: there is nothing to go on with. "
-            f"--epochs {more} trains it longer (epochs={more} in Python)."
-        )
-    with torch.random.fork_rng(), accelerated(settings.precision, device) as accelerator:
+    with ExitStack() as held, torch.random.fork_rng(), accelerated(settings.precision, device) as accelerator:
+        if plan.resumed:
+            held.enter_context(plan.folder.held(begun=True))
+        kept = read_checkpoint(plan.folder.checkpoint) if plan.resumed else None
+        progress = Progress() if kept is None else Progress.from_facts(kept.facts["progress"])
+        _check_epochs_left(plan, progress)
         torch.manual_seed(settings.seed)
         parts = put_together(plan, accelerator, workers=workers)
+        if not plan.resumed:
+            held.enter_context(plan.folder.held(begun=False))
         _begin(plan)
         if kept is not None:
             kept.restore(parts.model, parts.optimiser, accelerator.scaler)
@@ -129,7 +127,7 @@ def carry_out(
             group.freeze(False)
         fill(parts.model, plan.folder.path / BEST)
         judged = judge(parts.model, parts.val, parts.loss, accelerator)
-    _finish(plan, progress, judged)
+        _finish(plan, progress, judged)
     model = parts.model
     model.preprocessing, model.class_names = plan.preprocessing, list(plan.labelled.classes)
     return Run(
@@ -211,6 +209,17 @@ def _loop(
         patience=settings.patience,
         progress=progress,
     )
+
+
+def _check_epochs_left(plan: Plan, progress: Progress) -> None:
+    settings = plan.settings
+    if progress.epoch >= settings.all_epochs:
+        # --epochs counts those after the frozen ones.
+        more = 2 * max(settings.epochs, progress.epoch - settings.frozen_epochs)
+        raise InputError(
+            f"{plan.folder.path} has all of its {progress.epoch} epochs: there is nothing to go on with. "
+            f"--epochs {more} trains it longer (epochs={more} in Python)."
+        )
 
 
 def _begin(plan: Plan) -> None:

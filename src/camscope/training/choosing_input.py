@@ -11,10 +11,13 @@ from jaxtyping import Int
 
 from camscope.errors import InputError
 from camscope.images import IMAGENET, Photo, Preprocessing
-from camscope.training.augmenting import TINY
 from camscope.training.labelled import LabelledImages
 
 _LOOKED_AT = 64
+
+TINY = 64
+"""Images whose longer side has no more pixels than this are tiny."""
+
 _PHOTOS = 128
 """Side of the input for a network from scratch, where the images are no tiny ones."""
 
@@ -32,6 +35,11 @@ class Looks:
     size: tuple[int, int]
     uniform: bool
     grey: bool
+
+    @property
+    def tiny(self) -> bool:
+        """Whether they are tiny: glyphs, icons, or thumbnails whose object fills the frame."""
+        return max(self.size) <= TINY
 
 
 def look_at(labelled: LabelledImages, indices: Int[np.ndarray, " train"]) -> Looks:
@@ -91,8 +99,7 @@ def fresh_preprocessing(looks: Looks, size: int | None, own: Preprocessing | Non
         size: side of the square input, in pixels, or None.
         own: what the network's library says; None if it says nothing.
     """
-    tiny = looks.uniform and max(looks.size) <= TINY
-    if size is None and own is None and tiny:
+    if size is None and own is None and looks.uniform and looks.tiny:
         return dataclasses.replace(
             IMAGENET, input_size=looks.size, resize=looks.size, source="the images' own size"
         )

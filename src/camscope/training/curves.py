@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from camscope.render.page import INK, PLAIN, SOFT, Page
+from camscope.render.page import PLAIN, Page
+from camscope.render.surface import INK, SOFT
 from camscope.training.progress import Row
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from typing import Any
 
 from camscope.errors import InputError, MissingExtraError
 from camscope.images import Preprocessing
-from camscope.training.augmenting import TINY
 from camscope.training.batching import Batches
+from camscope.training.choosing_input import TINY
 from camscope.training.groups import LayerGroup, adamw, layer_groups
 from camscope.training.objectives import Loss, balanced_weights, classification_loss
 from camscope.training.schedule import Schedule, fine_tuning, from_scratch

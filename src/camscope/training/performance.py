@@ -20,7 +20,7 @@ class Performance:
         mean_average_precision: the mean of `average_precision` over classes that occur.
         average_precision: of each class, Σ (R_n − R_{n−1}) P_n over its images by falling score; NaN where it does not
             occur.
-        precision: of each class: TP / (TP + FP); 0 where it is never predicted.
+        precision: of each class: TP / (TP + FP); 0 where it is never predicted, NaN where it does not occur either.
         recall: of each class: TP / (TP + FN); NaN where it does not occur.
         f1: of each class: 2·TP / (2·TP + FP + FN); NaN where it neither occurs nor is predicted.
         images: how many images have each class.
@@ -87,7 +87,7 @@ def assess(
     predicted = logits > 0 if multilabel else logits.argmax(1)[:, None] == np.arange(logits.shape[1])
     ranked = logits if multilabel else logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)
     hit, said, real = (targets & predicted).sum(0), predicted.sum(0), targets.sum(0)
-    precision = np.divide(hit, said, out=np.zeros(len(hit)), where=said > 0)
+    precision = np.divide(hit, said, out=np.where(real > 0, 0.0, np.nan), where=said > 0)
     recall = np.divide(hit, real, out=np.full(len(hit), np.nan), where=real > 0)
     f1 = np.divide(2 * hit, said + real, out=np.full(len(hit), np.nan), where=said + real > 0)
     average = np.array([average_precision(*one) for one in zip(targets.T, ranked.T, strict=True)])

@@ -6,14 +6,15 @@ import csv
 import hashlib
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from camscope.errors import InputError, nearest
+from camscope.errors import InputError, MissingExtraError, nearest
 from camscope.exporting.aside import written_aside
 from camscope.libraries.training_runs import BEST, LAST, RUN_FILE, is_run
 from camscope.results.saving import finite
@@ -29,6 +30,7 @@ SPLIT = "split.csv"
 CURVES = "curves.png"
 CONFUSION = "confusion.png"
 MAPS = "maps"
+LOCK = ".lock"
 _PACKAGES = ("camscope", "torch", "torchvision", "accelerate", "timm", "numpy", "pillow", "safetensors")
 
 
@@ -91,9 +93,7 @@ class RunFolder:
             raise InputError(
                 f"There is {what} to go on with.{nearest(name or '', runs)}{there} Without --resume one is begun."
             )
-        folder = cls(out / name)
-        sweep(folder.path)
-        return folder
+        return cls(out / name)
 
     def make(self) -> None:
         """Make the folder.
@@ -107,6 +107,37 @@ class RunFolder:
             raise InputError(
                 f"The folder '{self.path}' cannot be made: {error.strerror or error}."
             ) from error
+
+    @contextmanager
+    def held(self, *, begun: bool) -> Iterator[None]:
+        """Keep other processes from training in the folder; the system lets go of it when this one ends in any way.
+
+        Args:
+            begun: whether the run is there already; if not, its folder is made.
+
+        Raises:
+            InputError: if another process trains in it, or began a run of that name meanwhile.
+            MissingExtraError: if filelock is not installed.
+        """
+        try:
+            from filelock import FileLock, Timeout
+        except ImportError as error:
+            raise MissingExtraError("training", "train") from error
+        self.make()
+        lock = FileLock(self.path / LOCK, blocking=False)
+        try:
+            lock.acquire()
+        except Timeout as error:
+            raise InputError(
+                f"Another process is training in {self.path}. Wait until it is done, or begin a run of another --name."
+            ) from error
+        try:
+            if not begun and is_run(self.path):
+                raise InputError(f"Another process has just made the run {self.path}. Take another --name.")
+            sweep(self.path)
+            yield
+        finally:
+            lock.release()
 
     @property
     def checkpoint(self) -> Path:

@@ -18,6 +18,7 @@ from camscope.engine.model import Model, open_model
 from camscope.engine.passes import check_head
 from camscope.errors import MethodError, ModelError
 from camscope.evidence import Evidence, LinearHead, Need
+from camscope.keywords import keywords
 from camscope.methods import Method
 from camscope.models.batch import Batch
 from camscope.models.layer import Layer
@@ -61,6 +62,7 @@ class StepMaps:
     scored: Callable[[Array], Array] = field(repr=False)
 
 
+@keywords("camscope.training.cam(model, x, {})")
 def cam(
     model: Any,
     x: Any,

@@ -132,7 +132,9 @@ def plan_training(data: Any, options: RunOptions) -> Plan:
     check_outputs(built.model, preprocessing, len(labelled.classes), recipe["spec"])
     augmentation = None
     if options.augment:
-        augmentation = Augmentation.usual(preprocessing, flip=options.flips, vertical=options.vertical_flips)
+        augmentation = Augmentation.usual(
+            preprocessing, tiny=looks.tiny, flip=options.flips, vertical=options.vertical_flips
+        )
     document = {
         "begun": now(),
         "model": {**recipe, "head": built.head, "pretrained": built.pretrained},

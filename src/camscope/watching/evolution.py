@@ -58,7 +58,7 @@ def evolution_figure(
     changing, panels = _changing(records, rows), []
     for sample, t in rows:
         x0, y0, x1, y1 = (0, 0, 0, 0) if edges is None else edges[sample].round().astype(int).tolist()
-        boxes = [] if edges is None else [(y0, x0, y1, x1)]
+        boxes = [] if edges is None else [(x0, y0, x1, y1)]
         looks = [
             Panel(
                 grounds[sample],

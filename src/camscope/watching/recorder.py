@@ -12,6 +12,7 @@ from camscope.engine import Explainer
 from camscope.engine.call import MethodsLike
 from camscope.errors import CamscopeWarning, InputError
 from camscope.inputs import Inputs
+from camscope.keywords import keywords
 from camscope.results import Explanation
 from camscope.targets import PerImage, TargetsLike
 from camscope.watching.boards import TensorBoard, active_boards, boards_of, is_writer
@@ -64,6 +65,7 @@ class Recorder:
         InputError: if `when` or a board is none.
     """
 
+    @keywords("camscope.Recorder(out, samples, {})", passes_on=Explainer.__init__)
     def __init__(
         self,
         out: str | Path,

@@ -103,12 +103,16 @@ class Queries:
         height, width = batch.space
         return self._detections(raw, (height, width))
 
-    def within(self, model: Any) -> str:
+    def within(self, model: Any) -> Sequence[str]:
         """The module before the decoder, whose tokens are queries and have no position."""
-        return self._within
+        return (self._within,)
 
     def fpn_levels(self, model: Any) -> Sequence[str]:
         """None: every query sees the whole image."""
+        return ()
+
+    def stages(self, model: Any) -> Sequence[str]:
+        """None: there is no pyramid that they would make."""
         return ()
 
     def _detections(self, raw: Any, size: tuple[int, int]) -> Detections:
@@ -156,10 +160,14 @@ class Masks:
     def predictions(self, raw: Any, batch: Batch) -> None:
         """None: the logits at each position are all there is."""
 
-    def within(self, model: Any) -> str:
+    def within(self, model: Any) -> Sequence[str]:
         """The encoder, since the tokens of the decoder are queries and have no position."""
-        return self._within
+        return (self._within,)
 
     def fpn_levels(self, model: Any) -> Sequence[str]:
         """None: every query sees the whole image."""
+        return ()
+
+    def stages(self, model: Any) -> Sequence[str]:
+        """None: there is no pyramid that they would make."""
         return ()

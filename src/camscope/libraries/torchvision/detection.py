@@ -63,12 +63,12 @@ class Detector:
         """All candidates."""
         return raw.detections
 
-    def within(self, model: nn.Module) -> str:
+    def within(self, model: nn.Module) -> Sequence[str]:
         """The trunk that every FPN level is made from."""
         backbone = model.backbone
         if hasattr(backbone, "body"):
-            return "backbone.body"
-        return self.fpn_levels(model)[0]
+            return ("backbone.body",)
+        return self.fpn_levels(model)[:1]
 
     def fpn_levels(self, model: nn.Module) -> Sequence[str]:
         """The layers that are the FPN levels which candidates come from, finest first."""
@@ -89,6 +89,13 @@ class Detector:
                 : len(model.roi_heads.box_roi_pool.featmap_names)
             ]  # the coarsest level gives proposals only
         return [f"backbone.{name}" for name in names]
+
+    def stages(self, model: nn.Module) -> Sequence[str]:
+        """What the pyramid is made from; none of SSD, whose levels are the backbone's own."""
+        body = getattr(model.backbone, "body", None)
+        return (
+            [f"backbone.body.{name}" for name in body.return_layers] if hasattr(model.backbone, "fpn") else ()
+        )
 
 
 @contextmanager

@@ -130,6 +130,10 @@ class RuntimeAdapter:
         """None: detectors are explained on PyTorch."""
         return ()
 
+    def backbone_stages(self, batch: Batch) -> Sequence[Layer]:
+        """None: detectors are explained on PyTorch."""
+        return ()
+
     def layer(self, batch: Batch, layer: Any, said: SaidGrid | None = None) -> Layer:
         """The layer with this name (or this layer object), with its grid as it was found, or as it was said.
 

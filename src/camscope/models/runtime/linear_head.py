@@ -48,7 +48,7 @@ class AffineHead:
 
     @cached_property
     def _size(self) -> Float[np.ndarray, "class channel"]:
-        size: np.ndarray = np.abs(self.weight)
+        size: np.ndarray = np.abs(self._single)
         return size
 
     def weight_in(self, dtype: np.dtype) -> Float[np.ndarray, "class channel"]:
@@ -77,12 +77,12 @@ class AffineHead:
             scores: of each row.
             tolerance: how far a score may be off, as a share of the size of its terms.
         """
-        pooled = _mean(self.features(activations)).astype(np.float64)
-        expected = pooled @ self.weight.T + self.bias
-        size = np.abs(pooled) @ self._size.T + np.abs(self.bias)
+        mean = _mean(self.features(activations))
+        expected = mean.astype(np.float64) @ self.weight.T + self.bias
+        size = np.abs(mean) @ self._size.T + np.abs(self.bias)
         masked = np.isneginf(scores)
         off = np.abs(np.where(masked, expected, scores) - expected)
-        good: np.ndarray = (off <= tolerance * size).all(axis=1)
+        good: np.ndarray = (np.isfinite(size) & (off <= tolerance * size)).all(axis=1)
         return good
 
     def holds_when_altered(

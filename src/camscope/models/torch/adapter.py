@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
 from torch import nn
 
-from camscope.errors import LayerError
+from camscope.errors import InputError, LayerError, ModelError
 from camscope.evidence import ATTENDED, LinearHead, Need
-from camscope.models.adapter import LayerNeeds
+from camscope.models.adapter import Forward, LayerNeeds
 from camscope.models.batch import Batch
-from camscope.models.decoding import CaptionDecoder, LogitsDecoder, OutputDecoder
+from camscope.models.decoding import CalledOtherwise, CaptionDecoder, LogitsDecoder, OutputDecoder
 from camscope.models.layer import Layer
 from camscope.models.observing import Ending, OutputRules
 from camscope.models.said_grid import SaidGrid
@@ -39,6 +39,12 @@ from camscope.models.torch.remembered import Remembered
 from camscope.models.torch.reruns.suffix import Kept, Plan, keeping
 from camscope.models.torch.suffix_plans import SuffixPlans
 from camscope.models.torch.training_step import TrainingSteps
+from camscope.models.torch.users_forward import (
+    UsersForward,
+    as_without_watching,
+    following,
+    refusing_layers_cut_off,
+)
 from camscope.outputs import Task
 
 if TYPE_CHECKING:
@@ -143,6 +149,14 @@ class TorchAdapter:
         """
         return self._layers.fpn_levels(batch)
 
+    def backbone_stages(self, batch: Batch) -> Sequence[Layer]:
+        """The layers of a detector's backbone that its pyramid is made from; none of any other model.
+
+        Raises:
+            LayerError: if one of them has no grid.
+        """
+        return self._layers.backbone_stages(batch)
+
     def layer(self, batch: Batch, layer: str | nn.Module, said: SaidGrid | None = None) -> Layer:
         """The layer with this name (or this module), with its grid as it was found, or as it was said.
 
@@ -198,7 +212,6 @@ class TorchAdapter:
             needs: of all methods at each target layer; none if only the outputs or the model as a whole are asked for.
             libragrad: let gradients flow by LibraGrad's rules (`camscope.models.torch.backwards.libragrad`).
         """
-        anatomy = self._layers.anatomy(batch)
         with ExitStack() as whole:
             whole.enter_context(explaining(self.model))
             if batch.x.is_inference():  # an altered copy, made under the user's inference mode
@@ -215,31 +228,58 @@ class TorchAdapter:
                 self._check_alterable(batch, layer)
                 parts.uses = self._uses.get(batch.signature, dict).get(layer.name, Uses.OF_TENSOR)
                 parts.inputs = batch.x
-            outputs = self._forwards.outputs(raw, logits, ending, batch)
-            self._forwards.check_finite(outputs.logits)
-            classifier = None
-            if classifier_input is not None:
-                modules = [self.model.get_submodule(name) for name in anatomy.head]
-                classifier = verified_head(modules, classifier_input.value, logits)
-            yield TorchObservation(
-                outputs=outputs,
-                notes_on_outputs=self.rules.notes(logits, ending),
-                logits=logits,
-                recorded={layer: recorder.seen(layer).activations for layer in needs},
-                sources={layer: recorder.seen(layer).source_of((raw, logits)) for layer in needs},
-                classifier=classifier,
-                expand=self.rules.both_classes,
-                passes=FurtherPasses(
-                    model=self.model,
-                    run=self._forwards.to_outputs(batch, anatomy),
-                    run_of=lambda i: self._forwards.to_outputs(batch.images(slice(i, i + 1)), anatomy),
-                    x=batch.x,
-                    anatomy=anatomy,
-                    plans=plans,
-                    kept=kept,
-                    flattened=lambda layer: self._plans.flattened(batch, plans[layer]),
-                ),
+            yield self._observation(
+                batch, needs, recorder, classifier_input, (raw, logits, ending), plans=plans, kept=kept
             )
+
+    def _observation(
+        self,
+        batch: Batch,
+        layers: Iterable[Layer],
+        recorder: Recorder,
+        classifier_input: InputOf | None,
+        run: tuple[Any, torch.Tensor, Ending],
+        *,
+        plans: Mapping[Layer, Plan],
+        kept: Mapping[Layer, Kept],
+    ) -> TorchObservation:
+        """What one forward showed.
+
+        Args:
+            batch: the inputs.
+            layers: the target layers.
+            recorder: recorded these.
+            classifier_input: kept what went into the classifier; None if that was not wanted or there is none.
+            run: what the model put out, see `Forwards.run`.
+            plans: how the part after some of the layers is run.
+            kept: by the same layers, what that part needs.
+        """
+        anatomy, (raw, logits, ending) = self._layers.anatomy(batch), run
+        outputs = self._forwards.outputs(raw, logits, ending, batch)
+        self._forwards.check_finite(outputs.logits)
+        classifier = None
+        if classifier_input is not None:
+            modules = [self.model.get_submodule(name) for name in anatomy.head]
+            classifier = verified_head(modules, classifier_input.value, logits)
+        return TorchObservation(
+            outputs=outputs,
+            notes_on_outputs=self.rules.notes(logits, ending),
+            logits=logits,
+            recorded={layer: recorder.seen(layer).activations for layer in layers},
+            sources={layer: recorder.seen(layer).source_of((raw, logits)) for layer in layers},
+            classifier=classifier,
+            expand=self.rules.both_classes,
+            passes=FurtherPasses(
+                model=self.model,
+                run=self._forwards.to_outputs(batch, anatomy),
+                run_of=lambda i: self._forwards.to_outputs(batch.images(slice(i, i + 1)), anatomy),
+                x=batch.x,
+                anatomy=anatomy,
+                plans=plans,
+                kept=kept,
+                flattened=lambda layer: self._plans.flattened(batch, plans[layer]),
+            ),
+        )
 
     def _forward(
         self, batch: Batch, needs: LayerNeeds, plans: Mapping[Layer, Plan], kept: Mapping[Layer, Kept]
@@ -312,6 +352,77 @@ class TorchAdapter:
                 stack.enter_context(twice_differentiable())
             stack.enter_context(explaining_how_inputs_were_read(batch))
             yield recorder, classifier_input
+
+    # ------------------------------------------------------------------ the user's own forward
+
+    def following(
+        self, met: Callable[[Forward, tuple[Any, ...], dict[str, Any]], Any]
+    ) -> AbstractContextManager[None]:
+        """Let each forward that the user makes go through `met`. See `users_forward.following`."""
+        return following(self.model, met)
+
+    def follow(self, batch: Batch, needs: LayerNeeds, run: Callable[[], Any]) -> tuple[Any, UsersForward]:
+        """Make the user's own forward, in the mode the model is in, keeping what the needs ask for.
+
+        Args:
+            batch: its inputs.
+            needs: at each target layer: activations, gradients and a linear head.
+            run: makes the forward.
+
+        Returns:
+            what the user gets, and the forward.
+
+        Raises:
+            LayerError: if gradients are wanted of a layer that the model runs without a graph.
+        """
+        wanted = frozenset[Need]().union(*needs.values())
+        with_graph = Need.GRADIENTS in wanted and not torch.is_inference_mode_enabled()
+        uses = self._uses.get(batch.signature, dict)
+        if with_graph and any(layer.name not in uses for layer in needs):
+            with self.exclusive(), self.observe(batch.most_telling(), needs):
+                pass  # how the uses of these layers' outputs are found is known now
+        anatomy = self._layers.anatomy(batch)
+        modules = [self.model.get_submodule(name) for name in anatomy.head]
+        # several modules are told to be linear by running them, which in train mode would change their statistics
+        followed = bool(modules) and (len(modules) == 1 or not any(m.training for m in modules))
+        forwards = Forwards(self.model, CalledOtherwise(self.decoder, lambda _: run()), self.rules)
+        with ExitStack() as stack:
+            stack.enter_context(torch.set_grad_enabled(torch.is_grad_enabled()))
+            if with_graph:
+                stack.enter_context(refusing_layers_cut_off(self.model, needs))
+            recorder = stack.enter_context(
+                Recorder(self.model, needs, start_graph=with_graph, uses=uses, look_within=False)
+            )
+            head = stack.enter_context(InputOf(modules[0])) if followed else None
+            found = forwards.run(batch, anatomy)
+        if head is not None and not with_graph and isinstance(head.value, torch.Tensor):
+            head.value = head.value.detach()  # the user's graph, which no layer's recording is on
+        weights = dict(self.model.named_parameters())
+
+        unfollowed = with_graph and (recorder.found or recorder.obstructed)
+        uses.update(recorder.found)
+
+        def observation() -> TorchObservation:
+            if Need.GRADIENTS in wanted and not with_graph:
+                raise InputError(
+                    "The forward ran under torch.inference_mode(), where PyTorch keeps nothing to differentiate. Use "
+                    "torch.no_grad() around it, or a method without gradients, such as 'cam' or 'eigencam'."
+                )
+            if unfollowed:
+                raise ModelError(
+                    f"In this forward the model uses what {', '.join(layer.name for layer in needs)} put out in "
+                    "another way than before, in train mode perhaps, so its gradients are not known. The next "
+                    "forward is followed that way; or call the Explainer itself."
+                )
+            return self._observation(batch, needs, recorder, head, found, plans={}, kept={})
+
+        forward = UsersForward(
+            in_train_mode=any(module.training for module in self.model.modules()),
+            observation=observation,
+            weights=weights,
+            versions={name: weight._version for name, weight in weights.items()},
+        )
+        return as_without_watching(found[0], self.model, (batch.args, batch.kwargs)), forward
 
     def _check_alterable(self, batch: Batch, layer: Layer) -> None:
         """Refuse a layer whose altered output would not reach all that the model makes of it.

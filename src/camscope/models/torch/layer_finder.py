@@ -12,10 +12,11 @@ from torch import nn
 from camscope.errors import LayerError
 from camscope.models.batch import MUCH_MORE, Batch
 from camscope.models.decoding import LayerGuide
-from camscope.models.layer import AFTER_RELU, Layer
+from camscope.models.layer import AFTER_RELU, OF_INPUT, Layer
 from camscope.models.said_grid import OneGrid, SaidGrid, grid_as_said, said_of
 from camscope.models.torch.anatomy.choice import choose, stages
 from camscope.models.torch.anatomy.examine import Anatomy, examine
+from camscope.models.torch.anatomy.going_in import source_of_input
 from camscope.models.torch.anatomy.reach import Probe, reaching
 from camscope.models.torch.anatomy.vocabulary import Embeddings, check_vocabulary, refused
 from camscope.models.torch.axes_out_of_place import noticing_axes_out_of_place
@@ -66,6 +67,7 @@ class LayerFinder:
         self._model = forwards.model
         self._decoder = forwards.decoder
         self._known: Remembered[_Known] = Remembered(self._model)
+        self._sources: Remembered[str] = Remembered(self._model)
         self._vocabulary: int | None = None
 
     def anatomy(self, batch: Batch) -> Anatomy:
@@ -134,8 +136,20 @@ class LayerFinder:
             found.append(with_grid.get(name) or found[-1])
         return found
 
+    def backbone_stages(self, batch: Batch) -> Sequence[Layer]:
+        """What a detector's pyramid is made from. See `camscope.models.adapter.Adapter.backbone_stages`.
+
+        Raises:
+            LayerError: if one of these layers has no grid.
+        """
+        names = self._decoder.stages(self._model) if isinstance(self._decoder, LayerGuide) else ()
+        anatomy = self.anatomy(batch)
+        return [anatomy.layer(name) for name in names]
+
     def layer(self, batch: Batch, layer: str | nn.Module, said: SaidGrid | None = None) -> Layer:
         """The layer with this name (or this module), with its grid as it was found, or as it was said.
+
+        `layer4:input` is the layer whose output goes into layer4.
 
         Raises:
             LayerError: if there is none, or it has no grid, or not the one that was said.
@@ -148,6 +162,8 @@ class LayerFinder:
                 f"There is no layer {layer!r}: {AFTER_RELU} is for a layer whose ReLU is what the classifier pools. "
                 f"The automatic choice is {self.choose(batch)[0].name!r}."
             )
+        if isinstance(layer, str) and layer.endswith(OF_INPUT):
+            layer = self._source_of_input(batch, find_layer(self._model, layer.removesuffix(OF_INPUT)))
         name = find_layer(self._model, layer)
         grid = said_of(said, name)
         if grid is not None:
@@ -159,6 +175,16 @@ class LayerFinder:
             found = self._look(most_telling.images(slice(image, image + 1)))
             known.anatomy = known.anatomy.with_more_of(found.anatomy)
         return known.anatomy.layer(name)
+
+    def _source_of_input(self, batch: Batch, name: str) -> str:
+        """The name of the layer whose output goes into this one; found once for each shape of the input."""
+
+        def find() -> str:
+            image = batch.most_telling()
+            with explaining(self._model):
+                return source_of_input(self._model, self._forwards.to_logits(image), image.x, name)
+
+        return self._sources.get((batch.signature, name), find)
 
     def reaches(self, batch: Batch, layers: Sequence[Layer]) -> list[bool]:
         """Whether each layer's positions can reach the score at all, for any class."""

@@ -16,7 +16,7 @@ from torch.autograd.graph import Node
 from camscope.arrays import Array
 from camscope.errors import InputError, LayerError
 from camscope.models.batch import Batch
-from camscope.models.decoding import OutputDecoder
+from camscope.models.decoding import CalledOtherwise, OutputDecoder
 from camscope.models.layer import Layer
 from camscope.models.observing import OutputRules
 from camscope.models.torch.anatomy.examine import Anatomy
@@ -99,7 +99,8 @@ class TrainingSteps:
             if self.pools is not None:
                 modules = [model.get_submodule(name) for name in self.anatomy.head]
                 head = stack.enter_context(LearningHead(modules))
-            forwards = Forwards(model, _Through(self.decoder, given), self.rules)
+            through = CalledOtherwise(self.decoder, lambda call: self.decoder.call(given, call))
+            forwards = Forwards(model, through, self.rules)
             raw, logits, ending = forwards.run(batch, self.anatomy)
             outputs = forwards.outputs(raw, logits, ending, batch)
             put_out = kept.put_out(len(logits))
@@ -176,36 +177,6 @@ class TrainingStep:
         canonical = [self.layer.grid.canonical(widened(gradient)) for gradient in found]
         gradients: torch.Tensor = rearrange(canonical, "t b c ... -> b t c ...")
         return gradients / larger
-
-
-@dataclass(frozen=True)
-class _Through:
-    """A model's decoder that calls the model through what the user has wrapped it in.
-
-    Attributes:
-        decoder: the model's own.
-        given: the model as the user trains it.
-    """
-
-    decoder: OutputDecoder
-    given: nn.Module
-
-    @property
-    def task(self) -> Any:
-        """As the decoder says."""
-        return self.decoder.task
-
-    def call(self, model: nn.Module, batch: Batch) -> Any:
-        """Run the model, wrapped as it is."""
-        return self.decoder.call(self.given, batch)
-
-    def logits(self, raw: Any) -> Array:
-        """As the decoder reads them."""
-        return self.decoder.logits(raw)
-
-    def predictions(self, raw: Any, batch: Batch) -> Any:
-        """As the decoder reads them."""
-        return self.decoder.predictions(raw, batch)
 
 
 class _Kept:

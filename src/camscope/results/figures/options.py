@@ -8,7 +8,13 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from camscope.errors import InputError, nearest
+from camscope.errors import KeywordError, nearest
+
+
+def options_of(*takers: Callable[..., Any]) -> list[str]:
+    """The options that some functions take, by keyword alone, each once."""
+    parameters = (p for taker in takers for p in inspect.signature(taker).parameters.values())
+    return list(dict.fromkeys(p.name for p in parameters if p.kind is p.KEYWORD_ONLY))
 
 
 @contextmanager
@@ -20,7 +26,7 @@ def naming_unknown_options(options: Mapping[str, Any], *takers: Callable[..., An
         takers: the functions that take them, by keyword.
 
     Raises:
-        InputError: in place of Python's own TypeError.
+        KeywordError: in place of Python's own TypeError.
     """
     try:
         yield
@@ -28,8 +34,7 @@ def naming_unknown_options(options: Mapping[str, Any], *takers: Callable[..., An
         found = re.search(r"unexpected keyword argument '(\w+)'", str(error))
         if found is None or found[1] not in options:
             raise
-        parameters = (p for taker in takers for p in inspect.signature(taker).parameters.values())
-        known = list(dict.fromkeys(p.name for p in parameters if p.kind is p.KEYWORD_ONLY))
-        raise InputError(
+        known = options_of(*takers)
+        raise KeywordError(
             f"There is no option {found[1]!r}.{nearest(found[1], known)} The options are {', '.join(known)}."
         ) from error

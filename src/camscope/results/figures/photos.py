@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from PIL import Image
@@ -13,6 +13,7 @@ from camscope.arrays import Scale, place, scaled, to_numpy
 from camscope.errors import InputError
 from camscope.images import Geometry
 from camscope.render import Panel
+from camscope.results.figures.drawing import Drawing
 from camscope.results.figures.labels import MOST_PANELS, caption_of, colours_of, numbers_of
 from camscope.results.figures.registry import figure_kind
 from camscope.results.map_data import pick
@@ -56,16 +57,58 @@ def overlay(
     Raises:
         InputError: if the input is not a picture, a name is not among those explained, or an option is not valid.
     """
-    heat = e.photo_heatmaps(image, method, layer, scale=scale, order=order)[target]
+    style: dict[str, Any] = {"colormap": colormap, "opacity": opacity, "scale": scale, "order": order}
+    (picture,) = overlays(e, image, method, layer, targets=[target], **style)
     signed = scale == "signed"
-    picture = render.overlay(
-        e.input_image(image).picture, heat, colormap=colormap, opacity=opacity, signed=signed
-    )
-    if not colorbar:
-        return picture
+    ends = ("-1" if signed else "0", "1")
+    return with_its_colorbar(picture, colormap, ends, signed=signed) if colorbar else picture
+
+
+def with_its_colorbar(
+    picture: Image.Image, colormap: str, ends: tuple[str, str], *, signed: bool
+) -> Image.Image:
+    """An overlay with the bar of its colours.
+
+    Args:
+        picture: the overlay.
+        colormap: as it was asked for.
+        ends: what is written at the low and the high end.
+        signed: whether the middle is zero.
+    """
     shown = render.DIVERGING if signed and colormap == render.DEFAULT else colormap
-    low, middle = ("-1", "0") if signed else ("0", "")
-    return render.with_colorbar(picture, shown, low=low, middle=middle, high="1")
+    return render.with_colorbar(picture, shown, low=ends[0], middle="0" if signed else "", high=ends[1])
+
+
+def overlays(
+    e: Maps,
+    image: int,
+    method: str,
+    layer: str,
+    *,
+    targets: Sequence[int] | None = None,
+    scale: Scale = "map",
+    order: int = 1,
+    **style: Any,
+) -> Iterator[Image.Image]:
+    """The heatmap of each target on the photo, one after the other.
+
+    Args:
+        e: the explanation.
+        image: the number of the image in the batch.
+        method: one of `e.methods`.
+        layer: one of `e.layers`.
+        targets: the numbers of the targets; None means all.
+        scale: see `camscope.arrays.normalise.Scale`.
+        order: of the spline; see `camscope.results.maps.Maps.heatmaps`.
+        style: the options of `camscope.render.overlay`: colormap and opacity.
+
+    Raises:
+        InputError: see `overlay`.
+    """
+    heat = e.photo_heatmaps(image, method, layer, scale=scale, order=order)
+    photo, signed = e.input_image(image).picture, scale == "signed"
+    for t in range(len(heat)) if targets is None else targets:
+        yield render.overlay(photo, heat[t], signed=signed, **style)
 
 
 def usual_kind(e: Maps) -> str:
@@ -84,7 +127,7 @@ def targets_figure(
     scale: Scale = "map",
     order: int = 1,
     **style: Any,
-) -> Figure:
+) -> Drawing:
     """The photo, then the heatmap of each target with its name and probability.
 
     Args:
@@ -103,7 +146,7 @@ def targets_figure(
         *heatmap_panels(e, image, method, layer, scale=scale, order=order, boxes=boxes),
     ]
     rows = [panels] if len(panels) <= 5 else render.grid_of(panels)
-    return render.figure(rows, **style_of(style, scale, caption_of(e, (method,), (layer,))))
+    return Drawing(rows, style_of(style, scale, caption_of(e, (method,), (layer,))))
 
 
 def heatmap_panels(
@@ -154,7 +197,7 @@ def methods_figure(
     scale: Scale = "map",
     order: int = 1,
     **style: Any,
-) -> Figure:
+) -> Drawing:
     """The heatmaps of all methods at all layers: of one target, or of each target in a block of rows.
 
     If there are several layers, and every method has a map at each, rows are methods and columns are layers. Otherwise
@@ -191,13 +234,14 @@ def methods_figure(
         above = {t: words[t] if several else () for t in shown}
         rows = [[panel(t, m, at, *above[t]) for at in e.layers] for t in shown for m in e.methods]
         labels = [*e.methods] * len(shown)
-        return render.figure(rows, row_labels=labels, column_labels=e.layers, **drawn)
+        columns = list(e.layer_titles.values())
+        return Drawing(rows, {"row_labels": labels, "column_labels": columns, **drawn})
     photo = Panel(source.picture, None, "Photo")
-    title = {(m, at): (m, "" if len(e.layers) == 1 else at) for m, at in e.raw}
+    title = {(m, at): (m, "" if len(e.layers) == 1 else e.layer_titles[at]) for m, at in e.raw}
     blocks = [render.grid_of([photo, *(panel(t, *key, *title[key]) for key in e.raw)]) for t in shown]
     rows = [row for block in blocks for row in block]
     labels = [" · ".join(words[t]) for t, block in zip(shown, blocks, strict=True) for _ in block]
-    return render.figure(rows, row_labels=labels if several else (), **drawn)
+    return Drawing(rows, {"row_labels": labels if several else (), **drawn})
 
 
 def _legible(e: Maps) -> list[int]:
@@ -208,7 +252,7 @@ def _legible(e: Maps) -> list[int]:
 @figure_kind("channels")
 def channels_figure(
     e: Maps, image: int = 0, *, target: int = 0, layer: str | None = None, order: int = 1, **style: Any
-) -> Figure:
+) -> Drawing:
     """The layer's feature maps over the photo, strongest contribution to the score first, with their weights.
 
     Grad-CAM's map is the sum of all feature maps times their weights. A channel's contribution is what it adds to the
@@ -253,13 +297,13 @@ def channels_figure(
         f"What adds most to the score {float(e.scores[image, target]):.4g} of {e.titles[image][target]}",
     )
     style.setdefault("colorbar_label", "activation (relative)")
-    return render.figure(render.grid_of(panels), **style_of(style, "map", caption_of(e, (), (layer,))))
+    return Drawing(render.grid_of(panels), style_of(style, "map", caption_of(e, (), (layer,))))
 
 
 def first_figure(e: Maps) -> Figure:
     """The figure of the first image that a notebook shows, with no more targets than are legible."""
     if len(e.raw) > 1:
-        return methods_figure(e)
+        return methods_figure(e).figure()
     shown = slice(min(len(e.targets[0]), _MOST_TARGETS))
     return targets_figure(
         dataclasses.replace(
@@ -269,7 +313,7 @@ def first_figure(e: Maps) -> Figure:
             targets=tuple(targets[shown] for targets in e.targets),
             gradient_free={key: flags[:, shown] for key, flags in e.gradient_free.items()},
         )
-    )
+    ).figure()
 
 
 def _four(boxes: Sequence[tuple[int, ...]]) -> list[tuple[int, int, int, int]]:
@@ -277,19 +321,17 @@ def _four(boxes: Sequence[tuple[int, ...]]) -> list[tuple[int, int, int, int]]:
 
 
 def _box_of(target: TargetInfo, geometry: Geometry) -> list[tuple[int, int, int, int]]:
-    """An instance's box on the photo: top, left, bottom, right."""
+    """An instance's box on the photo: x0, y0, x1, y1."""
     if target.box is None:
         return []
-    x0, y0, x1, y1 = target.box
-    corners = [
-        round((share * size - offset) / scale)
-        for share, size, offset, scale in zip(
-            (y0, x0, y1, x1), geometry.input_size * 2, geometry.offset * 2, geometry.scale * 2, strict=True
-        )
-    ]
-    limits = geometry.photo_size * 2
-    top, left, bottom, right = (min(max(c, 0), limit) for c, limit in zip(corners, limits, strict=True))
-    return [(top, left, bottom, right)] if top < bottom and left < right else []
+    height, width = geometry.input_size
+    ends = zip(target.box[::2], target.box[1::2], strict=True)
+    (y0, x0), (y1, x1) = (geometry.to_photo(y * height, x * width) for x, y in ends)
+    limits = geometry.photo_size[::-1] * 2
+    left, upper, right, lower = (
+        min(max(round(c), 0), limit) for c, limit in zip((x0, y0, x1, y1), limits, strict=True)
+    )
+    return [(left, upper, right, lower)] if left < right and upper < lower else []
 
 
 def style_of(style: dict[str, Any], scale: Scale, caption: str) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar
 
 from camscope.errors import InputError
 from camscope.plugins import same_definition
@@ -11,15 +11,19 @@ from camscope.plugins import same_definition
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from camscope.results.figures.drawing import Drawing
+
 Noun = Literal["image", "text"]
-FigureFunction: TypeAlias = "Callable[..., Figure]"
-"""Makes a figure from an explanation, the number of an image (or text) in the batch, and options."""
+FigureFunction: TypeAlias = "Callable[..., Figure | Drawing]"
+"""Makes a figure, or what is drawn as one, of an explanation, the number of an image (or text) in it, and options."""
+
+F = TypeVar("F", bound=FigureFunction)
 
 FIGURES: dict[Noun, dict[str, FigureFunction]] = {"image": {}, "text": {}}
 """The kinds of figures, by what the inputs are, then by what the figure is arranged by."""
 
 
-def figure_kind(by: str, *, of: Noun = "image") -> Callable[[FigureFunction], FigureFunction]:
+def figure_kind(by: str, *, of: Noun = "image") -> Callable[[F], F]:
     """Register a kind of figure, `Explanation.figure(by=…)`.
 
         @figure_kind("layers")
@@ -35,7 +39,7 @@ def figure_kind(by: str, *, of: Noun = "image") -> Callable[[FigureFunction], Fi
         InputError: if another figure is arranged by that already.
     """
 
-    def register(function: FigureFunction) -> FigureFunction:
+    def register(function: F) -> F:
         taken = FIGURES[of].get(by)
         if taken is not None and not same_definition(taken, function):
             raise InputError(f"There is already a figure by {by!r} ({of}); choose another word.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -46,9 +47,10 @@ class Anatomy:
     ending: Found
     dense: bool = False
 
-    def within(self, part: str) -> Anatomy:
-        """Only the layers of one part of the model."""
-        inside = tuple(layer for layer in self.layers if f"{layer.name}.".startswith(f"{part}."))
+    def within(self, parts: Sequence[str]) -> Anatomy:
+        """Only the layers of some parts of the model."""
+        starts = tuple(f"{part}." for part in parts)
+        inside = tuple(layer for layer in self.layers if f"{layer.name}.".startswith(starts))
         return replace(self, layers=inside)
 
     def with_more_of(self, other: Anatomy) -> Anatomy:

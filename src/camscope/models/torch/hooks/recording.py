@@ -13,6 +13,7 @@ from jaxtyping import Shaped
 from torch import nn
 
 from camscope.errors import LayerError
+from camscope.keywords import keywords
 from camscope.models.torch.hooks.grafting import graft
 from camscope.models.torch.hooks.modules import (
     change_tensors,
@@ -111,6 +112,7 @@ class Recording:
         return self.calls[-1]
 
 
+@keywords("camscope.record(model, {})")
 @contextmanager
 def record(model: Any, layers: Iterable[str | nn.Module]) -> Iterator[Mapping[str, Recording]]:
     """Record the activations, and after a backward the gradients, of any layers during your own calls.

@@ -60,6 +60,11 @@ class Session(Turn):
         """To be said where another thread runs the model. It matters while flags are changed for all threads."""
         self._disturbed = self._disturbed or self._thaw is not None
 
+    @property
+    def is_frozen(self) -> bool:
+        """Whether an explanation is under way, so that whatever runs the model is no forward of the user's."""
+        return self._thaw is not None
+
     @contextmanager
     def frozen(self) -> Iterator[None]:
         """Eval mode and frozen parameters; at the end each flag is as it was, and so is the state of torch.

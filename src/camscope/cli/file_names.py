@@ -1,0 +1,112 @@
+"""What the files of each photo or text are called: as the person called it, in the folders that it was in."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from camscope.images.find import SAMPLE_PREFIX
+
+_LONGEST = 120
+"""Of the part of a name that was a photo's or text's, in bytes; a name has 255."""
+
+
+def stems_of_photos(given: Sequence[str], found: Sequence[str]) -> dict[str, Path]:
+    """What the name of every file of a photo begins with, by the photo: its own name, below the folders it was in.
+
+    Of a folder that was given the folders in it are kept: of `photos` the files of `photos/a/x.jpg` are `a/x-…`. Of
+    several folders the folders themselves are kept as well. Where that is one name for several photos, the folder that
+    they were in comes before it, or their suffix behind it, or a number.
+
+    Args:
+        given: files, folders, globs and samples, as they were typed.
+        found: the photos that these stand for.
+    """
+    folders = [Path(one) for one in given if one and Path(one).is_dir()]
+    placed = {photo: _below(photo, folders, given) for photo in found}
+    stems = {photo: path.with_name(_cut(path.stem)) if path.name else path for photo, path in placed.items()}
+    for photos in _alike(stems):
+        parents = {Path(photo).absolute().parent for photo in photos}
+        for photo in photos:
+            if len(parents) == len(photos):
+                stems[photo] = Path(Path(photo).absolute().parent.name) / stems[photo]
+            else:
+                stems[photo] = stems[photo].with_name(_cut(placed[photo].name))
+    return _numbered(stems)
+
+
+def stems_of_texts(texts: Sequence[str]) -> dict[str, Path]:
+    """What the name of every file of a text begins with, by what the text is called.
+
+    Args:
+        texts: what they are called.
+    """
+    return _numbered({text: Path(safe(Path(text).stem) or "text") for text in texts})
+
+
+def safe(text: str) -> str:
+    """The text as part of a file name."""
+    return "".join(c if c.isalnum() or c in "._+" else "_" for c in text)[:60]
+
+
+def _below(photo: str, folders: Sequence[Path], given: Sequence[str]) -> Path:
+    """The photo's path from where the person began."""
+    if photo.startswith(SAMPLE_PREFIX):
+        return Path(photo.removeprefix(SAMPLE_PREFIX))
+    path = Path(photo)
+    if photo in given:
+        return Path(path.name)
+    inside = [folder for folder in folders if path.is_relative_to(folder)]
+    if inside:
+        nearest = max(inside, key=lambda folder: len(folder.parts))
+        return _called(nearest, folders) / path.relative_to(nearest)
+    starts = [start for one in given if glob.has_magic(one) and path.is_relative_to(start := _fixed(one))]
+    return path.relative_to(max(starts, key=lambda start: len(start.parts))) if starts else Path(path.name)
+
+
+def _called(folder: Path, folders: Sequence[Path]) -> Path:
+    """What a folder is called among those that were given; nothing if it is the only one."""
+    absolute = {Path(os.path.normpath(one.absolute())) for one in folders}
+    own = Path(os.path.normpath(folder.absolute()))
+    if len(absolute) == 1:
+        return Path()
+    if len({one.name for one in absolute}) == len(absolute):
+        return Path(own.name)
+    return own.relative_to(os.path.commonpath(absolute))
+
+
+def _fixed(pattern: str) -> Path:
+    """The folders of a glob before the first of which the name is open."""
+    parts = Path(pattern).parts[:-1]
+    first = next((i for i, part in enumerate(parts) if glob.has_magic(part)), len(parts))
+    return Path(*parts[:first])
+
+
+def _alike(stems: Mapping[str, Path]) -> list[list[str]]:
+    """The photos that share a stem, by letters of any case: some file systems tell none apart."""
+    groups: defaultdict[str, list[str]] = defaultdict(list)
+    for photo, stem in stems.items():
+        groups[str(stem).lower()].append(photo)
+    return [photos for photos in groups.values() if len(photos) > 1]
+
+
+def _numbered(stems: Mapping[str, Path]) -> dict[str, Path]:
+    """The stems with a number behind those that came before."""
+    taken: set[str] = set()
+    names = {}
+    for source, stem in stems.items():
+        name, count = stem, 1
+        while str(name).lower() in taken:
+            count += 1
+            name = stem.with_name(f"{stem.name}-{count}")
+        taken.add(str(name).lower())
+        names[source] = name
+    return names
+
+
+def _cut(name: str) -> str:
+    """The name, at most as long as leaves room for what is written behind it."""
+    return name.encode()[:_LONGEST].decode(errors="ignore")

@@ -1,0 +1,54 @@
+"""The folder that a run writes into: nothing that is there already is written over."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import count
+from pathlib import Path
+
+from camscope.errors import InputError
+
+
+def free_folder(out: Path, stems: Iterable[Path]) -> Path:
+    """The folder, or one beside it with a number behind its name, that holds no file of these names.
+
+    Args:
+        out: the folder that was asked for.
+        stems: what the names of the files to be written begin with, below the folder.
+
+    Raises:
+        InputError: if the folder holds such files and has no name that a number could stand behind.
+    """
+    wanted = set(stems)
+    if not _holds(out, wanted):
+        return out
+    if out.name in ("", ".."):
+        raise InputError(
+            f"--out {out} holds files of these names already. Say another folder, or --overwrite to write over them."
+        )
+    beside = (out.with_name(f"{out.name}-{number}") for number in count(2))
+    return next(folder for folder in beside if not _holds(folder, wanted))
+
+
+def prepare_folder(out: Path) -> None:
+    """Make the folder that results go into.
+
+    Raises:
+        InputError: if it cannot be made.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"--out {out} cannot be made a folder: {error.strerror or error}") from error
+
+
+def _holds(folder: Path, stems: set[Path]) -> bool:
+    """Whether a folder holds a file whose name is one of these and then `-…` or `.…`."""
+    for parent in {stem.parent for stem in stems}:
+        if not (folder / parent).is_dir():
+            continue
+        for file in (folder / parent).iterdir():
+            ends = (i for i, letter in enumerate(file.name) if letter in "-.")
+            if any(parent / file.name[:end] in stems for end in ends if end):
+                return True
+    return False

@@ -1,0 +1,123 @@
+"""`camscope.fuse`: one map from maps that one already has."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from array_api_compat import array_namespace
+
+from camscope.arrays import Array
+from camscope.composition import Fuse, fuse_maps
+from camscope.errors import InputError, nearest
+from camscope.keywords import keywords
+from camscope.methods import get_method
+from camscope.results.explanation import Explanation
+from camscope.results.map_data import MethodFacts
+
+_WAYS = ("max", "product", "mean", "cascade")
+
+
+@keywords("camscope.fuse(maps, {})")
+def fuse(maps: Any, *others: Any, how: str = "mean", gamma: float = 2.0) -> Any:
+    """One map from several that are there: of other methods, layers or models, or made by someone else.
+
+        camscope.fuse(e, how="max")                        # all methods and layers of an explanation
+        camscope.fuse(e["gradcam"], other["layercam"])     # two explanations of the same images and targets
+        camscope.fuse([one, two, three])                   # arrays (batch, target, *space) or (height, width)
+
+    Only what speaks for a target counts: maps are rectified first. The result has the finest resolution of all.
+    `fuse(layercam, max)` as a method does the same with the layers of one model, from one forward.
+
+    Args:
+        maps: an explanation, or a list of explanations or of arrays of one library.
+        others: more explanations or arrays.
+        how: `mean` or `product` of the maps, each scaled to [0, 1]; `max`, the largest at each position, all but the
+            last softened by tanh(γ · M / max M) (LayerCAM, eq. 9: give the deepest last); `cascade` (Poly-CAM: from
+            the last to the first, which may have an ever finer resolution).
+        gamma: γ of the tanh.
+
+    Returns:
+        An Explanation with one map for each target, or an array, as the maps were given.
+
+    Raises:
+        InputError: if there is nothing to fuse, or what is given is of other images, targets or shapes.
+    """
+    if how not in _WAYS:
+        raise InputError(f"how={how!r}: expected one of {', '.join(_WAYS)}.{nearest(str(how), _WAYS)}")
+    Fuse(get_method("gradcam"), how="max", gamma=gamma)  # which refuses a γ that is none
+    given = [*(maps if isinstance(maps, (list, tuple)) else [maps]), *others]
+    if given and all(isinstance(one, Explanation) for one in given):
+        return _of_explanations(given, how, gamma)
+    if any(not hasattr(one, "shape") for one in given):
+        kinds = ", ".join(sorted({type(one).__name__ for one in given}))
+        raise InputError(f"fuse takes explanations, or arrays of maps; got {kinds}.")
+    return _of_arrays(given, how, gamma)
+
+
+def _of_arrays(given: Sequence[Array], how: Any, gamma: float) -> Array:
+    if len(given) < 2:
+        raise InputError("fuse takes two maps or more: camscope.fuse([one, other]).")
+    axes = sorted({len(one.shape) for one in given})
+    if len(axes) > 1 or axes[0] < 2:
+        raise InputError(
+            f"The maps have the shapes {', '.join(str(tuple(one.shape)) for one in given)}; expected all of one kind: "
+            "(height, width), or (batch, target, *space)."
+        )
+    single = axes[0] == 2
+    rows = {tuple(one.shape[:2]) for one in given}
+    if not single and len(rows) > 1:
+        raise InputError(
+            f"The maps are of {' and '.join(map(str, sorted(rows)))} images and targets; expected the same."
+        )
+    xp = array_namespace(*given)
+    whole = [
+        xp.astype(one, xp.float32) if not xp.isdtype(one.dtype, "real floating") else one for one in given
+    ]
+    fused = fuse_maps([one[None, None] for one in whole] if single else whole, how, gamma)
+    return fused[0, 0] if single else fused
+
+
+def _of_explanations(every: Sequence[Explanation], how: Any, gamma: float) -> Explanation:
+    first = every[0]
+    keys = [(e, key) for e in every for key in e.raw]
+    if len(keys) < 2:
+        raise InputError(
+            "There is one map of each target here, and nothing to fuse it with. Explain by several methods or layers, "
+            "or give another explanation: camscope.fuse(one, other)."
+        )
+    for number, e in enumerate(every):
+        if len(e) != len(first) or [len(t) for t in e.targets] != [len(t) for t in first.targets]:
+            raise InputError(
+                f"Explanation {number} has {len(e)} images with {len(e.targets[0])} targets each, the first has "
+                f"{len(first)} with {len(first.targets[0])}; expected the same."
+            )
+        if e.spans:
+            raise InputError(
+                "Maps of texts of several lengths are fused by the method: methods='fuse(layercam, max)'."
+            )
+        names = [[target.label for target in targets] for targets in e.targets]
+        if names != [[target.label for target in targets] for targets in first.targets]:
+            raise InputError(
+                f"Explanation {number} is of other targets than the first: {names[0][0]!r}, say. Give both the same "
+                "targets=."
+            )
+    maps = [e.raw[key] for e, key in keys]
+    methods = list(dict.fromkeys(method for _, (method, _) in keys))
+    layers = list(dict.fromkeys(layer for _, (_, layer) in keys))
+    name, layer = f"fused({', '.join(methods)}, {how})", ", ".join(layers)
+    specific = any(e.facts[method].class_specific for e, (method, _) in keys)
+    papers = "; ".join(dict.fromkeys(filter(None, (e.facts[method].paper for e, (method, _) in keys))))
+    return dataclasses.replace(
+        first,
+        raw={(name, layer): fuse_maps(maps, how, gamma)},
+        facts={name: MethodFacts(papers, rectified=False, class_specific=specific)},
+        notes=tuple(dict.fromkeys(note for e in every for note in e.notes)),
+        gradient_free={(name, layer): np.logical_and.reduce([e.gradient_free[key] for e, key in keys])}
+        if all(key in e.gradient_free for e, key in keys)
+        else {},
+        channels={},
+        provenance={**first.provenance, "methods": {name: papers}, "fused": [list(key) for _, key in keys]},
+    )
