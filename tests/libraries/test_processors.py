@@ -60,7 +60,8 @@ def test_evidence_lands_where_it_is_in_the_photo(name, size, corner):
     e = explainer(photo, layers="cells")
     assert e.input_image(0).picture.size == photo.size
     ((box,),) = e.boxes(threshold=0.5, on_photo=True)[0]
-    np.testing.assert_allclose(box, (*corner, *np.add(corner, 40)), atol=9)
+    top, left = corner
+    np.testing.assert_allclose(box, (left, top, left + 40, top + 40), atol=9)
     assert e.overlay().size == photo.size
 
 
