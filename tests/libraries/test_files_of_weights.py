@@ -441,6 +441,25 @@ def test_the_class_of_a_whole_model_is_looked_for_beside_the_file(tmp_path, monk
         load_model(str(tmp_path / "whole.pth"), trust_pickle=True)
 
 
+def test_a_name_that_was_saved_with_the_weights_is_tried_first(net, tmp_path):
+    torch.save({"arch": "test_resnet", "state_dict": net.state_dict()}, tmp_path / "w.pth")
+    with pytest.raises(ModelError, match=r"They fit timm:test_resnet: --model timm:test_resnet --weights"):
+        load_model(str(tmp_path / "w.pth"))
+    torch.save({"arch": "resnet18", "state_dict": net.state_dict()}, tmp_path / "w.pth")  # it is not believed
+    with pytest.raises(ModelError) as caught:
+        load_model(str(tmp_path / "w.pth"))
+    assert "resnet18" not in str(caught.value)
+
+
+def test_weights_in_a_folder_of_hugging_faces_name_the_folder(tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    save_file({"vit.embeddings.cls_token": torch.ones(1)}, tmp_path / "model.safetensors")
+    with pytest.raises(ModelError, match=rf"is the folder: --model hf:{tmp_path}"):
+        load_model(str(tmp_path / "model.safetensors"))
+    with pytest.raises(ModelError, match=rf"give that folder, hf:{tmp_path}"):
+        load_model(TIMM, weights=tmp_path / "model.safetensors")
+
+
 @pytest.mark.parametrize("trust", [False, True])
 def test_weights_given_as_a_model_say_which_model_they_fit(trust, tmp_path):
     torch.save({"state_dict": timm.create_model("resnet18", num_classes=7).state_dict()}, tmp_path / "w.pth")

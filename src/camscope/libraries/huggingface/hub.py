@@ -20,7 +20,7 @@ from camscope.libraries.huggingface.tokenizers import (
     reader_of,
     saved_tokenizer,
 )
-from camscope.libraries.info import ModelInfo
+from camscope.libraries.info import ModelInfo, PhotoInput
 from camscope.libraries.network import cached_from_hub, hub_unreachable, models_in_hub_cache
 from camscope.libraries.processors import with_processor
 from camscope.models.decoding import LogitsDecoder
@@ -221,12 +221,23 @@ def _prepared(info: ModelInfo, processor: Any, model: Any) -> ModelInfo:
     if processor is None:
         return dataclasses.replace(
             info,
-            unprepared="no image processor came with it. Pass preprocessing=AutoImageProcessor.from_pretrained(…)",
+            photo=_photo(model.config),
+            unprepared="no image processor came with it: processor.save_pretrained(FOLDER) puts one beside the "
+            "weights; in Python also preprocessing=AutoImageProcessor.from_pretrained(…)",
         )
     try:
         return with_processor(info, processor, model)
     except InputError as error:
         return dataclasses.replace(info, unprepared=str(error))
+
+
+def _photo(config: Any) -> PhotoInput:
+    """What photos are prepared for, as far as a configuration says it."""
+    size = getattr(config, "image_size", None)
+    pair = (size, size) if isinstance(size, int) else tuple(size) if isinstance(size, (list, tuple)) else None
+    return PhotoInput(
+        int(getattr(config, "num_channels", 3)), pair if pair is None or len(pair) == 2 else None
+    )
 
 
 def _saved_processor(name: str) -> Any:
