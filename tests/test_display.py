@@ -10,7 +10,7 @@ from PIL import Image
 from torch import nn
 
 import camscope
-from camscope.errors import InputError
+from camscope.errors import InputError, read_as_options
 from tests.cli.brightness import bright
 
 
@@ -160,7 +160,9 @@ def test_by_channels_the_strongest_first_with_weight_and_contribution(several):
 
 
 def test_channels_that_were_not_kept_say_how_to_keep_them(explained):
-    with pytest.raises(InputError, match="--save channels"):
+    with pytest.raises(InputError, match="Explain with channels=16"):
+        explained.figure(by="channels")
+    with read_as_options({}), pytest.raises(InputError, match="Explain with --save channels"):
         explained.figure(by="channels")
 
 

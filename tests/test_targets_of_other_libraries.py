@@ -171,6 +171,37 @@ def test_what_gives_no_number_says_so_of_both_ways(model, x):
         explained(model, x, PerImage([lambda out: out[99]] * 3))
 
 
+@pytest.mark.parametrize(
+    "function",
+    [lambda out: out[:, 3].mean(), lambda out: out[0].mean(), lambda out: out[:, :2].sum()],
+    ids=["a class of the batch", "the first row", "some classes"],
+)
+def test_a_function_that_takes_one_axis_for_another_is_refused(segmenter, x, function):
+    """Of a batch of one, `out[:, 3]` is a class; without the batch axis it is a row of the picture."""
+    says = r"not clear which axis is meant.*output\[\.\.\., 3, :, :\]\.mean\(\)"
+    with pytest.raises(TargetError, match=says):
+        explained(segmenter, x, PerImage([function] * 3))
+    with pytest.raises(TargetError):
+        explained(segmenter, x, function)
+
+
+def test_functions_that_mean_the_same_in_both_ways_and_objects_of_other_libraries(segmenter, model, x):
+    expected = segmenter(x)[:, 3].mean((1, 2)).detach()
+    for function in (
+        lambda out: out[..., 3, :, :].mean(),
+        lambda out: out[3].mean(),
+        lambda out: out[:, 3].mean((1, 2)),
+    ):
+        found = explained(segmenter, x, PerImage([function] * 3)).scores[:, 0]
+        torch.testing.assert_close(found, expected)
+    # called without the batch axis, as its library does, though class 0 is the first row of a batch of one too
+    mask = np.ones(x.shape[2:], np.float32)
+    theirs = explained(segmenter, x, PerImage([SemanticSegmentationTarget(0, mask)] * 3)).scores[:, 0]
+    torch.testing.assert_close(theirs, segmenter(x)[:, 0].sum((1, 2)).detach())
+    of_batch = explained(model, x, PerImage([lambda out: out[:, 3].mean()] * 3)).scores[:, 0]
+    torch.testing.assert_close(of_batch, model(x)[:, 3].detach())
+
+
 # ------------------------------------------------------------------ a list that is as long as the batch
 
 

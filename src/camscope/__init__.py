@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from camscope.composition import PathIntegral as PathIntegral
     from camscope.composition import Pca as Pca
     from camscope.composition import Rest as Rest
+    from camscope.composition import Sess as Sess
     from camscope.composition import Smooth as Smooth
     from camscope.composition import list_methods as list_methods
     from camscope.engine import Explainer as Explainer
@@ -73,6 +74,7 @@ _HOMES = {
         "PathIntegral",
         "Pca",
         "Rest",
+        "Sess",
         "Smooth",
         "list_methods",
     ),

@@ -152,7 +152,7 @@ WRONG = {
         ["p", "--classes", "no.txt"],
         "--classes no.txt cannot be read: No such file or directory",
     ),
-    "class count": (["p", "--classes", "two.txt"], "class_names holds 2 names, the model has 3"),
+    "class count": (["p", "--classes", "two.txt"], "--classes holds 2 names, the model has 3"),
     "weights file": (["p", "--weights", "no.pt"], "There is no weights file 'no.pt'"),
     "sample": (["sample:catt"], "Did you mean 'cat'"),
     "empty folder": (["nothing"], "hold no file with an image's suffix"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import shlex
 import subprocess
@@ -81,6 +82,32 @@ def test_the_suggestions_name_the_model_and_can_be_pasted(run, pixels):
     words = shlex.split(line, comments=True)
     assert words[:5] == ["camscope", "explain", "./-my [sea] photo.png", *MODEL]
     assert run(*words[1:]).status == 0
+
+
+def test_the_suggestions_keep_what_was_asked_for(run, photo):
+    asked = (
+        "--task",
+        "multilabel",
+        "--layer",
+        "cells",
+        "--seed",
+        "3",
+        "--colormap",
+        "jet",
+        "--format",
+        "webp",
+    )
+    ran = run("explain", photo, *MODEL, *asked, "--method", "Layer-CAM", "--save", "json")
+    lines = [
+        line.split("#")[0] for line in ran.out.partition("Try next")[2].splitlines() if "explain" in line
+    ]
+    assert len(lines) == 4
+    for line in lines:
+        assert all(" ".join(pair) in line for pair in zip(asked[::2], asked[1::2], strict=True)), line
+        assert line.count("--save") <= 1
+        assert line.count("--method") == 1
+    assert sum("--method layercam" in line for line in lines) == 3
+    assert f"camscope layers --model {SPEC}; camscope methods --model {SPEC}" in ran.out
 
 
 def test_the_suggested_methods_need_no_gradients(run, photo):
@@ -440,9 +467,35 @@ def test_help_describes_every_command_with_its_own_first_line(run):
 
 def test_help_and_import_load_no_framework():
     heavy = "{'torch', 'jax', 'tensorflow', 'keras', 'timm', 'torchvision', 'matplotlib', 'skimage'}"
-    for code in ("import camscope", "from camscope.cli import main; main(['--help'])"):
+    commands = (
+        "['--help']",
+        "['--version']",
+        "['methods']",
+        "['methods', '--json']",
+        "['explain', '--help']",
+    )
+    for code in ("import camscope", *(f"from camscope.cli import main; main({words})" for words in commands)):
         done = python("-c", f"import sys; {code}; print('loaded', sorted({heavy} & set(sys.modules)))")
         assert done.stdout.splitlines()[-1] == "loaded []", done
+
+
+def test_a_photo_loads_no_library_that_it_does_not_need(photo):
+    """Nor matplotlib, which draws no figure of the command's."""
+    heavy = (
+        "{'timm', 'torchvision', 'transformers', 'matplotlib', 'scipy', 'skimage', 'pandas', 'onnx', 'jax'}"
+    )
+    words = ["explain", str(photo), *MODEL, "--save", "figure,overlay,channels,npz,json"]
+    code = f"from camscope.cli import main; assert main({words}) == 0"
+    done = python("-c", f"import sys; {code}; print('loaded', sorted({heavy} & set(sys.modules)))")
+    assert done.stdout.splitlines()[-1:] == ["loaded []"], done
+
+
+def test_garbage_is_collected_as_before(run, photo):
+    """While a model is loaded it is not; what was there then is looked through again once the command is over."""
+    assert run("explain", photo, *MODEL, "--save", "").status == 0
+    assert run("layers", "--model", "nowhere.py:model").status == 2
+    assert gc.isenabled()
+    assert gc.get_freeze_count() == 0
 
 
 def test_python_m_camscope_is_the_same_command(run):
@@ -464,7 +517,8 @@ def test_a_reader_that_goes_away_is_no_error(command, monkeypatch):
 
 
 def keys_of(run, photo, *arguments: str) -> set[tuple[str, str]]:
-    assert run("explain", photo, *MODEL, "--save", "npz", "--target", "bright", *arguments).status == 0
+    options = ("--save", "npz", "--target", "bright", "--overwrite")
+    assert run("explain", photo, *MODEL, *options, *arguments).status == 0
     with np.load("camscope-out/beach.npz", allow_pickle=False) as file:
         return {tuple(key) for key in json.loads(str(file["json"]))["keys"]}
 

@@ -12,8 +12,9 @@ from cyclopts import App, CycloptsError
 from rich.console import Console
 from rich.markup import escape
 
+from camscope.cli.option_words import OPTIONS
 from camscope.cli.output import console
-from camscope.errors import CamscopeError
+from camscope.errors import CamscopeError, read_as_options
 
 STOPPED = 130
 """The exit status of a command that Ctrl-C ended."""
@@ -73,7 +74,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
     errors = console(stderr=True)
     try:
-        status = app(arguments, exit_on_error=False, print_error=True, error_console=errors)
+        with read_as_options(OPTIONS):
+            status = app(arguments, exit_on_error=False, print_error=True, error_console=errors)
     except CycloptsError:
         return 2  # cyclopts has said what is wrong
     except CamscopeError as error:

@@ -74,6 +74,10 @@ def explain_all(explainer: Explainer, sources: Sources, request: Request, people
     """
     path = table_of(request.out, sources)
     table = None if path is None else RunTable(path)
+    if request.resume and table is None:
+        raise InputError(
+            f"--resume goes on with a run of more than {FEW} {sources.noun}s that was stopped; leave it out."
+        )
     earlier = table.go_on() if table is not None and request.resume else set()
     names = [name for name in sources.names if name not in earlier]
     done = Done(len(names), path, skipped=len(sources.names) - len(names))
@@ -100,7 +104,7 @@ def explain_all(explainer: Explainer, sources: Sources, request: Request, people
 def _write(e: Explanation, name: str, writers: Writers, sources: Sources, request: Request) -> list[str]:
     """Have the files of one input written; gives their paths."""
     stem = request.out / sources.stems[name]
-    return write(e, stem, request.save, writers, sources=sources, style=request.style, suffix=request.suffix)
+    return write(e, stem, request.save, writers, sources=sources, pictures=request.pictures)
 
 
 def _note(

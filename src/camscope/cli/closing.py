@@ -15,14 +15,15 @@ from camscope.cli.sources import Sources
 _MOST_LINES = 20
 
 
-def close(people: Console, done: Done, sources: Sources, request: Request) -> None:
+def close(people: Console, done: Done, sources: Sources, request: Request, *, asked: Request) -> None:
     """Say what was done; of a single input explained as it came also what to try next.
 
     Args:
         people: where they read.
         done: what was done.
         sources: of what.
-        request: what was asked for.
+        request: what was done.
+        asked: what was asked for; the folder may be another.
     """
     if done.table is not None:
         _list(people, done)
@@ -32,7 +33,7 @@ def close(people: Console, done: Done, sources: Sources, request: Request) -> No
         people.print("Stopped. Go on with the others:", style="bold")
         people.print(f"  {request.again()} --resume", markup=False, soft_wrap=True)
     if len(sources.names) == 1 and done.results and not request.targets:
-        _suggest(people, done, sources, request)
+        _suggest(people, done, sources, asked)
 
 
 def _list(people: Console, done: Done) -> None:

@@ -17,15 +17,16 @@ from camscope.cli.find_sources import find_sources
 from camscope.cli.model_options import ModelOptions
 from camscope.cli.out_folder import free_folder, prepare_folder
 from camscope.cli.output import console, print_json, quiet_stdout
+from camscope.cli.pictures import USUAL_OPACITY, USUAL_SIZE, OverlaySize, Pictures
 from camscope.cli.request import (
     USUAL_BATCH,
     USUAL_FOLDER,
     USUAL_KINDS,
-    USUAL_OPACITY,
     Request,
     read_inputs,
     read_kinds,
     read_methods,
+    read_size,
     read_style,
     read_words,
 )
@@ -59,6 +60,7 @@ def explain(
     seed: int = 0,
     trust_pickle: Annotated[bool, Parameter(negative="")] = False,
     image_format: Annotated[Literal["png", "webp"], Parameter("--format")] = "png",
+    overlay_size: OverlaySize = USUAL_SIZE,
     overwrite: Annotated[bool, Parameter(negative="")] = False,
     resume: Annotated[bool, Parameter(negative="")] = False,
     as_json: Annotated[bool, Parameter("--json", negative="")] = False,
@@ -119,6 +121,8 @@ def explain(
         as a program.
     image_format
         Of the pictures: png, or webp, which is smaller.
+    overlay_size
+        Pixels along the longer side of an overlay, at most; `full` stands for the photo's own.
     overwrite
         Write into --out all the same, over files that have the same name.
     resume
@@ -129,7 +133,7 @@ def explain(
     request = Request(
         save=read_kinds(save),
         inputs=read_inputs(photos, _NO_INPUT),
-        style=read_style(colormap, opacity),
+        pictures=Pictures(read_style(colormap, opacity), f".{image_format}", read_size(overlay_size)),
         methods=read_methods(method),
         targets=tuple(target or ()),
         top=top,
@@ -139,7 +143,6 @@ def explain(
         batch=batch,
         seed=seed,
         as_json=as_json,
-        suffix=f".{image_format}",
         overwrite=overwrite,
         resume=resume,
     )
@@ -149,14 +152,14 @@ def explain(
         with people.status("loading the model …") if people.is_terminal else nullcontext():
             explainer = request.model.open()
         sources = find_sources(explainer, request)
-        request = _in_a_free_folder(request, sources, people)
-        done = explain_all(explainer, sources, request, people)
+        free = _in_a_free_folder(request, sources, people)
+        done = explain_all(explainer, sources, free, people)
     for source, reason in done.failed:
         say_error(reason if source in reason else f"{source}: {reason}")
     if as_json:
         print_json(done.document())
     else:
-        close(people, done, sources, request)
+        close(people, done, sources, free, asked=request)
     return STOPPED if done.stopped else 1 if done.failed else 0
 
 
@@ -166,7 +169,7 @@ def _in_a_free_folder(request: Request, sources: Sources, people: Console) -> Re
         return request
     table = table_of(request.out, sources)
     stems = [*sources.stems.values(), *([] if table is None else [Path(table.stem)])]
-    free = free_folder(request.out, stems)
+    free = free_folder(request.out, stems, sources.names)
     if free == request.out:
         return request
     prepare_folder(free)

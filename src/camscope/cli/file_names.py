@@ -25,8 +25,12 @@ def stems_of_photos(given: Sequence[str], found: Sequence[str]) -> dict[str, Pat
         given: files, folders, globs and samples, as they were typed.
         found: the photos that these stand for.
     """
-    folders = [Path(one) for one in given if one and Path(one).is_dir()]
-    placed = {photo: _below(photo, folders, given) for photo in found}
+    folders = _folders(given)
+    placed = {}
+    for photo in found:
+        start = start_of(photo, given)
+        own = Path(photo.removeprefix(SAMPLE_PREFIX)) if start is None else Path(photo).relative_to(start)
+        placed[photo] = _called(start, folders) / own if start in folders else own
     stems = {photo: path.with_name(_cut(path.stem)) if path.name else path for photo, path in placed.items()}
     for photos in _alike(stems):
         parents = {Path(photo).absolute().parent for photo in photos}
@@ -52,19 +56,29 @@ def safe(text: str) -> str:
     return "".join(c if c.isalnum() or c in "._+" else "_" for c in text)[:60]
 
 
-def _below(photo: str, folders: Sequence[Path], given: Sequence[str]) -> Path:
-    """The photo's path from where the person began."""
+def start_of(photo: str, given: Sequence[str]) -> Path | None:
+    """The folder from which on the person looked for a photo: one that was given, or that its glob begins with.
+
+    Args:
+        photo: a photo that was found; of one that was given by itself it is the folder that it is in.
+        given: files, folders, globs and samples, as they were typed.
+
+    Returns:
+        The folder; None for a sample.
+    """
     if photo.startswith(SAMPLE_PREFIX):
-        return Path(photo.removeprefix(SAMPLE_PREFIX))
+        return None
     path = Path(photo)
-    if photo in given:
-        return Path(path.name)
-    inside = [folder for folder in folders if path.is_relative_to(folder)]
-    if inside:
-        nearest = max(inside, key=lambda folder: len(folder.parts))
-        return _called(nearest, folders) / path.relative_to(nearest)
-    starts = [start for one in given if glob.has_magic(one) and path.is_relative_to(start := _fixed(one))]
-    return path.relative_to(max(starts, key=lambda start: len(start.parts))) if starts else Path(path.name)
+    if photo not in given:
+        globs = [_fixed(one) for one in given if glob.has_magic(one)]
+        for starts in (_folders(given), globs):
+            if inside := [start for start in starts if path.is_relative_to(start)]:
+                return max(inside, key=lambda start: len(start.parts))
+    return path.parent
+
+
+def _folders(given: Sequence[str]) -> list[Path]:
+    return [Path(one) for one in given if one and Path(one).is_dir()]
 
 
 def _called(folder: Path, folders: Sequence[Path]) -> Path:

@@ -78,7 +78,7 @@ def concepts(
     found = find_photos(given)
     style = read_style(colormap)
     stems = stems_of_photos(given, found)
-    out = out if overwrite else free_folder(out, [*stems.values(), Path(_ARRAYS).with_suffix("")])
+    out = out if overwrite else free_folder(out, [*stems.values(), Path(_ARRAYS).with_suffix("")], found)
     prepare_folder(out)
     with quiet_stdout(as_json):
         explainer = ModelOptions(model, weights, trust_pickle, device, preprocessing=preprocessing).open()

@@ -9,25 +9,26 @@ from pathlib import Path
 from camscope.errors import InputError
 
 
-def free_folder(out: Path, stems: Iterable[Path]) -> Path:
+def free_folder(out: Path, stems: Iterable[Path], sources: Iterable[str] = ()) -> Path:
     """The folder, or one beside it with a number behind its name, that holds no file of these names.
 
     Args:
         out: the folder that was asked for.
         stems: what the names of the files to be written begin with, below the folder.
+        sources: the photos, which may lie in the folder themselves.
 
     Raises:
         InputError: if the folder holds such files and has no name that a number could stand behind.
     """
-    wanted = set(stems)
-    if not _holds(out, wanted):
+    wanted, photos = set(stems), {Path(source).absolute() for source in sources}
+    if not _holds(out, wanted, photos):
         return out
     if out.name in ("", ".."):
         raise InputError(
             f"--out {out} holds files of these names already. Say another folder, or --overwrite to write over them."
         )
     beside = (out.with_name(f"{out.name}-{number}") for number in count(2))
-    return next(folder for folder in beside if not _holds(folder, wanted))
+    return next(folder for folder in beside if not _holds(folder, wanted, photos))
 
 
 def prepare_folder(out: Path) -> None:
@@ -42,12 +43,14 @@ def prepare_folder(out: Path) -> None:
         raise InputError(f"--out {out} cannot be made a folder: {error.strerror or error}") from error
 
 
-def _holds(folder: Path, stems: set[Path]) -> bool:
-    """Whether a folder holds a file whose name is one of these and then `-…` or `.…`."""
+def _holds(folder: Path, stems: set[Path], photos: set[Path]) -> bool:
+    """Whether a folder holds a file whose name is one of these and then `-…` or `.…`, and which is no photo."""
     for parent in {stem.parent for stem in stems}:
         if not (folder / parent).is_dir():
             continue
         for file in (folder / parent).iterdir():
+            if file.absolute() in photos:
+                continue
             ends = (i for i, letter in enumerate(file.name) if letter in "-.")
             if any(parent / file.name[:end] in stems for end in ends if end):
                 return True

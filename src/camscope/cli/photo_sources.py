@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.console import Console
 
-from camscope.cli.file_names import safe, stems_of_photos
+from camscope.cli.file_names import safe, start_of, stems_of_photos
 from camscope.cli.output import without_warnings
 from camscope.cli.showing import show_notes, show_statuses
 from camscope.cli.sources import Again, File, Outcome
@@ -86,13 +86,22 @@ class Photos:
 
 
 def _without(out: Path, found: Sequence[str], given: Sequence[str]) -> list[str]:
-    """The photos that were not written by a run into this folder, or into one beside it.
+    """The photos that were not written by a run: into this folder or one beside it, below where the person looked.
 
     Raises:
         InputError: if there are no others.
     """
     written = re.compile(rf"{re.escape(str(out.absolute()))}(-\d+)?{re.escape(os.sep)}")
-    photos = [one for one in found if one in given or not written.match(str(Path(one).absolute()))]
+
+    def is_ours(photo: str) -> bool:
+        start = start_of(photo, given)
+        if photo in given or start is None:
+            return False
+        # who has pictures written beside the photos looks for photos in that very folder
+        below = start.absolute() in out.absolute().parents
+        return below and bool(written.match(str(Path(photo).absolute())))
+
+    photos = [photo for photo in found if not is_ours(photo)]
     if not photos:
         raise InputError(f"All photos there are were written by camscope, into {out}. Give others.")
     return photos

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from camscope.cli.model_options import ModelOptions, words_of
+from camscope.cli.pictures import OverlaySize, Pictures
 from camscope.cli.writing import KINDS
 from camscope.composition import Expression, parse, split
 from camscope.errors import InputError, nearest
@@ -16,7 +17,6 @@ from camscope.targets import TargetLike, TopK, parse_target
 
 USUAL_KINDS = "figure,overlay"
 USUAL_FOLDER = Path("camscope-out")
-USUAL_OPACITY = 0.5
 USUAL_BATCH = 8
 _CHANNELS = 15
 
@@ -28,7 +28,7 @@ class Request:
     Attributes:
         save: the kinds of files to write, in the order of `camscope.cli.writing.KINDS`.
         inputs: the photos or texts as they were typed.
-        style: of the pictures, see `read_style`.
+        pictures: how they look.
         methods: none of them stands for the model's default.
         targets: as they were typed; none of them stands for the top classes.
         top: how many top classes; None for at most three.
@@ -38,7 +38,6 @@ class Request:
         batch: how many inputs run at a time.
         seed: of methods that draw at random.
         as_json: whether a program reads the output.
-        suffix: of pictures.
         overwrite: whether files that are there are written over.
         resume: whether what an earlier run has explained is left out.
 
@@ -49,7 +48,7 @@ class Request:
 
     save: tuple[str, ...]
     inputs: tuple[str, ...]
-    style: Mapping[str, Any]
+    pictures: Pictures
     methods: tuple[Expression, ...]
     targets: tuple[str, ...]
     top: int | None
@@ -59,7 +58,6 @@ class Request:
     batch: int
     seed: int
     as_json: bool
-    suffix: str = ".png"
     overwrite: bool = False
     resume: bool = False
 
@@ -87,16 +85,14 @@ class Request:
             without: options that are left out, such as `--save`.
             inputs: what is explained; None for what this run explained.
         """
-        save, opacity = ",".join(self.save), self.style.get("opacity")
+        save = ",".join(self.save)
         given: dict[str, Any] = {
             "--method": [one.name for one in self.methods],
             "--target": self.targets,
             "--layer": self.layers,
             "--top": self.top,
             "--save": None if save == USUAL_KINDS else save,
-            "--colormap": self.style.get("colormap"),
-            "--opacity": None if opacity == USUAL_OPACITY else opacity,
-            "--format": None if self.suffix == ".png" else self.suffix.removeprefix("."),
+            **self.pictures.options(),
             "--out": None if self.out == USUAL_FOLDER else self.out,
             "--batch": None if self.batch == USUAL_BATCH else self.batch,
             "--seed": self.seed or None,
@@ -153,6 +149,17 @@ def read_style(colormap: str | None, opacity: float | None = None) -> dict[str, 
         colours(np.zeros((1, 1), dtype=np.float32), colormap)  # raises for an unknown name
         style["colormap"] = colormap
     return style
+
+
+def read_size(size: OverlaySize) -> OverlaySize:
+    """The side of an overlay.
+
+    Raises:
+        InputError: if it is no number of pixels.
+    """
+    if size != "full" and size < 1:
+        raise InputError(f"--overlay-size {size}: expected a number of pixels, at least 1, or full.")
+    return size
 
 
 def read_methods(given: Sequence[str] | None) -> tuple[Expression, ...]:

@@ -10,7 +10,6 @@ from typing import Any
 from rich.console import Console
 
 from camscope.cli.app import STOPPED
-from camscope.cli.option_words import as_options
 from camscope.cli.output import console, print_json, quiet_stdout, without_warnings
 from camscope.cli.showing import show_notes
 from camscope.cli.train_display import Live, show_plan, show_run
@@ -46,7 +45,7 @@ def train_as_asked(
         CamscopeError: if something makes no sense, or goes wrong.
     """
     people = console(stderr=as_json)
-    with quiet_stdout(as_json), without_warnings(), as_options():
+    with quiet_stdout(as_json), without_warnings():
         with people.status("looking at the images …") if people.is_terminal else nullcontext():
             plan = plan_resuming(data, options) if resume else plan_training(data, options)
         show_plan(people, plan)

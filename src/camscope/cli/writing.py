@@ -6,12 +6,13 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from PIL import Image
 
 from camscope import render
 from camscope.cli.file_names import safe
+from camscope.cli.pictures import Pictures
 from camscope.cli.sources import File, Sources
 from camscope.cli.writers import Writers
 from camscope.errors import InputError
@@ -20,40 +21,40 @@ from camscope.results.explanation import Explanation
 from camscope.results.saving import finite
 
 _MOST_PICTURES = 100
-
-Style: TypeAlias = Mapping[str, Any]
-Kind: TypeAlias = Callable[[Explanation, Sources, Style], Iterator[File]]
-"""The files of one kind: of one input's explanation, among its sources, in a style of pictures."""
+Kind: TypeAlias = Callable[[Explanation, Sources, Pictures], Iterator[File]]
+"""The files of one kind: of one input's explanation, among its sources, and how pictures look."""
 
 
-def _figures(e: Explanation, sources: Sources, style: Style) -> Iterator[File]:
+def _figures(e: Explanation, sources: Sources, pictures: Pictures) -> Iterator[File]:
     """One figure of all targets; of several methods or layers, one for each target."""
+    e = pictures.for_figure(e)
     if len(e.raw) == 1:
-        yield File("-figure", figures.picture(e, **style))
+        yield File("-figure", figures.picture(e, **pictures.style))
         return
     count = len(e.targets[0])
     for t in range(count):
         number = f"-{t + 1}" if count > 1 else ""
-        yield File(f"-figure{number}", figures.picture(e, target=t, **style))
+        yield File(f"-figure{number}", figures.picture(e, target=t, **pictures.style))
 
 
-def _overlays(e: Explanation, sources: Sources, style: Style) -> Iterator[File]:
-    return sources.overlays(e, style)
+def _overlays(e: Explanation, sources: Sources, pictures: Pictures) -> Iterator[File]:
+    return sources.overlays(pictures.for_overlay(e), pictures.style)
 
 
-def _channels(e: Explanation, sources: Sources, style: Style) -> Iterator[File]:
+def _channels(e: Explanation, sources: Sources, pictures: Pictures) -> Iterator[File]:
     """The feature maps that contribute most, one figure for each layer and target."""
+    e = pictures.for_figure(e)
     for layer in e.channels:
         for t, title in enumerate(e.titles[0]):
-            drawn = figures.picture(e, by="channels", target=t, layer=layer, **style)
+            drawn = figures.picture(e, by="channels", target=t, layer=layer, **pictures.style)
             yield File(f"-channels-{safe(layer)}-{safe(title)}", drawn)
 
 
-def _npz(e: Explanation, sources: Sources, style: Style) -> Iterator[File]:
+def _npz(e: Explanation, sources: Sources, pictures: Pictures) -> Iterator[File]:
     yield File(".npz", e.save)
 
 
-def _json(e: Explanation, sources: Sources, style: Style) -> Iterator[File]:
+def _json(e: Explanation, sources: Sources, pictures: Pictures) -> Iterator[File]:
     document = {**e.summary(), "explanation_notes": list(e.notes), "provenance": dict(e.provenance)}
     text = json.dumps(finite(document), ensure_ascii=False, indent=2, allow_nan=False) + "\n"
     yield File(".json", lambda path: path.write_text(text, encoding="utf-8"))
@@ -73,8 +74,7 @@ def write(
     writers: Writers,
     *,
     sources: Sources,
-    style: Style,
-    suffix: str,
+    pictures: Pictures,
 ) -> list[str]:
     """Have files of these kinds written beside each other.
 
@@ -84,8 +84,7 @@ def write(
         kinds: some of `KINDS`.
         writers: who write them.
         sources: what the input is one of.
-        style: of the pictures: `colormap` and `opacity`.
-        suffix: of the pictures, such as `.png`.
+        pictures: how they look.
 
     Returns:
         The paths.
@@ -101,10 +100,10 @@ def write(
         )
     written: list[str] = []
     for kind in kinds:
-        for file in KINDS[kind](e, sources, style):
+        for file in KINDS[kind](e, sources, pictures):
             content, ending = file.content, file.ending
             if isinstance(content, Image.Image):
-                content, ending = partial(render.save_picture, content), ending + suffix
+                content, ending = partial(render.save_picture, content), ending + pictures.suffix
             path = _unused(stem.with_name(stem.name + ending), written)
             writers.write(path, content)
             written.append(str(path))

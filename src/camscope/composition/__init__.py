@@ -28,6 +28,7 @@ from camscope.composition.wrappers import (
     Wrapper,
     alters_input,
 )
+from camscope.composition.sliding import ABOVE_ZERO, Sess, blurred, check_pictures
 from camscope.composition.fusion import (
     AtBackbone,
     AtFpnLevel,
@@ -45,6 +46,7 @@ from camscope.composition.averaging import NoisyFullGradients, NoisyGradients, S
 from camscope.composition.grammar import split
 
 __all__ = [
+    "ABOVE_ZERO",
     "COMPOSITIONS",
     "NAMED",
     "AtBackbone",
@@ -65,14 +67,17 @@ __all__ = [
     "PathIntegral",
     "Pca",
     "Rest",
+    "Sess",
     "Setting",
     "Size",
     "Smooth",
     "Wrapper",
     "alters_input",
+    "blurred",
     "by_backbone",
     "by_fpn_level",
     "check",
+    "check_pictures",
     "composition",
     "fuse_maps",
     "fuses",

@@ -22,7 +22,13 @@ from camscope.errors import MethodError, nearest
 from camscope.evidence import Evidence, Need, asked
 from camscope.methods import Method, list_methods
 from camscope.methods.parameters import as_text, checked_fields
-from camscope.methods.registry import COMPOSITION_NAMES, check_written, has_method
+from camscope.methods.registry import (
+    COMPOSITION_NAMES,
+    check_written,
+    has_method,
+    spelt,
+    where_methods_are_listed,
+)
 from camscope.outputs import Outputs
 from camscope.plugins import load_plugins, same_definition
 from camscope.targets import Targets
@@ -299,7 +305,7 @@ def parse(text: str | Expression) -> Expression:
 
 def _built(call: Call, text: str) -> Expression:
     """The expression that a call stands for."""
-    word = call.word.lower()
+    word = spelt(call.word, COMPOSITIONS)
     if word in COMPOSITIONS:
         return _composed(word, call, text)
     found = _registered(word)
@@ -339,12 +345,11 @@ def _composed(word: str, call: Call, text: str) -> Expression:
 def _registered(name: str) -> Method | Composition:
     """The method or named composition of that name."""
     methods = {m.base: m for m in list_methods()}
-    found = methods.get(name) or NAMED.get(name)
+    everything: dict[str, Method | Composition] = {**NAMED, **methods}
+    found = everything.get(spelt(name, everything))
     if found is None:
-        everything = [*methods, *NAMED, *COMPOSITIONS]
         raise MethodError(
-            f"There is no method {name!r}.{nearest(name, everything)} The methods are: "
-            f"{', '.join([*methods, *NAMED])}; around them go {', '.join(COMPOSITIONS)}."
+            f"There is no method {name!r}.{nearest(name, [*everything, *COMPOSITIONS])} {where_methods_are_listed()}"
         )
     return found
 
@@ -367,10 +372,10 @@ def check(expression: Expression) -> None:
 
 
 def simplified(expression: Expression) -> Expression:
-    """The same expression with named compositions spelt out, and every modifier moved in, next to the method.
+    """The same expression with named compositions spelt out, and modifiers moved in, next to the method.
 
     A wrapper or a fusion works on maps and leaves the target as it is, so finer(smooth(gradcam)) is the same as
-    smooth(finer(gradcam)).
+    smooth(finer(gradcam)). One that makes something else of the evidence stays where it is.
     """
     if isinstance(expression, Method):
         return expression
@@ -379,6 +384,7 @@ def simplified(expression: Expression) -> Expression:
         return inner
     if (
         isinstance(expression, Modifier)
+        and not expression.reads_maps
         and isinstance(inner, Composition)
         and not isinstance(inner, Modifier)
     ):

@@ -12,7 +12,7 @@ from einops import rearrange, reduce
 from jaxtyping import Float
 
 from camscope.arrays import Array, channel_sum, noting_channel_sums, over_space
-from camscope.composition.expressions import Composition, Modifier, composition, simplified
+from camscope.composition.expressions import Composition, Modifier, composition
 from camscope.errors import MethodError
 from camscope.evidence import BACKWARD, Evidence, Need
 from camscope.methods import Method
@@ -84,16 +84,6 @@ class Pca(Modifier):
     word: ClassVar[str] = "pca"
     reads_maps: ClassVar[bool] = True
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        inside = simplified(self.inner)
-        if not isinstance(inside, (Method, Modifier)):
-            assert isinstance(inside, Composition)
-            raise MethodError(
-                f"{self.word} goes around a method at one layer, which {self.inner.name} is not. Write it inside: "
-                f"{dataclasses.replace(inside, inner=Pca(self.method)).name}."
-            )
-
     def made(
         self, inner: Callable[[Evidence], Float[Array, "batch target *space"]], evidence: Evidence
     ) -> Float[Array, "batch target *space"]:
@@ -120,8 +110,14 @@ class Pca(Modifier):
         return xp.reshape(xp.stack(components, axis=1), maps.shape)
 
     def check(self) -> None:
-        """Refuse a map of the whole model."""
+        """Refuse a map of the whole model, and a wrapper or a fusion inside."""
         super().check()
+        if not isinstance(self.inner, (Method, Modifier)):
+            assert isinstance(self.inner, Composition)
+            raise MethodError(
+                f"{self.word} goes around a method at one layer, which {self.inner.name} is not. Write it inside: "
+                f"{dataclasses.replace(self.inner, inner=Pca(self.method)).name}."
+            )
         if self.method.scope == "model":
             raise MethodError(
                 f"{self.name}: {self.method.name} is a map of the whole model, and no sum over a layer's channels."

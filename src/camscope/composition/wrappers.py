@@ -19,9 +19,9 @@ from camscope.evidence import Need
 from camscope.methods import Method
 from camscope.methods.parameters import Count, Factor, NonNegative
 
-Averages = Literal["maps", "gradients", "sizes"]
-"""What is averaged over the copies: their maps; their gradients, which are then used with the clean activations; or the
-activations and gradients at several sizes."""
+Averages = Literal["maps", "gradients", "sizes", "windows"]
+"""What is averaged over the copies: their maps; their gradients, which are then used with the clean activations; the
+activations and gradients at several sizes; or maps of parts of the picture, each at its place."""
 
 _GEOMETRY = ("identity", "flip", "flipud", "rot90")
 

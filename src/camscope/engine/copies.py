@@ -9,19 +9,23 @@ from typing import TypeAlias
 
 import numpy as np
 from array_api_compat import array_namespace
-from jaxtyping import Int
+from jaxtyping import Float, Int
 
-from camscope.arrays import Array, detached
+from camscope.arrays import Array, detached, from_numpy, relu, resize, scaled, to_numpy
 from camscope.composition import (
+    ABOVE_ZERO,
     Composition,
     Copy,
     Expression,
     Modifier,
     NoisyFullGradients,
     NoisyGradients,
+    Sess,
     Setting,
     Size,
     Wrapper,
+    blurred,
+    check_pictures,
     over_sizes,
 )
 from camscope.engine.notes import Notes
@@ -43,6 +47,7 @@ from camscope.methods import Method
 from camscope.models.adapter import Adapter
 from camscope.models.batch import Batch
 from camscope.models.layer import Layer
+from camscope.models.observing import responses
 
 _TOGETHER = 16
 """How many images run at a time when the batch is copied."""
@@ -108,6 +113,8 @@ class AlteredCopies:
         inner = {request.expression: _inside(request) for request in requests}
         if wrapper.averages == "maps":
             return self._mean_maps(batch, wrapper, inner, resolved)
+        if isinstance(wrapper, Sess):
+            return self._over_windows(batch, wrapper, inner, resolved)
         average = self._over_sizes if wrapper.averages == "sizes" else self._over_noise
         outer = {request.expression: e for e, request in inner.items()}
         wanted = {request.expression: request.layers for request in inner.values()}
@@ -129,7 +136,7 @@ class AlteredCopies:
             )
         count = 0
         totals: LayerMaps = {e: {} for e in inner}
-        for stack in self._stacks(batch, wrapper):
+        for stack in self._stacks(batch, wrapper.copies(self._setting)):
             count += len(stack.copies)
             with size_refused(wrapper, stack.batch, batch):
                 there = {e: self._there(request, stack.batch, batch) for e, request in inner.items()}
@@ -143,6 +150,60 @@ class AlteredCopies:
         return {
             e: {layer: total / count for layer, total in by_layer.items()} for e, by_layer in totals.items()
         }
+
+    # ------------------------------------------------------------------ maps at their places
+
+    def _over_windows(
+        self, batch: Batch, wrapper: Sess, inner: dict[Expression, Request], resolved: ResolvedTargets
+    ) -> LayerMaps:
+        """The maps of windows, weighted, each at its place, averaged where they are above zero."""
+        if resolved.targets.placed:
+            raise MethodError(
+                f"{wrapper.short_name} looks through windows at parts of the picture, but what is explained is at one "
+                "place of it."
+            )
+        check_pictures(batch.x)
+        windows = wrapper.windows()
+        copies = [Copy(window.of) for window in windows]
+        number_of = {copy: number for number, copy in enumerate(copies)}
+        weights = wrapper.weights(self._probabilities(batch, copies, resolved))
+        xp = array_namespace(batch.x)
+        sums: LayerMaps = {e: {} for e in inner}
+        counts: LayerMaps = {e: {} for e in inner}
+        for stack in self._stacks(batch, [copy for n, copy in enumerate(copies) if weights[n].any()]):
+            there = {e: self._there(request, stack.batch, batch) for e, request in inner.items()}
+            found = self._run_copy(stack.batch, list(there.values()), resolved.images(stack.index))
+            for e, request in there.items():
+                for layer, maps in found[request.expression].items():
+                    shown = relu(maps) if request.expression.rectified else maps
+                    heat = scaled(resize(shown, batch.space))
+                    for copy, rows in stack.slices():
+                        number = number_of[copy]
+                        weight = from_numpy(weights[number], like=heat)[..., None, None]
+                        part = windows[number].placed(heat[rows] * weight)
+                        there_is = xp.astype(part > ABOVE_ZERO, part.dtype)
+                        seen = layer in sums[e]
+                        sums[e][layer] = sums[e][layer] + part if seen else part
+                        counts[e][layer] = counts[e][layer] + there_is if seen else there_is
+        return {
+            e: {
+                layer: blurred(total / xp.clip(counts[e][layer], 1, None))
+                for layer, total in by_layer.items()
+            }
+            for e, by_layer in sums.items()
+        }
+
+    def _probabilities(
+        self, batch: Batch, copies: Sequence[Copy], resolved: ResolvedTargets
+    ) -> Float[np.ndarray, "copy batch target"]:
+        """Of the targets in every copy; their scores where there are no probabilities."""
+        found: list[np.ndarray] = []
+        for stack in self._stacks(batch, copies):
+            with self._adapter.observe(stack.batch, {}) as seen:
+                answers = responses(resolved.images(stack.index).targets, seen.outputs)
+                there = to_numpy(detached(answers.probabilities))
+            found += [there[rows] for _, rows in stack.slices()]
+        return np.stack(found)
 
     # ------------------------------------------------------------------ averaged gradients
 
@@ -161,7 +222,7 @@ class AlteredCopies:
         if not layers:
             return maps
         noisy = {layer.name: NoisyGradients() for layer in layers}
-        for stack in self._stacks(batch, wrapper):
+        for stack in self._stacks(batch, wrapper.copies(self._setting)):
             found, _ = self._gradients(stack.batch, layers, around, resolved.images(stack.index))
             for layer, evidence in found.items():
                 assert evidence.gradients is not None
@@ -261,9 +322,8 @@ class AlteredCopies:
 
     # ------------------------------------------------------------------ copies
 
-    def _stacks(self, batch: Batch, wrapper: Wrapper) -> Iterator[_Stack]:
-        """All copies in batches of a limited number of images; a batch holds copies of one shape."""
-        made = wrapper.copies(self._setting)
+    def _stacks(self, batch: Batch, made: Sequence[Copy]) -> Iterator[_Stack]:
+        """Copies in batches of a limited number of images; a batch holds copies of one shape."""
         at_a_time = max(1, _TOGETHER // len(batch))
         xp = array_namespace(batch.x)
         for start in range(0, len(made), at_a_time):

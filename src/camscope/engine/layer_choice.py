@@ -10,7 +10,7 @@ from array_api_compat import array_namespace
 
 from camscope.composition import Expression, LayerFusion, fuses
 from camscope.engine.notes import Notes
-from camscope.errors import LayerError
+from camscope.errors import LayerError, either
 from camscope.evidence import Need
 from camscope.models.adapter import Adapter
 from camscope.models.batch import Batch
@@ -147,7 +147,8 @@ def _check_several(adapter: Adapter, batch: Batch, chosen: Chosen, wanted: Seque
     if not fusions or len(chosen.fused) > 1:
         return
     stages = [layer.name for layer in adapter.stages(batch)]
-    advice = f"layers={stages}" if len(stages) > 1 else "this model has one stage, so name layers inside it"
+    named = either(f"layers={stages}", f"--layer {','.join(stages)}")
+    advice = named if len(stages) > 1 else "this model has one stage, so name layers inside it"
     raise LayerError(
         f"{fusions[0]} needs the maps of several layers, and there is {'one' if chosen.fused else 'none'}. Name some: "
         f"{advice}."

@@ -15,7 +15,7 @@ import numpy as np
 
 from camscope.engine.notes import Notes
 from camscope.engine.space import Space
-from camscope.errors import InputError, ModelError, TargetError, nearest
+from camscope.errors import InputError, ModelError, TargetError, either, nearest
 from camscope.images import Preprocessing
 from camscope.inputs import Inputs, prepare
 from camscope.libraries import ModelInfo, load_model, recognise, text_reader
@@ -119,8 +119,12 @@ class Model:
             return (_ANY_CAPTION,)
         if not captions:
             raise TargetError(
-                "This model compares images with captions, and none was given. Pass targets=['a photo of a cat', 'a "
-                "photo of a dog'], or Explainer(model, class_names=[…]) for captions that are always there."
+                "This model compares images with captions, and none was given. Say "
+                + either(
+                    "targets=['a photo of a cat', 'a photo of a dog'], or Explainer(model, class_names=[…]) for "
+                    "captions that are always there.",
+                    "--target 'a photo of a cat' --target 'a photo of a dog', or --classes FILE with one a line.",
+                )
             )
         if len(captions) == 1:
             notes.add(
@@ -196,7 +200,8 @@ class Model:
             if len(self.class_names) != count:
                 binary = " (a one-logit model has two classes: the negative and the positive)"
                 raise TargetError(
-                    f"class_names holds {len(self.class_names)} names, the model has {count} classes"
+                    f"{either('class_names', '--classes')} holds {len(self.class_names)} names, the model has {count} "
+                    "classes"
                     f"{binary if count == 2 else ''}."
                 )
             return self.class_names

@@ -57,6 +57,11 @@ class Geometry:
                 f"each (vertical, horizontal); got {dict(fields)}."
             ) from error
 
+    def of_smaller(self, size: tuple[int, int]) -> Geometry:
+        """Give the geometry of the same photo at another (height, width)."""
+        scale = tuple(s * old / new for s, old, new in zip(self.scale, self.photo_size, size, strict=True))
+        return Geometry(size, self.input_size, _pair(scale, float), self.offset)
+
     def to_dict(self) -> dict[str, Any]:
         """Give the fields by name; each is a pair."""
         return asdict(self)

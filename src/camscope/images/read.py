@@ -13,7 +13,7 @@ from typing import IO
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from camscope.errors import CamscopeError, ImageError, InputError
+from camscope.errors import CamscopeError, ImageError, InputError, either
 from camscope.images.find import SAMPLE_PREFIX, sample_path
 from camscope.images.from_array import array_to_rgb
 from camscope.images.modes import to_rgb
@@ -134,7 +134,10 @@ def _check_file(file: Path, name: str) -> None:
         hint = f" Its folder is missing too; '{near}' exists." if near and near != file.parent else ""
         raise ImageError(f"{name} does not exist.{hint}") from error
     if file.is_dir():
-        raise ImageError(f"{name} is a folder, expected a photo. find_photos lists the photos of a folder.")
+        raise ImageError(
+            f"{name} is a folder, expected a photo. Give the photos in it, "
+            + either("such as sorted(pathlib.Path(folder).glob('*.jpg')).", "such as FOLDER/*.jpg.")
+        )
     if not file.is_file():
         # Opening a pipe might wait for ever, and reading a device might never end.
         raise ImageError(f"{name} is a pipe or a device, expected a file.")
@@ -161,7 +164,7 @@ def _open(stream: IO[bytes], name: str, max_pixels: int) -> Image.Image:
     if image.width * image.height > max_pixels:
         raise ImageError(
             f"{name} is too large: {image.width} x {image.height} is {image.width * image.height:,} pixels, "
-            f"the limit is {max_pixels:,}. If you trust the file, raise max_pixels or shrink the photo first."
+            f"the limit is {max_pixels:,}. Shrink the photo first."
         )
     return image
 

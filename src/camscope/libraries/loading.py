@@ -11,7 +11,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from camscope.errors import ModelError, nearest
+from camscope.errors import ModelError, either, nearest
 from camscope.images import IMAGENET
 from camscope.libraries import training_runs
 from camscope.libraries.checkpoints import class_names_in, fit, read_checkpoint
@@ -215,5 +215,9 @@ def _presumed(info: ModelInfo, spec: str) -> ModelInfo:
         info,
         preprocessing=dataclasses.replace(IMAGENET, source="ImageNet standard (presumed)"),
         note=f"{spec} does not say how its photos are prepared; ImageNet's standard was presumed (resize 256, "
-        "crop 224, its mean and std). Give the model an attribute: model.preprocessing = camscope.Preprocessing(…).",
+        "crop 224, its mean and std). "
+        + either(
+            "Give the model an attribute: model.preprocessing = camscope.Preprocessing(…).",
+            "Say it: --preprocessing.",
+        ),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -9,7 +10,7 @@ from typing import Any, Literal
 from jaxtyping import Float
 
 from camscope.arrays import Array
-from camscope.errors import MethodError, nearest
+from camscope.errors import MethodError, either, nearest
 from camscope.evidence import Evidence, Need, asked, in_words
 from camscope.methods.parameters import Parameters, as_text, checked, signature
 from camscope.plugins import load_plugins, same_definition
@@ -293,12 +294,35 @@ def get_method(name: str | Method) -> Method:
     """
     if isinstance(name, Method):
         return name
-    known = name.strip().lower() if isinstance(name, str) else ""
-    if known not in _methods:
+    if spelt(str(name), _methods) not in _methods:
         load_plugins("camscope.methods")
-    found = _methods.get(known)
+    found = _methods.get(spelt(str(name), _methods))
     if found is None:
         raise MethodError(
-            f"There is no method {name!r}.{nearest(str(name), _methods)} The methods are: {', '.join(_methods)}."
+            f"There is no method {name!r}.{nearest(str(name), _methods)} {where_methods_are_listed()}"
         )
     return found
+
+
+def spelt(name: str, valid: Iterable[str]) -> str:
+    """The name as it is registered: `Grad-CAM`, `grad_cam` and `GradCAM` are gradcam, `GradCAMpp` is gradcam++.
+
+    Args:
+        name: as somebody wrote it.
+        valid: the registered names.
+
+    Returns:
+        The registered name; the given one, in small letters, if none is meant.
+    """
+    plain, known = name.strip().lower(), {_letters(each): each for each in valid}
+    return plain if plain in known.values() else known.get(_letters(name), plain)
+
+
+def where_methods_are_listed() -> str:
+    """The sentence for who looks for a method."""
+    return f"{either('camscope.list_methods()', '`camscope methods`')} lists all."
+
+
+def _letters(name: str) -> str:
+    """What of a name tells methods apart."""
+    return re.sub(r"(?<=[^\W_])[-_\s]+(?=[^\W_])", "", name.strip().lower().replace("+", "p"))

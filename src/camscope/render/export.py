@@ -85,15 +85,15 @@ def _quick_png(picture: Image.Image) -> bytes:
 
     Of every row Pillow tries all five filters. Of photos and colours one is as good: what differs from the row above.
     """
-    pixels = np.asarray(picture)
-    height, width, _ = pixels.shape
+    width, height = picture.size
+    pixels = np.asarray(picture).reshape(height, 3 * width)
     rows = np.empty((height, 1 + 3 * width), np.uint8)
     rows[:, 0] = 2  # the filter's number
-    rows[:, 1:] = pixels.reshape(height, -1)
-    rows[1:, 1:] -= pixels[:-1].reshape(height - 1, -1)
+    rows[:, 1:] = pixels
+    rows[1:, 1:] -= pixels[:-1]
     parts = {
         b"IHDR": struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0),  # 8 bits, RGB
-        b"IDAT": zlib.compress(memoryview(rows), 1),
+        b"IDAT": zlib.compress(rows.data, 1),
         b"IEND": b"",
     }
     return b"\x89PNG\r\n\x1a\n" + b"".join(

@@ -42,7 +42,15 @@ class Fonts:
     def fit(
         self, text: str, width: float, size: float, *, weight: str = "normal", lines: int = 2
     ) -> list[str]:
-        """Break a text in these fonts into lines; see `camscope.render.fitting.fit`."""
+        """Break a text in these fonts into lines; see `camscope.render.fitting.fit`.
+
+        Args:
+            text: What to break.
+            width: The room for a line, in inches.
+            size: The font size, in points.
+            weight: `normal` or `bold`.
+            lines: How many lines there may be.
+        """
         return fit(text, width, size, weight=weight, lines=lines, measure=self.measure)
 
     @property

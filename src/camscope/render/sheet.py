@@ -121,9 +121,9 @@ class Sheet:
         """A white line on a dark stroke, which shows on every photo and every colour map."""
         for points, colour in ((2.6, _STROKE), (1.3, (255, 255, 255, 255))):
             line = max(1, round(points * self.dpi / 72))
-            half = line / 2
-            edges = tuple(map(round, (left - half, top - half, right + half - 1, bottom + half - 1)))
-            self._draw.rectangle(edges, outline=colour, width=line)
+            out = line // 2
+            corners = (round(left) - out, round(top) - out, round(right) + out, round(bottom) + out)
+            self._draw.rectangle(corners, outline=colour, width=line)
 
     def _note(self, lines: Sequence[str], centre: float, bottom: float, size: float) -> None:
         font = _font(size * self.dpi / 72, "normal")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,10 +11,9 @@ import numpy as np
 from array_api_compat import array_namespace
 
 from camscope.arrays import Array
-from camscope.composition import Fuse, fuse_maps
+from camscope.composition import fuse_maps
 from camscope.errors import InputError, nearest
 from camscope.keywords import keywords
-from camscope.methods import get_method
 from camscope.results.explanation import Explanation
 from camscope.results.map_data import MethodFacts
 
@@ -47,7 +47,8 @@ def fuse(maps: Any, *others: Any, how: str = "mean", gamma: float = 2.0) -> Any:
     """
     if how not in _WAYS:
         raise InputError(f"how={how!r}: expected one of {', '.join(_WAYS)}.{nearest(str(how), _WAYS)}")
-    Fuse(get_method("gradcam"), how="max", gamma=gamma)  # which refuses a γ that is none
+    if isinstance(gamma, bool) or not isinstance(gamma, (int, float)) or not 0 <= gamma < math.inf:
+        raise InputError(f"gamma={gamma!r}: expected a number, at least 0.")
     given = [*(maps if isinstance(maps, (list, tuple)) else [maps]), *others]
     if given and all(isinstance(one, Explanation) for one in given):
         return _of_explanations(given, how, gamma)

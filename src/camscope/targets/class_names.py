@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from camscope.errors import TargetError, nearest
+from camscope.errors import TargetError, either, keyword, nearest
 
 
 def class_index(which: int | str, count: int, class_names: Sequence[str] | None) -> int:
@@ -27,9 +27,10 @@ def class_index(which: int | str, count: int, class_names: Sequence[str] | None)
         return _named(which, class_names)
     which = _whole_number(which)
     if -count < which < 0:
+        against = either(f"'-{-which}' or -camscope.Class({-which})", f"not:{-which}")
         raise TargetError(
-            f"The class {which} could mean two things. For the evidence against class {-which} write '-{-which}' or "
-            f"-camscope.Class({-which}); for the class counted from the end, {which + count}."
+            f"The class {which} could mean two things. For the evidence against class {-which} write {against}; for "
+            f"the class counted from the end, {which + count}."
         )
     if not 0 <= which < count:
         raise TargetError(f"There is no class {which}: the model has {count}, 0 to {count - 1}.")
@@ -50,7 +51,7 @@ def _named(name: str, class_names: Sequence[str] | None) -> int:
     if class_names is None:
         raise TargetError(
             f"The class {name!r} was asked for by name, but this model's class names are not known. "
-            "Pass class_names=[…], or the class's index."
+            f"Say {keyword('class_names', like=either('[…]', 'FILE, one a line'))}, or the class's index."
         )
     wanted = name.strip().lower()
     exact = [i for i, each in enumerate(class_names) if each.lower() == wanted]

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
+from types import FunctionType, MethodType
 from typing import Any, TypeAlias
 
 import numpy as np
 from array_api_compat import array_namespace, is_array_api_obj
 from jaxtyping import Float, Shaped
 
-from camscope.arrays import Array
+from camscope.arrays import Array, detached
 from camscope.errors import TargetError
 from camscope.outputs import Outputs
 from camscope.targets.naming import function_name
@@ -80,16 +83,19 @@ def moved_on(raw: Any, batch: int) -> Any:
 def _number(function: OneImageFunction, raw: Any, b: int, batch: int, rows_only: bool) -> Float[Array, ""]:
     """What a function says of one image: of its batch of one, or of its output without the batch axis."""
     tried = ""
-    if not rows_only:
-        try:
-            score = function(_rows(raw, slice(b, b + 1), batch))
-            if tuple(getattr(score, "shape", (None,))) == (1,):
-                return score[0]
-        except Exception as error:
-            tried = f" As a batch of one: {type(error).__name__}: {error}"
+    as_batch: Any = None
+    try:
+        as_batch = function(_rows(raw, slice(b, b + 1), batch))
+    except Exception as error:
+        tried = "" if rows_only else f" As a batch of one: {type(error).__name__}: {error}"
+    if not rows_only and tuple(getattr(as_batch, "shape", (None,))) == (1,):
+        return as_batch[0]
+    whole = as_batch if tuple(getattr(as_batch, "shape", (None,))) == () else None
     try:
         score = function(_rows(raw, b, batch))
     except Exception as error:
+        if whole is not None and not rows_only:
+            return whole
         raise TargetError(
             f"The target {function_name(function)} fails for the output of one image: {type(error).__name__}: {error}."
             + tried
@@ -101,7 +107,26 @@ def _number(function: OneImageFunction, raw: Any, b: int, batch: int, rows_only:
             f"The target {function_name(function)} must give one number for an image; it returned {got}. "
             "Sum or select over the axes, for instance output[3]."
         )
-    return score if shape == () else score[0]
+    number = score if shape == () else score[0]
+    if whole is not None and isinstance(function, (FunctionType, MethodType, partial)):
+        _check_same(function, float(detached(whole)), float(detached(number)))
+    return number
+
+
+def _check_same(function: OneImageFunction, whole: float, row: float) -> None:
+    """Refuse a function that takes its axes for others where the batch axis is missing: `output[:, 3].mean()`.
+
+    Objects of a class of their own are called without it, as other libraries call theirs.
+    """
+    if not math.isclose(whole, row, rel_tol=1e-3, abs_tol=1e-6) and not (
+        math.isnan(whole) and math.isnan(row)
+    ):
+        raise TargetError(
+            f"The target {function_name(function)} gives {whole:.4g} for the output of one image as a batch of one, "
+            f"and {row:.4g} without the batch axis, so it is not clear which axis is meant. Count axes from the end, "
+            "which means the same in both: output[..., 3, :, :].mean() for a map of every class, output[..., 3] for "
+            "scores."
+        )
 
 
 def _rows(raw: Any, which: int | slice, batch: int) -> Any:

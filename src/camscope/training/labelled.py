@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Int
 
-from camscope.errors import InputError
+from camscope.errors import InputError, keyword
 from camscope.images import Photo, to_photo
 
 LIMIT = 0.05
@@ -69,7 +69,7 @@ class LabelledImages:
             at = int(np.argmax(self.targets.sum(1) != 1))
             raise InputError(
                 f"'{self.names[at]}' has {self.targets[at].sum()} classes, expected exactly one. "
-                "Where an image may have several, or none, say multilabel=True."
+                f"Where an image may have several, or none, say {keyword('multilabel', True)}."
             )
 
     def __len__(self) -> int:
@@ -161,7 +161,8 @@ def check_limit(skipped: Sequence[Skipped], total: int, limit: float = LIMIT) ->
         return
     first = "\n".join(f"  {name}: {reason}" for name, reason in skipped[:5])
     more = f"\n  and {len(skipped) - 5} more" if len(skipped) > 5 else ""
+    enough = round(min(1.0, len(skipped) / total + 0.01), 2)
     raise InputError(
         f"{len(skipped)} of {total} images cannot be used; at most {limit:.0%} may be left out:\n"
-        f"{first}{more}\nMend or remove them, or allow more: unreadable={min(1.0, len(skipped) / total + 0.01):.2f}."
+        f"{first}{more}\nMend or remove them, or allow more: {keyword('unreadable', enough)}."
     )

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from camscope.errors import InputError, nearest
+from camscope.errors import InputError, keyword, nearest
 from camscope.training.dataset_objects import is_dataset, read_dataset
 from camscope.training.image_folders import read_folder
 from camscope.training.labelled import LIMIT, LabelledImages
@@ -47,7 +47,7 @@ def read_labelled(
         MissingExtraError, MissingPackageError: what reads it is not installed.
     """
     options = {"images": images, "path": path, "column": column, "labels": labels, "separator": separator}
-    for_tables = [f"{name}=" for name, value in options.items() if value is not None]
+    for_tables = [keyword(name) for name, value in options.items() if value is not None]
     file = Path(data) if isinstance(data, (str, os.PathLike)) else None
     if file is not None and file.suffix.lower() in SUFFIXES and not file.is_dir():
         folder = None if images is None else Path(images)
@@ -60,7 +60,7 @@ def read_labelled(
         )
     if isinstance(data, str) and data.startswith(SAMPLE_PREFIX):
         if classes is not None:
-            raise InputError(f"{data} has classes of its own; leave classes= out.")
+            raise InputError(f"{data} has classes of its own; leave {keyword('classes')} out.")
         return read_sample_set(data)
     if file is not None and file.is_dir():
         return _checked(read_folder(file, classes=classes))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int
 
-from camscope.errors import InputError
+from camscope.errors import InputError, keyword
 from camscope.training.labelled import LabelledImages
 from camscope.training.stratifying import deal, draw, stratify
 
@@ -121,5 +121,6 @@ def _check_folds(labelled: LabelledImages, folds: int) -> None:
     if single and not labelled.multilabel:
         raise InputError(
             f"Of {', '.join(map(repr, single[:5]))} there is one image: with {folds} folds it is either never "
-            "trained on or never judged by. Add images, leave the class out, or hold out a share instead (holdout=0.2)."
+            "trained on or never judged by. Add images, leave the class out, or hold out a share instead "
+            f"({keyword('holdout', 0.2)})."
         )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from camscope.errors import InputError, nearest
+from camscope.errors import InputError, keyword, nearest
 from camscope.training.labelled import LIMIT, LabelledImages, Skipped, check_limit
 from camscope.training.labelling import label, listed
 from camscope.training.table_files import Cell, Columns, read_columns
@@ -96,7 +96,8 @@ def _label_column(file: Path, columns: Columns, given: str | None) -> str:
         return called[0]
     which = f"{listed(called)} may be it" if called else "none is called label"
     raise InputError(
-        f"Which column of '{file}' has the labels? {which}; its columns: {listed(list(columns))}. Say it: labels=NAME."
+        f"Which column of '{file}' has the labels? {which}; its columns: {listed(list(columns))}. "
+        f"Say it: {keyword('labels', like='NAME')}."
     )
 
 
@@ -130,7 +131,7 @@ def _check_single(file: Path, column: str, words: set[str]) -> None:
         if told:
             raise InputError(
                 f"Labels of '{file}' such as {min(told)!r} (column {column!r}) look like several labels of one image: "
-                f"say separator={separator!r}, or separator='' if each is one label."
+                f"say {keyword('separator', separator)}, or {keyword('separator', '')} if each is one label."
             )
 
 
@@ -148,8 +149,9 @@ def _paths(file: Path, columns: Columns, label_column: str, base: Path, options:
         return [str(cell) for cell in columns[files[0]]]
     told = f"{listed(files)} name files" if files else f"No column names files in '{base}'"
     raise InputError(
-        f"Which column of '{file}' has the images? {told}; its columns: {listed(list(columns))}. Say column=NAME if it "
-        "has paths, or path='{NAME}.jpg' if it has ids; images=FOLDER says where they are."
+        f"Which column of '{file}' has the images? {told}; its columns: {listed(list(columns))}. Say "
+        f"{keyword('column', like='NAME')} if it has paths, or {keyword('path', '{NAME}.jpg')} if it has ids; "
+        f"{keyword('images', like='FOLDER')} says where they are."
     )
 
 
@@ -158,10 +160,12 @@ def _filled(file: Path, columns: Columns, template: str) -> list[str]:
     try:
         fields = [field for _, field, _, _ in string.Formatter().parse(template) if field is not None]
     except ValueError as error:
-        raise InputError(f"path={template!r} is no template: {error}. Write it as '{{ID}}.jpg'.") from error
+        raise InputError(
+            f"{keyword('path', template)} is no template: {error}. Write it as '{{ID}}.jpg'."
+        ) from error
     if not fields:
         raise InputError(
-            f"path={template!r} names no column, so all images would be one. Write it as '{{ID}}.jpg'."
+            f"{keyword('path', template)} names no column, so all images would be one. Write it as '{{ID}}.jpg'."
         )
     used = {field: columns[_known(file, columns, field)] for field in fields}
     return [
@@ -185,7 +189,7 @@ def _once(file: Path, rows: Sequence[_Row]) -> tuple[list[_Row], list[Skipped]]:
             raise InputError(
                 f"'{file}' labels '{row.path}' twice: {listed(known.words) or 'nothing'} in row {number}, "
                 f"{listed(row.words) or 'nothing'} in row {at}. Give each image one row; several labels of an image "
-                "stand in one cell, with separator= between them."
+                f"stand in one cell, with {keyword('separator')} between them."
             )
         again.append(Skipped(row.path, f"row {at} says the same as row {number}"))
     return [row for _, row in first.values()], again
@@ -209,9 +213,12 @@ def _check_found(file: Path, base: Path, rows: Sequence[_Row], lost: Sequence[Sk
     if rows:
         return check_limit(lost, total, limit)
     here = (
-        " They are there relative to the current folder: images='.'." if Path(lost[0].name).is_file() else ""
+        f" They are there relative to the current folder: {keyword('images', '.')}."
+        if Path(lost[0].name).is_file()
+        else ""
     )
     raise InputError(
         f"None of the {total} images of '{file}' can be used: '{lost[0].name}' is first, and {lost[0].reason}.{here} "
-        "images=FOLDER says where they are, path='{ID}.jpg' how a file's name is made."
+        f"{keyword('images', like='FOLDER')} says where they are, {keyword('path', '{ID}.jpg')} how a file's name is "
+        "made."
     )

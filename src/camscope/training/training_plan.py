@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from camscope.errors import InputError, ModelError
+from camscope.errors import InputError, ModelError, keyword
 from camscope.images import Preprocessing
 from camscope.libraries import recognise
 from camscope.libraries.factories import digest_of, is_factory
@@ -127,7 +127,8 @@ def plan_training(data: Any, options: RunOptions) -> Plan:
     if settings.frozen_epochs and built.head is None:
         raise InputError(
             f"frozen_epochs is {settings.frozen_epochs}, but no last layer of the model puts out "
-            f"{len(labelled.classes)} numbers, so there is nothing to leave unfrozen. Say frozen_epochs=0."
+            f"{len(labelled.classes)} numbers, so there is nothing to leave unfrozen. Say "
+            f"{keyword('frozen_epochs', 0)}."
         )
     check_outputs(built.model, preprocessing, len(labelled.classes), recipe["spec"])
     augmentation = None

@@ -10,7 +10,7 @@ from PIL import Image
 
 from camscope import render
 from camscope.arrays import Scale, place, scaled, to_numpy
-from camscope.errors import InputError
+from camscope.errors import InputError, either
 from camscope.images import Geometry
 from camscope.render import Panel
 from camscope.results.figures.drawing import Drawing
@@ -271,7 +271,7 @@ def channels_figure(
     """
     if not e.channels:
         raise InputError(
-            "No feature maps were kept. Explain with channels=16 (on the command line: --save channels)."
+            f"No feature maps were kept. Explain with {either('channels=16', '--save channels')}."
         )
     layer = pick(layer, list(e.channels), "layer")
     kept = e.channels[layer]
