@@ -19,6 +19,7 @@ from torch.optim.swa_utils import AveragedModel
 
 import camscope
 from camscope.errors import ModelError
+from camscope.libraries.checkpoints import read_checkpoint
 from camscope.libraries.heads import classes_in
 from camscope.libraries.loading import Loaded, load_model
 
@@ -404,6 +405,17 @@ class Mine(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.head(self.cells(x).relu().mean((2, 3)))
+
+
+def test_a_whole_model_that_is_not_run_has_the_weights_that_it_would_save(tmp_path):
+    model = Mine()
+    model.register_buffer("steps", torch.ones(2))
+    model.register_buffer("mask", torch.ones(2), persistent=False)
+    model.rest = nn.ModuleList([nn.BatchNorm2d(2), nn.Sequential(nn.Linear(2, 2, bias=False))])
+    torch.save({"net": model}, tmp_path / "whole.pth")
+    tensors = read_checkpoint(tmp_path / "whole.pth").tensors
+    assert tensors.keys() == under("net.", model.state_dict()).keys()
+    assert all(torch.equal(tensors[f"net.{name}"], weight) for name, weight in model.state_dict().items())
 
 
 def test_a_whole_model_is_opened_if_it_is_trusted(tmp_path):

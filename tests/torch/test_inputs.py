@@ -162,7 +162,7 @@ def test_code_that_is_named_has_been_tried():
     with pytest.raises(ValueError, match=r"^mine$"):
         camscope.explain(Broken(), X)
     with pytest.raises(camscope.InputError, match=r"first convolution takes 3 channel\(s\).*It said: mine"):
-        camscope.explain(Broken(), X[:, :2])
+        camscope.explain(Broken(), X.movedim(1, -1))
 
 
 @pytest.mark.parametrize(
