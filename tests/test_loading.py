@@ -119,6 +119,8 @@ def test_a_file_that_ends_the_program_is_an_error(tmp_path, text, words):
         ("dmeo", "Did you mean 'demo'"),
         ("resnet50", "Perhaps 'timm:resnet50'"),
         ("timm:", "names no model"),
+        ("timm/resnet50", "Perhaps 'timm:resnet50'?"),
+        ("torchvision.models.resnet18", "Perhaps 'torchvision:resnet18'?"),
         ("runs/model.onnx", "'onnx:runs/model.onnx'"),
         ("model.keras", "'keras:model.keras'"),
         ("out/model.pt2", "out/model.pt2 is a program of torch.export"),

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import timm
+import torch
 from PIL import Image
 
 from camscope.cli.app import app
@@ -150,6 +152,35 @@ def test_class_names_from_a_file(run, photo):
     assert ran.status == 0
     assert "dunkel" in ran.out
     assert "unlit" not in ran.out
+
+
+@pytest.mark.parametrize("names", [["hell", "dunkel", "rot"], {"0": "hell", "1": "dunkel", "2": "rot"}])
+def test_class_names_from_json(names, run, photo):
+    Path("names.json").write_text(json.dumps(names))
+    ran = run("explain", photo, *MODEL, "--classes", "names.json", "--target", "dunkel")
+    assert ran.status == 0
+    assert "dunkel" in ran.out
+    Path("names.json").write_text("3")
+    ran = run("explain", photo, *MODEL, "--classes", "names.json")
+    assert "holds no class names: expected a list" in " ".join(ran.err.split())
+    Path("names.json").write_text("{")
+    assert "names.json is no JSON" in run("explain", photo, *MODEL, "--classes", "names.json").err
+
+
+def test_the_head_follows_the_weights_or_the_number_of_classes(run, photo):
+    torch.save({"state_dict": timm.create_model("test_resnet", num_classes=2).state_dict()}, "w.pth")
+    model = ("--model", "timm:test_resnet", "--save", "npz")
+    ran = run("explain", photo, *model, "--weights", "w.pth", "--target", "all")
+    assert ran.status == 0
+    assert "class 1" in ran.out
+    assert "class 2" not in ran.out
+    ran = run("explain", photo, *model, "--weights", "random", "--num-classes", "4", "--target", "all")
+    assert "class 3 " in ran.out
+    assert "class 4" not in ran.out
+    assert run("explain", photo, *model, "--num-classes", "0").status == 2
+    assert (
+        run("layers", "--model", "timm:test_resnet", "--weights", "random", "--num-classes", "3").status == 0
+    )
 
 
 # ---------------------------------------------------------------- for a program

@@ -240,6 +240,25 @@ def test_a_presumed_preprocessing_is_no_ground_for_a_complaint():
     assert of_inputs(FRACTIONS, preprocessing=None) == ()
 
 
+def test_bytes_are_told_also_where_the_preprocessing_is_presumed():
+    whole = np.rint(FRACTIONS * 255)
+    (note,) = of_inputs(whole, note="ImageNet's was presumed")
+    assert note.startswith("The tensor holds whole numbers from ")
+    assert of_inputs(whole + 0.5, note="ImageNet's was presumed") == ()
+    assert of_inputs(whole, note="ImageNet's was presumed", preprocessing=None) == ()
+    assert of_inputs(np.rint(FRACTIONS), note="ImageNet's was presumed") == ()  # a mask
+
+
+def test_it_is_told_what_the_values_look_like():
+    assert "(these look like values from 0 to 1, not normalised)" in of_inputs(FRACTIONS)[0]
+    assert "(these look like the bytes of photos, not divided by 255)" in of_inputs(FRACTIONS * 255)[0]
+    assert "look like" not in of_inputs(NORMALISED * 20)[0]
+
+
+def test_a_blank_baseline_is_no_photo_that_was_not_prepared():
+    assert of_inputs(np.zeros((1, 3, 8, 8))) == ()
+
+
 def test_a_model_of_fractions_takes_fractions():
     """Mean 0 and deviation 1: the values of a prepared photo lie between 0 and 1."""
     plain = Preprocessing((8, 8), 8, mean=(0.0,) * 3, std=(1.0,) * 3)

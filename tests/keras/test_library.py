@@ -394,6 +394,27 @@ def test_a_layer_object_is_a_layer():
         camscope.explain(net.model, net.inputs[0], layers=layers.Dense(2))
 
 
+@pytest.mark.parametrize(
+    ("shape", "words"),
+    [
+        ((1, 3, 16, 16), r"Its channels come first: pass np\.moveaxis\(x, 1, -1\)"),
+        ((1, 16, 16, 1), r"one channel for three: pass np\.repeat\(x, 3, axis=-1\)"),
+        ((1, 16, 16, 4), r"fourth channel \(alpha\): pass x\[\.\.\., :3\]"),
+        ((1, 16, 16, 2), r"it takes \(batch, 16, 16, 3\)\. It said"),
+    ],
+)
+def test_channels_out_of_place_are_named_with_code_that_puts_them_right(shape, words):
+    inputs = keras.Input((16, 16, 3))
+    features = keras.layers.Conv2D(4, 3, activation="relu")(inputs)
+    model = keras.Model(inputs, keras.layers.Dense(2)(keras.layers.GlobalAveragePooling2D()(features)))
+    x = np.random.default_rng(0).random(shape, dtype=np.float32)
+    with pytest.raises(camscope.InputError, match=words) as caught:
+        camscope.explain(model, x)
+    code = str(caught.value).partition(": pass ")[2].partition(". It said")[0]
+    if code:
+        assert camscope.explain(model, eval(code, {"x": x, "np": np})).logits.shape == (1, 2)
+
+
 def test_a_method_that_keras_cannot_give_is_refused_by_name():
     net = functional()
     with pytest.raises(camscope.MethodError, match="guided-gradcam"):

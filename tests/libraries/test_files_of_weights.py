@@ -19,6 +19,7 @@ from torch.optim.swa_utils import AveragedModel
 
 import camscope
 from camscope.errors import ModelError
+from camscope.libraries.checkpoints import read_checkpoint
 from camscope.libraries.heads import classes_in
 from camscope.libraries.loading import Loaded, load_model
 
@@ -406,6 +407,17 @@ class Mine(nn.Module):
         return self.head(self.cells(x).relu().mean((2, 3)))
 
 
+def test_a_whole_model_that_is_not_run_has_the_weights_that_it_would_save(tmp_path):
+    model = Mine()
+    model.register_buffer("steps", torch.ones(2))
+    model.register_buffer("mask", torch.ones(2), persistent=False)
+    model.rest = nn.ModuleList([nn.BatchNorm2d(2), nn.Sequential(nn.Linear(2, 2, bias=False))])
+    torch.save({"net": model}, tmp_path / "whole.pth")
+    tensors = read_checkpoint(tmp_path / "whole.pth").tensors
+    assert tensors.keys() == under("net.", model.state_dict()).keys()
+    assert all(torch.equal(tensors[f"net.{name}"], weight) for name, weight in model.state_dict().items())
+
+
 def test_a_whole_model_is_opened_if_it_is_trusted(tmp_path):
     torch.save({"epoch": 1, "model": Mine(), "classes": ["cat", "dog"]}, tmp_path / "whole.pth")
     for path in (tmp_path / "whole.pth", str(tmp_path / "whole.pth")):
@@ -439,6 +451,25 @@ def test_the_class_of_a_whole_model_is_looked_for_beside_the_file(tmp_path, monk
         ModelError, match=r"a class that is not found: No module named 'net_of_mine'.*FILE.py:build"
     ):
         load_model(str(tmp_path / "whole.pth"), trust_pickle=True)
+
+
+def test_a_name_that_was_saved_with_the_weights_is_tried_first(net, tmp_path):
+    torch.save({"arch": "test_resnet", "state_dict": net.state_dict()}, tmp_path / "w.pth")
+    with pytest.raises(ModelError, match=r"They fit timm:test_resnet: --model timm:test_resnet --weights"):
+        load_model(str(tmp_path / "w.pth"))
+    torch.save({"arch": "resnet18", "state_dict": net.state_dict()}, tmp_path / "w.pth")  # it is not believed
+    with pytest.raises(ModelError) as caught:
+        load_model(str(tmp_path / "w.pth"))
+    assert "resnet18" not in str(caught.value)
+
+
+def test_weights_in_a_folder_of_hugging_faces_name_the_folder(tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    save_file({"vit.embeddings.cls_token": torch.ones(1)}, tmp_path / "model.safetensors")
+    with pytest.raises(ModelError, match=rf"is the folder: --model hf:{tmp_path}"):
+        load_model(str(tmp_path / "model.safetensors"))
+    with pytest.raises(ModelError, match=rf"give that folder, hf:{tmp_path}"):
+        load_model(TIMM, weights=tmp_path / "model.safetensors")
 
 
 @pytest.mark.parametrize("trust", [False, True])

@@ -89,6 +89,8 @@ def test_a_folder_given_for_weights_says_what_is_in_it(tmp_path):
         ModelError, match=r"is a folder, and no file of weights\. In it there are: best\.ckpt"
     ):
         load_model("timm:test_resnet", weights=tmp_path)
+    with pytest.raises(ModelError, match=r"no training run.* Files in it are for --weights.*: best\.ckpt"):
+        load_model(str(tmp_path))
 
 
 @pytest.mark.parametrize("reader", ["onnx", "keras"])

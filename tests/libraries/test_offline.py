@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 
@@ -78,6 +81,37 @@ def test_a_server_that_does_not_answer_is_not_waited_for(monkeypatch):
     said = network.why_unreachable("http://127.0.0.1")
     over.set()
     assert said == "127.0.0.1 cannot be reached: no answer within 0.05 seconds"
+
+
+def test_timm_is_not_even_imported_where_nothing_was_ever_fetched(closed, tmp_path):
+    code = (
+        "import sys; from camscope.libraries.loading import load_model\n"
+        "try: load_model(sys.argv[1])\n"
+        "except Exception as error: print('timm' in sys.modules, error)"
+    )
+    places = {
+        "HF_HOME": f"{tmp_path}/hf",
+        "TORCH_HOME": f"{tmp_path}/torch",
+        "HF_ENDPOINT": f"http://{closed}",
+    }
+
+    def said(spec):
+        ran = subprocess.run(
+            [sys.executable, "-c", code, spec],
+            env=os.environ | places,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return ran.stdout
+
+    assert said("timm:resnet18.a1_in1k").startswith(
+        "False The published weights of timm:resnet18.a1_in1k were not"
+    )
+    assert "True timm has no model 'resnet81'. Did you mean 'resnet18'" in said("timm:resnet81")
+    (tmp_path / "torch" / "hub" / "checkpoints").mkdir(parents=True)
+    (tmp_path / "torch" / "hub" / "checkpoints" / "any.pth").touch()
+    assert said("timm:resnet18").startswith("True The published weights of timm:resnet18 were not")
 
 
 @pytest.mark.parametrize("spec", ["timm:resnet18", "torchvision:resnet18"])

@@ -141,7 +141,7 @@ def test_no_file(file):
         load_model(f"onnx:{file.parent}")
 
 
-@pytest.mark.parametrize("content", [b"", b"not a model, but a text\n" * 9, b"\x08\x07", b"\x00\xff" * 40])
+@pytest.mark.parametrize("content", [b"not a model, but a text\n" * 9, b"\x08\x07", b"\x00\xff" * 40])
 def test_no_onnx_file(content, tmp_path):
     (tmp_path / "x.onnx").write_bytes(content)
     with pytest.raises(ModelError, match="is not an ONNX file"):
@@ -149,6 +149,9 @@ def test_no_onnx_file(content, tmp_path):
 
 
 def test_a_file_of_another_framework(tmp_path):
+    (tmp_path / "empty.onnx").touch()
+    with pytest.raises(ModelError, match="is empty"):
+        read_model(tmp_path / "empty.onnx")
     (tmp_path / "x.pth").write_bytes(b"PK\x03\x04")
     with pytest.raises(ModelError, match="PyTorch checkpoint"):
         read_model(tmp_path / "x.pth")

@@ -106,6 +106,82 @@ def test_an_image_without_its_batch_axis_is_refused():
         camscope.explain(Net(gap_head(dims=3), dims=3), batch(3, 8, 8, 8))
 
 
+@pytest.mark.parametrize(
+    ("given", "looks", "code"),
+    [
+        (lambda x: x.movedim(1, -1), "images with their channels last", r"x.movedim(-1, 1)"),
+        (
+            lambda x: x[0].movedim(0, -1),
+            "one image with its channels last and without",
+            "x.movedim(-1, 0)[None]",
+        ),
+        (lambda x: x[:, :1], "images of one channel, where it takes 3", "x.expand(-1, 3, -1, -1)"),
+        (lambda x: torch.cat([x, x[:, :1]], 1), "images with a fourth channel", "x[:, :3]"),
+        (lambda x: x[0], "one image without its batch axis", "x[None]"),
+    ],
+)
+def test_axes_out_of_place_are_named_with_code_that_puts_them_right(given, looks, code):
+    x = given(X)
+    with pytest.raises(camscope.InputError) as caught:
+        camscope.explain(Net(), x)
+    assert f"The model does not run on shape {tuple(x.shape)}, which looks like {looks}" in str(caught.value)
+    assert f"pass {code}, of shape" in str(caught.value)
+    camscope.explain(Net(), eval(code, {"x": x}))
+
+
+@pytest.mark.parametrize(
+    ("x", "code"),
+    [
+        (X, "x.mean(1, keepdim=True)"),
+        (X.movedim(1, -1), "x.mean(-1)[:, None]"),
+        (X[0].movedim(0, -1), "x.mean(-1)[None, None]"),
+        (X[:, 0], "x[:, None]"),
+    ],
+)
+def test_colours_for_a_model_of_grey_images_are_named_with_code_that_makes_them_grey(x, code):
+    model = nn.Sequential(
+        nn.Conv2d(1, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2)
+    )
+    with pytest.raises(camscope.InputError) as caught:
+        camscope.explain(model, x)
+    assert f"pass {code}, of shape" in str(caught.value)
+    assert camscope.explain(model, eval(code, {"x": x})).logits.shape[1] == 2
+
+
+def test_code_that_is_named_has_been_tried():
+    """Another part of the model does not run whatever is done to the axes, so nothing is said of them."""
+
+    class Broken(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.cells = nn.Conv2d(3, 4, 3)
+
+        def forward(self, x):
+            raise ValueError("mine")
+
+    with pytest.raises(ValueError, match=r"^mine$"):
+        camscope.explain(Broken(), X)
+    with pytest.raises(camscope.InputError, match=r"first convolution takes 3 channel\(s\).*It said: mine"):
+        camscope.explain(Broken(), X.movedim(1, -1))
+
+
+@pytest.mark.parametrize(
+    ("x", "words"),
+    [
+        (
+            np.zeros((2, 3, 16, 16), np.float32),
+            r"channels first.*np.moveaxis\(x, 1, -1\).*torch.from_numpy\(x\)",
+        ),
+        (np.zeros((3, 16, 16), np.float32), r"torch.from_numpy\(photo\)\[None\]"),
+        (torch.zeros(16, 16, 3, dtype=torch.uint8), r"to have it preprocessed: x.numpy\(\)"),
+        (torch.zeros(1, 3, 16, 16, dtype=torch.uint8), r"preprocessed: x.movedim\(1, -1\).numpy\(\)"),
+    ],
+)
+def test_arrays_and_bytes_say_how_they_are_given(x, words):
+    with pytest.raises(camscope.InputError, match=words):
+        camscope.explain(Net(), x, preprocessing=PREPROCESSING)
+
+
 def test_a_photo_for_a_model_that_does_not_say_how_to_prepare_it_is_refused():
     with pytest.raises(
         camscope.InputError, match=r"does not say how its photos are prepared.*preprocessing="

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from camscope.errors import InputError
-from camscope.libraries.listed_names import listed_names, read_text
+from camscope.libraries.listed_names import listed_names
 
 
 def read_class_names(path: Path) -> list[str]:
@@ -21,10 +22,13 @@ def read_class_names(path: Path) -> list[str]:
         raise InputError(f"--classes {path} cannot be read: {reason}") from error
     if path.suffix != ".json":
         return [line.strip() for line in text.splitlines() if line.strip()]
-    names = listed_names(read_text(text))
-    if not names or text.lstrip()[:1] not in "[{":
+    try:
+        names = listed_names(json.loads(text))
+    except ValueError as error:
+        raise InputError(f"--classes {path} is no JSON: {error}.") from error
+    if not names:
         raise InputError(
-            f'--classes {path} holds no class names: expected a list, ["cat", "dog"], names by number, {{"0": "cat", '
-            '"1": "dog"}, or numbers by name, {"cat": 0, "dog": 1}.'
+            f'--classes {path} holds no class names: expected a list, ["cat", "dog"], names by number, {{"0": "cat"}}, '
+            'or numbers by name, {"cat": 0, "dog": 1}.'
         )
     return names

@@ -215,7 +215,7 @@ class Explainer:
                 seed=seed,
             )
             given, batch = model.prepared(inputs, explained_input)
-            notes.of_inputs(batch.x, given.preprocessing is not None, model.info)
+            notes.of_inputs(batch.x, given.of_photos, model.info)
             captions = model.captions(batch, targets, notes)
             if captions:
                 batch = model.adapter.with_captions(batch, captions)

@@ -19,8 +19,8 @@ from camscope.errors import InputError, ModelError, TargetError, either, nearest
 from camscope.images import Preprocessing
 from camscope.inputs import Inputs, prepare
 from camscope.libraries import ModelInfo, load_model, recognise, text_reader
-from camscope.libraries.info import PhotoInput
 from camscope.libraries.named_preprocessing import named_preprocessing
+from camscope.libraries.processors import with_processor
 from camscope.models.adapter import Adapter
 from camscope.models.axes import usual_space
 from camscope.models.batch import Batch
@@ -77,7 +77,7 @@ class Model:
             return inputs, self.adapter.batch(inputs.batch)
         given = prepare(inputs, self.info, self.adapter.is_tensor, explained_input)
         batch = self.adapter.batch(given.batch)
-        if self.info.space is None and given.preprocessing is None:
+        if self.info.space is None and not given.of_photos:
             space = self.space.of(batch, self.of_any_captions)
             if space != usual_space(batch.given.shape):
                 given, batch = self._prepared_over(space, inputs, explained_input)
@@ -305,7 +305,7 @@ def open_model(
     decoder = _decoder(info, output, tokenizer)
     adapter = doorway.adapt(doorway.unwrap(model), decoder, task=task, optimised=optimised)
     if preprocessing is not None:
-        info = dataclasses.replace(info, preprocessing=_as_preprocessing(preprocessing, info.photo), note="")
+        info = _prepared_by(preprocessing, info, model)
     if tokenizer is not None and info.caption_decoder is None:
         info = dataclasses.replace(info, texts=text_reader(tokenizer, model))
     if class_names is None and info.caption_decoder is not None:
@@ -333,14 +333,17 @@ def _check_optimised(given: Any) -> None:
         )
 
 
-def _as_preprocessing(given: Any, photo: PhotoInput) -> Preprocessing:
+def _prepared_by(given: Any, info: ModelInfo, model: Any) -> ModelInfo:
+    """The info of a model with the preprocessing that the user gave."""
     if isinstance(given, Preprocessing):
-        return given
-    if isinstance(given, (str, Path)):
-        return named_preprocessing(given, photo)
-    if hasattr(given, "to_dict"):
-        return Preprocessing.from_huggingface(given)
-    return Preprocessing.from_torchvision(given)
+        found = given
+    elif isinstance(given, (str, Path)):
+        found = named_preprocessing(given, info.photo)
+    elif hasattr(given, "to_dict"):
+        return with_processor(info, given, model)
+    else:
+        found = Preprocessing.from_torchvision(given)
+    return dataclasses.replace(info, preprocessing=found, note="")
 
 
 @functools.cache

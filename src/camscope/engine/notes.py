@@ -171,10 +171,23 @@ class Notes:
             prepared: whether the inputs were photos, which were prepared correctly.
             info: what the library says of the model's inputs.
         """
-        if not prepared and info.preprocessing is not None and not info.note:
-            self.of_tensor(x, info.preprocessing)
+        if not prepared and info.preprocessing is not None:
+            if info.note:
+                self.of_bytes(x)
+            else:
+                self.of_tensor(x, info.preprocessing)
         if info.values is not None:
             self.of_values(x, info.values)
+
+    def of_bytes(self, x: Array) -> None:
+        """Add a note if a tensor holds the bytes of photos, for a model whose preprocessing is only presumed."""
+        xp = array_namespace(x)
+        low, high = float(xp.min(x)), float(xp.max(x))
+        if low >= 0 and _FAR < high <= 255 and bool(xp.all(xp.round(x) == x)):
+            self.add(
+                f"The tensor holds whole numbers from {low:g} to {high:g}, as the bytes of photos are. If the model "
+                "takes them divided by 255 and normalised, as most do, give it so, or give the photo itself."
+            )
 
     def of_targets(self, targets: TargetsLike, batch: int) -> None:
         """Add a note if a list of indices or callables could have been meant image by image.
@@ -211,13 +224,23 @@ class Notes:
         darkest, brightest = expected
         xp = array_namespace(x)
         low, high = float(xp.min(x)), float(xp.max(x))
+        if low == high:  # a baseline, which is no photo
+            return
         bytes_ = high > _FAR * max(1.0, brightest)
         fractions = low >= 0 and high <= 1 and darkest < -_NORMALISED
         if bytes_ or fractions:
+            looks = ""
+            if low >= 0:
+                what = (
+                    "the bytes of photos, not divided by 255"
+                    if bytes_
+                    else "values from 0 to 1, not normalised"
+                )
+                looks = f" (these look like {what})"
             self.add(
                 f"The tensor's values lie between {low:.3g} and {high:.3g}, where the model's own preprocessing gives "
-                f"{darkest:.3g} to {brightest:.3g}: it seems not to be prepared. Give the photo itself, or the tensor "
-                "after the preprocessing."
+                f"{darkest:.3g} to {brightest:.3g}: it seems not to be prepared{looks}. Give the photo itself, or the "
+                "tensor after the preprocessing."
             )
 
     @property

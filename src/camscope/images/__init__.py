@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from camscope.images.find import SAMPLES, find_photos, natural_key, sample_path
 from camscope.images.geometry import Geometry
+from camscope.images.measured_geometry import Measured, measure
 from camscope.images.photo import Photo
 from camscope.images.preprocess import IMAGENET, Preprocessing
 from camscope.images.read import MAX_PIXELS, photo_size, read_photo, to_photo
@@ -13,9 +14,11 @@ __all__ = [
     "MAX_PIXELS",
     "SAMPLES",
     "Geometry",
+    "Measured",
     "Photo",
     "Preprocessing",
     "find_photos",
+    "measure",
     "natural_key",
     "photo_size",
     "read_photo",

@@ -46,7 +46,12 @@ def _check_shape(shape: tuple[int, ...]) -> None:
     if len(shape) not in (2, 3):
         raise InputError(f"The photo has {len(shape)} dimensions, shape {shape}; {expected}")
     if len(shape) == 3 and shape[2] not in _CHANNELS:
-        remedy = " Its channels come first: pass np.moveaxis(photo, 0, -1)." if shape[0] in _CHANNELS else ""
+        remedy = ""
+        if shape[0] in _CHANNELS:
+            remedy = (
+                " Its channels come first: pass np.moveaxis(photo, 0, -1); or, if it was prepared for the model, "
+                "a tensor with a batch axis, torch.from_numpy(photo)[None]."
+            )
         raise InputError(f"The photo has shape {shape}; {expected}{remedy}")
 
 

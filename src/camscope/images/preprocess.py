@@ -300,7 +300,12 @@ def _check_same(preprocessing: Preprocessing, processor: Any) -> None:
     across, down = np.meshgrid(np.linspace(0, 255, width), np.linspace(0, 255, height))
     picture = np.stack([across, down, np.where(across + down > 255, 200.0, 40.0)], axis=-1)
     photo = Image.fromarray(np.rint(picture).astype(np.uint8))
-    theirs = np.asarray(processor(photo, return_tensors="np")["pixel_values"])[0]
+    try:
+        theirs = np.asarray(processor(photo, return_tensors="np")["pixel_values"])[0]
+    except Exception as error:  # whatever a processor raises that is for something else than photos
+        raise InputError(
+            f"The {type(processor).__name__} makes no picture of a photo ({type(error).__name__}: {error})."
+        ) from error
     ours = preprocessing(photo)
     same = theirs.shape == ours.shape
     off = np.abs(theirs - ours).max(axis=(1, 2)) * np.asarray(preprocessing.std) if same else None
@@ -308,7 +313,8 @@ def _check_same(preprocessing: Preprocessing, processor: Any) -> None:
         what = f"off by {off.max():.2f} of the brightest" if off is not None else f"shape {theirs.shape}"
         raise InputError(
             f"The {type(processor).__name__} does something that is not translated here (on a test picture: {what}, "
-            f"expected {ours.shape}). Give the model tensors: processor(photo, return_tensors='pt')['pixel_values']."
+            f"expected {ours.shape}). Have it run as it is, Explainer(model, preprocessing=processor); or "
+            "give the model tensors, processor(photo)['pixel_values']."
         )
 
 

@@ -79,8 +79,8 @@ def huggingface_fields(config: Mapping[str, Any]) -> Fields:
 
     def refuse(reason: str) -> NoReturn:
         raise InputError(
-            f"Cannot translate the {kind}: {reason}. Give the model tensors (processor(photo)['pixel_values']), or "
-            "describe the preprocessing by hand: Preprocessing(input_size=..., resize=..., mean=..., std=...)."
+            f"Cannot translate the {kind}: {reason}. Have it run as it is, Explainer(model, preprocessing=processor); "
+            "or give the model tensors, processor(photo)['pixel_values']."
         )
 
     if not config.get("do_resize", True):

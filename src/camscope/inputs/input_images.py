@@ -126,13 +126,23 @@ def images_of_texts(texts: Sequence[Text]) -> InputImages:
     return InputImages([None] * len(texts), texts)
 
 
-def images_of_pictures(pictures: Sequence[Image.Image], photos: Sequence[Photo]) -> InputImages:
-    """The input images of photos whose preprocessing has no known geometry: the pictures that the model sees.
+def images_of_pictures(
+    pictures: Sequence[Image.Image], photos: Sequence[Photo], geometries: Sequence[Geometry] = ()
+) -> InputImages:
+    """The input images of photos that a library prepares: the pictures that the model sees, or the photos themselves.
 
     Args:
-        pictures: each photo as the model sees it.
-        photos: the photos, for their notes.
+        pictures: each photo as the model sees it; or as it is, if there are geometries.
+        photos: the photos, for their files and notes.
+        geometries: how each picture's pixels map to the model's input; empty if they are as the model sees them.
     """
+    if geometries:
+        return InputImages(
+            [
+                partial(InputImage, picture, geometry, photo.source, photo.notes)
+                for picture, geometry, photo in zip(pictures, geometries, photos, strict=True)
+            ]
+        )
     return InputImages(
         [partial(_of_picture, picture, photo.notes) for picture, photo in zip(pictures, photos, strict=True)]
     )

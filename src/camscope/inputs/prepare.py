@@ -21,7 +21,7 @@ from camscope.inputs.input_images import (
     images_of_texts,
 )
 from camscope.inputs.token_numbers import BESIDE_TOKENS, are_texts, read, refuse_unread, texts_of_tokens
-from camscope.libraries.info import SAY_PREPROCESSING, ModelInfo
+from camscope.libraries.info import SAY_PREPROCESSING, ModelInfo, Prepared
 from camscope.models.axes import check_space
 from camscope.models.batch import Batch
 
@@ -35,12 +35,14 @@ class Inputs:
         input_images: the pictures, or the texts.
         preprocessing: the preprocessing of photos; None for a tensor.
         notes: what a reader of the maps should know about how the inputs were read.
+        of_photos: whether they were photos, and are prepared correctly.
     """
 
     batch: Batch
     input_images: InputImages
     preprocessing: Preprocessing | None
     notes: tuple[str, ...] = ()
+    of_photos: bool = False
 
 
 IsTensor: TypeAlias = Callable[[Any], bool]
@@ -155,10 +157,12 @@ class _Preparation:
                 Batch.of_usual(made, info.space),
                 images_of_photos(photos, info.preprocessing),
                 info.preprocessing,
+                of_photos=True,
             )
         if info.prepare is not None:
             prepared = info.prepare(photos)
-            return Inputs(Batch((prepared.batch,)), images_of_pictures(prepared.pictures, photos), None)
+            images = images_of_pictures(prepared.pictures, photos, prepared.geometries)
+            return Inputs(_call_of(prepared), images, None, of_photos=True)
         if info.unprepared:
             raise InputError(
                 f"A photo was given, but how this model's photos are prepared is not known: {info.unprepared}. "
@@ -187,6 +191,13 @@ class _Preparation:
         )
 
 
+def _call_of(prepared: Prepared) -> Batch:
+    """The call of a model with prepared photos, and with what goes with them."""
+    if not prepared.beside:
+        return Batch((prepared.batch,))
+    return Batch((), {"pixel_values": prepared.batch, **prepared.beside}, "pixel_values")
+
+
 def _shape(value: Any) -> str:
     return str(tuple(value.shape)) if hasattr(value, "shape") else type(value).__name__
 
@@ -204,5 +215,11 @@ def _refuse_list(inputs: Iterable[Any]) -> bool:
 
 def _photos(inputs: Any) -> list[Any]:
     if isinstance(inputs, np.ndarray) and inputs.ndim == 4:
+        if inputs.shape[-1] not in (1, 3, 4) and inputs.shape[1] in (1, 3, 4):
+            raise InputError(
+                f"The array has shape {inputs.shape}, with its channels first. An array is taken as photos, (batch, "
+                "height, width, channel): pass np.moveaxis(x, 1, -1). If it was prepared for the model, pass it as a "
+                "tensor: torch.from_numpy(x)."
+            )
         return list(inputs)
     return list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from PIL import Image
 
 from camscope.arrays import Array
-from camscope.images import Photo, Preprocessing
+from camscope.images import Geometry, Photo, Preprocessing
 from camscope.methods import Explained
 from camscope.models.decoding import CaptionDecoder, OutputDecoder
 from camscope.outputs import Task
@@ -22,11 +22,15 @@ class Prepared:
 
     Attributes:
         batch: the model's input, `batch channel height width`.
-        pictures: each photo as the model sees it, at the input's size.
+        pictures: each photo as the model sees it, at the input's size; or as it is, if there are geometries.
+        geometries: how each picture's pixels map to the model's input; empty if they are as the model sees them.
+        beside: further inputs, by keyword.
     """
 
     batch: Array
     pictures: Sequence[Image.Image]
+    geometries: Sequence[Geometry] = ()
+    beside: Mapping[str, Array] = field(default_factory=dict)
 
 
 SAY_PREPROCESSING = (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import inspect
+import re
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -196,7 +197,10 @@ def _unknown(spec: str, kind: str) -> str:
             f"{spec!r} names no model.{there} Such a file holds weights, which go with the model they are of: "
             f"--model timm:NAME --weights {spec} (weights={spec!r} in Python), or --model FILE.py:FACTORY."
         )
+    first, *_, last = re.split(r"[./]", spec) if re.search(r"[./]", spec) else (spec, "")
     bare = f" Perhaps 'timm:{spec}' or 'torchvision:{spec}'?" if spec.isidentifier() else ""
+    if last and first in [library.scheme for library in named]:
+        return f"{spec!r} names no model. Perhaps '{first}:{last}'?"
     written = [*(library.written for library in named), "FILE.py:FACTORY", "runs/NAME"]
     return (
         f"{spec!r} names no model.{nearest(kind, [library.scheme for library in named]) or bare} "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 import urllib.request
@@ -91,6 +92,13 @@ def models_in_hub_cache() -> list[str]:
     prefix = "models--"
     folders = sorted(Path(constants.HF_HUB_CACHE).glob(f"{prefix}*"))
     return [folder.name.removeprefix(prefix).replace("--", "/") for folder in folders]
+
+
+def anything_fetched() -> bool:
+    """Whether any model was ever fetched, from the hub or by torch.hub (which is not imported for this)."""
+    home = os.environ.get("TORCH_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "torch"
+    kept = Path(home).expanduser() / "hub" / "checkpoints"
+    return bool(models_in_hub_cache()) or any(kept.glob("*"))
 
 
 def no_weights(what: str, reason: str) -> ModelError:

@@ -19,8 +19,8 @@ from camscope.models.registry import framework_of, unwrapped
 
 
 def may_be_pickled(path: Path) -> bool:
-    """Whether a file could hold a whole model, by its name and as long as it is not seen to be something else."""
-    return path.suffix in WEIGHTS and path.suffix != ".safetensors" and not what_it_is(path, no="pytorch")
+    """Whether a file could hold a whole model, or weights, as long as it is not seen to be something else."""
+    return path.suffix in WEIGHTS and not what_it_is(path, no="pytorch")
 
 
 def open_pickled(path: Path, *, trust: bool) -> tuple[Any, ModelInfo]:
@@ -33,7 +33,7 @@ def open_pickled(path: Path, *, trust: bool) -> tuple[Any, ModelInfo]:
     Raises:
         ModelError: if it is not trusted, cannot be read, or holds no model; saying which way works.
     """
-    if not trust:
+    if not trust or path.suffix == ".safetensors":
         raise ModelError(_untrusted(path))
     made, checkpoint = read_whole_model(path)
     if framework_of(recognise(made)[0]) is None:
@@ -68,7 +68,15 @@ def _untrusted(path: Path) -> str:
 def _no_model(path: Path, checkpoint: Checkpoint) -> str:
     found = architectures_of(checkpoint)
     commands = " or ".join(f"--model {name} --weights {path}" for name in found)
-    way = f"They fit {' and '.join(found)}: {commands}" if found else f"--model timm:NAME --weights {path}"
+    if not found and (path.parent / "config.json").is_file():
+        return (
+            f"{path} holds weights, and the model that they are of is the folder: --model hf:{path.parent}."
+        )
+    way = (
+        f"They fit {' and '.join(found)}: {commands}"
+        if found
+        else f"Give both: --model timm:NAME --weights {path}"
+    )
     return (
         f"{path} holds weights, and not the model that they are of. {way} (weights={str(path)!r} in Python), or "
         "--model FILE.py:FACTORY."

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
+import re
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from camscope.errors import MissingExtraError, ModelError, nearest
@@ -10,6 +14,7 @@ from camscope.images import Preprocessing
 from camscope.libraries.imagenet import imagenet_names
 from camscope.libraries.info import ModelInfo
 from camscope.libraries.network import (
+    anything_fetched,
     cached_from_hub,
     hub_unreachable,
     kept_by_torch,
@@ -71,6 +76,8 @@ def build(name: str, *, pretrained: bool, **options: Any) -> Any:
         ModelError: for an unknown name (with the nearest), or weights that cannot be fetched.
         MissingExtraError: if timm is not installed.
     """
+    if pretrained and "timm" not in sys.modules:
+        _refuse_without_network(name)
     timm = _timm()
     if name not in timm.list_models(pretrained=False) and not timm.is_model(name.partition(".")[0]):
         raise ModelError(f"timm has no model {name!r}.{nearest(name, timm.list_models())}")
@@ -86,6 +93,21 @@ def build(name: str, *, pretrained: bool, **options: Any) -> Any:
             f"{str(error).splitlines()[0] if str(error) else 'no message'}). Offline, give a file: --weights FILE "
             "(weights=FILE in Python); or look at the untrained network with --weights random."
         ) from error
+
+
+def _refuse_without_network(name: str) -> None:
+    """Refuse a model before timm is imported, which takes seconds, if its weights cannot come from anywhere.
+
+    Raises:
+        ModelError: if there is no network, nothing was ever fetched, and timm's code has a function of this name.
+    """
+    found = importlib.util.find_spec("timm")
+    if found is None or anything_fetched() or not (reason := hub_unreachable()):
+        return
+    written = re.compile(rf"^def {re.escape(name.partition('.')[0])}\(", re.MULTILINE)
+    homes = (Path(home) / "models" for home in found.submodule_search_locations or ())
+    if any(written.search(file.read_text("utf-8")) for home in homes for file in home.glob("*.py")):
+        raise no_weights(f"timm:{name}", reason)
 
 
 def _fetched_before(timm: Any, name: str) -> dict[str, Any]:

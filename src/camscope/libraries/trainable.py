@@ -70,10 +70,12 @@ def build_trainable(
         pretrained = pretrained and not info.untrained
     check_torch(model, spec)
     head = head_of(model, classes)
-    notes = []
+    notes: list[str] = []
     if weights is not None and str(weights) != RANDOM:
         pretrained = True
-        if not fill(model, Path(weights), trust_pickle=trust_pickle, new_head=head):
+        filled = fill(model, Path(weights), trust_pickle=trust_pickle, new_head=head)
+        notes += filled.notes
+        if not filled.head:
             notes.append(f"The head of {weights} is not for these {classes} classes: {head} starts anew.")
     info = dataclasses.replace(info, class_names=None)
     return Trainable(model, info, head, pretrained, tuple(notes))

@@ -14,6 +14,7 @@ from camscope.libraries.factories import digest_of, is_factory
 from camscope.libraries.info import ModelInfo
 from camscope.libraries.trainable import build_trainable
 from camscope.libraries.weights import RANDOM, fill
+from camscope.models.file_kinds import WEIGHTS
 from camscope.outputs import Task
 
 RUN_FILE = "run.json"
@@ -88,6 +89,11 @@ def why_no_run(spec: str) -> str:
     if path.is_dir():
         runs = sorted(str(one.parent) for one in path.glob(f"*/{RUN_FILE}"))
         inside = f" Runs in it: {', '.join(runs[:5])}{' …' if len(runs) > 5 else ''}." if runs else ""
+        files = sorted(one.name for one in path.iterdir() if one.suffix in WEIGHTS)
+        if files and not runs and not (path / "config.json").is_file():
+            inside = (
+                f" Files in it are for --weights, with the model that they are of: {', '.join(files[:5])}."
+            )
         hub = f" A folder of Hugging Face's is 'hf:{spec}'." if (path / "config.json").is_file() else ""
         return f"The folder '{spec}' is no training run: it has no {RUN_FILE}.{inside}{hub}"
     if "/" in spec and ":" not in spec and path.parent.is_dir():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,20 @@ RANDOM = "random"
 """The word in place of a weights file that asks for an untrained network."""
 
 
-def fill(model: Any, path: Path, *, trust_pickle: bool = False, new_head: str | None = None) -> bool:
+@dataclass(frozen=True)
+class Filled:
+    """What came of loading weights into a model.
+
+    Attributes:
+        head: whether the layer that might have kept its own weights was filled too.
+        notes: what is to be said of the file.
+    """
+
+    head: bool
+    notes: tuple[str, ...]
+
+
+def fill(model: Any, path: Path, *, trust_pickle: bool = False, new_head: str | None = None) -> Filled:
     """Load the weights in a file into a model.
 
     Args:
@@ -24,22 +38,20 @@ def fill(model: Any, path: Path, *, trust_pickle: bool = False, new_head: str | 
         new_head: the name of a layer that keeps its own weights if the file has none for it, or has those for another
             number of classes.
 
-    Returns:
-        Whether that layer was filled too; True without one.
-
     Raises:
         ModelError: if the file cannot be read, would run code, or does not fit.
         MissingExtraError: if PyTorch is not installed.
     """
     check_takes_weights(model)
     checkpoint = read_checkpoint(path, trust=trust_pickle)
-    state: Mapping[str, Any] = fit(checkpoint, model).state
+    found = fit(checkpoint, model)
+    state = found.state
     whole = new_head is None or _has(state, model, new_head)
     if not whole:
         state = {key: value for key, value in state.items() if not _under(key, new_head)}
-        state |= {key: value for key, value in model.state_dict().items() if _under(key, new_head)}
+        state = state | {key: value for key, value in model.state_dict().items() if _under(key, new_head)}
     put(model, state, checkpoint)
-    return whole
+    return Filled(whole, tuple(found.notes()))
 
 
 def check_takes_weights(model: Any) -> None:

@@ -14,6 +14,7 @@ from typing import Any, Protocol, cast
 from camscope.errors import ModelError
 from camscope.models.adapter import Adapter
 from camscope.models.decoding import OutputDecoder
+from camscope.models.no_models import what_to_give
 from camscope.outputs import Task
 from camscope.plugins import load_plugins
 
@@ -134,8 +135,13 @@ def doorway_of(model: Any) -> Doorway:
     """
     framework = framework_of(model)
     if framework is None:
+        told = what_to_give(model)
         raise ModelError(
-            f"Cannot explain a {type(model).__name__}: expected a model of {', '.join(known_frameworks())}, or a "
-            "name such as 'demo', 'timm:resnet50', 'torchvision:resnet50' or 'FILE.py:FACTORY'."
+            f"Cannot explain a {type(model).__name__}: "
+            + (
+                told
+                or f"expected a model of {', '.join(known_frameworks())}, or a name such as 'demo', 'timm:resnet50', "
+                "'torchvision:resnet50' or 'FILE.py:FACTORY'."
+            )
         )
     return framework.load()

@@ -98,9 +98,7 @@ def samples_of(
         InputError: if there is not one name and one label for each sample.
         TargetError: if a label is no class.
     """
-    x, (method, layer) = given.batch.x, e.key()
-    # of photos is kept what the model sees of them
-    images = given.input_images if given.preprocessing is None else images_of_batch(x, given.preprocessing)
+    images, (method, layer) = _as_seen(given), e.key()
     count = len(e)
     for what, words in (("names", names), ("labels", labels)):
         if words is not None and len(words) != count:
@@ -117,6 +115,15 @@ def samples_of(
         class_names=None if e.class_names is None else tuple(e.class_names),
         about={name: value for name, value in e.provenance.items() if name != "weights_sha256"},
     )
+
+
+def _as_seen(given: Inputs) -> InputImages:
+    """What is kept of photos: what the model sees of them, at the input's size."""
+    images = given.input_images
+    fitted = (images.has(i) and images[i].geometry.scale != (1.0, 1.0) for i in range(len(images)))
+    if given.preprocessing is None and not any(fitted):
+        return images
+    return images_of_batch(given.batch.x, given.preprocessing)
 
 
 def write_samples(folder: Path, samples: Samples) -> None:

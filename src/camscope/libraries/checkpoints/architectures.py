@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import fnmatch
 import importlib.util
+import re
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from camscope.libraries.checkpoints.fitting import fit
+from camscope.libraries.checkpoints.matching import fit
 from camscope.libraries.checkpoints.reading import Checkpoint
+from camscope.libraries.checkpoints.stand_ins import parts_of
 
 _SECONDS = 3.0
 """How long is looked for; a model takes about 50 milliseconds."""
@@ -38,6 +40,9 @@ _MARKS = {
 }
 """Weights that tell a family of models, and how its members are called in both libraries."""
 
+_DEEPEST = 3
+"""How many dictionaries in one another are looked through for the name of a model."""
+
 _WIDTHS = {192: "tiny", 384: "small", 768: "base", 1024: "large"}
 """How vision transformers are called by their channels, which narrows down the many there are."""
 
@@ -48,13 +53,22 @@ def architectures_of(checkpoint: Checkpoint) -> list[str]:
     Args:
         checkpoint: what was read.
     """
-    patterns = _patterns(checkpoint)
+    patterns = [*_said(checkpoint.content, _DEEPEST), *_patterns(checkpoint)]
     until = time.monotonic() + _SECONDS
     found = (
         _first(checkpoint, candidates, until)
         for candidates in (_of_timm(patterns), _of_torchvision(patterns))
     )
     return [name for name in found if name]
+
+
+def _said(content: Any, depth: int) -> Iterator[str]:
+    """Words in what is saved beside the weights that could name a model: `arch`, `model_name`, a hyper-parameter."""
+    for one in parts_of(content).values():
+        if isinstance(one, str) and re.fullmatch(r"[a-z][\w.]*", one):
+            yield one
+        elif depth and not hasattr(one, "shape"):
+            yield from _said(one, depth - 1)
 
 
 def _patterns(checkpoint: Checkpoint) -> list[str]:

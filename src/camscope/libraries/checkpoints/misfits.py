@@ -141,6 +141,8 @@ def _side(state: Mapping[str, Any], positions: int) -> str:
 def _foreign(checkpoint: Checkpoint) -> str:
     """What the names tell of the library that the weights are of."""
     names = list(checkpoint.tensors)
+    if (checkpoint.path.parent / "config.json").is_file():
+        return f"A config.json of Hugging Face's lies beside them: give that folder, hf:{checkpoint.path.parent}."
 
     def some(pattern: str) -> bool:
         return any(re.search(pattern, name) for name in names)

@@ -37,12 +37,12 @@ def read_without_code(path: Path) -> Any:
         AttributeError,
     ):  # an old file, which is no archive; an old PyTorch, which cannot tell
         foreign = []
+    if not foreign:
+        return torch.load(path, map_location="cpu", weights_only=True)
     try:
         with serialization.safe_globals([(_stand_in_for(name), name) for name in foreign]):
             return torch.load(path, map_location="cpu", weights_only=True)
     except (TypeError, ValueError, KeyError) as error:
-        if not foreign:
-            raise
         raise UnpicklingError(f"it holds {', '.join(foreign)}, which cannot be done without") from error
 
 

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from camscope.errors import InputError, MissingExtraError, ModelError, nearest
-from camscope.images import Preprocessing
 from camscope.libraries.huggingface.clip import caption_decoder_of, is_captioned
 from camscope.libraries.huggingface.queries import Queries
 from camscope.libraries.huggingface.queries import decoder_of as query_decoder_of
@@ -22,8 +21,9 @@ from camscope.libraries.huggingface.tokenizers import (
     saved_tokenizer,
 )
 from camscope.libraries.huggingface.worded import BY_TEXT, BY_TOKEN, worded_decoder_of
-from camscope.libraries.info import ModelInfo
+from camscope.libraries.info import ModelInfo, PhotoInput
 from camscope.libraries.network import cached_from_hub, hub_unreachable, models_in_hub_cache
+from camscope.libraries.processors import with_processor
 from camscope.models.decoding import LogitsDecoder
 from camscope.outputs import Task
 from camscope.text import TextReader, Unread
@@ -39,11 +39,15 @@ def recognise(given: Any) -> tuple[Any, ModelInfo]:
     """A model and its info, from the model itself or from a pipeline around it.
 
     Args:
-        given: a `PreTrainedModel`, or a pipeline around one.
+        given: a `PreTrainedModel`, or a pipeline around one. Nothing is known of anything else.
     """
     _transformers()
     if isinstance(given, _transformers().Pipeline):
         model, processor = given.model, getattr(given, "image_processor", None)
+    elif not hasattr(given, "config") or not hasattr(
+        given, "name_or_path"
+    ):  # a trainer, a processor, a configuration
+        return given, ModelInfo()
     else:
         model, processor = given, _saved_processor(given.name_or_path)
     info = ModelInfo(
@@ -60,7 +64,7 @@ def recognise(given: Any) -> tuple[Any, ModelInfo]:
         tokenizer = given.tokenizer if given is not model else saved_tokenizer(model.name_or_path)
         find = functools.partial(worded_decoder_of, model, tokenizer)
         info = dataclasses.replace(info, class_names=None, caption_decoder=find, explained="instance")
-        return model, _prepared(info, processor)
+        return model, _prepared(info, processor, model)
     if is_text_model(model):
         return model, dataclasses.replace(
             info, texts=_reader(given, model), decoder=TextClassifier(task=info.task)
@@ -69,7 +73,7 @@ def recognise(given: Any) -> tuple[Any, ModelInfo]:
         info = dataclasses.replace(info, decoder=decoder)
         if isinstance(decoder, Queries):
             info = dataclasses.replace(info, explained="instance")
-        return model, _prepared(info, processor)
+        return model, _prepared(info, processor, model)
     headed = not _is_headless(model)
     if headed and info.caption_decoder is None:
         info = dataclasses.replace(info, decoder=LogitsDecoder(_scores, info.task))
@@ -78,7 +82,7 @@ def recognise(given: Any) -> tuple[Any, ModelInfo]:
         info = dataclasses.replace(info, space=_OF_VIDEOS, decoder=LogitsDecoder(_scores_of_clip, info.task))
     elif not headed and info.caption_decoder is None:
         info = dataclasses.replace(info, class_names=None, task="regression", decoder=LogitsDecoder(_pooled))
-    return model, _prepared(info, processor)
+    return model, _prepared(info, processor, model)
 
 
 _OF_VIDEOS = (1, 3, 4)
@@ -175,6 +179,8 @@ def _where(name: str) -> dict[str, Any]:
                 f"The folder {name} has no config.json, so it is no model saved by save_pretrained."
             )
         return {}
+    if name.count("/") > 1 or name.startswith((".", "/", "~")):  # a model of the hub is NAME or SOMEBODY/NAME
+        raise ModelError(f"There is no folder {name}.{_nearest_folder(name)}")
     if importlib.util.find_spec("transformers") is None:  # it takes seconds to import, and may not be needed
         raise MissingExtraError("Hugging Face models", "transformers")
     reason = hub_unreachable()
@@ -216,17 +222,28 @@ def _class_names(config: Any) -> list[str] | None:
     return names if given else None
 
 
-def _prepared(info: ModelInfo, processor: Any) -> ModelInfo:
-    """The info with the image processor's preprocessing, or with the reason why there is none."""
+def _prepared(info: ModelInfo, processor: Any, model: Any) -> ModelInfo:
+    """The info with how the image processor prepares photos, or with the reason why that is not known."""
     if processor is None:
         return dataclasses.replace(
             info,
-            unprepared="no image processor came with it. Pass preprocessing=AutoImageProcessor.from_pretrained(…)",
+            photo=_photo(model.config),
+            unprepared="no image processor came with it: processor.save_pretrained(FOLDER) puts one beside the "
+            "weights; in Python also preprocessing=AutoImageProcessor.from_pretrained(…)",
         )
     try:
-        return dataclasses.replace(info, preprocessing=Preprocessing.from_huggingface(processor))
+        return with_processor(info, processor, model)
     except InputError as error:
         return dataclasses.replace(info, unprepared=str(error))
+
+
+def _photo(config: Any) -> PhotoInput:
+    """What photos are prepared for, as far as a configuration says it."""
+    size = getattr(config, "image_size", None)
+    pair = (size, size) if isinstance(size, int) else tuple(size) if isinstance(size, (list, tuple)) else None
+    return PhotoInput(
+        int(getattr(config, "num_channels", 3)), pair if pair is None or len(pair) == 2 else None
+    )
 
 
 def _saved_processor(name: str) -> Any:

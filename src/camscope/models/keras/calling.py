@@ -81,15 +81,38 @@ def explaining_refusals(model: Any, batch: Batch) -> Iterator[None]:
     except Exception as error:
         given = [tuple(batch.given.shape), *batch.shapes_of_others]
         raise InputError(
-            f"The model does not run on {' with '.join(map(str, given))}"
-            f"{'; it takes ' + wanted(model) if wanted(model) else ''}. It said: {_said_by_keras(error)}"
+            f"The model does not run on {' with '.join(map(_in_words, given))}"
+            f"{'; it takes ' + wanted(model) if wanted(model) else ''}.{_put_right(given[0], model)} It said: "
+            f"{_said_by_keras(error)}"
         ) from error
+
+
+def _put_right(given: tuple[int, ...], model: Any) -> str:
+    """How channels that are out of place, or too few or too many, are put right; empty if they are not."""
+    inputs = [tensor.shape for tensor in getattr(model, "inputs", None) or ()]
+    if len(inputs) != 1 or len(inputs[0]) != len(given):
+        return ""
+    taken = inputs[0]
+    if given[1] == taken[-1] != given[-1]:
+        return " Its channels come first: pass np.moveaxis(x, 1, -1)."
+    if given[-1] == taken[1] != given[1]:
+        return " Its channels come last: pass np.moveaxis(x, -1, 1)."
+    if given[1:-1] != taken[1:-1] or taken[-1] != 3:
+        return ""
+    if given[-1] == 1:
+        return " It has one channel for three: pass np.repeat(x, 3, axis=-1)."
+    return " It has a fourth channel (alpha): pass x[..., :3]." if given[-1] == 4 else ""
 
 
 def wanted(model: Any) -> str:
     """The shapes of a model's inputs in words; empty if it does not say them."""
     inputs = [tensor.shape for tensor in getattr(model, "inputs", None) or ()]
-    return " with ".join(str(("batch", *shape[1:])).replace("'", "") for shape in inputs)
+    return " with ".join(map(_in_words, inputs))
+
+
+def _in_words(shape: tuple[int | None, ...]) -> str:
+    """A shape whose first axis is the batch, of which there may be altered copies."""
+    return str(("batch", *shape[1:])).replace("'", "")
 
 
 def _said_by_keras(error: Exception) -> str:

@@ -156,6 +156,8 @@ def bytes_of(proto: onnx.ModelProto) -> int:
 def _no_onnx(path: Path) -> ModelError:
     kinds = {
         ".ort": "It is of ONNX Runtime's own format: give the .onnx file that it was converted from.",
+        ".pt": "Is it a PyTorch checkpoint? Then it is for --weights, or to be built in Python.",
+        ".pth": "Is it a PyTorch checkpoint? Then it is for --weights, or to be built in Python.",
         ".data": "Are these the weights of one? Give the .onnx file that lies beside it.",
     }
     if told := what_it_is(path, no="onnx"):

@@ -13,7 +13,7 @@ from torch import nn
 from camscope.errors import InputError, ModelError
 from camscope.models.axes import check_space
 from camscope.models.batch import Batch
-from camscope.models.checks import check_axes, check_finite, expected_axes
+from camscope.models.checks import check_axes, check_finite
 
 
 def prepared(given: Batch, model: nn.Module) -> Batch:
@@ -49,7 +49,7 @@ def prepared(given: Batch, model: nn.Module) -> Batch:
     if not x.is_floating_point() and not of_tokens and like is not None:
         raise InputError(
             f"The input tensor is {x.dtype}; a tensor is taken as already preprocessed, so it must be floating "
-            "point. Pass the photo itself (path, PIL image or array) to have it preprocessed."
+            f"point. Pass the photo itself (path, PIL image or array) to have it preprocessed{_as_photos(x)}."
         )
     if given.space_axes is not None:
         check_space(given.space_axes, x.shape)
@@ -74,28 +74,6 @@ def explaining_how_inputs_were_read(batch: Batch) -> Iterator[None]:
             f"The model does not run on these inputs: {tuple(batch.x.shape)} with {', '.join(map(str, shapes))}. "
             f"Those with {len(batch)} rows, as many as the batch, were taken to belong to its images, one row each; "
             f"others to all of them. It said: {str(error).splitlines()[0]}"
-        ) from error
-
-
-@contextmanager
-def noticing_a_missing_batch_axis(model: nn.Module, x: torch.Tensor) -> Iterator[None]:
-    """Run the model in this context: should it not run, and x look like one image, the error says so.
-
-    Raises:
-        InputError: in place of the model's own RuntimeError, where x has one axis less than its convolutions need.
-    """
-    try:
-        yield
-    except RuntimeError as error:
-        if x.ndim == 2 and x.is_floating_point():
-            raise InputError(f"{expected_axes(x)} The model said: {str(error).splitlines()[0]}") from error
-        convolutions = (m for m in model.modules() if isinstance(m, nn.modules.conv._ConvNd))
-        first = next(convolutions, None)
-        if first is None or x.ndim != len(first.kernel_size) + 1:
-            raise
-        raise InputError(
-            f"The model does not run on shape {tuple(x.shape)}, which looks like one image without its batch "
-            f"axis: pass x[None]. It said: {str(error).splitlines()[0]}"
         ) from error
 
 
@@ -144,6 +122,15 @@ def check_values(x: torch.Tensor) -> None:
         )
     if x.is_quantized:
         raise InputError(f"The input is quantised ({x.dtype}). Give x.dequantize().")
+
+
+def _as_photos(x: torch.Tensor) -> str:
+    """How a tensor of bytes becomes an array of photos; empty if it is of none."""
+    if x.dtype != torch.uint8 or x.ndim not in (3, 4):
+        return ""
+    if x.shape[-1] in (1, 3, 4):
+        return ": x.numpy()"
+    return f": x.movedim({x.ndim - 3}, -1).numpy()" if x.shape[x.ndim - 3] in (1, 3, 4) else ""
 
 
 def _from_numpy(array: np.ndarray) -> torch.Tensor:

@@ -19,12 +19,12 @@ from camscope.models.torch.anatomy.examine import Anatomy, examine
 from camscope.models.torch.anatomy.going_in import source_of_input
 from camscope.models.torch.anatomy.reach import Probe, reaching
 from camscope.models.torch.anatomy.vocabulary import Embeddings, check_vocabulary, refused
+from camscope.models.torch.axes_out_of_place import noticing_axes_out_of_place
 from camscope.models.torch.forwards import Forwards
 from camscope.models.torch.hooks.modules import find_layer
 from camscope.models.torch.hooks.state import explaining
 from camscope.models.torch.inputs import (
     explaining_how_inputs_were_read,
-    noticing_a_missing_batch_axis,
     noticing_complex_weights,
 )
 from camscope.models.torch.remembered import Remembered
@@ -238,9 +238,14 @@ class LayerFinder:
 
     def _look_on_numbers(self, batch: Batch) -> Anatomy:
         image = batch.most_telling()
+
+        def run(given: torch.Tensor) -> None:
+            with explaining(self._model):
+                self._forwards.call(batch.with_given(given))
+
         with (
             noticing_complex_weights(self._model),
-            noticing_a_missing_batch_axis(self._model, batch.given),
+            noticing_axes_out_of_place(self._model, batch.given, run),
             explaining(self._model),
             explaining_how_inputs_were_read(batch),
         ):

@@ -13,7 +13,7 @@ from camscope.errors import LayerError
 from camscope.models.layer import AFTER_RELU, Layer
 from camscope.models.torch.anatomy.examine import Anatomy
 from camscope.models.torch.anatomy.reach import Probe, is_bypassed, reaching
-from camscope.models.torch.hooks.modules import named_layers, scripted_parts
+from camscope.models.torch.hooks.modules import named_layers, quantised_parts, scripted_parts
 
 _AT_A_TIME = 8
 """Layers looked at in one forward and backward: the choice is usually among the first few."""
@@ -62,6 +62,13 @@ def choose(model: nn.Module, probes: Sequence[Probe], anatomy: Anatomy, runners_
 
 def _none_found(model: nn.Module, anatomy: Anatomy, *, any_with_grid: bool) -> LayerError:
     """What to say where no layer can be chosen."""
+    if any_with_grid and (quantised := quantised_parts(model)):
+        deepest = anatomy.layers[-1].name
+        return LayerError(
+            f"Layers of this model are quantised ({', '.join(quantised[:3])}), and no gradient goes through them. "
+            "Explain the model from before it was quantised; or name a layer, and a method that takes no gradients: "
+            f"layers={deepest!r}, methods='scorecam' or 'eigencam'."
+        )
     if any_with_grid:
         return LayerError(
             "No layer's positions reach the score by a gradient. Either the model cuts its graph (no_grad, detach "
@@ -78,7 +85,7 @@ def _none_found(model: nn.Module, anatomy: Anatomy, *, any_with_grid: bool) -> L
     return LayerError(
         "This model has no layer with a spatial grid, so there is no place on the input to point at. Its last layers "
         f"put out {', '.join(f'{name}: {shape}' for name, shape in last) or 'nothing'} for one image."
-        f"{_hidden(model)}"
+        f"{_hidden(model)}{_of_whole_numbers(model)}"
     )
 
 
@@ -86,6 +93,15 @@ def _hidden(model: nn.Module) -> str:
     """What to say of parts that no layer can be found in; empty if there are none."""
     parts = ", ".join(map(repr, scripted_parts(model)))
     return parts and f" Inside of TorchScript, which takes no hooks, no layer can be found: {parts}."
+
+
+def _of_whole_numbers(model: nn.Module) -> str:
+    """What to say of quantised parts; empty if there are none."""
+    parts = ", ".join(quantised_parts(model)[:3])
+    return parts and (
+        f" It is quantised ({parts}, …): its layers put out whole numbers, of which no map is made. Explain the model "
+        "from before it was quantised; or its file in ONNX, 'onnx:FILE.onnx'."
+    )
 
 
 def _bottleneck_first(model: nn.Module, anatomy: Anatomy, candidates: Sequence[Layer]) -> list[Layer]:

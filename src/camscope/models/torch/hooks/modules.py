@@ -37,7 +37,8 @@ def unwrap(model: nn.Module) -> nn.Module:
     if isinstance(model, torch.jit.ScriptModule):
         raise ModelError(
             "A TorchScript model cannot be hooked. Pass the nn.Module it was scripted or traced from; its "
-            "weights can be copied with load_state_dict(scripted.state_dict())."
+            "weights can be copied with load_state_dict(scripted.state_dict()). On the command line: --model "
+            "FILE.py:FACTORY, a function that does this."
         )
     if any(not is_lazy(parameter) and parameter.is_inference() for parameter in model.parameters()):
         raise ModelError(
@@ -160,11 +161,19 @@ def named_layers(model: nn.Module) -> dict[str, nn.Module]:
 
 def scripted_parts(model: nn.Module) -> list[str]:
     """The names of the parts that are TorchScript, the outermost of each."""
+    return _outermost(model, lambda module: isinstance(module, torch.jit.ScriptModule))
+
+
+def quantised_parts(model: nn.Module) -> list[str]:
+    """The names of the parts that compute with whole numbers, the outermost of each."""
+    return _outermost(model, lambda module: ".quantized" in type(module).__module__)
+
+
+def _outermost(model: nn.Module, wanted: Callable[[nn.Module], bool]) -> list[str]:
+    """The names of modules of some kind that are inside of no other one."""
     found: list[str] = []
     for name, module in model.named_modules():
-        if isinstance(module, torch.jit.ScriptModule) and not any(
-            name.startswith(f"{part}.") for part in found
-        ):
+        if wanted(module) and not any(name.startswith(f"{part}.") for part in found):
             found.append(name)
     return found
 
