@@ -295,6 +295,27 @@ def test_a_model_by_name_has_as_many_classes_as_are_asked_for(spec):
     assert found.info.class_names is None
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (
+            {"weights": {"fc.weight": torch.ones(1)}},
+            r"name of a file, and a dict .*load_state_dict\(weights\)",
+        ),
+        (
+            {"weights": True},
+            "weights=True: expected a file, or 'random'.*For the published weights leave it out",
+        ),
+        ({"weights": "DEFAULT"}, "For the published weights leave it out"),
+        ({"weights": "random", "num_classes": "7"}, "num_classes='7': expected a whole number"),
+        ({"weights": "random", "num_classes": 0}, "num_classes=0: expected a whole number, at least 1"),
+    ],
+)
+def test_options_that_are_none_say_what_was_expected(options, words):
+    with pytest.raises(ModelError, match=words):
+        camscope.Explainer(TIMM, **options)
+
+
 def test_the_number_of_classes_may_not_contradict_the_file(net, tmp_path):
     assert_is(loaded(net.state_dict(), tmp_path / "w.pth", num_classes=7).model, net)
     with pytest.raises(ModelError, match=r"has 7 outputs, and num_classes \(--num-classes\) is 8"):

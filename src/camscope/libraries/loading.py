@@ -6,9 +6,11 @@ import contextlib
 import dataclasses
 import inspect
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 from camscope.errors import ModelError, either, nearest
@@ -58,16 +60,43 @@ def load_model(
             would run code.
         MissingExtraError: if the model's library is not installed.
     """
+    _check_options(weights, num_classes)
     source = _Source(str(spec), weights is None, trust_pickle)
     if weights is None or str(weights) == RANDOM:
         return source.build(num_classes)
-    path = Path(weights)
+    path = Path(weights).expanduser()
     loaded = source.build(num_classes)
     own = library_of(loaded.model)
     if own is not None and hasattr(home := own.load(), "fill"):
         home.fill(loaded.model, path)
         return Loaded(loaded.model, dataclasses.replace(loaded.info, untrained=False))
     return _filled(source, loaded, path, num_classes)
+
+
+_PUBLISHED = ("default", "imagenet", "pretrained", "true", "imagenet1k_v1", "imagenet1k_v2")
+"""How other libraries are asked for published weights."""
+
+
+def _check_options(weights: Any, num_classes: Any) -> None:
+    """Refuse what is no file of weights and no number of classes.
+
+    Raises:
+        ModelError: saying what was expected.
+    """
+    if isinstance(weights, Mapping):
+        raise ModelError(
+            f"weights is the name of a file, and a {type(weights).__name__} was given. Build the model, "
+            "model.load_state_dict(weights), and explain it; or save it, torch.save(weights, 'weights.pth'), and give "
+            "weights='weights.pth'."
+        )
+    published = str(weights).lower() in _PUBLISHED and not Path(str(weights)).exists()
+    if published or not isinstance(weights, (str, PathLike, NoneType)):
+        raise ModelError(
+            f"weights={weights!r}: expected a file, or {RANDOM!r} for an untrained network. For the published weights "
+            "leave it out."
+        )
+    if num_classes is not None and (not isinstance(num_classes, int) or num_classes < 1):
+        raise ModelError(f"num_classes={num_classes!r}: expected a whole number, at least 1.")
 
 
 def _filled(source: _Source, loaded: Loaded, path: Path, num_classes: int | None) -> Loaded:
