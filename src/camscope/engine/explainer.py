@@ -133,6 +133,7 @@ class Explainer:
             *([f"{len(classes)} class names"] if classes else []),
             *([f"photos at {'×'.join(map(str, preprocessing.input_size))}"] if preprocessing else []),
             *(["texts"] if self.reads_texts else []),
+            *(["sounds"] if self.hears_sounds else []),
         ]
         return f"Explainer({', '.join(facts)})"
 
@@ -165,6 +166,11 @@ class Explainer:
         """Whether strings are texts for this model, and not the names of photos."""
         return self._model.info.texts is not None
 
+    @property
+    def hears_sounds(self) -> bool:
+        """Whether strings are names of sounds for this model: it takes sounds, which its library prepares."""
+        return self._model.info.sounds is not None
+
     @keywords("explainer(x, {})")
     def __call__(
         self,
@@ -185,7 +191,9 @@ class Explainer:
                 model that takes several inputs: a tuple of them, or a dictionary by keyword; arrays with as many rows
                 as the batch belong to its images, row by row, all others to every image. For a model that reads
                 texts: a text or a list of texts, which go through its tokenizer, or token numbers `batch token` (with
-                an `attention_mask` by keyword where they are padded). Or what `prepare` gave.
+                an `attention_mask` by keyword where they are padded). For a model that takes sounds: a .wav file, an
+                array `time`, (array, rate), what `datasets` gives (`array`, `sampling_rate`), or a list of these, which
+                go through its feature extractor. Or what `prepare` gave.
             methods: one or several; see `camscope.list_methods()`. None takes `default_method`. Names, with parameters
                 and compositions if you like (`scorecam(top=64)`, `smooth(layercam, n=16)`), or objects
                 (`camscope.Smooth("layercam", n=16)`).
