@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _COLUMNS = 1200
-"""The most columns that evidence and lines are drawn with."""
+"""The most columns that evidence and long lines are drawn with."""
+_MOST_POINTS = 8000
+"""A line of more points is drawn column by column, from its lowest value there to its highest."""
 _INK = 0.8
 """How much of the colour the loudest place of a spectrogram takes away."""
 _UNSEEN = (0xD9, 0xD9, 0xD9)
@@ -112,7 +114,7 @@ def draw_lines(axes: Axes, row: SignalRow, colormap: str, *, thickness: float = 
         shown = (finite - middle) / half * 0.44 - number - 0.5
         step = (row.stop - row.start) / len(channel)
         times = row.start + (np.arange(len(channel)) + 0.5) * step
-        dense = len(channel) > 2 * _COLUMNS
+        dense = len(channel) > _MOST_POINTS
         if dense:
             edges = np.linspace(0, len(channel), _COLUMNS, endpoint=False).astype(int)
             bottom, top = np.fmin.reduceat(shown, edges), np.fmax.reduceat(shown, edges)

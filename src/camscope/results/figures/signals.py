@@ -250,12 +250,20 @@ class _Drawn:
         signal: the signal.
         rate: steps per second of the axis; None if it has none.
         channels: the numbers of the channels that are drawn.
+        hint: how others are drawn, if the user did not choose these.
         lines: whether lines are drawn.
         strip: the spectrogram; None draws none.
     """
 
     def __init__(
-        self, signal: Signal, rate: float | None, channels: Sequence[int], *, lines: bool, strip: bool
+        self,
+        signal: Signal,
+        rate: float | None,
+        channels: Sequence[int],
+        hint: str,
+        *,
+        lines: bool,
+        strip: bool,
     ) -> None:
         self._signal, self._channels, self._lines = signal, list(channels), lines
         drawn = signal.spectrogram
@@ -270,7 +278,7 @@ class _Drawn:
         if lines and len(self._channels) < total:
             numbers = ", ".join(map(str, self._channels))
             several = "s" if len(self._channels) > 1 else ""
-            self.said.append(f"channel{several} {numbers} of {total}: channels=[…] shows others")
+            self.said.append(f"channel{several} {numbers} of {total}{hint}")
         if lines and len(self._channels) > 1:
             self.said.append("each channel at its own height")
 
@@ -297,7 +305,8 @@ class _Drawn:
                 f"show={show!r}: a spectrogram is of one channel, and the signal has {count}: channels=[0]."
             )
         taken = range(min(count, _MOST_CHANNELS)) if channels is None else channels
-        return cls(signal, signal.rate if rate is None else rate, taken, lines=lines, strip=strip)
+        hint = ": channels=[…] shows others" if channels is None else ""
+        return cls(signal, signal.rate if rate is None else rate, taken, hint, lines=lines, strip=strip)
 
     def row(
         self, heatmap: Float[np.ndarray, " ..."], title: str = "", subtitle: str = "", note: str = ""
