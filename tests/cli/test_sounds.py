@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from scipy.io import wavfile
 
+import camscope
 from tests.libraries.sounds import noise, saved
 
 
@@ -66,3 +67,21 @@ def test_what_is_no_sound_is_refused(run, model):
     assert "There is no .wav file in" in " ".join(ran.err.split())
     ran = run("explain", "a.wav", "--model", model, "--save", "channels")
     assert "Leave channels out" in " ".join(ran.err.split())
+
+
+def test_a_sound_for_a_model_of_photos_is_told_which_models_take_sounds(run):
+    wavfile.write("speech.wav", 16000, noise(1, 16000))
+    ran = run("explain", "speech.wav")
+    assert ran.status == 1
+    assert "speech.wav is a sound, and this model takes photos" in " ".join(ran.err.split())
+    with pytest.raises(camscope.InputError, match="is a sound, and this model takes photos"):
+        camscope.explain("demo", "speech.wav")
+
+
+def test_many_sounds_have_a_table(run, model):
+    for number in range(5):
+        wavfile.write(f"{number}.wav", 8000, noise(1, 8000, number))
+    ran = run("explain", "*.wav", "--model", model, "--top", 1, "--format", "webp", "--colormap", "viridis")
+    assert ran.status == 0, ran.err
+    assert len(Path("camscope-out/sounds.csv").read_text().splitlines()) == 6
+    assert len(list(Path("camscope-out").glob("*.webp"))) == 10

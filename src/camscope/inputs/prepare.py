@@ -26,6 +26,7 @@ from camscope.inputs.token_numbers import BESIDE_TOKENS, are_texts, read, refuse
 from camscope.libraries.info import SAY_PREPROCESSING, ModelInfo, Prepared
 from camscope.models.axes import check_space
 from camscope.models.batch import Batch
+from camscope.signals import refuse_sound
 
 
 @dataclass(frozen=True)
@@ -156,6 +157,8 @@ class _Preparation:
             if info.sounds is not None:
                 return Inputs(batch, images_of_heard(batch, info.sounds), None)
             return Inputs(batch, images_of_batch(batch.x, info.preprocessing), None)
+        for one in _photos(inputs):
+            refuse_sound(one)
         if are_texts(inputs):
             refuse_unread(inputs, info)
         photos = [to_photo(photo) for photo in _photos(inputs)]

@@ -35,6 +35,19 @@ def names_sound(name: str | os.PathLike[str]) -> bool:
     return Path(name).suffix.lower() in (*SOUNDS, *OTHER_SOUNDS)
 
 
+def refuse_sound(name: object) -> None:
+    """Refuse the name of a recording where a photo is expected.
+
+    Raises:
+        InputError: if it is one; the message says which models take sounds.
+    """
+    if isinstance(name, (str, os.PathLike)) and names_sound(name):
+        raise InputError(
+            f"{os.fspath(name)} is a sound, and this model takes photos. Models that take sounds are those of Hugging "
+            "Face with a feature extractor: hf:FOLDER, or hf:NAME."
+        )
+
+
 def find_sounds(given: Sequence[str]) -> list[str]:
     """List the sounds that files, folders and globs stand for, in natural order, each once.
 
