@@ -145,6 +145,7 @@ def test_all_ways_to_hand_over_a_sound_are_one(explainers, tmp_path):
         [sound],
         [(sound, RATE)],
         [torch.from_numpy(sound)],
+        torch.from_numpy(sound),
     ]
     expected = explainer(ways[0], targets=[0, 1])
     assert [target.name for target in expected.targets[0]] == ["dog", "bell"]
@@ -241,6 +242,7 @@ def test_what_writes_a_text_about_a_sound_is_refused_with_what_works(tmp_path):
 @pytest.mark.parametrize(
     ("given", "words"),
     [
+        ("", "name of the sound is empty"),
         ("nowhere.wav", "There is no file nowhere.wav"),
         (np.zeros((2, RATE), np.float32), "Several sounds are a list of arrays"),
         (np.zeros(0, np.float32), "is empty"),
@@ -279,6 +281,10 @@ def test_without_a_feature_extractor_it_says_what_to_do(tmp_path):
     (tmp_path / "preprocessor_config.json").unlink()
     with pytest.raises(InputError, match=r"extractor\.save_pretrained\(folder\)"):
         camscope.explain(name, (noise(1, RATE), RATE))
+    given = {"targets": [0], "preprocessing": hf.Wav2Vec2FeatureExtractor()}
+    assert camscope.explain(name, (noise(1, RATE), RATE), **given).signal().rate == RATE
+    with pytest.raises(InputError, match="is a feature extractor"):
+        Explainer(name, preprocessing="imagenet")
     assert camscope.explain(name, torch.from_numpy(noise(1, RATE))[None]).of_signals
 
 

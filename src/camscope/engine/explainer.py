@@ -58,7 +58,8 @@ class Explainer:
             file with a whole pickled model, if `trust_pickle` is set.
         preprocessing: how photos become the model's input: a `Preprocessing`, torchvision transforms, a Hugging Face
             image processor, or a name: `0-1`, `-1-1`, `0-255`, `imagenet`, `keras:resnet50`, `FILE.json` (see
-            `camscope.libraries.named_preprocessing`). By default what the model's library says. Not used for tensors.
+            `camscope.libraries.named_preprocessing`). Of a model that takes sounds it is its feature extractor. By
+            default what the model's library says. Not used for tensors.
         class_names: one per output. By default what the model's library says.
         task: what the outputs mean: `multiclass` (softmax), `multilabel` (a sigmoid each), `binary` (one logit) or
             `regression`. None finds it from the model: one output is binary, a sigmoid at the end is multilabel,

@@ -18,7 +18,7 @@ from camscope.engine.space import Space
 from camscope.errors import InputError, ModelError, TargetError, either, nearest
 from camscope.images import Preprocessing
 from camscope.inputs import Inputs, prepare
-from camscope.libraries import ModelInfo, load_model, recognise, text_reader
+from camscope.libraries import ModelInfo, load_model, recognise, sound_reader, text_reader
 from camscope.libraries.named_preprocessing import named_preprocessing
 from camscope.libraries.processors import with_processor
 from camscope.models.adapter import Adapter
@@ -307,7 +307,9 @@ def open_model(
     doorway = doorway_of(model)
     decoder = _decoder(info, output, tokenizer)
     adapter = doorway.adapt(doorway.unwrap(model), decoder, task=task, optimised=optimised)
-    if preprocessing is not None:
+    if preprocessing is not None and info.sounds is not None:
+        info = dataclasses.replace(info, sounds=sound_reader(preprocessing, model))
+    elif preprocessing is not None:
         info = _prepared_by(preprocessing, info, model)
     if tokenizer is not None and info.caption_decoder is None:
         info = dataclasses.replace(info, texts=text_reader(tokenizer, model))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from camscope.arrays import to_numpy
 from camscope.errors import InputError
 from camscope.inputs.input_images import InputImages, SignalsOfTensor, images_of_batch, images_of_signals
 from camscope.libraries.info import ModelInfo
@@ -29,6 +30,8 @@ def prepare_sounds(
         InputError: if a list is empty or holds something else, a sound cannot be read, or the model cannot take it.
     """
     assert info.sounds is not None
+    if is_tensor(inputs) and len(inputs.shape) == 1:
+        inputs = to_numpy(inputs)  # without a batch it is no input of a model, but a sound
     if is_tensor(inputs):
         return None
     single = is_sound(inputs)

@@ -52,6 +52,8 @@ def to_sound(given: Any) -> Sound:
     """
     if isinstance(given, Sound):
         return given
+    if isinstance(given, str) and not given:
+        raise InputError(f"The name of the sound is empty; expected {WAYS}.")
     if isinstance(given, (str, os.PathLike)):
         return _read(Path(given))
     if isinstance(given, tuple):

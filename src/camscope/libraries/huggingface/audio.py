@@ -68,9 +68,9 @@ def sound_reader_of(model: Any, extractor: Any) -> tuple[SoundReader, tuple[int,
     extractor = _saved_extractor(model.name_or_path) if extractor is None else extractor
     if extractor is None:
         return UnreadSounds(
-            "no feature extractor came with it. Save it beside the weights, extractor.save_pretrained(folder), or give "
-            "transformers.pipeline('audio-classification', model=…, feature_extractor=…); or give the model's input as "
-            "a tensor."
+            "no feature extractor came with the model. Pass Explainer(model, preprocessing="
+            "AutoFeatureExtractor.from_pretrained(…)), or save it beside the weights: "
+            "extractor.save_pretrained(folder)."
         ), space
     return ExtractedSounds(extractor, model, space), space
 
