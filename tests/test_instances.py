@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import camscope
-from camscope.composition.fusion import at_fpn_level
+from camscope.composition.fusion import at_fpn_level, sum_of_densities
 from camscope.images import Geometry
 from camscope.outputs import Detections, Outputs
 from camscope.results.figures.photos import _box_of
@@ -86,6 +86,12 @@ def test_a_box_drawn_by_hand_is_the_best_of_overlap_and_score():
 def test_each_image_has_its_own():
     two = camscope.PerImage([Instance((10, 10, 30, 30)), Instance((50, 40, 90, 70))])
     np.testing.assert_allclose(scores(two, found()), [2, 3])
+
+
+def test_of_a_box_for_each_image_the_one_that_matches_nothing_is_named():
+    wrong = camscope.PerImage([Instance((10, 10, 30, 30)), Instance((0, 0, 5, 5))])
+    with pytest.raises(camscope.TargetError, match="in image 1"):
+        scores(wrong, found())
 
 
 def test_what_stands_for_nothing_is_no_instance():
@@ -198,6 +204,13 @@ def test_the_map_is_that_of_the_targets_level(rng):
     np.testing.assert_allclose(at_fpn_level([fine, fine], np.array([[1, 0], [-1, -1]])), fine)
 
 
+def test_what_several_layers_hold_counts_the_same_whatever_the_size_of_their_cells(rng):
+    fine, coarse = rng.normal(size=(2, 1, 4, 6)), np.broadcast_to(rng.normal(size=(2, 1, 1, 1)), (2, 1, 2, 3))
+    total = sum_of_densities([fine, coarse])
+    np.testing.assert_allclose(total.sum((2, 3)), fine.sum((2, 3)) + coarse.sum((2, 3)))
+    np.testing.assert_allclose(total - fine, np.broadcast_to(coarse[..., :1, :1] / 4, fine.shape))
+
+
 # ---------------------------------------------------------------------- words and errors
 
 
@@ -206,8 +219,16 @@ def test_the_command_line_has_words_for_it():
     assert parse_target("instance:2").box == 2
     box = parse_target("not:instance:10, 20, 60.5, 80")
     assert (box.box, box.sign) == ((10, 20, 60.5, 80), -1)
-    with pytest.raises(camscope.TargetError, match="names no instance"):
-        parse_target("instance:cat")
+    of_class = parse_target("probability:instance:cat")
+    assert (of_class.box, of_class.which, of_class.of) == (0, "cat", "probability")
+    assert (parse_target("instance:cat:1").box, parse_target("instance:cat:1").which) == (1, "cat")
+    drawn = parse_target("instance:traffic light:10,20,60,80")
+    assert (drawn.box, drawn.which) == ((10, 20, 60, 80), "traffic light")
+    for wrong in ("instance:1,2,3", "instance:0.5", "instance:cat:1,2"):
+        with pytest.raises(
+            camscope.TargetError, match=r"names no instance. Write instance:1 .* instance:dog"
+        ):
+            parse_target(wrong)
 
 
 def test_a_box_that_matches_nothing_names_the_nearest_detections():
@@ -222,6 +243,22 @@ def test_a_box_that_matches_nothing_names_the_nearest_detections():
     )
 
 
+@pytest.mark.parametrize(
+    ("box", "words"),
+    [
+        ((10, 10, 20, 20), "x, y, width, height it would be cat at (10, 10, 30, 30)"),
+        ((40, 50, 70, 90), "y0, x0, y1, x1 it would be dog at (50, 40, 90, 70)"),
+        ((0.5, 0.5, 0.9, 0.875), "shares of the width and height it would be dog at (50, 40, 90, 70)"),
+        ((60, 5, 80, 20), ""),
+    ],
+)
+def test_a_box_in_another_order_or_unit_is_told(box, words):
+    with pytest.raises(camscope.TargetError) as caught:
+        resolve(Instance(box), outputs(found()), NAMES)
+    assert ("Read as" in str(caught.value)) == bool(words)
+    assert words in str(caught.value)
+
+
 def test_the_wrong_class_for_a_box_is_refused():
     far = found(logits=np.where(LOGITS == 3, -1e9, LOGITS)[None].repeat(2, 0))
     far = replace(far, boxes=found().boxes[:, :, [0, 0, 0]].copy())
@@ -233,9 +270,10 @@ def test_the_wrong_class_for_a_box_is_refused():
 @pytest.mark.parametrize(
     ("make", "says"),
     [
-        (lambda: Instance((30, 10, 10, 30)), "has no area"),
+        (lambda: Instance((30, 10, 10, 30)), r"has no area.*it is \(30, 10, 40, 40\) here"),
         (lambda: Instance((1, 2, 3)), r"expected a box \(x0, y0, x1, y1\)"),
         (lambda: Instance("cat"), "expected a box"),
+        (lambda: Instance(BOXES), r"given 5 boxes.*\[Instance\(box\) for box in boxes\]"),
         (lambda: Instance((0, 0, 1, float("nan"))), "expected a box"),
         (lambda: Instance(-1), "numbered from 0"),
         (lambda: Instance(0, of="score"), "of="),

@@ -69,6 +69,7 @@ def test_singular_and_plural_are_the_same(explainer, x, e):
         (lambda e, x: e(x, task="binary"), r"belongs to camscope\.Explainer\(model, task=…\)"),
         (lambda e, x: e(x, clas_names=NAMES), r"Did you mean camscope\.Explainer\(model, class_names=…\)"),
         (lambda e, x: e(x, colormap="jet"), r"belongs to e\.figure\(colormap=…\)"),
+        (lambda e, x: e(images=x), "It takes inputs"),
         (lambda e, x: e(x, unheard_of=1), "It takes inputs, methods, targets, layers"),
         (lambda e, x: camscope.explain(None, x, mehtods="cam"), r"camscope\.explain\(model, x, …\).*'methods'"),
         (lambda e, x: camscope.explain(None, x, clas_names=NAMES), "Did you mean 'class_names'"),

@@ -548,16 +548,16 @@ class TestRegister:
 
     @pytest.mark.parametrize(
         ("wrong", "right"),
-        [("gradcamm", "gradcam"), ("grad-cam", "gradcam"), ("EigenKam", "eigencam"), ("center", "centre")],
+        [("gradcamm", "gradcam"), ("grad-kam", "gradcam"), ("EigenKam", "eigencam"), ("center", "centre")],
     )
-    def test_a_misspelt_name_names_the_nearest_and_all(self, wrong, right):
+    def test_a_misspelt_name_names_the_nearest_and_not_all(self, wrong, right):
         with pytest.raises(MethodError, match=f"'{wrong}'.*Did you mean .*'{right}'") as caught:
             get_method(wrong)
-        assert all(m.name in str(caught.value) for m in list_methods())
+        assert sum(f"'{m.name}'" in str(caught.value) for m in list_methods()) <= 3
 
     @pytest.mark.parametrize("wrong", ["", "zzzz", None, 3])
-    def test_what_is_near_nothing_lists_all(self, wrong):
-        with pytest.raises(MethodError, match="The methods are: cam, gradcam,"):
+    def test_what_is_near_nothing_says_where_all_are_listed(self, wrong):
+        with pytest.raises(MethodError, match="lists all"):
             get_method(wrong)
 
     def test_a_new_method_is_a_function_and_a_line(self, monkeypatch):

@@ -38,7 +38,7 @@ leave 1/3; the same of eight 3/7; a grid that is rolled by half of its length, -
 
 Activations = Float[Tensor, "channel *space"]
 _WORDS = re.compile(
-    r"(?P<space>\d+(?:×\d+)*)(?P<tokens> tokens)?(?: \+ (?P<prefix>\d+) prefix)?"
+    r"(?P<space>\d+(?:×\d+)*)(?P<tokens> tokens)?(?: \+ (?P<prefix>\d+) prefix)?(?: \+ (?P<behind>\d+) behind)?"
     r"(?P<order> \((?:column by column|place by place|axes in order [^)]*\))\))?(?P<last> \(channels last\))?"
 )
 
@@ -176,12 +176,13 @@ def canonical(output: Float[Tensor, "1 ..."], words: str, channels: int) -> Acti
     one = output[0]
     if found["tokens"]:
         prefix = int(found["prefix"] or 0)
-        count = prefix + math.prod(space)
+        end = prefix + math.prod(space)
+        count = end + int(found["behind"] or 0)
         if tuple(one.shape) == (count, channels):
             one = one.T
         if tuple(one.shape) != (channels, count):
             raise UnreadableError(f"the output of shape {tuple(output.shape)} holds no {words}")
-        one = one[:, prefix:]
+        one = one[:, prefix:end]
         return _unrolled(one, space, found["order"] or "")
     if found["last"]:
         one = one.movedim(-1, 0)

@@ -16,6 +16,9 @@ R = TypeVar("R")
 _CALLS: dict[str, str] = {}
 """Keywords by name, each as a call that takes it is written: `e.figure(colormap=…)`."""
 
+_WHICH = frozenset({"image", "target", "method", "layer"})
+"""Say which of the maps of an explanation is meant, in so many calls that none of them is where they belong."""
+
 
 def keywords(
     call: str,
@@ -63,6 +66,8 @@ def belonging(call: str, names: Iterable[str]) -> None:
         names: of the keywords.
     """
     for name in names:
+        if name in _WHICH:
+            continue
         _CALLS.setdefault(name, call.format(f"{name}=…"))
 
 

@@ -479,12 +479,20 @@ def test_help_and_import_load_no_framework():
         assert done.stdout.splitlines()[-1] == "loaded []", done
 
 
-def test_a_photo_loads_no_library_that_it_does_not_need(photo):
+def test_a_photo_loads_no_library_that_it_does_not_need(photo, tmp_path):
     """Nor matplotlib, which draws no figure of the command's."""
     heavy = (
         "{'timm', 'torchvision', 'transformers', 'matplotlib', 'scipy', 'skimage', 'pandas', 'onnx', 'jax'}"
     )
-    words = ["explain", str(photo), *MODEL, "--save", "figure,overlay,channels,npz,json"]
+    words = [
+        "explain",
+        str(photo),
+        *MODEL,
+        "--save",
+        "figure,overlay,channels,npz,json",
+        "--out",
+        str(tmp_path),
+    ]
     code = f"from camscope.cli import main; assert main({words}) == 0"
     done = python("-c", f"import sys; {code}; print('loaded', sorted({heavy} & set(sys.modules)))")
     assert done.stdout.splitlines()[-1:] == ["loaded []"], done
@@ -502,6 +510,18 @@ def test_python_m_camscope_is_the_same_command(run):
     done = python("-m", "camscope", "--version")
     assert (done.returncode, done.stdout) == (0, run("--version").out)
     assert python("-m", "camscope", "explain").returncode == 2
+
+
+def test_what_is_registered_for_the_end_is_done(tmp_path):
+    """Though the process ends before Python has taken apart what it loaded."""
+    (tmp_path / "mine.py").write_text(
+        "import atexit\nfrom tests.cli.brightness import bright\natexit.register(print, 'the end')\n"
+    )
+    done = python("-m", "camscope", "layers", "--model", f"{tmp_path / 'mine.py'}:bright")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "seen" in done.stdout
+    assert done.stdout.endswith("the end\n")
+    assert python("-m", "camscope", "layers", "--model", "nowhere.py:model").returncode == 2
 
 
 @pytest.mark.parametrize("command", ["methods --json", f"layers --json --model {SPEC}"])

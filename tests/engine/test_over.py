@@ -14,6 +14,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import camscope
+from camscope.engine.loader_batches import labelled_batches
 from camscope.errors import InputError, KeywordError, TargetError
 from tests.conftest import make_tiny_cnn
 
@@ -120,6 +121,19 @@ def test_photos_come_one_by_one_or_in_lists_with_labels_or_without(explainer, tm
         assert torch.allclose(torch.cat([e.maps() for e in found]), expected, atol=1e-6)
         assert found[0].labels in (None, NAMES[:3])
     assert explainer.preprocessing is not None
+
+
+def test_arrays_of_bytes_are_photos_and_those_of_numbers_a_batch():
+    """ONNX models take arrays: three axes may be a batch of signals."""
+    signals, grey = np.zeros((4, 2, 9), np.float32), np.zeros((9, 9), np.uint8)
+    (batch,) = labelled_batches([signals], 3, None)
+    assert batch.inputs is signals
+    (batch,) = labelled_batches([(signals, np.array([0, 1, 0, 1]))], 3, None)
+    assert batch.labels == [0, 1, 0, 1]
+    first, second = labelled_batches([grey] * 4, 3, None)
+    assert [len(first.inputs), len(second.inputs)] == [3, 1]
+    (batch,) = labelled_batches([(photos(1)[0], torch.tensor([0, 1, 1]))], 3, None)
+    assert batch.labels == [[0, 1, 1]]
 
 
 def test_other_forms_are_told_apart_by_a_function(explainer, x, top):

@@ -364,7 +364,21 @@ def test_to_dict_tells_everything():
         "source": "by hand",
         "bgr": False,
         "crop_offset": "even",
+        "fill": None,
     }
+
+
+def test_what_a_photo_does_not_fill_has_the_light_that_is_said():
+    photo = Image.new("RGB", (20, 10), (255, 255, 255))
+    mean = (0.0, 0.0, 0.0)
+    boxed = Preprocessing((20, 20), (20, 20), "border", mean=mean, std=(1.0,) * 3, fill=114 / 255)
+    made = boxed(photo)
+    assert np.allclose(made[:, :5], 114 / 255)
+    assert np.allclose(made[:, 5:15], 1)
+    assert np.allclose(made[:, 15:], 114 / 255)
+    assert Preprocessing.from_dict(boxed.to_dict()) == boxed
+    with pytest.raises(InputError, match=r"from 0 \(black\) to 1"):
+        Preprocessing((20, 20), (20, 20), "border", fill=114)
 
 
 def test_a_picture_of_the_right_size_is_only_normalised():

@@ -16,11 +16,13 @@ NAMES = {0: "cat", 1: "dog", 2: "cow"}
 
 
 class Unit(nn.Sequential):
-    """A convolution, its norm and an activation."""
+    """A convolution, its norm, and the activation that all of them share."""
+
+    shared = nn.SiLU()
 
     def __init__(self, inside: int, out: int, kernel: int = 3, stride: int = 1) -> None:
         super().__init__(
-            nn.Conv2d(inside, out, kernel, stride, kernel // 2, bias=False), nn.BatchNorm2d(out), nn.SiLU()
+            nn.Conv2d(inside, out, kernel, stride, kernel // 2, bias=False), nn.BatchNorm2d(out), self.shared
         )
 
 
@@ -80,8 +82,10 @@ class Head(nn.Module):
         )
         if self.ranked:
             rows = self.likeliest(rows.mT)
-        kept = (raw, self.proto(x[0])) if self.kind == "masks" else raw
-        return rows, kept
+        if self.kind == "masks":
+            proto = self.proto(x[0])
+            return ((rows, proto), {"one2one": raw}) if self.ranked else (rows, (raw, proto))
+        return rows, raw
 
     def boxes(self, sides: torch.Tensor, grids: list[Any], angle: torch.Tensor | None) -> torch.Tensor:
         """Centre and size in pixels, from the expected distances of the four sides to the middle of the cell."""
@@ -121,11 +125,14 @@ class Head(nn.Module):
 
 
 class Queries(nn.Module):
-    """Fifteen queries that look at all levels: (batch, query, 4 + classes), boxes in shares of the input."""
+    """Fifteen queries that look at all levels: (batch, query, 4 + classes), boxes in shares of the input.
 
-    def __init__(self, channels: list[int], classes: int = 3) -> None:
+    Or (batch, detection, 6), the likeliest pairs of a query and a class.
+    """
+
+    def __init__(self, channels: list[int], classes: int = 3, *, ranked: bool = False) -> None:
         super().__init__()
-        self.nc = classes
+        self.nc, self.ranked = classes, ranked
         self.input_proj = nn.ModuleList(nn.Conv2d(c, 8, 1) for c in channels)
         self.rank, self.scores, self.boxes = nn.Linear(8, classes), nn.Linear(8, classes), nn.Linear(8, 4)
         self.attention = nn.MultiheadAttention(8, 2, batch_first=True)
@@ -136,7 +143,12 @@ class Queries(nn.Module):
         queries = tokens.gather(1, place[..., None].expand(-1, -1, 8))
         queries = queries + self.attention(queries, tokens, tokens)[0]
         logits, boxes = self.scores(queries), self.boxes(queries).sigmoid()
-        return torch.cat([boxes, logits.sigmoid()], 2), (boxes[None], logits[None], None)
+        rows = torch.cat([boxes, logits.sigmoid()], 2)
+        if self.ranked:
+            found, pair = logits.sigmoid().flatten(1).topk(15)
+            of = boxes.gather(1, (pair // self.nc)[..., None].expand(-1, -1, 4))
+            rows = torch.cat([of, found[..., None], (pair % self.nc)[..., None].float()], 2)
+        return rows, (boxes[None], logits[None], None)
 
 
 class Classify(nn.Module):
@@ -230,6 +242,7 @@ HEADS: dict[str, Any] = {
     "end to end, segment": lambda: Head(CHANNELS, kind="masks", ranked=True),
     "end to end, obb": lambda: Head(CHANNELS, kind="turned", ranked=True),
     "queries": lambda: Queries(CHANNELS),
+    "queries, ranked": lambda: Queries(CHANNELS, ranked=True),
 }
 
 
@@ -283,7 +296,9 @@ def planted() -> Network:
     wide.weight.data[1, 3] = 1.0
     joined = nn.Conv2d(4, 2, 1, bias=False)  # nothing and the blue around, then red and blue of stride 8
     joined.weight.data = torch.tensor([[0.0, 0, 1, 0], [0, 1, 0, 0]])[..., None, None]
-    head = Head([2, 2, 2], classes=2)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        head = Head([2, 2, 2], classes=2)
     for level in range(3):
         mean = torch.eye(2)[..., None, None].expand(-1, -1, 3, 3) / 9
         last = nn.Conv2d(2, 2, 1)
@@ -306,6 +321,9 @@ def planted() -> Network:
         (-1, Mean2()),
         ([8, 9, 10], head),
     ]
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        return Network(parts, ["cat", "dog"]).eval()
+    return Network(parts, ["cat", "dog"]).eval()
+
+
+def planted_for_photos() -> Yolo:
+    """The planted network as a user holds one, at an input of 128 pixels."""
+    return Yolo(planted(), imgsz=128)

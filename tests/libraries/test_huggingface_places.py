@@ -12,6 +12,7 @@ from torch import nn
 
 import camscope
 from camscope import Instance, Region
+from camscope.models.grid import Grid
 from tests.torch.nets import explainer_of
 
 LABELS = {0: "cat", 1: "dog", 2: "cow"}
@@ -66,9 +67,9 @@ def _detr(kind: str, config: str, *stages: int) -> nn.Module:
     return getattr(hf, kind)(getattr(hf, config)(**_backbone(*stages), **SMALL, **width))
 
 
-def _rt_detr() -> nn.Module:
-    return hf.RTDetrForObjectDetection(
-        hf.RTDetrConfig(
+def _rt_detr(kind: str = "RTDetr") -> nn.Module:
+    return getattr(hf, f"{kind}ForObjectDetection")(
+        getattr(hf, f"{kind}Config")(
             backbone_config=hf.RTDetrResNetConfig(**RESNET, out_features=["stage2", "stage3", "stage4"]),
             encoder_in_channels=[16, 16, 32],
             decoder_in_channels=[32, 32, 32],
@@ -83,6 +84,29 @@ def _rt_detr() -> nn.Module:
             **NAMED,
         )
     )
+
+
+def _yolos() -> nn.Module:
+    size = {"image_size": [128, 160], "patch_size": 16}
+    model = hf.YolosForObjectDetection(hf.YolosConfig(**{**TRANSFORMER, **size}, num_detection_tokens=8))
+    nn.init.normal_(model.vit.embeddings.detection_tokens)  # which are zero, and so all alike, at first
+    return model
+
+
+def _rf_detr() -> nn.Module:
+    backbone = {
+        "model_type": "rf_detr_dinov2",
+        "hidden_size": 32,
+        "num_hidden_layers": 4,
+        "num_attention_heads": 2,
+        "image_size": 128,
+        "patch_size": 16,
+        "num_windows": 1,
+        "out_features": ["stage2", "stage4"],
+    }
+    size = {"d_model": 32, "decoder_ffn_dim": 32, "decoder_layers": 2, "num_queries": 8, "group_detr": 1}
+    heads = {"decoder_self_attention_heads": 2, "decoder_cross_attention_heads": 2}
+    return hf.RfDetrForObjectDetection(hf.RfDetrConfig(backbone_config=backbone, **size, **heads, **NAMED))
 
 
 DETECTORS: dict[str, tuple[Callable[[], nn.Module], str]] = {
@@ -101,6 +125,10 @@ DETECTORS: dict[str, tuple[Callable[[], nn.Module], str]] = {
         "model.backbone.model.encoder.stages.3",
     ),
     "RT-DETR": (_rt_detr, "model.encoder.pan_blocks.1"),
+    "RT-DETR v2": (lambda: _rt_detr("RTDetrV2"), "model.encoder.pan_blocks.1"),
+    "D-FINE": (lambda: _rt_detr("DFine"), "model.encoder.pan_blocks.1"),
+    "RF-DETR": (_rf_detr, "model.backbone.projector"),
+    "YOLOS": (_yolos, "vit.encoder.layer.3.layernorm_before"),
 }
 SEGMENTERS: dict[str, tuple[Callable[[], nn.Module], tuple[int, int], str]] = {
     "SegFormer": (
@@ -166,7 +194,7 @@ def detector(request) -> tuple[nn.Module, str]:
 def test_detections_are_those_of_the_models_own_processor(detector):
     """Box, label and score, the most likely first (its processors leave nothing out)."""
     model, _ = detector
-    softmax = type(model).__name__.startswith(("Detr", "Table"))
+    softmax = type(model).__name__.startswith(("Detr", "Table", "Yolos"))
     kind = hf.DetrImageProcessor if softmax else hf.RTDetrImageProcessor
     own = kind().post_process_object_detection(
         model(X), threshold=0.0, target_sizes=torch.tensor([[128, 160]] * 2)
@@ -202,10 +230,12 @@ def from_layer(model: nn.Module, layer: str, x: torch.Tensor) -> tuple[torch.Ten
     return start[0], out
 
 
-def hirescam(score: torch.Tensor, start: torch.Tensor, space: torch.Size) -> torch.Tensor:
+def hirescam(score: torch.Tensor, start: torch.Tensor, space: torch.Size, behind: int = 0) -> torch.Tensor:
     (g,) = torch.autograd.grad(score, start, retain_graph=True)
     product = (g * start).detach()
-    return product.sum(1)[0] if product.ndim == 4 else product.sum(2)[0, -space.numel() :].reshape(space)
+    if product.ndim == 4:
+        return product.sum(1)[0]
+    return product.sum(2)[0, : product.shape[1] - behind][-space.numel() :].reshape(space)
 
 
 def test_score_and_map_are_those_by_hand(detector):
@@ -217,7 +247,8 @@ def test_score_and_map_are_those_by_hand(detector):
     for t in range(2):
         score = out.logits.flatten()[(out.logits - e.scores[0, t]).abs().argmin()]
         torch.testing.assert_close(score.detach(), e.scores[0, t])
-        expected = hirescam(score, start, maps.shape[1:])
+        behind = 8 if type(model).__name__.startswith("Yolos") else 0  # the tokens of its detections
+        expected = hirescam(score, start, maps.shape[1:], behind)
         torch.testing.assert_close(maps[t], expected, rtol=1e-3, atol=1e-4 * float(expected.abs().max()))
     assert float((maps[0] - maps[1]).abs().max()) > 1e-5 * float(maps.abs().max())
 
@@ -256,12 +287,16 @@ def test_one_class_is_not_read_as_a_question_of_yes_or_no():
     assert e.targets[0][0].label.startswith("cat at")
 
 
-def test_yolos_is_refused_with_the_reason():
-    model = hf.YolosForObjectDetection(
-        hf.YolosConfig(**{**TRANSFORMER, "image_size": [64, 64]}, num_detection_tokens=5)
-    )
-    with pytest.raises(camscope.ModelError, match="detection tokens"):
-        camscope.explain(model, X)
+def test_the_tokens_of_yolos_that_stand_behind_those_of_the_image_are_no_positions():
+    """Nor is the class token in front of them: one place beside its own a grid would agree almost as well."""
+    size = {"image_size": [64, 96], "patch_size": 8}
+    config = hf.YolosConfig(**{**TRANSFORMER, **size}, num_detection_tokens=20)
+    model = built(lambda: hf.YolosForObjectDetection(config))
+    layers, chosen = camscope.Explainer(model).layers(torch.rand(1, 3, 64, 96))
+    assert chosen is not None
+    assert chosen.grid == Grid("tokens", (8, 12), 32, prefix=1, suffix=20)
+    shown = {layer.name: layer for layer in layers}
+    assert not shown["vit"].reaches  # behind the last block only the tokens of detections are read
 
 
 # ---------------------------------------------------------------------- segmenters

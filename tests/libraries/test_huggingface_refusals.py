@@ -26,22 +26,6 @@ BLIP2 = {
 }
 
 
-@pytest.mark.parametrize(
-    ("kind", "config"),
-    [
-        (hf.OwlViTForObjectDetection, hf.OwlViTConfig),
-        (hf.Owlv2ForObjectDetection, hf.Owlv2Config),
-    ],
-)
-def test_a_detector_of_what_texts_name_is_refused_naming_its_towers(kind, config):
-    model = kind(config(vision_config=SEES, text_config=READS, projection_dim=16))
-    towers = model.base_model_prefix
-    with pytest.raises(
-        camscope.ModelError, match=rf"texts beside the image name.*Explainer\(model.{towers}, tok"
-    ):
-        camscope.explain(model, {"pixel_values": X, "input_ids": IDS})
-
-
 def test_siglip_with_patches_in_a_row_is_refused_naming_the_one_with_pictures():
     config = hf.Siglip2Config(
         vision_config={**SMALL, "num_patches": 16, "patch_size": 16},

@@ -15,7 +15,6 @@ from camscope import Instance
 from tests.libraries.look_alikes import HEADS, LEVELS, Yolo, alike, classifier, planted
 
 X = torch.rand(2, 3, 64, 96, generator=torch.Generator().manual_seed(0))
-ANCHORS = [name for name in HEADS if name != "queries"]
 RANKED = [name for name in HEADS if name.startswith("end")]
 LEVEL, BACKBONE = "model.10, model.12, model.14", "model.2, model.3, model.4"
 
@@ -51,6 +50,7 @@ def test_the_most_likely_instance_is_what_the_network_returned(name, net):
     """Its score, its class and its box, whatever form it was returned in."""
     with torch.no_grad():
         returned = net(name)(X)[0]
+    returned = returned[0] if isinstance(returned, tuple) else returned
     e = explained(net(name), methods="mean-activation", targets=[Instance(0), Instance(0, of="probability")])
     for image, rows in enumerate(returned):
         if name in RANKED:
@@ -58,6 +58,9 @@ def test_the_most_likely_instance_is_what_the_network_returned(name, net):
             score, output = float(first[4]), int(first[5])
             box = corners(first[:4], float(first[6])) if "obb" in name else None
             box = box or tuple(first[:4].clamp(min=0).minimum(torch.tensor([96.0, 64, 96, 64])).tolist())
+        elif name == "queries, ranked":
+            score, output = float(rows[0, 4]), int(rows[0, 5])
+            box = corners(rows[0, :4] * torch.tensor([96.0, 64, 96, 64]))
         elif name == "queries":
             place, output = divmod(int(rows[:, 4:].argmax()), 3)
             score = float(rows[place, 4 + output])
@@ -119,6 +122,7 @@ def test_a_branch_without_gradients_gets_its_graph_back(name, net):
     torch.Tensor.detach = lambda self: self
     try:
         rows, _ = uncut(X[:1])
+        rows = rows[0] if isinstance(rows, tuple) else rows
     finally:
         torch.Tensor.detach = cut
     score = rows[0, 0, 4].logit()
@@ -226,6 +230,25 @@ def test_a_batch_is_its_images_one_by_one(net):
             torch.testing.assert_close(maps[0], whole.raw[key][image], rtol=1e-3, atol=1e-5)
 
 
+def test_the_strongest_channels_are_kept_at_a_layer_that_the_map_is_made_at_too(net):
+    e = explained(net("detect"), channels=2, targets=[Instance(0), Instance(1)])
+    (layer,) = e.channels
+    assert layer in BACKBONE.split(", ")
+    plain = explained(net("detect"), targets=[Instance(0), Instance(1)])
+    for key, maps in plain.raw.items():
+        torch.testing.assert_close(e.raw[key], maps)
+
+
+def test_a_recorder_asks_for_a_layer_and_keeps_its_maps(net, tmp_path):
+    model = copy.deepcopy(net("detect"))
+    with pytest.raises(camscope.InputError, match=r"keeps those of one: name it.*layer='model\.4'"):
+        camscope.Recorder(tmp_path / "maps", X, targets=Instance(0)).start(model)
+    recorder = camscope.Recorder(tmp_path / "maps", X, targets=Instance(0), layer="model.4")
+    recorder.start(model)
+    recorder.step(model)
+    assert any((tmp_path / "maps").iterdir())
+
+
 def test_a_classifier_is_one(net):
     model = classifier()
     with torch.no_grad():
@@ -258,6 +281,37 @@ def test_a_photo_is_letterboxed_and_its_map_lands_on_it(tmp_path):
     rows, columns = np.indices(heat.shape)
     assert (heat * rows).sum() / heat.sum() == pytest.approx(50, abs=6)
     assert (heat * columns).sum() / heat.sum() == pytest.approx(160, abs=6)
+
+
+def test_an_instance_on_a_photo_is_said_and_shown_in_its_pixels(tmp_path):
+    """Its own box finds it again; the figure outlines it there, and says what each of the two maps shows."""
+    pixels = np.zeros((100, 200, 3), dtype=np.uint8)
+    pixels[40:60, 150:170, 0] = 255
+    explainer = camscope.Explainer(Yolo(planted(), imgsz=128))
+    e = explainer(pixels, targets=[Instance(0)])
+    label = e.targets[0][0].label
+    box = tuple(map(int, label.partition("(")[2].rstrip(")").split(", ")))
+    assert 130 < box[0] < 160 < box[2] <= 190
+    assert 20 < box[1] < 50 < box[3] < 80
+    again = explainer(pixels, targets=[Instance(box), Instance([side + 3 for side in box], "cat")])
+    assert again.targets[0][0].label == label
+    near = r"The photo is 200 wide and 100 high; the nearest detections are cat at \(1\d\d"
+    with pytest.raises(camscope.TargetError, match=near):
+        explainer(pixels, targets=Instance((0, 0, 20, 20)))
+    figure = e.figure()
+    texts = " ".join(text.get_text() for text in figure.texts)
+    assert "where it is (model.8" in texts
+    assert "what was used (model.0" in texts
+    assert f"{e.targets[0][0].probability:.1%}" in texts
+    outlines = [p.get_bbox().extents for axes in figure.axes for p in axes.patches]
+    for corners in outlines:
+        np.testing.assert_allclose(corners, box, atol=1)
+    assert len(outlines) == 2
+    kept = e.save(tmp_path / "kept.npz")
+    loaded = camscope.load(kept)
+    assert loaded.targets == e.targets
+    assert loaded.key() == e.key()
+    assert loaded.layer_titles == e.layer_titles
 
 
 def test_the_size_is_what_the_model_says(net):

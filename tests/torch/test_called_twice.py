@@ -97,3 +97,25 @@ def test_low_rank_changes_beside_layers_count(optimised):
         1, keepdim=True
     )
     torch.testing.assert_close(found.maps(), expected.detach(), rtol=1e-4, atol=1e-6)
+
+
+class Block(nn.Module):
+    """A convolution, and an activation that all blocks share, as ultralytics' have it."""
+
+    shared = nn.ReLU()
+
+    def __init__(self, inside: int, out: int) -> None:
+        super().__init__()
+        self.conv, self.act = nn.Conv2d(inside, out, 3, 2, 1), self.shared
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.act(self.conv(x))
+
+
+def test_a_block_stands_for_what_the_activation_that_it_shares_puts_out():
+    model = nn.Sequential(Block(3, 8), Block(8, 8), Block(8, 16), gap_head(channels=16)).eval()
+    layers, chosen = camscope.Explainer(model).layers(X)
+    assert [layer.name for layer in layers][:3] == ["0", "1", "2"]
+    assert chosen is not None
+    assert chosen.name == "2"
+    assert camscope.explain(model, X).layers == ("2",)

@@ -82,10 +82,11 @@ def explain_all(explainer: Explainer, sources: Sources, request: Request, people
     names = [name for name in sources.names if name not in earlier]
     done = Done(len(names), path, skipped=len(sources.names) - len(names))
     size = 1 if explainer.keeps_sizes else request.batch
+    options = request.explainer_options(instances=explainer.detects)
     with _stopping(done), Writers() as writers, _progress(len(names)) as advance:
         for some in _batches(names, size):
             found = []
-            for name, outcome in sources.explained(explainer, some, request.explainer_options()):
+            for name, outcome in sources.explained(explainer, some, options):
                 written = (
                     []
                     if isinstance(outcome, InputError)

@@ -63,9 +63,13 @@ def _suggest(people: Console, done: Done, sources: Sources, request: Request) ->
     layers, offered = (
         shlex.join(["camscope", what, *request.model.listing_words()]) for what in ("layers", "methods")
     )
+    other = f"--target {second} --target not:{second}   # for and against one class"
+    if any(one["box"] for one in done.results[0]["targets"]):
+        named = shlex.quote(f"instance:{top[0]['name']}")
+        other = f"--target instance:1 --target {named}   # the next instance, and the best of a class"
     people.print("Try next:", style="bold")
     for line in (
-        f"{target} --target {second} --target not:{second}   # for and against one class",
+        f"{target} {other}",
         f"{methods} --method gradcam,eigencam --save figure,npz",
         *sources.ideas(request.again),
         f"{layers}; {offered}   # what there is to choose from",

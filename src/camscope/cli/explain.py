@@ -82,8 +82,10 @@ def explain(
         "fuse(layercam, max)".
     target
         What to explain: a class index or name, top3, all; `not:tabby` or `-281` for evidence against;
-        `probability:281` for its probability; `281 vs 282` or `281 vs similar` for what tells it apart. Say it
-        again for several. Default: the --top classes of each photo.
+        `probability:281` for its probability; `281 vs 282` or `281 vs similar` for what tells it apart. Of a
+        detector: instance (the most likely one), `instance:1` (the next), `instance:dog`, or `instance:40,30,180,200`
+        (a box, left, top, right, bottom in pixels of the photo). Say it again for several. Default: the --top classes
+        of each photo, or of a detector its most likely instances.
     layer
         One, or several separated by commas; `camscope layers` lists them. Default: chosen automatically.
     top

@@ -13,7 +13,7 @@ from camscope.cli.pictures import OverlaySize, Pictures
 from camscope.cli.writing import KINDS
 from camscope.composition import Expression, parse, split
 from camscope.errors import InputError, nearest
-from camscope.targets import TargetLike, TopK, parse_target
+from camscope.targets import Instance, TargetLike, TopK, parse_target
 
 USUAL_KINDS = "figure,overlay"
 USUAL_FOLDER = Path("camscope-out")
@@ -31,7 +31,7 @@ class Request:
         pictures: how they look.
         methods: none of them stands for the model's default.
         targets: as they were typed; none of them stands for the top classes.
-        top: how many top classes; None for at most three.
+        top: how many top classes, or a detector's most likely instances; None for at most three, or one.
         layers: none of them stands for the automatic choice.
         model: which model.
         out: the folder that files go into.
@@ -67,12 +67,18 @@ class Request:
         for text in self.targets:
             parse_target(text)
 
-    def explainer_options(self) -> dict[str, Any]:
-        """What an `Explainer` is called with, besides the inputs."""
-        top: TargetLike = TopK(3, or_fewer=True) if self.top is None else TopK(self.top)
+    def explainer_options(self, *, instances: bool = False) -> dict[str, Any]:
+        """What an `Explainer` is called with, besides the inputs.
+
+        Args:
+            instances: whether the model detects instances, which are explained then where no target is named.
+        """
+        top: list[TargetLike] = [TopK(3, or_fewer=True) if self.top is None else TopK(self.top)]
+        if instances:
+            top = [Instance(number) for number in range(self.top or 1)]
         return {
             "methods": list(self.methods) or None,
-            "targets": list(self.targets) or [top],
+            "targets": list(self.targets) or top,
             "layers": list(self.layers) or None,
             "channels": _CHANNELS if "channels" in self.save else 0,
             "seed": self.seed,

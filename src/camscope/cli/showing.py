@@ -85,4 +85,6 @@ def _show_layers(people: Console, e: Explanation) -> None:
         why = ", fused" if name in layers.get("fused", ()) else ""
         if name == layers.get("choice"):
             why = f", chosen automatically (next: {', '.join(layers['runners_up'])})"
+        if name in layers.get("reach", {}):
+            why = f", of which the instance depends on {'×'.join(map(str, layers['reach'][name]))} cells"
         people.print(f"layer [bold]{escape(name)}[/] ({escape(about)}){escape(why)}")

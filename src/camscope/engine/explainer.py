@@ -53,9 +53,9 @@ class Explainer:
 
     Args:
         model: a `torch.nn.Module` (wrappers of DataParallel, DDP and torch.compile are taken off), a Hugging Face
-            model or pipeline, a fastai `Learner`, or a name: `demo`, `timm:NAME`, `torchvision:NAME`,
-            `hf:NAME-OR-FOLDER`, `FILE.py:FACTORY`, the folder of a training run; or a file with a whole pickled model,
-            if `trust_pickle` is set.
+            model or pipeline, a fastai `Learner`, a `YOLO` or `RTDETR` object of ultralytics', or a name: `demo`,
+            `timm:NAME`, `torchvision:NAME`, `hf:NAME-OR-FOLDER`, `FILE.py:FACTORY`, the folder of a training run; or a
+            file with a whole pickled model, if `trust_pickle` is set.
         preprocessing: how photos become the model's input: a `Preprocessing`, torchvision transforms, a Hugging Face
             image processor, or a name: `0-1`, `-1-1`, `0-255`, `imagenet`, `keras:resnet50`, `FILE.json` (see
             `camscope.libraries.named_preprocessing`). By default what the model's library says. Not used for tensors.
@@ -156,6 +156,11 @@ class Explainer:
         return self._model.info.keeps_sizes
 
     @property
+    def detects(self) -> bool:
+        """Whether the model detects instances, of which the most likely one is explained where no target is named."""
+        return self._model.info.explained == "instance"
+
+    @property
     def reads_texts(self) -> bool:
         """Whether strings are texts for this model, and not the names of photos."""
         return self._model.info.texts is not None
@@ -211,7 +216,7 @@ class Explainer:
             )
             given, batch = model.prepared(inputs, explained_input)
             notes.of_inputs(batch.x, given.of_photos, model.info)
-            captions = model.captions(targets, notes)
+            captions = model.captions(batch, targets, notes)
             if captions:
                 batch = model.adapter.with_captions(batch, captions)
             notes.of_targets(targets, len(batch))

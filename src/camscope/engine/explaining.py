@@ -186,9 +186,10 @@ class Explaining:
 
 def _frames(given: Inputs) -> Frames | None:
     """Where photos lie in the inputs that were made from them; None for tensors."""
-    if given.preprocessing is None:
+    images = given.input_images
+    if images.of_tensors or not all(map(images.has, range(len(images)))):
         return None
-    geometries = [given.input_images[image].geometry for image in range(len(given.input_images))]
+    geometries = [images[image].geometry for image in range(len(images))]
 
     def pairs(name: str) -> np.ndarray:
         return np.asarray([getattr(geometry, name)[::-1] for geometry in geometries])

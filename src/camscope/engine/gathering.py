@@ -129,7 +129,7 @@ def _extents(gradients: Array) -> Int[np.ndarray, "batch target axis"]:
     hit = to_numpy(xp.any(gradients != 0, axis=2))
     widths = []
     for axis in range(2, hit.ndim):
-        along = hit.any(axis=tuple(other for other in range(2, hit.ndim) if other != axis))
+        along = np.asarray(hit.any(axis=tuple(other for other in range(2, hit.ndim) if other != axis)))
         first, last = along.argmax(axis=2), along.shape[2] - along[..., ::-1].argmax(axis=2)
         widths.append(np.where(along.any(axis=2), last - first, 0))
     return np.stack(widths, axis=2)

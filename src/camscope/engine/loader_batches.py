@@ -110,8 +110,13 @@ def _is_photo(value: Any) -> bool:
 
 def _is_single(inputs: Any, labels: Any) -> bool:
     """Whether this is one image, and no batch of them."""
-    scalar = labels is not None and (isinstance(labels, str) or not np.ndim(labels))
-    return scalar or _is_photo(inputs) or (isinstance(inputs, np.ndarray) and inputs.ndim in (2, 3))
+    if _is_photo(inputs):
+        return True
+    if labels is not None:
+        return isinstance(labels, str) or not np.ndim(labels)
+    # arrays of real numbers with three axes may be a batch of signals
+    coloured = isinstance(inputs, np.ndarray) and inputs.ndim == 3 and inputs.shape[2] in (3, 4)
+    return coloured or (isinstance(inputs, np.ndarray) and inputs.ndim < 4 and inputs.dtype == np.uint8)
 
 
 def _together(images: Sequence[Any]) -> Any:

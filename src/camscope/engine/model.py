@@ -98,23 +98,26 @@ class Model:
 
     def of_any_captions(self, batch: Batch) -> Batch:
         """The batch with some captions, for a model that takes captions, where it does not matter which."""
-        if self.info.caption_decoder is None:
+        if self.info.caption_decoder is None or self.adapter.has_captions(batch):
             return batch
         return self.adapter.with_captions(batch, tuple(self.class_names or (_ANY_CAPTION,)))
 
-    def captions(self, targets: TargetsLike, notes: Notes) -> tuple[str, ...]:
+    def captions(self, batch: Batch, targets: TargetsLike, notes: Notes) -> tuple[str, ...]:
         """All captions of a call: the class names and those that the targets name; none if the model takes none.
 
         Args:
+            batch: the inputs; texts that they bring of their own are in place of captions.
             targets: the targets as the user gave them.
             notes: collects what a reader should know about the captions.
 
         Raises:
             TargetError: if the model takes captions, and there are none.
         """
-        if self.info.caption_decoder is None:
+        if self.info.caption_decoder is None or self.adapter.has_captions(batch):
             return ()
         captions = tuple(captions_of(targets, tuple(self.class_names or ())))
+        if self.info.explained == "instance":
+            return captions or _refuse_unnamed()
         if not captions and not asks_for_classes(targets):
             return (_ANY_CAPTION,)
         if not captions:
@@ -238,6 +241,14 @@ class Model:
             **({} if texts is None else {"tokenizer": texts.name}),
             "seed": seed,
         }
+
+
+def _refuse_unnamed() -> tuple[str, ...]:
+    raise TargetError(
+        "This model finds what texts name, and none was given. Pass Explainer(model, class_names=['a cat', 'a dog']) "
+        "for texts that are always there, targets=Instance(which='a cat') or --target 'instance:a cat'; or what its "
+        "processor makes of photos and texts."
+    )
 
 
 def open_model(

@@ -61,6 +61,9 @@ class InputImages:
         texts: the text of each input, if the inputs are texts.
     """
 
+    of_tensors = False
+    """Whether they are pictures of tensors that were given, and not photos."""
+
     def __init__(self, makers: Sequence[Callable[[], InputImage] | None], texts: Sequence[Text] = ()) -> None:
         self._makers = tuple(makers)
         self.texts = tuple(texts)
@@ -170,6 +173,8 @@ class _TensorImages(InputImages):
         x: see `images_of_batch`.
         preprocessing: see `images_of_batch`.
     """
+
+    of_tensors = True
 
     def __init__(
         self, x: Shaped[Array, "batch channel height width"], preprocessing: Preprocessing | None

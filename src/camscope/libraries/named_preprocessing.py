@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from camscope.errors import InputError, nearest
+from camscope.errors import InputError, keyword, nearest
 from camscope.images import Preprocessing
 from camscope.libraries.info import PhotoInput
 from camscope.libraries.keras.applications import FAMILIES, family_of
@@ -47,7 +47,7 @@ def named_preprocessing(text: str | Path, photo: PhotoInput) -> Preprocessing:
     size = _read_size(said, text) if at else photo.size or (_SIZE, _SIZE)
     if photo.size is not None and size != photo.size:
         raise InputError(
-            f"preprocessing={str(text)!r}: the model takes photos of {photo.size} pixels (height, width)."
+            f"{keyword('preprocessing', str(text))}: the model takes photos of {photo.size} pixels (height, width)."
         )
     if name == "imagenet":
         _check_channels(text, photo.channels, (3,))
@@ -76,8 +76,8 @@ def _read_size(text: str, whole: str | Path) -> tuple[int, int]:
     size = (int(found[1]), int(found[2] or found[1])) if found else (0, 0)
     if min(size) < 1:
         raise InputError(
-            f"preprocessing={str(whole)!r}: behind @ stands the side of the input in pixels, or height × width: 96 or "
-            "96x128."
+            f"{keyword('preprocessing', str(whole))}: behind @ stands the side of the input in pixels, or height × "
+            "width: 96 or 96x128."
         )
     return size
 
@@ -86,14 +86,14 @@ def _check_channels(text: str | Path, channels: int, fitting: tuple[int, ...]) -
     if channels not in fitting:
         others = "" if channels != 1 else " For one channel there are 0-1, -1-1 and 0-255."
         raise InputError(
-            f"preprocessing={str(text)!r} makes {' or '.join(map(str, fitting))} channels; the model takes {channels}."
-            f"{others}"
+            f"{keyword('preprocessing', str(text))} makes {' or '.join(map(str, fitting))} channels; the model takes "
+            f"{channels}.{others}"
         )
 
 
 def _from_file(path: Path) -> Preprocessing:
     if not path.is_file():
-        raise InputError(f"preprocessing={str(path)!r}: there is no such file.")
+        raise InputError(f"{keyword('preprocessing', str(path))}: there is no such file.")
     try:
         fields = json.loads(path.read_text("utf-8"))
     except ValueError as error:

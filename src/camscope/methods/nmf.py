@@ -13,7 +13,7 @@ from einops import rearrange, reduce
 from jaxtyping import Float
 
 from camscope.arrays import Array, from_numpy, relu
-from camscope.errors import MethodError
+from camscope.errors import MethodError, keyword
 
 _INNER = 4
 _CHECK_EVERY = 10
@@ -54,8 +54,8 @@ def factorise(
     X = rearrange(relu(activations), "b c ... -> (b ...) c")
     if not 1 <= concepts <= min(X.shape):
         raise MethodError(
-            f"concepts={concepts}: expected 1 to {min(X.shape)}, for the layer has {channels} channels and the batch "
-            f"{X.shape[0]} positions."
+            f"{keyword('count', concepts)}: expected 1 to {min(X.shape)}, for the layer has {channels} channels and "
+            f"the batch {X.shape[0]} positions."
         )
     largest = float(xp.max(X))
     if not 0 < largest < math.inf:

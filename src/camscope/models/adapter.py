@@ -135,6 +135,10 @@ class Adapter(Protocol):
         """
         ...
 
+    def has_captions(self, batch: Batch) -> bool:
+        """Whether a call has its captions already, or brings texts of its own. Asked where `with_captions` is."""
+        ...
+
     def with_captions(self, batch: Batch, texts: Sequence[str]) -> Batch:
         """The call with captions, for a model whose classes they are.
 

@@ -59,6 +59,10 @@ class OutputDecoder(Protocol):
 class CaptionDecoder(OutputDecoder, Protocol):
     """Of a model whose classes are captions, which come with the call."""
 
+    def has_captions(self, batch: Batch) -> bool:
+        """Whether a call has its captions already, or brings texts of its own in their place."""
+        ...
+
     def with_captions(self, model: Any, batch: Batch, texts: Sequence[str]) -> Batch:
         """The call with these captions, from which `call` makes one score for each.
 
@@ -86,7 +90,7 @@ class LayerGuide(Protocol):
         ...
 
     def stages(self, model: Any) -> Sequence[str]:
-        """The names of the backbone's layers that the pyramid is made from; none if it has no pyramid."""
+        """The names of the backbone's layers that the pyramid is made from, where a map is wanted too; none if not."""
         ...
 
 

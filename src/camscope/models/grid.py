@@ -42,6 +42,7 @@ class Grid:
         prefix: tokens in front of the grid that are no position: CLS, distillation, registers.
         order: the axes of space as tokens count them, the slowest first: (1, 0) is column after column, (1, 2, 0) place
             after place of a video, each with its frames. None is the usual order, row after row.
+        suffix: tokens behind the grid that are no position: those of detections (YOLOS).
     """
 
     layout: Layout
@@ -49,20 +50,21 @@ class Grid:
     channels: int
     prefix: int = 0
     order: tuple[int, ...] | None = None
+    suffix: int = 0
 
     def canonical(self, output: Shaped[Array, "batch ..."]) -> Shaped[Array, "batch channel *space"]:
         """The layer's output, or a gradient of the same shape, as `batch channel *space`: a view where possible.
 
-        Tokens in front of the grid are left out.
+        Tokens in front of the grid and behind it are left out.
         """
         if self.layout == "channels-first":
             return output
         if self.layout == "channels-last":
             return rearrange(output, "b ... c -> b c ...")
         if self.layout == "tokens":
-            tokens = rearrange(output[:, self.prefix :], "b n c -> b c n")
+            tokens = rearrange(output[:, self._positions(output.shape[1])], "b n c -> b c n")
         else:
-            tokens = output[..., self.prefix :]
+            tokens = output[..., self._positions(output.shape[2])]
         return self._unrolled(tokens)
 
     def embed(
@@ -72,7 +74,7 @@ class Grid:
 
         Args:
             activations: in canonical shape.
-            like: an output of the layer, whose prefix tokens are taken over.
+            like: an output of the layer, whose tokens in front of the grid and behind it are taken over.
         """
         if self.layout == "channels-first":
             return activations
@@ -83,8 +85,10 @@ class Grid:
             activations = xp.permute_dims(activations, (0, 1, *(2 + axis for axis in self.order)))
         tokens = rearrange(activations, "b c ... -> b c (...)")
         if self.layout == "tokens-last":
-            return xp.concat([like[..., : self.prefix], tokens], axis=2)
-        return xp.concat([like[:, : self.prefix], rearrange(tokens, "b c n -> b n c")], axis=1)
+            behind = like[..., like.shape[2] - self.suffix :]
+            return xp.concat([like[..., : self.prefix], tokens, behind], axis=2)
+        behind = like[:, like.shape[1] - self.suffix :]
+        return xp.concat([like[:, : self.prefix], rearrange(tokens, "b c n -> b n c"), behind], axis=1)
 
     def moved(self, axes: Sequence[int]) -> Grid | None:
         """The grid of the same output with its axes in another order; None where that is none of the four layouts.
@@ -112,8 +116,12 @@ class Grid:
         """
         values = over_first if self.layout in ("channels-first", "tokens-last") else over_last
         if self.layout.startswith("tokens"):
-            values = self._unrolled(values[None, None, self.prefix :], channels=1)[0, 0]
+            values = self._unrolled(values[None, None, self._positions(len(values))], channels=1)[0, 0]
         return values
+
+    def _positions(self, tokens: int) -> slice:
+        """Which of so many tokens are positions."""
+        return slice(self.prefix, tokens - self.suffix)
 
     def _unrolled(
         self, tokens: Shaped[Array, "batch channel token"], channels: int | None = None
@@ -131,6 +139,7 @@ class Grid:
         words = "×".join(map(str, self.space))
         if self.layout.startswith("tokens"):
             words += f" tokens + {self.prefix} prefix" if self.prefix else " tokens"
+            words += f" + {self.suffix} behind" if self.suffix else ""
             words += _ORDERS.get(self.order, f" (axes in order {self.order})") if self.order else ""
         if self.layout == "channels-last":
             words += " (channels last)"
@@ -236,8 +245,9 @@ def candidate_grids(
 _Ranked = tuple[int, Grid]
 """A grid, and how unlikely it is."""
 
-_BEHIND_PREFIX, _NOT_MET, _UNUSUAL_ORDER = 1000, 2000, 3000
-"""What makes a grid less likely: tokens in front of it, not to have been met, and to stand in another order."""
+_BEHIND_PREFIX, _NOT_MET, _UNUSUAL_ORDER, _BEFORE_OTHERS = 1000, 2000, 3000, 7000
+"""What makes a grid less likely: tokens in front of it, not to have been met, to stand in another order, and tokens
+behind it."""
 
 
 def _likeliest_first(grids: Iterable[_Ranked]) -> list[Grid]:
@@ -256,10 +266,16 @@ def _axes_grids(
 
 
 def _met_tokens(shape: Sequence[int], met: Sequence[tuple[int, ...]]) -> Iterator[_Ranked]:
-    """Tokens of a grid that was met before; those that leave fewer over first, and of equals the one met last."""
+    """Tokens of a grid that was met before; those that leave fewer over first, and of equals the one met last.
+
+    Where more are left over than are usual in front, all but so many may stand behind the grid.
+    """
     for layout, count, channels in token_axes(shape):
         for space in reversed(met):
             prefix = count - math.prod(space)
+            if layout == "tokens" and max(_USUAL_PREFIX_TOKENS) < prefix <= math.prod(space):
+                for usual in _USUAL_PREFIX_TOKENS:
+                    yield _BEFORE_OTHERS + usual, Grid(layout, space, channels, usual, suffix=prefix - usual)
             if 0 <= prefix <= min(MOST_PREFIX_TOKENS, max(5, math.prod(space))):
                 unlikely = _BEHIND_PREFIX + prefix if prefix else 0
                 yield from _all_orders(unlikely, Grid(layout, space, channels, prefix))

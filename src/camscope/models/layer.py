@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from camscope.errors import LayerError
 from camscope.models.grid import Grid
@@ -30,7 +30,8 @@ class Layer:
         outline: whether it is a stage or a block, what people mean by "a layer", and not a part of one.
         eligible: whether it may be chosen automatically. Pooling, and what is inside of an attention, may not.
         in_place: how well its positions answer where a patch of the input is altered, from 0 to 1 (a correlation).
-        reaches: whether its positions reach the score; None as long as that was not tried.
+        reaches: whether its positions reach the score; None as long as that was not tried. The layer is the same one
+            before and after.
     """
 
     name: str
@@ -41,7 +42,7 @@ class Layer:
     outline: bool
     eligible: bool
     in_place: float = 0.0
-    reaches: bool | None = None
+    reaches: bool | None = field(default=None, compare=False)
 
     def describe(self) -> str:
         """Its kind, channels and grid in words."""

@@ -223,6 +223,8 @@ def find_grid(answer: Answer, candidates: Candidates, *, keeps_axes: bool = Fals
             ),
             None,
         )
+        if found is not None and found.suffix:  # how many stand in front and how many behind, no shape says
+            return max((pair for pair in tried if pair[0].suffix), key=lambda pair: pair[1])[0]
         if found is not None:
             return found
     return kept if kept is not None and answer.is_everywhere_on(kept) else None

@@ -59,6 +59,7 @@ class Detections(Predictions):
             where it does not.
         frames: where the photos lie in the input, in whose pixels boxes are written; None where they are written in
             pixels of the input.
+        numbers: of the images in the batch that they are part of, for messages; None for all of a batch.
     """
 
     logits: Float[Array, "batch candidate output"]
@@ -75,6 +76,7 @@ class Detections(Predictions):
     again: Again | None = None
     padded: tuple[float, ...] | None = None
     frames: Frames | None = None
+    numbers: Int[np.ndarray, " batch"] | None = None
 
     @property
     def covered(self) -> tuple[float, ...] | None:
@@ -134,7 +136,12 @@ class Detections(Predictions):
         }
         for_these: Any = None if again is None else lambda boxes, rows: again(boxes, numbers[rows])
         frames = None if self.frames is None else self.frames.images(index)
-        return replace(self, **parts, again=for_these, frames=frames)
+        known = numbers if self.numbers is None else self.numbers[index]
+        return replace(self, **parts, again=for_these, frames=frames, numbers=known)
+
+    def number(self, image: int) -> int:
+        """The number of an image in the batch that it was given in."""
+        return image if self.numbers is None else int(self.numbers[image])
 
     def on_photos(self, frames: Frames) -> Detections:
         """The same, with boxes written in pixels of the photos."""

@@ -21,6 +21,9 @@ from camscope.targets.words import read_words
 
 _LISTED = 3
 
+_SURELY = 0.8
+"""From this intersection over union on, a box that was read in another way counts as meant so."""
+
 
 @written
 @dataclass(frozen=True, eq=False)
@@ -59,6 +62,11 @@ class Instance(PredictionTarget):
                 )
             return
         values: Any = self.box.tolist() if hasattr(self.box, "tolist") else self.box
+        if isinstance(values, (list, tuple)) and values and all(isinstance(v, (list, tuple)) for v in values):
+            raise TargetError(
+                f"Instance was given {len(values)} boxes, and takes one: targets=[Instance(box) for box in boxes] "
+                "explains each; PerImage([Instance(…), …]) gives each image its own."
+            )
         numbers = isinstance(values, (list, tuple)) and all(isinstance(v, (int, float)) for v in values)
         if not numbers or len(values) != 4 or not all(math.isfinite(v) for v in values):
             raise TargetError(
@@ -67,9 +75,15 @@ class Instance(PredictionTarget):
             )
         if values[0] >= values[2] or values[1] >= values[3]:
             raise TargetError(
-                f"The box {tuple(values)} has no area: it is (x0, y0, x1, y1), left, top, right, bottom."
+                f"The box {tuple(values)} has no area: a box is (x0, y0, x1, y1), left, top, right, bottom. If yours "
+                f"is x, y, width and height, it is {_rounded(_from_sizes(values))} here."
             )
         object.__setattr__(self, "box", tuple(float(v) for v in values))
+
+    @property
+    def class_names(self) -> Sequence[str]:
+        """The class's name, if the class was given by name."""
+        return (self.which,) if isinstance(self.which, str) else ()
 
     def score(self, outputs: Outputs, class_names: Sequence[str] | None) -> InstanceScore:
         """Find the detection in each image of a batch.
@@ -108,9 +122,12 @@ class Instance(PredictionTarget):
 
     @classmethod
     def read(cls, text: str, of: Of, sign: int, names: Set[str]) -> Target | None:
-        """Read a text such as `instance`, `instance:1` or `instance:10,20,60,80`."""
+        """Read a text such as `instance`, `instance:1`, `instance:10,20,60,80`, `instance:dog` or `instance:dog:1`."""
         rest = read_words(text, "instance")
-        return None if rest is None else cls(_box(rest), of=of, sign=sign)
+        if rest is None:
+            return None
+        box, which = _box_and_class(rest)
+        return cls(box, which, of=of, sign=sign)
 
     def _chosen(
         self, found: Detections, image: int, output: int | None, class_names: Sequence[str] | None
@@ -120,7 +137,8 @@ class Instance(PredictionTarget):
             ranked = of_class.ranked(image, int(self.box) + 1)
             if len(ranked) <= self.box:
                 raise TargetError(
-                    f"There is no detection {self.box} in image {image}: it has {len(ranked)}, numbered from 0."
+                    f"There is no detection {self.box} in image {found.number(image)}: it has {len(ranked)}, numbered "
+                    "from 0."
                 )
             return ranked[-1]
         chosen, best = found.at(image, found.on_input(image, self.box), output)
@@ -129,10 +147,11 @@ class Instance(PredictionTarget):
             width, height = found.picture_size(image)
             what = "input" if found.frames is None else "photo"
             of_what = f" of {class_name(output, class_names)}" if output is not None else ""
+            meant = _otherwise(found, image, self.box, output, class_names)
             raise TargetError(
-                f"The box {_rounded(self.box)} matches no detection{of_what} in image {image}: the best intersection "
-                f"over union is {best:.2f}, at least {MATCHES} is needed. The {what} is {width} wide and "
-                f"{height} high; the nearest detections are {near}."
+                f"The box {_rounded(self.box)} matches no detection{of_what} in image {found.number(image)}: the best "
+                f"intersection over union is {best:.2f}, at least {MATCHES} is needed. The {what} is {width} wide and "
+                f"{height} high; the nearest detections are {near}.{meant}"
             )
         return chosen
 
@@ -213,16 +232,57 @@ def _nearest(found: Detections, image: int, box: Sequence[float], class_names: S
     return ", ".join(words) or "none"
 
 
+def _otherwise(
+    found: Detections,
+    image: int,
+    box: Sequence[float],
+    output: int | None,
+    class_names: Sequence[str] | None,
+) -> str:
+    """A hint where a box, read in another order or unit that people write boxes in, is a detection."""
+    a, b, c, d = box
+    width, height = found.picture_size(image)
+    ways = {
+        "x, y, width, height": _from_sizes(box),
+        "x and y of the middle, width, height": (a - c / 2, b - d / 2, a + c / 2, b + d / 2),
+        "y0, x0, y1, x1": (b, a, d, c),
+        "shares of the width and height": (a * width, b * height, c * width, d * height),
+    }
+    for words, corners in ways.items():
+        chosen, overlap = found.at(image, found.on_input(image, corners), output)
+        if chosen is not None and overlap > _SURELY:
+            name = class_name(chosen[1], class_names)
+            return (
+                f" Read as {words} it would be {name} at {_rounded(found.as_written(image, found.box(image, *chosen)))}"
+                ": write x0, y0, x1, y1 in pixels."
+            )
+    return ""
+
+
+def _from_sizes(box: Sequence[float]) -> tuple[float, ...]:
+    """x0, y0, x1, y1 of a box given as x, y, width, height."""
+    return box[0], box[1], box[0] + box[2], box[1] + box[3]
+
+
 def _rounded(box: Sequence[float]) -> str:
     return f"({', '.join(f'{side:.0f}' for side in box)})"
 
 
-def _box(word: str) -> int | tuple[float, ...]:
-    """Read a detection's number, or the four sides of a box; an empty text is number 0."""
+def _box_and_class(words: str) -> tuple[int | tuple[float, ...], str | None]:
+    """Read a detection's number or the four sides of a box, perhaps behind the name of a class; or that name alone.
+
+    Raises:
+        TargetError: if there are numbers, but neither one nor four.
+    """
+    name, _, last = (part.strip() for part in words.rpartition(":"))
     try:
-        numbers = tuple(float(side) for side in word.split(",")) if word else (0,)
-    except ValueError as error:
+        numbers = tuple(float(side) for side in last.split(",")) if last else (0.0,)
+    except ValueError:
+        return 0, words
+    if len(numbers) not in (1, 4) or (len(numbers) == 1 and not numbers[0].is_integer()):
         raise TargetError(
-            f"instance:{word} names no instance. Write instance:1 (a number) or instance:10,20,60,80 (x0, y0, x1, y1)."
-        ) from error
-    return int(numbers[0]) if len(numbers) == 1 else numbers
+            f"instance:{words} names no instance. Write instance:1 (a number, 0 is the most likely), instance:dog (the "
+            "most likely one of a class), instance:dog:1 (the next one of it) or instance:10,20,60,80 (x0, y0, x1, y1 "
+            "in pixels of the photo)."
+        )
+    return (int(numbers[0]) if len(numbers) == 1 else numbers), name or None

@@ -18,7 +18,8 @@ def parse_target(text: str, class_names: Sequence[str] | None = None) -> Target:
     A target is `281`, `tabby`, `top3`, `all`, `281 vs 282` or `tabby vs similar`, each optionally with `-` or `not:`
     before it (evidence against) and with `probability:`, `log-probability:` or `rest:` before that. For segmenters
     there are `region` (the largest class) and `region:cat`, both where the class is predicted; for detectors
-    `instance` (the most likely one), `instance:1` (the next) and `instance:10,20,60,80` (a box).
+    `instance` (the most likely one), `instance:1` (the next), `instance:dog` (the most likely one of a class),
+    `instance:dog:1` (the next one of it) and `instance:10,20,60,80` (a box, x0, y0, x1, y1 in pixels of the photo).
 
     Args:
         text: the target.

@@ -254,6 +254,12 @@ class Recorder:
             targets=self._targets,
             layers=self._layer if kept is None else kept.layer,
         )
+        if self._layer is None and len(e.methods) == 1 and any("," in layer for layer in e.layers):
+            deepest = e.layers[-1].rpartition(", ")[2]
+            raise InputError(
+                "The maps of a detector's instance are made from several layers, and a recorder keeps those of one: "
+                f"name it, Recorder(…, layer={deepest!r}) for the deepest of the backbone."
+            )
         if len(e.raw) != 1:
             raise InputError(
                 f"A recorder keeps the maps of one method at one layer, and {len(e.raw)} were asked for: "

@@ -11,7 +11,7 @@ from camscope.models.batch import Batch
 from camscope.models.decoding import LogitsDecoder, OutputDecoder
 from camscope.outputs import Detections, Task
 
-_SOFTMAX = ("detr", "table-transformer")
+_SOFTMAX = ("detr", "table-transformer", "yolos")
 """Model types with a softmax over the classes, the last of which is the background; other types have sigmoids."""
 
 _FIXED = (*_SOFTMAX, "conditional_detr", "dab-detr", "deformable_detr")
@@ -28,8 +28,7 @@ def decoder_of(model: Any) -> OutputDecoder | None:
     """The output decoder of a detector or a segmenter that works by queries; None for any other model.
 
     Raises:
-        ModelError: for YOLOS, whose layers mix detection tokens with those of the image; for VidEoMT, which runs on
-            one frame after the other; and for detectors of other families.
+        ModelError: for VidEoMT, which runs on one frame after the other; and for detectors of other families.
     """
     name, config = type(model).__name__, model.config
     if config.model_type in _MASKS and "Segmentation" in name:
@@ -42,22 +41,10 @@ def decoder_of(model: Any) -> OutputDecoder | None:
     inside = _detector_inside(model)
     if inside is None:
         return None
-    if config.model_type == "yolos":
-        raise ModelError(
-            "YOLOS keeps its detection tokens behind those of the image, in all its layers, which are no grid. DETR, "
-            "Conditional and Deformable DETR and RT-DETR can be explained."
-        )
     if hasattr(config, "text_config"):
-        towers = hasattr(model.base_model, "get_text_features")
         raise ModelError(
-            f"{name} detects what texts beside the image name, which is not explained yet. "
-            + (
-                f"Explain what its image and text towers say of captions: Explainer(model.{model.base_model_prefix}, "
-                "tokenizer=…)(photo, targets=['a photo of a cat', 'a photo of a dog'])."
-                if towers
-                else "Of its kind, detectors of classes that are fixed can be explained (DETR, RT-DETR …); or, by "
-                "captions, CLIP and SigLIP."
-            )
+            f"{name} detects what texts beside the image name, in a way that is not explained yet. Of its kind "
+            "OWL-ViT, OWLv2 and Grounding DINO can be explained, and detectors of fixed classes (DETR, RT-DETR …)."
         )
     if getattr(config, "num_coords", 4) != 4:
         raise ModelError(
@@ -65,7 +52,8 @@ def decoder_of(model: Any) -> OutputDecoder | None:
             "Detectors of boxes can be explained (DETR, RT-DETR, PP-DocLayoutV3 …)."
         )
     # what finds text by a map of probabilities, as PP-OCR does, is a segmenter
-    return Queries(model.get_submodule(inside), inside) if hasattr(config, "num_queries") else None
+    queries = hasattr(config, "num_queries") or hasattr(config, "num_detection_tokens")
+    return Queries(model.get_submodule(inside), inside) if queries else None
 
 
 def _detector_inside(model: Any) -> str | None:
@@ -86,9 +74,10 @@ class Queries:
         kind = model.config.model_type
         self.task: Task = "multiclass" if kind in _SOFTMAX else "multilabel"
         self._fixed = kind in _FIXED and not getattr(model.config, "two_stage", False)
+        inside = "vit" if kind == "yolos" else "model"
         # Deformable DETR's encoder has tokens of several resolutions at once, which are no grid
-        encoder = hasattr(model.model, "encoder") and kind != "deformable_detr"
-        self._within = f"{name}.model".lstrip(".") + (".encoder" if encoder else ".backbone")
+        encoder = hasattr(getattr(model, inside, model), "encoder") and kind != "deformable_detr"
+        self._within = f"{name}.{inside}".lstrip(".") + (".encoder" if encoder else ".backbone")
 
     def call(self, model: Any, batch: Batch) -> Any:
         """Run the model."""

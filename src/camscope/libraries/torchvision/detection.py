@@ -91,11 +91,8 @@ class Detector:
         return [f"backbone.{name}" for name in names]
 
     def stages(self, model: nn.Module) -> Sequence[str]:
-        """What the pyramid is made from; none of SSD, whose levels are the backbone's own."""
-        body = getattr(model.backbone, "body", None)
-        return (
-            [f"backbone.body.{name}" for name in body.return_layers] if hasattr(model.backbone, "fpn") else ()
-        )
+        """None: what a candidate depends on shows at its level, as far as the proposal or 11 cells (SSD: 3) reach."""
+        return ()
 
 
 @contextmanager

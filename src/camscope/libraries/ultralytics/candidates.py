@@ -6,6 +6,7 @@ a sigmoid, the scores are that it returned.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from torch import nn
 from camscope.errors import InputError, ModelError
 from camscope.models.batch import Batch
 from camscope.models.decoding import LogitsDecoder
-from camscope.models.torch.hooks.modules import first_tensor, tensors_of
+from camscope.models.torch.hooks.modules import tensors_of
 from camscope.models.torch.hooks.session import hook_after, hook_before
 from camscope.outputs import Detections, Task
 
@@ -171,7 +172,7 @@ def _own(levels: Sequence[torch.Tensor], given: torch.Tensor) -> torch.Tensor:
 
 def _detections(returned: Any, branches: Branches, size: tuple[int, int]) -> Detections:
     """All candidates, by whichever of the forms fits in numbers what was returned."""
-    y = first_tensor(returned)
+    y = next(tensors_of(returned), None)
     if y is not None and y.ndim == 3:
         y = y.detach()
         for maps in branches.values():
@@ -225,15 +226,19 @@ def _of_ranked_anchors(
     scores, classes = y[:, :, 4], y[:, :, 5].long()
     if bool((classes < 0).any() or (classes >= logits.shape[2]).any()):
         return None
-    of_class = logits.detach().sigmoid().mT.take_along_dim(classes[:, :, None], dim=1)
-    fits = _fits(of_class, scores[:, :, None])
-    if not bool(fits.any(2).all()):
-        return None
     turned = y[:, :, 6:] if y.shape[2] == 7 else None
     boxes = y[:, :, :4] if turned is None else _corners(y[:, :, :4], turned)
-    middles = (boxes[..., :2] + boxes[..., 2:]) / 2
-    away = torch.cdist(middles.float(), _centres(maps, size)).masked_fill(~fits, float("inf"))
-    anchors = away.argmin(2)
+    middles, centres = (boxes[..., :2] + boxes[..., 2:]) / 2, _centres(maps, size)
+    found = []
+    for image, likely in enumerate(
+        logits.detach().sigmoid()
+    ):  # one by one: detections times anchors are many
+        fits = _fits(likely.mT[classes[image]], scores[image, :, None])
+        if not bool(fits.any(1).all()):
+            return None
+        away = torch.cdist(middles[image].float(), centres).masked_fill(~fits, float("inf"))
+        found.append(away.argmin(1))
+    anchors = torch.stack(found)
     placed = boxes.new_zeros(*logits.shape[:2], 4)
     placed.scatter_(1, anchors[:, :, None].expand(-1, -1, 4), _cut(boxes, size))
     return Detections(
@@ -246,25 +251,42 @@ def _of_ranked_anchors(
 
 
 def _of_queries(
-    y: Float[torch.Tensor, "batch query value"], returned: Any, size: tuple[int, int]
+    y: Float[torch.Tensor, "batch row value"], returned: Any, size: tuple[int, int]
 ) -> Detections | None:
-    """(batch, query, 4 + classes): boxes by centre and size in shares of the input, and scores."""
-    for one in tensors_of(returned):
-        logits = one[-1] if one.ndim == 4 else one  # of each layer of the decoder, the last one's
-        if (
-            logits.ndim == 3
-            and logits.shape == y[:, :, 4:].shape
-            and _same(logits.detach().sigmoid(), y[:, :, 4:])
-        ):
-            sides = y.new_tensor([size[1], size[0]] * 2)
+    """(batch, query, 4 + classes), or (batch, detection, 6) with the score and class of the most likely pairs.
+
+    Beside it are the logits and boxes of all queries that it was made from, in shares of the input by centre and size.
+    """
+    beside = [
+        one[-1] if one.ndim == 4 else one for one in tensors_of(returned)
+    ]  # the last layer of the decoder's
+    beside = [one for one in beside[1:] if one.ndim == 3 and len(one) == len(y)]
+    for logits, boxes in itertools.permutations(beside, 2):
+        if boxes.shape != (*logits.shape[:2], 4):
+            continue
+        if _made_of(y, logits.detach().sigmoid(), boxes.detach()):
+            sides = boxes.new_tensor([size[1], size[0]] * 2)
             return Detections(
                 logits=logits,
-                boxes=_cut(_corners(y[:, :, :4] * sides), size)[:, :, None],
+                boxes=_cut(_corners(boxes.detach() * sides), size)[:, :, None],
                 size=size,
                 task="multilabel",
                 fixed=False,
             )
     return None
+
+
+def _made_of(
+    y: Float[torch.Tensor, "batch row value"],
+    scores: Float[torch.Tensor, "batch query class"],
+    boxes: Float[torch.Tensor, "batch query 4"],
+) -> bool:
+    """Whether what was returned is all of these scores and boxes, or the most likely pairs of a query and a class."""
+    if y.shape[:2] == boxes.shape[:2] and _same(scores, y[:, :, 4:]):
+        return bool(torch.equal(boxes, y[:, :, :4]))
+    if y.shape[2] != 6 or y.shape[1] > scores[0].numel():
+        return False
+    return _same(scores.flatten(1).topk(y.shape[1]).values, y[:, :, 4])
 
 
 def _listed(maps: Sequence[torch.Tensor]) -> Float[torch.Tensor, "batch anchor class"]:

@@ -57,8 +57,9 @@ def network_in(given: Any) -> Any:
     """The module that runs a numbered sequence, in a `YOLO` object or by itself; None if there is none."""
     for one in (given, getattr(given, "model", None)):
         parts = getattr(one, "model", None)
-        numbered = isinstance(parts, nn.Sequential) and len(parts) > 1
-        if isinstance(one, nn.Module) and numbered and all(hasattr(part, "f") for part in parts):
+        if not isinstance(one, nn.Module) or not isinstance(parts, nn.Sequential):
+            continue
+        if len(parts) > 1 and all(hasattr(part, "f") for part in parts):
             return one
     return None
 

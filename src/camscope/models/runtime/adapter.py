@@ -100,6 +100,10 @@ class RuntimeAdapter:
         check_finite(x)
         return given.others(converted).with_given(x)
 
+    def has_captions(self, batch: Batch) -> bool:
+        """False: no model of these frameworks takes captions."""
+        return False
+
     def with_captions(self, batch: Batch, texts: Sequence[str]) -> Batch:
         """No model of these frameworks takes captions.
 

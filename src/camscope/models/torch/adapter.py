@@ -118,6 +118,10 @@ class TorchAdapter:
         """
         return prepared(given, self.model)
 
+    def has_captions(self, batch: Batch) -> bool:
+        """Whether a call has its captions already, or brings texts of its own in their place."""
+        return isinstance(self.decoder, CaptionDecoder) and self.decoder.has_captions(batch)
+
     def with_captions(self, batch: Batch, texts: Sequence[str]) -> Batch:
         """The call with captions, for a model whose classes they are."""
         assert isinstance(self.decoder, CaptionDecoder)

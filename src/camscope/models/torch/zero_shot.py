@@ -100,6 +100,10 @@ class ZeroShot:
         """The images' vectors."""
         return Embedding(raw.vectors)
 
+    def has_captions(self, batch: Batch) -> bool:
+        """Whether the call carries encoded captions."""
+        return CAPTIONS in batch.kwargs
+
     def with_captions(self, model: nn.Module, batch: Batch, texts: Sequence[str]) -> Batch:
         """The call with these captions, each of which is encoded once, as long as the weights stay.
 

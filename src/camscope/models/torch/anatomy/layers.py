@@ -67,10 +67,13 @@ def layers_of(model: nn.Module, trace: Trace, image: torch.Tensor) -> tuple[Laye
 def _standing_for(output: Output) -> str:
     """The outermost of the modules around the one that made the tensor, of those that put out this tensor alone.
 
-    A module elsewhere that is given the tensor and gives it on (an identity) does not stand for it.
+    A module elsewhere that is given the tensor and gives it on (an identity) does not stand for it. One activation that
+    many blocks share has the name of its place in the first of them; the tensor stands in the block that called it.
     """
     alone = set(output.names) - output.with_others
     made_by = output.names[0]
+    own = {made_by, *parents(made_by)}
+    made_by = next((name for name in output.names if name not in own | output.given_on), made_by)
     return next((name for name in parents(made_by) if name in alone), made_by)
 
 
