@@ -66,6 +66,7 @@ ROOMS = [
     "keywords",
     "plugins",
     "arrays",
+    "imputing",
     "evidence",
     "outputs",
     "targets",

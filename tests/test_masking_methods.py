@@ -10,7 +10,6 @@ from torch.nn.functional import interpolate
 
 from camscope.evidence import Evidence, ModelEvidence, Responses
 from camscope.methods import get_method
-from camscope.methods.groupcam import blur
 from camscope.methods.opticam import objective
 from camscope.methods.rise import random_masks
 from tests.reruns import (
@@ -273,14 +272,6 @@ def mirrored_blur(x, radius, sigma):
         window = frame[(slice(None), *(slice(i, i + 2 * radius + 1) for i in ij))]
         out[(slice(None), *ij)] = (window * kernel).reshape(len(x), -1).sum(1)
     return torch.from_numpy(out)
-
-
-@pytest.mark.parametrize(
-    ("shape", "radius"), [((3, 17), 4), ((2, 9, 14), 3), ((1, 4, 3, 5), 2), ((2, 4, 1), 6)]
-)
-def test_blur_is_the_full_kernel_on_a_mirrored_frame(shape, radius):
-    x = torch.from_numpy(np.random.default_rng(0).standard_normal(shape))
-    close(blur(x.numpy(), radius, 2.5), mirrored_blur(x, radius, 2.5))
 
 
 def grouped(net, a, x, classes, gradients, groups, drop):

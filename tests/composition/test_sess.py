@@ -12,7 +12,7 @@ from torch.nn import functional
 
 import camscope
 from camscope.composition import Sess, parse
-from camscope.composition.sliding import Window, blurred
+from camscope.composition.sliding import Window, softened
 from camscope.errors import InputError, MethodError
 from tests.conftest import make_tiny_cnn
 from tests.torch.nets import Net, batch, mlp_head
@@ -111,10 +111,10 @@ def test_a_window_is_put_back_where_it_was_cut_out():
 
 def test_the_blur_keeps_what_is_even_and_the_sum_inside():
     even = torch.full((1, 2, 30, 50), 0.7)
-    torch.testing.assert_close(blurred(even), even)
+    torch.testing.assert_close(softened(even), even)
     spot = torch.zeros(1, 1, 224, 224)
     spot[0, 0, 100, 120] = 1
-    found = blurred(spot)
+    found = softened(spot)
     assert float(found.sum()) == pytest.approx(1)
     assert int((found > 0).sum()) == 121  # 11 × 11
 

@@ -1,5 +1,6 @@
-"""The maths that every array library shares: small operations, one resize, scales, masks and boxes."""
+"""The maths that every array library shares: small operations, one resize, one blur, scales, masks and boxes."""
 
+from camscope.arrays.blurring import blurred
 from camscope.arrays.host import detached, to_numpy, with_array_api
 from camscope.arrays.localise import Box, Components, boxes_of, mask_of
 from camscope.arrays.normalise import Scale, check_scale, is_flat, scaled
@@ -21,6 +22,7 @@ __all__ = [
     "Components",
     "Scale",
     "area_shares",
+    "blurred",
     "boxes_of",
     "channel_sum",
     "check_scale",

@@ -28,7 +28,7 @@ from camscope.composition.wrappers import (
     Wrapper,
     alters_input,
 )
-from camscope.composition.sliding import ABOVE_ZERO, Sess, blurred, check_pictures
+from camscope.composition.sliding import ABOVE_ZERO, Sess, check_pictures, softened
 from camscope.composition.fusion import (
     AtBackbone,
     AtFpnLevel,
@@ -73,7 +73,6 @@ __all__ = [
     "Smooth",
     "Wrapper",
     "alters_input",
-    "blurred",
     "by_backbone",
     "by_fpn_level",
     "check",
@@ -88,5 +87,6 @@ __all__ = [
     "over_sizes",
     "parse",
     "simplified",
+    "softened",
     "split",
 ]

@@ -11,7 +11,7 @@ import numpy as np
 from array_api_compat import array_namespace, device
 from jaxtyping import Float
 
-from camscope.arrays import Array, from_numpy, resize
+from camscope.arrays import Array, blurred, resize
 from camscope.composition.expressions import composition
 from camscope.composition.wrappers import Averages, Copy, Setting, Wrapper
 from camscope.errors import InputError, MethodError
@@ -171,25 +171,9 @@ def check_pictures(x: Float[Array, "batch channel *size"]) -> None:
         )
 
 
-def blurred(maps: Float[Array, "batch target height width"]) -> Float[Array, "batch target height width"]:
+def softened(maps: Float[Array, "batch target height width"]) -> Float[Array, "batch target height width"]:
     """Maps after the last step of SESS: a Gaussian of 11 × 11 pixels with σ = 5 for a picture of 224 × 224."""
-    for axis in (2, 3):
-        maps = _blurred_along(maps, axis)
-    return maps
-
-
-def _blurred_along(maps: Array, axis: int) -> Array:
-    n = maps.shape[axis]
-    sigma = _BLUR * n
-    radius = min(round(sigma), n - 1)
-    if radius < 1:
-        return maps
-    xp = array_namespace(maps)
-    offsets = np.arange(-radius, radius + 1)
-    kernel = np.exp(-(offsets**2) / (2 * sigma**2))
-    places = np.abs(np.arange(n)[:, None] + offsets)  # mirrored at the ends, which count once
-    places = np.where(places > n - 1, 2 * (n - 1) - places, places)
-    matrix = np.zeros((n, n))
-    np.add.at(matrix, (np.arange(n)[:, None], places), kernel / kernel.sum())
-    moved = xp.moveaxis(maps, axis, -1) @ xp.matrix_transpose(from_numpy(matrix, like=maps))
-    return xp.moveaxis(moved, -1, axis)
+    sigmas = [_BLUR * n for n in maps.shape[2:]]
+    return blurred(
+        maps, sigmas, [min(round(sigma), n - 1) for sigma, n in zip(sigmas, maps.shape[2:], strict=True)]
+    )

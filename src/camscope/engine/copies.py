@@ -24,9 +24,9 @@ from camscope.composition import (
     Setting,
     Size,
     Wrapper,
-    blurred,
     check_pictures,
     over_sizes,
+    softened,
 )
 from camscope.engine.notes import Notes
 from camscope.engine.passes import WHOLE
@@ -187,7 +187,7 @@ class AlteredCopies:
                         counts[e][layer] = counts[e][layer] + there_is if seen else there_is
         return {
             e: {
-                layer: blurred(total / xp.clip(counts[e][layer], 1, None))
+                layer: softened(total / xp.clip(counts[e][layer], 1, None))
                 for layer, total in by_layer.items()
             }
             for e, by_layer in sums.items()

@@ -9,7 +9,7 @@ from array_api_compat import array_namespace, device
 from einops import einsum, rearrange, reduce
 from jaxtyping import Float, Int
 
-from camscope.arrays import Array, from_numpy, relu, to_numpy
+from camscope.arrays import Array, blurred, from_numpy, relu, to_numpy
 from camscope.evidence import Evidence, ModelEvidence, Need, Rerun
 from camscope.methods.channels import pick
 from camscope.methods.masks import normalised, quantile
@@ -63,13 +63,13 @@ def group_cam(
         # a mask that is zero everywhere makes the last variant the blurred input
         shown = xp.concat([found, xp.zeros_like(found[:1])])
         x = model.inputs[image]
-        blurred = blur(x, radius, sigma)
+        soft = blurred(model.inputs[image : image + 1], sigma, radius)[0]
 
         def variants(
-            numbers: Int[np.ndarray, " chunk"], shown: Array = shown, x: Array = x, blurred: Array = blurred
+            numbers: Int[np.ndarray, " chunk"], shown: Array = shown, x: Array = x, soft: Array = soft
         ) -> Float[Array, "chunk channel *size"]:
             mask = normalised(pick(shown, numbers), x.shape[1:])[:, None]
-            return x * mask + blurred * (1 - mask)
+            return x * mask + soft * (1 - mask)
 
         p = xp.astype(rerun(image, active.size + 1, variants).probabilities, flat.dtype)
         own = from_numpy((active[:, None] // count == np.arange(targets)).astype(np.float64), like=flat)
@@ -97,30 +97,3 @@ def _regions(evidence: Evidence, groups: int, drop: float) -> Float[Array, "batc
         flat = xp.where(flat > quantile(flat, drop), flat, xp.zeros_like(flat))
         regions = xp.reshape(flat, regions.shape)
     return regions
-
-
-def blur(x: Float[Array, " channel *size"], radius: int, sigma: float) -> Float[Array, " channel *size"]:
-    """Gaussian blur along every axis of space, mirrored at the edges (without repeating the edge pixel).
-
-    Args:
-        x: one input.
-        radius: how far the Gaussian reaches, in pixels.
-        sigma: its standard deviation, in pixels.
-    """
-    xp = array_namespace(x)
-    for axis in range(1, x.ndim):
-        matrix = from_numpy(_gaussian_matrix(x.shape[axis], radius, sigma), like=x)
-        x = xp.moveaxis(xp.moveaxis(x, axis, -1) @ matrix, -1, axis)
-    return x
-
-
-def _gaussian_matrix(n: int, radius: int, sigma: float) -> Float[np.ndarray, "n n"]:
-    offsets = np.arange(-radius, radius + 1)
-    taps = np.exp(-(offsets**2) / (2 * sigma**2))
-    to = np.repeat(np.arange(n), len(offsets))
-    period = max(2 * (n - 1), 1)
-    mirrored = (to + np.tile(offsets, n)) % period
-    mirrored = np.where(mirrored < n, mirrored, period - mirrored)
-    matrix = np.zeros((n, n))
-    np.add.at(matrix, (mirrored, to), np.tile(taps / taps.sum(), n))
-    return matrix

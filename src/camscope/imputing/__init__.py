@@ -1,0 +1,7 @@
+"""What is put in place of removed pixels: a constant, the mean, noise, a blurred copy, or what the neighbours say."""
+
+from camscope.imputing.imputer import Imputer, check_removed, put
+from camscope.imputing.neighbours import Neighbours
+from camscope.imputing.plain_imputers import Blur, Constant, Mean, Noise
+
+__all__ = ["Blur", "Constant", "Imputer", "Mean", "Neighbours", "Noise", "check_removed", "put"]
