@@ -81,6 +81,7 @@ ROOMS = [
     "inputs",
     "results",
     "engine",
+    "metrics",
     "exporting",
     "watching",
     "training",

@@ -14,6 +14,7 @@ from jaxtyping import Float
 
 from camscope.arrays import Array, detached
 from camscope.composition import Setting
+from camscope.engine.altering import altering
 from camscope.engine.call import MethodsLike, read_call
 from camscope.engine.concept_search import find_concepts
 from camscope.engine.explaining import Explaining
@@ -25,6 +26,7 @@ from camscope.engine.offering import Trial
 from camscope.engine.over_batches import Only, Over
 from camscope.engine.own_forward import Watched
 from camscope.errors import InputError, LayerError
+from camscope.evidence import ModelEvidence
 from camscope.images import Preprocessing
 from camscope.inputs import Inputs
 from camscope.keywords import keywords
@@ -445,6 +447,32 @@ class Explainer:
             )
             notes.warn()
             return found
+
+    @keywords("explainer.altering(x, {})")
+    def altering(
+        self, inputs: Any, *, targets: TargetsLike = None, explained_input: int | str | None = None
+    ) -> AbstractContextManager[ModelEvidence]:
+        """Ask the model what it says of altered copies of a batch, of the targets found in the batch as it is.
+
+            with explainer.altering(x) as seen:
+                half = seen.masked(0, 1, lambda numbers: seen.inputs[:1] / 2)   # of image 0, one altered copy
+                half.probabilities, seen.responses.probabilities[0]             # with the change, and without
+
+        The copies are made and run chunk by chunk. All targets of an image are read from the same runs.
+
+        Args:
+            inputs: the same as for a call, but no texts.
+            targets: see `__call__`. None is each image's top class as it is, which stays the target of its copies.
+            explained_input: see `__call__`; it is the input that is altered.
+
+        Returns:
+            A context, in which the model is held as during a call; see `camscope.evidence.ModelEvidence`.
+
+        Raises:
+            InputError: for token numbers, between which nothing lies.
+            ImageError, TargetError: as for a call.
+        """
+        return altering(self._model, inputs, targets, explained_input)
 
     def embed(self, inputs: Any) -> Float[Array, "batch feature"]:
         """Each image's embedding, for `Similarity`: the vector that is compared with captions, or the output itself.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -125,19 +125,11 @@ class Explaining:
             observed: the forward of this batch, if it was made before.
         """
         call, adapter = self.call, self.model.adapter
-
-        frames = _frames(given)
-
-        def ask(outputs: Outputs) -> Targets:
-            if frames is not None and outputs.predictions is not None:
-                outputs = dataclasses.replace(outputs, predictions=outputs.predictions.on_photos(frames))
-            asked = resolve(targets, outputs, self._names(outputs))
-            refuse_masked(asked, outputs, self._names(outputs))
-            return asked
-
         planner = Planner(adapter, Setting(call.seed, self.model.black(given)), self.notes)
         requests = [Request(e, chosen.of(e)) for e in call.expressions]
-        found = planner.run(batch, requests, ask, call.channels, chosen.single, observed)
+        found = planner.run(
+            batch, requests, asking(given, targets, self._names), call.channels, chosen.single, observed
+        )
         check_reach(adapter, batch, call.layers, chosen, found.flat)
         note_blank_layers(adapter, batch, chosen, found.flat, self.notes)
         reach = _reach(found.gathered.extents(), found.resolved.fpn_levels, chosen.fpn_levels)
@@ -182,6 +174,28 @@ class Explaining:
 
     def _names(self, outputs: Outputs) -> Sequence[str] | None:
         return self.captions or self.model.names(outputs.logits.shape[1], self.notes)
+
+
+def asking(
+    given: Inputs, targets: TargetsLike, names: Callable[[Outputs], Sequence[str] | None]
+) -> Callable[[Outputs], Targets]:
+    """What resolves targets in the model's outputs.
+
+    Args:
+        given: the inputs as they were prepared.
+        targets: the targets as the user gave them.
+        names: from the outputs to the names of all classes, if they are known.
+    """
+    frames = _frames(given)
+
+    def ask(outputs: Outputs) -> Targets:
+        if frames is not None and outputs.predictions is not None:
+            outputs = dataclasses.replace(outputs, predictions=outputs.predictions.on_photos(frames))
+        asked = resolve(targets, outputs, names(outputs))
+        refuse_masked(asked, outputs, names(outputs))
+        return asked
+
+    return ask
 
 
 def _frames(given: Inputs) -> Frames | None:

@@ -1,0 +1,128 @@
+"""What the model says of inputs that were altered by maps: all metrics that run the model go through here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
+
+import numpy as np
+from jaxtyping import Float
+
+from camscope.arrays import Array, to_numpy
+from camscope.engine import Explainer
+from camscope.errors import InputError
+from camscope.evidence import ModelEvidence, Variants
+from camscope.metrics.measured_maps import Maps, Named, can_be_judged, check_images, named_maps
+from camscope.results import Explanation
+from camscope.targets import TargetsLike
+
+Alter: TypeAlias = Callable[
+    [Float[Array, "1 channel *size"], Float[np.ndarray, "*space"]], tuple[int, Variants]
+]
+"""From one input and one of its maps: how many altered copies there are, and what makes them."""
+
+Reduce: TypeAlias = Callable[[Float[np.ndarray, " copy"], float], float]
+"""From the probabilities of the altered copies, and of the input as it is, to the metric's number."""
+
+
+def measured_by_altering(
+    explainer: Explainer,
+    inputs: Any,
+    maps: Maps,
+    *,
+    targets: TargetsLike,
+    baselines: Mapping[str, Array] | None,
+    alter: Alter,
+    reduce: Reduce,
+    of_probabilities: bool = False,
+) -> tuple[dict[str, Float[np.ndarray, "batch target"]], tuple[str, ...]]:
+    """Alter each input by each of its maps, ask the model, and reduce what it says of the map's target to a number.
+
+    Maps of one image that are the same for several targets, as the baselines are, are run once for all of them. A map
+    that is flat or not finite is not run; its number is NaN.
+
+    Args:
+        explainer: of the model.
+        inputs: see `Explainer.__call__`.
+        maps: see `camscope.metrics.measured_maps.Maps`.
+        targets: the maps' own.
+        baselines: maps by name, of `baseline_maps`.
+        alter: makes the altered copies.
+        reduce: makes the number.
+        of_probabilities: whether it makes sense only for what lies in [0, 1].
+
+    Returns:
+        The numbers by name, and the names of the baselines.
+
+    Raises:
+        InputError: if maps and inputs do not fit, or the model gives no probabilities where they are needed.
+    """
+    named = named_maps(maps, baselines)
+    with explainer.altering(inputs, targets=targets) as seen:
+        clean = np.asarray(to_numpy(seen.responses.probabilities), np.float64)
+        _check(named, seen, clean, of_probabilities)
+        if isinstance(maps, Explanation):
+            _check_same(maps, seen)
+        found = {
+            name: np.array(
+                [
+                    _of_image(seen, image, own[image], clean[image], alter, reduce)
+                    for image in range(len(clean))
+                ]
+            )
+            for name, own in named.maps.items()
+        }
+    return found, named.baselines
+
+
+def _of_image(
+    seen: ModelEvidence,
+    image: int,
+    maps: Float[np.ndarray, " target_or_1 *space"],
+    clean: Float[np.ndarray, " target"],
+    alter: Alter,
+    reduce: Reduce,
+) -> Float[np.ndarray, " target"]:
+    assert seen.masked is not None
+    numbers = np.full(len(clean), np.nan)
+    wide = np.broadcast_to(maps, (len(clean), *maps.shape[1:]))
+    left = [target for target in range(len(clean)) if can_be_judged(wide[target])]
+    while left:
+        same = [target for target in left if np.array_equal(wide[target], wide[left[0]])]
+        left = [target for target in left if target not in same]
+        count, variants = alter(seen.inputs[image : image + 1], wide[same[0]])
+        said = np.asarray(to_numpy(seen.masked(image, count, variants).probabilities), np.float64)
+        for target in same:
+            numbers[target] = reduce(said[:, target], float(clean[target]))
+    return numbers
+
+
+def _check(
+    named: Named, seen: ModelEvidence, clean: Float[np.ndarray, "batch target"], of_probabilities: bool
+) -> None:
+    batch, targets = clean.shape
+    axes = len(seen.inputs.shape) - 2
+    check_images("Inputs", batch, named.batch)
+    for name, own in named.maps.items():
+        if own.ndim != axes + 2 or own.shape[1] not in (1, targets):
+            raise InputError(
+                f"The map {name!r} has the shape {own.shape}. Of these inputs and targets it must have the shape "
+                f"({batch}, {targets}{'' if targets == 1 else ' or 1'}, …) with {axes} axes of space: pass the same "
+                "targets= that the maps are of."
+            )
+    if of_probabilities and not ((clean >= 0) & (clean <= 1)).all():
+        raise InputError(
+            "This compares probabilities, and what the model says of these targets is none: of a regression, or of a "
+            "score of your own, use deletion, insertion or srg."
+        )
+
+
+def _check_same(explained: Explanation, seen: ModelEvidence) -> None:
+    """Refuse an explanation of other inputs or targets, whose scores are others."""
+    before, now = (np.asarray(to_numpy(one), np.float64) for one in (explained.scores, seen.responses.scores))
+    if before.shape != now.shape or not np.allclose(before, now, rtol=1e-2, atol=1e-2 * np.abs(now).max()):
+        raise InputError(
+            f"The explanation is of scores of {np.round(before.ravel()[:3], 3).tolist()} …; for these "
+            f"inputs and targets= they are {np.round(now.ravel()[:3], 3).tolist()} …. Pass the same inputs, and the "
+            "same targets= as to the explainer."
+        )

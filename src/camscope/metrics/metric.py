@@ -1,0 +1,129 @@
+"""What a metric is: a function that measures maps, and what must be known to read its numbers."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import ParamSpec
+
+import numpy as np
+from jaxtyping import Float
+
+P = ParamSpec("P")
+
+Values = Mapping[str, Float[np.ndarray, " ..."]]
+"""What was measured of each map, by its name."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """What must be known to read a metric's numbers.
+
+    Attributes:
+        name: of its function in `camscope.metrics`.
+        higher_is_better: None where it describes a map, and neither end is better.
+        low: the least value there can be.
+        high: the largest.
+        cost: in forwards of the model, for each image, target and map.
+        paper: where it is defined.
+        formula: the first line of the function's docstring.
+    """
+
+    name: str
+    higher_is_better: bool | None
+    low: float
+    high: float
+    cost: str
+    paper: str
+    formula: str
+
+    @property
+    def direction(self) -> str:
+        """Which end is better, in words."""
+        words = {True: "higher is better", False: "lower is better", None: "neither end is better"}
+        return words[self.higher_is_better]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Measured:
+    """What a metric says of some maps. NaN where it cannot be judged: the map is flat there, or not finite.
+
+        measured = camscope.metrics.deletion(explainer, x, e, baselines=camscope.metrics.baseline_maps(explainer, x))
+        measured                     # a table: the means, with the direction, and the baselines below
+        measured["gradcam"]          # by image and target
+
+    Attributes:
+        metric: what must be known to read it.
+        values: by the map's name, the maps first and the baselines after them. Mostly one number for each image and
+            target; each metric says it.
+        baselines: the names of those that are baselines.
+    """
+
+    metric: Metric
+    values: Values
+    baselines: tuple[str, ...] = ()
+
+    def __getitem__(self, name: str) -> Float[np.ndarray, " ..."]:
+        return self.values[name]
+
+    @property
+    def means(self) -> dict[str, float]:
+        """The mean of each map's numbers that can be judged; NaN if none can."""
+        judged = {name: values[~np.isnan(values)] for name, values in self.values.items()}
+        return {name: float(some.mean()) if some.size else math.nan for name, some in judged.items()}
+
+    @property
+    def unjudged(self) -> dict[str, int]:
+        """How many of each map's numbers cannot be judged."""
+        return {name: int(np.isnan(values).sum()) for name, values in self.values.items()}
+
+    def __repr__(self) -> str:
+        m, width = self.metric, max(map(len, self.values), default=0)
+        lines = [f"{m.name}: {m.direction}, from {m.low:g} to {m.high:g}"]
+        for name, mean in self.means.items():
+            size, lost = self.values[name].size, self.unjudged[name]
+            lines.append(
+                f"  {name:{width}}  {mean:7.3f}  mean of {size - lost}"
+                + (f", {lost} cannot be judged" if lost else "")
+                + (", a baseline" if name in self.baselines else "")
+            )
+        return "\n".join(lines)
+
+
+_METRICS: dict[str, Metric] = {}
+
+
+def metric(
+    *, higher_is_better: bool | None, low: float = 0.0, high: float = 1.0, paper: str, cost: str = "none"
+) -> Callable[[Callable[P, tuple[Values, tuple[str, ...]]]], Callable[P, Measured]]:
+    """Register a metric: a function that gives what it measured, and the names of the baselines among it.
+
+    Args:
+        higher_is_better: see `Metric`; so are the others.
+        low: see `Metric`.
+        high: see `Metric`.
+        paper: see `Metric`.
+        cost: see `Metric`.
+    """
+
+    def registered(function: Callable[P, tuple[Values, tuple[str, ...]]]) -> Callable[P, Measured]:
+        formula = (function.__doc__ or "").split("\n")[0]
+        facts = Metric(function.__name__, higher_is_better, low, high, cost, paper, formula)
+        _METRICS[facts.name] = facts
+
+        @functools.wraps(function)
+        def measuring(*args: P.args, **kwargs: P.kwargs) -> Measured:
+            values, baselines = function(*args, **kwargs)
+            return Measured(facts, values, baselines)
+
+        measuring.__annotations__ = {**function.__annotations__, "return": Measured}
+        return measuring
+
+    return registered
+
+
+def list_metrics() -> tuple[Metric, ...]:
+    """All metrics, with what must be known to read their numbers."""
+    return tuple(_METRICS.values())

@@ -1,0 +1,90 @@
+"""In which order a map has the pixels of an input removed, and the altered copies that result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from camscope.arrays import Array, area_shares, resize
+from camscope.evidence import Variants
+from camscope.imputing import Imputer
+
+_FINEST = 14
+"""Cells along each axis, at most: finer grids are grouped."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """The places of an input, from the most relevant to the least; a place is a pixel, or a cell of many.
+
+    Attributes:
+        ranks: the rank of the place that each pixel belongs to; 0 is the most relevant one.
+        count: how many places there are.
+    """
+
+    ranks: Int[np.ndarray, "*size"]
+    count: int
+
+    @property
+    def reversed(self) -> Order:
+        """The same from the least relevant to the most."""
+        return Order(self.count - 1 - self.ranks, self.count)
+
+    def first(self, shares: Float[np.ndarray, " n"] | Sequence[float]) -> Bool[np.ndarray, " n *size"]:
+        """True at the first places, which are these shares of all, rounded to whole places."""
+        counts = np.floor(np.asarray(shares) * self.count + 0.5)
+        return np.asarray(self.ranks < counts.reshape(-1, *(1,) * self.ranks.ndim))
+
+
+def by_pixels(one: Float[np.ndarray, "*space"], size: Sequence[int], seed: int) -> Order:
+    """The order of single pixels: the map is resized to the input first, linearly.
+
+    Args:
+        one: the map.
+        size: of the input.
+        seed: of the draw that orders what is equal.
+    """
+    large = np.asarray(resize(one[None, None], size)[0, 0])
+    return Order(_ranks(large, seed), large.size)
+
+
+def by_cells(one: Float[np.ndarray, "*space"], size: Sequence[int], seed: int) -> Order:
+    """The order of the map's own cells, whose pixels go together; grids finer than 14 along an axis are grouped.
+
+    Args:
+        one: the map.
+        size: of the input.
+        seed: of the draw that orders what is equal.
+    """
+    cells = [min(n, of_input, -(-n // -(-n // _FINEST))) for n, of_input in zip(one.shape, size, strict=True)]
+    ranks = _ranks(np.asarray(area_shares(one, cells)), seed)
+    for axis, (n, pixels) in enumerate(zip(cells, size, strict=True)):
+        ranks = ranks.take((2 * np.arange(pixels) + 1) * n // (2 * pixels), axis=axis)
+    return Order(ranks, int(np.prod(cells)))
+
+
+def removing(
+    x: Float[Array, "1 channel *size"],
+    imputer: Imputer,
+    removed: Callable[[Int[np.ndarray, " chunk"]], Bool[np.ndarray, " chunk *size"]],
+) -> Variants:
+    """Copies of one input with pixels removed and filled.
+
+    Args:
+        x: the input.
+        imputer: fills them.
+        removed: from the numbers of some copies to what is removed in each.
+    """
+    return lambda some: imputer(x, removed(some))
+
+
+def _ranks(values: Float[np.ndarray, "*space"], seed: int) -> Int[np.ndarray, "*space"]:
+    """0 for the largest. What is equal is ordered by a draw: not by where it is, as if its place were evidence."""
+    drawn = np.random.default_rng(seed).random(values.size)
+    order = np.lexsort((drawn, -values.ravel()))
+    ranks = np.empty(values.size, np.int64)
+    ranks[order] = np.arange(values.size)
+    return ranks.reshape(values.shape)
