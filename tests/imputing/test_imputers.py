@@ -145,7 +145,7 @@ def test_a_mask_that_leaves_nothing_is_refused_where_neighbours_are_asked():
     [
         ((2, 3, 4, 4), np.zeros((2, 4, 4)), "holds float64: expected booleans"),
         ((2, 3, 4, 4), np.zeros((2, 4, 5), bool), r"Masks of shape \(2, 4, 5\) for inputs of shape"),
-        ((2, 3, 4, 4), np.zeros((3, 4, 4), bool), "one input may stand for all"),
+        ((2, 3, 4, 4), np.zeros((3, 4, 4), bool), "or one input for all"),
         ((2, 3, 4, 4), np.zeros((4, 4), bool), "batch channel"),
     ],
 )

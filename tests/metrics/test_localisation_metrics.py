@@ -176,6 +176,8 @@ def test_baselines_stand_beside_by_one_argument():
         ([(4, 0, 2, 4)] * 2, {"size": (8, 8)}, r"expected \(x0, y0, x1, y1\)"),
         ([(0, 0, 9, 4)] * 2, {"size": (8, 8)}, "inside an input of 8 × 8"),
         ([(0, 0, 0.5, 4)] * 2, {"size": (8, 8)}, "whole pixels"),
+        ((0, 0, 4, 4), {"size": (8, 8)}, r"\[\(0, 0, 4, 4\)\] for one image"),
+        ([(0, 0, 4, 4)] * 2, {"size": 8}, "expected the input's size along each axis"),
         ([(0, 0, 4)] * 2, {"size": (8, 8)}, "The box"),
         (np.ones((2, 8, 8)), {}, "Masks must hold booleans"),
         (np.ones((3, 8, 8), bool), {}, "Masks for 3 images, and maps of 2"),

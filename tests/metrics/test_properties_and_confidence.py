@@ -93,7 +93,7 @@ def test_adcc_is_the_harmonic_mean_of_three():
     assert metrics.adcc(0.2, 0.8, 0.2) == pytest.approx(0.8)
     assert metrics.adcc(0.5, 1, 0) == pytest.approx(3 / (1 + 1 + 2))
     assert metrics.adcc(1, 1, 0) == 0
-    with pytest.raises(camscope.InputError, match="drop=36.8: expected a mean in"):
+    with pytest.raises(camscope.InputError, match=r"drop=36\.8: expected a mean in"):
         metrics.adcc(36.8, 0.5, 0.5)
 
 

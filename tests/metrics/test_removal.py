@@ -290,3 +290,64 @@ def test_texts_are_refused_by_what_they_are():
     explainer = camscope.Explainer(net)
     with pytest.raises(camscope.InputError, match="token numbers: nothing lies between two of them"):
         metrics.srg(explainer, torch.zeros(1, 5, dtype=torch.int64), np.arange(5.0)[None, None])
+
+
+@QUIET
+def test_ten_mistakes_of_a_first_call_are_told():
+    _, explainer = classifier()
+    x = torch.from_numpy(RNG.standard_normal((2, 2, 8, 8)))
+    e = explainer(x, methods=["gradcam", "layercam"])
+    for call, message in (
+        (lambda: metrics.srg(e, x, e), "first argument is of the type Explanation: expected an Explainer"),
+        (lambda: metrics.srg(explainer, e, "x.jpg"), "The map 'map' is 'x.jpg': expected an array"),
+        (lambda: metrics.srg(explainer, x, "gradcam"), r"explainer\(x, methods=\[…\]\) makes one"),
+        (
+            lambda: metrics.srg(explainer, x, e, imputer="blur"),
+            r"expected an imputer, such as metrics.Blur\(\)",
+        ),
+        (lambda: metrics.srg(explainer, x, e, imputer=metrics.Blur), "expected an imputer"),
+        (
+            lambda: metrics.srg(explainer, x, e, baselines=True),
+            r"as metrics.baseline_maps\(explainer, inputs\)",
+        ),
+        (lambda: metrics.srg(explainer, x, e, imputr=1), "Did you mean 'imputer'"),
+        (lambda: metrics.srg(explainer, x[:1], e), "Inputs for 1 images, and maps of 2"),
+        (lambda: metrics.srg(explainer, x, e)["gradcm"], "no map 'gradcm'. Did you mean 'gradcam'"),
+        (lambda: metrics.baseline_maps(explainer), "an explainer needs the inputs"),
+    ):
+        with pytest.raises(camscope.InputError, match=message):
+            call()
+    one = camscope.PerImage([[int(c)] for c in e.logits.argmax(1)])
+    assert np.array_equal(
+        metrics.srg(explainer, x, e, target=one)["gradcam"], metrics.srg(explainer, x, e)["gradcam"]
+    )
+
+
+def test_maps_at_several_layers_are_named_by_both():
+    _, explainer = classifier()
+    x = torch.from_numpy(RNG.standard_normal((1, 2, 8, 8)))
+    e = explainer(x, layers=["features.0", "features.2"], targets=0)
+    assert list(metrics.srg(explainer, x, e, targets=0).values) == [
+        "gradcam at features.0",
+        "gradcam at features.2",
+    ]
+
+
+def test_signals_and_volumes_are_measured_alike():
+    torch.manual_seed(0)
+    for conv, size in ((torch.nn.Conv1d, (24,)), (torch.nn.Conv3d, (4, 6, 8))):
+        net = torch.nn.Sequential(
+            conv(1, 4, 3, padding=1),
+            torch.nn.ReLU(),
+            conv(4, 4, 3, stride=2, padding=1),
+            torch.nn.Flatten(),
+            torch.nn.LazyLinear(3),
+        )
+        x = torch.from_numpy(RNG.standard_normal((1, 1, *size))).float()
+        net(x)
+        explainer = camscope.Explainer(net.eval())
+        e = explainer(x, targets=[0, 1])
+        for measure in (metrics.srg, metrics.road, metrics.insertion, metrics.average_gain):
+            found = measure(explainer, x, e, targets=[0, 1])["gradcam"]
+            assert found.shape == (1, 2)
+            assert np.isfinite(found).all()

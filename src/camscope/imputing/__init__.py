@@ -1,7 +1,17 @@
 """What is put in place of removed pixels: a constant, the mean, noise, a blurred copy, or what the neighbours say."""
 
-from camscope.imputing.imputer import Imputer, check_removed, put
+from camscope.imputing.imputer import Imputer, check_imputer, check_removed, put
 from camscope.imputing.neighbours import Neighbours
 from camscope.imputing.plain_imputers import Blur, Constant, Mean, Noise
 
-__all__ = ["Blur", "Constant", "Imputer", "Mean", "Neighbours", "Noise", "check_removed", "put"]
+__all__ = [
+    "Blur",
+    "Constant",
+    "Imputer",
+    "Mean",
+    "Neighbours",
+    "Noise",
+    "check_imputer",
+    "check_removed",
+    "put",
+]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from array_api_compat import array_namespace, device
@@ -29,6 +29,19 @@ class Imputer(Protocol):
             InputError: if the masks do not fit the inputs.
         """
         ...
+
+
+def check_imputer(given: Any) -> None:
+    """Refuse what is no imputer.
+
+    Raises:
+        InputError: saying what there is.
+    """
+    if not callable(given) or isinstance(given, type):
+        raise InputError(
+            f"imputer={given!r}: expected an imputer, such as metrics.Blur(), Mean(), Noise(), Neighbours() or "
+            "Constant(0.0)."
+        )
 
 
 def check_removed(

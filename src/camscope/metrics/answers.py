@@ -57,6 +57,11 @@ def measured_by_altering(
     Raises:
         InputError: if maps and inputs do not fit, or the model gives no probabilities where they are needed.
     """
+    if not isinstance(explainer, Explainer):
+        raise InputError(
+            f"The first argument is of the type {type(explainer).__name__}: expected an Explainer, and "
+            "then the inputs and the maps."
+        )
     named = named_maps(maps, baselines)
     with explainer.altering(inputs, targets=targets) as seen:
         clean = np.asarray(to_numpy(seen.responses.probabilities), np.float64)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import NoneType
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -78,26 +79,38 @@ def named_maps(maps: Maps, baselines: Mapping[str, Array] | None = None) -> Name
         }
     else:
         given = maps if isinstance(maps, Mapping) else {_ONLY: maps}
+    if not isinstance(baselines, (Mapping, NoneType)):
+        raise InputError(
+            f"baselines={baselines!r}: expected maps by name, as metrics.baseline_maps(explainer, inputs) or "
+            "metrics.baseline_maps(activations) gives them."
+        )
     more = baselines or {}
     if twice := given.keys() & more.keys():
         raise InputError(
             f"{', '.join(sorted(twice))}: the name of a map and of a baseline. Leave it out of one."
         )
-    found = {
-        name: np.asarray(to_numpy(with_array_api(one)), np.float64) for name, one in {**given, **more}.items()
-    }
+    found = {name: _on_host(name, one) for name, one in {**given, **more}.items()}
     if not found:
         raise InputError("There is no map to measure.")
-    for name, one in found.items():
-        if one.ndim < 3 or not one.size:
-            raise InputError(
-                f"The map {name!r} has the shape {one.shape}: expected batch, target and space, as e.maps() gives "
-                "them. Of one map it is maps[None, None]."
-            )
     if len({len(one) for one in found.values()}) > 1:
         counts = ", ".join(f"{name}: {len(one)}" for name, one in found.items())
         raise InputError(f"These maps are of different numbers of images ({counts}).")
     return Named(found, tuple(more))
+
+
+def _on_host(name: str, given: Any) -> Float[np.ndarray, "_ _ ..."]:
+    one = to_numpy(with_array_api(given))
+    if one.dtype.kind not in "fiub":
+        raise InputError(
+            f"The map {name!r} is {given!r}: expected an array, batch, target and space, as e.maps() gives it, several "
+            "by name, or an explanation; explainer(x, methods=[…]) makes one."
+        )
+    if one.ndim < 3 or not one.size:
+        raise InputError(
+            f"The map {name!r} has the shape {one.shape}: expected batch, target and space, as e.maps() gives them. "
+            "Of one map it is maps[None, None]."
+        )
+    return np.asarray(one, np.float64)
 
 
 def can_be_judged(one: Float[np.ndarray, "*space"]) -> bool:
@@ -143,8 +156,8 @@ def baseline_maps(
     methods = [m for m in list_methods() if m.baseline]
     if isinstance(source, Explainer) == (inputs is None):
         raise InputError(
-            "baseline_maps(explainer, inputs) or baseline_maps(activations): an explainer needs the inputs, and "
-            "activations need none."
+            "metrics.baseline_maps(explainer, inputs) or metrics.baseline_maps(activations): an explainer "
+            "needs the inputs, and activations need none."
         )
     if isinstance(source, Explainer):
         explained = source(inputs, methods=[m.name for m in methods], layers=layers, seed=seed)

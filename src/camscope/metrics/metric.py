@@ -11,6 +11,9 @@ from typing import ParamSpec
 import numpy as np
 from jaxtyping import Float
 
+from camscope.errors import InputError, nearest
+from camscope.keywords import keywords
+
 P = ParamSpec("P")
 
 Values = Mapping[str, Float[np.ndarray, " ..."]]
@@ -66,6 +69,10 @@ class Measured:
     baselines: tuple[str, ...] = ()
 
     def __getitem__(self, name: str) -> Float[np.ndarray, " ..."]:
+        if name not in self.values:
+            raise InputError(
+                f"There is no map {name!r}.{nearest(name, self.values)} Measured are {', '.join(self.values)}."
+            )
         return self.values[name]
 
     @property
@@ -113,9 +120,11 @@ def metric(
         facts = Metric(function.__name__, higher_is_better, low, high, cost, paper, formula)
         _METRICS[facts.name] = facts
 
+        understanding = keywords(f"metrics.{facts.name}(…, {{}})")(function)
+
         @functools.wraps(function)
         def measuring(*args: P.args, **kwargs: P.kwargs) -> Measured:
-            values, baselines = function(*args, **kwargs)
+            values, baselines = understanding(*args, **kwargs)
             return Measured(facts, values, baselines)
 
         measuring.__annotations__ = {**function.__annotations__, "return": Measured}

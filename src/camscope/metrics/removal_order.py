@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int
 
 from camscope.arrays import Array, area_shares, resize
 from camscope.evidence import Variants
-from camscope.imputing import Imputer
+from camscope.imputing import Imputer, check_imputer
 
 _FINEST = 14
 """Cells along each axis, at most: finer grids are grouped."""
@@ -77,7 +77,11 @@ def removing(
         x: the input.
         imputer: fills them.
         removed: from the numbers of some copies to what is removed in each.
+
+    Raises:
+        InputError: if it is no imputer.
     """
+    check_imputer(imputer)
     return lambda some: imputer(x, removed(some))
 
 

@@ -25,6 +25,8 @@ def region_masks(regions: Any, size: Sequence[int] | None, images: int) -> Bool[
     Raises:
         InputError: if they are neither, lie outside, or are not one for each image.
     """
+    if size is not None and not isinstance(size, (list, tuple)):
+        raise InputError(f"size={size!r}: expected the input's size along each axis, such as (224, 224).")
     if hasattr(regions, "shape") and "bool" in str(regions.dtype):
         masks = to_numpy(regions)
         check_images("Masks", len(masks), images)
@@ -61,6 +63,10 @@ def image_boxes(regions: Any, size: Sequence[int], images: int) -> list[list[Box
         InputError: if one has no extent, does not lie inside, or there are not as many lists as images.
     """
     listed = [to_numpy(own).tolist() for own in regions]
+    if listed and not isinstance(listed[0], list):
+        raise InputError(
+            f"Boxes {tuple(listed)}: expected one entry for each image, [{tuple(listed)}] for one image."
+        )
     check_images("Boxes", len(listed), images)
     found = []
     for image, own in enumerate(listed):
