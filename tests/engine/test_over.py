@@ -98,8 +98,11 @@ def test_tensors_come_in_many_forms(explainer, x, top, form):
         assert said in ([NAMES[i] for i in top[:5]], [[NAMES[i]] for i in top[:5]])
 
 
-def test_photos_come_one_by_one_or_in_lists_with_labels_or_without(explainer, tmp_path):
+@pytest.mark.parametrize("shaped", [False, True], ids=["", "as fastai has them"])
+def test_photos_come_one_by_one_or_in_lists_with_labels_or_without(explainer, tmp_path, monkeypatch, shaped):
     five = photos(5)
+    if shaped:  # its import gives every picture of Pillow's a shape
+        monkeypatch.setattr(Image.Image, "shape", property(lambda self: self.size[::-1]), raising=False)
     paths = [tmp_path / f"{i}.png" for i in range(5)]
     for photo, path in zip(five, paths, strict=True):
         photo.save(path)

@@ -69,6 +69,11 @@ def test_photos_in_every_form(photo, tmp_path):
     assert np.array_equal(np.asarray(camscope.overlay(photo(path), MAP)), drawn(MAP))
 
 
+def test_a_picture_that_fastai_has_given_a_shape_is_one(monkeypatch):
+    monkeypatch.setattr(Image.Image, "shape", property(lambda self: self.size[::-1]), raising=False)
+    assert np.array_equal(np.asarray(camscope.overlay(Image.fromarray(PIXELS), MAP)), drawn(MAP))
+
+
 @pytest.mark.parametrize(
     "heatmap",
     [

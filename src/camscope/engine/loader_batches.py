@@ -93,7 +93,7 @@ def _are_labels(value: Any, inputs: Any) -> bool:
     rows = len(inputs) if hasattr(inputs, "__len__") and not isinstance(inputs, (str, Mapping)) else None
     if isinstance(value, (list, tuple)):
         return len(value) == rows and all(isinstance(one, (int, str, np.integer)) for one in value)
-    if not hasattr(value, "shape"):
+    if not hasattr(value, "dtype"):
         return False
     shape, whole = tuple(value.shape), "float" not in str(value.dtype)
     if len(shape) < 2:
@@ -121,8 +121,9 @@ def _is_single(inputs: Any, labels: Any) -> bool:
 
 def _together(images: Sequence[Any]) -> Any:
     """Single images as one batch."""
-    if hasattr(images[0], "shape") and not isinstance(images[0], np.ndarray):
-        return array_namespace(images[0]).stack(list(images))
+    first = images[0]  # with fastai, pictures of Pillow's have a shape too
+    if hasattr(first, "dtype") and not isinstance(first, np.ndarray):
+        return array_namespace(first).stack(list(images))
     return list(images)
 
 
