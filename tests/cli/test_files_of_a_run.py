@@ -101,6 +101,7 @@ def test_a_run_mirrors_the_folders(run, folders):
         (["out/x-figure.png"], "out-2"),
         (["out/x-figure.png", "out-2/a/y-gradcam-layer-cat.webp"], "out-3"),
         (["out/a/x.json"], "out"),
+        (["out/x.png", "out/x.xml", "out/x-2.jpg", "out/-x.png"], "out"),  # no run writes these
         (["out/a/y.z-figure.png"], "out-2"),
     ],
 )
@@ -260,6 +261,7 @@ def test_there_must_be_something_to_go_on_with(run, pixels):
     ran = run("explain", *names, *MODEL, "--resume")
     assert ran.status == 2
     assert "there is no camscope-out/photos.csv" in ran.err
+    Path("camscope-out").mkdir()
     Path("camscope-out/photos.csv").write_text("a,b\n1,2\n")
     ran = run("explain", *names, *MODEL, "--resume")
     assert ran.status == 2
@@ -267,6 +269,31 @@ def test_there_must_be_something_to_go_on_with(run, pixels):
     ran = run("explain", names[0], *MODEL, "--resume")
     assert ran.status == 2
     assert "a run of more than 3 photos" in ran.err
+
+
+def test_a_run_is_gone_on_with_by_the_same_options_only(run, pixels):
+    names = made(pixels, 4)
+    assert run("explain", *names, *MODEL, "--save", "json").status == 0
+    table = Path("camscope-out/photos.csv")
+    table.write_text("".join(table.read_text().splitlines(keepends=True)[:3]))
+    ran = run("explain", *names, *MODEL, "--save", "json", "--resume", "--method", "layercam")
+    assert ran.status == 2
+    assert "--method layercam" in ran.err
+    assert len(rows("camscope-out/photos.csv")) == 2
+    ran = run("explain", *names, *MODEL, "--save", "json", "--resume", "--batch", "2", "--device", "cpu")
+    assert ran.status == 0, ran.err
+    assert len(rows("camscope-out/photos.csv")) == 4
+
+
+def test_an_error_leaves_no_empty_folder(run, pixels):
+    names = made(pixels, 1)
+    Path("broken.png").write_bytes(b"")
+    Path("mine").mkdir()
+    for asked in (("--out", "new/one", names[0], "--target", "no such"), ("--out", "new", "broken.png")):
+        assert run("explain", *asked, *MODEL).status != 0
+        assert not Path("new").exists()
+    assert run("explain", "broken.png", *MODEL, "--out", "mine").status != 0
+    assert Path("mine").is_dir()  # which was there before
 
 
 def test_what_cannot_be_written_is_said_by_whoever_waits(tmp_path):
