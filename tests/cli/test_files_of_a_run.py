@@ -87,6 +87,10 @@ def test_a_run_mirrors_the_folders(run, folders):
     assert ran.status == 0, ran.err
     stems = ("a/x.jpg", "a/x.png", "b/x", "my photo (1)")
     assert names_below("camscope-out") == {"photos.csv", *(f"{stem}.json" for stem in stems)}
+    assert {row["files"] for row in rows("camscope-out/photos.csv")} == {f"{stem}.json" for stem in stems}
+    assert run("explain", "photos", *MODEL, "--save", "json,npz", "--overwrite").status == 0
+    table = rows("camscope-out/photos.csv")
+    assert {row["files"] for row in table} == {f"{stem}.npz; {stem}.json" for stem in stems}
 
 
 # ---------------------------------------------------------------- nothing is written over

@@ -178,6 +178,12 @@ def test_class_names_that_are_not_those_of_the_outputs_are_said_to_be_unused(sai
     assert "7 outputs" in note
 
 
+def test_weights_without_values_are_refused(net, tmp_path):
+    """Those of batch norms' counters too, which a file may lack."""
+    with pytest.raises(ModelError, match="a shape without values"):
+        loaded({name: weight.to("meta") for name, weight in net.state_dict().items()}, tmp_path / "w.pth")
+
+
 def test_labels_of_images_are_no_class_names(net, tmp_path):
     content = {"state_dict": net.state_dict(), "labels": [0, 1, 2, 0, 1, 1, 1]}
     assert loaded(content, tmp_path / "w.pth").info.class_names is None

@@ -68,7 +68,8 @@ class RunTable:
         best = result["top"][0]
         probability = "" if best["probability"] is None else f"{best['probability']:.6g}"
         untrained = "yes" if result.get("untrained") else ""
-        files = " ".join(Path(file).name for file in result["files"])
+        folder = self.path.parent
+        files = "; ".join(Path(file).relative_to(folder).as_posix() for file in result["files"])
         numbers = (best["index"], best["name"], probability, f"{best['logit']:.6g}")
         self._write([(result["source"], *numbers, untrained, files, "", self._options)])
 

@@ -148,7 +148,7 @@ def _same(weight: Any, own: Any) -> bool:
     """Whether two tensors are equal, as far as the second has values; False if there is none."""
     if own is None or weight.shape != own.shape:
         return False
-    return own.is_meta or bool((weight == own).all())
+    return own.is_meta or (not weight.is_meta and bool((weight == own).all()))
 
 
 def _is_left_out(name: str, model: Any) -> bool:
