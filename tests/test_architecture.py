@@ -71,6 +71,7 @@ ROOMS = [
     "targets",
     "images",
     "text",
+    "signals",
     "render",
     "methods",
     "composition",

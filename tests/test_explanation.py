@@ -335,11 +335,20 @@ def test_a_notebook_shows_a_picture_and_what_was_explained(explained):
     assert all(word in html for word in ("Bright", "gradcam, layercam", "cells, seen"))
 
 
-def test_a_notebook_shows_a_signal_in_words():
+def test_a_notebook_shows_a_signal_on_its_evidence():
     torch.manual_seed(0)
     features = nn.Sequential(nn.Conv1d(2, 6, 5, padding=2), nn.ReLU(), nn.AdaptiveAvgPool1d(1), nn.Flatten())
     model = nn.Sequential(features, nn.Linear(6, 3))
     e = camscope.explain(model.eval(), torch.randn(1, 2, 40), targets=[0, 1])
+    html = e._repr_html_()
+    assert "data:image/png;base64," in html
+    assert "gradcam" in html
+
+
+def test_a_notebook_shows_a_volume_in_words():
+    torch.manual_seed(0)
+    features = nn.Sequential(nn.Conv3d(2, 6, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool3d(1), nn.Flatten())
+    e = camscope.explain(nn.Sequential(features, nn.Linear(6, 3)).eval(), torch.randn(1, 2, 6, 7, 8))
     html = e._repr_html_()
     assert "<img" not in html
     assert "gradcam" in html

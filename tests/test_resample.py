@@ -183,3 +183,22 @@ def test_a_spline_runs_in_every_array_library_and_leaves_what_was_not_seen_unsee
 def test_an_order_that_is_none_is_refused(order):
     with pytest.raises(InputError, match=r"order=.*0 \(the cells as they are\)"):
         resize(draw((3, 3)), (9, 9), order)
+
+
+@pytest.mark.parametrize("library", ["numpy", "torch"])
+def test_along_a_sound_cells_are_picked_and_no_matrix_is_made(monkeypatch, library):
+    import importlib
+
+    module = importlib.import_module("camscope.arrays.resize")
+    maps = np.random.default_rng(0).normal(size=(1, 2, 49)).astype(np.float32)
+    given = maps if library == "numpy" else torch.from_numpy(maps)
+    placed = ((1000,), (0.5,), (-3.0,), (490,))
+    by_matrix = module.resize(maps, (1600,)), module.place(maps, *placed)
+    monkeypatch.setattr(module, "_LARGEST_MATRIX", 10)
+    picked = module.resize(given, (1600,)), module.place(given, *placed)
+    for one, other in zip(by_matrix, picked, strict=True):
+        np.testing.assert_allclose(np.asarray(other), one, atol=1e-6)
+    assert picked[0].dtype == given.dtype
+    reaching = module.place(maps, *placed, reach=(3.0,))
+    assert np.isfinite(reaching[..., :6]).all()
+    assert np.isnan(by_matrix[1][..., :5]).all()

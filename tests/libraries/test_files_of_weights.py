@@ -112,8 +112,10 @@ class Opens:
 
 def test_code_beside_the_weights_is_not_run(net, tmp_path):
     content = {"state_dict": net.state_dict(), "hyper_parameters": Opens(tmp_path / "made")}
+    before = list(torch.serialization.get_safe_globals())
     assert_is(loaded(content, tmp_path / "w.pth").model, net)
     assert not (tmp_path / "made").exists()
+    assert torch.serialization.get_safe_globals() == before
     assert_is(loaded(content, tmp_path / "w.pth", trust_pickle=True).model, net)
     assert (tmp_path / "made").exists()  # it would have
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import transformers as hf
+from PIL import Image
 from torch import nn
 
 import camscope
@@ -268,6 +270,25 @@ def test_a_batch_is_its_images_one_by_one_and_the_model_left_as_it_came(detector
             for key, maps in alone.raw.items():
                 scale = float(maps.abs().max())
                 torch.testing.assert_close(maps[0], whole.raw[key][image], rtol=1e-2, atol=1e-3 * scale)
+
+
+@pytest.mark.parametrize("name", ["DETR", "RT-DETR"])
+def test_on_a_photo_a_box_is_that_of_the_models_own_processor(name):
+    """In pixels of the photo, whether the processor keeps its shape (DETR) or not; the box finds the instance again."""
+    size = {"DETR": {"shortest_edge": 128, "longest_edge": 256}, "RT-DETR": {"height": 128, "width": 160}}
+    processor = (hf.DetrImageProcessor if name == "DETR" else hf.RTDetrImageProcessor)(size=size[name])
+    model = built(DETECTORS[name][0])
+    photo = Image.fromarray(np.random.default_rng(0).integers(0, 255, (150, 260, 3), dtype=np.uint8))
+    with torch.no_grad():
+        out = model(processor(photo, return_tensors="pt")["pixel_values"])
+    own = processor.post_process_object_detection(out, threshold=0.0, target_sizes=[(150, 260)])[0]
+    box = own["boxes"][own["scores"].argmax()].tolist()
+    explainer = camscope.Explainer(model, preprocessing=processor)
+    first, by_box = explainer(photo, targets=[Instance(0), Instance(box)]).targets[0]
+    assert first.label == by_box.label
+    written = [float(side) for side in first.label.partition("(")[2].rstrip(")").split(", ")]
+    np.testing.assert_allclose(written, box, atol=0.6)
+    assert first.probability == pytest.approx(float(own["scores"].max()), rel=1e-3)
 
 
 def test_a_box_that_is_not_there(detector):

@@ -6,6 +6,7 @@ from camscope.arrays.normalise import Scale, check_scale, is_flat, scaled
 from camscope.arrays.ops import (
     Array,
     channel_sum,
+    from_indices,
     from_numpy,
     noting_channel_sums,
     over_space,
@@ -24,6 +25,7 @@ __all__ = [
     "channel_sum",
     "check_scale",
     "detached",
+    "from_indices",
     "from_numpy",
     "is_flat",
     "mask_of",

@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from array_api_compat import array_namespace, device
 from einops import einsum, reduce
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 Array: TypeAlias = Any
 """An array of any library that follows the array API."""
@@ -83,6 +83,11 @@ def over_space(per_channel: Float[Array, "*leading"], ndim: int) -> Float[Array,
 def from_numpy(values: Float[np.ndarray, "*shape"], like: Float[Array, "*other"]) -> Float[Array, "*shape"]:
     """NumPy values as an array of `like`'s library, dtype and device."""
     return array_namespace(like).asarray(values, dtype=like.dtype, device=device(like))
+
+
+def from_indices(values: Int[np.ndarray, "*shape"], like: Float[Array, "*other"]) -> Int[Array, "*shape"]:
+    """Whole numbers as an array of `like`'s library and device."""
+    return array_namespace(like).asarray(values, device=device(like))
 
 
 def _constant_over_space(weights: Float[Array, "batch target channel *grid"]) -> bool:

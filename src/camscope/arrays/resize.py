@@ -11,10 +11,13 @@ from collections.abc import Sequence
 
 import numpy as np
 from array_api_compat import array_namespace
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
-from camscope.arrays.ops import Array, from_numpy, product
+from camscope.arrays.ops import Array, from_indices, from_numpy, product
 from camscope.errors import InputError
+
+_LARGEST_MATRIX = 2**24
+"""A matrix with more elements is not made: along a sound, whose samples are hundreds of thousands, cells are picked."""
 
 
 def check_order(order: int) -> None:
@@ -89,6 +92,7 @@ def place(
     offset: Sequence[float],
     input_size: Sequence[int],
     order: int = 1,
+    reach: Sequence[float] | None = None,
 ) -> Float[Array, "batch target *size"]:
     """Resize maps of the model's input onto the picture it was cut from: NaN where the input did not reach.
 
@@ -99,6 +103,7 @@ def place(
         offset: the picture's edge in input pixels, along each axis: input = picture · scale + offset.
         input_size: the size of the model's input in pixels, along each axis.
         order: see `resize`.
+        reach: how far beyond its edges the input still sees, in its own pixels, along each axis; None for not at all.
 
     Raises:
         InputError: for an order below 0 or above 5.
@@ -109,7 +114,8 @@ def place(
     for axis, n_out in enumerate(size):
         at_input = (np.arange(n_out) + 0.5) * scale[axis] + offset[axis]
         moved = _along(moved, axis + 2, at_input * (maps.shape[axis + 2] / input_size[axis]), order)
-        inside = (at_input >= 0) & (at_input < input_size[axis])
+        beyond = 0.0 if reach is None else reach[axis]
+        inside = (at_input >= -beyond) & (at_input < input_size[axis] + beyond)
         if not inside.all():
             shape = [1] * maps.ndim
             shape[axis + 2] = n_out
@@ -135,16 +141,32 @@ def _along(
     xp = array_namespace(maps)
     n_in = maps.shape[axis]
     centred = positions - 0.5
+    if order == 1 and n_in * len(positions) > _LARGEST_MATRIX:
+        low, share = _neighbours(n_in, centred)
+        below, above = (
+            xp.take(maps, from_indices(at, like=maps), axis=axis)
+            for at in (low, np.minimum(low + 1, n_in - 1))
+        )
+        part = xp.astype(from_numpy(share, like=maps), maps.dtype)
+        part = part[(..., *(None,) * (maps.ndim - 1 - axis))]
+        return below * (1 - part) + above * part
     matrix = _linear(n_in, centred) if order == 1 else _spline(n_in, centred, order)
     moved = product(xp.moveaxis(maps, axis, -1), from_numpy(matrix.T, like=maps))
     return xp.moveaxis(moved, -1, axis)
 
 
-def _linear(n_in: int, centred: Float[np.ndarray, " out"]) -> Float[np.ndarray, "out {n_in}"]:
-    """The share of each cell at positions measured from the first cell's centre."""
+def _neighbours(
+    n_in: int, centred: Float[np.ndarray, " out"]
+) -> tuple[Int[np.ndarray, " out"], Float[np.ndarray, " out"]]:
+    """The cell at or before each position, and how far it is from there to the next one."""
     centred = np.clip(centred, 0, n_in - 1)
     low = np.minimum(centred.astype(np.int64), max(n_in - 2, 0))
-    share = centred - low
+    return low, centred - low
+
+
+def _linear(n_in: int, centred: Float[np.ndarray, " out"]) -> Float[np.ndarray, "out {n_in}"]:
+    """The share of each cell at positions measured from the first cell's centre."""
+    low, share = _neighbours(n_in, centred)
     matrix = np.zeros((len(centred), n_in))
     rows = np.arange(len(centred))
     matrix[rows, low] += 1 - share

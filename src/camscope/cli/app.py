@@ -31,7 +31,7 @@ app = App(
 app.command(
     "camscope.cli.explain:explain",
     name="explain",
-    help="Explain photos, or texts: which parts of each drove the model's scores.",
+    help="Explain photos, texts or sounds: which parts of each drove the model's scores.",
     usage="Usage: camscope explain PHOTO-OR-TEXT... [OPTIONS]",
 )
 app.command(

@@ -35,7 +35,7 @@ from camscope.outputs import Task
 
 _NO_INPUT = (
     "Which photo? Give files, folders, globs, or a sample: camscope explain sample:cat. For a model that reads "
-    "texts: a text, or a .txt file."
+    "texts: a text, or a .txt file; for one that takes sounds: a .wav file."
 )
 
 
@@ -65,13 +65,14 @@ def explain(
     resume: Annotated[bool, Parameter(negative="")] = False,
     as_json: Annotated[bool, Parameter("--json", negative="")] = False,
 ) -> int:
-    """Explain photos, or texts: which parts of each drove the model's scores.
+    """Explain photos, texts or sounds: which parts of each drove the model's scores.
 
     Parameters
     ----------
     photos
         Files, folders, globs, or sample:NAME (cat, coffee, astronaut, camera, rocket …). For a model that reads texts:
-        "a text", several, or a .txt file with one text a line.
+        "a text", several, or a .txt file with one text a line. For a model that takes sounds:
+        .wav files, folders, globs.
     model
         demo (EfficientNet-Lite0 with ImageNet weights), timm:NAME, torchvision:NAME, hf:NAME-OR-FOLDER (Hugging
         Face), keras:NAME-OR-FILE, onnx:FILE.onnx, or FILE.py:FACTORY

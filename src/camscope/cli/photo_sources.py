@@ -19,6 +19,7 @@ from camscope.errors import InputError
 from camscope.images import Photo, find_photos, read_photo
 from camscope.results import figures
 from camscope.results.explanation import Explanation
+from camscope.signals import refuse_sound
 
 
 class Photos:
@@ -109,6 +110,7 @@ def _without(out: Path, found: Sequence[str], given: Sequence[str]) -> list[str]
 
 def _read(name: str, explainer: Explainer) -> Photo:
     """One photo, of a size that the model's preprocessing can take."""
+    refuse_sound(name)
     photo = read_photo(name)
     if explainer.preprocessing is not None:
         explainer.preprocessing.geometry(photo.size)

@@ -34,7 +34,7 @@ class Outcome(NamedTuple):
 
 
 class Sources(Protocol):
-    """The inputs of one run: `Photos` or `Texts`.
+    """The inputs of one run: `Photos`, `Texts` or `Sounds`.
 
     Attributes:
         noun: what one of them is called.

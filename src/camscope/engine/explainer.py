@@ -58,7 +58,8 @@ class Explainer:
             file with a whole pickled model, if `trust_pickle` is set.
         preprocessing: how photos become the model's input: a `Preprocessing`, torchvision transforms, a Hugging Face
             image processor, or a name: `0-1`, `-1-1`, `0-255`, `imagenet`, `keras:resnet50`, `FILE.json` (see
-            `camscope.libraries.named_preprocessing`). By default what the model's library says. Not used for tensors.
+            `camscope.libraries.named_preprocessing`). Of a model that takes sounds it is its feature extractor. By
+            default what the model's library says. Not used for tensors.
         class_names: one per output. By default what the model's library says.
         task: what the outputs mean: `multiclass` (softmax), `multilabel` (a sigmoid each), `binary` (one logit) or
             `regression`. None finds it from the model: one output is binary, a sigmoid at the end is multilabel,
@@ -133,6 +134,7 @@ class Explainer:
             *([f"{len(classes)} class names"] if classes else []),
             *([f"photos at {'×'.join(map(str, preprocessing.input_size))}"] if preprocessing else []),
             *(["texts"] if self.reads_texts else []),
+            *(["sounds"] if self.hears_sounds else []),
         ]
         return f"Explainer({', '.join(facts)})"
 
@@ -165,6 +167,11 @@ class Explainer:
         """Whether strings are texts for this model, and not the names of photos."""
         return self._model.info.texts is not None
 
+    @property
+    def hears_sounds(self) -> bool:
+        """Whether strings are names of sounds for this model: it takes sounds, which its library prepares."""
+        return self._model.info.sounds is not None
+
     @keywords("explainer(x, {})")
     def __call__(
         self,
@@ -185,7 +192,9 @@ class Explainer:
                 model that takes several inputs: a tuple of them, or a dictionary by keyword; arrays with as many rows
                 as the batch belong to its images, row by row, all others to every image. For a model that reads
                 texts: a text or a list of texts, which go through its tokenizer, or token numbers `batch token` (with
-                an `attention_mask` by keyword where they are padded). Or what `prepare` gave.
+                an `attention_mask` by keyword where they are padded). For a model that takes sounds: a .wav file, an
+                array `time`, (array, rate), what `datasets` gives (`array`, `sampling_rate`), or a list of these, which
+                go through its feature extractor. Or what `prepare` gave.
             methods: one or several; see `camscope.list_methods()`. None takes `default_method`. Names, with parameters
                 and compositions if you like (`scorecam(top=64)`, `smooth(layercam, n=16)`), or objects
                 (`camscope.Smooth("layercam", n=16)`).

@@ -18,7 +18,7 @@ from camscope.engine.space import Space
 from camscope.errors import InputError, ModelError, TargetError, either, nearest
 from camscope.images import Preprocessing
 from camscope.inputs import Inputs, prepare
-from camscope.libraries import ModelInfo, load_model, recognise, text_reader
+from camscope.libraries import ModelInfo, load_model, recognise, sound_reader, text_reader
 from camscope.libraries.named_preprocessing import named_preprocessing
 from camscope.libraries.processors import with_processor
 from camscope.models.adapter import Adapter
@@ -137,7 +137,7 @@ class Model:
         return captions
 
     def anything(self, size: Sequence[int] | None = None) -> tuple[Inputs | None, Batch]:
-        """Something to run the model on where no input is given: noise, a photo of noise, or a text.
+        """Something to run the model on where no input is given: noise, a photo or a second of it, or a text.
 
         Args:
             size: the size of the noise in pixels along each axis; None takes the model's own input size.
@@ -152,6 +152,9 @@ class Model:
                     f"size={tuple(size)}: this model reads texts, which have no pixels. Leave it out."
                 )
             return self.prepared(_ANY_TEXT)
+        if size is None and self.info.sounds is not None and self.info.sounds.rate is not None:
+            rate = self.info.sounds.rate
+            return self.prepared((random.normal(scale=0.1, size=round(rate)), rate))
         if size is None and preprocessing is None and self.info.prepare is not None:
             return self.prepared(random.integers(0, 256, (480, 640, 3), dtype=np.uint8))
         own = self.info.photo.size if preprocessing is None else preprocessing.input_size
@@ -304,7 +307,9 @@ def open_model(
     doorway = doorway_of(model)
     decoder = _decoder(info, output, tokenizer)
     adapter = doorway.adapt(doorway.unwrap(model), decoder, task=task, optimised=optimised)
-    if preprocessing is not None:
+    if preprocessing is not None and info.sounds is not None:
+        info = dataclasses.replace(info, sounds=sound_reader(preprocessing, model))
+    elif preprocessing is not None:
         info = _prepared_by(preprocessing, info, model)
     if tokenizer is not None and info.caption_decoder is None:
         info = dataclasses.replace(info, texts=text_reader(tokenizer, model))

@@ -1,6 +1,12 @@
 """Turns what a user gives into a batch, and into what a person looks at for each of its inputs."""
 
-from camscope.inputs.input_images import InputImage, InputImages, image_of_saved, images_of_texts
+from camscope.inputs.input_images import (
+    InputImage,
+    InputImages,
+    image_of_saved,
+    images_of_texts,
+    signal_of_saved,
+)
 from camscope.inputs.prepare import Inputs, prepare
 from camscope.inputs.token_numbers import names_file
 
@@ -12,4 +18,5 @@ __all__ = [
     "images_of_texts",
     "names_file",
     "prepare",
+    "signal_of_saved",
 ]

@@ -1,4 +1,4 @@
-"""What a person looks at for each input: the picture (and how its pixels map to the model's input), or the text."""
+"""What a person looks at for each input: the picture (and how its pixels map to the model's input), signal or text."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from PIL import Image
 from camscope.arrays import Array, detached, from_numpy, to_numpy
 from camscope.errors import InputError
 from camscope.images import Geometry, Photo, Preprocessing, read_photo
+from camscope.signals import Signal, SignalGeometry, to_sound
 from camscope.text import Text
 
 _AT_A_TIME = 16
@@ -53,20 +54,27 @@ class InputImage:
 
 
 class InputImages:
-    """The input images of a batch, each made when it is first needed; or its texts.
+    """The input images of a batch, each made when it is first needed; or its signals, or its texts.
 
     Args:
         makers: a function for each input that makes its image; None if the input is no picture (a signal, a volume, a
             text).
         texts: the text of each input, if the inputs are texts.
+        signals: a function for each input that gives its signal, if the inputs are signals; None where it is gone.
     """
 
     of_tensors = False
     """Whether they are pictures of tensors that were given, and not photos."""
 
-    def __init__(self, makers: Sequence[Callable[[], InputImage] | None], texts: Sequence[Text] = ()) -> None:
+    def __init__(
+        self,
+        makers: Sequence[Callable[[], InputImage] | None],
+        texts: Sequence[Text] = (),
+        signals: Sequence[Callable[[], Signal] | None] = (),
+    ) -> None:
         self._makers = tuple(makers)
         self.texts = tuple(texts)
+        self._signals = tuple(signals)
         self._made: dict[int, InputImage] = {}
 
     def __len__(self) -> int:
@@ -76,7 +84,9 @@ class InputImages:
         if image not in self._made:
             make = self._makers[image]
             if make is None:
-                what = "use words(), figure()" if self.texts else "use heatmaps()"
+                what = "use heatmaps()"
+                if self.texts or self.of_signals:
+                    what = "use words(), figure()" if self.texts else "use figure(), photo_heatmaps()"
                 raise InputError(
                     f"This input is not a picture, so there is nothing to lay a heatmap on; {what}."
                 )
@@ -90,12 +100,48 @@ class InputImages:
         """Whether an input is a picture."""
         return self._makers[image] is not None
 
+    @property
+    def of_signals(self) -> bool:
+        """Whether the inputs are signals."""
+        return bool(self._signals)
+
+    def has_signal(self, image: int) -> bool:
+        """Whether an input is a signal that there still is."""
+        return self.of_signals and self._signals[image] is not None
+
+    def signal(self, image: int) -> Signal:
+        """One signal.
+
+        Raises:
+            InputError: if the input is none, or it was not kept in a file.
+        """
+        if not self.of_signals:
+            raise InputError("This input is no signal.")
+        make = self._signals[image]
+        if make is None:
+            raise InputError(
+                "The signal is not in the file that this explanation was read from, nor can it be read again from "
+                "where it was: explain it anew for a figure. heatmaps() and boxes() need no signal."
+            )
+        return make()
+
+    def geometry(self, image: int) -> Geometry | SignalGeometry:
+        """How the pixels of an input's picture, or the times of its signal, map to the model's input.
+
+        Raises:
+            InputError: if the input is neither.
+        """
+        return self.signal(image).geometry if self.has_signal(image) else self[image].geometry
+
     def only(self, images: Sequence[int]) -> InputImages:
-        """The images (or texts) of some inputs, as those of a batch. A text alone is not padded."""
+        """The images (or signals, or texts) of some inputs, as those of a batch. A text alone is not padded."""
         texts = [self.texts[image] for image in images] if self.texts else []
         return InputImages(
             [partial(self.__getitem__, image) if self.has(image) else None for image in images],
             [text.unpadded for text in texts] if len(texts) == 1 else texts,
+            [partial(self.signal, image) if self.has_signal(image) else None for image in images]
+            if self.of_signals
+            else (),
         )
 
     def shrunk(self, longest: int) -> InputImages:
@@ -109,7 +155,7 @@ class InputImages:
             return self[image].shrunk(longest)
 
         makers = [partial(smaller, image) if self.has(image) else None for image in range(len(self))]
-        return InputImages(makers, self.texts)
+        return InputImages(makers, self.texts, self._signals)
 
 
 def images_of_photos(photos: Sequence[Photo], preprocessing: Preprocessing) -> InputImages:
@@ -119,6 +165,15 @@ def images_of_photos(photos: Sequence[Photo], preprocessing: Preprocessing) -> I
 
 def _of_photo(photo: Photo, preprocessing: Preprocessing) -> InputImage:
     return InputImage(photo.pixels, preprocessing.geometry(photo.size), photo.source, photo.notes)
+
+
+def images_of_signals(signals: Sequence[Signal]) -> InputImages:
+    """The input images of signals: there are none, only the signals."""
+    return InputImages([None] * len(signals), (), [partial(_itself, signal) for signal in signals])
+
+
+def _itself(signal: Signal) -> Signal:
+    return signal
 
 
 def images_of_texts(texts: Sequence[Text]) -> InputImages:
@@ -153,17 +208,48 @@ def _of_picture(picture: Image.Image, notes: tuple[str, ...]) -> InputImage:
 
 
 def images_of_batch(x: Any, preprocessing: Preprocessing | None) -> InputImages:
-    """The input images of a tensor that was given preprocessed: its rows turned back into pictures.
+    """The input images of a tensor that was given preprocessed: its rows turned back into pictures, or its signals.
 
     If there is no preprocessing to undo, each row is stretched from its own darkest to its own brightest value.
 
     Args:
-        x: the tensor. If it is not `batch channel height width` of 1 or 3 channels, its rows are no pictures.
+        x: the tensor. Of `batch channel time` the rows are signals; if it is not `batch channel height width` of 1 or 3
+            channels, they are no pictures.
         preprocessing: what was presumably done to the photos; None if that is not known.
     """
+    if x.ndim == 3:
+        return SignalsOfTensor(x)
     if x.ndim != 4 or x.shape[1] not in (1, 3):
         return InputImages([None] * (x.shape[0] if x.ndim else 0))
     return _TensorImages(x, preprocessing)
+
+
+class SignalsOfTensor(InputImages):
+    """The rows of a tensor as signals.
+
+    Args:
+        x: the tensor.
+        rate: samples per second; None if that is not known.
+        sound: whether they are sounds.
+    """
+
+    def __init__(
+        self, x: Shaped[Array, "batch channel time"], rate: float | None = None, *, sound: bool = False
+    ) -> None:
+        rows = range(x.shape[0])
+        super().__init__([None] * len(rows), (), [partial(self._of_row, row) for row in rows])
+        self._x, self._kept, self._rate, self._sound = x, False, rate, sound
+
+    def keep(self) -> None:
+        """Copy the tensor, on its device."""
+        if not self._kept:
+            xp = array_namespace(self._x)
+            self._x, self._kept = xp.asarray(detached(self._x), copy=True), True
+
+    def _of_row(self, row: int) -> Signal:
+        self.keep()
+        values = to_numpy(self._x[row]).astype(np.float32)
+        return Signal(values, SignalGeometry.identity(values.shape[1:]), self._rate, sound=self._sound)
 
 
 class _TensorImages(InputImages):
@@ -242,3 +328,28 @@ def _read_again(source: str, geometry: Geometry) -> InputImage:
             f"{geometry.photo_size[1]} when it was explained."
         )
     return InputImage(photo.pixels, geometry, photo.source, photo.notes)
+
+
+def signal_of_saved(
+    source: str | None, geometry: SignalGeometry, rate: float | None
+) -> Callable[[], Signal] | None:
+    """What makes the signal of a saved explanation: it reads the sound again from where it was.
+
+    Args:
+        source: the sound's file; None if there is none, and so no signal.
+        geometry: where its times lie in the model's input.
+        rate: samples per second.
+    """
+    if source is None or len(geometry.photo_size) > 1:
+        return None
+    return partial(_sound_again, source, geometry, rate)
+
+
+def _sound_again(source: str, geometry: SignalGeometry, rate: float | None) -> Signal:
+    sound = to_sound(source)
+    if sound.samples.shape != geometry.photo_size or sound.rate != rate:
+        raise InputError(
+            f"{source} has {len(sound.samples)} samples at {sound.rate} Hz now; it had {geometry.photo_size[0]} at "
+            f"{rate} Hz when it was explained."
+        )
+    return Signal(sound.samples[None], geometry, rate, sound=True, source=source, notes=sound.notes)

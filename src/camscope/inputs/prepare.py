@@ -18,12 +18,15 @@ from camscope.inputs.input_images import (
     images_of_batch,
     images_of_photos,
     images_of_pictures,
+    images_of_signals,
     images_of_texts,
 )
+from camscope.inputs.sounds import images_of_heard, prepare_sounds
 from camscope.inputs.token_numbers import BESIDE_TOKENS, are_texts, read, refuse_unread, texts_of_tokens
 from camscope.libraries.info import SAY_PREPROCESSING, ModelInfo, Prepared
 from camscope.models.axes import check_space
 from camscope.models.batch import Batch
+from camscope.signals import refuse_sound
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,8 @@ def prepare(
         inputs: a tensor, already preprocessed; or a photo (path, PIL image, array `height width [channel]`), a list
             of photos, or an array of photos `batch height width channel`; or, for a model that takes several
             inputs, a tuple of them by position or a dictionary by keyword. For a model that reads texts: a text, a
-            list of texts, or token numbers `batch token` (alone, or in a dictionary with what goes with them).
+            list of texts, or token numbers `batch token` (alone, or in a dictionary with what goes with them). For a
+            model that takes sounds: a sound as people have it (see `camscope.signals.to_sound`), or a list of them.
         info: says how the model's photos are prepared and its texts are read, or why that is not known.
         is_tensor: tells tensors from photos.
         explained_input: which of several inputs maps are of; None takes the first floating-point tensor with a channel
@@ -76,6 +80,11 @@ def prepare(
         positional = found.explained_input == 0
         call = Batch((found.inputs[0],)) if positional else Batch((), found.inputs, found.explained_input)
         return Inputs(call, images_of_texts(found.texts), None, found.notes)
+    if info.sounds is not None:
+        heard = prepare_sounds(inputs, info, is_tensor)
+        if heard is not None:
+            batch, signals, notes = heard
+            return Inputs(batch, images_of_signals(signals), None, notes)
     given = _Preparation(info, is_tensor).of(inputs, explained_input)
     if given.batch.of_tokens:
         texts = texts_of_tokens(given.batch, inputs, info.texts)
@@ -145,7 +154,11 @@ class _Preparation:
             if info.space is not None:
                 check_space(info.space, inputs.shape)
             batch = Batch((with_array_api(inputs),), space_axes=info.space)
+            if info.sounds is not None:
+                return Inputs(batch, images_of_heard(batch, info.sounds), None)
             return Inputs(batch, images_of_batch(batch.x, info.preprocessing), None)
+        for one in _photos(inputs):
+            refuse_sound(one)
         if are_texts(inputs):
             refuse_unread(inputs, info)
         photos = [to_photo(photo) for photo in _photos(inputs)]

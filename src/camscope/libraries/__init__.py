@@ -2,7 +2,14 @@
 
 from camscope.libraries.info import ModelInfo, Prepared
 from camscope.libraries.loading import load_model
-from camscope.libraries.registry import LIBRARIES, Library, recognise, register_library, text_reader
+from camscope.libraries.registry import (
+    LIBRARIES,
+    Library,
+    recognise,
+    register_library,
+    sound_reader,
+    text_reader,
+)
 
 __all__ = [
     "LIBRARIES",
@@ -12,5 +19,6 @@ __all__ = [
     "load_model",
     "recognise",
     "register_library",
+    "sound_reader",
     "text_reader",
 ]

@@ -13,6 +13,7 @@ from camscope.images import Geometry, Photo, Preprocessing
 from camscope.methods import Explained
 from camscope.models.decoding import CaptionDecoder, OutputDecoder
 from camscope.outputs import Task
+from camscope.signals import SoundReader
 from camscope.text import TextReader
 
 
@@ -68,6 +69,7 @@ class ModelInfo:
         space: which axes of a tensor are space, if the library says so; the batch is 0.
         prepare: makes inputs from photos, if the library does that itself and no `Preprocessing` describes it.
         texts: turns texts into token numbers, for a model that reads texts.
+        sounds: makes inputs from sounds, for a model that takes sounds.
         caption_decoder: makes the output decoder of a model that compares images with captions, from a tokenizer or
             None.
         keeps_sizes: whether photos keep their own sizes, so that the photos of a batch must have the same size.
@@ -88,6 +90,7 @@ class ModelInfo:
     space: tuple[int, ...] | None = None
     prepare: Callable[[Sequence[Photo]], Prepared] | None = None
     texts: TextReader | None = None
+    sounds: SoundReader | None = None
     caption_decoder: Callable[[Any], CaptionDecoder] | None = None
     keeps_sizes: bool = False
     values: tuple[float, float] | None = None

@@ -14,6 +14,7 @@ from camscope.errors import InputError
 from camscope.images import Preprocessing
 from camscope.libraries.info import ModelInfo
 from camscope.plugins import load_plugins
+from camscope.signals import SoundReader
 from camscope.text import TextReader, as_reader
 
 
@@ -179,6 +180,26 @@ def text_reader(tokenizer: Any, model: Any) -> TextReader:
             reader: TextReader = home.reader_of(tokenizer, model)
             return reader
     return as_reader(tokenizer)
+
+
+def sound_reader(extractor: Any, model: Any) -> SoundReader:
+    """What makes a model's input of sounds by a feature extractor.
+
+    Args:
+        extractor: the feature extractor as the user gave it, in place of photos' preprocessing.
+        model: a model that takes sounds.
+
+    Raises:
+        InputError: if it is none.
+    """
+    if not hasattr(extractor, "sampling_rate"):
+        raise InputError(
+            "This model takes sounds, so its preprocessing= is a feature extractor of Hugging Face "
+            f"(AutoFeatureExtractor.from_pretrained(…)); got {extractor!r:.60}."
+        )
+    from camscope.libraries.huggingface import sound_reader_of
+
+    return sound_reader_of(model, extractor)[0]
 
 
 def _package(kind: type) -> str:

@@ -9,6 +9,8 @@ from camscope.render.export import save_picture
 from camscope.render.figure import Panel, figure, grid_of, picture, png, save
 from camscope.render.html import html_summary
 from camscope.render.overlay import overlay, with_colorbar
+from camscope.render.signal_figure import signal_figure, signal_picture
+from camscope.render.signal_rows import SignalRow, Strip
 from camscope.render.text_table import Tabular, TextTable
 from camscope.render.word_rows import WordRow
 from camscope.render.words_figure import words_figure
@@ -20,6 +22,8 @@ __all__ = [
     "DIVERGING",
     "Curve",
     "Panel",
+    "SignalRow",
+    "Strip",
     "Tabular",
     "TextTable",
     "Tile",
@@ -36,6 +40,8 @@ __all__ = [
     "save",
     "save_animation",
     "save_picture",
+    "signal_figure",
+    "signal_picture",
     "with_colorbar",
     "words_figure",
     "words_html",

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from camscope.errors import InputError
 from camscope.render.colour import DEFAULT
-from camscope.render.fitting import BASELINE, fit, height_of
 from camscope.render.frame import MARGIN, Frame
 from camscope.render.page import PLAIN, Page, require_matplotlib
 from camscope.render.parts import Bar, Fonts, ticks_of
+from camscope.render.row_heading import RowHeading
 from camscope.render.surface import SOFT
-from camscope.render.word_fonts import families, visual, word_width
+from camscope.render.word_fonts import families, visual
 from camscope.render.word_lines import Piece, lines_of
 from camscope.render.word_rows import Rgb, WordRow, hex_of, painted, words_colormap
 
@@ -77,7 +76,7 @@ def words_figure(
     aside = Bar.of(_LOWEST, ticks, colorbar_label, fonts).width + 1.5 * gap
     text_width = width - 2 * MARGIN - aside
     laid = [lines_of(row, text_width, font_size, most_lines) for row in rows]
-    heads = [_Head.of(row, text_width, fonts) for row in rows]
+    heads = [RowHeading.of(row, text_width, fonts) for row in rows]
 
     frame = Frame.of(title, caption, width, fonts)
     step = _LEADING * font_size / 72
@@ -95,68 +94,6 @@ def words_figure(
     bar = Bar.of(min(body, 2.2), ticks, colorbar_label, fonts)
     bar.draw(page, width - MARGIN - aside + 1.5 * gap, frame.top + (body - bar.height) / 2, chosen)
     return page.figure
-
-
-@dataclass(frozen=True)
-class _Head:
-    """The texts above the words of a row.
-
-    Attributes:
-        title: The lines of the row's title.
-        beside: The numbers beside the title; empty where there is no room for them.
-        under: The lines under the title: the numbers, if there was no room beside it, and the note.
-        fonts: The sizes of the texts.
-    """
-
-    title: list[str]
-    beside: str
-    under: list[str]
-    fonts: Fonts
-
-    @classmethod
-    def of(cls, row: WordRow, width: float, fonts: Fonts) -> _Head:
-        """Fit the texts of a row to a width.
-
-        Args:
-            row: The row.
-            width: The room for a line, in inches.
-            fonts: The sizes of the texts.
-        """
-        title = fit(row.title, width, fonts.title, weight="bold")
-        beside = row.subtitle
-        if (
-            title
-            and word_width(title[-1], fonts.title, "bold") + word_width(f"  {beside}", fonts.small) > width
-        ):
-            beside = ""
-        under = [
-            *([] if beside else fit(row.subtitle, width, fonts.small)),
-            *fit(row.note, width, fonts.small),
-        ]
-        return cls(title, beside, under, fonts)
-
-    @property
-    def height(self) -> float:
-        """Height in inches; 0 if there is no text."""
-        texts = height_of(len(self.title), self.fonts.title) + height_of(len(self.under), self.fonts.small)
-        return texts + 0.03 * self.fonts.scale if texts else 0.0
-
-    def draw(self, page: Page, left: float, top: float) -> None:
-        """Write the texts.
-
-        Args:
-            page: Where to write.
-            left: The left edge, in inches from the page's.
-            top: The upper edge, in inches from the page's.
-        """
-        page.text(self.title, left, top, self.fonts.title, ha="left", va="top", weight="bold")
-        if self.beside and self.title:
-            right = left + word_width(self.title[-1], self.fonts.title, "bold") + 0.08 * self.fonts.scale
-            down = top + height_of(len(self.title) - 1, self.fonts.title)
-            down += BASELINE * (self.fonts.title - self.fonts.small) / 72  # so that both have one baseline
-            page.text([self.beside], right, down, self.fonts.small, ha="left", va="top", colour=SOFT)
-        under = top + height_of(len(self.title), self.fonts.title)
-        page.text(self.under, left, under, self.fonts.small, ha="left", va="top", colour=SOFT)
 
 
 def _draw_line(

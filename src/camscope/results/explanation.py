@@ -30,32 +30,36 @@ class Explanation(Maps):
         layer: str | None = None,
         **style: Any,
     ) -> Image.Image:
-        """One heatmap on the photo.
+        """One heatmap on the photo, or on the signal: the picture in a figure, without texts.
 
         Args:
             image: the number of the image in the batch.
             target: the number of the target.
             method: may be left out if there is one.
             layer: may be left out if there is one.
-            style: options of `camscope.results.figures.overlay`: colormap, opacity, scale, colorbar.
+            style: options of `camscope.results.figures.overlay`: colormap, opacity, scale, colorbar; of a signal those
+                of `camscope.results.figures.signal_overlay`.
 
         Raises:
-            InputError: if the input is not a picture, or a name is not among those explained.
+            InputError: if the input is neither picture nor signal, or a name is not among those explained.
         """
-        with figures.naming_unknown_options(style, figures.overlay):
-            return figures.overlay(self, self.number(image), target, *self.key(method, layer), **style)
+        draw = figures.signal_overlay if self.of_signals else figures.overlay
+        with figures.naming_unknown_options(style, draw):
+            return draw(self, self.number(image), target, *self.key(method, layer), **style)
 
     def figure(self, image: int = 0, *, by: str | None = None, **options: Any) -> Figure:
         """A figure of one image, good enough for a paper.
 
         Args:
-            image: the number of the image or text in the batch.
+            image: the number of the image, text or signal in the batch.
             by: what the figure is arranged by. For a picture `targets` (the photo and the heatmap of each target),
                 `methods` (methods × layers, for every target or for `target=N`) or `channels` (the feature maps that
                 contribute most); by default `targets` for one method and layer, else `methods`. For a text `targets`
-                or `methods`; by default it has a row of words for every map.
+                or `methods`; by default it has a row of words for every map. For a
+                signal likewise: `signals`, a row for every map, `targets` or `methods`.
             options: the options of that figure: see `targets_figure`, `methods_figure` and `channels_figure` in
-                `camscope.results.figures.photos`, and `words_figure` in `camscope.results.figures.texts`.
+                `camscope.results.figures.photos`, `words_figure` in `camscope.results.figures.texts`, and
+                `signal_figure` in `camscope.results.figures.signals`.
 
         Raises:
             InputError: if there is no such figure; the message names those there are.
@@ -65,12 +69,15 @@ class Explanation(Maps):
     def gallery(self, **options: Any) -> Figure:
         """All images of the batch in one figure: each photo with its heatmap, or with those of all its targets.
 
+        Of signals it has a row for each, or for each of its targets.
+
         Args:
             options: see `camscope.results.figures.galleries.gallery`: images, target, method, layer, photos, columns,
-                scale, and the options of `camscope.render.figure`.
+                scale, and the options of `camscope.render.figure`; of signals `signal_gallery` in
+                `camscope.results.figures.signals`.
 
         Raises:
-            InputError: if the inputs are no pictures, or an option is not valid.
+            InputError: if the inputs are neither pictures nor signals, or an option is not valid.
         """
         return figures.gallery(self, **options)
 
@@ -96,5 +103,5 @@ class Explanation(Maps):
         return figures.html(self)
 
 
-belonging("e.figure({})", ["by", *figures.options_of(render.figure)])
-belonging("e.overlay({})", figures.options_of(figures.overlay))
+belonging("e.figure({})", ["by", *figures.options_of(render.figure, render.signal_figure)])
+belonging("e.overlay({})", figures.options_of(figures.overlay, figures.signal_overlay))

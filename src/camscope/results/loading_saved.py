@@ -7,7 +7,7 @@ import math
 import struct
 import zipfile
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -15,13 +15,14 @@ import numpy as np
 
 from camscope.errors import InputError
 from camscope.images import Geometry
-from camscope.inputs import InputImages, image_of_saved
+from camscope.inputs import InputImages, image_of_saved, signal_of_saved
 from camscope.outputs import Of
 from camscope.results.explanation import Explanation
 from camscope.results.map_data import Key, MethodFacts
 from camscope.results.npz import Archive
 from camscope.results.saving import FORMAT
 from camscope.results.status import Status
+from camscope.signals import Signal, SignalGeometry
 from camscope.targets import TargetInfo, Weighting
 from camscope.text import Text
 
@@ -80,7 +81,9 @@ def _explanation(file: Archive) -> Explanation:
         facts=facts,
         class_names=names,
         input_images=InputImages(
-            [image_of_saved(image["source"], _geometry(image["geometry"])) for image in images], texts
+            [image_of_saved(image["source"], _geometry(image["geometry"])) for image in images],
+            texts,
+            _signals(images),
         ),
         provenance=document["provenance"],
         notes=tuple(_strings(document["notes"])),
@@ -187,6 +190,23 @@ def _geometry(fields: Mapping[str, Any] | None) -> Geometry | None:
     _require(min(*geometry.photo_size, *geometry.input_size) > 0, "a photo of it has no size")
     _require(min(geometry.scale) > 0, "a photo of it has no scale")
     return geometry
+
+
+def _signals(images: Sequence[Mapping[str, Any]]) -> list[Callable[[], Signal] | None]:
+    """What makes the signal of each input; nothing if the inputs are none."""
+    about = [image.get("signal") for image in images]
+    if not any(about):
+        return []
+    _require(all(about), "some of its inputs are signals, others are not")
+    made = []
+    for image, one in zip(images, about, strict=True):
+        assert one is not None
+        geometry = SignalGeometry.from_dict(one["geometry"])
+        axes = {len(values) for values in vars(geometry).values()}
+        _require(len(axes) == 1 and min(geometry.photo_size) > 0, "a signal of it has no size")
+        _require(min(geometry.scale) > 0 and one["rate"] != 0, "a signal of it has no scale")
+        made.append(signal_of_saved(image["source"] if one["sound"] else None, geometry, one["rate"]))
+    return made
 
 
 def _require(holds: bool, otherwise: str) -> None:

@@ -18,6 +18,7 @@ from camscope.composition import parse
 from camscope.errors import InputError, MethodError, nearest
 from camscope.inputs import InputImages
 from camscope.results.spans import Span, positions
+from camscope.signals import Signal
 from camscope.targets import TargetInfo, short_names, titles
 from camscope.text import Text
 
@@ -73,7 +74,7 @@ class MapData:
         input_size: the size of the model's input along each axis of space, in pixels (or tokens).
         facts: what to know about each method, by its name.
         class_names: the names of all classes; None if they are not known.
-        input_images: what a person looks at: the pictures, or the texts.
+        input_images: what a person looks at: the pictures, the signals, or the texts.
         provenance: model, weights digest, layers, methods, preprocessing, versions, seed.
         notes: what a careful reader should be told.
         channels: the strongest channels by layer, if they were asked for.
@@ -126,6 +127,11 @@ class MapData:
         return bool(self.input_images.texts)
 
     @property
+    def of_signals(self) -> bool:
+        """Whether the inputs are signals: sounds, or tensors of one axis of space."""
+        return self.input_images.of_signals
+
+    @property
     def untrained(self) -> bool:
         """Whether the model's weights are known to be random, so that the maps say nothing of any input."""
         return bool(self.provenance.get("untrained"))
@@ -133,6 +139,8 @@ class MapData:
     @property
     def noun(self) -> str:
         """What one of the inputs is called."""
+        if self.of_signals:
+            return "signal"
         return "text" if self.of_texts else "image"
 
     @cached_property
@@ -303,6 +311,14 @@ class MapData:
         with contextlib.suppress(MethodError):  # a name that means nothing is refused where it is looked up
             return parse(method).name
         return method
+
+    def signal(self, image: int = 0) -> Signal:
+        """One signal: its values `channel time`, its rate, and where its times lie in the model's input.
+
+        Raises:
+            InputError: if the input is no signal.
+        """
+        return self.input_images.signal(self.number(image))
 
     def text(self, image: int = 0) -> Text:
         """The tokens and words of one text.

@@ -28,6 +28,7 @@ from camscope.keywords import keywords
 from camscope.results.map_data import Key, MapData
 from camscope.results.spans import positions, token_by_token
 from camscope.results.status import Status, ends_of, statuses_of
+from camscope.signals import SignalGeometry
 from camscope.targets import class_name
 
 
@@ -95,8 +96,11 @@ class Maps(MapData):
         scale: Scale = "map",
         rectify: bool | None = None,
         order: int = 1,
-    ) -> Float[np.ndarray, "target height width"]:
+    ) -> Float[np.ndarray, " target *space"]:
         """Heatmaps of one image on its photo as the person has it: resize and crop undone, NaN outside the crop.
+
+        Of a sound they are along its own samples, NaN behind what the model hears: padding, cutting and another
+        sampling rate are undone.
 
         Args:
             image: the number of the image in the batch.
@@ -107,13 +111,15 @@ class Maps(MapData):
             order: see `heatmaps`.
 
         Raises:
-            InputError: if the input is not a picture, a name is not among those explained, or an option is not valid.
+            InputError: if the input is neither picture nor signal, a name is not among those explained, or an option is
+                not valid.
         """
         image, key = self.number(image), self.key(method, layer)
-        g = self.input_images[image].geometry
+        g = self.input_images.geometry(image)
         maps = self.raw[key] if scale == "batch" else self.raw[key][image : image + 1]
         shown = self._displayed(key, maps, rectify, scale)
-        placed = place(shown, g.photo_size, g.scale, g.offset, g.input_size, order)
+        reach = g.reach if isinstance(g, SignalGeometry) else None
+        placed = place(shown, g.photo_size, g.scale, g.offset, g.input_size, order, reach)
         heat = to_numpy(scaled(placed, scale))
         return np.asarray(heat[image if scale == "batch" else 0])
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from camscope.arrays import to_numpy
+from camscope.arrays import boxes_of, mask_of, to_numpy
 from camscope.errors import InputError, check_folder
 from camscope.results.maps import Maps
 
@@ -25,7 +25,7 @@ def save(e: Maps, path: str | Path) -> Path:
 
     - `maps/METHOD/LAYER`: raw signed maps at layer resolution, `image target *space`.
     - `heatmaps/METHOD/LAYER`: in [0, 1]. A single image with a photo has them on the photo, NaN outside the model's
-      crop; otherwise they are at the size of the model's input.
+      crop, and a single sound on its own time; otherwise they are at the size of the model's input.
     - `spans/METHOD/LAYER`: the start and end of each text on the maps' last axis, if texts have several lengths.
     - `scores`, `logits`, `probabilities`.
     - `json`: a string with the axes of each array, targets, status, provenance, and the tokens and words of texts.
@@ -42,7 +42,7 @@ def save(e: Maps, path: str | Path) -> Path:
         raise InputError(f"{path}: an explanation is saved as .npz, not {path.suffix}.")
     check_folder(path)
     path = path.with_suffix(".npz")
-    on_photo = len(e) == 1 and e.input_images.has(0)
+    on_photo = len(e) == 1 and (e.input_images.has(0) or _is_sound(e, 0))
     arrays: dict[str, np.ndarray] = {}
     for (method, layer), maps in e.raw.items():
         name = f"{method}/{layer}"
@@ -85,8 +85,9 @@ def summary(e: Maps, image: int = 0) -> dict[str, Any]:
             }
         )
     shown = e.input_images[image] if e.input_images.has(image) else None
+    signal = e.signal(image) if e.input_images.has_signal(image) else None
     return {
-        "source": shown.source if shown else None,
+        "source": shown.source if shown else signal.source if signal else None,
         **({"untrained": True} if e.untrained else {}),
         "geometry": shown.geometry.to_dict() if shown else None,
         "top": [
@@ -97,6 +98,7 @@ def summary(e: Maps, image: int = 0) -> dict[str, Any]:
         "status": {"/".join(key): [str(s) for s in status[image]] for key, status in e.status.items()},
         "notes": list(shown.notes) if shown else [],
         **(_words(e, image) if e.of_texts else {}),
+        **(_times(e, image) if e.input_images.has_signal(image) else {}),
     }
 
 
@@ -121,12 +123,49 @@ def _words(e: Maps, image: int) -> dict[str, Any]:
     }
 
 
+def _is_sound(e: Maps, image: int) -> bool:
+    """Whether there is a sound, whose own time is not that of the model's input."""
+    return e.input_images.has_signal(image) and e.signal(image).sound
+
+
+def _times(e: Maps, image: int) -> dict[str, Any]:
+    """The signal's size and rate, and when there is most evidence.
+
+    By method and layer a list for each target of [start, end]: of where the heatmap is at least half of its maximum,
+    the part that is longest; in seconds, or in steps if the rate is not known. None for a map that is zero.
+    """
+    signal = e.signal(image)
+    g = signal.geometry
+    steps = 1.0 if signal.rate is None else 1 / signal.rate
+
+    def longest(heat: np.ndarray) -> list[float] | None:
+        profile = heat if heat.ndim == 1 else np.nanmax(heat, axis=1)
+        boxes = boxes_of(mask_of(profile, 0.5, "largest"))
+        return [signal.start + end * steps for end in boxes[0]] if boxes else None
+
+    return {
+        "signal": {
+            "channels": len(signal.values),
+            "steps": g.photo_size[0],
+            "rate": signal.rate,
+            "start": signal.start,
+            "sound": signal.sound,
+            "geometry": g.to_dict(),
+        },
+        "most_evidence": {
+            "/".join(key): [longest(heat) for heat in e.photo_heatmaps(image, *key)] for key in e.raw
+        },
+    }
+
+
 def _document(e: Maps, arrays: Mapping[str, np.ndarray], on_photo: bool) -> dict[str, Any]:
     def axes(name: str, array: np.ndarray) -> list[str]:
         if name.startswith("spans/"):
             return ["image", "end"]
         if name.startswith(("maps/", "heatmaps/")):
             space = {1: ["position"], 2: ["height", "width"], 3: ["depth", "height", "width"]}
+            if e.of_signals:
+                space = {1: ["time"], 2: ["time", "frequency"]}
             return [
                 "image",
                 "target",
@@ -138,7 +177,7 @@ def _document(e: Maps, arrays: Mapping[str, np.ndarray], on_photo: bool) -> dict
         "format": FORMAT,
         "keys": list(e.raw),
         "axes": {name: axes(name, array) for name, array in arrays.items()},
-        "heatmaps_on": "photo" if on_photo else "input",
+        "heatmaps_on": ("sound" if e.of_signals else "photo") if on_photo else "input",
         "input_size": list(e.input_size),
         "methods": {name: vars(facts) for name, facts in e.facts.items()},
         "class_names": list(e.class_names) if e.class_names is not None else None,

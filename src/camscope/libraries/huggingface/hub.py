@@ -11,8 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from camscope.errors import InputError, MissingExtraError, ModelError, nearest
+from camscope.libraries.huggingface.audio import (
+    classifies_moments,
+    scores_of_moments,
+    sound_reader_of,
+    takes_sounds,
+)
 from camscope.libraries.huggingface.clip import caption_decoder_of, is_captioned
-from camscope.libraries.huggingface.queries import Queries
+from camscope.libraries.huggingface.oneformer import TaskMasks, task_tokens
+from camscope.libraries.huggingface.queries import Masks, Queries
 from camscope.libraries.huggingface.queries import decoder_of as query_decoder_of
 from camscope.libraries.huggingface.tokenizers import (
     TextClassifier,
@@ -65,15 +72,24 @@ def recognise(given: Any) -> tuple[Any, ModelInfo]:
         find = functools.partial(worded_decoder_of, model, tokenizer)
         info = dataclasses.replace(info, class_names=None, caption_decoder=find, explained="instance")
         return model, _prepared(info, processor, model)
-    if is_text_model(model):
+    if is_text_model(model) and not takes_sounds(model):
         return model, dataclasses.replace(
             info, texts=_reader(given, model), decoder=TextClassifier(task=info.task)
         )
     if (decoder := query_decoder_of(model)) is not None:
+        if isinstance(decoder, Masks) and model.config.model_type == "oneformer":
+            tokenizer = given.tokenizer if given is not model else saved_tokenizer(model.name_or_path)
+            decoder = TaskMasks(decoder, task_tokens(tokenizer, model.config))
         info = dataclasses.replace(info, decoder=decoder)
         if isinstance(decoder, Queries):
             info = dataclasses.replace(info, explained="instance")
         return model, _prepared(info, processor, model)
+    if takes_sounds(model):
+        extractor = given.feature_extractor if given is not model else None
+        sounds, space = sound_reader_of(model, extractor)
+        info = dataclasses.replace(info, sounds=sounds, space=space, keeps_sizes=True)
+        if classifies_moments(model):
+            return model, dataclasses.replace(info, decoder=LogitsDecoder(scores_of_moments, info.task))
     headed = not _is_headless(model)
     if headed and info.caption_decoder is None:
         info = dataclasses.replace(info, decoder=LogitsDecoder(_scores, info.task))
@@ -82,7 +98,7 @@ def recognise(given: Any) -> tuple[Any, ModelInfo]:
         info = dataclasses.replace(info, space=_OF_VIDEOS, decoder=LogitsDecoder(_scores_of_clip, info.task))
     elif not headed and info.caption_decoder is None:
         info = dataclasses.replace(info, class_names=None, task="regression", decoder=LogitsDecoder(_pooled))
-    return model, _prepared(info, processor, model)
+    return model, info if info.sounds is not None else _prepared(info, processor, model)
 
 
 _OF_VIDEOS = (1, 3, 4)

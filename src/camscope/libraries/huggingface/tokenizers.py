@@ -191,7 +191,7 @@ def saved_tokenizer(name: str) -> Any:
     import transformers
 
     try:
-        return transformers.AutoTokenizer.from_pretrained(name, local_files_only=True)
+        found = transformers.AutoTokenizer.from_pretrained(name, local_files_only=True)
     except (
         OSError,
         ValueError,
@@ -201,6 +201,8 @@ def saved_tokenizer(name: str) -> Any:
         AttributeError,
     ):  # raised if there is none; that is allowed
         return None
+    # for some types transformers makes one where none is saved, to which every word is unknown
+    return found if len(found) > len(set(found.all_special_tokens)) else None
 
 
 def text_of_encoding(inputs: Mapping[str, Any], row: int, start: int, stop: int) -> Text | None:

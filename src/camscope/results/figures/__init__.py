@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
@@ -13,13 +13,14 @@ from camscope import render
 from camscope.errors import InputError, nearest
 from camscope.keywords import in_number
 from camscope.plugins import load_plugins
-from camscope.results.figures import photos, texts
+from camscope.results.figures import photos, signals, texts
 from camscope.results.figures.drawing import Drawing
 from camscope.results.figures.galleries import gallery as draw_gallery
 from camscope.results.figures.notebook import html
 from camscope.results.figures.options import naming_unknown_options, options_of
 from camscope.results.figures.photos import overlay, overlays
-from camscope.results.figures.registry import FIGURES, figure_kind
+from camscope.results.figures.registry import FIGURES, Noun, figure_kind
+from camscope.results.figures.signals import signal_overlay
 from camscope.results.figures.texts import page, terminal
 from camscope.results.maps import Maps
 
@@ -38,16 +39,29 @@ __all__ = [
     "overlays",
     "page",
     "picture",
+    "signal_overlay",
     "terminal",
 ]
 
 
+_USUAL: Mapping[Noun, Callable[[Maps], str]] = {
+    "image": photos.usual_kind,
+    "text": texts.usual_kind,
+    "signal": signals.usual_kind,
+}
+_DRAWN: Mapping[Noun, Callable[..., Figure]] = {
+    "image": render.figure,
+    "text": render.words_figure,
+    "signal": render.signal_figure,
+}
+
+
 def figure(e: Maps, image: int = 0, *, by: str | None = None, **options: Any) -> Figure:
-    """A figure of one image or text.
+    """A figure of one image, text or signal.
 
     Args:
         e: the explanation.
-        image: the number of the image or text in the batch.
+        image: the number of the image, text or signal in the batch.
         by: what the figure is arranged by; see `Explanation.figure`.
         options: the options of that kind of figure.
 
@@ -84,22 +98,23 @@ def picture(
 def _made(e: Maps, image: int, by: str | None, options: Mapping[str, Any]) -> Iterator[Figure | Drawing]:
     """What a kind of figure makes, drawn in a context in which an unknown option is refused, naming those there are."""
     load_plugins("camscope.figures")
-    kinds = FIGURES["text" if e.of_texts else "image"]
+    of: Noun = "text" if e.of_texts else "signal" if e.of_signals else "image"
+    kinds = FIGURES[of]
     if by is None:
-        by = texts.usual_kind(e) if e.of_texts else photos.usual_kind(e)
+        by = _USUAL[of](e)
     if by not in kinds:
         raise InputError(
-            f"by={by!r}: the figure of {'a text' if e.of_texts else 'an image'} is by {', '.join(kinds)}."
+            f"by={by!r}: the figure of {'an' if of == 'image' else 'a'} {of} is by {', '.join(kinds)}."
             f"{nearest(by, kinds)}"
         )
-    draw = render.words_figure if e.of_texts else render.figure
+    draw = _DRAWN[of]
     options = in_number(options, options_of(kinds[by], draw), "e.figure({})")
     with naming_unknown_options(options, kinds[by], draw):
         yield kinds[by](e, image, **options)
 
 
 def gallery(e: Maps, **options: Any) -> Figure:
-    """A whole batch in one figure; see `camscope.results.figures.galleries.gallery`.
+    """A whole batch in one figure; see `camscope.results.figures.galleries.gallery`, or of signals `signal_gallery`.
 
     Args:
         e: the explanation.
@@ -108,6 +123,9 @@ def gallery(e: Maps, **options: Any) -> Figure:
     Raises:
         InputError: if there is no such option; the message names those there are.
     """
-    options = in_number(options, options_of(draw_gallery, render.figure), "e.gallery({})")
-    with naming_unknown_options(options, draw_gallery, render.figure):
-        return draw_gallery(e, **options)
+    drawing: tuple[Callable[..., Any], ...] = (draw_gallery, render.figure)
+    if e.of_signals:
+        drawing = (signals.signal_gallery, signals.signal_figure, render.signal_figure)
+    options = in_number(options, options_of(*drawing), "e.gallery({})")
+    with naming_unknown_options(options, *drawing):
+        return drawing[0](e, **options)  # type: ignore[no-any-return]

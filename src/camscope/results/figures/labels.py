@@ -1,4 +1,4 @@
-"""Texts that figures of pictures and of texts share: numbers, captions, what the colours mean."""
+"""Texts that figures of pictures, texts and signals share: numbers, captions, what the colours mean."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from camscope.arrays import Scale
+from camscope.results.map_data import Key
 from camscope.results.maps import Maps
 
 MOST_PANELS = 60
@@ -30,6 +31,38 @@ def numbers_of(e: Maps, image: int, target: int) -> str:
     return f"{about}{probability:.1%}"
 
 
+def keys_of(e: Maps, method: str | None, layer: str | None) -> list[Key]:
+    """The maps of a method at a layer, or of all methods or layers where none is named.
+
+    Args:
+        e: the explanation.
+        method: one of `e.methods`, or None.
+        layer: one of `e.layers`, or None.
+
+    Raises:
+        InputError: if a name is not among those explained.
+    """
+    chosen = e.written(method)
+    keys = [key for key in e.raw if chosen in (None, key[0]) and layer in (None, key[1])]
+    return keys or [e.key(method, layer)]  # raises the error that names the methods and layers there are
+
+
+def beside_title(e: Maps, image: int, target: int, key: Key, keys: Sequence[Key]) -> str:
+    """What stands beside a target's title in a row: its number, and of several maps which this is.
+
+    Args:
+        e: the explanation.
+        image: the number of the image in the batch.
+        target: the number of the target.
+        key: the row's map.
+        keys: all maps that are shown.
+    """
+    words = [numbers_of(e, image, target)]
+    if len(keys) > 1:
+        words += [key[0], *([key[1]] if len(e.layers) > 1 and key[1] != "model" else [])]
+    return " · ".join(words)
+
+
 def caption_of(
     e: Maps, methods: Sequence[str] = (), layers: Sequence[str] = (), more: Sequence[str] = ()
 ) -> str:
@@ -51,8 +84,9 @@ def image_name(e: Maps, image: int) -> str:
         e: the explanation.
         image: the number of the image in the batch.
     """
-    source = e.input_image(image).source
-    return Path(source).name if source else f"image {image}"
+    shown = e.signal(image) if e.of_signals else e.input_image(image)
+    source = shown.source
+    return Path(source).name if source else f"{e.noun} {image}"
 
 
 def model_of(e: Maps) -> str:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from camscope import render
-from camscope.results.figures import photos, texts
+from camscope.results.figures import photos, signals, texts
 from camscope.results.figures.labels import model_of
 from camscope.results.maps import Maps
 
 
 def html(e: Maps) -> str:
-    """The first image or text, and a table of what was explained."""
+    """The first image, text or signal, and a table of what was explained."""
     rows = [
         ("model", f"{model_of(e)}, untrained" if e.untrained else model_of(e)),
         ("methods", ", ".join(e.methods)),
@@ -19,6 +19,8 @@ def html(e: Maps) -> str:
     ]
     if e.of_texts:
         return texts.html(e) + render.html_summary(None, rows)
+    if e.input_images.has_signal(0):
+        return render.html_summary(render.png(signals.first_figure(e), dpi=90), rows)
     if not e.input_images.has(0):
         return render.html_summary(None, rows)
     return render.html_summary(render.png(photos.first_figure(e), dpi=90), rows)

@@ -1,4 +1,4 @@
-"""The register of figures: what a figure can be arranged by, for pictures and for texts."""
+"""The register of figures: what a figure can be arranged by, for pictures, texts and signals."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
     from camscope.results.figures.drawing import Drawing
 
-Noun = Literal["image", "text"]
+Noun = Literal["image", "text", "signal"]
 FigureFunction: TypeAlias = "Callable[..., Figure | Drawing]"
-"""Makes a figure, or what is drawn as one, of an explanation, the number of an image (or text) in it, and options."""
+"""Makes a figure, or what is drawn as one, of an explanation, the number of an image (text, signal), and options."""
 
 F = TypeVar("F", bound=FigureFunction)
 
-FIGURES: dict[Noun, dict[str, FigureFunction]] = {"image": {}, "text": {}}
+FIGURES: dict[Noun, dict[str, FigureFunction]] = {"image": {}, "text": {}, "signal": {}}
 """The kinds of figures, by what the inputs are, then by what the figure is arranged by."""
 
 
@@ -33,7 +33,7 @@ def figure_kind(by: str, *, of: Noun = "image") -> Callable[[F], F]:
 
     Args:
         by: what it is arranged by.
-        of: what the inputs are: pictures (or other tensors), or texts.
+        of: what the inputs are: pictures (or other tensors), texts, or signals.
 
     Raises:
         InputError: if another figure is arranged by that already.

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from camscope import render
 from camscope.arrays import Scale, scaled
 from camscope.render import WordRow
-from camscope.results.figures.labels import caption_of, colours_of, numbers_of
+from camscope.results.figures.labels import beside_title, caption_of, colours_of, keys_of
 from camscope.results.figures.registry import figure_kind
 from camscope.results.maps import Maps
 
@@ -49,10 +49,7 @@ def rows(
     Raises:
         InputError: if the input is no text, or a name is not among those explained.
     """
-    chosen = e.written(method)
-    keys = [key for key in e.raw if chosen in (None, key[0]) and layer in (None, key[1])]
-    if not keys:
-        e.key(method, layer)  # raises the error that names the methods and layers there are
+    keys = keys_of(e, method, layer)
     targets = range(len(e.targets[image])) if target is None else [target]
     signed = scale == "signed" or (scale is None and all(e.facts[key[0]].rectified for key in keys))
     text = e.text(image)
@@ -61,16 +58,13 @@ def rows(
         words = text.of_words(e.token_evidence(image, *key))
         shown = _scaled(words, "signed" if signed else scale or "map", e.facts[key[0]].rectified)
         for t in targets:
-            beside = [numbers_of(e, image, t)]
-            if len(keys) > 1:
-                beside += [key[0], *([key[1]] if len(e.layers) > 1 and key[1] != "model" else [])]
             made.append(
                 WordRow(
                     words=[word.text for word in text.words],
                     glued=[word.glued for word in text.words],
                     values=shown[t],
                     title=e.titles[image][t],
-                    subtitle=" · ".join(beside),
+                    subtitle=beside_title(e, image, t, key, keys),
                     note=e.status[key][image][t].words,
                 )
             )
