@@ -434,3 +434,18 @@ def test_a_model_is_watched_once_at_a_time():
         found = of_part(x)  # a call is no watching
     same(explainer.from_output(seen), explainer(x))
     same(found, of_part(x))
+
+
+def test_a_hook_that_changes_what_the_model_returns_is_refused():
+    model, x = Net(mlp_head(16)).eval(), batch(2, 3, 16, 16)
+    explainer = camscope.Explainer(model)
+    handle = model.register_forward_hook(lambda _module, _inputs, output: output * 2)
+    with pytest.raises(ModelError, match="forward hook on the model itself"), explainer.watching():
+        model(x)
+    handle.remove()
+    seeing = model.register_forward_hook(lambda _module, _inputs, output: None)  # changes nothing
+    with explainer.watching() as seen:
+        model(x)
+    same(explainer.from_output(seen), explainer(x))
+    seeing.remove()
+    assert not model._forward_hooks

@@ -10,12 +10,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from camscope.errors import InputError, LayerError
+from camscope.errors import InputError, LayerError, ModelError
 from camscope.models.adapter import Forward
 from camscope.models.layer import Layer
 from camscope.models.torch.hooks.modules import change_tensors, tensors_of
 from camscope.models.torch.hooks.session import exclusive, hook_after, replaced_forward
 from camscope.models.torch.observation import TorchObservation
+from camscope.models.turns import surely
 
 _FREED = ("backward through the graph a second time", "Saved intermediate values of the graph are freed")
 """What PyTorch says where a backward has freed the graph."""
@@ -112,14 +113,31 @@ def following(
 
     Raises:
         InputError: if the model, a part of it or what it is a part of is watched already.
+        ModelError: from the user's forward, if a hook on the model changes what it returns.
     """
     with exclusive(model) as session, session.followed(), torch.compiler.set_stance("force_eager"):
         own = model.forward
+        returned: Any = None
 
         def forward(*args: Any, **kwargs: Any) -> Any:
-            return own(*args, **kwargs) if session.is_frozen else met(own, args, kwargs)
+            nonlocal returned
+            if session.is_frozen:
+                return own(*args, **kwargs)
+            returned = met(own, args, kwargs)
+            return returned
 
-        with replaced_forward(model, forward):
+        def look(_module: nn.Module, _inputs: Any, output: Any) -> None:
+            nonlocal returned
+            theirs, ours = ([id(tensor) for tensor in tensors_of(one)] for one in (output, returned))
+            if not session.is_frozen and theirs != ours:
+                raise ModelError(
+                    "A forward hook on the model itself makes something else of what its forward returns, and maps "
+                    "of this forward would not be of that. Call the Explainer itself, which follows such hooks."
+                )
+            returned = None
+
+        handle = hook_after(model, look)
+        with replaced_forward(model, forward), surely(handle.remove):
             yield
 
 
