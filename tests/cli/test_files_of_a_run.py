@@ -172,6 +172,16 @@ def test_the_pictures_of_an_earlier_run_are_no_photos(run, pixels):
     assert run("explain", named, *MODEL, "--save", "json").status == 0, "who names one wants it"
 
 
+@pytest.mark.parametrize("picture", ["png", "webp"])
+def test_nor_are_those_that_were_written_into_the_folder_of_the_photos(run, pixels, picture):
+    Path("mine").mkdir()
+    for name in ("mine/x.png", "mine/x-2.png"):
+        Image.fromarray(pixels).save(name)
+    for _ in range(2):
+        ran = run("explain", "mine", *MODEL, "--out", "mine", "--overwrite", "--format", picture, "--json")
+        assert [one["source"] for one in json.loads(ran.out)["explained"]] == ["mine/x-2.png", "mine/x.png"]
+
+
 def test_pictures_may_be_written_beside_the_photos(run, pixels):
     Path("photos").mkdir()
     Image.fromarray(pixels).save("photos/x.png")
