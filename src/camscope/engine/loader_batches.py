@@ -97,11 +97,17 @@ def _are_labels(value: Any, inputs: Any) -> bool:
         return False
     shape, whole = tuple(value.shape), "float" not in str(value.dtype)
     if len(shape) < 2:
-        return whole
+        return whole or (shape in ((), (rows,)) and _are_whole(value))
     if len(shape) > 2 or shape[0] != rows or shape == tuple(getattr(inputs, "shape", ())):
         return False
     numbers = to_numpy(value)
     return bool(((numbers == 0) | (numbers == 1)).all())
+
+
+def _are_whole(numbers: Any) -> bool:
+    """Whether real numbers are class indices, as tables have them and losses of one output take them."""
+    values = to_numpy(numbers)
+    return bool((values == np.floor(values)).all() and (values >= 0).all())
 
 
 def _is_photo(value: Any) -> bool:
@@ -136,4 +142,5 @@ def _plain(label: Any) -> Any:
     if not hasattr(label, "shape"):
         return label
     numbers = to_numpy(label)
-    return (numbers.astype(int) if numbers.dtype == bool else numbers).tolist()
+    whole = numbers.dtype == bool or (numbers.dtype.kind == "f" and _are_whole(numbers))
+    return (numbers.astype(int) if whole else numbers).tolist()
