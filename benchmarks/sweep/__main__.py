@@ -23,7 +23,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from benchmarks.sweep.processes import Nursery
-from benchmarks.sweep.rows import MAP, PACKAGES, Candidate, Row, append, read, without_row
+from benchmarks.sweep.rows import KEPT, MAP, PACKAGES, Candidate, Row, append, read, without_row
 from benchmarks.sweep.run import models_of
 from benchmarks.sweep.table import table
 
@@ -75,9 +75,7 @@ def read_options(
         action="store_true",
         help="every model of timm, not one per family; those that cost least first",
     )
-    parser.add_argument(
-        "--out", type=Path, default=Path("sweep.jsonl"), help="the rows (default: %(default)s)"
-    )
+    parser.add_argument("--out", type=Path, default=KEPT, help="the rows (default: those that are kept)")
     parser.add_argument("--limit", type=float, default=600, help="seconds per model (default: %(default)s)")
     parser.add_argument("--memory", type=float, default=16, help="GiB per model (default: %(default)s)")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="only write the table of --out's rows")

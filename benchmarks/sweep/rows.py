@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,9 @@ WRONG_PLACE, BLURRED = "wrong place", "blurred"
 NO_CLASSIFIER, NOT_BUILT = "no classifier", "not built"
 COUNTED = (MAP, BLURRED, REFUSED, FAILED, WRONG_PLACE)
 SEED = 0
+
+KEPT = Path(__file__).with_name("rows.jsonl")
+"""The rows that `docs/sweep.md` is made of. A sweep adds to them, and goes on where the last one was stopped."""
 
 PACKAGES = {
     "timm": ("timm",),
@@ -95,6 +99,7 @@ class Row:
         layer, kind, grid, channels: the layer chosen; its runners-up.
         status: of the map, as camscope says.
         place: how well the layer's positions answer in place, from -1 to 1; see `benchmarks.sweep.place`.
+        made: on which day, as `2026-11-30`; empty of rows that are older than this note.
     """
 
     library: str
@@ -114,11 +119,13 @@ class Row:
     place: float | None = None
     seconds: float = 0.0
     versions: dict[str, str] = field(default_factory=dict)
+    made: str = ""
 
     @classmethod
     def of(cls, candidate: Candidate) -> Row:
         """A row of which nothing is known yet."""
-        return cls(candidate.library, candidate.family, candidate.name, versions=versions(candidate.library))
+        library, today = candidate.library, date.today().isoformat()
+        return cls(library, candidate.family, candidate.name, versions=versions(library), made=today)
 
 
 def versions(library: str) -> dict[str, str]:

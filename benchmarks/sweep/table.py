@@ -62,7 +62,8 @@ def table(rows: Iterable[Row]) -> str:
         own = [row for row in rows if row.library == library]
         if own:
             made = sorted({", ".join(f"{name} {v}" for name, v in row.versions.items()) for row in own})
-            lines += [f"## {library}", "", summary(own), "", f"Made by {'; '.join(made)}.", ""]
+            days = ", ".join(sorted({row.made or "an earlier day" for row in own}))
+            lines += [f"## {library}", "", summary(own), "", f"Made by {'; '.join(made)} (on {days}).", ""]
             lines += [*_table(own), "", *_without(own)]
     return "\n".join(lines).rstrip() + "\n"
 

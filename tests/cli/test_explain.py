@@ -231,7 +231,8 @@ def test_json_names_failures_and_the_rest_is_done(run, photo):
 def test_save_writes_exactly_what_was_asked_for(run, photo, save, files):
     ran = run("explain", photo, *MODEL, "--top", 2, "--save", save)
     assert ran.status == 0
-    assert names_in("camscope-out") == files
+    assert Path("camscope-out").is_dir() == bool(files)
+    assert not files or names_in("camscope-out") == files
 
 
 def test_several_methods_layers_and_targets(run, photo):

@@ -87,6 +87,10 @@ def test_a_run_mirrors_the_folders(run, folders):
     assert ran.status == 0, ran.err
     stems = ("a/x.jpg", "a/x.png", "b/x", "my photo (1)")
     assert names_below("camscope-out") == {"photos.csv", *(f"{stem}.json" for stem in stems)}
+    assert {row["files"] for row in rows("camscope-out/photos.csv")} == {f"{stem}.json" for stem in stems}
+    assert run("explain", "photos", *MODEL, "--save", "json,npz", "--overwrite").status == 0
+    table = rows("camscope-out/photos.csv")
+    assert {row["files"] for row in table} == {f"{stem}.npz; {stem}.json" for stem in stems}
 
 
 # ---------------------------------------------------------------- nothing is written over
@@ -101,6 +105,7 @@ def test_a_run_mirrors_the_folders(run, folders):
         (["out/x-figure.png"], "out-2"),
         (["out/x-figure.png", "out-2/a/y-gradcam-layer-cat.webp"], "out-3"),
         (["out/a/x.json"], "out"),
+        (["out/x.png", "out/x.xml", "out/x-2.jpg", "out/-x.png"], "out"),  # no run writes these
         (["out/a/y.z-figure.png"], "out-2"),
     ],
 )
@@ -165,6 +170,16 @@ def test_the_pictures_of_an_earlier_run_are_no_photos(run, pixels):
     assert "were written by camscope" in ran.err
     named = Path(one["files"][0])
     assert run("explain", named, *MODEL, "--save", "json").status == 0, "who names one wants it"
+
+
+@pytest.mark.parametrize("picture", ["png", "webp"])
+def test_nor_are_those_that_were_written_into_the_folder_of_the_photos(run, pixels, picture):
+    Path("mine").mkdir()
+    for name in ("mine/x.png", "mine/x-2.png"):
+        Image.fromarray(pixels).save(name)
+    for _ in range(2):
+        ran = run("explain", "mine", *MODEL, "--out", "mine", "--overwrite", "--format", picture, "--json")
+        assert [one["source"] for one in json.loads(ran.out)["explained"]] == ["mine/x-2.png", "mine/x.png"]
 
 
 def test_pictures_may_be_written_beside_the_photos(run, pixels):
@@ -260,6 +275,7 @@ def test_there_must_be_something_to_go_on_with(run, pixels):
     ran = run("explain", *names, *MODEL, "--resume")
     assert ran.status == 2
     assert "there is no camscope-out/photos.csv" in ran.err
+    Path("camscope-out").mkdir()
     Path("camscope-out/photos.csv").write_text("a,b\n1,2\n")
     ran = run("explain", *names, *MODEL, "--resume")
     assert ran.status == 2
@@ -267,6 +283,31 @@ def test_there_must_be_something_to_go_on_with(run, pixels):
     ran = run("explain", names[0], *MODEL, "--resume")
     assert ran.status == 2
     assert "a run of more than 3 photos" in ran.err
+
+
+def test_a_run_is_gone_on_with_by_the_same_options_only(run, pixels):
+    names = made(pixels, 4)
+    assert run("explain", *names, *MODEL, "--save", "json").status == 0
+    table = Path("camscope-out/photos.csv")
+    table.write_text("".join(table.read_text().splitlines(keepends=True)[:3]))
+    ran = run("explain", *names, *MODEL, "--save", "json", "--resume", "--method", "layercam")
+    assert ran.status == 2
+    assert "--method layercam" in ran.err
+    assert len(rows("camscope-out/photos.csv")) == 2
+    ran = run("explain", *names, *MODEL, "--save", "json", "--resume", "--batch", "2", "--device", "cpu")
+    assert ran.status == 0, ran.err
+    assert len(rows("camscope-out/photos.csv")) == 4
+
+
+def test_an_error_leaves_no_empty_folder(run, pixels):
+    names = made(pixels, 1)
+    Path("broken.png").write_bytes(b"")
+    Path("mine").mkdir()
+    for asked in (("--out", "new/one", names[0], "--target", "no such"), ("--out", "new", "broken.png")):
+        assert run("explain", *asked, *MODEL).status != 0
+        assert not Path("new").exists()
+    assert run("explain", "broken.png", *MODEL, "--out", "mine").status != 0
+    assert Path("mine").is_dir()  # which was there before
 
 
 def test_what_cannot_be_written_is_said_by_whoever_waits(tmp_path):

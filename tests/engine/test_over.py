@@ -98,8 +98,11 @@ def test_tensors_come_in_many_forms(explainer, x, top, form):
         assert said in ([NAMES[i] for i in top[:5]], [[NAMES[i]] for i in top[:5]])
 
 
-def test_photos_come_one_by_one_or_in_lists_with_labels_or_without(explainer, tmp_path):
+@pytest.mark.parametrize("shaped", [False, True], ids=["", "as fastai has them"])
+def test_photos_come_one_by_one_or_in_lists_with_labels_or_without(explainer, tmp_path, monkeypatch, shaped):
     five = photos(5)
+    if shaped:  # its import gives every picture of Pillow's a shape
+        monkeypatch.setattr(Image.Image, "shape", property(lambda self: self.size[::-1]), raising=False)
     paths = [tmp_path / f"{i}.png" for i in range(5)]
     for photo, path in zip(five, paths, strict=True):
         photo.save(path)
@@ -278,3 +281,17 @@ def test_of_a_segmenter_nothing_is_wrong_as_a_whole(x):
     segmenter = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 5, 1)).eval()
     with pytest.raises(InputError, match="classes of the whole image"):
         list(camscope.Explainer(segmenter).over([(x[:2], torch.tensor([0, 1]))], only="wrong"))
+
+
+def test_whole_real_numbers_are_labels_and_others_are_said_to_be_inputs(explainer, x):
+    for labels in (torch.tensor([0.0, 1, 2, 3]), np.array([0.0, 1, 1, 0])):
+        (e,) = explainer.over([(x[:4], labels)])
+        assert e.labels == [NAMES[int(label)] for label in labels]
+    for inputs in (
+        (x[:4], torch.rand(4)),
+        (x[:4], torch.zeros(4, 32, 32, dtype=torch.int64)),
+        {"a": x[:4], "id": x},
+    ):
+        with pytest.raises(InputError) as caught:
+            list(explainer.over([inputs]))
+        assert "apart=lambda batch" in caught.value.__notes__[0]

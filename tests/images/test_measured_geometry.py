@@ -89,3 +89,17 @@ def test_a_photo_is_looked_for_where_it_should_be(photos):
         found.check(photo, plain(cut))
     with pytest.raises(InputError, match="does not do to others"):
         found.check(photo, plain(photo.transpose(Image.Transpose.FLIP_LEFT_RIGHT)))
+
+
+@pytest.mark.parametrize("resample", [Image.Resampling.BILINEAR, Image.Resampling.BICUBIC])
+def test_a_small_photo_that_is_much_enlarged_is_measured_within_its_edges(resample):
+    """The half pixel beside an edge has one brightness, whatever the ramp is."""
+
+    def prepare(picture: Image.Image) -> np.ndarray:
+        return np.asarray(picture.resize((96, 80), resample), dtype=np.float64).transpose(2, 0, 1)
+
+    found = measure(prepare, (8, 12)).geometry
+    assert found.scale == pytest.approx((10, 8), rel=0.005)
+    assert found.offset == pytest.approx((0, 0), abs=0.2)
+    with pytest.raises(InputError, match="80 pixels of a photo's 5 along an axis, too few"):
+        measure(prepare, (5, 12))

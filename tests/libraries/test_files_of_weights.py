@@ -126,7 +126,7 @@ def test_averaged_weights_come_first_and_it_is_said(net, tmp_path):
     assert_is(found.model, net)
     assert found.info.of_weights == (
         "The file holds weights for this model more than once: those under 'state_dict_ema' were taken, and not those "
-        "under 'state_dict'.",
+        "under 'state_dict'. To have others, save them in a file of their own.",
     )
 
 
@@ -161,6 +161,59 @@ SAID = {
 def test_class_names_are_read_from_the_file(where, trust, net, tmp_path):
     content = {"state_dict": net.state_dict(), **SAID[where]}
     assert loaded(content, tmp_path / "w.pth", trust_pickle=trust).info.class_names == NAMES
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"class_to_idx": {name: number + 1 for number, name in enumerate(NAMES)}},
+        {"idx_to_class": {2 * number: name for number, name in enumerate(NAMES)}},
+        {"classes": NAMES[:6]},
+    ],
+    ids=["from 1 on", "with gaps", "too few"],
+)
+def test_class_names_that_are_not_those_of_the_outputs_are_said_to_be_unused(said, net, tmp_path):
+    found = loaded({"state_dict": net.state_dict(), "args": said}, tmp_path / "w.pth")
+    assert found.info.class_names is None
+    (note,) = found.info.of_weights
+    assert f"entries under {next(iter(said))!r}" in note
+    assert "7 outputs" in note
+
+
+def test_weights_without_values_are_refused(net, tmp_path):
+    """Those of batch norms' counters too, which a file may lack."""
+    with pytest.raises(ModelError, match="a shape without values"):
+        loaded({name: weight.to("meta") for name, weight in net.state_dict().items()}, tmp_path / "w.pth")
+
+
+def test_labels_of_images_are_no_class_names(net, tmp_path):
+    content = {"state_dict": net.state_dict(), "labels": [0, 1, 2, 0, 1, 1, 1]}
+    assert loaded(content, tmp_path / "w.pth").info.class_names is None
+
+
+def test_a_file_that_says_another_model_whose_weights_have_the_same_shapes(tmp_path):
+    made = timm.create_model("tf_mobilenetv3_small_minimal_100", num_classes=7)
+    content = {"arch": "tf_mobilenetv3_small_minimal_100", "state_dict": made.state_dict()}
+    torch.save(content, tmp_path / "w.pth")
+    right = load_model("timm:tf_mobilenetv3_small_minimal_100", weights=tmp_path / "w.pth")
+    assert right.info.of_weights == ()
+    x = torch.randn(1, 3, 64, 64)
+    torch.save({**content, "arch": "mobilenetv3_small_100"}, tmp_path / "w.pth")
+    other = load_model("timm:tf_mobilenetv3_small_minimal_100", weights=tmp_path / "w.pth")
+    (note,) = other.info.of_weights
+    assert "weights are of timm:mobilenetv3_small_100" in note
+    assert other.model(x).equal(right.model(x))
+
+
+def test_a_model_in_several_files_is_read_from_any_of_them(net, tmp_path):
+    state = net.state_dict()
+    names = list(state)
+    for number, some in enumerate((names[::2], names[1::2]), 1):
+        save_file({name: state[name] for name in some}, tmp_path / f"m-0000{number}-of-00002.safetensors")
+    assert_is(load_model(TIMM, weights=tmp_path / "m-00002-of-00002.safetensors").model, net)
+    (tmp_path / "m-00001-of-00002.safetensors").unlink()
+    with pytest.raises(ModelError, match=r"one of 2 files.*m-00001-of-00002\.safetensors is not beside it"):
+        load_model(TIMM, weights=tmp_path / "m-00002-of-00002.safetensors")
 
 
 def test_class_names_are_read_from_safetensors(net, tmp_path):

@@ -142,6 +142,10 @@ def test_a_png_written_quickly_is_the_same_picture(tmp_path, shape):
         assert np.array_equal(read, pixels)
     with Image.open(tmp_path / "a.webp") as read:
         assert (read.format, read.size) == ("WEBP", shape[::-1])
+    Image.fromarray(pixels).save(tmp_path / "other.png")
+    (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    ours = {path.name for path in tmp_path.iterdir() if render.was_saved_here(path)}
+    assert ours == {"a.png", "a.webp"}
 
 
 def written(**how) -> np.ndarray:

@@ -69,6 +69,11 @@ def test_photos_in_every_form(photo, tmp_path):
     assert np.array_equal(np.asarray(camscope.overlay(photo(path), MAP)), drawn(MAP))
 
 
+def test_a_picture_that_fastai_has_given_a_shape_is_one(monkeypatch):
+    monkeypatch.setattr(Image.Image, "shape", property(lambda self: self.size[::-1]), raising=False)
+    assert np.array_equal(np.asarray(camscope.overlay(Image.fromarray(PIXELS), MAP)), drawn(MAP))
+
+
 @pytest.mark.parametrize(
     "heatmap",
     [
@@ -208,3 +213,42 @@ def test_other_targets_are_not_fused(explainer, x, e):
     other = explainer(x, methods="gradcam", targets=[1, 3], layers="last_relu")
     with pytest.raises(InputError, match="other targets than the first"):
         camscope.fuse(e, other)
+
+
+def test_what_was_not_seen_by_one_of_the_maps_is_not_known_of_all():
+    holes, whole = np.abs(MAP), np.abs(MAP)[::-1].copy()
+    holes[:, :3] = np.nan
+    for how in ("mean", "max", "product", "cascade"):
+        found = camscope.fuse(holes, whole, how=how)
+        assert np.array_equal(np.isnan(found), np.isnan(holes))
+        expected = fuse_maps([np.nan_to_num(holes)[None, None], whole[None, None]], how, 2.0)[0, 0]
+        assert np.array_equal(found[:, 3:], expected[:, 3:])
+    for others, says in (
+        (MAP[:3], "one size"),
+        (torch.from_numpy(MAP), "several libraries"),
+        (MAP * 1j, "real numbers"),
+        (np.full_like(MAP, np.inf), "infinity"),
+    ):
+        with pytest.raises(InputError, match=says):
+            camscope.fuse(holes, others)
+
+
+def test_maps_of_other_photos_or_other_parts_of_them_are_not_fused(tmp_path):
+    for number, pixels in enumerate((PIXELS, PIXELS[::-1], PIXELS)):
+        Image.fromarray(pixels).save(tmp_path / f"{number}.png")
+    model = make_tiny_cnn()
+    whole = camscope.Explainer(model, preprocessing="0-1@32")
+    cropped = camscope.Explainer(
+        model, preprocessing=camscope.Preprocessing((32, 32), resize=32, mean=(0.0,) * 3, std=(1.0,) * 3)
+    )
+    one, other, copy = (whole(tmp_path / f"{number}.png", targets=1) for number in range(3))
+    with pytest.raises(InputError, match=r"other images.*1\.png"):
+        camscope.fuse(one, other)
+    camscope.fuse(one, copy)
+    part = cropped(tmp_path / "0.png", targets=1)
+    with pytest.raises(InputError, match=r"another part of the photo.*photo_heatmaps"):
+        camscope.fuse(one, part)
+    seen = part.photo_heatmaps()[0]
+    on_photo = camscope.fuse(one.photo_heatmaps()[0], seen)
+    assert np.array_equal(np.isnan(on_photo), np.isnan(seen))
+    assert not np.isnan(on_photo).all()

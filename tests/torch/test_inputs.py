@@ -159,10 +159,9 @@ def test_code_that_is_named_has_been_tried():
         def forward(self, x):
             raise ValueError("mine")
 
-    with pytest.raises(ValueError, match=r"^mine$"):
-        camscope.explain(Broken(), X)
-    with pytest.raises(camscope.InputError, match=r"first convolution takes 3 channel\(s\).*It said: mine"):
-        camscope.explain(Broken(), X.movedim(1, -1))
+    for x in (X, X.movedim(1, -1)):
+        with pytest.raises(ValueError, match=r"^mine$"):
+            camscope.explain(Broken(), x)
 
 
 @pytest.mark.parametrize(

@@ -216,7 +216,7 @@ def test_no_hook_stays_also_after_an_exception():
     with contextlib.suppress(KeyboardInterrupt), explainer.watching():
         model(x)
         raise KeyboardInterrupt
-    with pytest.raises(RuntimeError, match="channels"), explainer.watching():
+    with pytest.raises(InputError, match="channels"), explainer.watching():
         model(batch(1, 4, 32, 32))
     for module in model.modules():
         assert not module._forward_hooks
@@ -376,3 +376,76 @@ def test_the_wrong_thing_and_no_forward_at_all():
         explainer.from_output(seen)
     with pytest.raises(InputError, match="another Explainer"):
         camscope.Explainer(model).from_output(seen)
+
+
+def test_weights_put_elsewhere_or_layers_of_other_weights_are_changes_too():
+    x = batch(1, 3, 16, 16)
+
+    def elsewhere(model: Net) -> None:
+        model.stem[0].weight.data = torch.zeros_like(model.stem[0].weight)
+
+    def others(model: Net) -> None:
+        model.load_state_dict(Net(mlp_head(16)).state_dict(), assign=True)
+
+    for change in (elsewhere, others):
+        model = Net(mlp_head(16)).eval()
+        explainer = camscope.Explainer(model)
+        with explainer.watching() as seen:
+            model(x)
+        change(model)
+        with pytest.raises(InputError, match="weights have changed"):
+            explainer.from_output(seen)
+
+
+def test_an_output_that_is_written_to_is_no_longer_what_the_model_said():
+    model, x = Net(mlp_head(16)).eval(), batch(2, 3, 16, 16)
+    explainer = camscope.Explainer(model)
+    with explainer.watching() as seen:
+        output = model(x)
+    output[:, 0] = 100
+    with pytest.raises(InputError, match="written to since, in place"):
+        explainer.from_output(seen)
+
+
+@pytest.mark.parametrize("without", [torch.no_grad, torch.inference_mode])
+def test_an_output_on_no_graph_is_the_users_own(without):
+    model, x = make_tiny_cnn(), batch(2, 3, 32, 32)
+    explainer = camscope.Explainer(model)
+    with without(), explainer.watching(methods="cam") as seen:
+        output = model(x)
+        output[:, 0] = 100
+    found, called = explainer.from_output(seen), explainer(x, methods="cam")
+    same(found, called)
+    assert found.probabilities.equal(called.probabilities)
+
+
+def test_a_model_is_watched_once_at_a_time():
+    whole, x = nn.Sequential(make_tiny_cnn(), nn.Linear(5, 3)).eval(), batch(1, 3, 32, 32)
+    explainer, of_part = camscope.Explainer(whole), camscope.Explainer(whole[0])
+    for other in (explainer, of_part):
+        with (
+            explainer.watching() as seen,
+            pytest.raises(InputError, match=r"watched already.*methods=\[…\]"),
+            other.watching(layers="0"),
+        ):
+            raise AssertionError("must not get here")
+    with explainer.watching() as seen:
+        whole(x)
+        found = of_part(x)  # a call is no watching
+    same(explainer.from_output(seen), explainer(x))
+    same(found, of_part(x))
+
+
+def test_a_hook_that_changes_what_the_model_returns_is_refused():
+    model, x = Net(mlp_head(16)).eval(), batch(2, 3, 16, 16)
+    explainer = camscope.Explainer(model)
+    handle = model.register_forward_hook(lambda _module, _inputs, output: output * 2)
+    with pytest.raises(ModelError, match="forward hook on the model itself"), explainer.watching():
+        model(x)
+    handle.remove()
+    seeing = model.register_forward_hook(lambda _module, _inputs, output: None)  # changes nothing
+    with explainer.watching() as seen:
+        model(x)
+    same(explainer.from_output(seen), explainer(x))
+    seeing.remove()
+    assert not model._forward_hooks

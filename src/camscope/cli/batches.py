@@ -73,7 +73,7 @@ def explain_all(explainer: Explainer, sources: Sources, request: Request, people
         CamscopeError: if what was asked for does not suit the model.
     """
     path = table_of(request.out, sources)
-    table = None if path is None else RunTable(path)
+    table = None if path is None else RunTable(path, request.told())
     if request.resume and table is None:
         raise InputError(
             f"--resume goes on with a run of more than {FEW} {sources.noun}s that was stopped; leave it out."

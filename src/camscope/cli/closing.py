@@ -31,7 +31,8 @@ def close(people: Console, done: Done, sources: Sources, request: Request, *, as
         _count(people, done, sources, request)
     if done.stopped:
         people.print("Stopped. Go on with the others:", style="bold")
-        people.print(f"  {request.again()} --resume", markup=False, soft_wrap=True)
+        resume = " --resume" if done.table is not None and done.table.exists() else ""
+        people.print(f"  {request.again()}{resume}", markup=False, soft_wrap=True)
     if len(sources.names) == 1 and done.results and not request.targets:
         _suggest(people, done, sources, asked)
 

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from camscope import render
 from camscope.cli.file_names import safe
-from camscope.cli.out_folder import prepare_folder
+from camscope.cli.out_folder import prepared_folder
 from camscope.cli.output import console, print_json
 from camscope.cli.request import read_style, read_words
 from camscope.cli.showing import plain_table, show_files, show_notes
@@ -87,19 +87,19 @@ def evolve(
     }
     settled = history.settling(**region)  # refuses a region that does not fit before anything is written
     shown = _shown(history, at, steps)
-    prepare_folder(out)
     name = safe((history.folder.parent if history.folder.name == "maps" else history.folder).resolve().name)
     written = []
-    if history.samples.pictures is not None:
-        figure = shown.figure(
-            steps=shown.steps.tolist(), target=target, scale=scale, box=region["box"], **style
-        )
-        written.append(out / f"{name}-evolution.png")
-        render.save(figure, written[-1])
-    written.append(out / f"{name}-settling.png")
-    render.save(history.curve_figure(**region), written[-1])
-    if animation and history.samples.pictures is not None:
-        written.append(history.animation(out / f"{name}-evolution.webp", target=target, **style))
+    with prepared_folder(out):
+        if history.samples.pictures is not None:
+            figure = shown.figure(
+                steps=shown.steps.tolist(), target=target, scale=scale, box=region["box"], **style
+            )
+            written.append(out / f"{name}-evolution.png")
+            render.save(figure, written[-1])
+        written.append(out / f"{name}-settling.png")
+        render.save(history.curve_figure(**region), written[-1])
+        if animation and history.samples.pictures is not None:
+            written.append(history.animation(out / f"{name}-evolution.webp", target=target, **style))
     if as_json:
         print_json(_facts(history, settled, written))
         return

@@ -15,7 +15,7 @@ from camscope.cli.batches import explain_all, table_of
 from camscope.cli.closing import close
 from camscope.cli.find_sources import find_sources
 from camscope.cli.model_options import ModelOptions
-from camscope.cli.out_folder import free_folder, prepare_folder
+from camscope.cli.out_folder import free_folder, prepared_folder
 from camscope.cli.output import console, print_json, quiet_stdout
 from camscope.cli.pictures import USUAL_OPACITY, USUAL_SIZE, OverlaySize, Pictures
 from camscope.cli.request import (
@@ -149,14 +149,14 @@ def explain(
         overwrite=overwrite,
         resume=resume,
     )
-    prepare_folder(out)
     people = console(stderr=as_json)
-    with quiet_stdout(as_json):
+    with prepared_folder(out), quiet_stdout(as_json):
         with people.status("loading the model …") if people.is_terminal else nullcontext():
             explainer = request.model.open()
         sources = find_sources(explainer, request)
         free = _in_a_free_folder(request, sources, people)
-        done = explain_all(explainer, sources, free, people)
+        with prepared_folder(free.out):
+            done = explain_all(explainer, sources, free, people)
     for source, reason in done.failed:
         say_error(reason if source in reason else f"{source}: {reason}")
     if as_json:
@@ -175,7 +175,6 @@ def _in_a_free_folder(request: Request, sources: Sources, people: Console) -> Re
     free = free_folder(request.out, stems, sources.names)
     if free == request.out:
         return request
-    prepare_folder(free)
     people.print(
         f"{request.out} has files of these {sources.noun}s already; those of this run are in {free} "
         "(--overwrite: in the same folder).",

@@ -13,7 +13,7 @@ from rich.table import Table
 from camscope import render
 from camscope.cli.file_names import stems_of_photos
 from camscope.cli.model_options import ModelOptions
-from camscope.cli.out_folder import free_folder, prepare_folder
+from camscope.cli.out_folder import free_folder, prepared_folder
 from camscope.cli.output import console, print_json, quiet_stdout
 from camscope.cli.request import read_inputs, read_style
 from camscope.cli.showing import plain_table, show_files, show_notes
@@ -79,11 +79,13 @@ def concepts(
     style = read_style(colormap)
     stems = stems_of_photos(given, found)
     out = out if overwrite else free_folder(out, [*stems.values(), Path(_ARRAYS).with_suffix("")], found)
-    prepare_folder(out)
-    with quiet_stdout(as_json):
-        explainer = ModelOptions(model, weights, trust_pickle, device, preprocessing=preprocessing).open()
-        result = explainer.concepts([read_photo(name) for name in found], count=count, layer=layer, seed=seed)
-    written = _write(result, stems.values(), out, style)
+    with prepared_folder(out):
+        with quiet_stdout(as_json):
+            explainer = ModelOptions(model, weights, trust_pickle, device, preprocessing=preprocessing).open()
+            result = explainer.concepts(
+                [read_photo(name) for name in found], count=count, layer=layer, seed=seed
+            )
+        written = _write(result, stems.values(), out, style)
     if as_json:
         print_json(_facts(result, found, written))
         return

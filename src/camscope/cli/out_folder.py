@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 
@@ -31,27 +32,42 @@ def free_folder(out: Path, stems: Iterable[Path], sources: Iterable[str] = ()) -
     return next(folder for folder in beside if not _holds(folder, wanted, photos))
 
 
-def prepare_folder(out: Path) -> None:
-    """Make the folder that results go into.
+@contextmanager
+def prepared_folder(out: Path) -> Iterator[None]:
+    """Have the folder that results go into. At the end it is taken away again if nothing was put into it.
 
     Raises:
         InputError: if it cannot be made.
     """
+    made = [folder for folder in (out, *out.parents) if not folder.exists()]
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"--out {out} cannot be made a folder: {error.strerror or error}") from error
+    try:
+        yield
+    finally:
+        with suppress(OSError):  # it holds something
+            for folder in made:
+                folder.rmdir()
+
+
+_PICTURES = (".png", ".webp", ".html")
+_OTHERS = (".npz", ".json", ".csv")
+"""What a run writes: pictures with words behind the name, and files of numbers without."""
 
 
 def _holds(folder: Path, stems: set[Path], photos: set[Path]) -> bool:
-    """Whether a folder holds a file whose name is one of these and then `-…` or `.…`, and which is no photo."""
+    """Whether a folder holds a file that a run would write under one of these names, and which is no photo."""
     for parent in {stem.parent for stem in stems}:
         if not (folder / parent).is_dir():
             continue
         for file in (folder / parent).iterdir():
             if file.absolute() in photos:
                 continue
-            ends = (i for i, letter in enumerate(file.name) if letter in "-.")
-            if any(parent / file.name[:end] in stems for end in ends if end):
+            if file.suffix in _OTHERS and parent / file.stem in stems:
+                return True
+            dashes = (i for i, letter in enumerate(file.stem) if letter == "-")
+            if file.suffix in _PICTURES and any(parent / file.name[:end] in stems for end in dashes if end):
                 return True
     return False

@@ -10,6 +10,7 @@ from typing import Any
 
 from rich.console import Console
 
+from camscope import render
 from camscope.cli.file_names import safe, start_of, stems_of_photos
 from camscope.cli.output import without_warnings
 from camscope.cli.showing import show_notes, show_statuses
@@ -98,9 +99,10 @@ def _without(out: Path, found: Sequence[str], given: Sequence[str]) -> list[str]
         start = start_of(photo, given)
         if photo in given or start is None:
             return False
+        if not written.match(str(Path(photo).absolute())):
+            return False
         # who has pictures written beside the photos looks for photos in that very folder
-        below = start.absolute() in out.absolute().parents
-        return below and bool(written.match(str(Path(photo).absolute())))
+        return start.absolute() in out.absolute().parents or render.was_saved_here(photo)
 
     photos = [photo for photo in found if not is_ours(photo)]
     if not photos:

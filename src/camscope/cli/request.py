@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +91,17 @@ class Request:
             without: options that are left out, such as `--save`.
             inputs: what is explained; None for what this run explained.
         """
+        shown = [
+            f"./{one}" if one.startswith("-") else one for one in (self.inputs if inputs is None else inputs)
+        ]
+        return shlex.join(["camscope", "explain", *shown, *self.model.words(), *self._words(without)])
+
+    def told(self) -> str:
+        """The options that the content of the files depends on, as they are typed; empty if all are the defaults."""
+        words = replace(self.model, device=None).words()
+        return shlex.join([*words, *self._words(("--out", "--batch"))])
+
+    def _words(self, without: Collection[str]) -> list[str]:
         save = ",".join(self.save)
         given: dict[str, Any] = {
             "--method": [one.name for one in self.methods],
@@ -103,11 +114,7 @@ class Request:
             "--batch": None if self.batch == USUAL_BATCH else self.batch,
             "--seed": self.seed or None,
         }
-        kept = words_of({option: value for option, value in given.items() if option not in without})
-        shown = [
-            f"./{one}" if one.startswith("-") else one for one in (self.inputs if inputs is None else inputs)
-        ]
-        return shlex.join(["camscope", "explain", *shown, *self.model.words(), *kept])
+        return words_of({option: value for option, value in given.items() if option not in without})
 
 
 def read_inputs(given: Sequence[str], question: str) -> tuple[str, ...]:

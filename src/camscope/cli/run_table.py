@@ -9,7 +9,7 @@ from typing import Any
 
 from camscope.errors import InputError
 
-_COLUMNS = ("source", "class", "name", "probability", "logit", "untrained", "files", "error")
+_COLUMNS = ("source", "class", "name", "probability", "logit", "untrained", "files", "error", "options")
 
 
 class RunTable:
@@ -17,10 +17,11 @@ class RunTable:
 
     Args:
         path: of the file. What is there is written over, unless it is gone on with.
+        options: of the run, as they are typed; see `Request.told`.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, options: str = "") -> None:
+        self.path, self._options = path, options
         self._begun = False
 
     def go_on(self) -> set[str]:
@@ -30,7 +31,7 @@ class RunTable:
             The sources that it has explained.
 
         Raises:
-            InputError: if there is no such table.
+            InputError: if there is no such table, or it is of a run with other options.
         """
         try:
             with self.path.open(encoding="utf-8", newline="") as file:
@@ -46,6 +47,12 @@ class RunTable:
             raise InputError(
                 f"{self.path} is no table of a run of camscope explain ({error!r}), so --resume cannot go on with it."
             ) from error
+        others = next((row["options"] for row in kept if row["options"] != self._options), None)
+        if others is not None:
+            raise InputError(
+                f"The run in {self.path.parent} was made with {others or 'no options'}, and is to go on with "
+                f"{self._options or 'no options'}. Say the same options, or leave --resume out."
+            )
         self._write(lines)
         return sources
 
@@ -61,9 +68,10 @@ class RunTable:
         best = result["top"][0]
         probability = "" if best["probability"] is None else f"{best['probability']:.6g}"
         untrained = "yes" if result.get("untrained") else ""
-        files = " ".join(Path(file).name for file in result["files"])
+        folder = self.path.parent
+        files = "; ".join(Path(file).relative_to(folder).as_posix() for file in result["files"])
         numbers = (best["index"], best["name"], probability, f"{best['logit']:.6g}")
-        self._write([(result["source"], *numbers, untrained, files, "")])
+        self._write([(result["source"], *numbers, untrained, files, "", self._options)])
 
     def add_failure(self, source: str, reason: str) -> None:
         """Note why a source was not explained.
@@ -75,7 +83,7 @@ class RunTable:
         Raises:
             InputError: if the file cannot be written.
         """
-        self._write([(source, *[""] * (len(_COLUMNS) - 2), reason)])
+        self._write([(source, *[""] * (len(_COLUMNS) - 3), reason, self._options)])
 
     def _write(self, lines: Iterable[Iterable[Any]]) -> None:
         try:

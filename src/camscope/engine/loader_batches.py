@@ -93,15 +93,21 @@ def _are_labels(value: Any, inputs: Any) -> bool:
     rows = len(inputs) if hasattr(inputs, "__len__") and not isinstance(inputs, (str, Mapping)) else None
     if isinstance(value, (list, tuple)):
         return len(value) == rows and all(isinstance(one, (int, str, np.integer)) for one in value)
-    if not hasattr(value, "shape"):
+    if not hasattr(value, "dtype"):
         return False
     shape, whole = tuple(value.shape), "float" not in str(value.dtype)
     if len(shape) < 2:
-        return whole
+        return whole or (shape in ((), (rows,)) and _are_whole(value))
     if len(shape) > 2 or shape[0] != rows or shape == tuple(getattr(inputs, "shape", ())):
         return False
     numbers = to_numpy(value)
     return bool(((numbers == 0) | (numbers == 1)).all())
+
+
+def _are_whole(numbers: Any) -> bool:
+    """Whether real numbers are class indices, as tables have them and losses of one output take them."""
+    values = to_numpy(numbers)
+    return bool((values == np.floor(values)).all() and (values >= 0).all())
 
 
 def _is_photo(value: Any) -> bool:
@@ -121,8 +127,9 @@ def _is_single(inputs: Any, labels: Any) -> bool:
 
 def _together(images: Sequence[Any]) -> Any:
     """Single images as one batch."""
-    if hasattr(images[0], "shape") and not isinstance(images[0], np.ndarray):
-        return array_namespace(images[0]).stack(list(images))
+    first = images[0]  # with fastai, pictures of Pillow's have a shape too
+    if hasattr(first, "dtype") and not isinstance(first, np.ndarray):
+        return array_namespace(first).stack(list(images))
     return list(images)
 
 
@@ -135,4 +142,5 @@ def _plain(label: Any) -> Any:
     if not hasattr(label, "shape"):
         return label
     numbers = to_numpy(label)
-    return (numbers.astype(int) if numbers.dtype == bool else numbers).tolist()
+    whole = numbers.dtype == bool or (numbers.dtype.kind == "f" and _are_whole(numbers))
+    return (numbers.astype(int) if whole else numbers).tolist()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -77,7 +77,7 @@ class Over:
                 try:
                     found = self._explained(batch)
                 except CamscopeError as error:
-                    error.add_note(f"This was batch {number} (from 0).")
+                    error.add_note(f"This was batch {number} (from 0).{_taken(batch)}")
                     raise
                 if found is not None:
                     yield found
@@ -133,6 +133,16 @@ class Over:
         indices = labels if outputs is None else class_indices(labels, count, self.class_names(count))
         e = self.explain(given, targets_of(indices))
         return _labelled(e, indices, e.class_names)
+
+
+def _taken(batch: LabelledBatch) -> str:
+    """What to add to an error where no labels were found among several things."""
+    if batch.labels is not None or not isinstance(batch.inputs, (tuple, list, Mapping)):
+        return ""
+    return (
+        " All that it holds was taken for inputs. If some are labels, say which: "
+        "apart=lambda batch: (batch[0], batch[1]), or (batch[0], None) for none."
+    )
 
 
 def _labelled(e: Explanation, indices: Sequence[Any], names: Sequence[str] | None) -> Explanation:

@@ -27,6 +27,9 @@ _OFF = 1.5
 _EDGE = 0.06
 """The share of an axis at both ends where resizing mixes a pixel with what lies beyond the edge."""
 
+_REACH = 2.0
+"""How many pixels of the photo beside a place are mixed where it is enlarged (bicubic)."""
+
 _PARTS = 6
 """Parts along each axis that a photo is compared in."""
 
@@ -177,10 +180,18 @@ def _line(share: Float[np.ndarray, "along across"], inside: slice, size: int) ->
     """
     margin = max(2, round(len(share) * _EDGE))
     along = np.arange(inside.start, inside.stop)[margin:-margin] + 0.5
-    if len(along) < 2:
-        raise InputError(f"it makes {len(share)} pixels of a photo's {size}, too few to be measured")
     across = slice(margin, -margin) if share.shape[1] > 2 * margin else slice(None)
     places = _places(share[margin:-margin, across], size)
+    means = places.mean(axis=1)
+    apart = (means >= _REACH) & (
+        means <= size - _REACH
+    )  # of a photo that is enlarged these are more than the margin
+    along, places = along[apart], places[apart]
+    too_few = InputError(
+        f"it makes {len(share)} pixels of a photo's {size} along an axis, too few to be measured"
+    )
+    if len(along) < 2:
+        raise too_few
     slope, start = np.polyfit(along, places.mean(axis=1), 1)
     off = np.abs(places - (slope * along + start)[:, None]).max()
     if not slope > 0 or not off <= max(_OFF * size / _LEVELS, 1.0):
@@ -188,4 +199,6 @@ def _line(share: Float[np.ndarray, "along across"], inside: slice, size: int) ->
             f"it does not only resize, crop and pad: along an axis of {size} pixels a pixel comes from a place that is "
             f"off by {off:.1f} pixels"
         )
+    if slope * np.ptp(along) < _REACH:
+        raise too_few
     return float(1 / slope), float(-start / slope)

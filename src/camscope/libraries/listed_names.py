@@ -19,6 +19,9 @@ def listed_names(value: Any) -> list[str]:
     whole = isinstance(value, Sequence) and not isinstance(value, str | bytes)
     if not whole or not all(isinstance(one, (str, int)) for one in value):
         return []
+    numbers = [one for one in value if isinstance(one, int)]
+    if len(set(numbers)) < len(numbers):  # the labels of images
+        return []
     return [str(one) for one in value]
 
 

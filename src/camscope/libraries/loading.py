@@ -16,7 +16,8 @@ from typing import Any
 from camscope.errors import ModelError, either, nearest
 from camscope.images import IMAGENET
 from camscope.libraries import training_runs
-from camscope.libraries.checkpoints import class_names_in, fit, read_checkpoint
+from camscope.libraries.checkpoints import class_names_in, fit, read_checkpoint, unused_names
+from camscope.libraries.checkpoints.architectures import said_otherwise
 from camscope.libraries.factories import from_file, is_factory
 from camscope.libraries.heads import classes_in, outputs_of
 from camscope.libraries.info import ModelInfo
@@ -117,8 +118,20 @@ def _filled(source: _Source, loaded: Loaded, path: Path, num_classes: int | None
     put(loaded.model, found.state, checkpoint)
     info = loaded.info
     of_author = info.class_names if is_factory(source.spec) else None
-    names = of_author or class_names_in(checkpoint, classes or outputs or 0) or info.class_names
-    info = dataclasses.replace(info, class_names=names, of_weights=tuple(found.notes()), untrained=False)
+    count = classes or outputs or 0
+    names = of_author or class_names_in(checkpoint, count)
+    notes = [*found.notes(), "" if names or not count else unused_names(checkpoint, count)]
+    if said := said_otherwise(checkpoint, source.spec):
+        notes.append(
+            f"The file says that its weights are of {said}. They fit {source.spec} too, which may compute something "
+            f"else with them: explain {said}."
+        )
+    info = dataclasses.replace(
+        info,
+        class_names=names or info.class_names,
+        of_weights=tuple(note for note in notes if note),
+        untrained=False,
+    )
     return Loaded(loaded.model, info)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from camscope.render.animation import Tile, animation_frame, save_animation
 from camscope.render.colour import DEFAULT, DIVERGING, colours
 from camscope.render.curve_figure import Curve, curve_figure
-from camscope.render.export import save_picture
+from camscope.render.export import save_picture, was_saved_here
 from camscope.render.figure import Panel, figure, grid_of, picture, png, save
 from camscope.render.html import html_summary
 from camscope.render.overlay import overlay, with_colorbar
@@ -42,6 +42,7 @@ __all__ = [
     "save_picture",
     "signal_figure",
     "signal_picture",
+    "was_saved_here",
     "with_colorbar",
     "words_figure",
     "words_html",

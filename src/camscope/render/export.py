@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
+from PIL import Image
 
 from camscope.errors import InputError, check_folder, nearest
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-    from PIL import Image
 
 # Leaves out the dates and the version that matplotlib writes by itself, so that files can be compared.
 _METADATA: dict[str, dict[str, None]] = {
@@ -75,9 +75,30 @@ def save_picture(picture: Image.Image, path: str | Path) -> None:
         OSError: The file cannot be written.
     """
     if Path(path).suffix == ".webp":
-        picture.save(path, quality=90, method=2)
+        exif = Image.Exif()
+        exif[_SOFTWARE] = _OURS
+        picture.save(path, quality=90, method=2, exif=exif)
     else:
         Path(path).write_bytes(_quick_png(picture))
+
+
+def was_saved_here(path: str | Path) -> bool:
+    """Tell whether a file is a picture that `save_picture` wrote, which says so in it."""
+    try:
+        with Image.open(path) as picture:
+            return _OURS in (picture.info.get("Software"), picture.getexif().get(_SOFTWARE))
+    except (
+        OSError,
+        ValueError,
+        SyntaxError,
+        Image.DecompressionBombError,
+    ):  # no picture, or one that is damaged
+        return False
+
+
+_OURS = "camscope"
+_SOFTWARE = 0x0131
+"""The tag of EXIF that says what a picture was made by."""
 
 
 def _quick_png(picture: Image.Image) -> bytes:
@@ -93,6 +114,7 @@ def _quick_png(picture: Image.Image) -> bytes:
     rows[1:, 1:] -= pixels[:-1]
     parts = {
         b"IHDR": struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0),  # 8 bits, RGB
+        b"tEXt": f"Software\0{_OURS}".encode(),
         b"IDAT": zlib.compress(rows.data, 1),
         b"IEND": b"",
     }

@@ -73,7 +73,7 @@ def overlay(
 
 def _channels_last(photo: Any) -> Any:
     """A photo as NumPy has it; of another library's array also with the channel first."""
-    if isinstance(photo, np.ndarray) or not hasattr(photo, "shape"):
+    if isinstance(photo, np.ndarray) or not hasattr(photo, "dtype"):
         return photo
     pixels = to_numpy(photo)
     while pixels.ndim > 3 and pixels.shape[0] == 1:
@@ -88,10 +88,10 @@ def _one_map(heatmap: Any) -> np.ndarray:
     Raises:
         InputError: if it is not one map of such.
     """
-    if not hasattr(heatmap, "shape") and not isinstance(heatmap, (list, tuple)):
+    if not hasattr(heatmap, "dtype") and not isinstance(heatmap, (list, tuple)):
         hint = " Of an explanation it is e.overlay()." if hasattr(heatmap, "heatmaps") else ""
         raise InputError(f"A map is an array (height, width), not {type(heatmap).__name__}.{hint}")
-    values = np.asarray(to_numpy(heatmap) if hasattr(heatmap, "shape") else heatmap)
+    values = np.asarray(to_numpy(heatmap) if hasattr(heatmap, "dtype") else heatmap)
     while values.ndim > 2 and values.shape[0] == 1:
         values = values[0]
     if values.ndim != 2 or not values.size:

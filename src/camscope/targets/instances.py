@@ -143,14 +143,15 @@ class Instance(PredictionTarget):
             return ranked[-1]
         chosen, best = found.at(image, found.on_input(image, self.box), output)
         if chosen is None:
+            given = f"({', '.join(f'{side:g}' for side in self.box)})"
             near = _nearest(found, image, self.box, class_names)
             width, height = found.picture_size(image)
             what = "input" if found.frames is None else "photo"
             of_what = f" of {class_name(output, class_names)}" if output is not None else ""
             meant = _otherwise(found, image, self.box, output, class_names)
             raise TargetError(
-                f"The box {_rounded(self.box)} matches no detection{of_what} in image {found.number(image)}: the best "
-                f"intersection over union is {best:.2f}, at least {MATCHES} is needed. The {what} is {width} wide and "
+                f"The box {given} matches no detection{of_what} in image {found.number(image)}: the best intersection "
+                f"over union is {best:.2f}, at least {MATCHES} is needed. The {what} is {width} wide and "
                 f"{height} high; the nearest detections are {near}.{meant}"
             )
         return chosen

@@ -53,7 +53,7 @@ def architectures_of(checkpoint: Checkpoint) -> list[str]:
     Args:
         checkpoint: what was read.
     """
-    patterns = [*_said(checkpoint.content, _DEEPEST), *_patterns(checkpoint)]
+    patterns = [*(word for _, word in _said(checkpoint.content, _DEEPEST)), *_patterns(checkpoint)]
     until = time.monotonic() + _SECONDS
     found = (
         _first(checkpoint, candidates, until)
@@ -62,11 +62,34 @@ def architectures_of(checkpoint: Checkpoint) -> list[str]:
     return [name for name in found if name]
 
 
-def _said(content: Any, depth: int) -> Iterator[str]:
-    """Words in what is saved beside the weights that could name a model: `arch`, `model_name`, a hyper-parameter."""
-    for one in parts_of(content).values():
+_KEYS = ("arch", "architecture", "model", "model_name")
+"""Under which trainers say what they trained."""
+
+
+def said_otherwise(checkpoint: Checkpoint, spec: str) -> str:
+    """The model that a file says its weights are of, if that is another one of the same library; else empty.
+
+    Models that differ in a padding, an activation or an epsilon have weights of the same names and shapes.
+
+    Args:
+        checkpoint: what was read.
+        spec: the model that they were loaded into, `timm:NAME` or `torchvision:NAME`.
+    """
+    scheme, _, name = spec.partition(":")
+    known = _NAMES[scheme]() if scheme in _NAMES else []
+    said = [
+        word.partition(".")[0]
+        for key, word in _said(checkpoint.content, _DEEPEST)
+        if key in _KEYS and word.partition(".")[0] in known
+    ]
+    return f"{scheme}:{said[0]}" if said and name.partition(".")[0] not in said else ""
+
+
+def _said(content: Any, depth: int) -> Iterator[tuple[str, str]]:
+    """Words in what is saved beside the weights that could name a model, with where they stand: `arch`, say."""
+    for key, one in parts_of(content).items():
         if isinstance(one, str) and re.fullmatch(r"[a-z][\w.]*", one):
-            yield one
+            yield str(key), one
         elif depth and not hasattr(one, "shape"):
             yield from _said(one, depth - 1)
 
@@ -100,25 +123,49 @@ def _first(checkpoint: Checkpoint, candidates: Iterator[tuple[str, Any]], until:
     return ""
 
 
-def _of_timm(patterns: Sequence[str]) -> Iterator[tuple[str, Any]]:
+def _timm_names() -> list[str]:
     if importlib.util.find_spec("timm") is None:
+        return []
+    import timm
+
+    names: list[str] = timm.list_models()
+    return names
+
+
+def _torchvision_names() -> list[str]:
+    if importlib.util.find_spec("torchvision") is None:
+        return []
+    from torchvision import models
+
+    names: list[str] = models.list_models(module=models)
+    return names
+
+
+_NAMES = {"timm": _timm_names, "torchvision": _torchvision_names}
+"""What models a library has, none if it is not installed."""
+
+
+def _of_timm(patterns: Sequence[str]) -> Iterator[tuple[str, Any]]:
+    names = _ordered(_timm_names(), patterns)
+    if not names:
         return
     import timm
     import torch
 
-    for name in _ordered(timm.list_models(), patterns):
+    for name in names:
         with torch.device("meta"):
             model = timm.create_model(name)
         yield f"timm:{name}", model
 
 
 def _of_torchvision(patterns: Sequence[str]) -> Iterator[tuple[str, Any]]:
-    if importlib.util.find_spec("torchvision") is None:
+    names = _ordered(_torchvision_names(), patterns)
+    if not names:
         return
     import torch
     from torchvision import models
 
-    for name in _ordered(models.list_models(module=models), patterns):
+    for name in names:
         options = {"init_weights": False} if name in ("googlenet", "inception_v3") else {}
         with torch.device("meta"):
             model = models.get_model(name, weights=None, **options)

@@ -44,7 +44,7 @@ class Fit:
             named = " and ".join(f"'{one or '(no prefix)'}'" for one in map(_written, self.others))
             found.append(
                 f"The file holds weights for this model more than once: those under '{_written(self.prefix)}' were "
-                f"taken, and not those under {named}."
+                f"taken, and not those under {named}. To have others, save them in a file of their own."
             )
         if self.beside:
             more = f" and {len(self.beside) - 3} more" if len(self.beside) > 3 else ""
@@ -148,7 +148,7 @@ def _same(weight: Any, own: Any) -> bool:
     """Whether two tensors are equal, as far as the second has values; False if there is none."""
     if own is None or weight.shape != own.shape:
         return False
-    return own.is_meta or bool((weight == own).all())
+    return own.is_meta or (not weight.is_meta and bool((weight == own).all()))
 
 
 def _is_left_out(name: str, model: Any) -> bool:

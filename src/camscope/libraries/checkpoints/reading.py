@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import pickle
+import re
 import sys
 import warnings
 from collections.abc import Iterator, Mapping
@@ -96,7 +97,36 @@ def read_whole_model(path: Path) -> tuple[Any, Checkpoint]:
     return next(found, content), checkpoint
 
 
+def _shards(path: Path) -> list[Path]:
+    """All files of a model that was saved in several (`model-00001-of-00003.safetensors`), of which one is given.
+
+    Raises:
+        ModelError: if one of them is not there.
+    """
+    numbered = re.fullmatch(r"(.+-)(\d+)(-of-)(\d+)(\.safetensors)", path.name)
+    if numbered is None:
+        return [path]
+    start, digits, of, count, end = numbered.groups()
+    names = [f"{start}{number:0{len(digits)}}{of}{count}{end}" for number in range(1, int(count) + 1)]
+    missing = [name for name in names if not (path.parent / name).exists()]
+    if missing:
+        raise ModelError(
+            f"{path} is one of {int(count)} files of a model, and {missing[0]} is not beside it."
+        )
+    return [path.parent / name for name in names]
+
+
 def _read_safetensors(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
+    tensors: dict[str, Any] = {}
+    said: dict[str, str] = {}
+    for shard in _shards(path):
+        found, metadata = _read_shard(shard)
+        tensors |= found
+        said |= metadata
+    return tensors, said
+
+
+def _read_shard(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
     from safetensors import SafetensorError, safe_open
 
     try:

@@ -25,7 +25,7 @@ from camscope.models.torch.backwards.libragrad import balanced_gradients
 from camscope.models.torch.forwards import Forwards
 from camscope.models.torch.further_passes import FurtherPasses
 from camscope.models.torch.hooks.grafting import Uses
-from camscope.models.torch.hooks.modules import check_has_values, check_not_scripted, unwrap
+from camscope.models.torch.hooks.modules import check_has_values, check_not_scripted, tensors_of, unwrap
 from camscope.models.torch.hooks.record import InputOf, Recorder
 from camscope.models.torch.hooks.session import exclusive
 from camscope.models.torch.hooks.state import explaining
@@ -40,6 +40,7 @@ from camscope.models.torch.reruns.suffix import Kept, Plan, keeping
 from camscope.models.torch.suffix_plans import SuffixPlans
 from camscope.models.torch.training_step import TrainingSteps
 from camscope.models.torch.users_forward import (
+    AsItWas,
     UsersForward,
     as_without_watching,
     following,
@@ -401,8 +402,6 @@ class TorchAdapter:
             found = forwards.run(batch, anatomy)
         if head is not None and not with_graph and isinstance(head.value, torch.Tensor):
             head.value = head.value.detach()  # the user's graph, which no layer's recording is on
-        weights = dict(self.model.named_parameters())
-
         unfollowed = with_graph and (recorder.found or recorder.obstructed)
         uses.update(recorder.found)
 
@@ -420,13 +419,15 @@ class TorchAdapter:
                 )
             return self._observation(batch, needs, recorder, head, found, plans={}, kept={})
 
+        output = as_without_watching(found[0], self.model, (batch.args, batch.kwargs))
         forward = UsersForward(
+            model=self.model,
             in_train_mode=any(module.training for module in self.model.modules()),
             observation=observation,
-            weights=weights,
-            versions={name: weight._version for name, weight in weights.items()},
+            weights={name: AsItWas.now(weight) for name, weight in self.model.named_parameters()},
+            outputs=[AsItWas.now(tensor) for tensor in tensors_of(output) if tensor.requires_grad],
         )
-        return as_without_watching(found[0], self.model, (batch.args, batch.kwargs)), forward
+        return output, forward
 
     def _check_alterable(self, batch: Batch, layer: Layer) -> None:
         """Refuse a layer whose altered output would not reach all that the model makes of it.

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from camscope.errors import InputError
+from camscope.errors import CamscopeError, InputError
 from camscope.models.checks import expected_axes
 
 
@@ -25,11 +25,13 @@ def noticing_axes_out_of_place(
         run: the model, on a tensor in place of x.
 
     Raises:
-        InputError: in place of the model's own error, where it runs on x put right, or x has other axes or channels
-            than its first convolution takes.
+        InputError: in place of the model's own error, where it runs on x put right, or on zeros with the channels that
+            its first convolution takes.
     """
     try:
         yield
+    except CamscopeError:
+        raise
     except (RuntimeError, ValueError, AssertionError, IndexError) as error:
         said = f"It said: {str(error).splitlines()[0] if str(error) else type(error).__name__}"
         if x.ndim == 2 and x.is_floating_point():
@@ -45,6 +47,8 @@ def noticing_axes_out_of_place(
                     f"{tuple(fixed.shape)}, on which it runs. {said}"
                 ) from error
         if x.ndim not in (dims + 1, dims + 2) or x.shape[x.ndim - dims - 1] == channels:
+            raise
+        if not _runs(run, x.new_zeros(len(x), channels, *x.shape[x.ndim - dims :])):
             raise
         space = ", ".join(("length",) if dims == 1 else ("depth", "height", "width")[-dims:])
         raise InputError(

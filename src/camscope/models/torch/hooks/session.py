@@ -18,7 +18,7 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.hooks import RemovableHandle
 
-from camscope.errors import ModelError
+from camscope.errors import InputError, ModelError
 from camscope.models.torch.hooks.functions import overriding_modes, thread_state
 from camscope.models.turns import Turn, locks_of, surely
 
@@ -51,6 +51,7 @@ class Session(Turn):
         self._touched: dict[int, nn.Module] = {}
         self._thaw: Callable[[], None] | None = None
         self._disturbed = False
+        self._is_followed = False
 
     def touches(self, module: nn.Module) -> None:
         """To be said before a hook or another forward is set on a module."""
@@ -64,6 +65,25 @@ class Session(Turn):
     def is_frozen(self) -> bool:
         """Whether an explanation is under way, so that whatever runs the model is no forward of the user's."""
         return self._thaw is not None
+
+    @contextmanager
+    def followed(self) -> Iterator[None]:
+        """The user's own forwards are watched. Runs of one watching would be taken for forwards of another.
+
+        Raises:
+            InputError: if this thread watches the model, a part of it or what it is a part of already.
+        """
+        own = set(self.model.modules())
+        if any(other._is_followed and not own.isdisjoint(other.model.modules()) for other in _here.sessions):
+            raise InputError(
+                "This model, or one that it shares parts with, is watched already. Give one watching() all methods "
+                "and layers: explainer.watching(methods=[…], layers=[…])."
+            )
+        self._is_followed = True
+        try:
+            yield
+        finally:
+            self._is_followed = False
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
