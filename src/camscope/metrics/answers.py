@@ -117,8 +117,8 @@ def _check(
             )
     if of_probabilities and not ((clean >= 0) & (clean <= 1)).all():
         raise InputError(
-            "This compares probabilities, and what the model says of these targets is none: of a regression, or of a "
-            "score of your own, use deletion, insertion or srg."
+            "This compares probabilities, and what the model says of these targets is none, as of a regression, of "
+            "evidence against a class, or of a score of your own. Use metrics.srg, deletion or insertion."
         )
 
 
