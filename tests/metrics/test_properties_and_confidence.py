@@ -119,6 +119,7 @@ def test_every_metric_tells_how_to_read_it_and_takes_baselines_by_one_argument()
         assert one.direction in ("higher is better", "lower is better", "neither end is better")
         function = getattr(metrics, name)
         assert "baselines" in inspect.signature(function).parameters
+        assert inspect.signature(function).return_annotation is metrics.Measured
     assert not listed["deletion"].higher_is_better
     assert listed["srg"].higher_is_better
 

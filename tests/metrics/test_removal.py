@@ -15,6 +15,7 @@ from pytorch_grad_cam.utils.model_targets import SoftmaxOutputTarget
 
 import camscope
 from camscope import metrics
+from camscope.arrays import blurred
 from camscope.imputing.neighbours import solved
 from camscope.metrics.removal_order import by_cells, by_pixels
 from tests.metrics.small_models import Additive, classifier
@@ -117,6 +118,25 @@ def test_srg_by_hand():
                 said.append(probabilities(net, altered[None])[0, klass])
             gains.append(said[0] - said[1])
         assert found[image, target] == pytest.approx(np.mean(gains), abs=1e-12)
+
+
+@pytest.mark.parametrize("mode", ["deletion", "insertion"])
+def test_insertion_and_deletion_are_rises_protocol_step_by_step(mode):
+    net, explainer = classifier()
+    x = torch.from_numpy(RNG.standard_normal((1, 2, 12, 12)))
+    one = RNG.standard_normal((12, 12))
+    blurred_copy, zero = torch.from_numpy(blurred(x.numpy(), 5, 5)), torch.zeros_like(x)
+    start, finish = (x.clone(), zero) if mode == "deletion" else (blurred_copy.clone(), x)
+    order = np.flip(np.argsort(one.ravel()))
+    said = []
+    for step in range(12 + 1):
+        said.append(probabilities(net, start)[0, 2])
+        now = order[12 * step : 12 * (step + 1)].copy()
+        start.reshape(1, 2, -1)[:, :, now] = finish.reshape(1, 2, -1)[:, :, now]
+    said = np.array(said)
+    area = (said.sum() - said[0] / 2 - said[-1] / 2) / (len(said) - 1)
+    found = getattr(metrics, mode)(explainer, x, one[None, None], targets=2, steps=12)["map"][0, 0]
+    assert found == pytest.approx(area, abs=1e-12)
 
 
 @QUIET

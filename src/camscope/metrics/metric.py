@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -127,7 +128,8 @@ def metric(
             values, baselines = understanding(*args, **kwargs)
             return Measured(facts, values, baselines)
 
-        measuring.__annotations__ = {**function.__annotations__, "return": Measured}
+        shown = inspect.signature(function).replace(return_annotation=Measured)
+        vars(measuring)["__signature__"] = shown  # what help() tells
         return measuring
 
     return registered
