@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, TypeVar
 
@@ -23,7 +24,10 @@ from camscope.errors import CamscopeError
 Kind = TypeVar("Kind")
 
 _loaded: set[str] = set()
-_lock = threading.RLock()
+_loading: dict[str, int] = {}
+"""The thread that loads a group just now."""
+
+_locks: dict[str, threading.RLock] = {}
 
 
 def same_definition(one: Any, other: Any) -> bool:
@@ -45,22 +49,39 @@ def load_plugins(
     Raises:
         CamscopeError: if it cannot be imported or is no such kind; the message names the package.
     """
-    with _lock:
-        if group in _loaded:
-            return
-        # first, so that a module that is being loaded can look into the register itself
-        _loaded.add(group)
+    # a module that is being loaded may look into the register itself
+    if group in _loaded or _loading.get(group) == threading.get_ident():
+        return
+    lock = _locks.setdefault(group, threading.RLock())
+    try:
         try:
-            for entry in entry_points(group=group):
-                found = _imported(entry)
-                if kind is not None and not isinstance(found, kind):
-                    got = type(found).__name__
-                    raise _unusable(entry, f"expected a {kind.__name__}, got a {got}")
-                if kind is not None and register is not None:
-                    register(found)
-        except BaseException:
-            _loaded.discard(group)
-            raise
+            lock.acquire()
+            if group not in _loaded:
+                _loading[group] = threading.get_ident()
+                _load(group, kind, register)
+                _loaded.add(group)
+        finally:
+            _let_go(group, lock)
+    finally:
+        _let_go(group, lock)  # once more: an interrupt may arrive while it is let go of
+
+
+def _let_go(group: str, lock: threading.RLock) -> None:
+    """Hold a group's lock no more; nothing if this thread does not hold it."""
+    if _loading.get(group) == threading.get_ident():
+        del _loading[group]
+    with suppress(RuntimeError):
+        lock.release()
+
+
+def _load(group: str, kind: type[Kind] | None, register: Callable[[Kind], None] | None) -> None:
+    for entry in entry_points(group=group):
+        found = _imported(entry)
+        if kind is not None and not isinstance(found, kind):
+            got = type(found).__name__
+            raise _unusable(entry, f"expected a {kind.__name__}, got a {got}")
+        if kind is not None and register is not None:
+            register(found)
 
 
 def _imported(entry: EntryPoint) -> Any:

@@ -22,9 +22,11 @@ from torch import nn
 from torch.overrides import _get_current_function_mode_stack
 
 import camscope
+from camscope import plugins
 from camscope.models.torch.hooks.functions import attention_is_constant
 from camscope.models.torch.hooks.session import exclusive
 from camscope.models.turns import FairLock, Turn, locks_of
+from camscope.plugins import load_plugins
 from tests.torch.nets import Net, batch, mlp_head
 from tests.torch.test_attention import HandViT
 
@@ -434,6 +436,24 @@ def test_an_interrupt_in_the_users_own_block_leaves_nothing_behind(what, untouch
         assert not _get_current_function_mode_stack(), at
         assert not attention_is_constant.get(), at
         assert queue(locks_of(model.modules())[0]) == 0, at
+
+
+def test_who_is_interrupted_while_plugins_are_loaded_holds_nobody_up():
+    """At each line: other threads load the group all the same."""
+    group = "camscope.no_such_group"
+    with interrupted(None) as lines:
+        load_plugins(group)
+    assert lines[0] > 10
+    for at in range(1, lines[0] + 1):
+        plugins._loaded.discard(group)
+        with interrupted(at), suppress(KeyboardInterrupt):
+            load_plugins(group)
+        other = threading.Thread(target=load_plugins, args=(group,), daemon=True)
+        other.start()
+        other.join(10)
+        assert not other.is_alive(), at
+        assert group in plugins._loaded
+    plugins._loaded.discard(group)
 
 
 @pytest.fixture
