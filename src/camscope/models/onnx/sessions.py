@@ -47,6 +47,8 @@ class Sessions:
     def _made(self, proto: onnx.ModelProto) -> _Session:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4  # what it has to say is in its errors too
+        # else its threads go on spinning after a run, and what NumPy does next waits for a core
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         if self._model.folder is not None:
             options.add_session_config_entry(_FOLDER, str(self._model.folder))
         try:
