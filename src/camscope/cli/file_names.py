@@ -56,6 +56,11 @@ def safe(text: str) -> str:
     return "".join(c if c.isalnum() or c in "._+" else "_" for c in text)[:60]
 
 
+def ending_of(*parts: str) -> str:
+    """What stands in a file's name behind that of its photo or sound: what the file is of, such as method and class."""
+    return "".join(f"-{safe(part)}" for part in parts)
+
+
 def start_of(photo: str, given: Sequence[str]) -> Path | None:
     """The folder from which on the person looked for a photo: one that was given, or that its glob begins with.
 

@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Console
 
 from camscope import render
-from camscope.cli.file_names import safe, start_of, stems_of_photos
+from camscope.cli.file_names import ending_of, start_of, stems_of_photos
 from camscope.cli.output import without_warnings
 from camscope.cli.showing import show_notes, show_statuses
 from camscope.cli.sources import Again, File, Outcome
@@ -71,8 +71,7 @@ class Photos:
         for method, layer in e.raw:
             pictures = figures.overlays(e, 0, method, layer, **style)
             for title, picture in zip(e.titles[0], pictures, strict=True):
-                ending = "".join(f"-{safe(part)}" for part in (method, layer, title))
-                yield File(ending, picture)
+                yield File(ending_of(method, layer, title), picture)
 
     def show(self, people: Console, e: Explanation) -> None:
         """The notes of reading and explaining, and what is wrong with a map; the maps themselves are pictures."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.console import Console
 
-from camscope.cli.file_names import safe, stems_of_photos
+from camscope.cli.file_names import ending_of, stems_of_photos
 from camscope.cli.output import without_warnings
 from camscope.cli.showing import show_notes, show_statuses
 from camscope.cli.sources import Again, File, Outcome
@@ -60,8 +60,7 @@ class Sounds:
         """One picture for each map: the sound on the colours of its evidence."""
         for method, layer in e.raw:
             for t, title in enumerate(e.titles[0]):
-                ending = "".join(f"-{safe(part)}" for part in (method, layer, title))
-                yield File(ending, e.overlay(0, t, method, layer, **style))
+                yield File(ending_of(method, layer, title), e.overlay(0, t, method, layer, **style))
 
     def show(self, people: Console, e: Explanation) -> None:
         """When there is most evidence, the notes, and what is wrong with a map."""

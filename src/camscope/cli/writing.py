@@ -11,7 +11,7 @@ from typing import TypeAlias
 from PIL import Image
 
 from camscope import render
-from camscope.cli.file_names import safe
+from camscope.cli.file_names import ending_of
 from camscope.cli.pictures import Pictures
 from camscope.cli.sources import File, Sources
 from camscope.cli.writers import Writers
@@ -47,7 +47,7 @@ def _channels(e: Explanation, sources: Sources, pictures: Pictures) -> Iterator[
     for layer in e.channels:
         for t, title in enumerate(e.titles[0]):
             drawn = figures.picture(e, by="channels", target=t, layer=layer, **pictures.style)
-            yield File(f"-channels-{safe(layer)}-{safe(title)}", drawn)
+            yield File(ending_of("channels", layer, title), drawn)
 
 
 def _npz(e: Explanation, sources: Sources, pictures: Pictures) -> Iterator[File]:

@@ -11,12 +11,11 @@ from jaxtyping import Float
 from camscope.arrays import Array
 from camscope.engine import Explainer
 from camscope.errors import InputError
-from camscope.evidence import Variants
 from camscope.imputing import Blur, Constant, Imputer
 from camscope.metrics.answers import measured_by_altering
 from camscope.metrics.measured_maps import Maps
 from camscope.metrics.metric import Values, metric
-from camscope.metrics.removal_order import by_pixels, removing
+from camscope.metrics.removal_order import Order, by_pixels, removing_in_order
 from camscope.targets import TargetsLike
 
 _PAPER = "Petsiuk et al. (RISE), BMVC 2018, arXiv:1806.07421"
@@ -56,11 +55,7 @@ def deletion(
         InputError: if maps and inputs do not fit.
     """
     shares = np.linspace(0, 1, _checked(steps) + 1)
-
-    def alter(x: Array, one: Float[np.ndarray, "*space"]) -> tuple[int, Variants]:
-        order = by_pixels(one, x.shape[2:], seed)
-        return len(shares), removing(x, imputer, lambda some: order.first(shares[some]))
-
+    alter = removing_in_order(shares, imputer, by_pixels, seed, Order.first)
     return measured_by_altering(
         explainer, inputs, maps, targets=targets, baselines=baselines, alter=alter, reduce=_area
     )
@@ -97,11 +92,7 @@ def insertion(
         InputError: if maps and inputs do not fit.
     """
     shares = np.linspace(0, 1, _checked(steps) + 1)
-
-    def alter(x: Array, one: Float[np.ndarray, "*space"]) -> tuple[int, Variants]:
-        order = by_pixels(one, x.shape[2:], seed)
-        return len(shares), removing(x, imputer, lambda some: ~order.first(shares[some]))
-
+    alter = removing_in_order(shares, imputer, by_pixels, seed, lambda order, some: ~order.first(some))
     return measured_by_altering(
         explainer, inputs, maps, targets=targets, baselines=baselines, alter=alter, reduce=_area
     )

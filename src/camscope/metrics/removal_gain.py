@@ -16,7 +16,7 @@ from camscope.imputing import Blur, Imputer, Neighbours
 from camscope.metrics.answers import Alter, measured_by_altering
 from camscope.metrics.measured_maps import Maps
 from camscope.metrics.metric import Values, metric
-from camscope.metrics.removal_order import Order, by_cells, by_pixels, removing
+from camscope.metrics.removal_order import Order, by_cells, by_pixels, removing, removing_in_order
 from camscope.targets import TargetsLike
 
 _PAPER = "Rong et al. (ROAD), ICML 2022, arXiv:2202.00449"
@@ -154,7 +154,7 @@ def road_morf(
         maps,
         targets=targets,
         baselines=baselines,
-        alter=_one_order(shares, imputer, cells, seed, lambda order: order),
+        alter=removing_in_order(_shares(shares), imputer, _ordering(cells), seed, Order.first),
         reduce=lambda said, clean: float(said.mean()),
     )
 
@@ -194,25 +194,14 @@ def road_lerf(
         maps,
         targets=targets,
         baselines=baselines,
-        alter=_one_order(shares, imputer, cells, seed, lambda order: order.reversed),
+        alter=removing_in_order(
+            _shares(shares), imputer, _ordering(cells), seed, lambda order, some: order.reversed.first(some)
+        ),
         reduce=lambda said, clean: float(said.mean()),
     )
 
 
 # ------------------------------------------------------------------ what they share
-
-
-def _one_order(
-    shares: Sequence[float], imputer: Imputer, cells: Cells, seed: int, turned: Callable[[Order], Order]
-) -> Alter:
-    """The copies of one order, share by share."""
-    listed, ordered = _shares(shares), _ordering(cells)
-
-    def alter(x: Array, one: Float[np.ndarray, "*space"]) -> tuple[int, Variants]:
-        order = turned(ordered(one, x.shape[2:], seed))
-        return len(listed), removing(x, imputer, lambda some: order.first(listed[some]))
-
-    return alter
 
 
 def _both_orders(shares: Sequence[float], imputer: Imputer, cells: Cells, seed: int) -> Alter:

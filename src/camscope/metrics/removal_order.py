@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float, Int
 from camscope.arrays import Array, area_shares, resize
 from camscope.evidence import Variants
 from camscope.imputing import Imputer, check_imputer
+from camscope.metrics.answers import Alter
 
 _FINEST = 14
 """Cells along each axis, at most: finer grids are grouped."""
@@ -83,6 +84,33 @@ def removing(
     """
     check_imputer(imputer)
     return lambda some: imputer(x, removed(some))
+
+
+def removing_in_order(
+    shares: Float[np.ndarray, " copy"],
+    imputer: Imputer,
+    ordered: Callable[[Float[np.ndarray, "*space"], Sequence[int], int], Order],
+    seed: int,
+    removed: Callable[[Order, Float[np.ndarray, " n"]], Bool[np.ndarray, " n *size"]],
+) -> Alter:
+    """What makes, of an input and a map, one copy for each share.
+
+    Args:
+        shares: of the places.
+        imputer: fills what is removed.
+        ordered: `by_pixels` or `by_cells`.
+        seed: of the draw that orders what is equal.
+        removed: from the map's order and some shares to what is removed in each copy.
+
+    Raises:
+        InputError: if it is no imputer.
+    """
+
+    def alter(x: Array, one: Float[np.ndarray, "*space"]) -> tuple[int, Variants]:
+        order = ordered(one, x.shape[2:], seed)
+        return len(shares), removing(x, imputer, lambda some: removed(order, shares[some]))
+
+    return alter
 
 
 def _ranks(values: Float[np.ndarray, "*space"], seed: int) -> Int[np.ndarray, "*space"]:

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from camscope import render
 from camscope.arrays import Scale
-from camscope.errors import InputError
 from camscope.render import Panel
 from camscope.render.layout import column_count
-from camscope.results.figures.labels import MOST_PANELS, caption_of, image_name
+from camscope.results.figures.labels import MOST_PANELS, caption_of, image_name, targets_shown
 from camscope.results.figures.photos import heatmap_panels, style_of
 from camscope.results.maps import Maps
 
@@ -51,10 +50,7 @@ def gallery(
         IndexError: if there is no such image.
     """
     method, layer = e.key(method, layer)
-    count = len(e.targets[0])
-    if target is not None and not -count <= target < count:
-        raise InputError(f"target={target}: {count} targets were explained, 0 to {count - 1}.")
-    targets = range(count) if target is None else [target % count]
+    targets = targets_shown(e, target)
     each = len(targets) + photos
     shown = (
         [e.number(i) for i in images] if images is not None else range(len(e))[: max(1, MOST_PANELS // each)]

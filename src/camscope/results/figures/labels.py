@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from camscope.arrays import Scale
+from camscope.errors import InputError
 from camscope.results.map_data import Key
 from camscope.results.maps import Maps
 
@@ -61,6 +62,24 @@ def beside_title(e: Maps, image: int, target: int, key: Key, keys: Sequence[Key]
     if len(keys) > 1:
         words += [key[0], *([key[1]] if len(e.layers) > 1 and key[1] != "model" else [])]
     return " · ".join(words)
+
+
+def targets_shown(e: Maps, target: int | None) -> list[int]:
+    """The numbers of the targets that a figure shows: of one that is named, or of all.
+
+    Args:
+        e: the explanation.
+        target: its number, which may count from the end; None for all.
+
+    Raises:
+        InputError: if there is no such target.
+    """
+    count = len(e.targets[0])
+    if target is None:
+        return list(range(count))
+    if not -count <= target < count:
+        raise InputError(f"target={target}: {count} targets were explained, 0 to {count - 1}.")
+    return [target % count]
 
 
 def caption_of(

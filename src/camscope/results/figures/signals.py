@@ -20,6 +20,7 @@ from camscope.results.figures.labels import (
     image_name,
     keys_of,
     numbers_of,
+    targets_shown,
 )
 from camscope.results.figures.registry import figure_kind
 from camscope.results.map_data import Key
@@ -87,7 +88,7 @@ def signal_figure(
         InputError: if the input is no signal, or an option or a name is not valid.
     """
     keys = keys_of(e, method, layer)
-    targets = range(len(e.targets[image])) if target is None else [_number(e, target)]
+    targets = targets_shown(e, target)
     wanted = [(t, key) for t in targets for key in keys]
     shown = wanted if "ax" in style else wanted[:_MOST_ROWS]
     drawn = _Drawn.of(e.signal(image), rate, channels, show)
@@ -172,7 +173,7 @@ def signal_gallery(
         IndexError: if there is no such signal.
     """
     key = e.key(method, layer)
-    targets = range(len(e.targets[0])) if target is None else [_number(e, target)]
+    targets = targets_shown(e, target)
     most = max(1, 2 * _MOST_ROWS // len(targets))
     shown = [e.number(i) for i in images] if images is not None else range(len(e))[:most]
     said: list[str] = []
@@ -332,13 +333,6 @@ class _Drawn:
             subtitle=subtitle,
             note=note,
         )
-
-
-def _number(e: Maps, target: int) -> int:
-    count = len(e.targets[0])
-    if not -count <= target < count:
-        raise InputError(f"target={target}: {count} targets were explained, 0 to {count - 1}.")
-    return target % count
 
 
 def _style(
