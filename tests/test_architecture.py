@@ -64,6 +64,7 @@ def room_of(module: str) -> str:
 ROOMS = [
     "errors",
     "keywords",
+    "undoing",
     "plugins",
     "arrays",
     "imputing",
@@ -92,7 +93,7 @@ ROOMS = [
 TORCH_ROOMS = ["precision", "hooks", "anatomy", "reruns", "backwards", "attention"]
 """The same inside of `models/torch`, whose other modules stand above all of these."""
 
-HALL = {"__init__", "__main__", "errors", "keywords", "plugins", "evidence"}
+HALL = {"__init__", "__main__", "errors", "keywords", "undoing", "plugins", "evidence"}
 """The modules that are in no room."""
 
 SAME_NAME = {"__init__", "adapter", "doorway", "registry"}

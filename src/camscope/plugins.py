@@ -20,6 +20,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any, TypeVar
 
 from camscope.errors import CamscopeError
+from camscope.undoing import surely
 
 Kind = TypeVar("Kind")
 
@@ -53,17 +54,12 @@ def load_plugins(
     if group in _loaded or _loading.get(group) == threading.get_ident():
         return
     lock = _locks.setdefault(group, threading.RLock())
-    try:
-        try:
-            lock.acquire()
-            if group not in _loaded:
-                _loading[group] = threading.get_ident()
-                _load(group, kind, register)
-                _loaded.add(group)
-        finally:
-            _let_go(group, lock)
-    finally:
-        _let_go(group, lock)  # once more: an interrupt may arrive while it is let go of
+    with surely(lambda: _let_go(group, lock)):
+        lock.acquire()
+        if group not in _loaded:
+            _loading[group] = threading.get_ident()
+            _load(group, kind, register)
+            _loaded.add(group)
 
 
 def _let_go(group: str, lock: threading.RLock) -> None:

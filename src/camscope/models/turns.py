@@ -1,14 +1,16 @@
-"""One thread at a time for each model, in the order they came; and undoing what was changed, whatever happens."""
+"""One thread at a time for each model, in the order they came."""
 
 from __future__ import annotations
 
 import itertools
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from queue import SimpleQueue
 from typing import Any
+
+from camscope.undoing import surely
 
 
 class Turn:
@@ -96,19 +98,3 @@ def alone_with(parts: Iterable[Any]) -> Iterator[None]:
         for lock in locks:
             lock.wait(turn)
         yield
-
-
-@contextmanager
-def surely(undo: Callable[[], None]) -> Iterator[None]:
-    """Undo what is done in this context, also if an interrupt arrives while it is being undone.
-
-    Args:
-        undo: is called twice.
-    """
-    try:
-        try:
-            yield
-        finally:
-            undo()
-    finally:
-        undo()

@@ -11,6 +11,7 @@ from camscope.models.batch import Batch
 from camscope.models.decoding import LogitsDecoder
 from camscope.text import Read, Scheme, Text, find_scheme, words_by_marks, words_by_offsets
 from camscope.text.readers import rows, unknown_note
+from camscope.undoing import surely
 
 
 class TextClassifier(LogitsDecoder):
@@ -34,8 +35,6 @@ class TextClassifier(LogitsDecoder):
             raise _too_long("The text", tokens, most) from error
 
     def _called(self, model: Any, batch: Batch) -> Any:
-        from camscope.models.turns import surely
-
         config: Any = getattr(model, "config", None)
         if len(batch) < 2 or getattr(config, "pad_token_id", _NO_TOKEN) is not None:
             return super().call(model, batch)

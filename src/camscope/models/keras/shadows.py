@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple, TypeAlias
 
 from camscope.errors import ModelError
-from camscope.models.turns import surely
+from camscope.undoing import surely
 
 _CALLS = ("call", "quantized_call")
 _NOTED = (*_CALLS, "_maybe_build", "_called", "_parent_path", "built", "activation")

@@ -16,7 +16,7 @@ from camscope.models.layer import Layer
 from camscope.models.torch.hooks.modules import change_tensors, tensors_of
 from camscope.models.torch.hooks.session import exclusive, hook_after, replaced_forward
 from camscope.models.torch.observation import TorchObservation
-from camscope.models.turns import surely
+from camscope.undoing import surely
 
 _FREED = ("backward through the graph a second time", "Saved intermediate values of the graph are freed")
 """What PyTorch says where a backward has freed the graph."""

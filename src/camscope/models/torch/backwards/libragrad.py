@@ -23,7 +23,7 @@ from camscope.models.torch.hooks.functions import (
     thread_state,
 )
 from camscope.models.torch.hooks.session import overriding
-from camscope.models.turns import surely
+from camscope.undoing import surely
 
 
 @contextmanager

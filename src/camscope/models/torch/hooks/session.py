@@ -20,7 +20,8 @@ from torch.utils.hooks import RemovableHandle
 
 from camscope.errors import InputError, ModelError
 from camscope.models.torch.hooks.functions import overriding_modes, thread_state
-from camscope.models.turns import Turn, locks_of, surely
+from camscope.models.turns import Turn, locks_of
+from camscope.undoing import surely
 
 _DISTURBED = (
     "The model was run by another thread meanwhile, so this call was given up. While a model is explained it is in "

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from camscope.models.turns import surely
+from camscope.undoing import surely
 
 
 @dataclass(frozen=True)
