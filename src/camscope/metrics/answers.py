@@ -9,9 +9,9 @@ import numpy as np
 from jaxtyping import Float
 
 from camscope.arrays import Array, to_numpy
-from camscope.engine import Explainer
 from camscope.errors import InputError
 from camscope.evidence import ModelEvidence, Variants
+from camscope.metrics.explains import Explains
 from camscope.metrics.measured_maps import Maps, Named, can_be_judged, check_images, named_maps
 from camscope.results import Explanation
 from camscope.targets import TargetsLike
@@ -26,7 +26,7 @@ Reduce: TypeAlias = Callable[[Float[np.ndarray, " copy"], float], float]
 
 
 def measured_by_altering(
-    explainer: Explainer,
+    explainer: Explains,
     inputs: Any,
     maps: Maps,
     *,
@@ -43,7 +43,7 @@ def measured_by_altering(
 
     Args:
         explainer: of the model.
-        inputs: see `Explainer.__call__`.
+        inputs: see `camscope.Explainer.__call__`.
         maps: see `camscope.metrics.measured_maps.Maps`.
         targets: the maps' own.
         baselines: maps by name, of `baseline_maps`.
@@ -57,7 +57,7 @@ def measured_by_altering(
     Raises:
         InputError: if maps and inputs do not fit, or the model gives no probabilities where they are needed.
     """
-    if not isinstance(explainer, Explainer):
+    if not isinstance(explainer, Explains):
         raise InputError(
             f"The first argument is of the type {type(explainer).__name__}: expected an Explainer, and "
             "then the inputs and the maps."

@@ -11,10 +11,10 @@ import numpy as np
 from jaxtyping import Float
 
 from camscope.arrays import Array, is_flat, to_numpy, with_array_api
-from camscope.engine import Explainer
 from camscope.errors import InputError
 from camscope.evidence import Evidence
 from camscope.methods import list_methods
+from camscope.metrics.explains import Explains
 from camscope.results import Explanation
 
 Maps: TypeAlias = "Array | Mapping[str, Array] | Explanation"
@@ -136,7 +136,7 @@ def check_images(what: str, count: int, images: int) -> None:
 
 
 def baseline_maps(
-    source: Explainer | Float[Array, "batch channel *space"],
+    source: Explains | Float[Array, "batch channel *space"],
     inputs: Any = None,
     *,
     layers: Any = None,
@@ -147,19 +147,19 @@ def baseline_maps(
     Args:
         source: an explainer, whose layer's activations are taken; or the activations themselves.
         inputs: what the explainer is given; not beside activations.
-        layers: the layer, see `Explainer.__call__`; None for the automatic choice.
+        layers: the layer, see `camscope.Explainer.__call__`; None for the automatic choice.
         seed: of the random map.
 
     Raises:
         InputError: if an explainer gets no inputs, or activations get some.
     """
     methods = [m for m in list_methods() if m.baseline]
-    if isinstance(source, Explainer) == (inputs is None):
+    if isinstance(source, Explains) == (inputs is None):
         raise InputError(
             "metrics.baseline_maps(explainer, inputs) or metrics.baseline_maps(activations): an explainer "
             "needs the inputs, and activations need none."
         )
-    if isinstance(source, Explainer):
+    if isinstance(source, Explains):
         explained = source(inputs, methods=[m.name for m in methods], layers=layers, seed=seed)
         return dict(named_maps(explained).maps)
     return {m.name: m(Evidence(with_array_api(source), seed=seed)) for m in methods}
