@@ -40,7 +40,7 @@ def choose(
     out: Path = Path("choice.json"),
     labels: Literal["folders", "none"] = "folders",
     groups: str | None = None,
-    by: Literal["mosaics", "score"] = "mosaics",
+    by: Literal["mosaics", "fidelity"] = "mosaics",
     weights: str | None = None,
     num_classes: int | None = None,
     task: Task | None = None,
@@ -54,7 +54,7 @@ def choose(
 ) -> None:
     """Choose the method and layer that serve a model on your photos: camscope explain PHOTO --as choice.json.
 
-    Mosaics of your own photos rank the candidates on one half; the best one's score is tested on the other.
+    Mosaics of your own photos rank the candidates on one half; the best one's fidelity is tested on the other.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ def choose(
         A regular expression for what photos of one patient or video share in their paths, such as "(patient[0-9]+)":
         no group is in both halves.
     by
-        mosaics; or score, where no mosaics can be made, as of photos of one class.
+        mosaics; or fidelity, where no mosaics can be made, as of photos of one class.
     weights
         A weights file, or `random`.
     num_classes

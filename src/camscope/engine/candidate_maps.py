@@ -18,6 +18,8 @@ from camscope.metrics.explains import Explains
 from camscope.results import Explanation, Key
 from camscope.targets import PerImage
 from camscope.trust.candidates import OF_MODEL
+from camscope.trust.cells import grid_of
+from camscope.trust.probes import probes_on
 
 _CHEAP = frozenset({Need.ACTIVATIONS, Need.GRADIENTS, Need.DIRECTIONS})
 
@@ -38,16 +40,18 @@ class Way(NamedTuple):
     beside: Mapping[str, Key]
 
 
-class Seen(NamedTuple):
-    """Maps of some inputs.
+class MapCall(NamedTuple):
+    """A call that gives maps.
 
     Attributes:
-        maps: by key.
-        notes: what a reader of them should know.
+        methods: of the call.
+        layers: likewise.
+        spaces: the size of each of its maps, by the key.
     """
 
-    maps: dict[Key, Float[np.ndarray, "batch target *space"]]
-    notes: tuple[str, ...]
+    methods: tuple[Any, ...]
+    layers: Any
+    spaces: Mapping[Key, tuple[int, ...]]
 
 
 @dataclass(frozen=True)
@@ -56,22 +60,33 @@ class CandidateMaps:
 
     Attributes:
         explainer: of the model.
-        calls: the methods and layers of each call that gives their maps.
+        calls: those that give their maps.
         ways: the candidates.
-        of: the explanation of one photo that they were found on.
+        input_size: of a photo as the model takes it.
     """
 
     explainer: Explains
-    calls: tuple[tuple[tuple[Any, ...], tuple[str, ...] | None], ...]
+    calls: tuple[MapCall, ...]
     ways: tuple[Way, ...]
-    of: Explanation
+    input_size: tuple[int, ...]
 
     @property
     def keys(self) -> list[Key]:
         """The keys of all maps that are needed: the candidates' and the baselines'."""
         return list(dict.fromkeys(key for way in self.ways for key in (way.key, *way.beside.values())))
 
-    def of_inputs(self, given: Any, classes: Sequence[Sequence[int]], seed: int) -> Seen:
+    @property
+    def probes(self) -> int:
+        """How many altered copies of a photo its maps' fidelity takes."""
+        grids = [
+            dict.fromkeys(grid_of(space, self.input_size) for space in call.spaces.values())
+            for call in self.calls
+        ]
+        return sum(probes_on(grid) for own in grids for grid in own)
+
+    def of_inputs(
+        self, given: Any, classes: Sequence[Sequence[int]], seed: int
+    ) -> dict[Key, Float[np.ndarray, "batch target *space"]]:
         """The maps of some inputs, each of its own classes.
 
         Args:
@@ -80,13 +95,11 @@ class CandidateMaps:
             seed: of methods that draw.
         """
         maps: dict[Key, Any] = {}
-        notes: list[str] = []
         targets = PerImage([list(map(int, own)) for own in classes])
-        for methods, layers in self.calls:
+        for methods, layers, _ in self.calls:
             found = self.explainer(given, methods=list(methods), layers=layers, targets=targets, seed=seed)
-            notes += found.notes
             maps |= {key: np.asarray(to_numpy(raw), np.float64) for key, raw in found.raw.items()}
-        return Seen({key: maps[key] for key in self.keys}, tuple(notes))
+        return {key: maps[key] for key in self.keys}
 
 
 def find_candidates(
@@ -115,24 +128,24 @@ def find_candidates(
             "all candidates are compared with anyway. Name one to choose, or leave it out."
         )
     found = explainer(photo, methods=[*wanted, *baselines], layers=layers, seed=seed)
-    names = {one.name for one in wanted}
     how = found.provenance["layers"]
-    beside_at = {layer for method, layer in found.raw if method in baselines}
-    if layers is not None:
-        given = tuple(how["layers"])
-        calls: tuple[Any, ...] = (((*wanted, *baselines), given),)
-        keys = [key for key in found.raw if key[0] in names]
-        first = next(iter(beside_at), "")
-        ways = [_way(key, beside_at, baselines, first, given) for key in keys]
-        return CandidateMaps(explainer, calls, tuple(ways), found)
-    at = (how["choice"], *how["runners_up"])
-    single = tuple(one for one in wanted if (one.name, at[0]) in found.raw)
-    whole = tuple(one for one in wanted if one not in single)
-    calls = (((*single, *baselines), at), *(((whole, None),) if whole else ()))
-    keys = [(one.name, layer) for layer in at for one in single]
-    keys += [key for key in found.raw if key[0] in {one.name for one in whole}]
-    ways = [_way(key, set(at), baselines, at[0], None) for key in keys]
-    return CandidateMaps(explainer, calls, tuple(ways), found)
+    calls = [_call([*wanted, *baselines], layers, found)]
+    if layers is None:
+        at = (how["choice"], *how["runners_up"])
+        single = [one for one in wanted if (one.name, at[0]) in found.raw]
+        whole = [one for one in wanted if one not in single]
+        plan: list[tuple[list[Any], Any]] = [([*single, *baselines], at), *([(whole, None)] if whole else [])]
+        calls = [_call(*one, explainer(photo, methods=one[0], layers=one[1], seed=seed)) for one in plan]
+    keys = [key for call in calls for key in call.spaces]
+    beside_at = list(dict.fromkeys(layer for method, layer in keys if method in baselines))
+    named = None if layers is None else tuple(how["layers"])
+    ways = [_way(key, beside_at, baselines, named) for key in keys if key[0] not in baselines]
+    return CandidateMaps(explainer, tuple(calls), tuple(ways), tuple(found.input_size))
+
+
+def _call(methods: Sequence[Any], layers: Any, found: Explanation) -> MapCall:
+    """A call, by what it gave of one photo."""
+    return MapCall(tuple(methods), layers, {key: tuple(raw.shape[2:]) for key, raw in found.raw.items()})
 
 
 def usual_methods(offers: frozenset[Need]) -> list[str]:
@@ -150,30 +163,17 @@ def usual_methods(offers: frozenset[Need]) -> list[str]:
     return list(found.values())
 
 
-def probabilities_of(found: Explanation) -> Float[np.ndarray, "batch class"]:
-    """The probabilities of all classes; empty where there are none."""
-    if found.probabilities is None:
-        return np.zeros((len(found), 0))
-    return np.asarray(to_numpy(found.probabilities), np.float64)
-
-
-def _way(
-    key: Key,
-    beside_at: set[str],
-    baselines: Sequence[str],
-    otherwise: str,
-    given: tuple[str, ...] | None,
-) -> Way:
+def _way(key: Key, beside_at: Sequence[str], baselines: Sequence[str], named: tuple[str, ...] | None) -> Way:
     """A candidate by the key of its maps.
 
     Args:
         key: its own.
-        beside_at: the layers that there are baselines at.
+        beside_at: the layers that there are baselines at; a map of no single layer is compared with those at the first.
         baselines: their names.
-        otherwise: the layer of the baselines that a map of no single layer is compared with.
-        given: the layers as they were named, which a fusion takes; None for the automatic ones.
+        named: the layers as they were named, which a fusion takes; None for the automatic ones.
     """
     method, layer = key
-    layers = (layer,) if layer in beside_at else None if layer == OF_MODEL else given
-    at = layer if layer in beside_at else otherwise
+    alone = layer in beside_at
+    layers = (layer,) if alone else None if layer == OF_MODEL else named
+    at = layer if alone else beside_at[0]
     return Way(method, layers, key, {name: (name, at) for name in baselines})

@@ -16,7 +16,6 @@ from camscope.engine.photo_set import PhotoSet
 from camscope.engine.steps_bar import steps_bar
 from camscope.errors import InputError, keyword, nearest
 from camscope.evidence import Need
-from camscope.metrics import srg
 from camscope.targets import PerImage, class_name
 from camscope.trust.bca import bca_intervals
 from camscope.trust.candidates import Candidate
@@ -25,7 +24,7 @@ from camscope.trust.mosaics import GRIDS, dealt
 from camscope.trust.tested import ranked, tested
 from camscope.trust.verdict import Interval
 
-By: TypeAlias = Literal["mosaics", "score"]
+By: TypeAlias = Literal["mosaics", "fidelity"]
 """What candidates are ranked by on the first half."""
 
 _SIZE = 16
@@ -34,8 +33,7 @@ _SIZE = 16
 _MOST_MOSAICS = 64
 """Mosaics of each half, at most."""
 
-_SCORE = "SRG"
-_PER_MAP = 10
+_MEASURE = "fidelity"
 
 
 @dataclass(frozen=True)
@@ -61,9 +59,9 @@ class Asked:
     model: Mapping[str, Any]
 
     def __post_init__(self) -> None:
-        if self.by not in (ways := ("mosaics", "score")):
+        if self.by not in (ways := ("mosaics", "fidelity")):
             raise InputError(
-                f"{keyword('by', self.by)}: expected mosaics or score.{nearest(str(self.by), ways)}"
+                f"{keyword('by', self.by)}: expected mosaics or fidelity.{nearest(str(self.by), ways)}"
             )
 
 
@@ -124,9 +122,9 @@ class _Choosing:
         if len(first):
             small, seen = trials.sized(first)
             first = first.kept(seen)
-        if asked.by == "score":
-            on_first = self.scores(looked.half(second=False))
-            ranking, silent = f"{_SCORE}", 0.0
+        if asked.by == "fidelity":
+            on_first = self.fidelities(looked.half(second=False))
+            ranking, silent = _MEASURE, 0.0
         else:
             _check_seen(first, made)
             on_first = trials.pointing(first, small=small).reshape(len(keys), -1)
@@ -138,9 +136,22 @@ class _Choosing:
         if len(second):
             shares = trials.pointing(second, small=small)
             located = np.where(np.isnan(shares), chance, shares).mean(2)
-        raw = self.scores(looked.half(second=True))
+        of_second = looked.half(second=True)
+        raw = self.fidelities(of_second)
+        judged = ~np.isnan(raw[at]).all(0)
+        if not judged.any():
+            raise InputError(
+                f"No map of the {len(of_second)} photos of the second half can be judged: each is flat, or whatever is "
+                "removed of a photo changes what the model says of it. explainer.trust(photo) says which."
+            )
+        if not judged.all():
+            trials.notes.append(
+                f"{int((~judged).sum())} of {len(judged)} photos of the second half cannot be judged and were left "
+                "out: whatever is removed of them changes what the model says, or all maps are flat."
+            )
+        of_second, raw = of_second[judged], raw[:, judged]
         scores = np.where(np.isnan(raw), 0.0, raw)
-        groups = None if looked.groups is None else [looked.groups[i] for i in looked.half(second=True)]
+        groups = None if looked.groups is None else [looked.groups[i] for i in of_second]
         beside = [{name: scores[keys.index(key)] for name, key in ways[i].beside.items()} for i in order]
         own = np.stack([scores[at[i]] for i in order])
         results = tested(own, beside, groups, asked.seed)
@@ -182,9 +193,9 @@ class _Choosing:
             candidates=candidates,
             baselines=baselines,
             ranking=ranking,
-            measure=_SCORE,
-            photos=looked.counts(),
-            groups=looked.group_counts(),
+            measure=_MEASURE,
+            photos=(len(looked.half(second=False)), len(of_second)),
+            groups=None if groups is None else (looked.groups_of_first, len(set(groups))),
             mosaics=(len(first), len(second)),
             lost=made - len(first) - len(second),
             parts=first.parts,
@@ -196,21 +207,31 @@ class _Choosing:
             seed=asked.seed,
         )
 
-    def scores(self, images: Int[np.ndarray, " image"]) -> Float[np.ndarray, "key image"]:
-        """The score of each map of some photos' own top classes; NaN where it cannot be judged."""
+    def fidelities(self, images: Int[np.ndarray, " image"]) -> Float[np.ndarray, "key image"]:
+        """The fidelity of each map of some photos' own top classes; NaN where it cannot be judged."""
         trials, keys = self.trials, self.trials.candidates.keys
-        found = []
+        number = {key: i for i, key in enumerate(keys)}
+        found = np.full((len(keys), len(images)), np.nan)
         for start in range(0, len(images), _SIZE):
             some = images[start : start + _SIZE]
-            classes = trials.looked.classes[some, None].tolist()
+            targets = PerImage([[int(one)] for one in trials.looked.classes[some]])
             given = trials.explainer.prepare(trials.photos.some(trials.looked.numbers[some].tolist()))
-            seen = trials.candidates.of_inputs(given, classes, self.asked.seed + start)
-            trials.notes.extend(note for note in dict.fromkeys(seen.notes) if note not in trials.notes)
-            named = {str(i): seen.maps[key] for i, key in enumerate(keys)}
-            measured = srg(trials.explainer, given, named, targets=PerImage(classes), seed=self.asked.seed)
-            found.append(np.stack([measured[name][:, 0] for name in named]))
-            trials.advance(_PER_MAP * len(keys) * len(some))
-        return np.concatenate(found, axis=1)
+            for methods, layers, _ in trials.candidates.calls:
+                judgement = trials.explainer.trust(
+                    given,
+                    methods=list(methods),
+                    layers=layers,
+                    targets=targets,
+                    checks="fidelity",
+                    seed=self.asked.seed + start,
+                )
+                for row in judgement.rows:
+                    if (row.method, row.layer) in number:
+                        found[number[row.method, row.layer], start + row.image] = row.fidelity.value
+                notes = judgement.explanation.notes
+                trials.notes.extend(note for note in dict.fromkeys(notes) if note not in trials.notes)
+            trials.advance(trials.candidates.probes * len(some))
+        return found
 
 
 def _intervals(located: Float[np.ndarray, "key mosaic"], seed: int) -> list[Interval]:
@@ -257,7 +278,7 @@ def _no_mosaics(looked: Looked) -> str:
     return (
         f"A mosaic needs photos of two classes at least, and each half of the photos its own. The model's top classes "
         f"of the {len(usable)} photos that may be used: {of}{' …' if len(numbers) > 4 else ''}. Add photos of other "
-        f"classes; or rank without mosaics, by {_SCORE} alone: {keyword('by', 'score')}."
+        f"classes; or rank without mosaics, by {_MEASURE} alone: {keyword('by', 'fidelity')}."
     )
 
 
@@ -265,7 +286,7 @@ def _check_seen(first: Mosaics, made: int) -> None:
     if not len(first):
         raise InputError(
             f"In none of the first half's mosaics (of {made} in both) does the model still see every photo's class, "
-            f"so they say nothing of maps. Rank without mosaics, by {_SCORE} alone: {keyword('by', 'score')}."
+            f"so they say nothing of maps. Rank without mosaics, by {_MEASURE} alone: {keyword('by', 'fidelity')}."
         )
 
 
@@ -274,11 +295,11 @@ def _price(
 ) -> tuple[str, int]:
     """The price in words, and how many steps it is."""
     photos = first.parts * (3 * len(first) + 2 * len(second))
-    scored = len(looked.half(second=True)) + (len(looked.half(second=False)) if asked.by == "score" else 0)
-    each = _PER_MAP * len(candidates.keys)
+    scored = len(looked.half(second=True)) + (len(looked.half(second=False)) if asked.by == "fidelity" else 0)
+    each = candidates.probes
     mosaics = f"{photos:,} for mosaics of the photos, " if photos else ""
     words = (
         f"{len(candidates.ways)} candidates cost about {photos + each * scored:,} forwards: {mosaics}"
-        f"{each * scored:,} for {_SCORE} ({each} for each of {scored} photos)."
+        f"{each * scored:,} for {_MEASURE} ({each} for each of {scored} photos)."
     )
     return words, photos + each * scored

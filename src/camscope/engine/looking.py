@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from camscope.engine.candidate_maps import probabilities_of
+from camscope.arrays import to_numpy
 from camscope.engine.judging import class_indices
 from camscope.engine.photo_set import PhotoSet
 from camscope.errors import InputError, ModelError, TargetError, keyword
@@ -17,7 +17,10 @@ from camscope.images import Preprocessing
 from camscope.inputs import Inputs
 from camscope.methods import list_methods
 from camscope.metrics.explains import Explains
+from camscope.targets import TargetsLike
+from camscope.trust import Judgement
 from camscope.trust.halves import first_half
+from camscope.trust.mosaics import usual_scores
 
 FOLDERS = "folders"
 """The word that stands, in place of labels, for the names of the folders that photos lie in."""
@@ -51,6 +54,19 @@ class Chooses(Explains, Protocol):
         """Whether the model takes sounds."""
         ...
 
+    def trust(
+        self,
+        inputs: Any,
+        *,
+        methods: Any = None,
+        layers: Any = None,
+        targets: TargetsLike = None,
+        checks: str | Sequence[str] = "",
+        seed: int = 0,
+    ) -> Judgement:
+        """Judge maps."""
+        ...
+
     def prepare(self, inputs: Any, *, explained_input: int | str | None = None) -> Inputs:
         """Read and prepare inputs."""
         ...
@@ -67,6 +83,7 @@ class Looked:
         usable: whether it may stand in a mosaic: rightly classified, as far as that is known.
         groups: of each; None for none.
         first: whether it is of the first half.
+        usual: what each class scores in a photo of another one; see `camscope.trust.mosaics.usual_scores`.
         names: of all classes; None if they are not known.
         notes: what a reader must know.
     """
@@ -77,6 +94,7 @@ class Looked:
     usable: Bool[np.ndarray, " n"]
     groups: tuple[Any, ...] | None
     first: Bool[np.ndarray, " n"]
+    usual: Float[np.ndarray, " class"]
     names: Sequence[str] | None
     notes: tuple[str, ...]
 
@@ -84,19 +102,10 @@ class Looked:
         """Which of them are of the first or of the second half."""
         return np.flatnonzero(self.first != second)
 
-    def counts(self) -> tuple[int, int]:
-        """How many photos there are in each half."""
-        return int(self.first.sum()), int((~self.first).sum())
-
-    def group_counts(self) -> tuple[int, int] | None:
-        """How many groups there are in each half; None for no groups."""
-        if self.groups is None:
-            return None
-        of = [
-            {g for g, first in zip(self.groups, self.first, strict=True) if first == half}
-            for half in (True, False)
-        ]
-        return len(of[0]), len(of[1])
+    @property
+    def groups_of_first(self) -> int:
+        """How many groups the first half has."""
+        return len({self.groups[i] for i in self.half(second=False)}) if self.groups else 0
 
 
 def check_model(explainer: Chooses) -> None:
@@ -168,30 +177,32 @@ def look(
         TargetError: if a label is no class.
     """
     cheapest = next(m.name for m in list_methods() if m.baseline)
-    numbers, probabilities, names = [], [], None
+    numbers, logits, probabilities, names = [], [], [], None
     for some, inputs in photos.chunks(size):
         e = explainer(inputs, methods=cheapest)
-        found = probabilities_of(e)
-        if found.ndim != 2 or found.shape[1] < 2:
+        found = None if e.probabilities is None else np.asarray(to_numpy(e.probabilities), np.float64)
+        if found is None or found.ndim != 2 or found.shape[1] < 2:
             raise ModelError(
                 "This model gives no probabilities of classes, so no photo of its own is one of a class for certain. "
                 "Compare its maps by camscope.metrics."
             )
         names = e.class_names
         numbers.append(some)
-        probabilities.append(found)
+        probabilities.append(found.max(1))
+        logits.append(np.asarray(to_numpy(e.logits), np.float32))
         advance(len(some))
-    told, every = np.concatenate(numbers), np.concatenate(probabilities)
+    told, every = np.concatenate(numbers), np.concatenate(logits)
     classes = every.argmax(1)
     right, notes = _right(photos, told, classes, labels, every.shape[1], names)
     own = None if groups is None else tuple(groups[number] for number in told)
     return Looked(
         numbers=told,
         classes=classes,
-        confidence=every.max(1),
+        confidence=np.concatenate(probabilities),
         usable=right,
         groups=own,
         first=first_half(classes, own, seed=seed),
+        usual=usual_scores(every, classes),
         names=names,
         notes=notes,
     )

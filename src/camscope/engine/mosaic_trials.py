@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from camscope.engine.candidate_maps import CandidateMaps, probabilities_of
+from camscope.arrays import to_numpy
+from camscope.engine.candidate_maps import CandidateMaps
 from camscope.engine.looking import Chooses, Looked
 from camscope.engine.photo_set import PhotoSet
 from camscope.errors import InputError
@@ -89,7 +90,8 @@ class MosaicTrials:
         found = []
         for some, given in self._made(mosaics, small):
             e = self.explainer(given, methods=cheapest)
-            found.append(recognised(probabilities_of(e), self.looked.classes[some]))
+            logits = np.asarray(to_numpy(e.logits), np.float64)
+            found.append(recognised(logits, self.looked.classes[some], self.looked.usual))
             self.advance(some.size)
         return np.concatenate(found)
 
@@ -98,8 +100,8 @@ class MosaicTrials:
         keys, grid = self.candidates.keys, GRIDS[mosaics.parts]
         found = []
         for number, (some, given) in enumerate(self._made(mosaics, small)):
-            seen = self.candidates.of_inputs(given, self.looked.classes[some].tolist(), self.seed + number)
-            named = {str(i): seen.maps[key] for i, key in enumerate(keys)}
+            maps = self.candidates.of_inputs(given, self.looked.classes[some].tolist(), self.seed + number)
+            named = {str(i): maps[key] for i, key in enumerate(keys)}
             right = np.broadcast_to(np.arange(mosaics.parts), some.shape)
             measured = grid_pointing_game(named, right, grid=grid)
             found.append(np.stack([measured[name] for name in named]))

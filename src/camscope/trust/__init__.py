@@ -2,6 +2,7 @@
 
 from camscope.trust.bca import bca_intervals
 from camscope.trust.candidates import Candidate
+from camscope.trust.checks import Asked, check, list_checks
 from camscope.trust.choice import Choice
 from camscope.trust.judgement import Judgement
 from camscope.trust.probed import Probed
@@ -9,6 +10,7 @@ from camscope.trust.saved_choice import SavedChoice, read_choice
 from camscope.trust.verdict import Check, Compared, Interval, Judged, Verdict
 
 __all__ = [
+    "Asked",
     "Candidate",
     "Check",
     "Choice",
@@ -20,5 +22,7 @@ __all__ = [
     "SavedChoice",
     "Verdict",
     "bca_intervals",
+    "check",
+    "list_checks",
     "read_choice",
 ]

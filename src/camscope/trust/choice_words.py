@@ -32,51 +32,55 @@ def beaten_words(one: Candidate) -> str:
 
 def sentences(choice: ChoiceFacts) -> Iterator[str]:
     """What is said of a choice."""
-    best, tested = choice.best, _tested(choice)
-    others = [one for one in choice.candidates[1:] if not one.same]
-    count = len(choice.candidates)
+    best, count = choice.best, len(choice.candidates)
+    first, second = _halves(choice)
     if not choice.enough:
         noun = "groups" if choice.groups else "photos"
-        have = sum(choice.groups or choice.photos)
         yield (
-            f"Too few: {have} {noun}, and at least {ENOUGH} are needed, half of them to choose on and half to test on. "
-            f"Nothing is claimed. Of {_count(count, 'candidate')}, {best.name} ranked first by {choice.ranking} "
-            f"({number_words(best.ranked)}), on {_halves(choice)[0]}."
+            f"Too few: {sum(choice.groups or choice.photos)} {noun}, and at least {ENOUGH} are needed, half of them to "
+            f"choose on and half to test on. Nothing is claimed. Of {_count(count, 'candidate')} {best.name} ranked first "
+            f"by {choice.ranking} ({number_words(best.ranked)}), on {first}."
         )
         return
-    yield f"Use {best.name}: of {_count(count, 'candidate')} it ranked first by {choice.ranking} on "
-    yield f"{_halves(choice)[0]}."
+    yield (
+        f"Use {best.name}: of {_count(count, 'candidate')} it ranked first by {choice.ranking} "
+        f"({number_words(best.ranked)}), on {first}."
+    )
+    if choice.mosaics[1]:
+        yield (
+            f"Of {second} that it was not chosen on, in {_count(choice.mosaics[1], 'mosaic')}, "
+            f"{interval_words(best.located)} of its positive map is on the right photo (chance {1 / choice.parts:.2g})."
+        )
+    leads = {name: one.difference for name, one in best.over.items()}
+    won = [
+        f"{name} by {number_words(lead.value)} (at least {number_words(lead.low)})"
+        for name, lead in leads.items()
+        if lead.low > 0
+    ]
+    lost = [name for name, lead in leads.items() if not lead.low > 0]
+    on = f"In {choice.measure} on {second}, {interval_words(best.score)}, it"
     if choice.beats_all:
-        leads = ", ".join(
-            f"{name} by {number_words(one.difference.value)} (at least {number_words(one.difference.low)})"
-            for name, one in best.over.items()
-        )
-        yield (
-            f"On {tested} that it was not chosen on it beats all baselines in {choice.measure} "
-            f"({interval_words(best.score)}): {leads}."
-        )
+        yield f"{on} beats all baselines: {', '.join(won)}."
+    elif won:
+        yield f"{on} beats {', '.join(won)}, but cannot be told from {_listed(lost)}."
     else:
-        lost = [name for name in best.over if name not in best.beaten]
-        yield (
-            f"But on {tested} that it was not chosen on it cannot be told from {_listed(lost)} in {choice.measure} "
-            f"({interval_words(best.score)}): do not trust its maps on these images."
-        )
-    alike = [one.name for one in others if not one.lead.low > 0]
+        yield f"{on} cannot be told from any baseline ({', '.join(lost)}): its maps say nothing there."
+    yield from _beside_others(choice)
+
+
+def _beside_others(choice: ChoiceFacts) -> Iterator[str]:
+    """Whether the recommended one is better than the other candidates, and which of them are the same."""
+    others = [one for one in choice.candidates[1:] if not one.same]
     same = [one.name for one in choice.candidates[1:] if one.same]
+    alike = [one.name for one in others if not one.lead.low > 0]
     if others and not alike:
-        yield f"It is better there than each of the {len(others)} others."
+        yield f"It is better there than each of the other {len(others)}."
+    elif others and len(alike) == len(others):
+        yield f"Whether it is better there than any of the other {len(others)} cannot be told."
     elif others:
-        yield (
-            f"Whether it is better than {_listed(alike)} cannot be told."
-            if len(alike) < len(others)
-            else (f"Whether it is better than any of the {_count(len(others), 'other')} cannot be told.")
-        )
+        yield f"Whether it is better there than {_listed(alike)} cannot be told."
     if same:
-        yield f"{_listed(same)} {'gives' if len(same) == 1 else 'give'} the same maps."
-
-
-def _tested(choice: ChoiceFacts) -> str:
-    return _halves(choice)[1]
+        yield f"{_listed(same, 'and')} {'gives' if len(same) == 1 else 'give'} the same maps."
 
 
 def _halves(choice: ChoiceFacts) -> tuple[str, str]:
@@ -92,9 +96,8 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-def _listed(names: Sequence[str]) -> str:
+def _listed(names: Sequence[str], word: str = "or") -> str:
     shown = list(names[:_MOST_NAMES])
-    more = len(names) - len(shown)
-    if more:
-        return f"{', '.join(shown)} and {more} more"
-    return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} or {shown[-1]}"
+    if more := len(names) - len(shown):
+        return f"{', '.join(shown)} {word} {more} more"
+    return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} {word} {shown[-1]}"

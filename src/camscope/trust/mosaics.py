@@ -13,13 +13,6 @@ from camscope.arrays import Array, area_shares
 GRIDS = {4: (2, 2), 2: (1, 2)}
 """How many parts there are along each axis, by the number of photos in a mosaic."""
 
-_TOP = 0.05
-"""The share of all classes that a mosaic's own must be among; where logits are means over space, as behind a global
-average pooling, probabilities say little: four photos make each logit a quarter."""
-
-_OF_A_GUESS = 0.2
-"""The share of a guess's probability, 1 over the number of classes, that each of them must have besides."""
-
 
 def dealt(
     classes: Int[np.ndarray, " image"], confidence: Float[np.ndarray, " image"], parts: int, seed: int = 0
@@ -67,17 +60,41 @@ def joined(
     return area_shares(mosaics, (height, width)) if small else mosaics
 
 
-def recognised(
-    probabilities: Float[np.ndarray, "mosaic class"], classes: Int[np.ndarray, "mosaic part"]
-) -> Bool[np.ndarray, " mosaic"]:
-    """In which mosaics the model still sees every class, of all its classes among the top 5 % (or as many as photos).
+def usual_scores(
+    logits: Float[np.ndarray, "image class"], classes: Int[np.ndarray, " image"]
+) -> Float[np.ndarray, " class"]:
+    """What each class scores in a photo of another class, in the mean; see `centred`. NaN where there is no such photo.
 
     Args:
-        probabilities: of all classes.
-        classes: of each mosaic's photos.
+        logits: of all photos.
+        classes: the top class of each.
     """
-    count, parts = probabilities.shape[1], classes.shape[1]
-    kept = np.take_along_axis(probabilities, classes, axis=1)
-    above = (probabilities[:, None] > kept[..., None]).sum(2)
-    seen = (above < max(parts, _TOP * count)) & (kept >= _OF_A_GUESS / count)
-    return np.asarray(seen.all(1))
+    scores = centred(logits)
+    scores[np.arange(len(classes)), classes] = np.nan
+    found = np.full(scores.shape[1], np.nan)
+    counted = ~np.isnan(scores).all(0)
+    found[counted] = np.nanmean(scores[:, counted], axis=0)
+    return found
+
+
+def recognised(
+    logits: Float[np.ndarray, "mosaic class"],
+    classes: Int[np.ndarray, "mosaic part"],
+    usual: Float[np.ndarray, " class"],
+) -> Bool[np.ndarray, " mosaic"]:
+    """In which mosaics the model still sees every class: each scores more than in a photo of another class.
+
+    Its probability would not do: behind a global average pooling four photos make each logit a quarter, and what is
+    seen as well as ever has a thousandth of the probability.
+
+    Args:
+        logits: of the mosaics.
+        classes: of each mosaic's photos.
+        usual: see `usual_scores`.
+    """
+    return np.asarray((np.take_along_axis(centred(logits), classes, axis=1) > usual[classes]).all(1))
+
+
+def centred(logits: Float[np.ndarray, "image class"]) -> Float[np.ndarray, "image class"]:
+    """Logits less their mean over classes: what a softmax is of, without the constant that it does not see."""
+    return np.asarray(logits - logits.mean(1, keepdims=True))

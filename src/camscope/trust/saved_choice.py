@@ -46,7 +46,8 @@ class SavedChoice:
         at = "" if self.layers is None else f" at {', '.join(self.layers)}"
         raise InputError(
             f"{str(self.path)!r} is a choice for {_words(self.model)}, and this is {_words(facts)}: what serves one "
-            f"model need not serve another. Choose for this one, {_how()}; or name the method yourself ({self.method}{at})."
+            f"model need not serve another. Choose for this one, {_how()}; or name the method yourself: "
+            f"{self.method}{at}."
         )
 
 
