@@ -75,14 +75,17 @@ class CandidateMaps:
         """The keys of all maps that are needed: the candidates' and the baselines'."""
         return list(dict.fromkeys(key for way in self.ways for key in (way.key, *way.beside.values())))
 
-    @property
-    def probes(self) -> int:
-        """How many altered copies of a photo its maps' fidelity takes."""
+    def probes(self, each: int | None) -> int:
+        """How many altered copies of a photo the fidelity of all its maps takes.
+
+        Args:
+            each: for each grid; None: by its size.
+        """
         grids = [
             dict.fromkeys(grid_of(space, self.input_size) for space in call.spaces.values())
             for call in self.calls
         ]
-        return sum(probes_on(grid) for own in grids for grid in own)
+        return sum(each or probes_on(grid) for own in grids for grid in own)
 
     def of_inputs(
         self, given: Any, classes: Sequence[Sequence[int]], seed: int

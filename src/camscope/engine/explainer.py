@@ -487,6 +487,7 @@ class Explainer:
         labels: Sequence[Any] | str | None = None,
         groups: Sequence[Any] | None = None,
         by: By = "mosaics",
+        probes: int | None = None,
         seed: int = 0,
         progress: bool = True,
         tell: Callable[[str], None] | None = None,
@@ -511,6 +512,7 @@ class Explainer:
             groups: of each photo what it belongs to, such as a patient or a video: no group is in both halves, and
                 groups are what is counted and drawn.
             by: what candidates are ranked by: `mosaics`, or `fidelity` where none can be made.
+            probes: how many altered copies of each photo fidelity is measured by; see `trust`.
             seed: of the split, the mosaics and the bootstrap.
             progress: whether bars are shown, in a terminal or a notebook.
             tell: gets the price, in forwards, before the long part; by default nobody.
@@ -520,7 +522,7 @@ class Explainer:
             ModelError: if the model is no classifier of photos.
             LayerError, MethodError, TargetError: as for a call.
         """
-        asked = Asked(labels, groups, by, seed, progress, tell or (lambda words: None), self.facts)
+        asked = Asked(labels, groups, by, probes, seed, progress, tell or (lambda words: None), self.facts)
         offers = self._model.adapter.offers
         with self._model.adapter.exclusive(), without_warnings():
             return choose(self, photos, asked, methods=methods, layers=layers, offers=offers)

@@ -62,6 +62,7 @@ class Chooses(Explains, Protocol):
         layers: Any = None,
         targets: TargetsLike = None,
         checks: str | Sequence[str] = "",
+        probes: int | None = None,
         seed: int = 0,
     ) -> Judgement:
         """Judge maps."""

@@ -39,7 +39,7 @@ def ranked(
     return np.argsort(-np.round(means, 6), kind="stable").tolist(), means
 
 
-def tested(
+def compare_candidates(
     scores: Float[np.ndarray, "candidate image"],
     baselines: Sequence[Mapping[str, Float[np.ndarray, " image"]]],
     groups: Sequence[Any] | None,
