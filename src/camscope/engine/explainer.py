@@ -25,6 +25,7 @@ from camscope.engine.model import open_model
 from camscope.engine.offering import Trial
 from camscope.engine.over_batches import Only, Over
 from camscope.engine.own_forward import Watched
+from camscope.engine.progress_bar import bar
 from camscope.engine.trusting import Progress, Wanted, judge
 from camscope.errors import InputError, LayerError
 from camscope.evidence import ModelEvidence
@@ -488,7 +489,7 @@ class Explainer:
         probes: int | None = None,
         seed: int = 0,
         explained_input: int | str | None = None,
-        progress: Progress | None = None,
+        progress: bool | Progress = True,
     ) -> Judgement:
         """Explain a batch, and say of every map whether it can be trusted, with the evidence beside it.
 
@@ -516,7 +517,8 @@ class Explainer:
             probes: how many altered inputs for each image and grid, in place of 128 or 256.
             seed: of whatever is drawn.
             explained_input: see `__call__`.
-            progress: is called with the number of altered inputs that are answered, and of all.
+            progress: whether a bar is shown, in a terminal or a notebook; or a function, called with the number of
+                altered inputs that are answered and of all: with 0 before the first, and after every chunk.
 
         Returns:
             a row for every image, target, method and layer. What cannot be judged says why in its row.
@@ -528,8 +530,10 @@ class Explainer:
         """
         with self._model.adapter.exclusive():
             given = self.prepare(inputs, explained_input=explained_input)
-            wanted = Wanted(methods, layers, targets, checks, probes, seed, progress)
-            return judge(self, given, wanted, self.default_method)
+            with bar("asking the model", shown=progress is True) as shown:
+                told = progress if callable(progress) else shown
+                wanted = Wanted(methods, layers, targets, checks, probes, seed, told)
+                return judge(self, given, wanted, self.default_method)
 
     def embed(self, inputs: Any) -> Float[Array, "batch feature"]:
         """Each image's embedding, for `Similarity`: the vector that is compared with captions, or the output itself.

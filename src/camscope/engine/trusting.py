@@ -13,7 +13,7 @@ from jaxtyping import Float
 from camscope.arrays import area_shares, resize, to_numpy
 from camscope.composition import parse
 from camscope.engine.top_two import WithTopTwo
-from camscope.errors import InputError
+from camscope.errors import InputError, keyword
 from camscope.evidence import Evidence, ModelEvidence, Responses
 from camscope.imputing import Blur, Imputer, Neighbours
 from camscope.methods import get_method
@@ -111,8 +111,9 @@ def check_probes(probes: Any) -> None:
     whole = isinstance(probes, (int, np.integer)) and not isinstance(probes, bool)
     if not whole or probes < FEWEST:
         raise InputError(
-            f"probes={probes!r}: expected how many times parts of each input are removed, a whole number of {FEWEST} at "
-            "least; fewer tell nothing from chance. Leave it out for 128 (256 where a map has more than 7 × 7 cells)."
+            f"{keyword('probes', probes)}: expected how many times parts of each input are removed, a whole number of "
+            f"{FEWEST} at least; fewer tell nothing from chance. Leave it out for 128 (256 where a map has "
+            "more than 7 × 7 cells)."
         )
 
 

@@ -86,8 +86,8 @@ def draw_bars(axes: Axes, levels: Levels) -> None:
     """
     axes.axvline(0, color=INK, linewidth=0.6, zorder=1)
     if math.isfinite(levels.ceiling):
-        hollow: dict[str, Any] = {"facecolor": "white", "edgecolor": CHOSEN, "linewidth": 0.8}
-        axes.barh(0, levels.ceiling, 0.62, zorder=2, linestyle=(0, (3, 1.5)), **hollow)
+        hollow: dict[str, Any] = {"facecolor": "none", "edgecolor": CHOSEN, "linewidth": 0.8}
+        axes.barh(0, levels.ceiling, 0.62, zorder=4, linestyle=(0, (3, 1.5)), **hollow)
     for row, level in enumerate((levels.chosen, *levels.others)):
         if math.isfinite(level.value):
             axes.barh(-row, level.value, 0.62, color=COMPARED if row else CHOSEN, zorder=3)

@@ -30,6 +30,7 @@ from camscope.signals import Signal, SignalGeometry
 from camscope.targets import TargetInfo, Weighting
 from camscope.text import Text
 
+
 def load(path: str | Path) -> Explanation:
     """Read an explanation back. Its arrays are NumPy arrays; a photo is read again, from its file, when it is needed.
 
@@ -54,7 +55,9 @@ def _explanation(file: Archive) -> Explanation:
     require(
         names is None or len(strings_in(names)) == classes, f"it has no name for each of {classes} classes"
     )
-    raw = {key: numbers_in(file, _at("maps", key), (len(images), count, *(None for _ in size))) for key in keys}
+    raw = {
+        key: numbers_in(file, _at("maps", key), (len(images), count, *(None for _ in size))) for key in keys
+    }
     texts = [_text(image["text"]) for image in images if image.get("text")]
     require(len(texts) in (0, len(images)), "some of its inputs are texts, others are not")
     facts = {str(name): _facts(about) for name, about in document["methods"].items()}
@@ -108,7 +111,9 @@ def _targets(image: Mapping[str, Any], classes: int) -> tuple[TargetInfo, ...]:
 def _target(t: Mapping[str, Any], classes: int) -> TargetInfo:
     index, of, sign, box, gamma = t["index"], t["of"], t["sign"], t["box"], t["gamma"]
     weighting = t["weighting"]
-    require(index is None or whole_number(index, "index") < classes, f"it explains class {index} of {classes}")
+    require(
+        index is None or whole_number(index, "index") < classes, f"it explains class {index} of {classes}"
+    )
     require(of is None or of in get_args(Of), f"of={of!r} is no kind of score")
     require(sign in (1, -1), f"a target's sign is {sign!r}")
     require(box is None or (len(box) == 4 and all(map(is_number, box))), f"{box!r} is no box")

@@ -108,7 +108,16 @@ def strings_in(values: Any) -> list[str]:
 
 
 def whole_number(value: Any, what: str, least: int = 0) -> int:
-    """A whole number of at least `least`, called `what` where it is none (ValueError)."""
+    """A whole number.
+
+    Args:
+        value: of JSON.
+        what: it is called.
+        least: it may be.
+
+    Raises:
+        ValueError: if it is none.
+    """
     whole = isinstance(value, int) and not isinstance(value, bool)
     require(whole and value >= least, f"{what} is {value!r}, not a whole number of at least {least}")
     return int(value)
