@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from jaxtyping import Float
 
-from camscope.arrays import area_shares, resize, to_numpy
+from camscope.arrays import resize, to_numpy
 from camscope.composition import parse
 from camscope.engine.top_two import WithTopTwo
 from camscope.errors import InputError, keyword
@@ -29,8 +29,9 @@ from camscope.trust.judging import (
     CENTRE,
     MEAN,
     Claim,
+    ceilings_of,
     judged,
-    moves_top_class,
+    tells,
     too_small,
     unjudged,
 )
@@ -111,9 +112,8 @@ def check_probes(probes: Any) -> None:
     whole = isinstance(probes, (int, np.integer)) and not isinstance(probes, bool)
     if not whole or probes < FEWEST:
         raise InputError(
-            f"{keyword('probes', probes)}: expected how many times parts of each input are removed, a whole number of "
-            f"{FEWEST} at least; fewer tell nothing from chance. Leave it out for 128 (256 where a map has "
-            "more than 7 × 7 cells)."
+            f"{keyword('probes', probes)}: expected how many times parts of each input are removed, {FEWEST} at least; "
+            "fewer tell nothing from chance. Leave it out for 128, or 256 where a map has more than 7 × 7 cells."
         )
 
 
@@ -208,7 +208,7 @@ def _mean(
     """The mean activation of a map's own layer; of a map of several layers, or of none, that of the last one."""
     mean = means.get(layer, list(means.values())[-1])[image].astype(np.float64)
     finer = any(cells > n for cells, n in zip(grid, mean.shape, strict=True))
-    return np.asarray(resize(mean[None, None], grid)[0, 0] if finer else area_shares(mean, grid))
+    return np.asarray(resize(mean[None, None], grid)[0, 0] if finer else on_grid(mean, grid))
 
 
 # ------------------------------------------------------------------ the probes
@@ -265,7 +265,7 @@ def _probed(
 ) -> Probed:
     """What the model says of one image without some cells; once more with half as many, if that changes too much."""
     probed = _asked(seen, image, grid, count, SHARE, seed, targets, counter)
-    if not moves_top_class(probed.changed):
+    if tells(probed, ceilings_of(probed, seed)).any():
         return probed
     counter.add(0, more=count)
     return _asked(seen, image, grid, count, SHARE / 2, seed, targets, counter)
