@@ -81,7 +81,8 @@ def telling_price(count: int, noun: str) -> Iterator[Price]:
         noun: what one of them is called.
     """
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console(stderr=True), transient=True) as progress:
+    people = console(stderr=True)
+    with Progress(*columns, console=people, transient=True, disable=not people.is_terminal) as progress:
         yield Price(progress, count, noun)
 
 

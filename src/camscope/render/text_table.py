@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.table import Table
 
-_LONG = 12
+_LONG = 16
 """Words of so many letters are not broken, as long as there is room."""
 
 _TABLE = "border-collapse:collapse;font-size:.85em"

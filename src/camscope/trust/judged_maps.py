@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -124,7 +124,7 @@ class JudgedMaps(Tabular):
             if len(some) == 1:
                 said.append(self.sentence(some[0]))
                 continue
-            probes = max(map(self.probes_of, some))
+            probes = map(self.probes_of, some)
             said.append(sentences.sentence_of_maps(some, names, self.evidence(some[0]), probes))
         return " ".join(said)
 
@@ -160,20 +160,30 @@ class JudgedMaps(Tabular):
     def _facts(self) -> str:
         """Under a table: on what the maps were tried, what further tests say, and what a reader must know."""
         tried = dict.fromkeys("; ".join(self.trial(row)) for row in self.rows if self.probed(row))
-        several = len(self.rows) > 1
-        lines = [
-            *(f"{text}. Intervals: 95 %." for text in tried),
-            *(f"{self.name(row)}: {row.why}" for row in self.rows if row.why and several),
-            *(self._said_by_checks() if len(self.explanation) == 1 else ()),
-            *(note for row in self.rows for note in row.notes),
+        checks = [
+            (row, f"{sentences.of_check(check)}: {check.says}", f"{check.name}: ")
+            for row in self.rows
+            for check in row.checks
+            if len(self.explanation) == 1
         ]
-        return "\n".join(dict.fromkeys(lines))
+        notes = [(row, note, "") for row in self.rows for note in row.notes]
+        why = [(row, row.why, "") for row in self.rows if row.why and len(self.rows) > 1]
+        return "\n".join(
+            [*(f"{text}. Intervals: 95 %." for text in tried), *self._said([*why, *checks, *notes])]
+        )
 
-    def _said_by_checks(self) -> list[str]:
-        """What each further test says, once for all maps of which it says the same."""
-        said: dict[tuple[str, str], list[str]] = {}
-        for row in self.rows:
-            for check in row.checks:
-                name = f"{self.name(row)} " if len(self.rows) > 1 else ""
-                said.setdefault((check.name, check.says), []).append(f"{name}{sentences.of_check(check)}")
-        return [f"{name}: {', '.join(numbers)}: {says}" for (name, says), numbers in said.items()]
+    def _said(self, lines: Sequence[tuple[Judged, str, str]]) -> list[str]:
+        """Lines, each once, with the names of the maps that it is said of, unless it is of all."""
+        of: dict[tuple[str, str], dict[str, None]] = {}
+        for row, text, about in lines:
+            of.setdefault((about, text), {})[self._whole_name(row)] = None
+        every = len({self._whole_name(row) for row in self.rows})
+        return [
+            f"{about}{text}" if len(names) == every else f"{about}{sentences.listed(names)}: {text}"
+            for (about, text), names in of.items()
+        ]
+
+    def _whole_name(self, row: Judged) -> str:
+        """What a row's map is called beside all others of its image."""
+        several = len(self.explanation.targets[row.image]) > 1
+        return f"{self.name(row)} of {row.target}" if several else self.name(row)

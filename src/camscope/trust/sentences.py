@@ -76,14 +76,16 @@ def sentence(row: Judged, evidence: str, probes: int) -> str:
     return f"{headline(row, evidence)}: {reasons(row, probes)}."
 
 
-def sentence_of_maps(rows: Sequence[Judged], names: Sequence[str], evidence: str, probes: int) -> str:
+def sentence_of_maps(
+    rows: Sequence[Judged], names: Sequence[str], evidence: str, probes: Iterable[int]
+) -> str:
     """What is said of several maps of one target of one image.
 
     Args:
         rows: the maps.
         names: what each is called beside the others.
         evidence: what they are of; see `evidence_of`.
-        probes: how many altered inputs they were tried on.
+        probes: how many altered inputs each was tried on.
     """
     found = [(row, name) for row, name in zip(rows, names, strict=True) if row.verdict is Verdict.BEATS]
     say = count_of_maps(rows, evidence)
@@ -95,7 +97,8 @@ def sentence_of_maps(rows: Sequence[Judged], names: Sequence[str], evidence: str
         say += f": {listed(said)}"
     elif found:
         say += f": {listed([name for _, name in found])}"
-    parts = [f"{say} ({probes} probes)." if probes else f"{say}."]
+    counts = sorted({count for count in probes if count})
+    parts = [f"{say} ({' or '.join(map(str, counts))} probes)." if counts else f"{say}."]
     for verdict in Verdict:
         others = [name for row, name in zip(rows, names, strict=True) if row.verdict is verdict]
         if others and verdict is not Verdict.BEATS:
@@ -148,18 +151,21 @@ def of_ceiling(row: Judged) -> str:
 
 
 def share_of_ceiling(row: Judged) -> str:
-    """The same as a number. A ceiling is fitted to probes: of few it comes out too low, and then counts as reached."""
-    return share(min(row.of_ceiling, 1.0))
+    """The same as a number, from 0 to 100 %.
+
+    A ceiling is fitted to probes: of few it comes out too low, and a map that reaches it has reached all.
+    """
+    return share(min(max(row.of_ceiling, 0.0), 1.0) if math.isfinite(row.of_ceiling) else math.nan)
 
 
 def share(value: float) -> str:
     """A share in percent; a dash where there is none."""
-    return f"{100 * value:.0f} %".replace("-", "−") if math.isfinite(value) else "–"
+    return f"{round(100 * value) + 0:d} %".replace("-", "−") if math.isfinite(value) else "–"
 
 
 def number(value: float) -> str:
     """A correlation, with a minus that is one; a dash where there is none."""
-    return f"{value:.2f}".replace("-", "−") if math.isfinite(value) else "–"
+    return f"{round(value, 2) + 0.0:.2f}".replace("-", "−") if math.isfinite(value) else "–"
 
 
 def interval(given: Interval) -> str:
