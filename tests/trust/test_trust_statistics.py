@@ -9,13 +9,22 @@ from scipy import stats
 from camscope.trust.ceilings import ceilings
 from camscope.trust.cells import grid_of, on_grid, on_input
 from camscope.trust.fidelities import by_half, chances, fidelities, halves_of, masses
-from camscope.trust.judging import CENTRE, MEAN, judged, too_small
-from camscope.trust.moves import moves
+from camscope.trust.judged_maps import judged, too_small
+from camscope.trust.other_places import moves
 from camscope.trust.probes import drawn, probes_on
 from camscope.trust.rank_correlation import rank_correlations, ranks
 from camscope.trust.resampling import RESAMPLES, resampled
 from camscope.trust.verdict import Verdict
-from tests.trust.statistics_twins import GRID, additive, centre_blob, claim, probed_by, smooth_maps
+from tests.trust.statistics_twins import (
+    CENTRE,
+    GRID,
+    MEAN,
+    additive,
+    centre_blob,
+    claim,
+    probed_by,
+    smooth_maps,
+)
 
 RANDOM = np.random.default_rng(0)
 

@@ -8,7 +8,7 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 from jaxtyping import Float, Int
 
-from camscope.trust.moves import moves
+from camscope.trust.other_places import moves
 from camscope.trust.rank_correlation import rank_correlations
 
 Halves: TypeAlias = "Mapping[str, Int[np.ndarray, ' n']]"
@@ -51,14 +51,26 @@ def masses(
 def by_half(
     masses: Float[np.ndarray, "row probe"], drops: Float[np.ndarray, "row_or_1 probe"], halves: Halves
 ) -> dict[str, Float[np.ndarray, " row"]]:
-    """The rank correlation within the probes of each imputer."""
+    """The rank correlation within the probes of each imputer.
+
+    Args:
+        masses: of each map.
+        drops: of each map's target, or of one for all.
+        halves: the probes of each imputer.
+    """
     return {name: rank_correlations(masses[:, half], drops[:, half]) for name, half in halves.items()}
 
 
 def fidelities(
     masses: Float[np.ndarray, "row probe"], drops: Float[np.ndarray, "row_or_1 probe"], halves: Halves
 ) -> Float[np.ndarray, " row"]:
-    """The mean of the rank correlations within the probes of each imputer."""
+    """The mean of the rank correlations within the probes of each imputer.
+
+    Args:
+        masses: see `by_half`.
+        drops: see `by_half`.
+        halves: see `by_half`.
+    """
     return np.asarray(np.mean(list(by_half(masses, drops, halves).values()), axis=0))
 
 

@@ -1,189 +1,267 @@
-"""Maps with what was found about them: the data of a judgement, what is looked up in it, and what it says."""
+"""From maps and what the model said of an image without some cells to a verdict on each map."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 
-from camscope.render import Tabular, TextTable
-from camscope.results import Explanation
-from camscope.results.figures.labels import image_name, keys_of, targets_shown
-from camscope.trust import sentences
-from camscope.trust.cells import grid_of
+import numpy as np
+from jaxtyping import Bool, Float
+
+from camscope.arrays import is_flat
+from camscope.trust.ceilings import ceilings
+from camscope.trust.fidelities import by_half, chances, halves_of, masses
+from camscope.trust.other_places import moves
 from camscope.trust.probed import Probed
-from camscope.trust.verdict import Judged, Verdict
+from camscope.trust.resampling import resampled
+from camscope.trust.verdict import Compared, Interval, Judged, Verdict
+
+_SURE = 0.025
+"""The largest p at which a map's place is told from chance."""
+
+_TWO_SIDED = (2.5, 97.5)
+_ONE_SIDED = 5.0
+
+_MOST_CHANGED = 0.5
+"""The share of probes that may change the top class, where nothing else says that probes tell something."""
+
+_FOLLOWS = 0.3
+"""From this ceiling on, what the model says of probes depends on which cells are removed. Without any dependence it is
+between −0.2 and 0.2 in 19 of 20 cases."""
+
+_STILL = 1e-6
+"""A score that moves by a smaller share of itself does not move: that is the rounding of single precision."""
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class JudgedMaps(Tabular):
-    """What is known of some maps.
+@dataclass(frozen=True, eq=False)
+class Baseline:
+    """A map that a map must beat.
 
     Attributes:
-        explanation: the maps that were judged.
-        rows: what is said of each, image by image, target by target.
-        probes: what the model said of each image with cells removed, by image and grid.
-        score: what of each target was probed, in words.
-        seed: of the probes, the shifts and the bootstrap.
+        name: of its method.
+        cells: on the grid of the probes.
+        lost: what is said of a map that does not beat it.
     """
 
-    explanation: Explanation
-    rows: tuple[Judged, ...]
-    probes: Mapping[tuple[int, tuple[int, ...]], Probed]
-    score: str
-    seed: int
+    name: str
+    cells: Float[np.ndarray, " *grid"]
+    lost: Verdict
 
-    # ------------------------------------------------------------------ what belongs to a row
 
-    def target_of(self, row: Judged) -> int:
-        """The number of a row's target among those of its image."""
-        return self.explanation.titles[row.image].index(row.target)
+@dataclass(frozen=True, eq=False)
+class Claim:
+    """A map that is to be judged: it claims where.
 
-    def grid(self, row: Judged) -> tuple[int, ...]:
-        """The grid that a row's map was probed on."""
-        e = self.explanation
-        return grid_of(e.raw[row.method, row.layer].shape[2:], e.input_size)
+    Attributes:
+        method: as the explanation names it.
+        layer: as the explanation names it.
+        target: the name of what is explained.
+        column: the number of that target.
+        cells: the map, on the grid of the probes.
+        baselines: what it must beat, the simplest first.
+        unfit: why it cannot be judged, or "".
+        notes: what a reader must know.
+    """
 
-    def probed(self, row: Judged) -> Probed | None:
-        """The probes that a row's map was tried on; None if there are none."""
-        return self.probes.get((row.image, self.grid(row)))
+    method: str
+    layer: str
+    target: str
+    column: int
+    cells: Float[np.ndarray, " *grid"]
+    baselines: tuple[Baseline, ...]
+    unfit: str = ""
+    notes: tuple[str, ...] = ()
 
-    def probes_of(self, row: Judged) -> int:
-        """How many altered inputs a row's map was tried on."""
-        probed = self.probed(row)
-        return 0 if probed is None else len(probed.imputers)
 
-    def evidence(self, row: Judged) -> str:
-        """What a row's map is of, such as `the evidence for tabby`."""
-        info = self.explanation.targets[row.image][self.target_of(row)]
-        return sentences.evidence_of(info, row.target)
+def judged(image: int, claims: Sequence[Claim], probed: Probed, seed: int) -> list[Judged]:
+    """What is said of each map, by the probes of its image and grid.
 
-    def sentence(self, row: Judged) -> str:
-        """What is said of a row's map, with its numbers."""
-        return sentences.sentence(row, self.evidence(row), self.probes_of(row))
+    Args:
+        image: the number of the image.
+        claims: the maps, all of one grid.
+        probed: what the model said of the image.
+        seed: of the shifts and the bootstrap.
+    """
+    ceiling = ceilings_of(probed, seed)
+    why = [claim.unfit or _unfit(claim, probed, ceiling) for claim in claims]
+    fit = [claim for claim, reason in zip(claims, why, strict=True) if not reason]
+    found = iter(_measured(image, fit, probed, ceiling, seed) if fit else ())
+    return [
+        unjudged(image, claim, reason) if reason else next(found)
+        for claim, reason in zip(claims, why, strict=True)
+    ]
 
-    def name(self, row: Judged) -> str:
-        """What a row's map is called beside the others of its image and target."""
-        return f"{row.method} at {row.layer}" if len(self.explanation.layers) > 1 else row.method
 
-    def trial(self, row: Judged) -> list[str]:
-        """On what a row's map was tried: how often, what was removed, how it was filled, which score, which seed."""
-        probed = self.probed(row)
-        if probed is None:
-            return []
-        grid = "×".join(map(str, probed.removed.shape[1:]))
-        filled = sentences.listed(
-            f"{sentences.plain(name)} ({probed.imputers.count(name)})"
-            for name in dict.fromkeys(probed.imputers)
+def unjudged(image: int, claim: Claim, why: str) -> Judged:
+    """A map that cannot be judged.
+
+    Args:
+        image: the number of the image.
+        claim: the map.
+        why: it cannot.
+    """
+    nan = float("nan")
+    return Judged(
+        image=image,
+        method=claim.method,
+        layer=claim.layer,
+        target=claim.target,
+        verdict=Verdict.UNJUDGED,
+        why=why,
+        fidelity=Interval(nan, nan, nan),
+        by_imputer={},
+        ceiling=nan,
+        p=nan,
+        chance=Interval(nan, nan, nan),
+        baselines={},
+        notes=claim.notes,
+    )
+
+
+def too_small(grid: tuple[int, ...], seed: int) -> str:
+    """Why a grid has too few places to tell a map's own from chance, or "".
+
+    Args:
+        grid: how many cells there are along each axis.
+        seed: of the draw of moves.
+    """
+    places = len(moves(grid, seed))
+    if 1 / (1 + places) <= _SURE:
+        return ""
+    size = "×".join(map(str, grid))
+    return (
+        f"The map has {size} cell{'s' if np.prod(grid) > 1 else ''}, which can lie in {places} other ways at most: no "
+        "place can be told from chance. Take a layer with a finer grid."
+    )
+
+
+def ceilings_of(probed: Probed, seed: int) -> Float[np.ndarray, " target"]:
+    """The ceiling of each target; NaN where what the model says of it is not finite."""
+    finite = np.isfinite(probed.drops).all(axis=0)
+    found = np.full(len(finite), np.nan)
+    if finite.any():
+        removed = probed.removed.reshape(len(probed.removed), -1).astype(np.float64)
+        found[finite] = ceilings(removed, probed.drops[:, finite].T, halves_of(probed.imputers), seed)
+    return found
+
+
+def tells(probed: Probed, ceiling: Float[np.ndarray, " target"]) -> Bool[np.ndarray, " target"]:
+    """Of which targets the probes tell something.
+
+    The top class alone does not say it: between two classes that are all but equally likely it changes at a touch, and
+    an object that fills the image is lost with it, while the score still follows what is removed. So they tell nothing
+    only where most change the top class, and the score does not depend on which cells they remove either.
+
+    Args:
+        probed: what the model said.
+        ceiling: of each target.
+    """
+    return np.asarray(not probed.changed > _MOST_CHANGED) | (ceiling >= _FOLLOWS)
+
+
+# ------------------------------------------------------------------ what cannot be judged
+
+
+def _unfit(claim: Claim, probed: Probed, ceiling: Float[np.ndarray, " target"]) -> str:
+    """Why a map cannot be judged by these probes, or ""."""
+    cells, drops = claim.cells, probed.drops[:, claim.column]
+    if not np.isfinite(cells).all():
+        return "The map holds NaN or infinity."
+    if is_flat(cells.min(), cells.max()):
+        return "The map is flat: it is the same everywhere, so it says nothing of where."
+    if not np.isfinite(drops).all():
+        return f"The model gives {claim.target} no probability, or none that is finite, with parts removed."
+    if np.ptp(drops) <= _STILL * abs(probed.clean[claim.column]):
+        return f"The score of {claim.target} does not move, whatever is removed."
+    if not tells(probed, ceiling)[claim.column]:
+        return (
+            f"With {probed.share:.0%} of the image removed, {probed.changed:.0%} of the probes have another top class, "
+            "and it matters little which parts these are: removing parts tells nothing of where this model looks."
         )
-        return [
-            f"{len(probed.imputers)} probes, each without {sentences.share(probed.share)} of {grid} cells",
-            f"filled by {filled}",
-            f"score: {self.score}",
-            f"seed {self.seed}",
-        ]
+    return ""
 
-    def chosen(
-        self,
-        image: int,
-        target: int | None = None,
-        method: str | None = None,
-        layer: str | None = None,
-    ) -> list[Judged]:
-        """The rows of an image: of one target or all, of one method or all, at one layer or all.
 
-        Args:
-            image: the number of the image.
-            target: the number of the target.
-            method: as the explanation names it.
-            layer: likewise.
+# ------------------------------------------------------------------ the numbers
 
-        Raises:
-            InputError: if there is no such target, method or layer.
-            IndexError: if there is no such image.
-        """
-        e = self.explanation
-        image, targets, keys = e.number(image), targets_shown(e, target), keys_of(e, method, layer)
-        found = [row for row in self.rows if row.image == image and (row.method, row.layer) in keys]
-        return [row for row in found if self.target_of(row) in targets]
 
-    # ------------------------------------------------------------------ what it says
-
-    @property
-    def verdict(self) -> str:
-        """What is said of the maps, in a sentence or two."""
-        rows = self.rows
-        if len(rows) == 1:
-            return self.sentence(rows[0])
-        if len(self.explanation) > 1:
-            return sentences.told_of_images(rows, self.explanation.noun, len(self.explanation))
-        said = []
-        for _, group in groupby(rows, key=lambda row: row.target):
-            some = list(group)
-            names = [self.name(row) for row in some]
-            if len(some) == 1:
-                said.append(self.sentence(some[0]))
-                continue
-            probes = map(self.probes_of, some)
-            said.append(sentences.sentence_of_maps(some, names, self.evidence(some[0]), probes))
-        return " ".join(said)
-
-    def table(self) -> TextTable:
-        """A row for each map, with the columns in which they differ and the numbers of the verdict."""
-        e, rows = self.explanation, self.rows
-        leading = {
-            e.noun: [image_name(e, row.image) for row in rows],
-            "target": [row.target for row in rows],
-            "method": [row.method for row in rows],
-            "layer": [row.layer for row in rows],
-        }
-        shown = {name: cells for name, cells in leading.items() if name == "method" or len(set(cells)) > 1}
-        baselines = list(dict.fromkeys(name for row in rows for name in row.baselines))
-        checks = list(dict.fromkeys(check.name for row in rows for check in row.checks)) if len(e) > 1 else []
-        numbers = {
-            "of ceiling": [sentences.share_of_ceiling(row) for row in rows],
-            "fidelity": [sentences.interval_in_short(row.fidelity) for row in rows],
-            **{sentences.plain(name): [sentences.beside(row, name) for row in rows] for name in baselines},
-            "p": [sentences.p_value(row.p) for row in rows],
-            **{name: [sentences.of_check(row.check(name)) for row in rows] for name in checks},
-        }
-        columns = {**shown, "verdict": [str(row.verdict) for row in rows], **numbers}
-        names = list(columns)
-        return TextTable(
-            names,
-            list(zip(*columns.values(), strict=True)),
-            bold=frozenset(i for i, row in enumerate(rows) if row.verdict is Verdict.BEATS),
-            caption=self._facts(),
-            whole=frozenset(i for i, name in enumerate(names) if name not in leading and name != "verdict"),
+def _measured(
+    image: int, claims: Sequence[Claim], probed: Probed, ceiling: Float[np.ndarray, " target"], seed: int
+) -> list[Judged]:
+    removed = probed.removed.reshape(len(probed.removed), -1).astype(np.float64)
+    halves = halves_of(probed.imputers)
+    table = _Table(claims)
+    mass, drops = masses(table.maps, removed), probed.drops.T.astype(np.float64)
+    own = drops[table.columns]
+    halved = by_half(mass, own, halves)
+    fidelity = np.mean(list(halved.values()), axis=0)
+    again = resampled(mass, own, halves, seed)
+    rows = table.claimed
+    chance = chances(
+        table.maps[rows], own[rows], fidelity[rows], probed.removed.astype(np.float64), halves, seed
+    )
+    found = []
+    for claim, row, p, (middle, lowest, highest) in zip(claims, rows, *chance, strict=True):
+        compared = {}
+        for baseline in claim.baselines:
+            other = table.row(claim.column, baseline.cells)
+            low = np.percentile(again[row] - again[other], _ONE_SIDED)
+            difference = Interval(float(fidelity[row] - fidelity[other]), float(low), np.inf)
+            compared[baseline.name] = Compared(_interval(fidelity[other], again[other]), difference)
+        found.append(
+            Judged(
+                image=image,
+                method=claim.method,
+                layer=claim.layer,
+                target=claim.target,
+                verdict=_verdict(float(p), claim.baselines, compared),
+                why="",
+                fidelity=_interval(fidelity[row], again[row]),
+                by_imputer={name: float(values[row]) for name, values in halved.items()},
+                ceiling=float(ceiling[claim.column]),
+                p=float(p),
+                chance=Interval(float(middle), float(lowest), float(highest)),
+                baselines=compared,
+                notes=claim.notes,
+            )
         )
+    return found
 
-    def _facts(self) -> str:
-        """Under a table: on what the maps were tried, what further tests say, and what a reader must know."""
-        tried = dict.fromkeys("; ".join(self.trial(row)) for row in self.rows if self.probed(row))
-        checks = [
-            (row, f"{sentences.of_check(check)}: {check.says}", f"{check.name}: ")
-            for row in self.rows
-            for check in row.checks
-            if len(self.explanation) == 1
-        ]
-        notes = [(row, note, "") for row in self.rows for note in row.notes]
-        why = [(row, row.why, "") for row in self.rows if row.why and len(self.rows) > 1]
-        return "\n".join(
-            [*(f"{text}. Intervals: 95 %." for text in tried), *self._said([*why, *checks, *notes])]
-        )
 
-    def _said(self, lines: Sequence[tuple[Judged, str, str]]) -> list[str]:
-        """Lines, each once, with the names of the maps that it is said of, unless it is of all."""
-        of: dict[tuple[str, str], dict[str, None]] = {}
-        for row, text, about in lines:
-            of.setdefault((about, text), {})[self._whole_name(row)] = None
-        every = len({self._whole_name(row) for row in self.rows})
-        return [
-            f"{about}{text}" if len(names) == every else f"{about}{sentences.listed(names)}: {text}"
-            for (about, text), names in of.items()
-        ]
+def _interval(value: float, resampled: Float[np.ndarray, " resample"]) -> Interval:
+    low, high = np.percentile(resampled, _TWO_SIDED)
+    return Interval(float(value), float(low), float(high))
 
-    def _whole_name(self, row: Judged) -> str:
-        """What a row's map is called beside all others of its image."""
-        several = len(self.explanation.targets[row.image]) > 1
-        return f"{self.name(row)} of {row.target}" if several else self.name(row)
+
+def _verdict(p: float, baselines: Sequence[Baseline], compared: Mapping[str, Compared]) -> Verdict:
+    """All tests must be passed to say where, so that none has to be corrected for the others."""
+    if p > _SURE:
+        return Verdict.CHANCE
+    lost = (one.lost for one in baselines if not compared[one.name].difference.low > 0)
+    return next(lost, Verdict.BEATS)
+
+
+class _Table:
+    """The maps and their baselines in one table, each map of each target once.
+
+    Attributes:
+        maps: flattened.
+        columns: the number of each map's target.
+        claimed: the row of each claim.
+    """
+
+    def __init__(self, claims: Sequence[Claim]) -> None:
+        self._rows: dict[tuple[int, bytes], int] = {}
+        maps: list[np.ndarray] = []
+        for claim in sorted(claims, key=lambda claim: claim.column):
+            for cells in (claim.cells, *(baseline.cells for baseline in claim.baselines)):
+                key = claim.column, cells.tobytes()
+                if key not in self._rows:
+                    self._rows[key] = len(maps)
+                    maps.append(cells.ravel())
+        self.maps = np.stack(maps)
+        self.columns = np.asarray([column for column, _ in self._rows])
+        self.claimed = [self.row(claim.column, claim.cells) for claim in claims]
+
+    def row(self, column: int, cells: Float[np.ndarray, " *grid"]) -> int:
+        """The row of a map of a target."""
+        return self._rows[column, cells.tobytes()]

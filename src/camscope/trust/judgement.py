@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from camscope import render
 from camscope.keywords import keywords
 from camscope.trust import keeping
-from camscope.trust.judged_maps import JudgedMaps
+from camscope.trust.findings import Findings
 from camscope.trust.shown_verdicts import verdict_figure
 
 if TYPE_CHECKING:
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Judgement(JudgedMaps):
-    """Whether some maps can be trusted (see `camscope.trust.judged_maps.JudgedMaps`), with ways to show and to keep it.
+class Judgement(Findings):
+    """Whether some maps can be trusted (see `camscope.trust.findings.Findings`), with ways to show and to keep it.
 
     judgement = explainer.trust("photo.jpg", methods=["gradcam", "layercam"])
     judgement                    # a sentence, and a table

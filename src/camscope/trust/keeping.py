@@ -19,7 +19,7 @@ from camscope.results.reading_saved import (
     strings_in,
     whole_number,
 )
-from camscope.trust.judged_maps import JudgedMaps
+from camscope.trust.findings import Findings
 from camscope.trust.probed import Probed
 from camscope.trust.verdict import Check, Compared, Interval, Judged, Verdict
 
@@ -31,7 +31,7 @@ _ARRAYS = ("removed", "drops", "top", "kept_probability", "clean")
 """Of the probes, as fields of `Probed`; the other fields are plain values."""
 
 
-def to_dict(maps: JudgedMaps, *, probes: bool = True) -> dict[str, Any]:
+def to_dict(maps: Findings, *, probes: bool = True) -> dict[str, Any]:
     """All that was found, as plain values that JSON can store; NaN and infinity are null.
 
     Args:
@@ -64,7 +64,7 @@ def to_dict(maps: JudgedMaps, *, probes: bool = True) -> dict[str, Any]:
     return plain
 
 
-def save(maps: JudgedMaps, path: str | Path) -> Path:
+def save(maps: Findings, path: str | Path) -> Path:
     """Write a judgement; see `Judgement.save`.
 
     Args:
@@ -119,7 +119,7 @@ def list_or_none(value: Any) -> list[Any]:
     return list(value)
 
 
-def _document(maps: JudgedMaps) -> dict[str, Any]:
+def _document(maps: Findings) -> dict[str, Any]:
     """What is not an array."""
     return {
         "format": FORMAT,
@@ -141,7 +141,7 @@ def _document(maps: JudgedMaps) -> dict[str, Any]:
     }
 
 
-def _plain_row(row: Judged, maps: JudgedMaps) -> dict[str, Any]:
+def _plain_row(row: Judged, maps: Findings) -> dict[str, Any]:
     return {
         "image": row.image,
         "target": row.target,

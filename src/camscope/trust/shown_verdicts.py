@@ -16,7 +16,7 @@ from camscope.results.figures.photos import heatmap_panels
 from camscope.results.figures.signals import signal_row
 from camscope.trust import sentences
 from camscope.trust.cells import on_grid
-from camscope.trust.judged_maps import JudgedMaps
+from camscope.trust.findings import Findings
 from camscope.trust.verdict import Interval, Judged, Verdict
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ _MOST_ROWS = 24
 
 
 def verdict_figure(
-    maps: JudgedMaps,
+    maps: Findings,
     image: int = 0,
     *,
     target: int | None = None,
@@ -51,7 +51,7 @@ def verdict_figure(
         return render.verdict_figure(_rows(maps, found[:_MOST_ROWS]), **options)
 
 
-def _words(maps: JudgedMaps, rows: Sequence[Judged]) -> dict[str, str]:
+def _words(maps: Findings, rows: Sequence[Judged]) -> dict[str, str]:
     """The title, the caption and the names of the axes: what is in common stands in the caption."""
     e, first = maps.explanation, rows[0]
     methods, layers, targets = (
@@ -80,7 +80,7 @@ def _words(maps: JudgedMaps, rows: Sequence[Judged]) -> dict[str, str]:
     return {**axes, "title": sentences.count_of_maps(rows, of), "caption": caption}
 
 
-def _rows(maps: JudgedMaps, rows: Sequence[Judged]) -> list[VerdictRow]:
+def _rows(maps: Findings, rows: Sequence[Judged]) -> list[VerdictRow]:
     """The maps as they are drawn, each with what tells it from the others."""
     targets = len({row.target for row in rows}) > 1
     layers = len({row.layer for row in rows}) > 1
@@ -105,7 +105,7 @@ def _numbers(row: Judged) -> str:
     return f"{sentences.share_of_ceiling(row)} of its ceiling · p = {sentences.p_value(row.p)}"
 
 
-def _shown(maps: JudgedMaps, row: Judged) -> Panel | SignalRow | None:
+def _shown(maps: Findings, row: Judged) -> Panel | SignalRow | None:
     """The map on its photo or its signal; None where the input is neither."""
     e, target = maps.explanation, maps.target_of(row)
     if e.input_images.has(row.image):
@@ -128,7 +128,7 @@ def _level(name: str, given: Interval) -> Level:
     return Level(name, given.value, given.low, given.high)
 
 
-def _clouds(maps: JudgedMaps, row: Judged) -> tuple[Cloud, ...]:
+def _clouds(maps: Findings, row: Judged) -> tuple[Cloud, ...]:
     """What each probe removes of a map and what the score loses by it, by the imputer."""
     probed = maps.probed(row)
     if probed is None or row.verdict is Verdict.UNJUDGED:
