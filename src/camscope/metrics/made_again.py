@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,15 +12,16 @@ import numpy as np
 from jaxtyping import Float
 
 from camscope.arrays import to_numpy
-from camscope.errors import CamscopeWarning, InputError, nearest
+from camscope.errors import CamscopeWarning, InputError, TargetError, nearest
 from camscope.inputs import Inputs
+from camscope.inputs.input_images import images_of_batch
 from camscope.methods import list_methods
 from camscope.metrics.answers import check_explains, check_same
 from camscope.metrics.explains import Explains
 from camscope.metrics.measured_maps import check_images, explained_names
 from camscope.results import Explanation
 from camscope.results.spans import positions
-from camscope.targets import Class, PerImage, TargetsLike
+from camscope.targets import Class, Instance, PerImage, Target, TargetInfo, TargetsLike
 
 OfImages: TypeAlias = "list[Float[np.ndarray, 'target *space']]"
 """The maps of each image, at their own resolution; those of texts without their padding."""
@@ -81,6 +83,30 @@ class Again:
         return maps, found[0]
 
     def compared(
+        self,
+        explainer: Explains,
+        measure: OfMaps,
+        *,
+        inputs: Inputs | None = None,
+        targets: TargetsLike = None,
+    ) -> dict[str, Float[np.ndarray, "batch target"]]:
+        """A number for each map and what it becomes; NaN of instances that are not found again.
+
+        Args:
+            explainer: see `made`.
+            measure: gets both.
+            inputs: see `made`.
+            targets: see `made`.
+        """
+        try:
+            made, _ = self.made(explainer, inputs=inputs, targets=targets)
+        except TargetError:
+            if not self.of_instances:
+                raise
+            return {name: np.full((1, len(self.explained.targets[0])), np.nan) for name in self.maps}
+        return self.measured(made, measure)
+
+    def measured(
         self, made: Mapping[str, OfImages], measure: OfMaps
     ) -> dict[str, Float[np.ndarray, "batch target"]]:
         """A number for each map and what it has become.
@@ -98,6 +124,42 @@ class Again:
             )
             for name, own in self.maps.items()
         }
+
+    @property
+    def of_instances(self) -> bool:
+        """Whether something detected is explained, which another model or input may not show."""
+        return any(info.box is not None for row in self.explained.targets for info in row)
+
+    @property
+    def parts(self) -> list[Again]:
+        """What is made again together: the batch, or each image alone where one may lack its instance."""
+        if not self.of_instances or len(self.explained) == 1:
+            return [self]
+        targets = self.targets.targets if isinstance(self.targets, PerImage) else None
+        return [
+            dataclasses.replace(
+                self,
+                explained=self.explained[i],
+                inputs=dataclasses.replace(
+                    self.inputs,
+                    batch=self.inputs.batch.images(slice(i, i + 1)),
+                    input_images=self.inputs.input_images.only([i]),
+                ),
+                targets=self.targets if targets is None else PerImage([targets[i]]),
+                maps={name: own[i : i + 1] for name, own in self.maps.items()},
+            )
+            for i in range(len(self.explained))
+        ]
+
+
+def joined(parts: Iterable[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """The numbers of all images from those of the parts.
+
+    Args:
+        parts: of `Again.parts`, in their order.
+    """
+    listed = list(parts)
+    return {name: np.concatenate([part[name] for part in listed]) for name in listed[0]}
 
 
 def again(
@@ -123,6 +185,9 @@ def again(
         )
     given = explainer.prepare(inputs)
     check_images("Inputs", len(given.batch), len(maps))
+    if any(info.box is not None for row in maps.targets for info in row):
+        # boxes are said in pixels of the input, and not of a photo
+        given = dataclasses.replace(given, input_images=images_of_batch(given.batch.x, None))
     pinned = pinned_targets(maps, targets)
     with explainer.altering(given, targets=pinned) as seen:
         check_same(maps, seen)
@@ -146,11 +211,35 @@ def pinned_targets(e: Explanation, targets: TargetsLike) -> TargetsLike:
         e: explained.
         targets: as the user gave them, which are taken where they are no single classes.
     """
-    infos = [info for row in e.targets for info in row]
-    plain = all(t.index is not None and t.of is not None and not t.against and t.box is None for t in infos)
-    if not plain or e.provenance.get("classes") == "captions":
+    if e.provenance.get("classes") == "captions":
         return targets
-    return PerImage([[Class(t.index, of=t.of, sign=t.sign) for t in row] for row in e.targets])  # type: ignore[arg-type]
+    rows = [[_pinned(info, e.input_size) for info in row] for row in e.targets]
+    if any(one is None for row in rows for one in row):
+        return targets
+    return PerImage([[one for one in row if one is not None] for row in rows])
+
+
+def _pinned(info: TargetInfo, size: Sequence[int]) -> Target | None:
+    """The class, or the instance at its box; None for all else."""
+    if info.box is not None:
+        return instance_at(info.box, size, info)
+    if info.index is None or info.of is None or info.against:
+        return None
+    return Class(info.index, of=info.of, sign=info.sign)
+
+
+def instance_at(box: Sequence[float], size: Sequence[int], info: TargetInfo) -> Instance:
+    """What is detected at a box.
+
+    Args:
+        box: x0, y0, x1, y1 in shares of the input.
+        size: of the input.
+        info: what it was.
+    """
+    height, width = size
+    x0, y0, x1, y1 = box
+    of = "logit" if info.of is None else info.of
+    return Instance((x0 * width, y0 * height, x1 * width, y1 * height), of=of, sign=info.sign)
 
 
 def _maps(e: Explanation) -> dict[tuple[str, str], OfImages]:

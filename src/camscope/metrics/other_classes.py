@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
 from camscope.arrays import to_numpy
 from camscope.errors import InputError
@@ -25,7 +26,12 @@ from camscope.targets import Class, PerImage, TargetsLike
     cost="that of the map of two classes",
 )
 def class_sensitivity(
-    explainer: Explains, inputs: Any, maps: Maps, *, baselines: Iterable[str] = ()
+    explainer: Explains,
+    inputs: Any,
+    maps: Maps,
+    *,
+    targets: TargetsLike = None,
+    baselines: Iterable[str] = (),
 ) -> Found:
     """1 − the rank correlation of the raw maps of an image's top class and of its runner-up; one number an image.
 
@@ -35,13 +41,14 @@ def class_sensitivity(
         explainer: of the model.
         inputs: see `camscope.Explainer.__call__`.
         maps: an explanation of them: its methods and layers count, and not its targets.
+        targets: see `camscope.Explainer.__call__`: those that the maps are of, where they are no single classes.
         baselines: names of baselines, such as ("centre", "mean-activation").
 
     Raises:
         InputError: if maps and inputs do not fit, or the model has no two classes.
     """
-    make = again(explainer, inputs, maps, None, baselines)
-    scores = _class_scores(make.explained)
+    make = again(explainer, inputs, maps, targets, baselines)
+    scores = class_scores(make.explained)
     two = np.argsort(-scores, axis=1, kind="stable")[:, :2]
     made, _ = make.made(explainer, targets=PerImage([[Class(c) for c in row] for row in two.tolist()]))
     values = {
@@ -80,13 +87,13 @@ def random_logit(
         InputError: if maps and inputs do not fit, or the maps are of no classes, or there is but one.
     """
     make = again(explainer, inputs, maps, targets, baselines)
-    made, _ = make.made(explainer, targets=_others(make, seed))
-    return make.compared(made, rank_correlation), make.baselines
+    others = _others(make, seed)
+    return make.compared(explainer, rank_correlation, targets=others), make.baselines
 
 
 def _others(make: Again, seed: int) -> PerImage:
     """Another class for each target of each image."""
-    count, random = _class_scores(make.explained).shape[1], np.random.default_rng(seed)
+    count, random = class_scores(make.explained).shape[1], np.random.default_rng(seed)
     found = []
     for row in make.explained.targets:
         if any(info.index is None for info in row):
@@ -105,8 +112,21 @@ def _others(make: Again, seed: int) -> PerImage:
     return PerImage(found)
 
 
-def _class_scores(e: Explanation) -> np.ndarray:
+def class_scores(e: Explanation) -> Float[np.ndarray, "batch class"]:
+    """The scores of all classes, of which there are two at least.
+
+    Args:
+        e: an explanation.
+
+    Raises:
+        InputError: if the model has no two classes, or is a detector.
+    """
     scores = to_numpy(e.logits)
+    if any(info.box is not None for row in e.targets for info in row):
+        raise InputError(
+            "The maps are of a detector, whose classes are seen at different places: another class has another map "
+            "because it is elsewhere. It can be asked of the weights: metrics.model_randomisation."
+        )
     if scores.ndim != 2 or scores.shape[1] < 2 or e.provenance.get("task") == "regression":
         raise InputError(
             "The model has no two classes, so it cannot be asked whether a map follows the class. It can be asked of "

@@ -10,10 +10,10 @@ from jaxtyping import Float
 
 from camscope.errors import InputError
 from camscope.metrics.explains import Explains
-from camscope.metrics.made_again import OfMaps, again
+from camscope.metrics.made_again import Again, OfMaps, again, joined
 from camscope.metrics.measured_maps import Maps
 from camscope.metrics.metric import Found, metric
-from camscope.metrics.similar_maps import likeness, map_entropy
+from camscope.metrics.similar_maps import likeness, likeness_within_reach, map_entropy
 from camscope.targets import TargetsLike
 
 LOWER = "lower 95 % bound"
@@ -39,7 +39,8 @@ def model_randomisation(
     A map that looks the same shows the input, and not what the model does with it: it fails where `beside`'s lower 95 %
     bound (one-sided, Student's t over the draws) is above 0.5. Of a map finer than 14 cells along an axis the place and
     the detail are looked at, and the larger counts: guided Grad-CAM takes its place from the head, and its detail from
-    the picture, which only head_only=True brings to light.
+    the picture, which only head_only=True brings to light. An instance is the one at the same box; NaN where the copy
+    finds none there. A region where its class is predicted is that of the copy.
 
     Args:
         explainer: of the model, which is left as it is; see `camscope.Explainer.randomised`.
@@ -59,7 +60,7 @@ def model_randomisation(
     found = []
     for one in range(checked_draws(draws)):
         other = explainer.randomised(make.inputs, seed=seed + one, head_only=head_only)
-        found.append(make.compared(make.made(other)[0], likeness))
+        found.append(likened(make, other, likeness))
     each = {name: np.stack([values[name] for values in found]) for name in make.maps}
     return (
         {name: values.mean(0) for name, values in each.items()},
@@ -99,7 +100,7 @@ def data_randomisation(
         LayerError: if the second network has no such layer.
     """
     make = again(explainer, inputs, maps, targets, baselines)
-    return make.compared(make.made(shuffled)[0], likeness), make.baselines
+    return likened(make, shuffled, likeness), make.baselines
 
 
 @metric(higher_is_better=False, low=-1.0, paper=_SANITY, cost="that of the map, per layer with weights")
@@ -143,9 +144,7 @@ def mprt(
     cascade = {}
     for count in counts.tolist():
         other = explainer.randomised(make.inputs, seed=seed, layers=layers[-count:])
-        cascade[f"down to {layers[-count] or 'the first weights'}"] = make.compared(
-            make.made(other)[0], similarity
-        )
+        cascade[f"down to {layers[-count] or 'the first weights'}"] = likened(make, other, similarity)
     values = {name: np.mean([step[name] for step in cascade.values()], 0) for name in make.maps}
     return values, make.baselines, cascade
 
@@ -199,8 +198,21 @@ def emprt(
     found = []
     for one in range(checked_draws(draws)):
         other = explainer.randomised(make.inputs, seed=seed + one)
-        found.append(make.compared(make.made(other)[0], rise))
+        found.append(likened(make, other, rise))
     return {name: np.mean([values[name] for values in found], 0) for name in make.maps}, make.baselines
+
+
+def likened(make: Again, other: Explains, measure: OfMaps) -> dict[str, Float[np.ndarray, "batch target"]]:
+    """A number for each map and what another model makes of it.
+
+    Args:
+        make: the maps.
+        other: explains the other model.
+        measure: gets both maps.
+    """
+    if measure is likeness and make.of_instances:
+        measure = likeness_within_reach
+    return joined(part.compared(other, measure) for part in make.parts)
 
 
 def lower_bound(each: Float[np.ndarray, "draw batch target"]) -> Float[np.ndarray, "batch target"]:

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator
+import functools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
 from jaxtyping import Bool, Float
 
 from camscope.arrays import Array, from_numpy, to_numpy
-from camscope.errors import InputError
+from camscope.errors import InputError, TargetError
 from camscope.inputs import Inputs
 from camscope.metrics.explains import Explains
-from camscope.metrics.made_again import again
+from camscope.metrics.made_again import Again, OfMaps, again, instance_at, joined
 from camscope.metrics.measured_maps import Maps, can_be_judged
 from camscope.metrics.metric import Found, metric
 from camscope.metrics.randomisation import checked_draws
 from camscope.metrics.similar_maps import rank_correlation
 from camscope.results import Explanation
-from camscope.targets import TargetsLike
+from camscope.targets import PerImage, Region, TargetsLike
 
 STAYED = "share of copies whose top class stays"
 """What stands beside a mean over altered copies."""
@@ -52,8 +54,9 @@ def stability(
     """Mean over 8 nearly equal copies of the rank correlation of their map, moved back, with the map as it is.
 
     The copies: shifted by 4 pixels to both sides of each axis (edges are continued), mirrored along the last axis
-    where there are two at least, and the rest with noise of 2 % of the input's range. Only those count whose top class
-    stays; `beside` tells their share. NaN where none stays. What comes in at an edge by a shift is not compared.
+    where there are two at least, and the rest with noise of 2 % of the input's range; of a region that is said by its
+    place noise alone. Only those count whose top class stays, or whose instance is found again where it must be;
+    `beside` tells their share. NaN where none stays. What comes in at an edge by a shift is not compared.
 
     Args:
         explainer: of the model.
@@ -67,27 +70,9 @@ def stability(
         InputError: if maps and inputs do not fit, or the inputs are texts, or too small for a shift.
     """
     make = again(explainer, inputs, maps, targets, baselines)
-    x = _numbers(make.inputs)
-    clean = _top(make.explained)
-    found, stays = [], []
-    for altered, back in _copies(x, seed):
-        made, e = make.made(explainer, inputs=_with(make.inputs, altered))
-        stayed = _top(e) == clean
-
-        def alike(own: np.ndarray, other: np.ndarray, back: _Back = back) -> float:
-            moved = back(other)
-            there = ~np.isnan(moved) | np.isnan(other)
-            return rank_correlation(own[there], moved[there])
-
-        values = make.compared(made, alike)
-        found.append({name: np.where(stayed[:, None], one, np.nan) for name, one in values.items()})
-        stays.append(stayed)
-    share = np.mean(stays, 0)[:, None]
-    return (
-        {name: _mean([values[name] for values in found]) for name in make.maps},
-        make.baselines,
-        {STAYED: dict.fromkeys(make.maps, share)},
-    )
+    found = [_stability(part, explainer, seed, placed=_is_placed(targets)) for part in make.parts]
+    share = joined(shares for _, shares in found)
+    return joined(values for values, _ in found), make.baselines, {STAYED: share}
 
 
 @metric(
@@ -127,12 +112,12 @@ def max_sensitivity(
     if not radius > 0:
         raise InputError(f"radius={radius!r}: expected how far a number of the input may move, such as 0.02.")
     make = again(explainer, inputs, maps, targets, baselines)
-    x = _numbers(make.inputs)
-    found = []
-    for altered in within(x, radius, checked_draws(copies, "copies"), seed):
-        made, _ = make.made(explainer, inputs=_with(make.inputs, altered))
-        found.append(make.compared(made, _distance))
-    return {name: np.max([values[name] for values in found], 0) for name in make.maps}, make.baselines
+    parts = []
+    for part in make.parts:
+        moved = within(_numbers(part.inputs), radius, checked_draws(copies, "copies"), seed)
+        found = [part.compared(explainer, _distance, inputs=_with(part.inputs, x)) for x in moved]
+        parts.append({name: np.fmax.reduce([values[name] for values in found]) for name in make.maps})
+    return joined(parts), make.baselines
 
 
 def within(x: _Pixels, radius: float, copies: int, seed: int) -> Iterator[_Pixels]:
@@ -187,24 +172,108 @@ def _top(e: Explanation) -> np.ndarray:
     return top
 
 
-def _copies(x: _Pixels, seed: int) -> Iterator[tuple[_Pixels, _Back]]:
+@dataclass(frozen=True, eq=False)
+class _Copy:
+    """An input that is nearly the same.
+
+    Attributes:
+        x: the batch of them.
+        back: moves their maps back.
+        box: moves a box, in shares of the input, to where it is in the copy.
+    """
+
+    x: _Pixels
+    back: _Back = lambda one: one
+    box: Callable[[Sequence[float]], Sequence[float]] = lambda box: box
+
+
+def _stability(
+    make: Again, explainer: Explains, seed: int, *, placed: bool
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """The mean likeness over the copies whose top class stays, and the share of these."""
+    x, clean, size = _numbers(make.inputs), _top(make.explained), make.explained.input_size
+    found, stays = [], []
+    for copy in _copies(x, seed, moving=not placed):
+        targets = None
+        if make.of_instances:  # they lie elsewhere in a copy that is moved
+            targets = PerImage(
+                [
+                    [instance_at(copy.box(i.box), size, i) for i in row if i.box is not None]
+                    for row in make.explained.targets
+                ]
+            )
+        try:
+            made, e = make.made(explainer, inputs=_with(make.inputs, copy.x), targets=targets)
+        except TargetError:
+            if not make.of_instances:
+                raise
+            stayed = np.zeros(len(x), bool)
+            values = {name: np.full((1, len(make.explained.targets[0])), np.nan) for name in make.maps}
+        else:
+            stayed = _top(e) == clean
+            values = make.measured(made, _alike(copy.back))
+        found.append({name: np.where(stayed[:, None], one, np.nan) for name, one in values.items()})
+        stays.append(stayed)
+    share = np.mean(stays, 0)[:, None]
+    means = {name: _mean([values[name] for values in found]) for name in make.maps}
+    return means, {name: np.broadcast_to(share, one.shape) for name, one in means.items()}
+
+
+def _alike(back: _Back) -> OfMaps:
+    """From a map and that of a copy to their rank correlation, where both show the same part of the input."""
+
+    def alike(own: np.ndarray, other: np.ndarray) -> float:
+        moved = back(other)
+        there = ~np.isnan(moved) | np.isnan(other)
+        return rank_correlation(own[there], moved[there])
+
+    return alike
+
+
+def _is_placed(targets: TargetsLike) -> bool:
+    """Whether a place is explained, which lies elsewhere where the input is moved."""
+    given: Any = targets.targets if isinstance(targets, PerImage) else targets
+    if isinstance(given, (list, tuple)):
+        return any(_is_placed(one) for one in given)
+    return isinstance(given, Region) and not isinstance(given.where, str)
+
+
+def _copies(x: _Pixels, seed: int, *, moving: bool) -> Iterator[_Copy]:
     space = x.shape[2:]
-    if min(space) <= 2 * _SHIFT:
+    if moving and min(space) <= 2 * _SHIFT:
         raise InputError(
             f"An input of {' × '.join(map(str, space))} is too small to be shifted by {_SHIFT} to both sides."
         )
-    count = 0
-    for axis, n in enumerate(space):
-        for by in (-_SHIFT, _SHIFT):
-            yield _shifted(x, axis + 2, by), _shift_back(axis, by / n)
-            count += 1
-    if len(space) > 1:
-        yield np.flip(x, -1).copy(), lambda one: np.flip(one, -1)
-        count += 1
+    moves = _moves(x) if moving else []
+    yield from moves
     random = np.random.default_rng(seed)
     spread = np.ptp(x.reshape(len(x), -1), axis=1).reshape(-1, *(1,) * (x.ndim - 1))
-    for _ in range(max(1, _COPIES - count)):
-        yield x + _NOISE * spread * random.standard_normal(x.shape), lambda one: one
+    for _ in range(max(1, _COPIES - len(moves))):
+        yield _Copy(x + _NOISE * spread * random.standard_normal(x.shape))
+
+
+def _moves(x: _Pixels) -> list[_Copy]:
+    """Shifted to both sides of each axis, and mirrored along the last one where there are two."""
+    space = x.shape[2:]
+    moves = []
+    for axis, n in enumerate(space):
+        for by in (-_SHIFT, _SHIFT):
+            box = functools.partial(_box_shifted, axis=len(space) - 1 - axis, share=by / n)
+            moves.append(_Copy(_shifted(x, axis + 2, by), _shift_back(axis, by / n), box))
+    if len(space) > 1:
+        mirrored = np.flip(x, -1).copy()
+        moves.append(
+            _Copy(mirrored, lambda one: np.flip(one, -1), lambda b: (1 - b[2], b[1], 1 - b[0], b[3]))
+        )
+    return moves
+
+
+def _box_shifted(box: Sequence[float], axis: int, share: float) -> list[float]:
+    """The box shifted along x (axis 0) or y (axis 1), as far as it stays inside."""
+    moved = list(box)
+    for end in (axis, axis + 2):
+        moved[end] = min(max(moved[end] + share, 0.0), 1.0)
+    return moved
 
 
 def _shifted(x: _Pixels, axis: int, by: int) -> _Pixels:

@@ -46,6 +46,21 @@ def likeness(a: Float[np.ndarray, "*space"], b: Float[np.ndarray, "*space"]) -> 
     return max(place, _within(one, other, grid))
 
 
+def likeness_within_reach(a: Float[np.ndarray, "*space"], b: Float[np.ndarray, "*space"]) -> float:
+    """The rank correlation of |a| and |b| where either is not zero: of what the score of an instance depends on.
+
+    Elsewhere both are zero by where the instance is, whatever the weights are. NaN if fewer than three cells are left.
+
+    Args:
+        a: a map.
+        b: another one of the same shape.
+    """
+    reached = (a != 0) | (b != 0)
+    if not can_be_judged(a) or reached.sum() < 3:
+        return np.nan
+    return rank_correlation(np.abs(a[reached]), np.abs(b[reached]))
+
+
 def _within(a: Float[np.ndarray, "*space"], b: Float[np.ndarray, "*space"], grid: list[int]) -> float:
     """The mean rank correlation within the cells of a grid in which both maps vary; −1 if they do in none."""
     parts = np.zeros(a.shape, np.int64)
