@@ -25,6 +25,7 @@ from camscope.engine.model import open_model
 from camscope.engine.offering import Trial
 from camscope.engine.over_batches import Only, Over
 from camscope.engine.own_forward import Watched
+from camscope.engine.trusting import Progress, Wanted, judge
 from camscope.errors import InputError, LayerError
 from camscope.evidence import ModelEvidence
 from camscope.images import Preprocessing
@@ -37,6 +38,7 @@ from camscope.models.said_grid import SaidGrid
 from camscope.outputs import Outputs, Task, embeddings
 from camscope.results import Concepts, Explanation
 from camscope.targets import TargetsLike
+from camscope.trust import Judgement
 
 
 class Explainer:
@@ -473,6 +475,61 @@ class Explainer:
             ImageError, TargetError: as for a call.
         """
         return altering(self._model, inputs, targets, explained_input)
+
+    @keywords("explainer.trust(x, {})")
+    def trust(
+        self,
+        inputs: Any,
+        *,
+        methods: MethodsLike = None,
+        layers: Layers = None,
+        targets: TargetsLike = None,
+        checks: str | Sequence[str] = ("fidelity", "class"),
+        probes: int | None = None,
+        seed: int = 0,
+        explained_input: int | str | None = None,
+        progress: Progress | None = None,
+    ) -> Judgement:
+        """Explain a batch, and say of every map whether it can be trusted, with the evidence beside it.
+
+            judgement = explainer.trust("photo.jpg", methods=["gradcam", "layercam"])
+            judgement.rows[0].verdict                       # "beats all baselines"
+
+        Parts of each input are removed at random, half of them by a blurred copy and half by what their neighbours say
+        (ROAD), and the model is asked what it says then. A map says where, if what it puts on the removed parts goes
+        with what the score loses: more than by the same map shifted, flipped and turned (p ≤ 0.025), and, with 95 %
+        confidence, more than by the centre of the picture and by the layer's mean activation. All methods, classes and
+        layers of one grid are judged by the same answers: 128 altered inputs for each image and grid, 256 where a grid
+        has more than 7 × 7 cells.
+
+        Layers of other grids are probed by their own cells, so that what is said of a map does not depend on what else
+        is asked for.
+
+        Args:
+            inputs: see `__call__`.
+            methods: see `__call__`.
+            layers: see `__call__`.
+            targets: see `__call__`. What is probed is the log-probability of a class; of what has no probability (a
+                regression, a region, an instance, a function) the score itself.
+            checks: the tests: `fidelity`, which the verdict is made of, and further ones:
+                `camscope.trust.list_checks()` names them.
+            probes: how many altered inputs for each image and grid, in place of 128 or 256.
+            seed: of whatever is drawn.
+            explained_input: see `__call__`.
+            progress: is called with the number of altered inputs that are answered, and of all.
+
+        Returns:
+            a row for every image, target, method and layer. What cannot be judged says why in its row.
+
+        Raises:
+            InputError: for a number of probes that says nothing, or a test that does not exist.
+            ImageError, LayerError, MethodError, TargetError: as for a call.
+            ModelError: if the model cannot be run on altered inputs.
+        """
+        with self._model.adapter.exclusive():
+            given = self.prepare(inputs, explained_input=explained_input)
+            wanted = Wanted(methods, layers, targets, checks, probes, seed, progress)
+            return judge(self, given, wanted, self.default_method)
 
     def embed(self, inputs: Any) -> Float[Array, "batch feature"]:
         """Each image's embedding, for `Similarity`: the vector that is compared with captions, or the output itself.

@@ -8,6 +8,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
@@ -22,7 +23,7 @@ from camscope.results.map_data import Key, MethodFacts
 from camscope.results.npz import Archive
 from camscope.results.saving import FORMAT
 from camscope.results.status import Status
-from camscope.signals import Signal, SignalGeometry
+from camscope.signals import Signal, SignalGeometry, Spectrogram
 from camscope.targets import TargetInfo, Weighting
 from camscope.text import Text
 
@@ -83,7 +84,7 @@ def _explanation(file: Archive) -> Explanation:
         input_images=InputImages(
             [image_of_saved(image["source"], _geometry(image["geometry"])) for image in images],
             texts,
-            _signals(images),
+            _signals(file, images),
         ),
         provenance=document["provenance"],
         notes=tuple(_strings(document["notes"])),
@@ -192,21 +193,44 @@ def _geometry(fields: Mapping[str, Any] | None) -> Geometry | None:
     return geometry
 
 
-def _signals(images: Sequence[Mapping[str, Any]]) -> list[Callable[[], Signal] | None]:
+def _signals(file: Archive, images: Sequence[Mapping[str, Any]]) -> list[Callable[[], Signal] | None]:
     """What makes the signal of each input; nothing if the inputs are none."""
     about = [image.get("signal") for image in images]
     if not any(about):
         return []
     _require(all(about), "some of its inputs are signals, others are not")
-    made = []
-    for image, one in zip(images, about, strict=True):
+    made: list[Callable[[], Signal] | None] = []
+    for number, (image, one) in enumerate(zip(images, about, strict=True)):
         assert one is not None
         geometry = SignalGeometry.from_dict(one["geometry"])
         axes = {len(values) for values in vars(geometry).values()}
         _require(len(axes) == 1 and min(geometry.photo_size) > 0, "a signal of it has no size")
         _require(min(geometry.scale) > 0 and one["rate"] != 0, "a signal of it has no scale")
-        made.append(signal_of_saved(image["source"] if one["sound"] else None, geometry, one["rate"]))
+        known = (one["start"], *([] if one["rate"] is None else [one["rate"]]))
+        _require(all(map(_is_number, known)), "a signal of it has no times")
+        if one.get("spectrogram"):
+            drawn = _spectrogram(file, f"spectrogram/{number}", one["spectrogram"], geometry.photo_size)
+            no_lines = np.zeros((0, geometry.photo_size[0]), np.float32)
+            facts = {
+                "rate": one["rate"],
+                "start": one["start"],
+                "sound": one["sound"],
+                "source": image["source"],
+            }
+            made.append(partial(Signal, no_lines, geometry, spectrogram=drawn, **facts))
+        else:
+            source = image["source"] if one["sound"] else None
+            made.append(signal_of_saved(source, geometry, one["rate"]))
     return made
+
+
+def _spectrogram(file: Archive, name: str, about: Mapping[str, Any], size: tuple[int, ...]) -> Spectrogram:
+    _require(len(size) == 2, "a spectrogram of it is over time alone")
+    low, high, unit = about["low"], about["high"], about["unit"]
+    _require(_is_number(low) and _is_number(high), "a spectrogram of it has no frequencies")
+    levels = _numbers(file, name, (size[1], size[0])).astype(np.float32)
+    _require(bool(np.isfinite(levels).all()), "a spectrogram of it is not finite")
+    return Spectrogram(levels, float(low), float(high), *_strings([unit]))
 
 
 def _require(holds: bool, otherwise: str) -> None:

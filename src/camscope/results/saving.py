@@ -26,6 +26,7 @@ def save(e: Maps, path: str | Path) -> Path:
     - `maps/METHOD/LAYER`: raw signed maps at layer resolution, `image target *space`.
     - `heatmaps/METHOD/LAYER`: in [0, 1]. A single image with a photo has them on the photo, NaN outside the model's
       crop, and a single sound on its own time; otherwise they are at the size of the model's input.
+    - `spectrogram/IMAGE`: what a model was given of a sound, 0 (silence) to 1, `frequency time`, if maps are over both.
     - `spans/METHOD/LAYER`: the start and end of each text on the maps' last axis, if texts have several lengths.
     - `scores`, `logits`, `probabilities`.
     - `json`: a string with the axes of each array, targets, status, provenance, and the tokens and words of texts.
@@ -53,6 +54,10 @@ def save(e: Maps, path: str | Path) -> Path:
             arrays[f"heatmaps/{name}"] = to_numpy(e.heatmaps(method, layer)).astype(np.float32)
         if (method, layer) in e.spans:
             arrays[f"spans/{name}"] = e.spans[method, layer]
+    for image in range(len(e)):
+        drawn = e.signal(image).spectrogram if e.input_images.has_signal(image) else None
+        if drawn is not None:
+            arrays[f"spectrogram/{image}"] = drawn.levels.astype(np.float16)
     arrays["scores"] = to_numpy(e.scores)
     arrays["logits"] = to_numpy(e.logits)
     if e.probabilities is not None:
@@ -135,7 +140,7 @@ def _times(e: Maps, image: int) -> dict[str, Any]:
     the part that is longest; in seconds, or in steps if the rate is not known. None for a map that is zero.
     """
     signal = e.signal(image)
-    g = signal.geometry
+    g, s = signal.geometry, signal.spectrogram
     steps = 1.0 if signal.rate is None else 1 / signal.rate
 
     def longest(heat: np.ndarray) -> list[float] | None:
@@ -151,6 +156,7 @@ def _times(e: Maps, image: int) -> dict[str, Any]:
             "start": signal.start,
             "sound": signal.sound,
             "geometry": g.to_dict(),
+            **({"spectrogram": {"low": s.low, "high": s.high, "unit": s.unit}} if s else {}),
         },
         "most_evidence": {
             "/".join(key): [longest(heat) for heat in e.photo_heatmaps(image, *key)] for key in e.raw
@@ -162,6 +168,8 @@ def _document(e: Maps, arrays: Mapping[str, np.ndarray], on_photo: bool) -> dict
     def axes(name: str, array: np.ndarray) -> list[str]:
         if name.startswith("spans/"):
             return ["image", "end"]
+        if name.startswith("spectrogram/"):
+            return ["frequency", "time"]
         if name.startswith(("maps/", "heatmaps/")):
             space = {1: ["position"], 2: ["height", "width"], 3: ["depth", "height", "width"]}
             if e.of_signals:

@@ -101,5 +101,8 @@ class Judged:
 
     @property
     def of_ceiling(self) -> float:
-        """Fidelity as a share of its ceiling: how much of what a map of this grid can explain it does explain."""
-        return self.fidelity.value / self.ceiling if self.ceiling > 0 else float("nan")
+        """Fidelity as a share of its ceiling: how much of what a map of this grid can explain it does explain.
+
+        It is 1 at most: the ceiling is an estimate too, which a good map may reach beyond. NaN without a ceiling.
+        """
+        return min(1.0, self.fidelity.value / self.ceiling) if self.ceiling > 0 else float("nan")

@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from jaxtyping import Float
+
 from camscope.arrays import Scale
 from camscope.errors import InputError
 from camscope.results.map_data import Key
@@ -94,6 +97,19 @@ def caption_of(
         more: what else is to be said of the figure.
     """
     return " · ".join([model_of(e), *methods, *layers, *more, *(["untrained"] if e.untrained else [])])
+
+
+def agreement(heatmap: Float[np.ndarray, "*place"], first: Float[np.ndarray, "*place"]) -> str:
+    """`r = 0.87`: how two heatmaps correlate where both are there; "" if one of them is the same everywhere.
+
+    Args:
+        heatmap: one of them.
+        first: the other, of the same shape.
+    """
+    seen = np.isfinite(heatmap) & np.isfinite(first)
+    mine, theirs = heatmap[seen], first[seen]
+    flat = mine.size == 0 or np.ptp(mine) == 0 or np.ptp(theirs) == 0
+    return "" if flat else f"r = {np.corrcoef(mine, theirs)[0, 1]:.2f}"
 
 
 def image_name(e: Maps, image: int) -> str:

@@ -1,0 +1,7 @@
+"""The further tests of a map, each for one question, a file each."""
+
+from camscope.trust.checks import class_check as class_check
+from camscope.trust.checks import srg_check as srg_check
+from camscope.trust.checks.registry import Asked, Place, check, checks_named, list_checks
+
+__all__ = ["Asked", "Place", "check", "checks_named", "list_checks"]
