@@ -41,6 +41,12 @@ app.command(
     usage="Usage: camscope concepts PHOTO... [OPTIONS]",
 )
 app.command(
+    "camscope.cli.choose_method:choose",
+    name="choose",
+    help="Choose the method and layer that serve a model on your photos, with how sure that is.",
+    usage="Usage: camscope choose FOLDER [OPTIONS]",
+)
+app.command(
     "camscope.cli.train_model:train",
     name="train",
     help="Train or fine-tune an image classifier that is ready to be explained.",

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.util import find_spec
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -15,6 +13,7 @@ import numpy as np
 from camscope.arrays import to_numpy
 from camscope.engine.judging import are_right, class_indices, targets_of
 from camscope.engine.loader_batches import LabelledBatch, labelled_batches
+from camscope.engine.steps_bar import steps_bar
 from camscope.errors import CamscopeError, InputError, nearest
 from camscope.inputs import Inputs
 from camscope.outputs import Outputs
@@ -163,19 +162,12 @@ def _images(given: Inputs, rows: np.ndarray) -> Inputs:
 @contextmanager
 def _bar(batches: Iterable[Any], *, shown: bool) -> Iterator[Callable[[Iterable[Any]], Iterator[Any]]]:
     """A bar on stderr, in a terminal or a notebook; gives what counts items as they are taken."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = Console(file=sys.stderr)
-    can = console.is_terminal or (console.is_jupyter and find_spec("ipywidgets") is not None)
     total = len(batches) if isinstance(batches, Sized) else None
-    columns = (TextColumn("explaining"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not (shown and can)) as progress:
-        task = progress.add_task("", total=total)
+    with steps_bar("explaining", total, shown=shown) as advance:
 
         def counted(items: Iterable[Any]) -> Iterator[Any]:
             for item in items:
                 yield item
-                progress.advance(task)
+                advance(1)
 
         yield counted

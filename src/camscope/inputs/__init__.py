@@ -4,6 +4,7 @@ from camscope.inputs.input_images import (
     InputImage,
     InputImages,
     image_of_saved,
+    images_of_batch,
     images_of_texts,
     signal_of_saved,
 )
@@ -15,6 +16,7 @@ __all__ = [
     "InputImages",
     "Inputs",
     "image_of_saved",
+    "images_of_batch",
     "images_of_texts",
     "names_file",
     "prepare",

@@ -8,6 +8,7 @@ from camscope.render.curve_figure import Curve, curve_figure
 from camscope.render.export import save_picture, was_saved_here
 from camscope.render.figure import Panel, figure, grid_of, picture, png, save
 from camscope.render.html import html_summary
+from camscope.render.interval_figure import Bar, BarPanel, BarRow, interval_figure
 from camscope.render.overlay import overlay, with_colorbar
 from camscope.render.signal_figure import signal_figure, signal_picture
 from camscope.render.signal_rows import SignalRow, Strip
@@ -20,6 +21,9 @@ from camscope.render.words_terminal import words_text
 __all__ = [
     "DEFAULT",
     "DIVERGING",
+    "Bar",
+    "BarPanel",
+    "BarRow",
     "Curve",
     "Panel",
     "SignalRow",
@@ -34,6 +38,7 @@ __all__ = [
     "figure",
     "grid_of",
     "html_summary",
+    "interval_figure",
     "overlay",
     "picture",
     "png",
