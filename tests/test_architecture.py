@@ -66,6 +66,7 @@ ROOMS = [
     "keywords",
     "undoing",
     "plugins",
+    "surviving",
     "arrays",
     "imputing",
     "evidence",
@@ -87,6 +88,7 @@ ROOMS = [
     "exporting",
     "watching",
     "training",
+    "runs",
     "cli",
 ]
 """From the ground up: a room imports only from rooms before it. New rooms go where their imports allow."""
