@@ -17,7 +17,7 @@ from camscope.results import Explanation, MethodFacts, Status
 from camscope.runs.reading_one import photo_again
 from camscope.runs.row_columns import FAILED
 from camscope.runs.run_plan import Plan
-from camscope.runs.sources import Input
+from camscope.runs.sources.one_input import Input
 from camscope.targets import TargetInfo
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from camscope.errors import InputError
 from camscope.runs.needed_packages import pyarrow_modules
-from camscope.runs.sources import Input
+from camscope.runs.sources.one_input import Input
 
 _GROUPS = 1000
 """So many shards are in one file: what a reader holds of a file grows with them."""

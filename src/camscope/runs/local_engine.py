@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from camscope.errors import InputError
@@ -15,7 +15,7 @@ from camscope.runs.reading_one import Unread, bytes_of
 from camscope.runs.row_columns import FAILED
 from camscope.runs.run_store import RunStore
 from camscope.runs.shard_work import Pair, Work
-from camscope.runs.sources import Input
+from camscope.runs.sources.one_input import Input
 from camscope.surviving import stopped_by_signals
 
 _FEW = 8
@@ -28,8 +28,9 @@ class Progress:
 
     Attributes:
         total: how many images its shards here have.
-        done: how many are done, those of before included.
+        done: how many are done, those of before included: in shards that are written.
         now: how many of these were done by this process.
+        begun: how many images of the next shard are read.
         failed: how many of these could not be explained.
         seconds: that this process took for them.
         stopped: whether Ctrl-C, or the system, has asked for the end.
@@ -38,6 +39,7 @@ class Progress:
     total: int
     done: int
     now: int = 0
+    begun: int = 0
     failed: int = 0
     seconds: float = 0.0
     stopped: bool = False
@@ -45,16 +47,16 @@ class Progress:
     @property
     def rate(self) -> float:
         """Images per second."""
-        return self.now / self.seconds if self.seconds > 0 else 0.0
+        return (self.now + self.begun) / self.seconds if self.seconds > 0 else 0.0
 
     @property
     def left(self) -> float | None:
         """Seconds until the end; None if that cannot be told yet."""
-        return (self.total - self.done) / self.rate if self.rate > 0 else None
+        return (self.total - self.done - self.begun) / self.rate if self.rate > 0 else None
 
 
 Told: TypeAlias = Callable[[Progress], None]
-"""Is told how far a run is, after each shard and at the begin."""
+"""Is told how far a run is: at the begin, after each batch, and after each shard, when nothing more is begun."""
 
 
 def carry_out(
@@ -84,25 +86,31 @@ def carry_out(
     ahead = _FEW if prepared is None else 2 * work.batch + _FEW
     begun = time.perf_counter()
     progress = Progress(total, before)
-    told(progress)
     with Readers(workers, prepared, ahead) as readers, stopped_by_signals() as stop:
         read = readers.read(itertools.chain.from_iterable(map(inputs.of_shard, todo)))
         witness: Input | None = None
+        told(progress)
+
+        def read_so_far(count: int) -> None:
+            if count % work.batch == 0:
+                seconds = time.perf_counter() - begun
+                told(replace(progress, begun=count, seconds=seconds, stopped=bool(stop.signal)))
+
         for shard in todo:
             if stop.signal:
                 break
-            watched = _Watched(itertools.islice(read, _length(work, shard)))
+            watched = _Watched(itertools.islice(read, _length(work, shard)), read_so_far)
             table = work.shard(shard, watched)
             _refuse_vanished(watched, witness)
             store.write_shard(shard, table, plan)
             witness = watched.readable or witness
             progress = Progress(
                 total,
-                progress.done + watched.count,
-                progress.now + watched.count,
-                progress.failed + _failures(table),
-                time.perf_counter() - begun,
-                bool(stop.signal),
+                done=progress.done + watched.count,
+                now=progress.now + watched.count,
+                failed=progress.failed + _failures(table),
+                seconds=time.perf_counter() - begun,
+                stopped=bool(stop.signal),
             )
             told(progress)
     return progress
@@ -111,8 +119,8 @@ def carry_out(
 class _Watched:
     """The inputs of a shard as they were read, and what became of them."""
 
-    def __init__(self, pairs: Iterable[Pair]) -> None:
-        self._pairs = pairs
+    def __init__(self, pairs: Iterable[Pair], told: Callable[[int], None]) -> None:
+        self._pairs, self._told = pairs, told
         self.count = self.missing = 0
         self.readable: Input | None = None
         self.reason = ""
@@ -126,6 +134,7 @@ class _Watched:
                 self.missing += 1
                 self.reason = self.reason or read.reason
             yield one, read
+            self._told(self.count)
 
 
 def _refuse_vanished(shard: _Watched, witness: Input | None) -> None:

@@ -36,8 +36,9 @@ def bar(wanted: bool | Told) -> Iterator[Told]:
             if progress.failed:
                 words += f", {progress.failed} failed"
             if progress.stopped:
-                words = "stopping"
-            drawn.update(task, total=progress.total, completed=progress.done, description=words)
+                words = "stopping after this shard (again: at once)"
+            done = progress.done + progress.begun
+            drawn.update(task, total=progress.total, completed=done, description=words)
 
         yield told
 

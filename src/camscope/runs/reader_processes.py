@@ -14,10 +14,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
-from camscope.errors import InputError, keyword
 from camscope.images import Preprocessing
 from camscope.runs.reading_one import ReadPhoto, Unread
-from camscope.runs.sources import Input
+from camscope.runs.sources.one_input import Input
 
 PATIENCE = 300.0
 """Seconds after which a process that reads one input is ended."""
@@ -33,16 +32,11 @@ class Readers:
         preprocessing: how photos become the model's input; None leaves photos as they are.
         ahead: how many inputs are read ahead at most.
         patience: seconds after which a process that reads one input is ended.
-
-    Raises:
-        InputError: if the count is not at least 1.
     """
 
     def __init__(
         self, count: int | None, preprocessing: Preprocessing | None, ahead: int, patience: float = PATIENCE
     ) -> None:
-        if count is not None and count < 1:
-            raise InputError(f"{keyword('workers', count)}: expected at least 1 process that reads.")
         self._count = count or min(_MOST, _cores())
         self._preprocessing, self._patience = preprocessing, patience
         self._ahead = max(ahead, self._count)

@@ -19,7 +19,7 @@ from camscope.runs.labels_of_run import Label
 from camscope.runs.map_numbers import NUMBERS, numbers_of
 from camscope.runs.reading_one import ReadPhoto
 from camscope.runs.row_columns import FAILED
-from camscope.runs.sources import Input
+from camscope.runs.sources.one_input import Input
 from camscope.targets import class_name
 
 Row = dict[str, Any]

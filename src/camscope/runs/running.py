@@ -25,7 +25,8 @@ from camscope.runs.reading_one import ReadPhoto, Unread
 from camscope.runs.run_plan import Asked, Plan, check_unchanged
 from camscope.runs.run_store import RunStore
 from camscope.runs.shard_work import Pair, Work, explained
-from camscope.runs.sources import DataLike, DataOptions, Input, find_inputs
+from camscope.runs.sources.finding_inputs import DataLike, find_inputs
+from camscope.runs.sources.one_input import DataOptions, Input
 from camscope.targets import parse_target
 from camscope.training.run_folder import now, versions
 
@@ -119,7 +120,8 @@ def run(
         MissingExtraError: if pyarrow is not installed.
     """
     part = Share.read(share)
-    _check(top=top, shard_size=shard_size, **({} if batch is None else {"batch": batch}))
+    given = {"top": top, "shard_size": shard_size, "batch": batch, "workers": workers}
+    _check({name: number for name, number in given.items() if number is not None})
     words = _targets(targets)
     expressions = tuple(parse(one).name for text in _listed(methods) or () for one in split(text))
     options = DataOptions(images, path, column, labels)
@@ -258,7 +260,7 @@ def _targets(given: Any) -> tuple[str, ...]:
     Raises:
         TargetError: if one is none.
     """
-    words = [] if given is None else [given] if isinstance(given, (str, int)) else list(given)
+    words = [] if given is None else list(given) if isinstance(given, (list, tuple)) else [given]
     for one in words:
         if isinstance(one, bool) or not isinstance(one, (str, int)):
             raise TargetError(
@@ -272,7 +274,7 @@ def _targets(given: Any) -> tuple[str, ...]:
     return tuple(map(str, words))
 
 
-def _check(**numbers: int) -> None:
+def _check(numbers: Mapping[str, Any]) -> None:
     for name, number in numbers.items():
         if isinstance(number, bool) or not isinstance(number, int) or number < 1:
             raise InputError(f"{keyword(name, number)}: expected a whole number of at least 1.")

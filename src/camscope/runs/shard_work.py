@@ -23,7 +23,7 @@ from camscope.runs.reading_one import ReadPhoto, Unread, photo_again
 from camscope.runs.row_columns import FAILED, schema
 from camscope.runs.rows_of_explanations import Numbered, Row, rows_of
 from camscope.runs.run_plan import Plan
-from camscope.runs.sources import Input
+from camscope.runs.sources.one_input import Input
 
 Pair = tuple[Input, "ReadPhoto | Unread"]
 
