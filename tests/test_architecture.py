@@ -67,6 +67,7 @@ ROOMS = [
     "undoing",
     "fair_lock",
     "plugins",
+    "surviving",
     "arrays",
     "imputing",
     "evidence",
@@ -88,6 +89,7 @@ ROOMS = [
     "exporting",
     "watching",
     "training",
+    "runs",
     "cli",
 ]
 """From the ground up: a room imports only from rooms before it. New rooms go where their imports allow."""

@@ -65,6 +65,26 @@ app.command(
     usage="Usage: camscope evolve RUN [OPTIONS]",
 )
 app.command(
+    "camscope.cli.run_images:run_images",
+    name="run",
+    help="Explain a folder, a table or a bucket of images into a store that cannot be lost.",
+    usage="Usage: camscope run DATA... --out RUN [OPTIONS]",
+)
+app.command(
+    "camscope.cli.browse:browse",
+    name="browse",
+    help="Look at a run: a table, a contact sheet, mean maps of classes, unusual images.",
+    usage="Usage: camscope browse RUN [OPTIONS]",
+)
+runs = App(name="runs", help="Join the shares of a run.", result_action="return_value")
+runs.command(
+    "camscope.cli.run_images:merge_runs",
+    name="merge",
+    help="Join the shares of a run, made with --shard, into one run.",
+    usage="Usage: camscope runs merge RUN... --out RUN",
+)
+app.command(runs)
+app.command(
     "camscope.cli.export_model:export",
     name="export",
     help="Write a model with its maps as one file that runs without camscope: ONNX, or PyTorch's .pt2.",

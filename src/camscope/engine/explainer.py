@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -150,6 +150,12 @@ class Explainer:
     def preprocessing(self) -> Preprocessing | None:
         """How photos become the model's input, or None if that is not known."""
         return self._model.preprocessing
+
+    @property
+    def about(self) -> Mapping[str, Any]:
+        """What the model is: its name, class, framework, device, precision, and a digest of its weights."""
+        with self._model.adapter.exclusive():
+            return {"model_name": self._model.info.name, **self._model.adapter.describe()}
 
     @property
     def default_method(self) -> str:
