@@ -87,6 +87,7 @@ ROOMS = [
     "exporting",
     "watching",
     "training",
+    "app",
     "cli",
 ]
 """From the ground up: a room imports only from rooms before it. New rooms go where their imports allow."""
