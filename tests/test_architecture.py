@@ -90,6 +90,7 @@ ROOMS = [
     "watching",
     "training",
     "runs",
+    "app",
     "cli",
 ]
 """From the ground up: a room imports only from rooms before it. New rooms go where their imports allow."""

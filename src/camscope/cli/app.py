@@ -35,6 +35,12 @@ app.command(
     usage="Usage: camscope explain PHOTO-OR-TEXT... [OPTIONS]",
 )
 app.command(
+    "camscope.cli.make_report:report",
+    name="report",
+    help="Make a report of where a model looks: one HTML file that opens offline in any browser.",
+    usage="Usage: camscope report PHOTO... [OPTIONS]",
+)
+app.command(
     "camscope.cli.find_concepts:concepts",
     name="concepts",
     help="Find the concepts that a layer's features in some photos are made of.",
