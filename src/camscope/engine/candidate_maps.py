@@ -17,8 +17,8 @@ from camscope.methods import list_methods
 from camscope.metrics.explains import Explains
 from camscope.results import Explanation, Key
 from camscope.targets import PerImage
-from camscope.trust.candidates import OF_MODEL
 from camscope.trust.cells import grid_of
+from camscope.trust.method_candidates import OF_MODEL
 from camscope.trust.probes import probes_on
 
 _CHEAP = frozenset({Need.ACTIVATIONS, Need.GRADIENTS, Need.DIRECTIONS})

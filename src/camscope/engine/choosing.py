@@ -13,15 +13,15 @@ from camscope.engine.candidate_maps import CandidateMaps, find_candidates
 from camscope.engine.looking import Chooses, Looked, check_counts, check_model, look
 from camscope.engine.mosaic_trials import Mosaics, MosaicTrials
 from camscope.engine.photo_set import PhotoSet
-from camscope.engine.steps_bar import steps_bar
+from camscope.engine.progress_bar import bar, in_steps
 from camscope.engine.trusting import check_probes
 from camscope.errors import InputError, keyword, nearest
 from camscope.evidence import Need
 from camscope.targets import PerImage, class_name
 from camscope.trust.bca import bca_intervals
-from camscope.trust.candidates import Candidate
-from camscope.trust.choice import Choice
+from camscope.trust.chosen import Choice
 from camscope.trust.comparing_candidates import compare_candidates, ranked
+from camscope.trust.method_candidates import Candidate
 from camscope.trust.mosaics import GRIDS, dealt
 from camscope.trust.verdict import Interval
 
@@ -92,15 +92,16 @@ def choose(
     if one is None:
         raise InputError(f"No photo of {len(own)} can be read. {next(iter(own.left_out.values()))}")
     candidates = find_candidates(explainer, one, methods, layers, offers, asked.seed)
-    with steps_bar("looking at the photos", len(own), shown=asked.progress) as advance:
+    with bar("looking at the photos", shown=asked.progress) as told:
+        advance = in_steps(told, len(own))
         looked = look(
             explainer, own, asked.labels, asked.groups, size=_SIZE, seed=asked.seed, advance=advance
         )
     first, second, notes = _mosaics(looked, asked)
     price, steps = _price(looked, candidates, first, second, asked)
     asked.tell(price)
-    with steps_bar("choosing", steps, shown=asked.progress) as advance:
-        trials = MosaicTrials(explainer, own, looked, candidates, asked.seed, advance, notes)
+    with bar("choosing", shown=asked.progress) as told:
+        trials = MosaicTrials(explainer, own, looked, candidates, asked.seed, in_steps(told, steps), notes)
         return _Choosing(trials, asked).run(first, second, price)
 
 

@@ -37,7 +37,7 @@ def grid_of(space: Sequence[int], size: Sequence[int]) -> tuple[int, ...]:
 
 def on_grid(maps: Float[np.ndarray, " ..."], grid: Sequence[int]) -> Float[np.ndarray, " ..."]:
     """Maps on the grid they are probed on: the mean over each of its cells, the last axes being space."""
-    return np.asarray(area_shares(np.asarray(maps, np.float64), grid))
+    return np.asarray(area_shares(np.asarray(maps, np.float64)[None], grid)[0])
 
 
 def on_input(

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from camscope.render import Bar, BarPanel, BarRow, interval_figure
-from camscope.trust.candidates import Candidate, ChoiceFacts
 from camscope.trust.choice_words import sentences
+from camscope.trust.method_candidates import Candidate, ChoiceFacts
 from camscope.trust.verdict import Interval
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
-from camscope.trust.candidates import ENOUGH, Candidate, ChoiceFacts
+from camscope.trust.method_candidates import ENOUGH, Candidate, ChoiceFacts
 from camscope.trust.verdict import Interval
 
 _MOST_NAMES = 3

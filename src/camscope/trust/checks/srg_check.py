@@ -22,7 +22,9 @@ def srg_check(asked: Asked) -> Mapping[Place, Check]:
     e = asked.explanation
     measured = srg(asked.explainer, asked.inputs, e, targets=asked.targets, seed=asked.seed)
     return {
-        (image, method, layer, target): Check(NAME, Interval(number, number, number), None, _SAYS)
+        (image, method, layer, target): Check(
+            NAME, Interval(float(number), float(number), float(number)), None, _SAYS
+        )
         for (method, layer), name in zip(e.raw, named_maps(e).maps, strict=True)
         for (image, target), number in np.ndenumerate(measured[name])
     }

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from camscope.errors import InputError, check_folder
 from camscope.render import Tabular, TextTable
 from camscope.results.saving import finite
-from camscope.trust.candidates import ChoiceFacts
 from camscope.trust.choice_figure import choice_figure
 from camscope.trust.choice_words import beaten_words, interval_words, sentences
+from camscope.trust.method_candidates import ChoiceFacts
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
