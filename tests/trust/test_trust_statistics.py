@@ -124,14 +124,15 @@ def test_chance_is_the_share_of_moves_that_do_as_well():
     maps = smooth_maps(RANDOM, 3, 1.0).reshape(3, -1)
     drops = np.repeat(probed.drops.T, 3, axis=0)
     own = fidelities(masses(maps, removed.reshape(128, -1)), drops, halves)
-    p = chances(maps, drops, own, removed, halves, 0)
-    for one, value, chance in zip(maps, own, p, strict=True):
+    p, ranges = chances(maps, drops, own, removed, halves, 0)
+    for one, value, chance, ends in zip(maps, own, p, ranges, strict=True):
         moved = one[moves(GRID, 0)] @ removed.reshape(128, -1).T
         each = [
             np.mean([stats.spearmanr(row[half], drops[0, half])[0] for half in halves.values()])
             for row in moved
         ]
         assert np.isclose(chance, (1 + (np.array(each) >= value - 1e-9).sum()) / (1 + len(each)))
+        np.testing.assert_allclose(ends, np.percentile(each, (50, 2.5, 97.5)), atol=1e-6)
 
 
 def test_of_an_additive_model_the_true_map_has_fidelity_one_its_ceiling_and_beats_all():
@@ -195,7 +196,7 @@ def test_smooth_maps_that_know_nothing_of_the_model_are_said_to_say_where_in_no_
     removed, halves = probed.removed.astype(float), halves_of(probed.imputers)
     flat, drops = maps.reshape(count, -1), probed.drops.T
     own = fidelities(masses(flat, removed.reshape(128, -1)), drops, halves)
-    p = chances(flat, drops, own, removed, halves, 0)
+    p, _ = chances(flat, drops, own, removed, halves, 0)
     sure = np.flatnonzero(p <= 0.025)  # the others are told to be chance, whatever the rest says
     assert sure.size > 0
     means = np.abs(smooth_maps(random, count, 1.0))

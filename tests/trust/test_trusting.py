@@ -44,7 +44,7 @@ def test_there_is_a_row_for_every_image_target_method_and_layer(judgement):
         assert set(row.baselines) == {CENTRE, MEAN}
         assert 0 < row.p <= 1
         for compared in row.baselines.values():
-            assert compared.difference.value == pytest.approx(row.fidelity.value - compared.fidelity)
+            assert compared.difference.value == pytest.approx(row.fidelity.value - compared.fidelity.value)
             assert compared.difference.low <= compared.difference.value
     assert judgement.score == "log-probability"
     assert set(judgement.explanation.methods) == {"gradcam", "layercam"}

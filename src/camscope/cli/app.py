@@ -41,6 +41,12 @@ app.command(
     usage="Usage: camscope concepts PHOTO... [OPTIONS]",
 )
 app.command(
+    "camscope.cli.trust_maps:trust",
+    name="trust",
+    help="Say whether a map can be trusted: a sentence, with the evidence beside it.",
+    usage="Usage: camscope trust PHOTO... [OPTIONS]",
+)
+app.command(
     "camscope.cli.train_model:train",
     name="train",
     help="Train or fine-tune an image classifier that is ready to be explained.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -23,8 +24,10 @@ from camscope.engine.length_buckets import length_buckets
 from camscope.engine.listings import LayerTable, OfferTable
 from camscope.engine.model import open_model
 from camscope.engine.offering import Trial
+from camscope.engine.other_weights import weighted_layers, with_other_weights
 from camscope.engine.over_batches import Only, Over
 from camscope.engine.own_forward import Watched
+from camscope.engine.progress_bar import bar
 from camscope.engine.trusting import Progress, Wanted, judge
 from camscope.errors import InputError, LayerError
 from camscope.evidence import ModelEvidence
@@ -476,6 +479,52 @@ class Explainer:
         """
         return altering(self._model, inputs, targets, explained_input)
 
+    def weighted_layers(self, inputs: Any) -> tuple[str, ...]:
+        """The layers that have weights of their own, in the order they run; the last is the head.
+
+        Args:
+            inputs: the same as for a call.
+
+        Raises:
+            ModelError: if of such a model no copy with other weights can be made, saying why.
+        """
+        return weighted_layers(self._model, inputs)
+
+    @keywords("explainer.randomised(x, {})")
+    def randomised(
+        self,
+        inputs: Any,
+        *,
+        seed: int = 0,
+        head_only: bool = False,
+        layers: str | Sequence[str] | None = None,
+    ) -> Explainer:
+        """An explainer of a copy whose weights are drawn anew; a map that looks the same there is not of the weights.
+
+            other = explainer.randomised(x)(x, targets=281, layers="layer4")
+
+        Every tensor is drawn by a generator of its own, with the mean and the deviation of its values: class tokens and
+        positions too, shared weights once. Statistics of batch norms are those of the batch, where what changed reaches
+        them. `camscope.metrics.model_randomisation` compares the maps.
+
+        Args:
+            inputs: the same as for a call: the batch that the statistics are of.
+            seed: of the draws.
+            head_only: draw the weights of the last weighted layer alone.
+            layers: draw those of these layers alone, of `weighted_layers`.
+
+        Returns:
+            the explainer of the copy, which takes as much memory as the model; this one is left as it is.
+
+        Raises:
+            InputError: for a layer without weights.
+            ModelError: if the model cannot be copied, keeps its weights as whole numbers, or is of a framework in which
+                no copy is made.
+        """
+        other = copy.copy(self)
+        other._model = with_other_weights(self._model, inputs, seed, head_only, layers)
+        return other
+
     @keywords("explainer.trust(x, {})")
     def trust(
         self,
@@ -488,7 +537,7 @@ class Explainer:
         probes: int | None = None,
         seed: int = 0,
         explained_input: int | str | None = None,
-        progress: Progress | None = None,
+        progress: bool | Progress = True,
     ) -> Judgement:
         """Explain a batch, and say of every map whether it can be trusted, with the evidence beside it.
 
@@ -516,7 +565,8 @@ class Explainer:
             probes: how many altered inputs for each image and grid, in place of 128 or 256.
             seed: of whatever is drawn.
             explained_input: see `__call__`.
-            progress: is called with the number of altered inputs that are answered, and of all.
+            progress: whether a bar is shown, in a terminal or a notebook; or a function, called with the number of
+                altered inputs that are answered and of all: with 0 before the first, and after every chunk.
 
         Returns:
             a row for every image, target, method and layer. What cannot be judged says why in its row.
@@ -528,8 +578,10 @@ class Explainer:
         """
         with self._model.adapter.exclusive():
             given = self.prepare(inputs, explained_input=explained_input)
-            wanted = Wanted(methods, layers, targets, checks, probes, seed, progress)
-            return judge(self, given, wanted, self.default_method)
+            with bar("asking the model", shown=progress is True) as shown:
+                told = progress if callable(progress) else shown
+                wanted = Wanted(methods, layers, targets, checks, probes, seed, told)
+                return judge(self, given, wanted, self.default_method)
 
     def embed(self, inputs: Any) -> Float[Array, "batch feature"]:
         """Each image's embedding, for `Similarity`: the vector that is compared with captions, or the output itself.

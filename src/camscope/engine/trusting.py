@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float
 from camscope.arrays import Array, resize, to_numpy
 from camscope.composition import parse
 from camscope.engine.top_two import WithTopTwo
-from camscope.errors import InputError
+from camscope.errors import InputError, keyword
 from camscope.evidence import Evidence, ModelEvidence, Responses
 from camscope.imputing import Blur, Neighbours, pixels_of_cells
 from camscope.methods.agnostic import centre, mean_activation
@@ -122,8 +122,8 @@ def check_probes(probes: Any) -> None:
     whole = isinstance(probes, (int, np.integer)) and not isinstance(probes, bool)
     if not whole or probes < FEWEST:
         raise InputError(
-            f"probes={probes!r}: expected how many times parts of each input are removed, {FEWEST} at "
-            "least; fewer tell nothing from chance. Leave it out for 128, or 256 where a map has more than 7 × 7 cells."
+            f"{keyword('probes', probes)}: expected how many times parts of each input are removed, {FEWEST} at least; "
+            "fewer tell nothing from chance. Leave it out for 128, or 256 where a map has more than 7 × 7 cells."
         )
 
 

@@ -112,6 +112,7 @@ def unjudged(image: int, claim: Claim, why: str) -> Judged:
         by_imputer={},
         ceiling=nan,
         p=nan,
+        chance=Interval(nan, nan, nan),
         baselines={},
         notes=claim.notes,
     )
@@ -195,33 +196,40 @@ def _measured(
     fidelity = np.mean(list(halved.values()), axis=0)
     again = resampled(mass, own, halves, seed)
     rows = table.claimed
-    p = chances(table.maps[rows], own[rows], fidelity[rows], probed.removed.astype(np.float64), halves, seed)
+    chance = chances(
+        table.maps[rows], own[rows], fidelity[rows], probed.removed.astype(np.float64), halves, seed
+    )
     found = []
-    for claim, row, chance in zip(claims, rows, p, strict=True):
+    for claim, row, p, (middle, lowest, highest) in zip(claims, rows, *chance, strict=True):
         compared = {}
         for baseline in claim.baselines:
             other = table.row(claim.column, baseline.cells)
             low = np.percentile(again[row] - again[other], _ONE_SIDED)
             difference = Interval(float(fidelity[row] - fidelity[other]), float(low), np.inf)
-            compared[baseline.name] = Compared(float(fidelity[other]), difference)
-        low, high = np.percentile(again[row], _TWO_SIDED)
+            compared[baseline.name] = Compared(_interval(fidelity[other], again[other]), difference)
         found.append(
             Judged(
                 image=image,
                 method=claim.method,
                 layer=claim.layer,
                 target=claim.target,
-                verdict=_verdict(float(chance), claim.baselines, compared),
+                verdict=_verdict(float(p), claim.baselines, compared),
                 why="",
-                fidelity=Interval(float(fidelity[row]), float(low), float(high)),
+                fidelity=_interval(fidelity[row], again[row]),
                 by_imputer={name: float(values[row]) for name, values in halved.items()},
                 ceiling=float(ceiling[claim.column]),
-                p=float(chance),
+                p=float(p),
+                chance=Interval(float(middle), float(lowest), float(highest)),
                 baselines=compared,
                 notes=claim.notes,
             )
         )
     return found
+
+
+def _interval(value: float, resampled: Float[np.ndarray, " resample"]) -> Interval:
+    low, high = np.percentile(resampled, _TWO_SIDED)
+    return Interval(float(value), float(low), float(high))
 
 
 def _verdict(p: float, baselines: Sequence[Baseline], compared: Mapping[str, Compared]) -> Verdict:
