@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -23,6 +24,7 @@ from camscope.engine.length_buckets import length_buckets
 from camscope.engine.listings import LayerTable, OfferTable
 from camscope.engine.model import open_model
 from camscope.engine.offering import Trial
+from camscope.engine.other_weights import weighted_layers, with_other_weights
 from camscope.engine.over_batches import Only, Over
 from camscope.engine.own_forward import Watched
 from camscope.engine.progress_bar import bar
@@ -476,6 +478,52 @@ class Explainer:
             ImageError, TargetError: as for a call.
         """
         return altering(self._model, inputs, targets, explained_input)
+
+    def weighted_layers(self, inputs: Any) -> tuple[str, ...]:
+        """The layers that have weights of their own, in the order they run; the last is the head.
+
+        Args:
+            inputs: the same as for a call.
+
+        Raises:
+            ModelError: if of such a model no copy with other weights can be made, saying why.
+        """
+        return weighted_layers(self._model, inputs)
+
+    @keywords("explainer.randomised(x, {})")
+    def randomised(
+        self,
+        inputs: Any,
+        *,
+        seed: int = 0,
+        head_only: bool = False,
+        layers: str | Sequence[str] | None = None,
+    ) -> Explainer:
+        """An explainer of a copy whose weights are drawn anew; a map that looks the same there is not of the weights.
+
+            other = explainer.randomised(x)(x, targets=281, layers="layer4")
+
+        Every tensor is drawn by a generator of its own, with the mean and the deviation of its values: class tokens and
+        positions too, shared weights once. Statistics of batch norms are those of the batch, where what changed reaches
+        them. `camscope.metrics.model_randomisation` compares the maps.
+
+        Args:
+            inputs: the same as for a call: the batch that the statistics are of.
+            seed: of the draws.
+            head_only: draw the weights of the last weighted layer alone.
+            layers: draw those of these layers alone, of `weighted_layers`.
+
+        Returns:
+            the explainer of the copy, which takes as much memory as the model; this one is left as it is.
+
+        Raises:
+            InputError: for a layer without weights.
+            ModelError: if the model cannot be copied, keeps its weights as whole numbers, or is of a framework in which
+                no copy is made.
+        """
+        other = copy.copy(self)
+        other._model = with_other_weights(self._model, inputs, seed, head_only, layers)
+        return other
 
     @keywords("explainer.trust(x, {})")
     def trust(

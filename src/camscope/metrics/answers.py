@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -57,17 +58,10 @@ def measured_by_altering(
     Raises:
         InputError: if maps and inputs do not fit, or the model gives no probabilities where they are needed.
     """
-    if not isinstance(explainer, Explains):
-        raise InputError(
-            f"The first argument is of the type {type(explainer).__name__}: expected an Explainer, and "
-            "then the inputs and the maps."
-        )
-    named = named_maps(maps, baselines)
-    with explainer.altering(inputs, targets=targets) as seen:
+    with asking(explainer, inputs, maps, targets, baselines) as (named, seen):
         clean = np.asarray(to_numpy(seen.responses.probabilities), np.float64)
-        _check(named, seen, clean, of_probabilities)
-        if isinstance(maps, Explanation):
-            _check_same(maps, seen)
+        if of_probabilities:
+            _check_probabilities(clean)
         found = {
             name: np.array(
                 [
@@ -78,6 +72,39 @@ def measured_by_altering(
             for name, own in named.maps.items()
         }
     return found, named.baselines
+
+
+@contextmanager
+def asking(
+    explainer: Explains,
+    inputs: Any,
+    maps: Maps,
+    targets: TargetsLike,
+    baselines: Mapping[str, Array] | None,
+) -> Iterator[tuple[Named, ModelEvidence]]:
+    """A context in which the model can be asked what it says of altered inputs, of the targets of maps that fit.
+
+    Args:
+        explainer: of the model.
+        inputs: see `camscope.Explainer.__call__`.
+        maps: see `camscope.metrics.measured_maps.Maps`.
+        targets: the maps' own.
+        baselines: maps by name, of `baseline_maps`.
+
+    Yields:
+        named: the maps by name.
+        seen: the model.
+
+    Raises:
+        InputError: if maps and inputs do not fit.
+    """
+    check_explains(explainer)
+    named = named_maps(maps, baselines)
+    with explainer.altering(inputs, targets=targets) as seen:
+        _check(named, seen)
+        if isinstance(maps, Explanation):
+            check_same(maps, seen)
+        yield named, seen
 
 
 def _of_image(
@@ -102,10 +129,21 @@ def _of_image(
     return numbers
 
 
-def _check(
-    named: Named, seen: ModelEvidence, clean: Float[np.ndarray, "batch target"], of_probabilities: bool
-) -> None:
-    batch, targets = clean.shape
+def check_explains(explainer: Any) -> None:
+    """Refuse what is no explainer.
+
+    Raises:
+        InputError: saying what comes first.
+    """
+    if not isinstance(explainer, Explains):
+        raise InputError(
+            f"The first argument is of the type {type(explainer).__name__}: expected an Explainer, and "
+            "then the inputs and the maps."
+        )
+
+
+def _check(named: Named, seen: ModelEvidence) -> None:
+    batch, targets = (int(n) for n in seen.responses.scores.shape)
     axes = len(seen.inputs.shape) - 2
     check_images("Inputs", batch, named.batch)
     for name, own in named.maps.items():
@@ -115,15 +153,26 @@ def _check(
                 f"({batch}, {targets}{'' if targets == 1 else ' or 1'}, …) with {axes} axes of space: pass the same "
                 "targets= that the maps are of."
             )
-    if of_probabilities and not ((clean >= 0) & (clean <= 1)).all():
+
+
+def _check_probabilities(clean: Float[np.ndarray, "batch target"]) -> None:
+    if not ((clean >= 0) & (clean <= 1)).all():
         raise InputError(
             "This compares probabilities, and what the model says of these targets is none, as of a regression, of "
             "evidence against a class, or of a score of your own. Use metrics.srg, deletion or insertion."
         )
 
 
-def _check_same(explained: Explanation, seen: ModelEvidence) -> None:
-    """Refuse an explanation of other inputs or targets, whose scores are others."""
+def check_same(explained: Explanation, seen: ModelEvidence) -> None:
+    """Refuse an explanation of other inputs or targets, whose scores are others.
+
+    Args:
+        explained: the explanation.
+        seen: what the model says of the inputs.
+
+    Raises:
+        InputError: saying both.
+    """
     before, now = (np.asarray(to_numpy(one), np.float64) for one in (explained.scores, seen.responses.scores))
     if before.shape != now.shape or not np.allclose(before, now, rtol=1e-2, atol=1e-2 * np.abs(now).max()):
         raise InputError(
