@@ -3,6 +3,7 @@
 from camscope.imputing.imputer import Imputer, check_imputer, check_removed, put
 from camscope.imputing.neighbours import Neighbours
 from camscope.imputing.plain_imputers import Blur, Constant, Mean, Noise
+from camscope.imputing.removed_cells import pixels_of_cells
 
 __all__ = [
     "Blur",
@@ -13,5 +14,6 @@ __all__ = [
     "Noise",
     "check_imputer",
     "check_removed",
+    "pixels_of_cells",
     "put",
 ]

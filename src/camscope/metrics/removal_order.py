@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int
 
 from camscope.arrays import Array, area_shares, resize
 from camscope.evidence import Variants
-from camscope.imputing import Imputer, check_imputer
+from camscope.imputing import Imputer, check_imputer, pixels_of_cells
 from camscope.metrics.answers import Alter
 
 _FINEST = 14
@@ -61,10 +61,8 @@ def by_cells(one: Float[np.ndarray, "*space"], size: Sequence[int], seed: int) -
         seed: of the draw that orders what is equal.
     """
     cells = [min(n, of_input, -(-n // -(-n // _FINEST))) for n, of_input in zip(one.shape, size, strict=True)]
-    ranks = _ranks(np.asarray(area_shares(one, cells)), seed)
-    for axis, (n, pixels) in enumerate(zip(cells, size, strict=True)):
-        ranks = ranks.take((2 * np.arange(pixels) + 1) * n // (2 * pixels), axis=axis)
-    return Order(ranks, int(np.prod(cells)))
+    ranks = _ranks(np.asarray(area_shares(one[None], cells)[0]), seed)
+    return Order(pixels_of_cells(ranks[None], size)[0], int(np.prod(cells)))
 
 
 def removing(
