@@ -183,7 +183,7 @@ def test_a_broken_photo_is_named_and_the_others_are_used(tmp_path):
     assert name == str(given[-1])
     assert "broken.png" in why
     assert sum(found.photos) == 12
-    with pytest.raises(camscope.InputError, match=r"None of the 1 photos can be read.*broken.png"):
+    with pytest.raises(camscope.InputError, match=r"No photo of 1 can be read.*broken.png"):
         explainer().choose(given[-1:], **BOTH)
 
 

@@ -204,4 +204,4 @@ def _groups(pattern: str, found: Sequence[str]) -> list[str]:
         raise InputError(
             f"--groups {pattern!r} is not in the path of {len(none)} of {len(found)} photos, such as {none[0]!r}."
         )
-    return [match.group(1 if match.re.groups else 0) for match in matched.values() if match is not None]
+    return [match.group(match.lastindex or 0) for match in matched.values() if match is not None]

@@ -90,7 +90,7 @@ def choose(
     check_counts(own, asked.labels, asked.groups)
     _, one = next(own.chunks(1), (None, None))
     if one is None:
-        raise InputError(f"None of the {len(own)} photos can be read. {next(iter(own.left_out.values()))}")
+        raise InputError(f"No photo of {len(own)} can be read. {next(iter(own.left_out.values()))}")
     candidates = find_candidates(explainer, one, methods, layers, offers, asked.seed)
     with bar("looking at the photos", shown=asked.progress) as told:
         advance = in_steps(told, len(own))

@@ -55,7 +55,8 @@ class Choice(ChoiceFacts, Tabular):
                 )
             )
         more = len(self.candidates) - len(shown)
-        caption = self.says + (f" {more} more candidates are in `candidates`." if more else "")
+        caption = f"{self.says} Only the first row was chosen before it was tested."
+        caption += f" {more} more candidates are in `candidates`." if more else ""
         return TextTable(columns, rows, frozenset({0}), caption)
 
     def __repr__(self) -> str:
