@@ -15,7 +15,7 @@ from camscope.composition import parse
 from camscope.engine.top_two import WithTopTwo
 from camscope.errors import InputError
 from camscope.evidence import Evidence, ModelEvidence, Responses
-from camscope.imputing import Blur, Imputer, Neighbours
+from camscope.imputing import Blur, Imputer, Neighbours, imputed
 from camscope.methods import get_method
 from camscope.metrics.explains import Explains
 from camscope.results import Explanation, Key, Status
@@ -292,7 +292,7 @@ def _asked(
 
         def variants(some: np.ndarray, own: np.ndarray = own, imputer: Imputer = imputer) -> Any:
             counter.add(len(some))
-            return imputer(x, on_input(own[some], x.shape[2:]))
+            return imputed(imputer, x, on_input(own[some], x.shape[2:]))
 
         answers.append(seen.masked(image, len(own), variants))
     order = np.argsort(np.argsort(number, kind="stable"), kind="stable")
