@@ -169,7 +169,8 @@ class Measured:
         reruns: how often the part after the layer ran, for each image.
         errors: of each image and target the derivatives' error as a share of their size, √(Σ error² / Σ derivative²),
             as the measuring itself tells it; NaN where the score did not change at all.
-        kinks: how many derivatives are at a kink of the score, of a ReLU that rests at zero: the slope below is given.
+        kinks: how many derivatives, or parts of them, are at a kink of the score, of a ReLU that rests at zero or a
+            clamp that rests at its limit: the slope to its flat side is given.
     """
 
     what: str
