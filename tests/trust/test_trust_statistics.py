@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from camscope.imputing import pixels_of_cells
 from camscope.trust.ceilings import ceilings
-from camscope.trust.cells import grid_of, on_grid, on_input
+from camscope.trust.cells import grid_of, on_grid
 from camscope.trust.fidelities import by_half, chances, fidelities, halves_of, masses
 from camscope.trust.judged_maps import judged, too_small
 from camscope.trust.other_places import moves
@@ -68,7 +69,7 @@ def test_probes_remove_as_many_cells_each_and_whole_cells_of_the_input():
     assert not np.array_equal(removed, drawn((4, 6), 50, 0.2, seed=4))
     assert removed.sum(axis=0).min() > 2
     assert removed.sum(axis=0).max() < 20
-    pixels = on_input(removed, (8, 12))
+    pixels = pixels_of_cells(removed, (8, 12))
     assert np.array_equal(pixels, removed.repeat(2, axis=1).repeat(2, axis=2))
     assert drawn((1, 2), 4, 0.2, seed=0).sum() == 4
 

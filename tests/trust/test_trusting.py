@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 import camscope
-from camscope.engine import trusting
 from camscope.errors import CamscopeError, InputError, LayerError, MethodError
+from camscope.imputing import Blur, Neighbours
 from camscope.trust import Verdict, list_checks
 from tests.metrics.small_models import Additive, classifier
 from tests.trust.statistics_twins import CENTRE, MEAN
@@ -64,7 +64,7 @@ def test_drops_are_those_of_log_probabilities_of_the_image_without_the_cells(jud
     probed = judgement.probes[1, (7, 7)]
     assert probed.removed.shape == (128, 7, 7)
     for probe in (0, 1, 77):
-        imputer = trusting.IMPUTERS[probed.imputers[probe]]
+        imputer = {"blur": Blur(), "road": Neighbours()}[probed.imputers[probe]]
         pixels = probed.removed[probe].repeat(2, 0).repeat(2, 1)[None]
         with torch.no_grad():
             before, after = (net(x).log_softmax(1)[0] for x in (X[1:], imputer(X[1:], pixels)))

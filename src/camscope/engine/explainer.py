@@ -473,8 +473,15 @@ class Explainer:
 
         The copies are made and run chunk by chunk. All targets of an image are read from the same runs.
 
+        Of texts `seen.inputs` are `batch 1 token` of booleans, True at the tokens of words, and an altered copy is made
+        by setting some to False: these are replaced by the tokenizer's mask token, or else by that for unknown words.
+        What is no word ([CLS], padding) stays.
+
+            with explainer.altering("a film I loved") as seen:
+                without = seen.masked(0, 1, lambda numbers: seen.inputs & (np.arange(6) != 4))
+
         Args:
-            inputs: the same as for a call, but no texts.
+            inputs: the same as for a call.
             targets: see `__call__`. None is each image's top class as it is, which stays the target of its copies.
             explained_input: see `__call__`; it is the input that is altered.
 
@@ -482,8 +489,8 @@ class Explainer:
             A context, in which the model is held as during a call; see `camscope.evidence.ModelEvidence`.
 
         Raises:
-            InputError: for token numbers, between which nothing lies.
-            ImageError, TargetError: as for a call.
+            InputError, ImageError, TargetError: as for a call. `masked` raises an InputError for texts, if no token is
+                known that stands for nothing.
         """
         return altering(self._model, inputs, targets, explained_input)
 

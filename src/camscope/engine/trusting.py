@@ -8,20 +8,20 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
-from camscope.arrays import resize, to_numpy
+from camscope.arrays import Array, resize, to_numpy
 from camscope.composition import parse
 from camscope.engine.top_two import WithTopTwo
 from camscope.errors import InputError, keyword
 from camscope.evidence import Evidence, ModelEvidence, Responses
-from camscope.imputing import Blur, Imputer, Neighbours
+from camscope.imputing import Blur, Neighbours, is_presence, pixels_of_cells
 from camscope.methods.agnostic import centre, mean_activation
 from camscope.methods.registry import method_of
 from camscope.metrics.explains import Explains
 from camscope.results import Explanation, Key, Status
 from camscope.targets import TargetInfo, TargetsLike, asks_for_classes
-from camscope.trust.cells import grid_of, on_grid, on_input
+from camscope.trust.cells import grid_of, on_grid
 from camscope.trust.checks import Asked, Place, checks_named
 from camscope.trust.checks.class_check import NAME as CLASS
 from camscope.trust.checks.registry import FIDELITY
@@ -39,7 +39,17 @@ from camscope.trust.probed import Probed
 from camscope.trust.probes import FEWEST, SHARE, drawn, probes_on
 from camscope.trust.verdict import Check, Judged, Verdict
 
-IMPUTERS: Mapping[str, Imputer] = {"blur": Blur(), "road": Neighbours()}
+FillCells: TypeAlias = Callable[[Float[Array, "1 channel *size"], Bool[np.ndarray, " probe *grid"]], Array]
+"""From one input and the cells that are removed to the input with these filled, `probe channel *size`."""
+
+
+def _blurred(
+    x: Float[Array, "1 channel *size"], cells: Bool[np.ndarray, " probe *grid"]
+) -> Float[Array, "probe channel *size"]:
+    return Blur()(x, pixels_of_cells(cells, x.shape[2:]))
+
+
+IMPUTERS: Mapping[str, FillCells] = {"blur": _blurred, "road": Neighbours().cells}
 """What takes the place of removed cells, half of the probes each: a blurred copy, and ROAD's neighbour solve."""
 
 Progress: TypeAlias = Callable[[int, int], object]
@@ -293,12 +303,14 @@ def _asked(
     names = list(IMPUTERS)
     number = np.arange(count) % len(names)
     answers: list[Responses] = []
-    for n, imputer in enumerate(IMPUTERS.values()):
+    for n, fill in enumerate(IMPUTERS.values()):
         own = removed[number == n]
 
-        def variants(some: np.ndarray, own: np.ndarray = own, imputer: Imputer = imputer) -> Any:
+        def variants(some: np.ndarray, own: np.ndarray = own, fill: FillCells = fill) -> Any:
             counter.add(len(some))
-            return imputer(x, on_input(own[some], x.shape[2:]))
+            if is_presence(x):  # of words that are there or not nothing is filled
+                return np.asarray(x) & ~pixels_of_cells(own[some], x.shape[2:])[:, None]
+            return fill(x, own[some])
 
         answers.append(seen.masked(image, len(own), variants))
     order = np.argsort(np.argsort(number, kind="stable"), kind="stable")
