@@ -179,7 +179,8 @@ def test_numbers_that_json_has_not_become_null(explained):
 def test_explanations_batch_by_batch_become_one_report_with_labels(explainer, tmp_path):
     photos = [Image.new("RGB", (60, 40), colour) for colour in ("red", "lime", "maroon")]
     batches = [(photos[:2], [0, 0]), (photos[2:], [0])]
-    (path,) = camscope.report(explainer.over(batches, layers="pooled", progress=False), tmp_path / "r.html", spec="demo")
+    explained = explainer.over(batches, layers="pooled", progress=False)
+    (path,) = camscope.report(explained, tmp_path / "r.html", spec="demo")
     view = Read(path.read_text("utf-8")).view
     assert [photo["wrong"] for photo in view["photos"]] == [False, True, False]
     assert view["title"] == "Where Colours looks"
