@@ -51,7 +51,9 @@ def test_where_an_instance_reaches_alone_counts():
     b[3:6, 3:6] = -np.arange(1, 10).reshape(3, 3)[::-1]
     expected = metrics.randomisation.likeness(a[3:6, 3:6], b[3:6, 3:6])
     assert likeness_within_reach(a, b) == pytest.approx(expected)
-    assert np.isnan(likeness_within_reach(np.eye(9)[:1] * 0 + np.pad([[1.0]], ((0, 0), (0, 8))), np.zeros((1, 9))))
+    assert np.isnan(
+        likeness_within_reach(np.eye(9)[:1] * 0 + np.pad([[1.0]], ((0, 0), (0, 8))), np.zeros((1, 9)))
+    )
 
 
 @pytest.mark.parametrize("where", ["predicted", "all", "mask"])
@@ -64,7 +66,9 @@ def test_segmenters_by_the_score_of_the_region(where):
     targets = camscope.Region(None if where == "predicted" else 1, mask if where == "mask" else where)
     e = explainer(x, targets=targets)
     assert all(np.isfinite(one).all() for one in every(explainer, x, e, targets).values())
-    share = metrics.stability(explainer, x, e, targets=targets).beside["share of copies whose top class stays"]
+    share = metrics.stability(explainer, x, e, targets=targets).beside[
+        "share of copies whose top class stays"
+    ]
     assert share["gradcam"].shape == (2, 1)
     with pytest.raises(camscope.InputError, match="no single class, so there is no other"):
         metrics.random_logit(explainer, x, e, targets=targets)
@@ -113,7 +117,9 @@ def test_weights_and_stability_are_words_of_trust():
         assert check.number.low == pytest.approx(max(b[image, 0] for b in bounds), abs=1e-6)
         assert check.passed is not (check.number.low > 0.5)
         stable = metrics.stability(explainer, x, e)["gradcam"][image, 0]
-        assert said[image, "gradcam"]["stability"].number.value == pytest.approx(stable, abs=1e-6, nan_ok=True)
+        assert said[image, "gradcam"]["stability"].number.value == pytest.approx(
+            stable, abs=1e-6, nan_ok=True
+        )
 
 
 def test_what_a_check_cannot_say_is_told_and_nothing_is_lost():
