@@ -13,7 +13,7 @@ from camscope.render.page import PLAIN, Page
 from camscope.render.panel import Panel
 from camscope.render.parts import Bar, Shrunk, ticks_of
 from camscope.render.signal_rows import SignalRow
-from camscope.render.surface import INK
+from camscope.render.surface import INK, SOFT
 from camscope.render.verdict_parts import Cloud, Mark, VerdictRow, VerdictStyle, draw_key
 
 _CLOUDS: tuple[Mark, ...] = (
@@ -58,6 +58,8 @@ def draw_one(
     if row.shown is not None and picture is not None:
         style.picture(page, picture, row.shown, Shrunk())
         bar = _bar(picture, style)
+        if isinstance(row.shown, SignalRow):
+            _say_times(page, picture, row.shown, style)
         bar.draw(page, picture.left + picture.width + fonts.gap, picture.top, style.colours(row.shown))
     if not row.levels.ends:
         _say(page, Cell(left, top, frame.width - MARGIN - left, tall), row, style)
@@ -91,6 +93,14 @@ def _bar(picture: Cell, style: VerdictStyle) -> Bar:
     return Bar.of(
         max(picture.height, 3 * style.line), ticks_of(None, None, signed=False), "evidence", style.fonts
     )
+
+
+def _say_times(page: Page, cell: Cell, shown: SignalRow, style: VerdictStyle) -> None:
+    """The first and the last moment of a signal, and the unit of the two, under it."""
+    below, small = cell.bottom + 0.03, style.fonts.small
+    page.text([f"{shown.start:.6g}"], cell.left, below, small, ha="left", va="top", colour=SOFT)
+    page.text([shown.unit], cell.centre, below, small, va="top", colour=SOFT)
+    page.text([f"{shown.stop:.6g}"], cell.left + cell.width, below, small, ha="right", va="top", colour=SOFT)
 
 
 def _least(picture: Cell | None, top: float) -> float:
@@ -180,4 +190,5 @@ def _draw_clouds(
     page.text(words, beside, cell.top + cell.height / 2, fonts.small, va="center", upright=True)
     for number, (cloud, key) in enumerate(zip(clouds, _CLOUDS, strict=False)):
         below = cell.bottom + (1.7 + len(x_label) + 1.2 * number) * line
-        draw_key(page, cell.left, below, key, cloud.name, fonts)
+        room = page.width - MARGIN - line - fonts.gap / 2 - width_of(cloud.name, fonts.small)
+        draw_key(page, min(cell.left, room), below, key, cloud.name, fonts)

@@ -76,7 +76,7 @@ def _within(cell: Cell, shown: Panel | SignalRow) -> Cell:
 def _two(page: Page, left: float, middle: float, width: float, first: str, second: str, fonts: Fonts) -> None:
     """A name and what is to be known of it below."""
     upper = fonts.fit(first, width, fonts.small, weight="bold")
-    lower = fonts.fit(second, width, fonts.small, lines=max(1, 3 - len(upper)))
+    lower = fonts.fit(second, width, fonts.small, lines=max(1, 4 - len(upper)))
     height = height_of(len(upper) + len(lower), fonts.small)
     top = middle - height / 2
     page.text(upper, left, top, fonts.small, ha="left", va="top", weight="bold")

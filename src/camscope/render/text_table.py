@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.table import Table
 
-_LONG = 16
-"""Words of so many letters are not broken, as long as there is room."""
+_WORDS = (16, 12, 8)
+"""Words of so many letters are not broken; of fewer where there is no room."""
 
 _TABLE = "border-collapse:collapse;font-size:.85em"
 _GAP = 2
@@ -62,20 +62,23 @@ class TextTable:
     def _widths(self, width: int) -> list[int]:
         """How wide the columns are: as wide as their texts, and where that is too much the widest ones less so.
 
-        No word is broken, and no cell of a column that is whole, as long as there is room.
+        Cells of columns that are whole are not broken, and words of the others only where there is no room.
         """
-        full, least = [], []
-        for number, column in enumerate(self.columns):
-            cells = [row[number] for row in self.rows]
-            words = [min(_LONG, len(word)) for text in (column, *cells) for word in text.split()]
-            full.append(max(map(len, (column, *cells))))
-            least.append(max([1, *words, *(map(len, cells) if number in self.whole else ())]))
-        over = sum(full) + _GAP * (len(full) - 1) - width
-        while over > 0 and full != least:
-            widest = max((i for i in range(len(full)) if full[i] > least[i]), key=lambda i: full[i])
-            full[widest] -= 1
-            over -= 1
-        return full
+        texts = [[column, *(row[i] for row in self.rows)] for i, column in enumerate(self.columns)]
+        wide = [max(map(len, cells)) for cells in texts]
+        over = sum(wide) + _GAP * (len(wide) - 1) - width
+        for longest in _WORDS:
+            least = [self._least(number, cells, longest) for number, cells in enumerate(texts)]
+            while over > 0 and (open_ := [i for i, size in enumerate(wide) if size > least[i]]):
+                wide[max(open_, key=wide.__getitem__)] -= 1
+                over -= 1
+        return wide
+
+    def _least(self, number: int, texts: Sequence[str], longest: int) -> int:
+        """How narrow a column may be, if words up to a length are not broken."""
+        words = [min(longest, len(word)) for text in texts for word in text.split()]
+        cells = [len(text) for text in texts[1:]] if number in self.whole else []
+        return max([1, *words, *cells])
 
     def text(self, width: int | None = None) -> str:
         """As plain text.

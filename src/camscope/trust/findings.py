@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -64,7 +64,8 @@ class Findings(Tabular):
 
     def name(self, row: Judged) -> str:
         """What a row's map is called beside the others of its image and target."""
-        return f"{row.method} at {row.layer}" if len(self.explanation.layers) > 1 else row.method
+        several = len({one.layer for one in self.rows}) > 1
+        return f"{row.method} at {row.layer}" if several else row.method
 
     def trial(self, row: Judged) -> list[str]:
         """On what a row's map was tried: how often, what was removed, how it was filled, which score, which seed."""
@@ -160,30 +161,32 @@ class Findings(Tabular):
     def _facts(self) -> str:
         """Under a table: on what the maps were tried, what further tests say, and what a reader must know."""
         tried = dict.fromkeys("; ".join(self.trial(row)) for row in self.rows if self.probed(row))
-        checks = [
-            (row, f"{sentences.of_check(check)}: {check.says}", f"{check.name}: ")
-            for row in self.rows
-            for check in row.checks
-            if len(self.explanation) == 1
-        ]
-        notes = [(row, note, "") for row in self.rows for note in row.notes]
-        why = [(row, row.why, "") for row in self.rows if row.why and len(self.rows) > 1]
-        return "\n".join(
-            [*(f"{text}. Intervals: 95 %." for text in tried), *self._said([*why, *checks, *notes])]
-        )
+        lines: list[tuple[int, str, str]] = []
+        for number, row in enumerate(self.rows):
+            if row.why and len(self.rows) > 1:
+                lines.append((number, "", row.why))
+            if len(self.explanation) == 1:
+                lines += [
+                    (number, f"{check.name}: ", f"{sentences.of_check(check)}: {check.says}")
+                    for check in row.checks
+                ]
+            lines += [(number, "", note) for note in row.notes]
+        return "\n".join([*(f"{text}. Intervals: 95 %." for text in tried), *self._said(lines)])
 
-    def _said(self, lines: Sequence[tuple[Judged, str, str]]) -> list[str]:
-        """Lines, each once, with the names of the maps that it is said of, unless it is of all."""
-        of: dict[tuple[str, str], dict[str, None]] = {}
-        for row, text, about in lines:
-            of.setdefault((about, text), {})[self._whole_name(row)] = None
-        every = len({self._whole_name(row) for row in self.rows})
-        return [
-            f"{about}{text}" if len(names) == every else f"{about}{sentences.listed(names)}: {text}"
-            for (about, text), names in of.items()
-        ]
+    def _said(self, lines: Sequence[tuple[int, str, str]]) -> list[str]:
+        """Lines, each once: what it is about, the maps that it is said of, unless it is of all, and what is said."""
+        of: dict[tuple[str, str], set[int]] = {}
+        for number, about, text in lines:
+            of.setdefault((about, text), set()).add(number)
+        said = []
+        for (about, text), some in sorted(of.items(), key=lambda one: one[0][0] == ""):
+            names = dict.fromkeys(self._name_among(number, some) for number in sorted(some))
+            who = "" if len(some) == len(self.rows) else f"{sentences.listed(names)}: "
+            said.append(f"{about}{who}{text}")
+        return said
 
-    def _whole_name(self, row: Judged) -> str:
-        """What a row's map is called beside all others of its image."""
-        several = len(self.explanation.targets[row.image]) > 1
-        return f"{self.name(row)} of {row.target}" if several else self.name(row)
+    def _name_among(self, number: int, some: Collection[int]) -> str:
+        """What a row's map is called where something is said of some rows: with its target, unless that is of all."""
+        row, name = self.rows[number], self.name(self.rows[number])
+        alike = (i for i, one in enumerate(self.rows) if self.name(one) == name and one.image == row.image)
+        return name if all(i in some for i in alike) else f"{name} of {row.target}"

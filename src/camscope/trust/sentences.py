@@ -37,8 +37,8 @@ def headline(row: Judged, evidence: str) -> str:
     """
     return {
         Verdict.BEATS: f"This map says where {evidence} is",
-        Verdict.NO_BETTER_THAN_CENTRE: f"This map finds {evidence} no better than the centre of the image does",
-        Verdict.NO_BETTER_THAN_MEAN: f"This map finds {evidence} no better than the mean activation does",
+        Verdict.NO_BETTER_THAN_CENTRE: f"This map finds {evidence} no better than the centre of the image",
+        Verdict.NO_BETTER_THAN_MEAN: f"This map finds {evidence} no better than mean activation",
         Verdict.CHANCE: f"This map of {evidence} cannot be told from chance",
         Verdict.UNJUDGED: f"This map of {evidence} cannot be judged",
     }[row.verdict]
@@ -59,10 +59,20 @@ def reasons(row: Judged, probes: int) -> str:
     if row.verdict is Verdict.BEATS:
         others = listed(f"than the {plain(name)}" for name in row.baselines)
         return f"{of_ceiling(row)} ({tried}); better {others}"
-    level = f"has {unbeaten(row)} (the map: {tried})"
-    if row.verdict is Verdict.NO_BETTER_THAN_CENTRE:
-        return f"a blob in the middle, which knows nothing of the image, {level}"
-    return f"the layer's mean activation, which knows no class, {level}"
+    blob = "a blob in the middle, which knows nothing of the image,"
+    mean = "the layer's mean activation, which knows no class,"
+    return f"{blob if row.verdict is Verdict.NO_BETTER_THAN_CENTRE else mean} {_lead(row, tried)}"
+
+
+def _lead(row: Judged, tried: str) -> str:
+    """What the baseline that a verdict names has, and how little of the map's lead is sure."""
+    compared = next(one for name, one in row.baselines.items() if plain(name) in row.verdict)
+    lead = compared.difference
+    has = f"has {number(compared.fidelity.value)}, and the map no more ({tried})"
+    if lead.value > 0:
+        sure = f"its lead of {number(lead.value)} may be as little as {number(lead.low)}"
+        has = f"has {number(compared.fidelity.value)}, and the map little more ({tried}): {sure}"
+    return has
 
 
 def sentence(row: Judged, evidence: str, probes: int) -> str:
@@ -201,11 +211,6 @@ def plain(name: str) -> str:
 def beside(row: Judged, baseline: str) -> str:
     """The fidelity of a map's baseline; a dash where it was not compared with it."""
     return number(row.baselines[baseline].fidelity.value) if baseline in row.baselines else "–"
-
-
-def unbeaten(row: Judged) -> str:
-    """The fidelity of the baseline that a verdict names."""
-    return next((beside(row, name) for name in row.baselines if plain(name) in row.verdict), "–")
 
 
 def of_check(check: Check | None) -> str:
