@@ -11,6 +11,7 @@ wrong and passes. With ``--data photos/`` all methods are asked on photos of you
 """
 
 import argparse
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +38,8 @@ parser.add_argument(
 parser.add_argument("--seed", type=int, default=0)
 args = parser.parse_args()
 args.out.mkdir(parents=True, exist_ok=True)
+# a method that fails the tests of this page says so whenever it is asked for
+warnings.simplefilter("ignore", camscope.CamscopeWarning)
 explainer = camscope.Explainer("demo")
 
 
@@ -130,35 +133,39 @@ show(astronaut, "6-corner")
 # %%
 # Why "better than a random map" is the wrong question
 # ----------------------------------------------------
-# The usual baseline is a map whose cells are shuffled. Hardly any map fails against it, not even one that has never
-# seen the photo: what is smooth beats what is not. Here 1,000 maps of blurred noise are held against the astronaut's
-# probes: those that are "significantly better" (p ≤ 0.025) than they are themselves with their cells shuffled, and
-# those that are than they are at other places. One in forty is what one asks for.
+# The usual baseline is a map whose cells are shuffled. That is a low bar: a smooth map beats what is not smooth, be it
+# that it has seen the photo or not. Here 1,000 maps of blurred noise are held against the probes of three photos of
+# this page: how many are "significantly better" (p ≤ 0.025) than they are with their own cells shuffled, and how many
+# are better than at other places. One in forty is what one asks for. The second is near it, the first is four times as
+# many.
 
-(((_, grid), probed),) = astronaut.probes.items()
-random = np.random.default_rng(args.seed)
-noise = random.normal(size=(1, 1000, *grid))
-smooth = blurred(noise, (1.5,) * len(grid))[0].reshape(1000, -1)
-removed = probed.removed.reshape(len(probed.removed), -1).astype(float)
-halves, drops = halves_of(probed.imputers), probed.drops[:, 0][None]
+noise = np.random.default_rng(args.seed).normal(size=(1, 1000, 31, 31))
+# cut out of the middle, since at its edges what is blurred has larger values
+smooth = blurred(noise, (1.5, 1.5))[0][:, 12:19, 12:19].reshape(1000, -1)
 
 
-def share_called_better(orders):
-    """Of how many maps the fidelity is among the 2.5 % highest that they have in other orders of their cells."""
+def share_called_better(found, orders):
+    """Of how many maps the fidelity is in the top 2.5 % of what they have in other orders of their cells."""
+    probed = found.probes[0, (7, 7)]
+    removed = probed.removed.reshape(len(probed.removed), -1).astype(float)
+    halves, drops = halves_of(probed.imputers), probed.drops[:, 0][None]
     own = fidelities(masses(smooth, removed), drops, halves)
-    by_chance = [
-        fidelities(masses(one[orders], removed), drops, halves) for one in smooth
-    ]
-    p = [
-        (1 + (others >= value).sum()) / (1 + len(others))
-        for value, others in zip(own, by_chance, strict=True)
-    ]
-    return float(np.mean(np.array(p) <= 0.025))
+    others = np.stack(
+        [fidelities(masses(one[orders], removed), drops, halves) for one in smooth]
+    )
+    p = (1 + (others >= own[:, None]).sum(1)) / (1 + len(orders))
+    return (p <= 0.025).mean()
 
 
-shuffled = np.stack([random.permutation(removed.shape[1]) for _ in range(199)])
-elsewhere = random.permutation(moves(grid, args.seed))[:199]
-by_shuffling, by_moving = share_called_better(shuffled), share_called_better(elsewhere)
+random = np.random.default_rng(args.seed)
+shuffled = np.stack([random.permutation(49) for _ in range(195)])
+elsewhere = moves((7, 7), args.seed)[::2]
+by_shuffling, by_moving = (
+    float(
+        np.mean([share_called_better(f, orders) for f in (tripod, coffee, astronaut)])
+    )
+    for orders in (shuffled, elsewhere)
+)
 print(f"better than shuffled: {by_shuffling:.1%} of maps that never saw the photo")
 print(f"better than elsewhere: {by_moving:.1%} of them")
 

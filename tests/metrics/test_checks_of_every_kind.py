@@ -8,7 +8,7 @@ from torch import nn
 import camscope
 from camscope import metrics
 from camscope.metrics.made_again import again
-from camscope.metrics.similar_maps import likeness_within_reach
+from camscope.metrics.similar_maps import likeness, likeness_within_reach
 from tests.metrics.small_models import classifier
 from tests.torch.test_detectors import X, build
 from tests.torch.test_segmenters import UNet
@@ -21,10 +21,11 @@ def every(explainer, x, e, targets=None):
     """What each test says of the only method."""
     options = {"insertion": {"steps": 4}, "deletion": {"steps": 4}, "infidelity": {"copies": 8}}
     options["model_randomisation"], options["max_sensitivity"] = {"draws": 2}, {"copies": 2}
-    return {
-        name: next(iter(getattr(metrics, name)(explainer, x, e, targets=targets, **options.get(name, {})).values.values()))
+    found = {
+        name: getattr(metrics, name)(explainer, x, e, targets=targets, **options.get(name, {}))
         for name in ALL
-    }  # fmt: skip
+    }
+    return {name: next(iter(measured.values.values())) for name, measured in found.items()}
 
 
 @pytest.mark.parametrize("name", ["retinanet", "fasterrcnn"])
@@ -49,11 +50,9 @@ def test_where_an_instance_reaches_alone_counts():
     a, b = np.zeros((2, 9, 9))
     a[3:6, 3:6] = np.arange(1, 10).reshape(3, 3)
     b[3:6, 3:6] = -np.arange(1, 10).reshape(3, 3)[::-1]
-    expected = metrics.randomisation.likeness(a[3:6, 3:6], b[3:6, 3:6])
+    expected = likeness(a[3:6, 3:6], b[3:6, 3:6])
     assert likeness_within_reach(a, b) == pytest.approx(expected)
-    assert np.isnan(
-        likeness_within_reach(np.eye(9)[:1] * 0 + np.pad([[1.0]], ((0, 0), (0, 8))), np.zeros((1, 9)))
-    )
+    assert np.isnan(likeness_within_reach(np.pad([1.0], (0, 8)), np.zeros(9)))  # one cell alone
 
 
 @pytest.mark.parametrize("where", ["predicted", "all", "mask"])
@@ -123,8 +122,8 @@ def test_weights_and_stability_are_words_of_trust():
 
 
 def test_what_a_check_cannot_say_is_told_and_nothing_is_lost():
-    from tests.conformance.networks import NETWORKS
-    from tests.conformance.onnx_twin import built
+    from tests.same_networks.described import NETWORKS
+    from tests.same_networks.in_onnx import built
 
     network = next(iter(NETWORKS.values()))()
     x = network.x.astype(np.float32)

@@ -155,7 +155,7 @@ def test_infidelity_by_hand_is_one_run_for_all_maps_and_classes():
     )
     assert net.seen - before == 2 + 2 * 20
     for image in range(2):
-        gone = squares((8, 12), 0.5, 20, [0, image])
+        gone = squares((8, 12), 0.5, 20, 0)
         assert gone.sum((1, 2)).tolist() == [4 * 6] * 20
         drops = []
         for mask in gone:

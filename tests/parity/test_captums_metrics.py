@@ -28,7 +28,7 @@ def at_pixels(e):
 def test_infidelity(seen, normalise):
     """captum's numbers with removed squares as perturbations: their mask is in the first channel, the map there too."""
     net, explainer, x, e = seen
-    gone = torch.from_numpy(squares((16, 16), 0.25, COPIES, [0, 0]))
+    gone = torch.from_numpy(squares((16, 16), 0.25, COPIES, 0))
 
     def removed(inputs):
         mask = torch.zeros_like(inputs)

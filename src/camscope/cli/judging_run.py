@@ -10,7 +10,6 @@ from typing import Any
 from rich.console import Console
 
 from camscope import render
-from camscope.cli.output import without_warnings
 from camscope.cli.photo_sources import Photos, read_for
 from camscope.cli.price import telling_price
 from camscope.cli.showing import FEW
@@ -20,7 +19,7 @@ from camscope.cli.sources import Sources
 from camscope.composition import Expression
 from camscope.engine.explainer import Explainer
 from camscope.engine.trusting import check_probes
-from camscope.errors import InputError, nearest
+from camscope.errors import InputError, nearest, without_warnings
 from camscope.signals import to_sound
 from camscope.targets import parse_target
 from camscope.trust import Judged, Judgement, list_checks

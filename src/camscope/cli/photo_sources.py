@@ -12,11 +12,10 @@ from rich.console import Console
 
 from camscope import render
 from camscope.cli.file_names import ending_of, start_of, stems_of_photos
-from camscope.cli.output import without_warnings
 from camscope.cli.showing import show_notes, show_statuses
 from camscope.cli.sources import Again, File, Outcome
 from camscope.engine.explainer import Explainer
-from camscope.errors import InputError
+from camscope.errors import InputError, without_warnings
 from camscope.images import Photo, find_photos, read_photo
 from camscope.results import figures
 from camscope.results.explanation import Explanation

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from camscope.arrays import Array, detached
 from camscope.composition import Setting
 from camscope.engine.altering import altering
 from camscope.engine.call import MethodsLike, read_call
+from camscope.engine.choosing import Asked, By, choose
 from camscope.engine.concept_search import find_concepts
 from camscope.engine.explaining import Explaining
 from camscope.engine.layer_choice import Layers
@@ -29,7 +30,7 @@ from camscope.engine.over_batches import Only, Over
 from camscope.engine.own_forward import Watched
 from camscope.engine.progress_bar import bar
 from camscope.engine.trusting import Progress, Wanted, judge
-from camscope.errors import InputError, LayerError
+from camscope.errors import InputError, LayerError, without_warnings
 from camscope.evidence import ModelEvidence
 from camscope.images import Preprocessing
 from camscope.inputs import Inputs
@@ -41,7 +42,7 @@ from camscope.models.said_grid import SaidGrid
 from camscope.outputs import Outputs, Task, embeddings
 from camscope.results import Concepts, Explanation
 from camscope.targets import TargetsLike
-from camscope.trust import Judgement
+from camscope.trust import Choice, Judgement
 
 
 class Explainer:
@@ -149,6 +150,12 @@ class Explainer:
     def preprocessing(self) -> Preprocessing | None:
         """How photos become the model's input, or None if that is not known."""
         return self._model.preprocessing
+
+    @property
+    def about(self) -> Mapping[str, Any]:
+        """What the model is: its name, class, framework, device, precision, and a digest of its weights."""
+        with self._model.adapter.exclusive():
+            return {"model_name": self._model.info.name, **self._model.adapter.describe()}
 
     @property
     def default_method(self) -> str:
@@ -465,8 +472,15 @@ class Explainer:
 
         The copies are made and run chunk by chunk. All targets of an image are read from the same runs.
 
+        Of texts `seen.inputs` are `batch 1 token` of booleans, True at the tokens of words, and an altered copy is made
+        by setting some to False: these are replaced by the tokenizer's mask token, or else by that for unknown words.
+        What is no word ([CLS], padding) stays.
+
+            with explainer.altering("a film I loved") as seen:
+                without = seen.masked(0, 1, lambda numbers: seen.inputs & (np.arange(6) != 4))
+
         Args:
-            inputs: the same as for a call, but no texts.
+            inputs: the same as for a call.
             targets: see `__call__`. None is each image's top class as it is, which stays the target of its copies.
             explained_input: see `__call__`; it is the input that is altered.
 
@@ -474,8 +488,8 @@ class Explainer:
             A context, in which the model is held as during a call; see `camscope.evidence.ModelEvidence`.
 
         Raises:
-            InputError: for token numbers, between which nothing lies.
-            ImageError, TargetError: as for a call.
+            InputError, ImageError, TargetError: as for a call. `masked` raises an InputError for texts, if no token is
+                known that stands for nothing.
         """
         return altering(self._model, inputs, targets, explained_input)
 
@@ -524,6 +538,61 @@ class Explainer:
         other = copy.copy(self)
         other._model = with_other_weights(self._model, inputs, seed, head_only, layers)
         return other
+
+    @keywords("explainer.choose(photos, {})")
+    def choose(
+        self,
+        photos: Any,
+        *,
+        methods: MethodsLike = None,
+        layers: Layers = None,
+        labels: Sequence[Any] | str | None = None,
+        groups: Sequence[Any] | None = None,
+        by: By = "mosaics",
+        probes: int | None = None,
+        seed: int = 0,
+        progress: bool = True,
+        tell: Callable[[str], None] | None = None,
+    ) -> Choice:
+        """Which method and layer serve this model on these photos; chosen on one half, tested on the other.
+
+            choice = explainer.choose(sorted(Path("photos").rglob("*.jpg")), labels="folders")
+            explainer("photo.jpg", **choice.options)
+
+        Candidates are ranked by the grid pointing game: mosaics of the most confident photos of different classes give
+        the truth of where each class is, without annotation. On the other half the best one's fidelity is compared with
+        those of the centre, the mean activation and a random map, photo by photo, by a BCa bootstrap.
+
+        Args:
+            photos: a list of paths, PIL images or arrays; a folder; or a batch (image, channel, height, width) that is
+                prepared. At least 50, or nothing is claimed. Those that cannot be read are left out, and named.
+            methods: the candidates; see `__call__`. None takes those of one layer that cost no more than a forward and
+                a short backward.
+            layers: where; None takes the automatic choice and its runners-up.
+            labels: of each photo its class, as index or name; or `"folders"`, the name of the folder that it lies in.
+                Photos that the model gets wrong stand in no mosaic then. None takes the classes that it sees for true.
+            groups: of each photo what it belongs to, such as a patient or a video: no group is in both halves, and
+                groups are what is counted and drawn.
+            by: what candidates are ranked by: `mosaics`, or `fidelity` where none can be made.
+            probes: how many altered copies of each photo fidelity is measured by; see `trust`.
+            seed: of the split, the mosaics and the bootstrap.
+            progress: whether bars are shown, in a terminal or a notebook.
+            tell: gets the price, in forwards, before the long part; by default nobody.
+
+        Raises:
+            InputError: if no photo can be read, there are no mosaics, or labels or groups are not one for each photo.
+            ModelError: if the model is no classifier of photos.
+            LayerError, MethodError, TargetError: as for a call.
+        """
+        asked = Asked(labels, groups, by, probes, seed, progress, tell or (lambda words: None), self.facts)
+        offers = self._model.adapter.offers
+        with self._model.adapter.exclusive(), without_warnings():
+            return choose(self, photos, asked, methods=methods, layers=layers, offers=offers)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What tells this model from others: its name and type, and the digest of its weights."""
+        return {"model_name": self._model.info.name, **self._model.adapter.describe()}
 
     @keywords("explainer.trust(x, {})")
     def trust(

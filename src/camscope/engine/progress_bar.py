@@ -29,3 +29,21 @@ def bar(words: str, *, shown: bool) -> Iterator[Told]:
     with Progress(*columns, console=console, transient=True, disable=not (shown and can)) as progress:
         task = progress.add_task("", total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+def in_steps(told: Told, total: int | None) -> Callable[[int], None]:
+    """What takes a bar so many steps further.
+
+    Args:
+        told: of the bar.
+        total: how many steps there are; None if that is not known.
+    """
+    done = 0
+
+    def advance(steps: int) -> None:
+        nonlocal done
+        done += steps
+        told(done, total)
+
+    told(0, total)
+    return advance

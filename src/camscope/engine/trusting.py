@@ -15,7 +15,7 @@ from camscope.composition import parse
 from camscope.engine.top_two import WithTopTwo
 from camscope.errors import InputError, keyword
 from camscope.evidence import Evidence, ModelEvidence, Responses
-from camscope.imputing import Blur, Neighbours, pixels_of_cells
+from camscope.imputing import Blur, Neighbours, is_presence, pixels_of_cells
 from camscope.methods.agnostic import centre, mean_activation
 from camscope.methods.registry import method_of
 from camscope.metrics.explains import Explains
@@ -308,6 +308,8 @@ def _asked(
 
         def variants(some: np.ndarray, own: np.ndarray = own, fill: FillCells = fill) -> Any:
             counter.add(len(some))
+            if is_presence(x):  # of words that are there or not nothing is filled
+                return np.asarray(x) & ~pixels_of_cells(own[some], x.shape[2:])[:, None]
             return fill(x, own[some])
 
         answers.append(seen.masked(image, len(own), variants))

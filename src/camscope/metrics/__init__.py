@@ -10,6 +10,7 @@ Metrics contradict each other, so never pool them, and never read one without th
 from camscope.imputing import Blur, Constant, Imputer, Mean, Neighbours, Noise
 from camscope.metrics.box_accuracy import max_box_accuracy
 from camscope.metrics.confidence import adcc, average_drop, average_gain, average_increase
+from camscope.metrics.grid_pointing import grid_pointing_game
 from camscope.metrics.infidelity import infidelity
 from camscope.metrics.insertion_deletion import deletion, insertion
 from camscope.metrics.localisation import energy_inside, pointing_game
@@ -45,6 +46,7 @@ __all__ = [
     "emprt",
     "energy_inside",
     "gini",
+    "grid_pointing_game",
     "hoyer",
     "infidelity",
     "insertion",

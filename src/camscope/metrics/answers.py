@@ -7,18 +7,19 @@ from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 
 from camscope.arrays import Array, to_numpy
 from camscope.errors import InputError
 from camscope.evidence import ModelEvidence, Variants
 from camscope.metrics.explains import Explains
 from camscope.metrics.measured_maps import Maps, Named, can_be_judged, check_images, named_maps
+from camscope.metrics.text_places import places_of
 from camscope.results import Explanation
 from camscope.targets import TargetsLike
 
 Alter: TypeAlias = Callable[
-    [Float[Array, "1 channel *size"], Float[np.ndarray, "*space"]], tuple[int, Variants]
+    [Shaped[Array, "1 channel *size"], Float[np.ndarray, "*space"]], tuple[int, Variants]
 ]
 """From one input and one of its maps: how many altered copies there are, and what makes them."""
 
@@ -116,14 +117,15 @@ def _of_image(
     reduce: Reduce,
 ) -> Float[np.ndarray, " target"]:
     assert seen.masked is not None
+    places = places_of(seen.inputs[image : image + 1])
     numbers = np.full(len(clean), np.nan)
     wide = np.broadcast_to(maps, (len(clean), *maps.shape[1:]))
     left = [target for target in range(len(clean)) if can_be_judged(wide[target])]
     while left:
         same = [target for target in left if np.array_equal(wide[target], wide[left[0]])]
         left = [target for target in left if target not in same]
-        count, variants = alter(seen.inputs[image : image + 1], wide[same[0]])
-        said = np.asarray(to_numpy(seen.masked(image, count, variants).probabilities), np.float64)
+        count, variants = alter(places.x, places.of_map(wide[same[0]]))
+        said = to_numpy(seen.masked(image, count, places.whole(variants)).probabilities).astype(np.float64)
         for target in same:
             numbers[target] = reduce(said[:, target], float(clean[target]))
     return numbers

@@ -18,6 +18,7 @@ from camscope.metrics.measured_maps import Maps, can_be_judged
 from camscope.metrics.metric import Found, metric
 from camscope.metrics.randomisation import checked_draws
 from camscope.metrics.removal_order import removing
+from camscope.metrics.text_places import places_of
 from camscope.targets import TargetsLike
 
 _ZERO = Constant(0.0)
@@ -72,20 +73,20 @@ def infidelity(
     with asking(explainer, inputs, maps, targets, baselines) as (named, seen):
         assert seen.masked is not None
         clean = np.asarray(to_numpy(seen.responses.scores), np.float64)
-        size = tuple(seen.inputs.shape[2:])
         found = {name: np.full(clean.shape, np.nan) for name in named.maps}
         nothing = np.zeros(clean.shape)
         for image, own in enumerate(clean):
-            gone = squares(size, side, copies, [seed, image])
-            x = seen.inputs[image : image + 1]
-            said = seen.masked(image, copies, removing(x, imputer, gone.__getitem__))
+            places = places_of(seen.inputs[image : image + 1])
+            size = tuple(places.x.shape[2:])
+            gone = squares(size, side, copies, seed)
+            said = seen.masked(image, copies, places.whole(removing(places.x, imputer, gone.__getitem__)))
             drops = own - np.asarray(to_numpy(said.scores), np.float64)
             nothing[image] = (drops**2).mean(0)
             for name, all_maps in named.maps.items():
                 wide = np.broadcast_to(all_maps[image], (len(own), *all_maps.shape[2:]))
                 for target, one in enumerate(wide):
                     if can_be_judged(one):
-                        mass = gone.reshape(copies, -1) @ at_size(one, size).ravel()
+                        mass = gone.reshape(copies, -1) @ at_size(places.of_map(one), size).ravel()
                         found[name][image, target] = infidelity_of(mass, drops[:, target], normalise)
     return found, named.baselines, {"of a map that says nothing": dict.fromkeys(named.maps, nothing)}
 

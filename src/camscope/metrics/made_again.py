@@ -23,7 +23,7 @@ from camscope.results import Explanation
 from camscope.results.spans import positions
 from camscope.targets import Class, Instance, PerImage, Target, TargetInfo, TargetsLike
 
-OfImages: TypeAlias = "list[Float[np.ndarray, 'target *space']]"
+OfImages: TypeAlias = "list[Float[np.ndarray, '_ ...']]"
 """The maps of each image, at their own resolution; those of texts without their padding."""
 
 OfMaps: TypeAlias = Callable[[Float[np.ndarray, "*space"], Float[np.ndarray, "*space"]], float]

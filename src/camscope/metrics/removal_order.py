@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 
 from camscope.arrays import Array, area_shares, resize
 from camscope.evidence import Variants
-from camscope.imputing import Imputer, check_imputer, pixels_of_cells
+from camscope.imputing import Imputer, check_imputer, imputed, pixels_of_cells
 from camscope.metrics.answers import Alter
 
 _FINEST = 14
@@ -66,7 +66,7 @@ def by_cells(one: Float[np.ndarray, "*space"], size: Sequence[int], seed: int) -
 
 
 def removing(
-    x: Float[Array, "1 channel *size"],
+    x: Shaped[Array, "1 channel *size"],
     imputer: Imputer,
     removed: Callable[[Int[np.ndarray, " chunk"]], Bool[np.ndarray, " chunk *size"]],
 ) -> Variants:
@@ -81,7 +81,7 @@ def removing(
         InputError: if it is no imputer.
     """
     check_imputer(imputer)
-    return lambda some: imputer(x, removed(some))
+    return lambda some: imputed(imputer, x, removed(some))
 
 
 def removing_in_order(

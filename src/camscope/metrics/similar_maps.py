@@ -40,7 +40,7 @@ def likeness(a: Float[np.ndarray, "*space"], b: Float[np.ndarray, "*space"]) -> 
     grid = [min(n, -(-n // -(-n // FINEST))) for n in a.shape]
     if tuple(grid) == a.shape:
         return rank_correlation(one, other)
-    place = rank_correlation(*(np.asarray(area_shares(m, grid)) for m in (one, other)))
+    place = rank_correlation(*(np.asarray(area_shares(m[None], grid)[0]) for m in (one, other)))
     if np.isnan(place):
         return place
     return max(place, _within(one, other, grid))

@@ -8,6 +8,7 @@ from camscope.render.curve_figure import Curve, curve_figure
 from camscope.render.export import as_picture, save_picture, was_saved_here
 from camscope.render.figure import Panel, figure, grid_of, picture, png, save
 from camscope.render.html import html_summary
+from camscope.render.interval_figure import Bar, BarPanel, BarRow, interval_figure
 from camscope.render.levels import Level, Levels
 from camscope.render.overlay import overlay, with_colorbar
 from camscope.render.signal_figure import signal_figure, signal_picture
@@ -22,6 +23,9 @@ from camscope.render.words_terminal import words_text
 __all__ = [
     "DEFAULT",
     "DIVERGING",
+    "Bar",
+    "BarPanel",
+    "BarRow",
     "Cloud",
     "Curve",
     "Level",
@@ -41,6 +45,7 @@ __all__ = [
     "figure",
     "grid_of",
     "html_summary",
+    "interval_figure",
     "overlay",
     "picture",
     "png",

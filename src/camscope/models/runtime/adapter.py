@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import numpy as np
@@ -29,7 +29,7 @@ from camscope.models.runtime.runs import (
     TakesPixels,
 )
 from camscope.models.runtime.scoring import Scoring
-from camscope.models.runtime.watching import RunObservation
+from camscope.models.runtime.watching import RunObservation, kind_of
 from camscope.models.said_grid import SaidGrid
 from camscope.outputs import Task
 
@@ -173,18 +173,21 @@ class RuntimeAdapter:
         """
         assert not libragrad
         names = [layer.name for layer in needs]
-        with_gradients = any(Need.GRADIENTS in some for some in needs.values())
-        running: AbstractContextManager[tuple[Run, PullBack | None]] = (
-            self.runtime.differentiated(batch, names)
-            if with_gradients
-            else nullcontext((self.runtime.run(batch, names), None))
+        by_gradients = [layer for layer, some in needs.items() if Need.GRADIENTS in some]
+        if all(self._heads.tells_gradients(kind_of(layer, batch)) for layer in by_gradients):
+            seen = self._observation(batch, self.runtime.run(batch, names))
+            if not seen.to_pull_back(needs):  # the heads tell these gradients too: no graph is needed
+                yield seen
+                return
+        with self.runtime.differentiated(batch, names) as (run, pull_back):
+            yield self._observation(batch, run, pull_back)
+
+    def _observation(self, batch: Batch, run: Run, pull_back: PullBack | None = None) -> RunObservation:
+        outputs = self._scoring.outputs(run, batch)
+        self._scoring.check_finite(outputs)
+        return RunObservation(
+            self.runtime, self._scoring, self._layers, self._heads, batch, run, outputs, pull_back
         )
-        with running as (run, pull_back):
-            outputs = self._scoring.outputs(run, batch)
-            self._scoring.check_finite(outputs)
-            yield RunObservation(
-                self.runtime, self._scoring, self._layers, self._heads, batch, run, outputs, pull_back
-            )
 
     # ------------------------------------------------------------------ other weights
 

@@ -220,7 +220,10 @@ class TorchAdapter:
 
         with explaining(self.model):
             twin = redrawn(self.model, run_of, seed, layers)
-        return TorchAdapter(twin, self.decoder, task=self.rules.task)
+        adapter = TorchAdapter(twin, self.decoder, task=self.rules.task)
+        # the same layers have the same grids, which answers of weights that mean nothing would not tell
+        adapter._layers = self._layers
+        return adapter
 
     @contextmanager
     def observe(

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from camscope.errors import InputError, ModelError
 from camscope.metrics.measured_maps import explained_names
 from camscope.metrics.randomisation import LOWER, model_randomisation
 from camscope.trust.checks.registry import Asked, Place, check, untold
