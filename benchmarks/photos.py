@@ -109,7 +109,11 @@ def check(some: Sequence[Photo]) -> None:
 def _place(package: str) -> Path | None:
     module, inside = FOLDERS[package]
     spec = importlib.util.find_spec(module)  # not imported: what these packages need is not there
-    return Path(spec.submodule_search_locations[0]) / inside if spec and spec.submodule_search_locations else None
+    return (
+        Path(spec.submodule_search_locations[0]) / inside
+        if spec and spec.submodule_search_locations
+        else None
+    )
 
 
 def _install(packages: Sequence[str]) -> str:

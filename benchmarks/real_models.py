@@ -124,7 +124,11 @@ def dinov2() -> nn.Module:
     }
     matrices = {node.name: node.input[1] for node in graph.node if node.op_type == "MatMul"}
     for i in range(12):
-        in_graph, in_weights, ours = f"/backbone/encoder/layer.{i}/", f"backbone.encoder.layer.{i}.", f"blocks.{i}."
+        in_graph, in_weights, ours = (
+            f"/backbone/encoder/layer.{i}/",
+            f"backbone.encoder.layer.{i}.",
+            f"blocks.{i}.",
+        )
         linear = {
             place: (
                 tensors[matrices[f"{in_graph}{name}/MatMul"]].T,
@@ -199,7 +203,13 @@ def _probe() -> tuple[nn.Module, Tensor, Tensor, list[str], float]:
     lbfgs.step(loss)
     with torch.no_grad():
         said = (found[:, CROPS:].flatten(0, 1) @ weight.T + bias).argmax(dim=1)
-    return model, weight.detach(), bias.detach(), [photo.said for photo in some], float((said == y).double().mean())
+    return (
+        model,
+        weight.detach(),
+        bias.detach(),
+        [photo.said for photo in some],
+        float((said == y).double().mean()),
+    )
 
 
 def _as_input(some: Sequence[Image.Image]) -> Tensor:
@@ -259,7 +269,9 @@ def main() -> None:
     """Verify all that are there."""
     some = [photo.image for photo in photos()[:4]]
     checks: dict[str, Callable[[], str]] = {
-        name: lambda name=name: f"names {named_rightly(REAL_MODELS[name].explainer()):.0%} of the labelled photos rightly"  # type: ignore[misc]
+        name: lambda name=name: (
+            f"names {named_rightly(REAL_MODELS[name].explainer()):.0%} of the labelled photos rightly"
+        )  # type: ignore[misc]
         for name in ("demo", "lite1", "lite2")
     }
     checks["dinov2"] = lambda: (

@@ -28,11 +28,15 @@ from benchmarks.trust.tests_of_maps import TESTS, Test
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, or write the page."""
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.trust", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m benchmarks.trust",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     names = [test.name for test in TESTS]
     parser.add_argument("--models", nargs="+", choices=REAL_MODELS, default=list(REAL_MODELS), metavar="NAME")
-    parser.add_argument("--tests", nargs="+", choices=names, default=names, metavar="TEST", help=f"of {names}")
+    parser.add_argument(
+        "--tests", nargs="+", choices=names, default=names, metavar="TEST", help=f"of {names}"
+    )
     parser.add_argument("--photos", type=int, default=1000, help="of each model's, at most")
     parser.add_argument("--out", type=Path, default=KEPT, help="the rows (default: those that are kept)")
     parser.add_argument("--page", type=Path, metavar="FILE", help="only write the page of --out's rows")

@@ -67,7 +67,9 @@ FEW = ("gradcam", "layercam", "gradcam++", "finercam", "ablationcam", "vit-recip
 """Methods for tests that alter each input some dozen times for every single map."""
 
 Numbers = Mapping[str, Mapping[str, float | str | None]]
-Measure = Callable[[camscope.Explainer, Image.Image, Sequence[str]], tuple[camscope.Explanation, Numbers, dict[str, float]]]
+Measure = Callable[
+    [camscope.Explainer, Image.Image, Sequence[str]], tuple[camscope.Explanation, Numbers, dict[str, float]]
+]
 
 
 @dataclass(frozen=True)
@@ -171,7 +173,9 @@ def _distinct(
     for name, raw in zip(_names(e, methods), e.raw.values(), strict=True):
         one = np.asarray(to_numpy(raw), np.float64)
         scaled = one / max(np.abs(one).max(), np.finfo(float).tiny)
-        twin = next((k for k, m in maps.items() if m.shape == one.shape and np.allclose(m, scaled, atol=1e-5)), name)
+        twin = next(
+            (k for k, m in maps.items() if m.shape == one.shape and np.allclose(m, scaled, atol=1e-5)), name
+        )
         maps.setdefault(twin, scaled)
         same[name] = twin
     return e, maps, same
@@ -179,7 +183,8 @@ def _distinct(
 
 def _all(measured: Sequence[metrics.Measured], same: Mapping[str, str]) -> Numbers:
     return {
-        name: {m.metric.name: _short(float(m[twin].squeeze())) for m in measured} for name, twin in same.items()
+        name: {m.metric.name: _short(float(m[twin].squeeze())) for m in measured}
+        for name, twin in same.items()
     }
 
 
