@@ -19,7 +19,11 @@ CANVASES = 12
 def planted():
     """Each of the two digits of a canvas is explained; activations are high at both, so they do not say which."""
     net = train(
-        digits(0, slice(0, TRAINED_ON), marks=None), Loss("cross-entropy"), seed=0, epochs=5, channels=(12, 24)
+        digits(0, slice(0, TRAINED_ON), marks=None),
+        Loss("cross-entropy"),
+        seed=0,
+        epochs=5,
+        channels=(12, 24),
     )
     seen = digits(0, slice(TRAINED_ON, None), marks=None)
     known = np.flatnonzero(right(net, seen))
