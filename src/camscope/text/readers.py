@@ -135,8 +135,8 @@ class TokenReader:
         self._words = {number: word for word, number in vocabulary.items()}
         self._unknown = vocabulary.get(getattr(tokenizer, "unknown", None) or "")
         self._scheme = find_scheme(vocabulary)
-        names = (*MASKS, getattr(tokenizer, "unknown", None))
-        self.stand_in = next(((vocabulary[name], name) for name in names if name in vocabulary), None)
+        names = [name for name in (*MASKS, getattr(tokenizer, "unknown", None)) if name in vocabulary]
+        self.stand_in = (vocabulary[names[0]], str(names[0])) if names else None
 
     def read(self, texts: Sequence[str]) -> Read:
         """Texts as the model takes them."""
