@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -25,8 +25,11 @@ from camscope.runs.row_columns import FAILED, HEAVY, SIMILARITY
 if TYPE_CHECKING:
     from PIL import Image
 
-_PAGE = 10_000
-"""The maps of up to so many rows are read from the shards that these are in alone."""
+_PAGE = 1_000
+"""Up to so many rows are read from the shards that these are in alone."""
+
+_OF_INDEX = ("id", "row", SIMILARITY)
+"""What of a page is not read from the shards."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -297,28 +300,34 @@ class RunRows:
     ) -> Any:
         """Some columns of these rows, in their order; of some images in theirs."""
         names = [name for name in names if name not in optional or name in self.columns]
-        light = list(dict.fromkeys(["id", "row", *(name for name in names if name not in HEAVY)]))
+        paged = ids is not None or (self.most is not None and self.most <= _PAGE)
+        apart = [name for name in names if name in HEAVY or (paged and name not in _OF_INDEX)]
+        first = list(dict.fromkeys(["id", "row", *(name for name in names if name not in apart)]))
         if ids is None:
-            table = self.opened.ask(self._all(_listed(light)))
+            table = self.opened.ask(self._all(_listed(first)))
         else:
             wanted = ", ".join(f"({place}, {int(one)})" for place, one in enumerate(ids)) or "(0, -1)"
             text = f"({self._all()}) AS own JOIN (VALUES {wanted}) AS asked(place, asked) ON id = asked"
-            table = self.opened.ask(f"SELECT {_listed(light)} FROM {text} ORDER BY place, row")
-        return self._with_heavy(table, [name for name in names if name in HEAVY]).select(names)
+            table = self.opened.ask(f"SELECT {_listed(first)} FROM {text} ORDER BY place, row")
+        return self._beside(table, apart).select(names)
 
-    def _with_heavy(self, table: Any, names: Sequence[str]) -> Any:
-        """The table with columns that are large: of a page read from the shards that it is in, else from all."""
+    def _beside(self, table: Any, names: Sequence[str]) -> Any:
+        """A table of rows with more columns: those of a page are read from the shards that it is in, else from all.
+
+        What is asked for is told by few columns, and a page has few rows: to read all its columns from the index would
+        be to read large parts of it.
+        """
         if not names:
             return table
+        pa, _ = pyarrow_modules()
         keys = list(zip(table["id"].to_pylist(), table["row"].to_pylist(), strict=True))
         place = f"{ROWS}{WITH_MAPS}"
         if len(keys) <= _PAGE:
             place = self.opened.of_images([one for one, _ in keys])
-        large = self.opened.ask(f"SELECT id, row, {_listed(names)} FROM {place}")
-        places = zip(large["id"].to_pylist(), large["row"].to_pylist(), strict=True)
+        more = self.opened.ask(f"SELECT {_listed(dict.fromkeys(['id', 'row', *names]))} FROM {place}")
+        places = zip(more["id"].to_pylist(), more["row"].to_pylist(), strict=True)
         at = {key: number for number, key in enumerate(places)}
-        pa, _ = pyarrow_modules()
-        taken = large.take(pa.array([at[key] for key in keys], pa.int64()))
+        taken = more.take(pa.array([at[key] for key in keys], pa.int64()))
         for name in names:
             table = table.append_column(name, taken[name])
         return table
@@ -364,7 +373,7 @@ class RunRows:
             yield from batch.to_pylist()
 
 
-def _listed(names: Sequence[str]) -> str:
+def _listed(names: Iterable[str]) -> str:
     return ", ".join(f'"{name}"' for name in names)
 
 
