@@ -35,10 +35,28 @@ app.command(
     usage="Usage: camscope explain PHOTO-OR-TEXT... [OPTIONS]",
 )
 app.command(
+    "camscope.cli.make_report:report",
+    name="report",
+    help="Make a report of where a model looks: one HTML file that opens offline in any browser.",
+    usage="Usage: camscope report PHOTO... [OPTIONS]",
+)
+app.command(
     "camscope.cli.find_concepts:concepts",
     name="concepts",
     help="Find the concepts that a layer's features in some photos are made of.",
     usage="Usage: camscope concepts PHOTO... [OPTIONS]",
+)
+app.command(
+    "camscope.cli.trust_maps:trust",
+    name="trust",
+    help="Say whether a map can be trusted: a sentence, with the evidence beside it.",
+    usage="Usage: camscope trust PHOTO... [OPTIONS]",
+)
+app.command(
+    "camscope.cli.choose_method:choose",
+    name="choose",
+    help="Choose the method and layer that serve a model on your photos, with how sure that is.",
+    usage="Usage: camscope choose FOLDER [OPTIONS]",
 )
 app.command(
     "camscope.cli.train_model:train",

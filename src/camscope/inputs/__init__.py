@@ -4,6 +4,7 @@ from camscope.inputs.input_images import (
     InputImage,
     InputImages,
     image_of_saved,
+    images_of_batch,
     images_of_texts,
     signal_of_saved,
 )
@@ -18,6 +19,7 @@ __all__ = [
     "Inputs",
     "PreparedPhotos",
     "image_of_saved",
+    "images_of_batch",
     "images_of_texts",
     "names_file",
     "prepare",

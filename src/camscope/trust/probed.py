@@ -17,10 +17,11 @@ class Probed:
         imputers: the name of each probe's imputer.
         drops: what the score of each target loses by each probe.
         top: the top class of each probe; −1 where the model has no classes.
-        changed: the share of probes whose top class is another than the image's.
+        changed: the share of probes whose top class is another than the image's; NaN where the model has no classes.
         kept_probability: the mean ratio of each target's probability with cells removed and without; NaN where the
             model gives no probabilities.
         share: the share of cells that a probe removes.
+        clean: the score of each target with nothing removed.
     """
 
     removed: Bool[np.ndarray, " probe *grid"]
@@ -30,3 +31,4 @@ class Probed:
     changed: float
     kept_probability: Float[np.ndarray, " target"]
     share: float
+    clean: Float[np.ndarray, " target"]
