@@ -58,7 +58,7 @@ def made(rows: Sequence[Row]) -> str:
     parts = [START, "", *_about(rows), "", _picture(verdicts), ""]
     for name, found in verdicts.items():
         parts += [f"### {REAL_MODELS[name].what}", "", _of_photos(_by_model(rows, "verdict")[name]), ""]
-        parts += [*_verdict_table(found), ""]
+        parts += [*_verdict_table(found, _mosaics() if name == "demo" else {}), ""]
     for name, own in _by_model(rows, "verdict").items():
         if len({row.kind for row in own}) > 1:
             parts += [f"### By the kind of photo: {REAL_MODELS[name].what}", "", *_kinds(own), ""]
@@ -68,7 +68,7 @@ def made(rows: Sequence[Row]) -> str:
     ):
         for name, own in _by_model(rows, test).items():
             parts += [f"### {title}: {REAL_MODELS[name].what}", "", _of_photos(own), ""]
-            parts += [*_verdict_table(standings(own)), ""]
+            parts += [*_verdict_table(standings(own), _mosaics() if name == "demo" else {}), ""]
     for test, title in (("seen", "SRG, confidence, and what the maps are like"), ("curves", "Curves")):
         for name, own in _by_model(rows, test).items():
             parts += [f"### {title}: {REAL_MODELS[name].what}", "", _of_photos(own), "", *_numbers(own), ""]
@@ -123,11 +123,11 @@ def _of_photos(rows: Sequence[Row]) -> str:
     )
 
 
-def _verdict_table(found: Sequence[Standing]) -> list[str]:
+def _verdict_table(found: Sequence[Standing], mosaics: Mapping[str, float]) -> list[str]:
     lines = [
         "| method | fidelity | of the ceiling | beats all, single photos | over the centre | over mean activation | "
-        "over a random map | on the set |",
-        "|---|---|---:|---|---|---|---|---|",
+        f"over a random map | on the set |{' in mosaics |' if mosaics else ''}",
+        f"|---|---|---:|---|---|---|---|---|{'---:|' if mosaics else ''}",
     ]
     for names, s in together(found):
         fidelity, ceiling = s.means["fidelity"], s.means["ceiling"]
@@ -137,10 +137,20 @@ def _verdict_table(found: Sequence[Standing]) -> list[str]:
             f"| {_names(names)} | {_plain(fidelity)} | {_minus(f'{fidelity.value / ceiling.value:.0%}')} | "
             f"{s.verdicts[Verdict.BEATS]} of {judged} ({s.beats.low:.0%} to {s.beats.high:.0%}) | "
             f"{' | '.join(over)} | {'a baseline' if s.method in BASELINES else s.verdict} |"
+            + (f" {_mosaic(names, mosaics)} |" if mosaics else "")
         )
     unjudged = max(s.verdicts[Verdict.UNJUDGED] for s in found)
     few = f" On fewer than {ENOUGH} photos nothing is said of the set." if found[0].photos < ENOUGH else ""
     return [*lines, "", f"Cannot be judged: {unjudged} photos at most.{few}"]
+
+
+def _mosaic(methods: Sequence[str], mosaics: Mapping[str, float]) -> str:
+    found = [mosaics[method] for method in methods if method in mosaics]
+    return f"{found[0]:.2f}" if found else ""
+
+
+def _mosaics() -> dict[str, float]:
+    return localisation((ROOT / "README.md").read_text("utf-8"))
 
 
 def _kinds(rows: Sequence[Row]) -> list[str]:
@@ -185,7 +195,7 @@ def _agreement(rows: Sequence[Row]) -> list[str]:
                 if better is not None:
                     name = number.replace("_", " ")
                     of_methods.setdefault(name, {})[s.method] = mean.value if better else -mean.value
-    of_methods["mosaics"] = localisation((ROOT / "README.md").read_text("utf-8"))
+    of_methods["mosaics"] = _mosaics()
     names, table = agreement(of_methods)
     lines = [
         "### Do the tests agree?",

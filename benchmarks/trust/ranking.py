@@ -118,7 +118,7 @@ def _standing(method: str, rows: Sequence[Row]) -> Standing:
         judged = [row for row in given if row.values[method][name] is not None]
         if judged:
             means[name] = _mean([_number(row, method, name) for row in judged], judged)
-            photos = max(photos, len(judged))
+            photos = photos or len(judged)
     if verdicts:
         for baseline in BASELINES:
             judged = [row for row in given if _both(row, method, baseline)]
