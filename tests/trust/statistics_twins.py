@@ -3,11 +3,13 @@
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from camscope.trust.judging import CENTRE, MEAN, Claim
+from camscope.trust.judged_maps import Baseline, Claim
 from camscope.trust.probed import Probed
 from camscope.trust.probes import drawn
+from camscope.trust.verdict import Verdict
 
 GRID = (7, 7)
+CENTRE, MEAN = "centre", "mean-activation"
 
 
 def centre_blob(grid=GRID):
@@ -47,5 +49,8 @@ def additive(truth):
 def claim(cells, column=0, mean=None, **facts):
     grid = cells.shape
     mean = np.indices(grid).sum(0).astype(float) if mean is None else mean
-    baselines = {CENTRE: centre_blob(grid), MEAN: mean}
+    baselines = (
+        Baseline(CENTRE, centre_blob(grid), Verdict.NO_BETTER_THAN_CENTRE),
+        Baseline(MEAN, mean, Verdict.NO_BETTER_THAN_MEAN),
+    )
     return Claim("gradcam", "layer4", f"class {column}", column, cells, baselines, **facts)

@@ -41,6 +41,7 @@ def choose(
     labels: Literal["folders", "none"] = "folders",
     groups: str | None = None,
     by: Literal["mosaics", "fidelity"] = "mosaics",
+    probes: int | None = None,
     weights: str | None = None,
     num_classes: int | None = None,
     task: Task | None = None,
@@ -80,6 +81,8 @@ def choose(
         no group is in both halves.
     by
         mosaics; or fidelity, where no mosaics can be made, as of photos of one class.
+    probes
+        How many altered copies of each photo fidelity is measured by. Default: 128, or 256 for maps of more than 7×7.
     weights
         A weights file, or `random`.
     num_classes
@@ -117,6 +120,7 @@ def choose(
             labels=FOLDERS if labels == "folders" and _in_folders(found, photos) else None,
             groups=of_groups,
             by=by,
+            probes=probes,
             seed=seed,
             tell=lambda price: people.print(price, markup=False, soft_wrap=True),
         )
@@ -200,4 +204,4 @@ def _groups(pattern: str, found: Sequence[str]) -> list[str]:
         raise InputError(
             f"--groups {pattern!r} is not in the path of {len(none)} of {len(found)} photos, such as {none[0]!r}."
         )
-    return [match.group(1 if match.re.groups else 0) for match in matched.values() if match is not None]
+    return [match.group(match.lastindex or 0) for match in matched.values() if match is not None]

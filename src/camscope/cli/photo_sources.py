@@ -55,7 +55,7 @@ class Photos:
         readable: dict[str, Photo] = {}
         for name in names:
             try:
-                readable[name] = _read(name, explainer)
+                readable[name] = read_for(explainer, name)
             except InputError as error:
                 yield Outcome(name, error)
         if not readable:
@@ -108,8 +108,16 @@ def _without(out: Path, found: Sequence[str], given: Sequence[str]) -> list[str]
     return photos
 
 
-def _read(name: str, explainer: Explainer) -> Photo:
-    """One photo, of a size that the model's preprocessing can take."""
+def read_for(explainer: Explainer, name: str) -> Photo:
+    """Read a photo, of a size that the model's preprocessing can take.
+
+    Args:
+        explainer: of the model.
+        name: of the photo.
+
+    Raises:
+        InputError: if it cannot be read, or has no such size.
+    """
     refuse_sound(name)
     photo = read_photo(name)
     if explainer.preprocessing is not None:

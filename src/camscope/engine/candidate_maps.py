@@ -17,8 +17,8 @@ from camscope.methods import list_methods
 from camscope.metrics.explains import Explains
 from camscope.results import Explanation, Key
 from camscope.targets import PerImage
-from camscope.trust.candidates import OF_MODEL
 from camscope.trust.cells import grid_of
+from camscope.trust.method_candidates import OF_MODEL
 from camscope.trust.probes import probes_on
 
 _CHEAP = frozenset({Need.ACTIVATIONS, Need.GRADIENTS, Need.DIRECTIONS})
@@ -75,14 +75,17 @@ class CandidateMaps:
         """The keys of all maps that are needed: the candidates' and the baselines'."""
         return list(dict.fromkeys(key for way in self.ways for key in (way.key, *way.beside.values())))
 
-    @property
-    def probes(self) -> int:
-        """How many altered copies of a photo its maps' fidelity takes."""
+    def probes(self, each: int | None) -> int:
+        """How many altered copies of a photo the fidelity of all its maps takes.
+
+        Args:
+            each: for each grid; None: by its size.
+        """
         grids = [
             dict.fromkeys(grid_of(space, self.input_size) for space in call.spaces.values())
             for call in self.calls
         ]
-        return sum(probes_on(grid) for own in grids for grid in own)
+        return sum(each or probes_on(grid) for own in grids for grid in own)
 
     def of_inputs(
         self, given: Any, classes: Sequence[Sequence[int]], seed: int

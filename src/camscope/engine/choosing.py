@@ -13,15 +13,16 @@ from camscope.engine.candidate_maps import CandidateMaps, find_candidates
 from camscope.engine.looking import Chooses, Looked, check_counts, check_model, look
 from camscope.engine.mosaic_trials import Mosaics, MosaicTrials
 from camscope.engine.photo_set import PhotoSet
-from camscope.engine.steps_bar import steps_bar
+from camscope.engine.progress_bar import bar, in_steps
+from camscope.engine.trusting import check_probes
 from camscope.errors import InputError, keyword, nearest
 from camscope.evidence import Need
 from camscope.targets import PerImage, class_name
 from camscope.trust.bca import bca_intervals
-from camscope.trust.candidates import Candidate
-from camscope.trust.choice import Choice
+from camscope.trust.chosen import Choice
+from camscope.trust.comparing_candidates import compare_candidates, ranked
+from camscope.trust.method_candidates import Candidate
 from camscope.trust.mosaics import GRIDS, dealt
-from camscope.trust.tested import ranked, tested
 from camscope.trust.verdict import Interval
 
 By: TypeAlias = Literal["mosaics", "fidelity"]
@@ -44,6 +45,7 @@ class Asked:
         labels: see there.
         groups: see there.
         by: see there.
+        probes: see there.
         seed: see there.
         progress: whether bars are shown.
         tell: gets the price in words before the long part.
@@ -53,12 +55,14 @@ class Asked:
     labels: Any
     groups: Sequence[Any] | None
     by: By
+    probes: int | None
     seed: int
     progress: bool
     tell: Callable[[str], None]
     model: Mapping[str, Any]
 
     def __post_init__(self) -> None:
+        check_probes(self.probes)
         if self.by not in (ways := ("mosaics", "fidelity")):
             raise InputError(
                 f"{keyword('by', self.by)}: expected mosaics or fidelity.{nearest(str(self.by), ways)}"
@@ -86,17 +90,18 @@ def choose(
     check_counts(own, asked.labels, asked.groups)
     _, one = next(own.chunks(1), (None, None))
     if one is None:
-        raise InputError(f"None of the {len(own)} photos can be read. {next(iter(own.left_out.values()))}")
+        raise InputError(f"No photo of {len(own)} can be read. {next(iter(own.left_out.values()))}")
     candidates = find_candidates(explainer, one, methods, layers, offers, asked.seed)
-    with steps_bar("looking at the photos", len(own), shown=asked.progress) as advance:
+    with bar("looking at the photos", shown=asked.progress) as told:
+        advance = in_steps(told, len(own))
         looked = look(
             explainer, own, asked.labels, asked.groups, size=_SIZE, seed=asked.seed, advance=advance
         )
     first, second, notes = _mosaics(looked, asked)
     price, steps = _price(looked, candidates, first, second, asked)
     asked.tell(price)
-    with steps_bar("choosing", steps, shown=asked.progress) as advance:
-        trials = MosaicTrials(explainer, own, looked, candidates, asked.seed, advance, notes)
+    with bar("choosing", shown=asked.progress) as told:
+        trials = MosaicTrials(explainer, own, looked, candidates, asked.seed, in_steps(told, steps), notes)
         return _Choosing(trials, asked).run(first, second, price)
 
 
@@ -154,7 +159,7 @@ class _Choosing:
         groups = None if looked.groups is None else [looked.groups[i] for i in of_second]
         beside = [{name: scores[keys.index(key)] for name, key in ways[i].beside.items()} for i in order]
         own = np.stack([scores[at[i]] for i in order])
-        results = tested(own, beside, groups, asked.seed)
+        results = compare_candidates(own, beside, groups, asked.seed)
         places = _intervals(located, asked.seed)
         best = at[order[0]]
 
@@ -223,6 +228,7 @@ class _Choosing:
                     layers=layers,
                     targets=targets,
                     checks="fidelity",
+                    probes=self.asked.probes,
                     seed=self.asked.seed + start,
                 )
                 for row in judgement.rows:
@@ -230,7 +236,7 @@ class _Choosing:
                         found[number[row.method, row.layer], start + row.image] = row.fidelity.value
                 notes = judgement.explanation.notes
                 trials.notes.extend(note for note in dict.fromkeys(notes) if note not in trials.notes)
-            trials.advance(trials.candidates.probes * len(some))
+            trials.advance(trials.candidates.probes(self.asked.probes) * len(some))
         return found
 
 
@@ -296,7 +302,7 @@ def _price(
     """The price in words, and how many steps it is."""
     photos = first.parts * (3 * len(first) + 2 * len(second))
     scored = len(looked.half(second=True)) + (len(looked.half(second=False)) if asked.by == "fidelity" else 0)
-    each = candidates.probes
+    each = candidates.probes(asked.probes)
     mosaics = f"{photos:,} for mosaics of the photos, " if photos else ""
     words = (
         f"{len(candidates.ways)} candidates cost about {photos + each * scored:,} forwards: {mosaics}"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -24,8 +25,10 @@ from camscope.engine.length_buckets import length_buckets
 from camscope.engine.listings import LayerTable, OfferTable
 from camscope.engine.model import open_model
 from camscope.engine.offering import Trial
+from camscope.engine.other_weights import weighted_layers, with_other_weights
 from camscope.engine.over_batches import Only, Over
 from camscope.engine.own_forward import Watched
+from camscope.engine.progress_bar import bar
 from camscope.engine.trusting import Progress, Wanted, judge
 from camscope.errors import InputError, LayerError, without_warnings
 from camscope.evidence import ModelEvidence
@@ -147,6 +150,12 @@ class Explainer:
     def preprocessing(self) -> Preprocessing | None:
         """How photos become the model's input, or None if that is not known."""
         return self._model.preprocessing
+
+    @property
+    def about(self) -> Mapping[str, Any]:
+        """What the model is: its name, class, framework, device, precision, and a digest of its weights."""
+        with self._model.adapter.exclusive():
+            return {"model_name": self._model.info.name, **self._model.adapter.describe()}
 
     @property
     def default_method(self) -> str:
@@ -463,8 +472,15 @@ class Explainer:
 
         The copies are made and run chunk by chunk. All targets of an image are read from the same runs.
 
+        Of texts `seen.inputs` are `batch 1 token` of booleans, True at the tokens of words, and an altered copy is made
+        by setting some to False: these are replaced by the tokenizer's mask token, or else by that for unknown words.
+        What is no word ([CLS], padding) stays.
+
+            with explainer.altering("a film I loved") as seen:
+                without = seen.masked(0, 1, lambda numbers: seen.inputs & (np.arange(6) != 4))
+
         Args:
-            inputs: the same as for a call, but no texts.
+            inputs: the same as for a call.
             targets: see `__call__`. None is each image's top class as it is, which stays the target of its copies.
             explained_input: see `__call__`; it is the input that is altered.
 
@@ -472,10 +488,56 @@ class Explainer:
             A context, in which the model is held as during a call; see `camscope.evidence.ModelEvidence`.
 
         Raises:
-            InputError: for token numbers, between which nothing lies.
-            ImageError, TargetError: as for a call.
+            InputError, ImageError, TargetError: as for a call. `masked` raises an InputError for texts, if no token is
+                known that stands for nothing.
         """
         return altering(self._model, inputs, targets, explained_input)
+
+    def weighted_layers(self, inputs: Any) -> tuple[str, ...]:
+        """The layers that have weights of their own, in the order they run; the last is the head.
+
+        Args:
+            inputs: the same as for a call.
+
+        Raises:
+            ModelError: if of such a model no copy with other weights can be made, saying why.
+        """
+        return weighted_layers(self._model, inputs)
+
+    @keywords("explainer.randomised(x, {})")
+    def randomised(
+        self,
+        inputs: Any,
+        *,
+        seed: int = 0,
+        head_only: bool = False,
+        layers: str | Sequence[str] | None = None,
+    ) -> Explainer:
+        """An explainer of a copy whose weights are drawn anew; a map that looks the same there is not of the weights.
+
+            other = explainer.randomised(x)(x, targets=281, layers="layer4")
+
+        Every tensor is drawn by a generator of its own, with the mean and the deviation of its values: class tokens and
+        positions too, shared weights once. Statistics of batch norms are those of the batch, where what changed reaches
+        them. `camscope.metrics.model_randomisation` compares the maps.
+
+        Args:
+            inputs: the same as for a call: the batch that the statistics are of.
+            seed: of the draws.
+            head_only: draw the weights of the last weighted layer alone.
+            layers: draw those of these layers alone, of `weighted_layers`.
+
+        Returns:
+            the explainer of the copy, which takes as much memory as the model; this one is left as it is.
+
+        Raises:
+            InputError: for a layer without weights.
+            ModelError: if the model cannot be copied, keeps its weights as whole numbers, or is of a framework in which
+                no copy is made.
+        """
+        other = copy.copy(self)
+        other._model = with_other_weights(self._model, inputs, seed, head_only, layers)
+        return other
 
     @keywords("explainer.choose(photos, {})")
     def choose(
@@ -487,6 +549,7 @@ class Explainer:
         labels: Sequence[Any] | str | None = None,
         groups: Sequence[Any] | None = None,
         by: By = "mosaics",
+        probes: int | None = None,
         seed: int = 0,
         progress: bool = True,
         tell: Callable[[str], None] | None = None,
@@ -511,6 +574,7 @@ class Explainer:
             groups: of each photo what it belongs to, such as a patient or a video: no group is in both halves, and
                 groups are what is counted and drawn.
             by: what candidates are ranked by: `mosaics`, or `fidelity` where none can be made.
+            probes: how many altered copies of each photo fidelity is measured by; see `trust`.
             seed: of the split, the mosaics and the bootstrap.
             progress: whether bars are shown, in a terminal or a notebook.
             tell: gets the price, in forwards, before the long part; by default nobody.
@@ -520,7 +584,7 @@ class Explainer:
             ModelError: if the model is no classifier of photos.
             LayerError, MethodError, TargetError: as for a call.
         """
-        asked = Asked(labels, groups, by, seed, progress, tell or (lambda words: None), self.facts)
+        asked = Asked(labels, groups, by, probes, seed, progress, tell or (lambda words: None), self.facts)
         offers = self._model.adapter.offers
         with self._model.adapter.exclusive(), without_warnings():
             return choose(self, photos, asked, methods=methods, layers=layers, offers=offers)
@@ -542,7 +606,7 @@ class Explainer:
         probes: int | None = None,
         seed: int = 0,
         explained_input: int | str | None = None,
-        progress: Progress | None = None,
+        progress: bool | Progress = True,
     ) -> Judgement:
         """Explain a batch, and say of every map whether it can be trusted, with the evidence beside it.
 
@@ -570,7 +634,8 @@ class Explainer:
             probes: how many altered inputs for each image and grid, in place of 128 or 256.
             seed: of whatever is drawn.
             explained_input: see `__call__`.
-            progress: is called with the number of altered inputs that are answered, and of all.
+            progress: whether a bar is shown, in a terminal or a notebook; or a function, called with the number of
+                altered inputs that are answered and of all: with 0 before the first, and after every chunk.
 
         Returns:
             a row for every image, target, method and layer. What cannot be judged says why in its row.
@@ -582,8 +647,10 @@ class Explainer:
         """
         with self._model.adapter.exclusive():
             given = self.prepare(inputs, explained_input=explained_input)
-            wanted = Wanted(methods, layers, targets, checks, probes, seed, progress)
-            return judge(self, given, wanted, self.default_method)
+            with bar("asking the model", shown=progress is True) as shown:
+                told = progress if callable(progress) else shown
+                wanted = Wanted(methods, layers, targets, checks, probes, seed, told)
+                return judge(self, given, wanted, self.default_method)
 
     def embed(self, inputs: Any) -> Float[Array, "batch feature"]:
         """Each image's embedding, for `Similarity`: the vector that is compared with captions, or the output itself.

@@ -62,9 +62,20 @@ class Chooses(Explains, Protocol):
         layers: Any = None,
         targets: TargetsLike = None,
         checks: str | Sequence[str] = "",
+        probes: int | None = None,
         seed: int = 0,
     ) -> Judgement:
-        """Judge maps."""
+        """Judge maps; see `camscope.Explainer.trust`.
+
+        Args:
+            inputs: see there, and so all others.
+            methods: see there.
+            layers: see there.
+            targets: see there.
+            checks: see there.
+            probes: see there.
+            seed: see there.
+        """
         ...
 
     def prepare(self, inputs: Any, *, explained_input: int | str | None = None) -> Inputs:
@@ -134,6 +145,11 @@ def check_model(explainer: Chooses) -> None:
 
 def check_counts(photos: PhotoSet, labels: Any, groups: Sequence[Any] | None) -> None:
     """Refuse labels or groups that are not one for each photo.
+
+    Args:
+        photos: as they were given.
+        labels: of each; or `FOLDERS`, or None.
+        groups: of each; or None.
 
     Raises:
         InputError: saying both numbers.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -13,7 +12,7 @@ import numpy as np
 from camscope.arrays import to_numpy
 from camscope.engine.judging import are_right, class_indices, targets_of
 from camscope.engine.loader_batches import LabelledBatch, labelled_batches
-from camscope.engine.steps_bar import steps_bar
+from camscope.engine.progress_bar import Told, bar
 from camscope.errors import CamscopeError, InputError, nearest
 from camscope.inputs import Inputs
 from camscope.outputs import Outputs
@@ -71,8 +70,8 @@ class Over:
             apart: tells inputs and labels apart.
             progress: whether a bar is shown.
         """
-        with _bar(batches, shown=progress) as step:
-            for number, batch in enumerate(labelled_batches(step(batches), size, apart)):
+        with bar("explaining", shown=progress) as told:
+            for number, batch in enumerate(labelled_batches(_counted(batches, told), size, apart)):
                 try:
                     found = self._explained(batch)
                 except CamscopeError as error:
@@ -159,15 +158,10 @@ def _images(given: Inputs, rows: np.ndarray) -> Inputs:
     )
 
 
-@contextmanager
-def _bar(batches: Iterable[Any], *, shown: bool) -> Iterator[Callable[[Iterable[Any]], Iterator[Any]]]:
-    """A bar on stderr, in a terminal or a notebook; gives what counts items as they are taken."""
+def _counted(batches: Iterable[Any], told: Told) -> Iterator[Any]:
+    """The batches; how many were done is told whenever the next one is asked for."""
     total = len(batches) if isinstance(batches, Sized) else None
-    with steps_bar("explaining", total, shown=shown) as advance:
-
-        def counted(items: Iterable[Any]) -> Iterator[Any]:
-            for item in items:
-                yield item
-                advance(1)
-
-        yield counted
+    told(0, total)
+    for number, batch in enumerate(batches, 1):
+        yield batch
+        told(number, total)

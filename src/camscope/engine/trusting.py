@@ -8,26 +8,25 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
-from camscope.arrays import resize, to_numpy
+from camscope.arrays import Array, resize, to_numpy
 from camscope.composition import parse
 from camscope.engine.top_two import WithTopTwo
-from camscope.errors import InputError
+from camscope.errors import InputError, keyword
 from camscope.evidence import Evidence, ModelEvidence, Responses
-from camscope.imputing import Blur, Imputer, Neighbours
-from camscope.methods import get_method
+from camscope.imputing import Blur, Neighbours, is_presence, pixels_of_cells
+from camscope.methods.agnostic import centre, mean_activation
+from camscope.methods.registry import method_of
 from camscope.metrics.explains import Explains
 from camscope.results import Explanation, Key, Status
 from camscope.targets import TargetInfo, TargetsLike, asks_for_classes
-from camscope.trust.cells import grid_of, on_grid, on_input
+from camscope.trust.cells import grid_of, on_grid
 from camscope.trust.checks import Asked, Place, checks_named
 from camscope.trust.checks.class_check import NAME as CLASS
 from camscope.trust.checks.registry import FIDELITY
-from camscope.trust.judgement import Judgement
-from camscope.trust.judging import (
-    CENTRE,
-    MEAN,
+from camscope.trust.judged_maps import (
+    Baseline,
     Claim,
     ceilings_of,
     judged,
@@ -35,11 +34,22 @@ from camscope.trust.judging import (
     too_small,
     unjudged,
 )
+from camscope.trust.judgement import Judgement
 from camscope.trust.probed import Probed
 from camscope.trust.probes import FEWEST, SHARE, drawn, probes_on
-from camscope.trust.verdict import Check, Judged
+from camscope.trust.verdict import Check, Judged, Verdict
 
-IMPUTERS: Mapping[str, Imputer] = {"blur": Blur(), "road": Neighbours()}
+FillCells: TypeAlias = Callable[[Float[Array, "1 channel *size"], Bool[np.ndarray, " probe *grid"]], Array]
+"""From one input and the cells that are removed to the input with these filled, `probe channel *size`."""
+
+
+def _blurred(
+    x: Float[Array, "1 channel *size"], cells: Bool[np.ndarray, " probe *grid"]
+) -> Float[Array, "probe channel *size"]:
+    return Blur()(x, pixels_of_cells(cells, x.shape[2:]))
+
+
+IMPUTERS: Mapping[str, FillCells] = {"blur": _blurred, "road": Neighbours().cells}
 """What takes the place of removed cells, half of the probes each: a blurred copy, and ROAD's neighbour solve."""
 
 Progress: TypeAlias = Callable[[int, int], object]
@@ -112,8 +122,8 @@ def check_probes(probes: Any) -> None:
     whole = isinstance(probes, (int, np.integer)) and not isinstance(probes, bool)
     if not whole or probes < FEWEST:
         raise InputError(
-            f"probes={probes!r}: expected how many times parts of each input are removed, {FEWEST} at "
-            "least; fewer tell nothing from chance. Leave it out for 128, or 256 where a map has more than 7 × 7 cells."
+            f"{keyword('probes', probes)}: expected how many times parts of each input are removed, {FEWEST} at least; "
+            "fewer tell nothing from chance. Leave it out for 128, or 256 where a map has more than 7 × 7 cells."
         )
 
 
@@ -127,14 +137,15 @@ def _explained(
     methods = wanted.methods if wanted.methods is not None else default_method
     listed = list(methods) if isinstance(methods, (list, tuple)) else [methods]
     named = [parse(method).name for method in listed]
-    beside = [MEAN] if MEAN not in named else []
+    mean = method_of(mean_activation).name
+    beside = [mean] if mean not in named else []
     by_class = CLASS in checks_named(wanted.checks) and asks_for_classes(wanted.targets)
     targets: Any = WithTopTwo(wanted.targets, len(given.batch)) if by_class else wanted.targets
     whole = explainer(
         given, methods=[*listed, *beside], layers=wanted.layers, targets=targets, seed=wanted.seed
     )
     e, two = targets.parted(whole) if by_class else (whole, None)
-    means = {layer: to_numpy(maps)[:, 0] for (method, layer), maps in e.raw.items() if method == MEAN}
+    means = {layer: to_numpy(maps)[:, 0] for (method, layer), maps in e.raw.items() if method == mean}
     return _without(e, beside), None if two is None else _without(two, beside), means
 
 
@@ -163,7 +174,7 @@ def _places(e: Explanation) -> list[Place]:
 def _bare(e: Explanation, place: Place) -> Claim:
     """A map that nothing is said of."""
     image, method, layer, target = place
-    return Claim(method, layer, e.titles[image][target], target, np.zeros(1), {})
+    return Claim(method, layer, e.titles[image][target], target, np.zeros(1), ())
 
 
 def _claim(e: Explanation, place: Place, means: Mapping[str, np.ndarray], grid: tuple[int, ...]) -> Claim:
@@ -182,7 +193,12 @@ def _claim(e: Explanation, place: Place, means: Mapping[str, np.ndarray], grid: 
         e.titles[image][target],
         target,
         on_grid(to_numpy(e.raw[key])[image, target], grid),
-        {CENTRE: _centre(grid), MEAN: _mean(means, layer, image, grid)},
+        (
+            Baseline(method_of(centre).name, _centre(grid), Verdict.NO_BETTER_THAN_CENTRE),
+            Baseline(
+                method_of(mean_activation).name, _mean(means, layer, image, grid), Verdict.NO_BETTER_THAN_MEAN
+            ),
+        ),
         unfit.get(status, ""),
         _notes(e, place),
     )
@@ -199,7 +215,7 @@ def _notes(e: Explanation, place: Place) -> tuple[str, ...]:
 
 
 def _centre(grid: tuple[int, ...]) -> Float[np.ndarray, " *grid"]:
-    return np.asarray(get_method(CENTRE)(Evidence(np.zeros((1, 1, *grid))))[0, 0])
+    return np.asarray(centre(Evidence(np.zeros((1, 1, *grid))))[0, 0])
 
 
 def _mean(
@@ -287,12 +303,14 @@ def _asked(
     names = list(IMPUTERS)
     number = np.arange(count) % len(names)
     answers: list[Responses] = []
-    for n, imputer in enumerate(IMPUTERS.values()):
+    for n, fill in enumerate(IMPUTERS.values()):
         own = removed[number == n]
 
-        def variants(some: np.ndarray, own: np.ndarray = own, imputer: Imputer = imputer) -> Any:
+        def variants(some: np.ndarray, own: np.ndarray = own, fill: FillCells = fill) -> Any:
             counter.add(len(some))
-            return imputer(x, on_input(own[some], x.shape[2:]))
+            if is_presence(x):  # of words that are there or not nothing is filled
+                return np.asarray(x) & ~pixels_of_cells(own[some], x.shape[2:])[:, None]
+            return fill(x, own[some])
 
         answers.append(seen.masked(image, len(own), variants))
     order = np.argsort(np.argsort(number, kind="stable"), kind="stable")

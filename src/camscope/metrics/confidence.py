@@ -11,6 +11,7 @@ from jaxtyping import Float, Int
 from camscope.arrays import Array, from_numpy, resize, scaled
 from camscope.errors import InputError
 from camscope.evidence import Variants
+from camscope.imputing import is_presence
 from camscope.metrics.answers import Reduce, measured_by_altering
 from camscope.metrics.explains import Explains
 from camscope.metrics.measured_maps import Maps
@@ -134,6 +135,11 @@ def _seen_through(
     reduce: Reduce,
 ) -> tuple[Values, tuple[str, ...]]:
     def alter(x: Array, one: Float[np.ndarray, "*space"]) -> tuple[int, Variants]:
+        if is_presence(x):
+            raise InputError(
+                "A word of a text is there or not, and cannot be seen through a heatmap. metrics.srg, deletion and "
+                "insertion leave words out."
+            )
         heat = scaled(resize(one[None, None], x.shape[2:]), rectify=rectify)
 
         def variants(some: Int[np.ndarray, " chunk"]) -> Float[Array, "chunk channel *size"]:

@@ -73,10 +73,7 @@ def named_maps(maps: Maps, baselines: Mapping[str, Array] | None = None) -> Name
         InputError: if one is no `batch target *space`, they are of different batches, or a name stands twice.
     """
     if isinstance(maps, Explanation):
-        several = len(maps.layers) > 1
-        given: Mapping[str, Any] = {
-            f"{method} at {layer}" if several else method: raw for (method, layer), raw in maps.raw.items()
-        }
+        given: Mapping[str, Any] = {name: maps.raw[key] for key, name in explained_names(maps).items()}
     else:
         given = maps if isinstance(maps, Mapping) else {_ONLY: maps}
     if not isinstance(baselines, (Mapping, NoneType)):
@@ -96,6 +93,16 @@ def named_maps(maps: Maps, baselines: Mapping[str, Array] | None = None) -> Name
         counts = ", ".join(f"{name}: {len(one)}" for name, one in found.items())
         raise InputError(f"These maps are of different numbers of images ({counts}).")
     return Named(found, tuple(more))
+
+
+def explained_names(e: Explanation) -> dict[tuple[str, str], str]:
+    """The names of an explanation's maps, by method and layer: the method's, and the layer's where it has several.
+
+    Args:
+        e: the explanation.
+    """
+    several = len(e.layers) > 1
+    return {(method, layer): f"{method} at {layer}" if several else method for method, layer in e.raw}
 
 
 def _on_host(name: str, given: Any) -> Float[np.ndarray, "_ _ ..."]:

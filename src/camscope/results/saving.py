@@ -38,11 +38,41 @@ def save(e: Maps, path: str | Path) -> Path:
     Raises:
         InputError: if the suffix is another than `.npz`, or there is no such folder.
     """
+    path = path_of(path, "an explanation")
+    return write(path, arrays_of(e))
+
+
+def path_of(path: str | Path, what: str) -> Path:
+    """The file that something is saved in, with its suffix.
+
+    Args:
+        path: as it was given.
+        what: is saved, such as `an explanation`.
+
+    Raises:
+        InputError: if the suffix is another than `.npz`, or there is no such folder.
+    """
     path = Path(path)
     if path.suffix not in ("", ".npz"):
-        raise InputError(f"{path}: an explanation is saved as .npz, not {path.suffix}.")
+        raise InputError(f"{path}: {what} is saved as .npz, not {path.suffix}.")
     check_folder(path)
-    path = path.with_suffix(".npz")
+    return path.with_suffix(".npz")
+
+
+def write(path: Path, arrays: Mapping[str, np.ndarray]) -> Path:
+    """Write arrays of numbers and texts; gives the file's path."""
+    with path.open("wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **arrays)
+    return path
+
+
+def text_of(document: Mapping[str, Any]) -> np.ndarray:
+    """Plain values as JSON, in an array."""
+    return np.array(json.dumps(finite(document), ensure_ascii=False, allow_nan=False))
+
+
+def arrays_of(e: Maps) -> dict[str, np.ndarray]:
+    """What the file of an explanation holds; see `save`."""
     on_photo = len(e) == 1 and (e.input_images.has(0) or _is_sound(e, 0))
     arrays: dict[str, np.ndarray] = {}
     for (method, layer), maps in e.raw.items():
@@ -62,11 +92,8 @@ def save(e: Maps, path: str | Path) -> Path:
     arrays["logits"] = to_numpy(e.logits)
     if e.probabilities is not None:
         arrays["probabilities"] = to_numpy(e.probabilities)
-    text = json.dumps(finite(_document(e, arrays, on_photo)), ensure_ascii=False, allow_nan=False)
-    arrays["json"] = np.array(text)
-    with path.open("wb") as file:
-        np.savez_compressed(file, allow_pickle=False, **arrays)
-    return path
+    arrays["json"] = text_of(_document(e, arrays, on_photo))
+    return arrays
 
 
 def summary(e: Maps, image: int = 0) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The cells of a map: the grid that is probed, a map on that grid, and what a set of cells covers of the input."""
+"""The cells of a map: the grid that is probed, and a map on that grid."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 
 from camscope.arrays import area_shares
 
@@ -38,18 +38,3 @@ def grid_of(space: Sequence[int], size: Sequence[int]) -> tuple[int, ...]:
 def on_grid(maps: Float[np.ndarray, " ..."], grid: Sequence[int]) -> Float[np.ndarray, " ..."]:
     """Maps on the grid they are probed on: the mean over each of its cells, the last axes being space."""
     return np.asarray(area_shares(np.asarray(maps, np.float64)[None], grid)[0])
-
-
-def on_input(
-    cells: Bool[np.ndarray, " probe *grid"], size: Sequence[int]
-) -> Bool[np.ndarray, " probe *size"]:
-    """The pixels of the input that belong to some cells: each pixel is its nearest cell's.
-
-    Args:
-        cells: True where a cell is meant.
-        size: of the input.
-    """
-    for axis, pixels in enumerate(size, start=1):
-        n = cells.shape[axis]
-        cells = cells.take((2 * np.arange(pixels) + 1) * n // (2 * pixels), axis=axis)
-    return cells

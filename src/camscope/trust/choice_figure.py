@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from camscope.render import Bar, BarPanel, BarRow, interval_figure
-from camscope.trust.candidates import Candidate, ChoiceFacts
 from camscope.trust.choice_words import sentences
+from camscope.trust.method_candidates import Candidate, ChoiceFacts
 from camscope.trust.verdict import Interval
 
 if TYPE_CHECKING:
@@ -14,7 +14,13 @@ if TYPE_CHECKING:
 
 
 def choice_figure(choice: ChoiceFacts, *, most: int, width: float) -> Figure:
-    """Draw a choice. See `camscope.trust.Choice.figure`."""
+    """Draw a choice.
+
+    Args:
+        choice: what is drawn.
+        most: candidates at most, the best ones.
+        width: of the figure, in inches.
+    """
     panels = [BarPanel(f"{choice.measure}")]
     if choice.mosaics[1]:
         chance = 1 / choice.parts

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
-from camscope.trust.candidates import ENOUGH, Candidate, ChoiceFacts
+from camscope.trust.method_candidates import ENOUGH, Candidate, ChoiceFacts
 from camscope.trust.verdict import Interval
 
 _MOST_NAMES = 3
@@ -38,12 +38,13 @@ def sentences(choice: ChoiceFacts) -> Iterator[str]:
         noun = "groups" if choice.groups else "photos"
         yield (
             f"Too few: {sum(choice.groups or choice.photos)} {noun}, and at least {ENOUGH} are needed, half of them to "
-            f"choose on and half to test on. Nothing is claimed. Of {_count(count, 'candidate')} {best.name} ranked first "
-            f"by {choice.ranking} ({number_words(best.ranked)}), on {first}."
+            f"choose on and half to test on. Nothing is claimed. Of {_count(count, 'candidate')} {best.name} ranked "
+            f"first by {choice.ranking} ({number_words(best.ranked)}), on {first}."
         )
         return
+    use = "Use" if best.beaten else "None is to be recommended, not even"
     yield (
-        f"Use {best.name}: of {_count(count, 'candidate')} it ranked first by {choice.ranking} "
+        f"{use} {best.name}: of {_count(count, 'candidate')} it ranked first by {choice.ranking} "
         f"({number_words(best.ranked)}), on {first}."
     )
     if choice.mosaics[1]:
@@ -74,8 +75,8 @@ def _beside_others(choice: ChoiceFacts) -> Iterator[str]:
     same = [one.name for one in choice.candidates[1:] if one.same]
     alike = [one.name for one in others if not one.lead.low > 0]
     if others and not alike:
-        yield f"It is better there than each of the other {len(others)}."
-    elif others and len(alike) == len(others):
+        yield f"It is better there than {'the other one' if len(others) == 1 else f'each of the other {len(others)}'}."
+    elif len(alike) == len(others) > _MOST_NAMES:
         yield f"Whether it is better there than any of the other {len(others)} cannot be told."
     elif others:
         yield f"Whether it is better there than {_listed(alike)} cannot be told."

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from camscope.trust.moves import moves
+from camscope.trust.other_places import moves
 from camscope.trust.rank_correlation import rank_correlations
 
 Halves: TypeAlias = "Mapping[str, Int[np.ndarray, ' n']]"
@@ -19,6 +19,18 @@ _DIGITS = 9
 
 _AT_A_TIME = 2**22
 """Masses of moved maps that are held at a time."""
+
+
+class Chance(NamedTuple):
+    """What maps reach at other places.
+
+    Attributes:
+        p: how often the fidelity is as high as at the map's own, (1 + #{moved ≥ observed}) / (1 + moves).
+        ranges: of the fidelities: the median, and the ends of what 95 % of them lie in.
+    """
+
+    p: Float[np.ndarray, " row"]
+    ranges: Float[np.ndarray, "row 3"]
 
 
 def halves_of(imputers: Sequence[str]) -> Halves:
@@ -39,14 +51,26 @@ def masses(
 def by_half(
     masses: Float[np.ndarray, "row probe"], drops: Float[np.ndarray, "row_or_1 probe"], halves: Halves
 ) -> dict[str, Float[np.ndarray, " row"]]:
-    """The rank correlation within the probes of each imputer."""
+    """The rank correlation within the probes of each imputer.
+
+    Args:
+        masses: of each map.
+        drops: of each map's target, or of one for all.
+        halves: the probes of each imputer.
+    """
     return {name: rank_correlations(masses[:, half], drops[:, half]) for name, half in halves.items()}
 
 
 def fidelities(
     masses: Float[np.ndarray, "row probe"], drops: Float[np.ndarray, "row_or_1 probe"], halves: Halves
 ) -> Float[np.ndarray, " row"]:
-    """The mean of the rank correlations within the probes of each imputer."""
+    """The mean of the rank correlations within the probes of each imputer.
+
+    Args:
+        masses: see `by_half`.
+        drops: see `by_half`.
+        halves: see `by_half`.
+    """
     return np.asarray(np.mean(list(by_half(masses, drops, halves).values()), axis=0))
 
 
@@ -57,8 +81,8 @@ def chances(
     removed: Float[np.ndarray, " probe *grid"],
     halves: Halves,
     seed: int,
-) -> Float[np.ndarray, " row"]:
-    """p: how often the same map at another place has a fidelity as high, (1 + #{moved ≥ observed}) / (1 + moves).
+) -> Chance:
+    """What the same map reaches at other places.
 
     Args:
         maps: on the grid.
@@ -69,7 +93,7 @@ def chances(
         seed: of the draw of moves, where there are many.
     """
     places, flat = moves(removed.shape[1:], seed), removed.reshape(len(removed), -1)
-    found = np.empty(len(maps))
+    p, ranges = np.empty(len(maps)), np.empty((len(maps), 3))
     together = max(1, _AT_A_TIME // (len(places) * len(flat)))
     for start in range(0, len(maps), together):
         some = slice(start, start + together)
@@ -77,5 +101,6 @@ def chances(
         against = np.repeat(drops[some], len(places), axis=0)
         by_chance = fidelities(moved, against, halves).reshape(-1, len(places))
         as_high = (by_chance >= observed[some][:, None] - 10.0**-_DIGITS).sum(axis=1)
-        found[some] = (1 + as_high) / (1 + len(places))
-    return found
+        p[some] = (1 + as_high) / (1 + len(places))
+        ranges[some] = np.percentile(by_chance, (50, 2.5, 97.5), axis=1).T
+    return Chance(p, ranges)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from camscope.errors import InputError, either
-from camscope.trust.choice import KIND
+from camscope.trust.chosen import KIND
 
 _TELLING = ("weights_sha256", "model_name", "model")
 """What tells models apart, the most telling first."""

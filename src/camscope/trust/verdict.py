@@ -39,11 +39,11 @@ class Compared:
     """A map beside one baseline, over the same probes.
 
     Attributes:
-        fidelity: of the baseline.
+        fidelity: of the baseline, with its interval over the probes.
         difference: the map's fidelity less the baseline's, with its one-sided lower bound of a paired bootstrap.
     """
 
-    fidelity: float
+    fidelity: Interval
     difference: Interval
 
 
@@ -80,6 +80,7 @@ class Judged:
         by_imputer: the same for each way to remove cells, by its name.
         ceiling: the fidelity that the best additive map on this grid reaches, out of sample.
         p: of the fidelity against the same map at other places.
+        chance: what the same map reaches at other places: the median, and what 95 % of them lie in.
         baselines: the map beside each baseline, by the baseline's name.
         checks: the further tests that were asked for.
         notes: what a reader must know.
@@ -95,9 +96,18 @@ class Judged:
     by_imputer: Mapping[str, float]
     ceiling: float
     p: float
+    chance: Interval
     baselines: Mapping[str, Compared]
     checks: tuple[Check, ...] = ()
     notes: tuple[str, ...] = field(default=())
+
+    def check(self, name: str) -> Check | None:
+        """What a further test says; None if the map was not put to it.
+
+        Args:
+            name: of the test.
+        """
+        return next((check for check in self.checks if check.name == name), None)
 
     @property
     def of_ceiling(self) -> float:

@@ -119,8 +119,8 @@ def image_name(e: Maps, image: int) -> str:
         e: the explanation.
         image: the number of the image in the batch.
     """
-    shown = e.signal(image) if e.of_signals else e.input_image(image)
-    source = shown.source
+    shown = e.signal(image) if e.of_signals else e.input_image(image) if e.input_images.has(image) else None
+    source = None if shown is None else shown.source
     return Path(source).name if source else f"{e.noun} {image}"
 
 

@@ -305,6 +305,22 @@ def signal_overlay(
     )
 
 
+def signal_row(e: Maps, image: int, target: int, key: Key) -> SignalRow:
+    """One signal on the colours of one map, as it is drawn where nothing is said; a title is for who draws it.
+
+    Args:
+        e: the explanation.
+        image: the number of the signal in the batch.
+        target: the number of the target.
+        key: the method and the layer.
+
+    Raises:
+        InputError: if the input is no signal.
+    """
+    heat = e.photo_heatmaps(image, *key)[target]
+    return _Drawn.of(e.signal(image), None, None, None).row(heat, note=e.status[key][image][target].words)
+
+
 def first_figure(e: Maps) -> Figure:
     """The figure of the first signal, which a notebook shows."""
     return signal_figure(e)

@@ -10,7 +10,7 @@ from camscope.errors import InputError, nearest
 from camscope.metrics.explains import Explains
 from camscope.results import Explanation
 from camscope.targets import TargetsLike
-from camscope.trust.verdict import Check
+from camscope.trust.verdict import Check, Interval
 
 FIDELITY = "fidelity"
 """The word for the test that the verdict is made of."""
@@ -64,6 +64,25 @@ def check(name: str) -> Callable[[Testing], Testing]:
         return testing
 
     return registered
+
+
+def untold(asked: Asked, name: str, why: str) -> dict[Place, Check]:
+    """What a test says of all maps where it can say nothing.
+
+    Args:
+        asked: the maps.
+        name: of the test.
+        why: it cannot.
+    """
+    nan = float("nan")
+    said = Check(name, Interval(nan, nan, nan), None, why)
+    e = asked.explanation
+    return {
+        (image, *key, target): said
+        for key in e.raw
+        for image, targets in enumerate(e.targets)
+        for target in range(len(targets))
+    }
 
 
 def list_checks() -> tuple[str, ...]:

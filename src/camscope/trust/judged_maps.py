@@ -11,13 +11,10 @@ from jaxtyping import Bool, Float
 from camscope.arrays import is_flat
 from camscope.trust.ceilings import ceilings
 from camscope.trust.fidelities import by_half, chances, halves_of, masses
-from camscope.trust.moves import moves
+from camscope.trust.other_places import moves
 from camscope.trust.probed import Probed
 from camscope.trust.resampling import resampled
 from camscope.trust.verdict import Compared, Interval, Judged, Verdict
-
-CENTRE = "centre"
-MEAN = "mean-activation"
 
 _SURE = 0.025
 """The largest p at which a map's place is told from chance."""
@@ -37,6 +34,21 @@ _STILL = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
+class Baseline:
+    """A map that a map must beat.
+
+    Attributes:
+        name: of its method.
+        cells: on the grid of the probes.
+        lost: what is said of a map that does not beat it.
+    """
+
+    name: str
+    cells: Float[np.ndarray, " *grid"]
+    lost: Verdict
+
+
+@dataclass(frozen=True, eq=False)
 class Claim:
     """A map that is to be judged: it claims where.
 
@@ -46,7 +58,7 @@ class Claim:
         target: the name of what is explained.
         column: the number of that target.
         cells: the map, on the grid of the probes.
-        baselines: by name, on the same grid.
+        baselines: what it must beat, the simplest first.
         unfit: why it cannot be judged, or "".
         notes: what a reader must know.
     """
@@ -56,7 +68,7 @@ class Claim:
     target: str
     column: int
     cells: Float[np.ndarray, " *grid"]
-    baselines: Mapping[str, Float[np.ndarray, " *grid"]]
+    baselines: tuple[Baseline, ...]
     unfit: str = ""
     notes: tuple[str, ...] = ()
 
@@ -100,6 +112,7 @@ def unjudged(image: int, claim: Claim, why: str) -> Judged:
         by_imputer={},
         ceiling=nan,
         p=nan,
+        chance=Interval(nan, nan, nan),
         baselines={},
         notes=claim.notes,
     )
@@ -183,33 +196,30 @@ def _measured(
     fidelity = np.mean(list(halved.values()), axis=0)
     again = resampled(mass, own, halves, seed)
     rows = table.claimed
-    p = chances(table.maps[rows], own[rows], fidelity[rows], probed.removed.astype(np.float64), halves, seed)
+    chance = chances(
+        table.maps[rows], own[rows], fidelity[rows], probed.removed.astype(np.float64), halves, seed
+    )
     found = []
-    for claim, row, chance in zip(claims, rows, p, strict=True):
-        compared = {
-            name: Compared(
-                float(fidelity[other]),
-                Interval(
-                    float(fidelity[row] - fidelity[other]),
-                    float(np.percentile(again[row] - again[other], _ONE_SIDED)),
-                    np.inf,
-                ),
-            )
-            for name, other in table.baselines_of(claim).items()
-        }
-        low, high = np.percentile(again[row], _TWO_SIDED)
+    for claim, row, p, (middle, lowest, highest) in zip(claims, rows, *chance, strict=True):
+        compared = {}
+        for baseline in claim.baselines:
+            other = table.row(claim.column, baseline.cells)
+            low = np.percentile(again[row] - again[other], _ONE_SIDED)
+            difference = Interval(float(fidelity[row] - fidelity[other]), float(low), np.inf)
+            compared[baseline.name] = Compared(_interval(fidelity[other], again[other]), difference)
         found.append(
             Judged(
                 image=image,
                 method=claim.method,
                 layer=claim.layer,
                 target=claim.target,
-                verdict=_verdict(float(chance), compared),
+                verdict=_verdict(float(p), claim.baselines, compared),
                 why="",
-                fidelity=Interval(float(fidelity[row]), float(low), float(high)),
+                fidelity=_interval(fidelity[row], again[row]),
                 by_imputer={name: float(values[row]) for name, values in halved.items()},
                 ceiling=float(ceiling[claim.column]),
-                p=float(chance),
+                p=float(p),
+                chance=Interval(float(middle), float(lowest), float(highest)),
                 baselines=compared,
                 notes=claim.notes,
             )
@@ -217,12 +227,16 @@ def _measured(
     return found
 
 
-def _verdict(p: float, baselines: Mapping[str, Compared]) -> Verdict:
+def _interval(value: float, resampled: Float[np.ndarray, " resample"]) -> Interval:
+    low, high = np.percentile(resampled, _TWO_SIDED)
+    return Interval(float(value), float(low), float(high))
+
+
+def _verdict(p: float, baselines: Sequence[Baseline], compared: Mapping[str, Compared]) -> Verdict:
     """All tests must be passed to say where, so that none has to be corrected for the others."""
     if p > _SURE:
         return Verdict.CHANCE
-    words = {CENTRE: Verdict.NO_BETTER_THAN_CENTRE, MEAN: Verdict.NO_BETTER_THAN_MEAN}
-    lost = (words[name] for name, compared in baselines.items() if not compared.difference.low > 0)
+    lost = (one.lost for one in baselines if not compared[one.name].difference.low > 0)
     return next(lost, Verdict.BEATS)
 
 
@@ -239,15 +253,15 @@ class _Table:
         self._rows: dict[tuple[int, bytes], int] = {}
         maps: list[np.ndarray] = []
         for claim in sorted(claims, key=lambda claim: claim.column):
-            for cells in (claim.cells, *claim.baselines.values()):
+            for cells in (claim.cells, *(baseline.cells for baseline in claim.baselines)):
                 key = claim.column, cells.tobytes()
                 if key not in self._rows:
                     self._rows[key] = len(maps)
                     maps.append(cells.ravel())
         self.maps = np.stack(maps)
         self.columns = np.asarray([column for column, _ in self._rows])
-        self.claimed = [self._rows[claim.column, claim.cells.tobytes()] for claim in claims]
+        self.claimed = [self.row(claim.column, claim.cells) for claim in claims]
 
-    def baselines_of(self, claim: Claim) -> dict[str, int]:
-        """The row of each of a map's baselines, by the baseline's name."""
-        return {name: self._rows[claim.column, cells.tobytes()] for name, cells in claim.baselines.items()}
+    def row(self, column: int, cells: Float[np.ndarray, " *grid"]) -> int:
+        """The row of a map of a target."""
+        return self._rows[column, cells.tobytes()]

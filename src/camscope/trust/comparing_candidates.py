@@ -39,7 +39,7 @@ def ranked(
     return np.argsort(-np.round(means, 6), kind="stable").tolist(), means
 
 
-def tested(
+def compare_candidates(
     scores: Float[np.ndarray, "candidate image"],
     baselines: Sequence[Mapping[str, Float[np.ndarray, " image"]]],
     groups: Sequence[Any] | None,
@@ -62,11 +62,9 @@ def tested(
     for own, mean, lead, beside in zip(scores, means, leads, baselines, strict=True):
         over = {}
         if beside:
-            table = np.stack([own - other for other in beside.values()], axis=1)
-            differences = bca_intervals(table, groups=groups, side="below", seed=seed)
-            over = {
-                name: Compared(float(other.mean()), difference)
-                for (name, other), difference in zip(beside.items(), differences, strict=True)
-            }
+            others = np.stack([*beside.values()], axis=1)
+            theirs = bca_intervals(others, groups=groups, seed=seed)
+            differences = bca_intervals(own[:, None] - others, groups=groups, side="below", seed=seed)
+            over = {name: Compared(*both) for name, *both in zip(beside, theirs, differences, strict=True)}
         found.append(Tested(mean, over, lead))
     return found

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from camscope.errors import InputError, check_folder
 from camscope.render import Tabular, TextTable
 from camscope.results.saving import finite
-from camscope.trust.candidates import ChoiceFacts
 from camscope.trust.choice_figure import choice_figure
 from camscope.trust.choice_words import beaten_words, interval_words, sentences
+from camscope.trust.method_candidates import ChoiceFacts
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -55,7 +55,8 @@ class Choice(ChoiceFacts, Tabular):
                 )
             )
         more = len(self.candidates) - len(shown)
-        caption = self.says + (f" {more} more candidates are in `candidates`." if more else "")
+        caption = f"{self.says} Only the first row was chosen before it was tested."
+        caption += f" {more} more candidates are in `candidates`." if more else ""
         return TextTable(columns, rows, frozenset({0}), caption)
 
     def __repr__(self) -> str:
