@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from camscope.trust.candidates import ENOUGH
 
 from benchmarks.photos import photos
 from benchmarks.real_models import REAL_MODELS
@@ -16,6 +15,7 @@ from benchmarks.trust.kept_rows import Row
 from benchmarks.trust.ranking import Standing, agreement, standings, together
 from benchmarks.trust.tests_of_maps import BASELINES
 from camscope.trust import Interval, Verdict
+from camscope.trust.method_candidates import ENOUGH
 
 START, END = (
     "<!-- made by python -m benchmarks.trust --page docs/leaderboard.md -->",

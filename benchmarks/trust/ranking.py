@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
-from camscope.trust.candidates import ENOUGH
 from scipy.stats import spearmanr
 
 from benchmarks.trust.kept_rows import Row
 from benchmarks.trust.tests_of_maps import BASELINES
 from camscope.trust import Interval, Verdict
 from camscope.trust.bca import bca_intervals
+from camscope.trust.method_candidates import ENOUGH
 
 NUMBERS = (
     "fidelity",
