@@ -139,9 +139,30 @@ def _verdict_table(found: Sequence[Standing], mosaics: Mapping[str, float]) -> l
             f"{' | '.join(over)} | {'a baseline' if s.method in BASELINES else s.verdict} |"
             + (f" {_mosaic(names, mosaics)} |" if mosaics else "")
         )
-    unjudged = max(s.verdicts[Verdict.UNJUDGED] for s in found)
-    few = f" On fewer than {ENOUGH} photos nothing is said of the set." if found[0].photos < ENOUGH else ""
-    return [*lines, "", f"Cannot be judged: {unjudged} photos at most.{few}"]
+    return [*lines, "", _in_short(found)]
+
+
+def _in_short(found: Sequence[Standing]) -> str:
+    """What the table says, in sentences."""
+    methods = [(names, s) for names, s in together(found) if s.method not in BASELINES]
+    judged = {s.method: sum(s.verdicts.values()) - s.verdicts[Verdict.UNJUDGED] for s in found}
+    often = max(methods, key=lambda pair: pair[1].beats.value)
+    chance = next(s for s in found if s.method == "random")
+    sentences = [
+        f"Most often better than all baselines on single photos: {_names(often[0])}, on "
+        f"{often[1].verdicts[Verdict.BEATS]} of {judged[often[1].method]}; a random map on "
+        f"{chance.verdicts[Verdict.BEATS]} of {judged['random']}."
+    ]
+    if found[0].photos < ENOUGH:
+        sentences.append(f"On fewer than {ENOUGH} photos nothing is said of the set.")
+    else:
+        good = [name for names, s in methods if s.verdict == Verdict.BEATS for name in names]
+        sentences.append(
+            f"On the set {len(good)} of {len(found) - len(BASELINES)} methods beat all three."
+        )
+    if unjudged := max(s.verdicts[Verdict.UNJUDGED] for s in found):
+        sentences.append(f"Up to {unjudged} photos cannot be judged.")
+    return " ".join(sentences)
 
 
 def _mosaic(methods: Sequence[str], mosaics: Mapping[str, float]) -> str:
