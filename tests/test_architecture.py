@@ -67,6 +67,7 @@ ROOMS = [
     "undoing",
     "fair_lock",
     "plugins",
+    "surviving",
     "arrays",
     "imputing",
     "evidence",
@@ -82,11 +83,14 @@ ROOMS = [
     "libraries",
     "inputs",
     "results",
-    "engine",
     "metrics",
+    "trust",
+    "engine",
     "exporting",
     "watching",
     "training",
+    "runs",
+    "app",
     "cli",
 ]
 """From the ground up: a room imports only from rooms before it. New rooms go where their imports allow."""

@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from array_api_compat import array_namespace, device
 from einops import einsum, reduce
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 
 Array: TypeAlias = Any
 """An array of any library that follows the array API."""
@@ -91,7 +91,7 @@ def from_numpy(values: Float[np.ndarray, "*shape"], like: Float[Array, "*other"]
     return array_namespace(like).asarray(values, dtype=like.dtype, device=device(like))
 
 
-def from_indices(values: Int[np.ndarray, "*shape"], like: Float[Array, "*other"]) -> Int[Array, "*shape"]:
+def from_indices(values: Int[np.ndarray, "*shape"], like: Shaped[Array, "*other"]) -> Int[Array, "*shape"]:
     """Whole numbers as an array of `like`'s library and device."""
     return array_namespace(like).asarray(values, device=device(like))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
@@ -20,7 +20,14 @@ from camscope.models.layer import Layer
 from camscope.models.observing import OutputRules
 from camscope.models.runtime.finding import LayersByRuns
 from camscope.models.runtime.linear_head import HeadFinder
-from camscope.models.runtime.runs import PullBack, Run, Runtime, ShowsAttention, TakesPixels
+from camscope.models.runtime.runs import (
+    PullBack,
+    RedrawsWeights,
+    Run,
+    Runtime,
+    ShowsAttention,
+    TakesPixels,
+)
 from camscope.models.runtime.scoring import Scoring
 from camscope.models.runtime.watching import RunObservation, kind_of
 from camscope.models.said_grid import SaidGrid
@@ -180,6 +187,34 @@ class RuntimeAdapter:
         self._scoring.check_finite(outputs)
         return RunObservation(
             self.runtime, self._scoring, self._layers, self._heads, batch, run, outputs, pull_back
+        )
+
+    # ------------------------------------------------------------------ other weights
+
+    def weighted_layers(self, batch: Batch) -> Sequence[str]:
+        """The layers that have weights, in the order they run.
+
+        Raises:
+            ModelError: if no copy with other weights can be made.
+        """
+        return self._redraws.weighted_layers(batch)
+
+    def redrawn(self, batch: Batch, seed: int, layers: Collection[str] | None = None) -> RuntimeAdapter:
+        """The adapter of a copy with weights drawn anew.
+
+        Raises:
+            ModelError: if no such copy can be made.
+        """
+        runtime = self._redraws.redrawn(batch, seed, layers)
+        return RuntimeAdapter(runtime, self._scoring.rules.decoder, self._scoring.rules.task)
+
+    @property
+    def _redraws(self) -> RedrawsWeights:
+        if isinstance(self.runtime, RedrawsWeights):
+            return self.runtime
+        raise ModelError(
+            f"Of a model of {self.runtime.framework} no copy with other weights is made, so it is not asked whether "
+            "its maps follow the weights. Ask it of the PyTorch model that it comes from, where there is one."
         )
 
     # ------------------------------------------------------------------ provenance

@@ -1,0 +1,164 @@
+"""A report: one HTML file that opens offline, with the page, the photos and their maps inside."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from camscope.app.view import View
+from camscope.errors import InputError, check_folder
+from camscope.results import Explanation
+
+_LARGEST = 10_000_000
+"""Bytes of a file, about; a report that would be larger has several."""
+
+_PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
+<title>{title}</title>
+<style>{style}</style>
+</head>
+<body>
+<div id="page"></div>
+<noscript>This report shows its maps by a script, which your browser does not run.</noscript>
+<script id="camscope-view" type="application/json">{view}</script>
+<script type="module">{script}</script>
+</body>
+</html>
+"""
+
+_POLICY = (
+    "default-src 'none'; img-src data: blob:; style-src 'sha256-{style}'; script-src 'sha256-{script}'; "
+    "base-uri 'none'; form-action 'none'"
+)
+"""Nothing is fetched, and no script or style runs but the page's own, whatever names photos and classes have."""
+
+
+def report(
+    explanations: Explanation | Iterable[Explanation],
+    path: str | Path,
+    *,
+    title: str | None = None,
+    spec: str | None = None,
+    side: int = 640,
+) -> list[Path]:
+    """Make a report of explanations of photos: a page that shows and compares their maps offline, to be mailed.
+
+        camscope.report(e, "report.html")
+        camscope.report(explainer.over(loader, targets="labels", only="wrong"), "wrong.html")
+
+    Args:
+        explanations: one or several, by one model, the same methods and layers. They are read one by one, so that
+            memory holds small pictures and maps alone.
+        path: where to write, `.html`. A report of more than about 10 MB becomes several files, with a number each.
+        title: of the page; None names the model.
+        spec: how the model is named in a command, such as `timm:resnet50`, for the lines that make what is shown.
+        side: of the photos, in pixels along the longer side, at most.
+
+    Returns:
+        The files.
+
+    Raises:
+        InputError: if there is no photo, these are no explanations of photos by one model, or the path is no `.html`.
+    """
+    target = _checked(path)
+    view = View(title or "", spec, side)
+    for e in [explanations] if isinstance(explanations, Explanation) else explanations:
+        if not isinstance(e, Explanation):
+            raise InputError(
+                f"A report is made of explanations, and one of these is of the type {type(e).__name__}: "
+                "camscope.report(explainer(photos), 'report.html')."
+            )
+        view.add(e)
+    return write_report(view, target)
+
+
+def write_report(view: View, path: str | Path, *, largest: int = _LARGEST) -> list[Path]:
+    """Write a report, as one file or as several that lead to one another.
+
+    Args:
+        view: the photos and their maps.
+        path: where to write, `.html`. Further files have a number behind its name.
+        largest: bytes of one file, about.
+
+    Returns:
+        The files.
+
+    Raises:
+        InputError: if there is no photo, the suffix is another, or the folder is not there.
+    """
+    path = _checked(path)
+    if not view.photos:
+        raise InputError("There is no photo to report on.")
+    parts = list(_parts([len(json.dumps(photo)) for photo in view.photos], largest))
+    names = [path.name, *(f"{path.stem}-{number}.html" for number in range(2, len(parts) + 1))]
+    written = []
+    for name, part in zip(names, parts, strict=True):
+        pages = [
+            {"href": other, "first": some.start + 1, "last": some.stop, "here": other == name}
+            for other, some in zip(names, parts, strict=True)
+        ]
+        document = {
+            **view.to_dict(view.photos[part.start : part.stop]),
+            "pages": pages if len(parts) > 1 else [],
+        }
+        target = path.with_name(name)
+        target.write_text(_page(document), "utf-8")
+        written.append(target)
+    return written
+
+
+def _checked(path: str | Path) -> Path:
+    """The path of a report, refused before any work is done if nothing can be written there."""
+    path = Path(path)
+    if path.suffix != ".html":
+        raise InputError(f"{path}: a report is a .html file, such as {path.with_suffix('.html')}.")
+    check_folder(path)
+    return path
+
+
+def _parts(sizes: Sequence[int], largest: int) -> Iterator[range]:
+    """Runs of photos that fit into one file each."""
+    start, sum_ = 0, 0
+    for number, size in enumerate(sizes):
+        if number > start and sum_ + size > largest:
+            yield range(start, number)
+            start, sum_ = number, 0
+        sum_ += size
+    yield range(start, len(sizes))
+
+
+def _page(document: dict[str, Any]) -> str:
+    script, style = (_inline(name) for name in ("page.js", "page.css"))
+    return _PAGE.format(
+        title=html.escape(document["title"]),
+        policy=_POLICY.format(style=_hash(style), script=_hash(script)),
+        style=style,
+        script=script,
+        view=_in_html(document),
+    )
+
+
+def _inline(name: str) -> str:
+    """A file of the page, so that it can stand inside of an HTML file."""
+    return (files("camscope.app") / "page" / name).read_text("utf-8").replace("</", "<\\/")
+
+
+def _in_html(document: dict[str, Any]) -> str:
+    """JSON that no name in it can end: `<` is written by its number."""
+    text = json.dumps(document, ensure_ascii=False, allow_nan=False)
+    return text.replace("<", "\\u003c")
+
+
+def _hash(text: str) -> str:
+    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
