@@ -2,6 +2,8 @@
 # make test   sets up and runs all tests
 # make alone  sets up what ONNX, JAX and Keras on JAX need, without PyTorch, and runs their tests there
 # make keras  runs the tests of Keras on TensorFlow and on JAX too (make test has PyTorch's backend)
+# make page   builds the page of reports from frontend/, with npm; what it builds is kept in src/camscope/app/page
+# make test-app  looks whether the page is that of its sources, and clicks through it in Chromium
 # make docs   builds the site, docs/_build/html, and runs its recipes; offline, once it is set up
 # make fuzz   explains 1,000 random networks and holds every map against brute force
 PYTHON ?= python3
@@ -13,7 +15,7 @@ RUN_ALONE = set -e; $$VENV/bin/python -m pip --disable-pip-version-check install
 	$$VENV/bin/python -c 'import importlib.util as u; assert u.find_spec("torch") is None, "not alone"'; \
 	$$VENV/bin/python -m pytest
 
-.PHONY: demo test alone keras keras-on-jax docs lint types bench fuzz clean
+.PHONY: demo test alone keras keras-on-jax page page-of-sources test-app docs lint types bench fuzz clean
 
 demo: $(VENV)/.demo
 	@$(BIN)/camscope explain sample:cat
@@ -42,6 +44,26 @@ keras: keras-on-jax $(VENV)/.test $(VENV)/.models $(VENV)/.tensorflow
 	@KERAS_BACKEND=tensorflow $(BIN)/python -m pytest -q tests/conformance -k 'keras and $(ON_EACH_BACKEND)'
 	@KERAS_BACKEND=jax $(BIN)/python -m pytest -q tests/conformance -k 'keras and $(ON_EACH_BACKEND)'
 
+page: frontend/node_modules/.ready
+	@cd frontend && npm run --silent check && npm run --silent build
+
+frontend/node_modules/.ready: frontend/package.json frontend/package-lock.json
+	@cd frontend && npm ci --silent --no-audit --no-fund
+	@touch $@
+
+test-app: $(VENV)/.test $(VENV)/.app-test
+	@if ! command -v npm > /dev/null; then echo "NOT CHECKED: whether the page is that of its sources (there is no npm)"; \
+		elif ! $(MAKE) --no-print-directory frontend/node_modules/.ready; then \
+			echo "NOT CHECKED: whether the page is that of its sources (npm could not install what it needs)"; \
+		else $(MAKE) --no-print-directory page-of-sources; fi
+	@command -v chromium chromium-browser google-chrome > /dev/null || echo "NOT TESTED: the page in a browser (there is no Chromium)"
+	@$(BIN)/python -m pytest -q tests/app
+
+page-of-sources:
+	@cd frontend && npm run --silent check
+	@cd frontend && npm run --silent build -- --logLevel warn --outDir node_modules/.built
+	@diff -r frontend/node_modules/.built src/camscope/app/page || { echo "make page builds another page than the one that is kept"; exit 1; }
+
 docs: $(VENV)/.docs $(VENV)/.models $(VENV)/.reviews
 	@$(BIN)/python -m sphinx -q -j 2 -W --keep-going -b html docs docs/_build/html
 	@echo "The site is in docs/_build/html/index.html."
@@ -60,7 +82,7 @@ fuzz: $(VENV)/.test
 	@OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.fuzz --count 1000
 
 clean:
-	rm -rf $(VENV) $(VENV)-onnx $(VENV)-jax $(VENV)-keras docs/_build docs/gallery
+	rm -rf $(VENV) $(VENV)-onnx $(VENV)-jax $(VENV)-keras frontend/node_modules docs/_build docs/gallery
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -953,7 +953,7 @@ BUGS: list[Bug] = [
         ),
     ),
     *_in(
-        "exporting/aside.py",
+        "surviving/aside.py",
         ("tests/exporting/test_export.py",),
         ("what was half written stays", "shutil.rmtree(folder, ignore_errors=True)", "pass"),
     ),

@@ -20,8 +20,8 @@ import torch
 from rich.console import Console
 from torch.nn.functional import cross_entropy
 
+from camscope.surviving import Stop
 from camscope.training import read_labelled
-from camscope.training.interrupting import Stop
 from camscope.training.loop import Keeper, Loop, plain_objective, steps_per_epoch
 from camscope.training.parts_of_a_run import Parts, accelerated, put_together, schedule_of
 from camscope.training.progress import Progress, Silent

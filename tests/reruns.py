@@ -91,8 +91,8 @@ class Runner(SuffixRerun):
         return self.answers(torch.cat(rows), self.classes[image])
 
     def answers(self, logits, classes):
-        p = logits.softmax(1)
-        return Responses(self.give(logits[:, classes]), self.give(p[:, classes]))
+        given = logits[:, classes], logits.softmax(1)[:, classes], logits.log_softmax(1)[:, classes]
+        return Responses(*map(self.give, given))
 
     def give(self, values):
         return self.convert(values.detach().numpy(), self.dtype)
@@ -149,7 +149,9 @@ def seen(
         suffix=Runner(net.suffix, classes, convert, dtype, chunk),
         model=ModelEvidence(
             inputs=give(x),
-            responses=Responses(give(clean[rows, classes]), give(p[rows, classes])),
+            responses=Responses(
+                give(clean[rows, classes]), give(p[rows, classes]), give(p.log()[rows, classes])
+            ),
             masked=Runner(net, classes, convert, dtype, chunk),
             masked_gradients=masked_gradients,
             seed=seed,

@@ -50,7 +50,7 @@ def evidence_of(layers, blocks, readout, convert=np.asarray):
     )
     nothing = convert(np.zeros((BATCH, TARGETS)))
     return ModelEvidence(
-        convert(np.zeros((BATCH, 3, 4, 6))), Responses(nothing, nothing), attention=attention
+        convert(np.zeros((BATCH, 3, 4, 6))), Responses(nothing, nothing, nothing), attention=attention
     )
 
 
@@ -92,7 +92,9 @@ def test_rollout_shares_out_all_of_the_readout():
         tuple(AttentionLayer(layer["weights"]) for layer in layers), (TOKENS,), 0, CLS, tuple(blocks)
     )
     nothing = np.zeros((BATCH, TARGETS))
-    evidence = ModelEvidence(np.zeros((BATCH, 3, TOKENS)), Responses(nothing, nothing), attention=whole)
+    evidence = ModelEvidence(
+        np.zeros((BATCH, 3, TOKENS)), Responses(nothing, nothing, nothing), attention=whole
+    )
     np.testing.assert_allclose(get_method("rollout")(evidence).sum(-1), 1)
 
 

@@ -246,7 +246,7 @@ def test_fullgrad_is_the_same_on_any_array_library(convert):
             convert(np.float32(values)) for values in (np.zeros((2, 4)), x, gradients, *biases)
         )
         full = FullGradients(given[1], tuple(given[2:]), nothing, nothing)
-        evidence = ModelEvidence(given[0], Responses(nothing, nothing), full_gradients=full)
+        evidence = ModelEvidence(given[0], Responses(nothing, nothing, nothing), full_gradients=full)
         return np.asarray(get_method("fullgrad")(evidence))
 
     assert maps(np.asarray).shape == (2, 4, 8, 6)

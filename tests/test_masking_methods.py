@@ -380,7 +380,7 @@ class OnePixel(nn.Module):
 def test_rise_finds_the_pixel_that_counts_and_does_so_better_with_more_masks():
     x = np.ones((1, 1, 16, 20))
     p = 1 / (1 + math.exp(-3))
-    clean = Responses(np.array([[3.0]]), np.array([[p]]))
+    clean = Responses(np.array([[3.0]]), np.array([[p]]), np.array([[np.log(p)]]))
     errors = []
     maps = {}
     for n in (100, 1600):

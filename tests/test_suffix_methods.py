@@ -121,7 +121,7 @@ def test_ablation_of_a_score_of_zero_divides_by_one():
     assert (net.suffix(A) == 0).all()
     mean = A.mean((2, 3))[:, 0].numpy()[:, None, None]
     for head in (None, LinearHead(np.array([[[1.0, -1.0]]] * 2), A.numpy(), pools_activations=True)):
-        nothing = Responses(np.zeros((2, 1)), np.zeros((2, 1)))
+        nothing = Responses(np.zeros((2, 1)), np.zeros((2, 1)), np.zeros((2, 1)))
         model = ModelEvidence(net.x.numpy(), nothing)
         mine = maps_of("ablationcam", Evidence(A.numpy(), head=head, suffix=suffix, model=model))[:, 0]
         close(mine, mean * (A[:, 0] - A[:, 1]).numpy())

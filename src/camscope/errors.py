@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 import shlex
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -77,6 +78,14 @@ def read_as_options(options: Mapping[str, str]) -> Iterator[None]:
         yield
     finally:
         _options.reset(token)
+
+
+@contextmanager
+def without_warnings() -> Iterator[None]:
+    """Leave out Python's warnings of what is shown as notes."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CamscopeWarning)
+        yield
 
 
 def either(in_python: str, in_the_command: str) -> str:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 from array_api_compat import array_namespace, device
 from jaxtyping import Float, Int, Shaped
 
-from camscope.arrays import Array
+from camscope.arrays import Array, from_indices
 
 
 class Need(enum.Enum):
@@ -123,10 +123,41 @@ class Responses:
     Attributes:
         scores: the targets' scores of the kind that was asked for (logits by default).
         probabilities: the same targets' probabilities; their scores where there are none (a regression, a callable).
+        log_probabilities: the logarithms of these, from the logits themselves, so that nothing underflows; the scores
+            where there are no probabilities.
+        top: the class with the highest score; None where the model has no classes.
     """
 
     scores: Float[Array, "variant target"]
     probabilities: Float[Array, "variant target"]
+    log_probabilities: Float[Array, "variant target"]
+    top: Int[Array, " variant"] | None = None
+
+    def changed(self, change: Callable[[Array], Array]) -> Responses:
+        """The same with all that is said of each target changed: some of the rows or columns, another type."""
+        return Responses(
+            change(self.scores), change(self.probabilities), change(self.log_probabilities), self.top
+        )
+
+    def rows(self, index: Int[np.ndarray, " n"]) -> Responses:
+        """The responses to some of the variants, in this order."""
+
+        def picked(values: Array) -> Array:
+            return array_namespace(values).take(values, from_indices(index, like=values), axis=0)
+
+        return replace(self.changed(picked), top=None if self.top is None else picked(self.top))
+
+    @staticmethod
+    def concatenated(parts: Sequence[Responses]) -> Responses:
+        """The responses to all variants of several parts, in this order."""
+        xp = array_namespace(parts[0].scores)
+        tops = [part.top for part in parts if part.top is not None]
+        return Responses(
+            xp.concat([part.scores for part in parts]),
+            xp.concat([part.probabilities for part in parts]),
+            xp.concat([part.log_probabilities for part in parts]),
+            xp.concat(tops) if len(tops) == len(parts) else None,
+        )
 
 
 @dataclass(frozen=True)
@@ -138,7 +169,8 @@ class Measured:
         reruns: how often the part after the layer ran, for each image.
         errors: of each image and target the derivatives' error as a share of their size, √(Σ error² / Σ derivative²),
             as the measuring itself tells it; NaN where the score did not change at all.
-        kinks: how many derivatives are at a kink of the score, of a ReLU that rests at zero: the slope below is given.
+        kinks: how many derivatives, or parts of them, are at a kink of the score, of a ReLU that rests at zero or a
+            clamp that rests at its limit: the slope to its flat side is given.
     """
 
     what: str

@@ -13,22 +13,17 @@ The groups are `camscope.methods`, `camscope.targets`, `camscope.figures`, `cams
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
-from contextlib import suppress
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, TypeVar
 
 from camscope.errors import CamscopeError
-from camscope.undoing import surely
+from camscope.fair_lock import FairLock, held
 
 Kind = TypeVar("Kind")
 
 _loaded: set[str] = set()
-_loading: dict[str, int] = {}
-"""The thread that loads a group just now."""
-
-_locks: dict[str, threading.RLock] = {}
+_locks: dict[str, FairLock] = {}
 
 
 def same_definition(one: Any, other: Any) -> bool:
@@ -50,24 +45,15 @@ def load_plugins(
     Raises:
         CamscopeError: if it cannot be imported or is no such kind; the message names the package.
     """
-    # a module that is being loaded may look into the register itself
-    if group in _loaded or _loading.get(group) == threading.get_ident():
+    if group in _loaded:
         return
-    lock = _locks.setdefault(group, threading.RLock())
-    with surely(lambda: _let_go(group, lock)):
-        lock.acquire()
+    lock = _locks.setdefault(group, FairLock())
+    if lock.is_held_here:  # a module that is being loaded looks into the register itself
+        return
+    with held(lock):
         if group not in _loaded:
-            _loading[group] = threading.get_ident()
             _load(group, kind, register)
             _loaded.add(group)
-
-
-def _let_go(group: str, lock: threading.RLock) -> None:
-    """Hold a group's lock no more; nothing if this thread does not hold it."""
-    if _loading.get(group) == threading.get_ident():
-        del _loading[group]
-    with suppress(RuntimeError):
-        lock.release()
 
 
 def _load(group: str, kind: type[Kind] | None, register: Callable[[Kind], None] | None) -> None:

@@ -173,6 +173,9 @@ def test_any_expression_has_meaning_or_is_one_error(expression):
     [
         ("gradcam", get_method("gradcam")),
         (" GradCAM++ ", get_method("gradcam++")),
+        ("grad cam", get_method("gradcam")),
+        ("Guided  Grad-CAM", get_method("guided-gradcam")),
+        ("smooth(layer cam, n=2)", Smooth("layercam", n=2)),
         ("gradcam()", get_method("gradcam")),
         ("scorecam(top=64)", get_method("scorecam").with_parameters(top=64)),
         ("scorecam(top=None)", get_method("scorecam")),
@@ -242,7 +245,6 @@ UNREADABLE = {
     "smooth(gradcam, n=": "it ends where a value is expected",
     "smooth(gradcam n=4)": "a bracket is not closed",
     "smooth(gradcam, n=4))": "')' comes after its end",
-    "gradcam layercam": "'layercam' comes after its end",
     "gradcam, layercam": "',' comes after its end",
     "multiscale(gradcam, [1, 2": "it ends where a closing bracket is expected",
     "smooth(gradcam, 4, n=8)": "n is given twice",
@@ -266,6 +268,8 @@ def test_text_that_is_no_method_is_shown_with_ones_that_are(text):
 
 
 WRONG = {
+    "gradcam layercam": r"There is no method 'gradcam layercam'\. Did you mean 'layercam'",
+    "fuse(layercam max)": r"There is no method 'layercam max'\. Did you mean 'layercam'",
     "gradcm": r"There is no method 'gradcm'\. Did you mean 'gradcam'",
     "smooth(layrcam)": r"There is no method 'layrcam'\. Did you mean 'layercam'",
     "smoth(gradcam)": r"There is no method 'smoth'\. Did you mean 'smooth'",

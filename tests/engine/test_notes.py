@@ -87,7 +87,7 @@ def test_what_is_told_to_be_the_same_is_the_same(signed, linear):
         gradients,
         curvature=zeros,
         head=LinearHead(W, activations, pools_activations=True),
-        model=ModelEvidence(np.zeros((2, 1)), Responses(scores, scores)),
+        model=ModelEvidence(np.zeros((2, 1)), Responses(scores, scores, scores)),
     )
     told = set().union(*GROUPS[signed, True])
     maps = {name: np.asarray(get_method(name)(evidence)).reshape(6, 9) for name in told}
@@ -139,7 +139,9 @@ def parts(gap: list[list[float]]) -> ModelEvidence:
     nothing = np.zeros_like(gaps)
     inputs = np.zeros((*gaps.shape, 1, 2, 2))
     full = FullGradients(inputs, (), nothing, gaps)
-    return ModelEvidence(np.zeros((len(gaps), 1, 2, 2)), Responses(nothing, nothing), full_gradients=full)
+    return ModelEvidence(
+        np.zeros((len(gaps), 1, 2, 2)), Responses(nothing, nothing, nothing), full_gradients=full
+    )
 
 
 def of_model(names: list[str], evidence: ModelEvidence) -> tuple[str, ...]:
@@ -170,7 +172,9 @@ def test_parts_that_do_not_add_up_are_told(gap, told):
 
 def test_of_a_model_without_parts_nothing_is_told():
     nothing = np.zeros((1, 1))
-    assert of_model(["rise"], ModelEvidence(np.zeros((1, 1, 2, 2)), Responses(nothing, nothing))) == ()
+    assert (
+        of_model(["rise"], ModelEvidence(np.zeros((1, 1, 2, 2)), Responses(nothing, nothing, nothing))) == ()
+    )
 
 
 def small(activation: nn.Module) -> nn.Module:

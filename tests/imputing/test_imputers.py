@@ -11,6 +11,7 @@ from camscope.arrays import blurred
 from camscope.errors import InputError
 from camscope.imputing import Blur, Constant, Imputer, Mean, Neighbours, Noise
 from camscope.imputing.neighbours import solved
+from camscope.imputing.removed_cells import cell_grid, pixels_of_cells
 
 RNG = np.random.default_rng(0)
 ALL = [Constant(0.5), Mean(), Noise(), Blur(), Neighbours()]
@@ -152,3 +153,30 @@ def test_a_mask_that_leaves_nothing_is_refused_where_neighbours_are_asked():
 def test_masks_that_do_not_fit_are_refused(imputer, shape, mask, message):
     with pytest.raises(InputError, match=message):
         imputer(np.ones(shape), mask)
+
+
+@pytest.mark.parametrize(
+    ("grid", "size"),
+    [((4, 5), (13, 17)), ((7, 7), (28, 28)), ((9,), (40,)), ((2, 3, 4), (5, 7, 9)), ((3, 1), (9, 4))],
+)
+def test_whole_cells_are_solved_for_as_their_pixels_are(grid, size):
+    x = RNG.standard_normal((2, *size))
+    for share in (0.1, 0.4, 0.8):
+        for _ in range(4):
+            removed = RNG.random(grid) < share
+            removed.flat[RNG.integers(removed.size)] = False
+            pixels = pixels_of_cells(removed[None], size)[0]
+            expected = solved(x, pixels)
+            np.testing.assert_allclose(cell_grid(grid, size).solved(x, removed), expected, atol=1e-10)
+            cells = Neighbours(seed=3).cells(torch.from_numpy(x[None]), removed[None])
+            np.testing.assert_allclose(cells, Neighbours(seed=3)(x[None], pixels[None]), atol=1e-10)
+            assert np.array_equal(np.asarray(cells)[0][:, ~pixels], x[:, ~pixels])
+
+
+def test_cells_that_are_too_large_are_solved_for_pixel_by_pixel():
+    assert cell_grid((2, 2), (400, 400)) is None
+    x, removed = RNG.standard_normal((1, 1, 400, 400)), np.array([[[True, False], [False, False]]])
+    found = Neighbours().cells(x, removed)
+    np.testing.assert_array_equal(found, Neighbours()(x, pixels_of_cells(removed, (400, 400))))
+    with pytest.raises(InputError, match="every pixel"):
+        Neighbours().cells(x, np.ones((1, 7, 7), bool))

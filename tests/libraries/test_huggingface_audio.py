@@ -338,12 +338,32 @@ def test_the_summary_says_when_there_is_most_evidence(explainers):
     assert stop - start < 0.1
 
 
-def test_a_saved_map_over_frequencies_has_no_figure_but_its_numbers(explainers, tmp_path):
-    e = explainers["AST"]((noise(1, RATE), RATE), targets=[0])
+@pytest.mark.parametrize("given", ["a sound", "the model's input"])
+def test_a_saved_map_over_frequencies_shows_the_spectrogram_that_the_model_was_given(
+    explainers, tmp_path, given
+):
+    sound = (noise(2, RATE), RATE)
+    if given != "a sound":
+        sound = torch.from_numpy(np.asarray(explainers["AST"].prepare(sound).batch.given))
+    e = explainers["AST"](sound, targets=[0])
     again = camscope.load(e.save(tmp_path / "a.npz"))
-    np.testing.assert_array_equal(again.maps(), e.maps())
-    with pytest.raises(InputError, match="explain it anew for a figure"):
-        again.figure()
+    before, after = e.signal(), again.signal()
+    assert (after.rate, after.start, after.sound) == (before.rate, before.start, before.sound)
+    np.testing.assert_allclose(after.spectrogram.levels, before.spectrogram.levels, atol=1e-3)
+    np.testing.assert_allclose(again.photo_heatmaps(0), e.photo_heatmaps(0), atol=1e-6)
+    pictures = [np.asarray(one.overlay(0, 0, width=300)).astype(int) for one in (e, again)]
+    assert np.abs(pictures[0] - pictures[1]).max() <= 2
+    assert "time (s)" in [text.get_text() for text in again.figure().texts]
+
+
+def test_a_saved_spectrogram_of_another_size_is_refused(explainers, tmp_path):
+    path = explainers["AST"]((noise(2, RATE), RATE), targets=[0]).save(tmp_path / "a.npz")
+    with np.load(path) as file:
+        arrays = dict(file)
+    arrays["spectrogram/0"] = arrays["spectrogram/0"][:, 1:]
+    np.savez(path, **arrays)
+    with pytest.raises(InputError, match="'spectrogram/0' has shape"):
+        camscope.load(path)
 
 
 def test_where_moments_lie_is_not_guessed():

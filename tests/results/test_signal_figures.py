@@ -205,3 +205,45 @@ def test_one_signal_of_a_batch_stays_itself(explained):
     alone = explained[1]
     np.testing.assert_array_equal(alone.signal().values, explained.signal(1).values)
     assert repr(alone).startswith("Explanation(1 signal, ")
+
+
+# ------------------------------------------------------------------ several explanations side by side
+
+
+def titles_of(figure) -> list[str]:
+    return [text.get_text() for text in figure.findobj(lambda a: hasattr(a, "get_text")) if text.get_text()]
+
+
+def test_compared_signals_stand_below_one_another_with_their_correlation(explained):
+    moved = torch.cat([bump(start=140, stop=200), bump(start=340, stop=380)])
+    other = camscope.explain(Loudness().eval(), moved, layers="pooled", targets=[0, 1])
+    figure = camscope.compare(explained, other, image=0, labels=["before", "after"])
+    a, b = (e.photo_heatmaps(0, *next(iter(e.raw)))[0] for e in (explained, other))
+    said = titles_of(figure)
+    assert [words for words in said if words.startswith(("before", "after"))] == [
+        "before · class 0",
+        "after · class 0",
+    ]
+    assert sum(f"r = {np.corrcoef(a.ravel(), b.ravel())[0, 1]:.2f}" in words for words in said) == 1
+    assert len(lines_of(figure)) == 2
+
+
+def test_of_many_compared_signals_the_first_are_shown_and_the_caption_says_so():
+    x = torch.cat([bump(start=10 * i, stop=10 * i + 60) for i in range(8)])
+    e = camscope.explain(Loudness().eval(), x, layers="pooled", targets=[0])
+    figure = camscope.compare(e, e)
+    assert len(lines_of(figure)) == 12
+    assert any("the first 6 of 8 signals" in words for words in titles_of(figure))
+
+
+def test_signals_are_not_compared_with_others_or_with_photos(explained):
+    shorter = camscope.explain(Loudness().eval(), bump(steps=200), layers="pooled", targets=[0])
+    with pytest.raises(InputError, match="not of the same signals"):
+        camscope.compare(explained[:1], shorter)
+    photo = camscope.explain(
+        nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(2), nn.AdaptiveAvgPool1d(1), nn.Flatten()).eval(),
+        torch.randn(1, 1, 9, 9),
+        targets=[0],
+    )
+    with pytest.raises(InputError, match="of signals and images; compare takes several of images"):
+        camscope.compare(explained[:1], photo)

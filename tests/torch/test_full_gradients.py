@@ -435,7 +435,7 @@ def literal_fullgrad(model: nn.Module, x: torch.Tensor, target: int) -> np.ndarr
 def fullgrad(model: nn.Module, x: torch.Tensor, wanted) -> torch.Tensor:
     nothing = torch.zeros(len(x), len(wanted), dtype=x.dtype)
     evidence = ModelEvidence(
-        inputs=x, responses=Responses(nothing, nothing), full_gradients=take_apart(model, x, wanted)
+        inputs=x, responses=Responses(nothing, nothing, nothing), full_gradients=take_apart(model, x, wanted)
     )
     return get_method("fullgrad")(evidence)
 
@@ -460,5 +460,5 @@ def test_fullgrad_scales_each_layer_by_all_its_channels_together():
         gap=torch.zeros(1, 1),
     )
     x, nothing = torch.ones(1, 1, 4), torch.zeros(1, 1)
-    maps = get_method("fullgrad")(ModelEvidence(x, Responses(nothing, nothing), full_gradients=full))
+    maps = get_method("fullgrad")(ModelEvidence(x, Responses(nothing, nothing, nothing), full_gradients=full))
     torch.testing.assert_close(maps, torch.tensor([[[0.0, 0.01, 1.0, 0.0]]]))

@@ -219,7 +219,9 @@ def test_guided_grad_cam_is_the_product_with_the_map_at_the_inputs_size():
     rng = np.random.default_rng(0)
     A, g = rng.random((2, 5, 4, 3)), rng.standard_normal((2, 3, 5, 4, 3))
     edges, nothing = rng.standard_normal((2, 3, 2, 9, 7)), np.zeros((2, 3))
-    model = ModelEvidence(np.zeros((2, 2, 9, 7)), Responses(nothing, nothing), guided_gradients=edges)
+    model = ModelEvidence(
+        np.zeros((2, 2, 9, 7)), Responses(nothing, nothing, nothing), guided_gradients=edges
+    )
     found = get_method("guided-gradcam")(Evidence(A, g, model=model))
     area = resize(np.maximum(get_method("gradcam")(Evidence(A, g)), 0), (9, 7))
     assert (area == 0).any()

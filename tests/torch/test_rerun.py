@@ -60,7 +60,9 @@ def unaltered(evidence: ModelEvidence) -> Responses:
         torch.testing.assert_close(answers.scores[0], answers.scores[1])
         rows.append(answers)
     return Responses(
-        torch.stack([r.scores[0] for r in rows]), torch.stack([r.probabilities[0] for r in rows])
+        torch.stack([r.scores[0] for r in rows]),
+        torch.stack([r.probabilities[0] for r in rows]),
+        torch.stack([r.log_probabilities[0] for r in rows]),
     )
 
 

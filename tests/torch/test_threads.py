@@ -7,13 +7,11 @@ import copy
 import pickle
 import random
 import signal
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import pytest
@@ -22,11 +20,11 @@ from torch import nn
 from torch.overrides import _get_current_function_mode_stack
 
 import camscope
-from camscope import plugins
+from camscope.fair_lock import FairLock, Turn
 from camscope.models.torch.hooks.functions import attention_is_constant
 from camscope.models.torch.hooks.session import exclusive
-from camscope.models.turns import FairLock, Turn, locks_of
-from camscope.plugins import load_plugins
+from camscope.models.turns import locks_of
+from tests.interrupts import interrupted
 from tests.torch.nets import Net, batch, mlp_head
 from tests.torch.test_attention import HandViT
 
@@ -342,37 +340,8 @@ def test_a_copy_made_in_the_midst_of_a_call_has_no_part_in_it():
 
 # ---------------------------------------------------------------------- interrupts
 
-
-HERE = str(Path(camscope.__file__).parent)
 MODULES = str(Path(nn.__file__).parent / "modules")
-
-
-@contextmanager
-def interrupted(at: int | None, around: tuple[str, ...] = ()) -> Iterator[list[int]]:
-    """KeyboardInterrupt at the n-th line that runs in camscope or in PyTorch's modules. Yields the count of lines.
-
-    Args:
-        at: the number of the line; None counts only.
-        around: further files in which lines count.
-    """
-    lines = [0]
-
-    def local(_frame: FrameType, event: str, _arg: Any) -> Any:
-        if event == "line":
-            lines[0] += 1
-            if lines[0] == at:
-                raise KeyboardInterrupt
-        return local
-
-    def trace(frame: FrameType, _event: str, _arg: Any) -> Any:
-        return local if frame.f_code.co_filename.startswith((HERE, MODULES, *around)) else None
-
-    before = sys.gettrace()
-    sys.settrace(trace)
-    try:
-        yield lines
-    finally:
-        sys.settrace(before)
+"""Where an interrupt flies too."""
 
 
 def vit() -> nn.Module:
@@ -404,11 +373,11 @@ def test_an_interrupt_anywhere_leaves_nothing_behind(case, untouched):
     call(known=True)
     draw = random.Random(case)
     for known in (True, False):
-        with interrupted(None) as lines:
+        with interrupted(None, MODULES) as lines:
             call(known)
         for at in draw.sample(range(1, lines[0]), POINTS // 2):
             # a SystemError is what Python makes of an interrupt where PyTorch's own code was about to return
-            with untouched(model), interrupted(at), suppress(KeyboardInterrupt, SystemError):
+            with untouched(model), interrupted(at, MODULES), suppress(KeyboardInterrupt, SystemError):
                 call(known)
             assert not _get_current_function_mode_stack(), at
             assert not attention_is_constant.get(), at
@@ -428,32 +397,14 @@ def test_an_interrupt_in_the_users_own_block_leaves_nothing_behind(what, untouch
         with block:
             model(x)
 
-    with interrupted(None) as lines:
+    with interrupted(None, MODULES) as lines:
         call()
     for at in range(1, lines[0], 3):
-        with untouched(model), interrupted(at), suppress(KeyboardInterrupt):
+        with untouched(model), interrupted(at, MODULES), suppress(KeyboardInterrupt):
             call()
         assert not _get_current_function_mode_stack(), at
         assert not attention_is_constant.get(), at
         assert queue(locks_of(model.modules())[0]) == 0, at
-
-
-def test_who_is_interrupted_while_plugins_are_loaded_holds_nobody_up():
-    """At each line: other threads load the group all the same."""
-    group = "camscope.no_such_group"
-    with interrupted(None) as lines:
-        load_plugins(group)
-    assert lines[0] > 10
-    for at in range(1, lines[0] + 1):
-        plugins._loaded.discard(group)
-        with interrupted(at), suppress(KeyboardInterrupt):
-            load_plugins(group)
-        other = threading.Thread(target=load_plugins, args=(group,), daemon=True)
-        other.start()
-        other.join(10)
-        assert not other.is_alive(), at
-        assert group in plugins._loaded
-    plugins._loaded.discard(group)
 
 
 @pytest.fixture

@@ -13,9 +13,9 @@ from PIL import Image
 
 import camscope
 from camscope import History, Recorder, render
-from camscope.arrays import resize
+from camscope.arrays import halved, resize
 from camscope.render.colour import lut
-from camscope.watching.looks import Look, Moment, halved
+from camscope.watching.looks import Look, Moment
 from camscope.watching.watched_samples import Samples
 from tests.watching.conftest import CLASSES, data, train
 

@@ -1,6 +1,7 @@
 """The maths that every array library shares: small operations, one resize, one blur, scales, masks and boxes."""
 
 from camscope.arrays.blurring import blurred
+from camscope.arrays.halving import displayed, halved, whole
 from camscope.arrays.host import detached, to_numpy, with_array_api
 from camscope.arrays.localise import Box, Components, boxes_of, mask_of
 from camscope.arrays.normalise import Scale, check_scale, is_flat, scaled
@@ -27,8 +28,10 @@ __all__ = [
     "channel_sum",
     "check_scale",
     "detached",
+    "displayed",
     "from_indices",
     "from_numpy",
+    "halved",
     "is_flat",
     "mask_of",
     "noting_channel_sums",
@@ -40,5 +43,6 @@ __all__ = [
     "space_sum",
     "to_numpy",
     "trimmed",
+    "whole",
     "with_array_api",
 ]

@@ -35,10 +35,28 @@ app.command(
     usage="Usage: camscope explain PHOTO-OR-TEXT... [OPTIONS]",
 )
 app.command(
+    "camscope.cli.make_report:report",
+    name="report",
+    help="Make a report of where a model looks: one HTML file that opens offline in any browser.",
+    usage="Usage: camscope report PHOTO... [OPTIONS]",
+)
+app.command(
     "camscope.cli.find_concepts:concepts",
     name="concepts",
     help="Find the concepts that a layer's features in some photos are made of.",
     usage="Usage: camscope concepts PHOTO... [OPTIONS]",
+)
+app.command(
+    "camscope.cli.trust_maps:trust",
+    name="trust",
+    help="Say whether a map can be trusted: a sentence, with the evidence beside it.",
+    usage="Usage: camscope trust PHOTO... [OPTIONS]",
+)
+app.command(
+    "camscope.cli.choose_method:choose",
+    name="choose",
+    help="Choose the method and layer that serve a model on your photos, with how sure that is.",
+    usage="Usage: camscope choose FOLDER [OPTIONS]",
 )
 app.command(
     "camscope.cli.train_model:train",
@@ -52,6 +70,26 @@ app.command(
     help="Show how a model learned to look: the maps of a training, step by step, and how they settle.",
     usage="Usage: camscope evolve RUN [OPTIONS]",
 )
+app.command(
+    "camscope.cli.run_images:run_images",
+    name="run",
+    help="Explain a folder, a table or a bucket of images into a store that cannot be lost.",
+    usage="Usage: camscope run DATA... --out RUN [OPTIONS]",
+)
+app.command(
+    "camscope.cli.browse:browse",
+    name="browse",
+    help="Look at a run: a table, a contact sheet, mean maps of classes, unusual images.",
+    usage="Usage: camscope browse RUN [OPTIONS]",
+)
+runs = App(name="runs", help="Join the shares of a run.", result_action="return_value")
+runs.command(
+    "camscope.cli.run_images:merge_runs",
+    name="merge",
+    help="Join the shares of a run, made with --shard, into one run.",
+    usage="Usage: camscope runs merge RUN... --out RUN",
+)
+app.command(runs)
 app.command(
     "camscope.cli.export_model:export",
     name="export",

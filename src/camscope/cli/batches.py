@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from camscope.cli.output import console
+from camscope.cli.explaining_bar import progress
 from camscope.cli.request import Request
 from camscope.cli.run_table import RunTable
 from camscope.cli.showing import FEW, show_explanation
@@ -83,8 +82,8 @@ def explain_all(explainer: Explainer, sources: Sources, request: Request, people
     done = Done(len(names), path, skipped=len(sources.names) - len(names))
     size = 1 if explainer.keeps_sizes else request.batch
     options = request.explainer_options(instances=explainer.detects)
-    with _stopping(done), Writers() as writers, _progress(len(names)) as advance:
-        for some in _batches(names, size):
+    with _stopping(done), Writers() as writers, progress(len(names)) as advance:
+        for some in batches_of(names, size):
             found = []
             for name, outcome in sources.explained(explainer, some, options):
                 written = (
@@ -135,17 +134,7 @@ def _stopping(done: Done) -> Iterator[None]:
         done.stopped = True
 
 
-@contextmanager
-def _progress(total: int) -> Iterator[Callable[[int], None]]:
-    """A progress bar, which what is given takes so many steps further; none for one or two inputs."""
-    with Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
-        console=console(stderr=True), disable=total < 3, transient=True,
-    ) as progress:  # fmt: skip
-        running = progress.add_task("explaining", total=total)
-        yield lambda steps: progress.update(running, advance=steps)
-
-
-def _batches(names: Sequence[str], size: int) -> Iterator[Sequence[str]]:
+def batches_of(names: Sequence[str], size: int) -> Iterator[Sequence[str]]:
+    """Parts of a list, each of `size` but the last."""
     for start in range(0, len(names), size):
         yield names[start : start + size]

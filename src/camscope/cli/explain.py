@@ -31,7 +31,9 @@ from camscope.cli.request import (
     read_words,
 )
 from camscope.cli.sources import Sources
+from camscope.errors import InputError
 from camscope.outputs import Task
+from camscope.trust import SavedChoice, read_choice
 
 _NO_INPUT = (
     "Which photo? Give files, folders, globs, or a sample: camscope explain sample:cat. For a model that reads "
@@ -45,6 +47,7 @@ def explain(
     method: Annotated[list[str] | None, Parameter(negative="")] = None,
     target: Annotated[list[str] | None, Parameter(negative="", allow_leading_hyphen=True)] = None,
     layer: Annotated[list[str] | None, Parameter(negative="")] = None,
+    chosen: Annotated[Path | None, Parameter("--as")] = None,
     top: int | None = None,
     out: Path = USUAL_FOLDER,
     save: str = USUAL_KINDS,
@@ -89,6 +92,8 @@ def explain(
         of each photo, or of a detector its most likely instances.
     layer
         One, or several separated by commas; `camscope layers` lists them. Default: chosen automatically.
+    chosen
+        A file of `camscope choose`: its method and layer are taken, if it was made for this model.
     top
         How many of each photo's top classes to explain, if no target is given. Default: 3.
     out
@@ -133,14 +138,15 @@ def explain(
     as_json
         Print machine-readable output on stdout, and nothing else there.
     """
+    saved = None if chosen is None else _read_choice(chosen, method, layer)
     request = Request(
         save=read_kinds(save),
         inputs=read_inputs(photos, _NO_INPUT),
         pictures=Pictures(read_style(colormap, opacity), f".{image_format}", read_size(overlay_size)),
-        methods=read_methods(method),
+        methods=read_methods(method if saved is None else [saved.method]),
         targets=tuple(target or ()),
         top=top,
-        layers=tuple(read_words(layer)),
+        layers=tuple(read_words(layer)) if saved is None else (saved.layers or ()),
         model=ModelOptions(model, weights, trust_pickle, device, task, classes, preprocessing, num_classes),
         out=out,
         batch=batch,
@@ -153,6 +159,8 @@ def explain(
     with prepared_folder(out), quiet_stdout(as_json):
         with people.status("loading the model …") if people.is_terminal else nullcontext():
             explainer = request.model.open()
+        if saved is not None:
+            saved.check_model(explainer.facts)
         sources = find_sources(explainer, request)
         free = _in_a_free_folder(request, sources, people)
         with prepared_folder(free.out):
@@ -164,6 +172,20 @@ def explain(
     else:
         close(people, done, sources, free, asked=request)
     return STOPPED if done.stopped else 1 if done.failed else 0
+
+
+def _read_choice(file: Path, method: list[str] | None, layer: list[str] | None) -> SavedChoice:
+    """The choice in a file, which says both method and layer.
+
+    Raises:
+        InputError: if it cannot be read, or either is named besides.
+    """
+    for option, named in (("--method", method), ("--layer", layer)):
+        if named:
+            raise InputError(
+                f"--as {file} and {option} {','.join(named)}: the file says method and layer. Give one of both."
+            )
+    return read_choice(file)
 
 
 def _in_a_free_folder(request: Request, sources: Sources, people: Console) -> Request:

@@ -10,9 +10,9 @@ from cyclopts import Parameter
 from rich.markup import escape
 
 from camscope.cli.files import read_class_names
-from camscope.cli.output import console, print_json, quiet_stdout, without_warnings
+from camscope.cli.output import console, print_json, quiet_stdout
 from camscope.cli.showing import show_files, show_notes
-from camscope.errors import InputError
+from camscope.errors import InputError, without_warnings
 from camscope.exporting import Exported
 from camscope.exporting import export as write
 from camscope.outputs import Task

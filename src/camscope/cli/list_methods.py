@@ -11,9 +11,10 @@ from rich.markup import escape
 from rich.padding import Padding
 
 from camscope.cli.model_options import ModelOptions, check_no_size_of_texts, check_size
-from camscope.cli.output import console, print_json, quiet_stdout, without_warnings
+from camscope.cli.output import console, print_json, quiet_stdout
 from camscope.composition import COMPOSITIONS, Composition, Named, list_methods
 from camscope.engine.offering import Offer
+from camscope.errors import without_warnings
 from camscope.evidence import in_words
 from camscope.methods import Method
 

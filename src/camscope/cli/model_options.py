@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from camscope.cli.collecting import loading
 from camscope.cli.files import read_class_names
@@ -44,20 +45,28 @@ class ModelOptions:
             InputError: if the file of class names cannot be read, or the number of classes is none.
             ModelError: if the model cannot be loaded.
         """
+        keywords = self.keywords()
+        with loading():
+            return Explainer(self.name, **keywords)
+
+    def keywords(self) -> dict[str, Any]:
+        """What `Explainer` takes besides the name, where it is not the default.
+
+        Raises:
+            InputError: if the file of class names cannot be read, or the number of classes is none.
+        """
         if self.num_classes is not None and self.num_classes < 1:
             raise InputError(f"--num-classes {self.num_classes}: expected at least 1.")
-        names = read_class_names(self.classes) if self.classes else None
-        with loading():
-            return Explainer(
-                self.name,
-                weights=self.weights,
-                num_classes=self.num_classes,
-                trust_pickle=self.trust_pickle,
-                device=self.device,
-                task=self.task,
-                class_names=names,
-                preprocessing=self.preprocessing,
-            )
+        given = {
+            "weights": self.weights,
+            "num_classes": self.num_classes,
+            "trust_pickle": self.trust_pickle or None,
+            "device": self.device,
+            "task": self.task,
+            "class_names": read_class_names(self.classes) if self.classes else None,
+            "preprocessing": self.preprocessing,
+        }
+        return {name: value for name, value in given.items() if value is not None}
 
     def words(self) -> list[str]:
         """The words on the command line that give the same model, its outputs and its preprocessing again."""

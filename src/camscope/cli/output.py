@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import json
 import sys
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, redirect_stdout
 from typing import Any
 
 from rich.console import Console
-
-from camscope.errors import CamscopeWarning
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -32,12 +29,4 @@ def print_json(value: Any) -> None:
 def quiet_stdout(as_json: bool) -> Iterator[None]:
     """Send what a model prints to stderr, where a program reads stdout."""
     with redirect_stdout(sys.stderr) if as_json else nullcontext():
-        yield
-
-
-@contextmanager
-def without_warnings() -> Iterator[None]:
-    """Leave out Python's warnings of what is shown as notes."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", CamscopeWarning)
         yield

@@ -12,11 +12,10 @@ from rich.console import Console
 
 from camscope import render
 from camscope.cli.file_names import ending_of, start_of, stems_of_photos
-from camscope.cli.output import without_warnings
 from camscope.cli.showing import show_notes, show_statuses
 from camscope.cli.sources import Again, File, Outcome
 from camscope.engine.explainer import Explainer
-from camscope.errors import InputError
+from camscope.errors import InputError, without_warnings
 from camscope.images import Photo, find_photos, read_photo
 from camscope.results import figures
 from camscope.results.explanation import Explanation
@@ -56,7 +55,7 @@ class Photos:
         readable: dict[str, Photo] = {}
         for name in names:
             try:
-                readable[name] = _read(name, explainer)
+                readable[name] = read_for(explainer, name)
             except InputError as error:
                 yield Outcome(name, error)
         if not readable:
@@ -109,8 +108,16 @@ def _without(out: Path, found: Sequence[str], given: Sequence[str]) -> list[str]
     return photos
 
 
-def _read(name: str, explainer: Explainer) -> Photo:
-    """One photo, of a size that the model's preprocessing can take."""
+def read_for(explainer: Explainer, name: str) -> Photo:
+    """Read a photo, of a size that the model's preprocessing can take.
+
+    Args:
+        explainer: of the model.
+        name: of the photo.
+
+    Raises:
+        InputError: if it cannot be read, or has no such size.
+    """
     refuse_sound(name)
     photo = read_photo(name)
     if explainer.preprocessing is not None:

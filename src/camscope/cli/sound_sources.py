@@ -9,11 +9,10 @@ from typing import Any
 from rich.console import Console
 
 from camscope.cli.file_names import ending_of, stems_of_photos
-from camscope.cli.output import without_warnings
 from camscope.cli.showing import show_notes, show_statuses
 from camscope.cli.sources import Again, File, Outcome
 from camscope.engine.explainer import Explainer
-from camscope.errors import InputError
+from camscope.errors import InputError, without_warnings
 from camscope.results.explanation import Explanation
 from camscope.signals import find_sounds, to_sound
 

@@ -9,12 +9,11 @@ from typing import Any
 from rich.console import Console
 
 from camscope.cli.file_names import stems_of_texts
-from camscope.cli.output import without_warnings
 from camscope.cli.show_words import show_words
 from camscope.cli.showing import show_notes
 from camscope.cli.sources import Again, File, Outcome
 from camscope.engine.explainer import Explainer
-from camscope.errors import InputError
+from camscope.errors import InputError, without_warnings
 from camscope.inputs.token_numbers import names_file
 from camscope.results.explanation import Explanation
 from camscope.results.figures import page

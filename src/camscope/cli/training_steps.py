@@ -10,9 +10,10 @@ from typing import Any
 from rich.console import Console
 
 from camscope.cli.app import STOPPED
-from camscope.cli.output import console, print_json, quiet_stdout, without_warnings
+from camscope.cli.output import console, print_json, quiet_stdout
 from camscope.cli.showing import show_notes
 from camscope.cli.train_display import Live, show_plan, show_run
+from camscope.errors import without_warnings
 from camscope.render import save
 from camscope.training.carrying_out import Run, carry_out
 from camscope.training.finding_rate import rate_of

@@ -19,7 +19,7 @@ class Call:
     """A word, or a word with arguments in brackets.
 
     Attributes:
-        word: the word as it is written.
+        word: the word as it is written; a name of several words has one blank between two.
         called: whether brackets follow it.
         arguments: the arguments without a name: numbers, calls, and tuples of these.
         named: the arguments with a name, of the same kinds.
@@ -96,6 +96,8 @@ class _Reader:
         word = self._next("a method")
         if word in _MARKS:
             raise unreadable(self.text, f"there is {word!r} where a method is expected")
+        while self.tokens and self.tokens[0] not in _MARKS:
+            word = f"{word} {self._next('a word')}"  # a name may be written in several: Guided Grad-CAM
         if self.tokens[:1] != ["("]:
             return Call(word)
         self._next("a bracket")

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from camscope.engine.altered_texts import altered_texts
 from camscope.engine.explaining import asking
 from camscope.engine.model import Model
-from camscope.errors import InputError, ModelError
+from camscope.errors import ModelError
 from camscope.evidence import ModelEvidence, Need, in_words
 from camscope.targets import TargetsLike
 
@@ -26,7 +27,7 @@ def altering(
         explained_input: see `Explainer.__call__`.
 
     Raises:
-        InputError: for token numbers.
+        InputError: see `camscope.inputs.prepare`.
         ModelError: if the model cannot be run on altered inputs.
     """
     adapter = model.adapter
@@ -35,9 +36,11 @@ def altering(
         notes = model.notes()
         given, batch = model.prepared(inputs, explained_input)
         if batch.of_tokens:
-            raise InputError(
-                "This input is token numbers: nothing lies between two of them, so they cannot be altered a little."
+            yield altered_texts(
+                model, batch, given, targets, lambda outputs: model.names(outputs.logits.shape[1], notes)
             )
+            notes.warn()
+            return
         if not needs <= adapter.offers:
             raise ModelError(
                 f"This model cannot give {in_words(needs)}, so nothing can be removed from them."

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from camscope.arrays import Array, detached
 from camscope.composition import Setting
 from camscope.engine.altering import altering
 from camscope.engine.call import MethodsLike, read_call
+from camscope.engine.choosing import Asked, By, choose
 from camscope.engine.concept_search import find_concepts
 from camscope.engine.explaining import Explaining
 from camscope.engine.layer_choice import Layers
@@ -23,9 +25,12 @@ from camscope.engine.length_buckets import length_buckets
 from camscope.engine.listings import LayerTable, OfferTable
 from camscope.engine.model import open_model
 from camscope.engine.offering import Trial
+from camscope.engine.other_weights import weighted_layers, with_other_weights
 from camscope.engine.over_batches import Only, Over
 from camscope.engine.own_forward import Watched
-from camscope.errors import InputError, LayerError
+from camscope.engine.progress_bar import bar
+from camscope.engine.trusting import Progress, Wanted, judge
+from camscope.errors import InputError, LayerError, without_warnings
 from camscope.evidence import ModelEvidence
 from camscope.images import Preprocessing
 from camscope.inputs import Inputs
@@ -37,6 +42,7 @@ from camscope.models.said_grid import SaidGrid
 from camscope.outputs import Outputs, Task, embeddings
 from camscope.results import Concepts, Explanation
 from camscope.targets import TargetsLike
+from camscope.trust import Choice, Judgement
 
 
 class Explainer:
@@ -144,6 +150,12 @@ class Explainer:
     def preprocessing(self) -> Preprocessing | None:
         """How photos become the model's input, or None if that is not known."""
         return self._model.preprocessing
+
+    @property
+    def about(self) -> Mapping[str, Any]:
+        """What the model is: its name, class, framework, device, precision, and a digest of its weights."""
+        with self._model.adapter.exclusive():
+            return {"model_name": self._model.info.name, **self._model.adapter.describe()}
 
     @property
     def default_method(self) -> str:
@@ -460,8 +472,15 @@ class Explainer:
 
         The copies are made and run chunk by chunk. All targets of an image are read from the same runs.
 
+        Of texts `seen.inputs` are `batch 1 token` of booleans, True at the tokens of words, and an altered copy is made
+        by setting some to False: these are replaced by the tokenizer's mask token, or else by that for unknown words.
+        What is no word ([CLS], padding) stays.
+
+            with explainer.altering("a film I loved") as seen:
+                without = seen.masked(0, 1, lambda numbers: seen.inputs & (np.arange(6) != 4))
+
         Args:
-            inputs: the same as for a call, but no texts.
+            inputs: the same as for a call.
             targets: see `__call__`. None is each image's top class as it is, which stays the target of its copies.
             explained_input: see `__call__`; it is the input that is altered.
 
@@ -469,10 +488,169 @@ class Explainer:
             A context, in which the model is held as during a call; see `camscope.evidence.ModelEvidence`.
 
         Raises:
-            InputError: for token numbers, between which nothing lies.
-            ImageError, TargetError: as for a call.
+            InputError, ImageError, TargetError: as for a call. `masked` raises an InputError for texts, if no token is
+                known that stands for nothing.
         """
         return altering(self._model, inputs, targets, explained_input)
+
+    def weighted_layers(self, inputs: Any) -> tuple[str, ...]:
+        """The layers that have weights of their own, in the order they run; the last is the head.
+
+        Args:
+            inputs: the same as for a call.
+
+        Raises:
+            ModelError: if of such a model no copy with other weights can be made, saying why.
+        """
+        return weighted_layers(self._model, inputs)
+
+    @keywords("explainer.randomised(x, {})")
+    def randomised(
+        self,
+        inputs: Any,
+        *,
+        seed: int = 0,
+        head_only: bool = False,
+        layers: str | Sequence[str] | None = None,
+    ) -> Explainer:
+        """An explainer of a copy whose weights are drawn anew; a map that looks the same there is not of the weights.
+
+            other = explainer.randomised(x)(x, targets=281, layers="layer4")
+
+        Every tensor is drawn by a generator of its own, with the mean and the deviation of its values: class tokens and
+        positions too, shared weights once. Statistics of batch norms are those of the batch, where what changed reaches
+        them. `camscope.metrics.model_randomisation` compares the maps.
+
+        Args:
+            inputs: the same as for a call: the batch that the statistics are of.
+            seed: of the draws.
+            head_only: draw the weights of the last weighted layer alone.
+            layers: draw those of these layers alone, of `weighted_layers`.
+
+        Returns:
+            the explainer of the copy, which takes as much memory as the model; this one is left as it is.
+
+        Raises:
+            InputError: for a layer without weights.
+            ModelError: if the model cannot be copied, keeps its weights as whole numbers, or is of a framework in which
+                no copy is made.
+        """
+        other = copy.copy(self)
+        other._model = with_other_weights(self._model, inputs, seed, head_only, layers)
+        return other
+
+    @keywords("explainer.choose(photos, {})")
+    def choose(
+        self,
+        photos: Any,
+        *,
+        methods: MethodsLike = None,
+        layers: Layers = None,
+        labels: Sequence[Any] | str | None = None,
+        groups: Sequence[Any] | None = None,
+        by: By = "mosaics",
+        probes: int | None = None,
+        seed: int = 0,
+        progress: bool = True,
+        tell: Callable[[str], None] | None = None,
+    ) -> Choice:
+        """Which method and layer serve this model on these photos; chosen on one half, tested on the other.
+
+            choice = explainer.choose(sorted(Path("photos").rglob("*.jpg")), labels="folders")
+            explainer("photo.jpg", **choice.options)
+
+        Candidates are ranked by the grid pointing game: mosaics of the most confident photos of different classes give
+        the truth of where each class is, without annotation. On the other half the best one's fidelity is compared with
+        those of the centre, the mean activation and a random map, photo by photo, by a BCa bootstrap.
+
+        Args:
+            photos: a list of paths, PIL images or arrays; a folder; or a batch (image, channel, height, width) that is
+                prepared. At least 50, or nothing is claimed. Those that cannot be read are left out, and named.
+            methods: the candidates; see `__call__`. None takes those of one layer that cost no more than a forward and
+                a short backward.
+            layers: where; None takes the automatic choice and its runners-up.
+            labels: of each photo its class, as index or name; or `"folders"`, the name of the folder that it lies in.
+                Photos that the model gets wrong stand in no mosaic then. None takes the classes that it sees for true.
+            groups: of each photo what it belongs to, such as a patient or a video: no group is in both halves, and
+                groups are what is counted and drawn.
+            by: what candidates are ranked by: `mosaics`, or `fidelity` where none can be made.
+            probes: how many altered copies of each photo fidelity is measured by; see `trust`.
+            seed: of the split, the mosaics and the bootstrap.
+            progress: whether bars are shown, in a terminal or a notebook.
+            tell: gets the price, in forwards, before the long part; by default nobody.
+
+        Raises:
+            InputError: if no photo can be read, there are no mosaics, or labels or groups are not one for each photo.
+            ModelError: if the model is no classifier of photos.
+            LayerError, MethodError, TargetError: as for a call.
+        """
+        asked = Asked(labels, groups, by, probes, seed, progress, tell or (lambda words: None), self.facts)
+        offers = self._model.adapter.offers
+        with self._model.adapter.exclusive(), without_warnings():
+            return choose(self, photos, asked, methods=methods, layers=layers, offers=offers)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What tells this model from others: its name and type, and the digest of its weights."""
+        return {"model_name": self._model.info.name, **self._model.adapter.describe()}
+
+    @keywords("explainer.trust(x, {})")
+    def trust(
+        self,
+        inputs: Any,
+        *,
+        methods: MethodsLike = None,
+        layers: Layers = None,
+        targets: TargetsLike = None,
+        checks: str | Sequence[str] = ("fidelity", "class"),
+        probes: int | None = None,
+        seed: int = 0,
+        explained_input: int | str | None = None,
+        progress: bool | Progress = True,
+    ) -> Judgement:
+        """Explain a batch, and say of every map whether it can be trusted, with the evidence beside it.
+
+            judgement = explainer.trust("photo.jpg", methods=["gradcam", "layercam"])
+            judgement.rows[0].verdict                       # "beats all baselines"
+
+        Parts of each input are removed at random, half of them by a blurred copy and half by what their neighbours say
+        (ROAD), and the model is asked what it says then. A map says where, if what it puts on the removed parts goes
+        with what the score loses: more than by the same map shifted, flipped and turned (p ≤ 0.025), and, with 95 %
+        confidence, more than by the centre of the picture and by the layer's mean activation. All methods, classes and
+        layers of one grid are judged by the same answers: 128 altered inputs for each image and grid, 256 where a grid
+        has more than 7 × 7 cells.
+
+        Layers of other grids are probed by their own cells, so that what is said of a map does not depend on what else
+        is asked for.
+
+        Args:
+            inputs: see `__call__`.
+            methods: see `__call__`.
+            layers: see `__call__`.
+            targets: see `__call__`. What is probed is the log-probability of a class; of what has no probability (a
+                regression, a region, an instance, a function) the score itself.
+            checks: the tests: `fidelity`, which the verdict is made of, and further ones:
+                `camscope.trust.list_checks()` names them.
+            probes: how many altered inputs for each image and grid, in place of 128 or 256.
+            seed: of whatever is drawn.
+            explained_input: see `__call__`.
+            progress: whether a bar is shown, in a terminal or a notebook; or a function, called with the number of
+                altered inputs that are answered and of all: with 0 before the first, and after every chunk.
+
+        Returns:
+            a row for every image, target, method and layer. What cannot be judged says why in its row.
+
+        Raises:
+            InputError: for a number of probes that says nothing, or a test that does not exist.
+            ImageError, LayerError, MethodError, TargetError: as for a call.
+            ModelError: if the model cannot be run on altered inputs.
+        """
+        with self._model.adapter.exclusive():
+            given = self.prepare(inputs, explained_input=explained_input)
+            with bar("asking the model", shown=progress is True) as shown:
+                told = progress if callable(progress) else shown
+                wanted = Wanted(methods, layers, targets, checks, probes, seed, told)
+                return judge(self, given, wanted, self.default_method)
 
     def embed(self, inputs: Any) -> Float[Array, "batch feature"]:
         """Each image's embedding, for `Similarity`: the vector that is compared with captions, or the output itself.

@@ -203,7 +203,7 @@ def _frames(given: Inputs) -> Frames | None:
     images = given.input_images
     if images.of_tensors or not all(map(images.has, range(len(images)))):
         return None
-    geometries = [images[image].geometry for image in range(len(images))]
+    geometries = [images.geometry(image) for image in range(len(images))]
 
     def pairs(name: str) -> np.ndarray:
         return np.asarray([getattr(geometry, name)[::-1] for geometry in geometries])

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
-from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.util import find_spec
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -15,6 +12,7 @@ import numpy as np
 from camscope.arrays import to_numpy
 from camscope.engine.judging import are_right, class_indices, targets_of
 from camscope.engine.loader_batches import LabelledBatch, labelled_batches
+from camscope.engine.progress_bar import Told, bar
 from camscope.errors import CamscopeError, InputError, nearest
 from camscope.inputs import Inputs
 from camscope.outputs import Outputs
@@ -72,8 +70,8 @@ class Over:
             apart: tells inputs and labels apart.
             progress: whether a bar is shown.
         """
-        with _bar(batches, shown=progress) as step:
-            for number, batch in enumerate(labelled_batches(step(batches), size, apart)):
+        with bar("explaining", shown=progress) as told:
+            for number, batch in enumerate(labelled_batches(_counted(batches, told), size, apart)):
                 try:
                     found = self._explained(batch)
                 except CamscopeError as error:
@@ -160,22 +158,10 @@ def _images(given: Inputs, rows: np.ndarray) -> Inputs:
     )
 
 
-@contextmanager
-def _bar(batches: Iterable[Any], *, shown: bool) -> Iterator[Callable[[Iterable[Any]], Iterator[Any]]]:
-    """A bar on stderr, in a terminal or a notebook; gives what counts items as they are taken."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = Console(file=sys.stderr)
-    can = console.is_terminal or (console.is_jupyter and find_spec("ipywidgets") is not None)
+def _counted(batches: Iterable[Any], told: Told) -> Iterator[Any]:
+    """The batches; how many were done is told whenever the next one is asked for."""
     total = len(batches) if isinstance(batches, Sized) else None
-    columns = (TextColumn("explaining"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not (shown and can)) as progress:
-        task = progress.add_task("", total=total)
-
-        def counted(items: Iterable[Any]) -> Iterator[Any]:
-            for item in items:
-                yield item
-                progress.advance(task)
-
-        yield counted
+    told(0, total)
+    for number, batch in enumerate(batches, 1):
+        yield batch
+        told(number, total)

@@ -15,7 +15,6 @@ from camscope.engine.explaining import Explaining
 from camscope.engine.model import open_model
 from camscope.errors import InputError, check_folder
 from camscope.evidence import Need
-from camscope.exporting.aside import written_aside
 from camscope.exporting.facts import facts_of
 from camscope.exporting.recipes import check_exportable, check_kind, programs_of, recipe_of
 from camscope.exporting.trial import trial_inputs
@@ -23,6 +22,7 @@ from camscope.exporting.verifying import Verified, check_shapes, verified
 from camscope.keywords import keywords
 from camscope.methods import Method
 from camscope.results import Explanation
+from camscope.surviving import written_aside
 from camscope.targets import PerImage, TopK
 
 _ROWS_TRACED = 2

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-from camscope.images.find import SAMPLES, find_photos, natural_key, sample_path
+from camscope.images.find import SAMPLE_PREFIX, SAMPLES, find_photos, is_image_name, natural_key, sample_path
 from camscope.images.geometry import Geometry
 from camscope.images.measured_geometry import Measured, measure
 from camscope.images.photo import Photo
 from camscope.images.preprocess import IMAGENET, Preprocessing
-from camscope.images.read import MAX_PIXELS, photo_size, read_photo, to_photo
+from camscope.images.read import MAX_PIXELS, photo_size, read_photo, read_photo_bytes, to_photo
 
 __all__ = [
     "IMAGENET",
     "MAX_PIXELS",
     "SAMPLES",
+    "SAMPLE_PREFIX",
     "Geometry",
     "Measured",
     "Photo",
     "Preprocessing",
     "find_photos",
+    "is_image_name",
     "measure",
     "natural_key",
     "photo_size",
     "read_photo",
+    "read_photo_bytes",
     "sample_path",
     "to_photo",
 ]

@@ -98,7 +98,7 @@ def _expand(pattern: str) -> list[str]:
 
 
 def _in_folder(folder: str) -> list[str]:
-    found = sorted((path for path in _walk(folder) if _is_image_name(path)), key=natural_key)
+    found = sorted((path for path in _walk(folder) if is_image_name(path)), key=natural_key)
     if not found:
         raise InputError(f"The folder '{folder}' and its subfolders hold no file with an image's suffix.")
     return found
@@ -117,14 +117,15 @@ def _unreadable(error: OSError) -> None:
 def _matching(pattern: str) -> list[str]:
     named = bool(Path(pattern).suffix) and not glob.has_magic(Path(pattern).suffix)
     files = [path for path in glob.glob(pattern, recursive=True) if Path(path).is_file()]  # noqa: PTH207
-    found = sorted((path for path in files if named or _is_image_name(path)), key=natural_key)
+    found = sorted((path for path in files if named or is_image_name(path)), key=natural_key)
     if not found:
         other = f" It matches {len(files)} other file(s)." if files else ""
         raise InputError(f"No image matches '{pattern}'.{other}")
     return found
 
 
-def _is_image_name(path: str) -> bool:
+def is_image_name(path: str) -> bool:
+    """Whether a file is called like a photo that can be read."""
     return Path(path).suffix.lower() in _image_suffixes()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import threading
 import warnings
@@ -82,6 +83,29 @@ def read_photo(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) ->
     """
     with _opened(path, max_pixels) as (image, name, source):
         return _decode(image, name, source)
+
+
+def read_photo_bytes(content: bytes, source: str, *, max_pixels: int = MAX_PIXELS) -> Photo:
+    """Read a photo from the bytes of its file, as `read_photo` does from the file.
+
+    Args:
+        content: what is in the file.
+        source: what the photo is called.
+        max_pixels: a photo with more pixels is refused before it is decoded.
+
+    Raises:
+        ImageError: they are no image, damaged, or of one that is too large. The message names the source.
+    """
+    name = f"'{source}'"
+    if not content:
+        raise ImageError(f"{name} is empty (0 bytes).")
+    try:
+        with _open(io.BytesIO(content), name, max_pixels) as image:
+            return _decode(image, name, source)
+    except (OSError, ValueError) as error:
+        if isinstance(error, CamscopeError):
+            raise
+        raise ImageError(f"{name} cannot be read: {error}.") from error
 
 
 def photo_size(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:

@@ -6,7 +6,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from array_api_compat import array_namespace, device
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Shaped
 
 from camscope.arrays import Array
 from camscope.errors import InputError
@@ -42,6 +42,32 @@ def check_imputer(given: Any) -> None:
             f"imputer={given!r}: expected an imputer, such as metrics.Blur(), Mean(), Noise(), Neighbours() or "
             "Constant(0.0)."
         )
+
+
+def is_presence(x: Shaped[Array, " ..."]) -> bool:
+    """Whether an input says what is there, as a text does of its tokens: booleans, between which nothing lies."""
+    return "bool" in str(x.dtype)
+
+
+def imputed(
+    imputer: Imputer,
+    x: Shaped[Array, "batch_or_1 channel *space"],
+    removed: Bool[np.ndarray, " batch *space"],
+) -> Shaped[Array, "batch channel *space"]:
+    """The inputs with what is removed filled; of what is there or not it is gone, whatever the imputer.
+
+    Args:
+        imputer: fills pixels.
+        x: the inputs; or booleans, True where something is there.
+        removed: True where it is removed.
+
+    Raises:
+        InputError: if it is no imputer.
+    """
+    check_imputer(imputer)
+    if is_presence(x):
+        return np.asarray(x) & ~removed[:, None]
+    return imputer(x, removed)
 
 
 def check_removed(

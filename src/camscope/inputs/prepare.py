@@ -21,6 +21,7 @@ from camscope.inputs.input_images import (
     images_of_signals,
     images_of_texts,
 )
+from camscope.inputs.prepared_photos import PreparedPhotos
 from camscope.inputs.sounds import images_of_heard, prepare_sounds
 from camscope.inputs.token_numbers import BESIDE_TOKENS, are_texts, read, refuse_unread, texts_of_tokens
 from camscope.libraries.info import SAY_PREPROCESSING, ModelInfo, Prepared
@@ -63,6 +64,7 @@ def prepare(
             inputs, a tuple of them by position or a dictionary by keyword. For a model that reads texts: a text, a
             list of texts, or token numbers `batch token` (alone, or in a dictionary with what goes with them). For a
             model that takes sounds: a sound as people have it (see `camscope.signals.to_sound`), or a list of them.
+            Or photos that were prepared elsewhere.
         info: says how the model's photos are prepared and its texts are read, or why that is not known.
         is_tensor: tells tensors from photos.
         explained_input: which of several inputs maps are of; None takes the first floating-point tensor with a channel
@@ -73,6 +75,9 @@ def prepare(
             preprocessing is not known.
         ImageError: if a photo cannot be read.
     """
+    if isinstance(inputs, PreparedPhotos):
+        made = Batch.of_usual(inputs.array, info.space)
+        return Inputs(made, inputs.images, info.preprocessing, of_photos=True)
     if info.texts is not None and isinstance(inputs, (list, tuple)) and not inputs:
         raise InputError("The list of texts is empty.")
     if info.texts is not None and are_texts(inputs):

@@ -96,18 +96,12 @@ def responses_through(
             return masks(pick(A[image], missing[numbers]), x.shape[1:])[:, None] * x
 
         new = cast(Rerun, model.masked)(image, missing.size, variants)
-        new = Responses(xp.astype(new.scores, A.dtype), xp.astype(new.probabilities, A.dtype))
-        if swept.responses is not None:
-            new = Responses(
-                xp.concat([swept.responses.scores, new.scores]),
-                xp.concat([swept.responses.probabilities, new.probabilities]),
-            )
-        swept.responses = new
+        new = new.changed(lambda values: xp.astype(values, A.dtype))
+        swept.responses = new if swept.responses is None else Responses.concatenated([swept.responses, new])
         swept.channels = np.concatenate([swept.channels, missing])
     in_order = np.argsort(swept.channels)
     rows = in_order[np.searchsorted(swept.channels, channels, sorter=in_order)]
-    found = cast(Responses, swept.responses)
-    return Responses(pick(found.scores, rows), pick(found.probabilities, rows))
+    return cast(Responses, swept.responses).rows(rows)
 
 
 def weighted_channels(

@@ -255,6 +255,11 @@ def has_method(name: str) -> bool:
     return name in _methods
 
 
+def method_of(function: MapFunction) -> Method:
+    """The method that a function is registered as."""
+    return next(m for m in _methods.values() if m.function is function)
+
+
 def list_methods() -> list[Method]:
     """All methods, in the order they are registered: the family first, baselines last."""
     load_plugins("camscope.methods")

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 
 from camscope.arrays import Array, to_numpy
-from camscope.engine import Explainer
 from camscope.errors import InputError
 from camscope.evidence import ModelEvidence, Variants
+from camscope.metrics.explains import Explains
 from camscope.metrics.measured_maps import Maps, Named, can_be_judged, check_images, named_maps
+from camscope.metrics.text_places import places_of
 from camscope.results import Explanation
 from camscope.targets import TargetsLike
 
 Alter: TypeAlias = Callable[
-    [Float[Array, "1 channel *size"], Float[np.ndarray, "*space"]], tuple[int, Variants]
+    [Shaped[Array, "1 channel *size"], Float[np.ndarray, "*space"]], tuple[int, Variants]
 ]
 """From one input and one of its maps: how many altered copies there are, and what makes them."""
 
@@ -26,7 +28,7 @@ Reduce: TypeAlias = Callable[[Float[np.ndarray, " copy"], float], float]
 
 
 def measured_by_altering(
-    explainer: Explainer,
+    explainer: Explains,
     inputs: Any,
     maps: Maps,
     *,
@@ -43,7 +45,7 @@ def measured_by_altering(
 
     Args:
         explainer: of the model.
-        inputs: see `Explainer.__call__`.
+        inputs: see `camscope.Explainer.__call__`.
         maps: see `camscope.metrics.measured_maps.Maps`.
         targets: the maps' own.
         baselines: maps by name, of `baseline_maps`.
@@ -57,17 +59,10 @@ def measured_by_altering(
     Raises:
         InputError: if maps and inputs do not fit, or the model gives no probabilities where they are needed.
     """
-    if not isinstance(explainer, Explainer):
-        raise InputError(
-            f"The first argument is of the type {type(explainer).__name__}: expected an Explainer, and "
-            "then the inputs and the maps."
-        )
-    named = named_maps(maps, baselines)
-    with explainer.altering(inputs, targets=targets) as seen:
+    with asking(explainer, inputs, maps, targets, baselines) as (named, seen):
         clean = np.asarray(to_numpy(seen.responses.probabilities), np.float64)
-        _check(named, seen, clean, of_probabilities)
-        if isinstance(maps, Explanation):
-            _check_same(maps, seen)
+        if of_probabilities:
+            _check_probabilities(clean)
         found = {
             name: np.array(
                 [
@@ -80,6 +75,39 @@ def measured_by_altering(
     return found, named.baselines
 
 
+@contextmanager
+def asking(
+    explainer: Explains,
+    inputs: Any,
+    maps: Maps,
+    targets: TargetsLike,
+    baselines: Mapping[str, Array] | None,
+) -> Iterator[tuple[Named, ModelEvidence]]:
+    """A context in which the model can be asked what it says of altered inputs, of the targets of maps that fit.
+
+    Args:
+        explainer: of the model.
+        inputs: see `camscope.Explainer.__call__`.
+        maps: see `camscope.metrics.measured_maps.Maps`.
+        targets: the maps' own.
+        baselines: maps by name, of `baseline_maps`.
+
+    Yields:
+        named: the maps by name.
+        seen: the model.
+
+    Raises:
+        InputError: if maps and inputs do not fit.
+    """
+    check_explains(explainer)
+    named = named_maps(maps, baselines)
+    with explainer.altering(inputs, targets=targets) as seen:
+        _check(named, seen)
+        if isinstance(maps, Explanation):
+            check_same(maps, seen)
+        yield named, seen
+
+
 def _of_image(
     seen: ModelEvidence,
     image: int,
@@ -89,23 +117,35 @@ def _of_image(
     reduce: Reduce,
 ) -> Float[np.ndarray, " target"]:
     assert seen.masked is not None
+    places = places_of(seen.inputs[image : image + 1])
     numbers = np.full(len(clean), np.nan)
     wide = np.broadcast_to(maps, (len(clean), *maps.shape[1:]))
     left = [target for target in range(len(clean)) if can_be_judged(wide[target])]
     while left:
         same = [target for target in left if np.array_equal(wide[target], wide[left[0]])]
         left = [target for target in left if target not in same]
-        count, variants = alter(seen.inputs[image : image + 1], wide[same[0]])
-        said = np.asarray(to_numpy(seen.masked(image, count, variants).probabilities), np.float64)
+        count, variants = alter(places.x, places.of_map(wide[same[0]]))
+        said = to_numpy(seen.masked(image, count, places.whole(variants)).probabilities).astype(np.float64)
         for target in same:
             numbers[target] = reduce(said[:, target], float(clean[target]))
     return numbers
 
 
-def _check(
-    named: Named, seen: ModelEvidence, clean: Float[np.ndarray, "batch target"], of_probabilities: bool
-) -> None:
-    batch, targets = clean.shape
+def check_explains(explainer: Any) -> None:
+    """Refuse what is no explainer.
+
+    Raises:
+        InputError: saying what comes first.
+    """
+    if not isinstance(explainer, Explains):
+        raise InputError(
+            f"The first argument is of the type {type(explainer).__name__}: expected an Explainer, and "
+            "then the inputs and the maps."
+        )
+
+
+def _check(named: Named, seen: ModelEvidence) -> None:
+    batch, targets = (int(n) for n in seen.responses.scores.shape)
     axes = len(seen.inputs.shape) - 2
     check_images("Inputs", batch, named.batch)
     for name, own in named.maps.items():
@@ -115,15 +155,26 @@ def _check(
                 f"({batch}, {targets}{'' if targets == 1 else ' or 1'}, …) with {axes} axes of space: pass the same "
                 "targets= that the maps are of."
             )
-    if of_probabilities and not ((clean >= 0) & (clean <= 1)).all():
+
+
+def _check_probabilities(clean: Float[np.ndarray, "batch target"]) -> None:
+    if not ((clean >= 0) & (clean <= 1)).all():
         raise InputError(
             "This compares probabilities, and what the model says of these targets is none, as of a regression, of "
             "evidence against a class, or of a score of your own. Use metrics.srg, deletion or insertion."
         )
 
 
-def _check_same(explained: Explanation, seen: ModelEvidence) -> None:
-    """Refuse an explanation of other inputs or targets, whose scores are others."""
+def check_same(explained: Explanation, seen: ModelEvidence) -> None:
+    """Refuse an explanation of other inputs or targets, whose scores are others.
+
+    Args:
+        explained: the explanation.
+        seen: what the model says of the inputs.
+
+    Raises:
+        InputError: saying both.
+    """
     before, now = (np.asarray(to_numpy(one), np.float64) for one in (explained.scores, seen.responses.scores))
     if before.shape != now.shape or not np.allclose(before, now, rtol=1e-2, atol=1e-2 * np.abs(now).max()):
         raise InputError(

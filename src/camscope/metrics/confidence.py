@@ -9,10 +9,11 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from camscope.arrays import Array, from_numpy, resize, scaled
-from camscope.engine import Explainer
 from camscope.errors import InputError
 from camscope.evidence import Variants
+from camscope.imputing import is_presence
 from camscope.metrics.answers import Reduce, measured_by_altering
+from camscope.metrics.explains import Explains
 from camscope.metrics.measured_maps import Maps
 from camscope.metrics.metric import Values, metric
 from camscope.targets import TargetsLike
@@ -22,7 +23,7 @@ _GRAD_CAM_PLUS_PLUS = "Chattopadhay et al. (Grad-CAM++), WACV 2018, arXiv:1710.1
 
 @metric(higher_is_better=False, paper=_GRAD_CAM_PLUS_PLUS, cost="1")
 def average_drop(
-    explainer: Explainer,
+    explainer: Explains,
     inputs: Any,
     maps: Maps,
     *,
@@ -37,9 +38,9 @@ def average_drop(
 
     Args:
         explainer: of the model.
-        inputs: see `Explainer.__call__`.
+        inputs: see `camscope.Explainer.__call__`.
         maps: see `camscope.metrics.measured_maps.Maps`; they are resized to the input and scaled to [0, 1].
-        targets: see `Explainer.__call__`: those that the maps are of.
+        targets: see `camscope.Explainer.__call__`: those that the maps are of.
         rectify: whether evidence against is set to zero first, as in a heatmap.
         baselines: maps by name, of `baseline_maps`.
 
@@ -51,7 +52,7 @@ def average_drop(
 
 @metric(higher_is_better=True, paper=_GRAD_CAM_PLUS_PLUS, cost="1")
 def average_increase(
-    explainer: Explainer,
+    explainer: Explains,
     inputs: Any,
     maps: Maps,
     *,
@@ -79,7 +80,7 @@ def average_increase(
 
 @metric(higher_is_better=True, paper="Zhang et al. (Opti-CAM), CVIU 2024, arXiv:2301.07002", cost="1")
 def average_gain(
-    explainer: Explainer,
+    explainer: Explains,
     inputs: Any,
     maps: Maps,
     *,
@@ -125,7 +126,7 @@ def adcc(drop: float, coherency: float, complexity: float) -> float:
 
 
 def _seen_through(
-    explainer: Explainer,
+    explainer: Explains,
     inputs: Any,
     maps: Maps,
     targets: TargetsLike,
@@ -134,6 +135,11 @@ def _seen_through(
     reduce: Reduce,
 ) -> tuple[Values, tuple[str, ...]]:
     def alter(x: Array, one: Float[np.ndarray, "*space"]) -> tuple[int, Variants]:
+        if is_presence(x):
+            raise InputError(
+                "A word of a text is there or not, and cannot be seen through a heatmap. metrics.srg, deletion and "
+                "insertion leave words out."
+            )
         heat = scaled(resize(one[None, None], x.shape[2:]), rectify=rectify)
 
         def variants(some: Int[np.ndarray, " chunk"]) -> Float[Array, "chunk channel *size"]:

@@ -9,10 +9,10 @@ import numpy as np
 from jaxtyping import Float
 
 from camscope.arrays import Array
-from camscope.engine import Explainer
 from camscope.errors import InputError
 from camscope.imputing import Blur, Constant, Imputer
 from camscope.metrics.answers import measured_by_altering
+from camscope.metrics.explains import Explains
 from camscope.metrics.measured_maps import Maps
 from camscope.metrics.metric import Values, metric
 from camscope.metrics.removal_order import Order, by_pixels, removing_in_order
@@ -25,7 +25,7 @@ _BLURRED = Blur(sigma=5.0, radius=5)
 
 @metric(higher_is_better=False, paper=_PAPER, cost="steps + 1 (225)")
 def deletion(
-    explainer: Explainer,
+    explainer: Explains,
     inputs: Any,
     maps: Maps,
     *,
@@ -43,9 +43,9 @@ def deletion(
 
     Args:
         explainer: of the model.
-        inputs: see `Explainer.__call__`.
+        inputs: see `camscope.Explainer.__call__`.
         maps: see `camscope.metrics.measured_maps.Maps`; of these targets.
-        targets: see `Explainer.__call__`: those that the maps are of.
+        targets: see `camscope.Explainer.__call__`: those that the maps are of.
         steps: how many steps there are from none to all.
         imputer: what is put in place of removed pixels.
         baselines: maps by name, of `baseline_maps`.
@@ -63,7 +63,7 @@ def deletion(
 
 @metric(higher_is_better=True, paper=_PAPER, cost="steps + 1 (225)")
 def insertion(
-    explainer: Explainer,
+    explainer: Explains,
     inputs: Any,
     maps: Maps,
     *,

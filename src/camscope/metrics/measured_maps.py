@@ -11,10 +11,10 @@ import numpy as np
 from jaxtyping import Float
 
 from camscope.arrays import Array, is_flat, to_numpy, with_array_api
-from camscope.engine import Explainer
 from camscope.errors import InputError
 from camscope.evidence import Evidence
 from camscope.methods import list_methods
+from camscope.metrics.explains import Explains
 from camscope.results import Explanation
 
 Maps: TypeAlias = "Array | Mapping[str, Array] | Explanation"
@@ -73,10 +73,7 @@ def named_maps(maps: Maps, baselines: Mapping[str, Array] | None = None) -> Name
         InputError: if one is no `batch target *space`, they are of different batches, or a name stands twice.
     """
     if isinstance(maps, Explanation):
-        several = len(maps.layers) > 1
-        given: Mapping[str, Any] = {
-            f"{method} at {layer}" if several else method: raw for (method, layer), raw in maps.raw.items()
-        }
+        given: Mapping[str, Any] = {name: maps.raw[key] for key, name in explained_names(maps).items()}
     else:
         given = maps if isinstance(maps, Mapping) else {_ONLY: maps}
     if not isinstance(baselines, (Mapping, NoneType)):
@@ -96,6 +93,16 @@ def named_maps(maps: Maps, baselines: Mapping[str, Array] | None = None) -> Name
         counts = ", ".join(f"{name}: {len(one)}" for name, one in found.items())
         raise InputError(f"These maps are of different numbers of images ({counts}).")
     return Named(found, tuple(more))
+
+
+def explained_names(e: Explanation) -> dict[tuple[str, str], str]:
+    """The names of an explanation's maps, by method and layer: the method's, and the layer's where it has several.
+
+    Args:
+        e: the explanation.
+    """
+    several = len(e.layers) > 1
+    return {(method, layer): f"{method} at {layer}" if several else method for method, layer in e.raw}
 
 
 def _on_host(name: str, given: Any) -> Float[np.ndarray, "_ _ ..."]:
@@ -136,7 +143,7 @@ def check_images(what: str, count: int, images: int) -> None:
 
 
 def baseline_maps(
-    source: Explainer | Float[Array, "batch channel *space"],
+    source: Explains | Float[Array, "batch channel *space"],
     inputs: Any = None,
     *,
     layers: Any = None,
@@ -147,19 +154,19 @@ def baseline_maps(
     Args:
         source: an explainer, whose layer's activations are taken; or the activations themselves.
         inputs: what the explainer is given; not beside activations.
-        layers: the layer, see `Explainer.__call__`; None for the automatic choice.
+        layers: the layer, see `camscope.Explainer.__call__`; None for the automatic choice.
         seed: of the random map.
 
     Raises:
         InputError: if an explainer gets no inputs, or activations get some.
     """
     methods = [m for m in list_methods() if m.baseline]
-    if isinstance(source, Explainer) == (inputs is None):
+    if isinstance(source, Explains) == (inputs is None):
         raise InputError(
             "metrics.baseline_maps(explainer, inputs) or metrics.baseline_maps(activations): an explainer "
             "needs the inputs, and activations need none."
         )
-    if isinstance(source, Explainer):
+    if isinstance(source, Explains):
         explained = source(inputs, methods=[m.name for m in methods], layers=layers, seed=seed)
         return dict(named_maps(explained).maps)
     return {m.name: m(Evidence(with_array_api(source), seed=seed)) for m in methods}

@@ -6,7 +6,7 @@ import functools
 import inspect
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ParamSpec
 
 import numpy as np
@@ -63,11 +63,13 @@ class Measured:
         values: by the map's name, the maps first and the baselines after them. Mostly one number for each image and
             target; each metric says it.
         baselines: the names of those that are baselines.
+        beside: what else was measured, by what it is, and of each map: the share of copies, a bound, single steps.
     """
 
     metric: Metric
     values: Values
     baselines: tuple[str, ...] = ()
+    beside: Mapping[str, Values] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> Float[np.ndarray, " ..."]:
         if name not in self.values:
@@ -79,8 +81,7 @@ class Measured:
     @property
     def means(self) -> dict[str, float]:
         """The mean of each map's numbers that can be judged; NaN if none can."""
-        judged = {name: values[~np.isnan(values)] for name, values in self.values.items()}
-        return {name: float(some.mean()) if some.size else math.nan for name, some in judged.items()}
+        return {name: _mean(values) for name, values in self.values.items()}
 
     @property
     def unjudged(self) -> dict[str, int]:
@@ -88,6 +89,14 @@ class Measured:
         return {name: int(np.isnan(values).sum()) for name, values in self.values.items()}
 
     def __repr__(self) -> str:
+        beside = "".join(
+            f"\n  {what}: " + ", ".join(f"{name} {_mean(one):.3f}" for name, one in values.items())
+            for what, values in self.beside.items()
+        )
+        return self._table + beside
+
+    @property
+    def _table(self) -> str:
         m, width = self.metric, max(map(len, self.values), default=0)
         lines = [f"{m.name}: {m.direction}, from {m.low:g} to {m.high:g}"]
         for name, mean in self.means.items():
@@ -100,12 +109,20 @@ class Measured:
         return "\n".join(lines)
 
 
+def _mean(values: Float[np.ndarray, " ..."]) -> float:
+    judged = values[~np.isnan(values)]
+    return float(judged.mean()) if judged.size else math.nan
+
+
+Found = tuple[Values, tuple[str, ...]] | tuple[Values, tuple[str, ...], Mapping[str, Values]]
+"""What a metric's function gives: what it measured, the names of the baselines, and what else it measured, if so."""
+
 _METRICS: dict[str, Metric] = {}
 
 
 def metric(
     *, higher_is_better: bool | None, low: float = 0.0, high: float = 1.0, paper: str, cost: str = "none"
-) -> Callable[[Callable[P, tuple[Values, tuple[str, ...]]]], Callable[P, Measured]]:
+) -> Callable[[Callable[P, Found]], Callable[P, Measured]]:
     """Register a metric: a function that gives what it measured, and the names of the baselines among it.
 
     Args:
@@ -116,7 +133,7 @@ def metric(
         cost: see `Metric`.
     """
 
-    def registered(function: Callable[P, tuple[Values, tuple[str, ...]]]) -> Callable[P, Measured]:
+    def registered(function: Callable[P, Found]) -> Callable[P, Measured]:
         formula = (function.__doc__ or "").split("\n")[0]
         facts = Metric(function.__name__, higher_is_better, low, high, cost, paper, formula)
         _METRICS[facts.name] = facts
@@ -125,8 +142,7 @@ def metric(
 
         @functools.wraps(function)
         def measuring(*args: P.args, **kwargs: P.kwargs) -> Measured:
-            values, baselines = understanding(*args, **kwargs)
-            return Measured(facts, values, baselines)
+            return Measured(facts, *understanding(*args, **kwargs))
 
         shown = inspect.signature(function).replace(return_annotation=Measured)
         vars(measuring)["__signature__"] = shown  # what help() tells

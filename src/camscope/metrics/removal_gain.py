@@ -9,11 +9,11 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from camscope.arrays import Array
-from camscope.engine import Explainer
 from camscope.errors import InputError
 from camscope.evidence import Variants
 from camscope.imputing import Blur, Imputer, Neighbours
 from camscope.metrics.answers import Alter, measured_by_altering
+from camscope.metrics.explains import Explains
 from camscope.metrics.measured_maps import Maps
 from camscope.metrics.metric import Values, metric
 from camscope.metrics.removal_order import Order, by_cells, by_pixels, removing, removing_in_order
@@ -35,7 +35,7 @@ Cells = Literal["own", "pixels"]
     cost="2 per share (10)",
 )
 def srg(
-    explainer: Explainer,
+    explainer: Explains,
     inputs: Any,
     maps: Maps,
     *,
@@ -53,9 +53,9 @@ def srg(
 
     Args:
         explainer: of the model.
-        inputs: see `Explainer.__call__`.
+        inputs: see `camscope.Explainer.__call__`.
         maps: see `camscope.metrics.measured_maps.Maps`; of these targets.
-        targets: see `Explainer.__call__`: those that the maps are of.
+        targets: see `camscope.Explainer.__call__`: those that the maps are of.
         shares: of the cells, that are removed.
         imputer: what is put in place of removed cells.
         cells: what is removed at a time, the map's `own` cells or `pixels`.
@@ -78,7 +78,7 @@ def srg(
 
 @metric(higher_is_better=True, low=-0.5, high=0.5, paper=_PAPER, cost="2 per share (18)")
 def road(
-    explainer: Explainer,
+    explainer: Explains,
     inputs: Any,
     maps: Maps,
     *,
@@ -121,7 +121,7 @@ def road(
 
 @metric(higher_is_better=False, paper=_PAPER, cost="1 per share (9)")
 def road_morf(
-    explainer: Explainer,
+    explainer: Explains,
     inputs: Any,
     maps: Maps,
     *,
@@ -161,7 +161,7 @@ def road_morf(
 
 @metric(higher_is_better=True, paper=_PAPER, cost="1 per share (9)")
 def road_lerf(
-    explainer: Explainer,
+    explainer: Explains,
     inputs: Any,
     maps: Maps,
     *,

@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 
 from camscope.arrays import Array, area_shares, resize
 from camscope.evidence import Variants
-from camscope.imputing import Imputer, check_imputer
+from camscope.imputing import Imputer, check_imputer, imputed, pixels_of_cells
 from camscope.metrics.answers import Alter
 
 _FINEST = 14
@@ -61,14 +61,12 @@ def by_cells(one: Float[np.ndarray, "*space"], size: Sequence[int], seed: int) -
         seed: of the draw that orders what is equal.
     """
     cells = [min(n, of_input, -(-n // -(-n // _FINEST))) for n, of_input in zip(one.shape, size, strict=True)]
-    ranks = _ranks(np.asarray(area_shares(one, cells)), seed)
-    for axis, (n, pixels) in enumerate(zip(cells, size, strict=True)):
-        ranks = ranks.take((2 * np.arange(pixels) + 1) * n // (2 * pixels), axis=axis)
-    return Order(ranks, int(np.prod(cells)))
+    ranks = _ranks(np.asarray(area_shares(one[None], cells)[0]), seed)
+    return Order(pixels_of_cells(ranks[None], size)[0], int(np.prod(cells)))
 
 
 def removing(
-    x: Float[Array, "1 channel *size"],
+    x: Shaped[Array, "1 channel *size"],
     imputer: Imputer,
     removed: Callable[[Int[np.ndarray, " chunk"]], Bool[np.ndarray, " chunk *size"]],
 ) -> Variants:
@@ -83,7 +81,7 @@ def removing(
         InputError: if it is no imputer.
     """
     check_imputer(imputer)
-    return lambda some: imputer(x, removed(some))
+    return lambda some: imputed(imputer, x, removed(some))
 
 
 def removing_in_order(

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
@@ -260,6 +260,30 @@ class Adapter(Protocol):
 
         Raises:
             ModelError: if the outputs are no class scores, or hold NaN or infinity.
+        """
+        ...
+
+    def weighted_layers(self, batch: Batch) -> Sequence[str]:
+        """The layers that have weights of their own, in the order they run; the last is the head.
+
+        Raises:
+            ModelError: if of such a model no copy with other weights can be made, saying why.
+        """
+        ...
+
+    def redrawn(self, batch: Batch, seed: int, layers: Collection[str] | None = None) -> Adapter:
+        """The adapter of a copy of the model whose weights are drawn anew; the model itself is left as it is.
+
+        Every tensor is drawn by a generator of its own, so that what is drawn for one does not depend on which others
+        are. The statistics that batch norms keep are those of the batch, where what changed reaches them.
+
+        Args:
+            batch: the inputs.
+            seed: of the draws.
+            layers: of `weighted_layers`, those whose weights are drawn; None for every weight there is.
+
+        Raises:
+            ModelError: if no such copy can be made, saying why.
         """
         ...
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Hashable
 from typing import Any, Generic, TypeVar, cast
+
+from camscope.fair_lock import FairLock, held
 
 Value = TypeVar("Value")
 
@@ -25,7 +26,7 @@ class LastUsed(Generic[Value]):
     def __init__(self, most: int, size: Callable[[Value], int] | None = None) -> None:
         self._most, self._size = most, size
         self._values: dict[Hashable, Value] = {}  # what was used last stands last
-        self._lock = threading.RLock()  # comparing keys may run code of theirs
+        self._lock = FairLock()
 
     def __reduce__(self) -> tuple[Any, ...]:
         """A copy starts with nothing: it belongs to a copy of what the values were found out about."""
@@ -55,7 +56,7 @@ class LastUsed(Generic[Value]):
         Returns:
             The value.
         """
-        with self._lock:
+        with held(self._lock):
             self._values.pop(key, None)
             self._values[key] = value
             while len(self._values) > 1 and self._all() > self._most:
@@ -68,12 +69,12 @@ class LastUsed(Generic[Value]):
 
     def clear(self) -> None:
         """Forget all."""
-        with self._lock:
+        with held(self._lock):
             self._values.clear()
 
     def _used(self, key: Hashable) -> object:
         """The value of a key, which now stands last; `_NOTHING` if it is not there."""
-        with self._lock:
+        with held(self._lock):
             if key not in self._values:
                 return _NOTHING
             self._values[key] = found = self._values.pop(key)

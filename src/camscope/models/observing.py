@@ -173,21 +173,20 @@ def is_dense(outputs: Array, x: Array) -> bool:
 
 
 def responses(targets: Targets, outputs: Outputs) -> Responses:
-    """The targets' scores and probabilities; the scores twice where there are no probabilities.
+    """The targets' scores and probabilities, `image target`; the scores themselves where there are no probabilities.
 
     That is so of a regression, and where every target is a function of the user's own.
 
     Args:
         targets: of the batch.
         outputs: of the model for it.
-
-    Returns:
-        Both `image target`.
     """
     scores = targets.scores(outputs)
+    top = None if outputs.task == "regression" else array_namespace(scores).argmax(outputs.logits, axis=1)
     if outputs.task == "regression" or all(targets.functions):
-        return Responses(scores, scores)
-    return Responses(scores, targets.scored_as("probability").scores(outputs))
+        return Responses(scores, scores, scores, top)
+    probabilities = targets.scored_as("probability").scores(outputs)
+    return Responses(scores, probabilities, targets.scored_as("log-probability").scores(outputs), top)
 
 
 def slices_of(count: int, at_a_time: int) -> Iterator[slice]:

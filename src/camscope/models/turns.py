@@ -2,62 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
-import threading
 import weakref
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
-from queue import SimpleQueue
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from typing import Any
 
-from camscope.undoing import surely
-
-
-class Turn:
-    """One thread's wish to have a model to itself.
-
-    Attributes:
-        thread: which thread's.
-        woken: gets something whenever the turn may have come.
-    """
-
-    def __init__(self) -> None:
-        self.thread = threading.get_ident()
-        self.woken: SimpleQueue[None] = SimpleQueue()
-
-
-class FairLock:
-    """Held by the first turn in a queue; when that leaves, the next one holds it.
-
-    `leave` may be called more than once, and for a turn that never came: an interrupt may fly at any time, and whoever
-    catches it need not know how far things had come. For the same reason nothing here takes another lock, which an
-    interrupt could leave locked: each step is one operation of a list or a queue, which no other thread can divide.
-    """
-
-    _numbers = itertools.count()
-
-    def __init__(self) -> None:
-        self.number = next(self._numbers)
-        self._queue: list[Turn] = []
-
-    @property
-    def is_held_here(self) -> bool:
-        """Whether this thread holds it already."""
-        return any(first.thread == threading.get_ident() for first in self._queue[:1])
-
-    def wait(self, turn: Turn) -> None:
-        """Come to hold it, after all who came before."""
-        self._queue.append(turn)
-        while self._queue[0] is not turn:
-            turn.woken.get()
-
-    def leave(self, turn: Turn) -> None:
-        """Hold it no more, or wait for it no more."""
-        with suppress(ValueError):  # it is not in the queue
-            self._queue.remove(turn)
-        for first in self._queue[:1]:
-            first.woken.put(None)
-
+from camscope.fair_lock import FairLock, held
 
 _locks: weakref.WeakKeyDictionary[Any, FairLock] = weakref.WeakKeyDictionary()
 """The lock of each part of each model that was explained. None is ever replaced by another."""
@@ -78,8 +28,7 @@ def locks_of(parts: Iterable[Any]) -> list[FairLock]:
     return sorted(found, key=lambda lock: lock.number)
 
 
-@contextmanager
-def alone_with(parts: Iterable[Any]) -> Iterator[None]:
+def alone_with(parts: Iterable[Any]) -> AbstractContextManager[None]:
     """Have a model to this thread alone. Other threads that ask for it wait, and are served in the order they came.
 
     Inside it may be entered again.
@@ -87,14 +36,4 @@ def alone_with(parts: Iterable[Any]) -> Iterator[None]:
     Args:
         parts: the model and all its layers.
     """
-    turn = Turn()
-    locks = [lock for lock in locks_of(parts) if not lock.is_held_here]
-
-    def leave() -> None:
-        for lock in locks:
-            lock.leave(turn)
-
-    with surely(leave):
-        for lock in locks:
-            lock.wait(turn)
-        yield
+    return held(*locks_of(parts))

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, cast, get_args
 
-from array_api_compat import array_namespace
+from array_api_compat import array_namespace, device
 from jaxtyping import Float
 
 from camscope.arrays import Array, detached
@@ -65,7 +65,11 @@ class Outputs:
             return xp.log(xp.clip(self._own, xp.finfo(self._own.dtype).smallest_normal, None))
         if self.task == "multiclass":
             shifted = self.logits - xp.max(self.logits, axis=1, keepdims=True)
-            return shifted - xp.log(xp.sum(xp.exp(shifted), axis=1, keepdims=True))
+            # without the largest, whose power is 1: of a class that is all but certain, what is left is kept
+            largest = xp.argmax(self.logits, axis=1, keepdims=True)
+            others = xp.arange(shifted.shape[1], device=device(shifted)) != largest
+            powers = xp.where(others, xp.exp(shifted), xp.zeros_like(shifted))
+            return shifted - xp.log1p(xp.sum(powers, axis=1, keepdims=True))
         negative = xp.clip(self.logits, None, 0)
         return negative - xp.log1p(xp.exp(negative - xp.clip(self.logits, 0, None)))
 

@@ -38,6 +38,16 @@ def png(figure: Figure, dpi: float = 150) -> bytes:
     return buffer.getvalue()
 
 
+def as_picture(figure: Figure, dpi: float = 150) -> Image.Image:
+    """Give a figure as an RGB picture.
+
+    Raises:
+        InputError: `dpi` is not above 0.
+    """
+    with Image.open(BytesIO(png(figure, dpi))) as drawn:
+        return drawn.convert("RGB")
+
+
 def save(figure: Figure, path: str | Path, dpi: float = 150) -> None:
     """Write a figure to a file; the suffix decides between png, pdf and svg.
 

@@ -1,8 +1,9 @@
-"""Several explanations of the same images side by side."""
+"""Several explanations of the same inputs side by side."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,8 +13,9 @@ from camscope.arrays import Scale
 from camscope.errors import InputError
 from camscope.render import Panel
 from camscope.results.explanation import Explanation
-from camscope.results.figures.labels import MOST_PANELS, image_name, model_of
+from camscope.results.figures.labels import MOST_PANELS, agreement, image_name, model_of
 from camscope.results.figures.photos import heatmap_panels, style_of
+from camscope.results.figures.signals import MOST_ROWS, compared_signals
 from camscope.results.map_data import Key
 
 if TYPE_CHECKING:
@@ -30,9 +32,10 @@ def compare(
     order: int = 1,
     **style: Any,
 ) -> Figure:
-    """A figure of the same images in several explanations: a row for each image, a column for each explanation.
+    """A figure of the same inputs in several explanations: a row for each image, a column for each explanation.
 
-    Under each heatmap stands how much it agrees with the first one: the correlation r of the two heatmaps on the photo.
+    Of signals each explanation has a row of its own, below that of the first one. With each heatmap stands how much it
+    agrees with the first one: the correlation r of the two heatmaps on the photo or the signal.
 
         camscope.compare(before, after)                       # two models
         camscope.compare(e["gradcam"], e["layercam"])         # two methods of one explanation
@@ -45,7 +48,8 @@ def compare(
         labels: what each explanation is called; None says in what they differ: model, method, layer.
         scale: see `camscope.arrays.normalise.Scale`.
         order: of the spline; see `camscope.results.maps.Maps.heatmaps`.
-        style: options of `camscope.render.figure`: colormap, opacity, title …
+        style: options of `camscope.render.figure`: colormap, opacity, title …; of signals those of
+            `camscope.render.signal_figure`, and `rate`, `channels`, `show`.
 
     Raises:
         InputError: if there is nothing to compare with, an explanation has several maps, or they are of other images.
@@ -54,8 +58,23 @@ def compare(
     every = (first, *others)
     keys = [_only_map(e, number) for number, e in enumerate(every)]
     _check(every, target, labels)
-    shown = range(len(first)) if image is None else [first.number(image)]
-    shown = shown[: max(1, MOST_PANELS // (1 + len(every)))]
+    images = range(len(first)) if image is None else [first.number(image)]
+    heads, common = [*(labels or _differences(every, keys))], _in_common(every, keys)
+    if first.of_signals:
+        most = max(1, MOST_ROWS // len(every)) if image is None else 1
+        said = [*common, *_left_out(first, images[:most], images)]
+        return compared_signals(
+            every,
+            keys,
+            images[:most],
+            target=target,
+            heads=heads,
+            said=said,
+            scale=scale,
+            order=order,
+            **style,
+        )
+    shown = images[: max(1, MOST_PANELS // (1 + len(every)))]
     rows = []
     for i in shown:
         photo = first.input_image(i)
@@ -68,13 +87,8 @@ def compare(
                 )
             columns += heatmap_panels(e, i, method, layer, scale=scale, order=order, targets=[target])
         rows.append([Panel(photo.picture, None, image_name(first, i)), *_with_agreement(columns)])
-    style.setdefault("column_labels", ["", *(labels or _differences(every, keys))])
-    more = (
-        [f"the first {len(shown)} of {len(first)} images"]
-        if image is None and len(shown) < len(first)
-        else []
-    )
-    caption = " · ".join([*_in_common(every, keys), *more])
+    style.setdefault("column_labels", ["", *heads])
+    caption = " · ".join([*common, *_left_out(first, shown, images)])
     return render.figure(rows, **style_of(style, scale, caption))
 
 
@@ -93,6 +107,12 @@ def _check(every: Sequence[Explanation], target: int, labels: Sequence[str] | No
         raise InputError(
             "One explanation was given; compare takes two or more: camscope.compare(before, after)."
         )
+    nouns = [*dict.fromkeys(e.noun for e in every)]
+    if len(nouns) > 1 or every[0].of_texts:
+        raise InputError(
+            f"The explanations are of {' and '.join(f'{noun}s' for noun in nouns)}; compare takes several of images, "
+            "or several of signals."
+        )
     sizes = {len(e) for e in every}
     if len(sizes) > 1:
         raise InputError(
@@ -107,6 +127,10 @@ def _check(every: Sequence[Explanation], target: int, labels: Sequence[str] | No
         )
 
 
+def _left_out(first: Explanation, shown: Sequence[int], images: Sequence[int]) -> list[str]:
+    return [f"the first {len(shown)} of {len(images)} {first.noun}s"] if len(shown) < len(images) else []
+
+
 def _with_agreement(panels: Sequence[Panel]) -> list[Panel]:
     """The panels, each with its correlation with the first."""
     first = panels[0].heatmap
@@ -116,12 +140,8 @@ def _with_agreement(panels: Sequence[Panel]) -> list[Panel]:
 def _said(panel: Panel, first: np.ndarray | None) -> Panel:
     assert panel.heatmap is not None
     assert first is not None
-    seen = np.isfinite(panel.heatmap) & np.isfinite(first)
-    mine, theirs = panel.heatmap[seen], first[seen]
-    flat = mine.size == 0 or np.ptp(mine) == 0 or np.ptp(theirs) == 0
-    agreement = "" if flat else f"r = {np.corrcoef(mine, theirs)[0, 1]:.2f}"
-    subtitle = " · ".join(filter(None, [panel.subtitle, agreement]))
-    return Panel(panel.image, panel.heatmap, panel.title, subtitle, panel.boxes, panel.note)
+    subtitle = " · ".join(filter(None, [panel.subtitle, agreement(panel.heatmap, first)]))
+    return replace(panel, subtitle=subtitle)
 
 
 def _facts(every: Sequence[Explanation], keys: Sequence[Key]) -> list[tuple[str, ...]]:

@@ -26,6 +26,7 @@ def save(e: Maps, path: str | Path) -> Path:
     - `maps/METHOD/LAYER`: raw signed maps at layer resolution, `image target *space`.
     - `heatmaps/METHOD/LAYER`: in [0, 1]. A single image with a photo has them on the photo, NaN outside the model's
       crop, and a single sound on its own time; otherwise they are at the size of the model's input.
+    - `spectrogram/IMAGE`: what a model was given of a sound, 0 (silence) to 1, `frequency time`, if maps are over both.
     - `spans/METHOD/LAYER`: the start and end of each text on the maps' last axis, if texts have several lengths.
     - `scores`, `logits`, `probabilities`.
     - `json`: a string with the axes of each array, targets, status, provenance, and the tokens and words of texts.
@@ -37,11 +38,41 @@ def save(e: Maps, path: str | Path) -> Path:
     Raises:
         InputError: if the suffix is another than `.npz`, or there is no such folder.
     """
+    path = path_of(path, "an explanation")
+    return write(path, arrays_of(e))
+
+
+def path_of(path: str | Path, what: str) -> Path:
+    """The file that something is saved in, with its suffix.
+
+    Args:
+        path: as it was given.
+        what: is saved, such as `an explanation`.
+
+    Raises:
+        InputError: if the suffix is another than `.npz`, or there is no such folder.
+    """
     path = Path(path)
     if path.suffix not in ("", ".npz"):
-        raise InputError(f"{path}: an explanation is saved as .npz, not {path.suffix}.")
+        raise InputError(f"{path}: {what} is saved as .npz, not {path.suffix}.")
     check_folder(path)
-    path = path.with_suffix(".npz")
+    return path.with_suffix(".npz")
+
+
+def write(path: Path, arrays: Mapping[str, np.ndarray]) -> Path:
+    """Write arrays of numbers and texts; gives the file's path."""
+    with path.open("wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **arrays)
+    return path
+
+
+def text_of(document: Mapping[str, Any]) -> np.ndarray:
+    """Plain values as JSON, in an array."""
+    return np.array(json.dumps(finite(document), ensure_ascii=False, allow_nan=False))
+
+
+def arrays_of(e: Maps) -> dict[str, np.ndarray]:
+    """What the file of an explanation holds; see `save`."""
     on_photo = len(e) == 1 and (e.input_images.has(0) or _is_sound(e, 0))
     arrays: dict[str, np.ndarray] = {}
     for (method, layer), maps in e.raw.items():
@@ -53,15 +84,16 @@ def save(e: Maps, path: str | Path) -> Path:
             arrays[f"heatmaps/{name}"] = to_numpy(e.heatmaps(method, layer)).astype(np.float32)
         if (method, layer) in e.spans:
             arrays[f"spans/{name}"] = e.spans[method, layer]
+    for image in range(len(e)):
+        drawn = e.signal(image).spectrogram if e.input_images.has_signal(image) else None
+        if drawn is not None:
+            arrays[f"spectrogram/{image}"] = drawn.levels.astype(np.float16)
     arrays["scores"] = to_numpy(e.scores)
     arrays["logits"] = to_numpy(e.logits)
     if e.probabilities is not None:
         arrays["probabilities"] = to_numpy(e.probabilities)
-    text = json.dumps(finite(_document(e, arrays, on_photo)), ensure_ascii=False, allow_nan=False)
-    arrays["json"] = np.array(text)
-    with path.open("wb") as file:
-        np.savez_compressed(file, allow_pickle=False, **arrays)
-    return path
+    arrays["json"] = text_of(_document(e, arrays, on_photo))
+    return arrays
 
 
 def summary(e: Maps, image: int = 0) -> dict[str, Any]:
@@ -135,7 +167,7 @@ def _times(e: Maps, image: int) -> dict[str, Any]:
     the part that is longest; in seconds, or in steps if the rate is not known. None for a map that is zero.
     """
     signal = e.signal(image)
-    g = signal.geometry
+    g, s = signal.geometry, signal.spectrogram
     steps = 1.0 if signal.rate is None else 1 / signal.rate
 
     def longest(heat: np.ndarray) -> list[float] | None:
@@ -151,6 +183,7 @@ def _times(e: Maps, image: int) -> dict[str, Any]:
             "start": signal.start,
             "sound": signal.sound,
             "geometry": g.to_dict(),
+            **({"spectrogram": {"low": s.low, "high": s.high, "unit": s.unit}} if s else {}),
         },
         "most_evidence": {
             "/".join(key): [longest(heat) for heat in e.photo_heatmaps(image, *key)] for key in e.raw
@@ -162,6 +195,8 @@ def _document(e: Maps, arrays: Mapping[str, np.ndarray], on_photo: bool) -> dict
     def axes(name: str, array: np.ndarray) -> list[str]:
         if name.startswith("spans/"):
             return ["image", "end"]
+        if name.startswith("spectrogram/"):
+            return ["frequency", "time"]
         if name.startswith(("maps/", "heatmaps/")):
             space = {1: ["position"], 2: ["height", "width"], 3: ["depth", "height", "width"]}
             if e.of_signals:

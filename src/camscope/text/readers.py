@@ -17,6 +17,9 @@ from camscope.text.text import Text
 Tokenizer: TypeAlias = Callable[[str], Iterable[tuple[str, int]]]
 """Gives the tokens of a text and their numbers, in order: `tokenizer("a film") == [("a", 4), ("film", 71)]`."""
 
+MASKS = ("[MASK]", "<mask>", "<MASK>")
+"""The tokens by which vocabularies say that a word is left out."""
+
 _PIECES = re.compile(r"\w+(?:['’]\w+)*|[^\w\s]")
 _SPECIAL = re.compile(r"<[^<>]+>|\[[A-Z]+\]|xx[a-z]{2,4}")
 
@@ -46,6 +49,11 @@ class TextReader(Protocol):
     @property
     def name(self) -> str:
         """The name of the tokenizer, for the provenance."""
+        ...
+
+    @property
+    def stand_in(self) -> tuple[int, str] | None:
+        """The number and the name of the token that stands for a word that is left out; None if there is none."""
         ...
 
     def read(self, texts: Sequence[str]) -> Read:
@@ -127,6 +135,8 @@ class TokenReader:
         self._words = {number: word for word, number in vocabulary.items()}
         self._unknown = vocabulary.get(getattr(tokenizer, "unknown", None) or "")
         self._scheme = find_scheme(vocabulary)
+        names = (*MASKS, getattr(tokenizer, "unknown", None))
+        self.stand_in = next(((vocabulary[name], name) for name in names if name in vocabulary), None)
 
     def read(self, texts: Sequence[str]) -> Read:
         """Texts as the model takes them."""
@@ -172,6 +182,7 @@ class Unread:
     """
 
     name = ""
+    stand_in = None
 
     def __init__(self, why: str) -> None:
         self._why = why

@@ -14,9 +14,9 @@ from camscope.libraries.training_runs import BEST
 from camscope.libraries.weights import fill
 from camscope.outputs import Task
 from camscope.render import png
+from camscope.surviving import Stop, stopped_by_signals
 from camscope.training.checkpoints import Checkpoint, read_checkpoint, write_checkpoint
 from camscope.training.curves import confusion_figure, curves_figure
-from camscope.training.interrupting import Stop, stopped_by_signals
 from camscope.training.loop import Keeper, Loop, Objective, plain_objective, steps_per_epoch
 from camscope.training.parts_of_a_run import Parts, accelerated, put_together, schedule_of
 from camscope.training.progress import Progress, Reporter, Row

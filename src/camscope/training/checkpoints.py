@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from camscope.errors import InputError, ModelError
-from camscope.exporting.aside import written_aside
+from camscope.surviving import written_aside
 
 _MODEL, _OPTIMISER, _RANDOM = "model.", "optimiser.", "random."
 _HEADER = "camscope"
@@ -165,13 +164,3 @@ def write_tensors(path: Path, tensors: Mapping[str, Any], header: Mapping[str, s
             f"{path} could not be written: {error.strerror or error}. What was there before still is; make room, and "
             f"go on with --resume."
         ) from error
-
-
-def sweep(folder: Path) -> None:
-    """Remove what a killed write left beside a run's files.
-
-    Args:
-        folder: of the run.
-    """
-    for left in folder.glob(".*.*/"):
-        shutil.rmtree(left, ignore_errors=True)

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn, Protocol, TypeAlias
 
 from camscope.errors import InputError
+from camscope.surviving import Stop
 from camscope.training.batching import Batch, Batches
 from camscope.training.groups import LayerGroup
-from camscope.training.interrupting import Stop
 from camscope.training.objectives import Loss
 from camscope.training.progress import Now, Progress, Reporter, Row
 from camscope.training.schedule import Schedule, enter_step

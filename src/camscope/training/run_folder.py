@@ -14,11 +14,11 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from camscope.errors import InputError, MissingExtraError, nearest
-from camscope.exporting.aside import written_aside
+from camscope.errors import InputError, nearest
 from camscope.libraries.training_runs import BEST, LAST, RUN_FILE, is_run
 from camscope.results.saving import finite
-from camscope.training.checkpoints import sweep, write_tensors
+from camscope.surviving import held, sweep, written_aside
+from camscope.training.checkpoints import write_tensors
 from camscope.training.labelled import LabelledImages
 from camscope.training.progress import Row
 from camscope.training.splits import Split
@@ -30,7 +30,6 @@ SPLIT = "split.csv"
 CURVES = "curves.png"
 CONFUSION = "confusion.png"
 MAPS = "maps"
-LOCK = ".lock"
 _PACKAGES = ("camscope", "torch", "torchvision", "accelerate", "timm", "numpy", "pillow", "safetensors")
 
 
@@ -119,25 +118,13 @@ class RunFolder:
             InputError: if another process trains in it, or began a run of that name meanwhile.
             MissingExtraError: if filelock is not installed.
         """
-        try:
-            from filelock import FileLock, Timeout
-        except ImportError as error:
-            raise MissingExtraError("training", "train") from error
         self.make()
-        lock = FileLock(self.path / LOCK, blocking=False)
-        try:
-            lock.acquire()
-        except Timeout as error:
-            raise InputError(
-                f"Another process is training in {self.path}. Wait until it is done, or begin a run of another --name."
-            ) from error
-        try:
+        taken = f"Another process is training in {self.path}. Wait until it is done, or begin a run of another --name."
+        with held(self.path, taken=taken, what="training", extra="train"):
             if not begun and is_run(self.path):
                 raise InputError(f"Another process has just made the run {self.path}. Take another --name.")
             sweep(self.path)
             yield
-        finally:
-            lock.release()
 
     @property
     def checkpoint(self) -> Path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import string
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -90,8 +90,8 @@ def read_table(file: Path, options: TableOptions | None = None) -> LabelledImage
 
 def _label_column(file: Path, columns: Columns, given: str | None) -> str:
     if given is not None:
-        return _known(file, columns, given)
-    called = [name for name in columns if name.casefold() in _LABEL_NAMES]
+        return known_column(f"'{file}'", columns, given)
+    called = label_columns(columns)
     if len(called) == 1:
         return called[0]
     which = f"{listed(called)} may be it" if called else "none is called label"
@@ -101,12 +101,28 @@ def _label_column(file: Path, columns: Columns, given: str | None) -> str:
     )
 
 
-def _known(file: Path, columns: Columns, name: str) -> str:
-    if name not in columns:
+def known_column(table: str, columns: Iterable[str], name: str) -> str:
+    """A column's name, which must be there.
+
+    Args:
+        table: its name, in quotes.
+        columns: their names.
+        name: the one that is asked for.
+
+    Raises:
+        InputError: if it is not there; the message names the nearest.
+    """
+    names = list(columns)
+    if name not in names:
         raise InputError(
-            f"'{file}' has no column {name!r}.{nearest(name, columns)} Its columns: {listed(list(columns))}."
+            f"{table} has no column {name!r}.{nearest(name, names)} Its columns: {listed(names)}."
         )
     return name
+
+
+def label_columns(columns: Iterable[str]) -> list[str]:
+    """The columns that by their names have the labels."""
+    return [name for name in columns if name.casefold() in _LABEL_NAMES]
 
 
 def _words(cell: Cell, separator: str | None) -> list[str]:
@@ -140,7 +156,7 @@ def _paths(file: Path, columns: Columns, label_column: str, base: Path, options:
     if options.path is not None:
         return _filled(file, columns, options.path)
     if options.column is not None:
-        return [str(cell) for cell in columns[_known(file, columns, options.column)]]
+        return [str(cell) for cell in columns[known_column(f"'{file}'", columns, options.column)]]
     others = [name for name in columns if name != label_column]
     files = [
         name for name in others if any((base / str(cell)).is_file() for cell in columns[name][:20] if cell)
@@ -157,6 +173,23 @@ def _paths(file: Path, columns: Columns, label_column: str, base: Path, options:
 
 def _filled(file: Path, columns: Columns, template: str) -> list[str]:
     """A template of columns, filled for each row."""
+    used = {field: columns[field] for field in template_fields(f"'{file}'", columns, template)}
+    return [
+        template.format_map(dict(zip(used, cells, strict=True))) for cells in zip(*used.values(), strict=True)
+    ]
+
+
+def template_fields(table: str, columns: Iterable[str], template: str) -> list[str]:
+    """The columns that a path made of columns is made of.
+
+    Args:
+        table: its name, in quotes.
+        columns: their names.
+        template: such as `{ID}.jpg`.
+
+    Raises:
+        InputError: if it is no template, or names no column or one that is not there.
+    """
     try:
         fields = [field for _, field, _, _ in string.Formatter().parse(template) if field is not None]
     except ValueError as error:
@@ -167,10 +200,7 @@ def _filled(file: Path, columns: Columns, template: str) -> list[str]:
         raise InputError(
             f"{keyword('path', template)} names no column, so all images would be one. Write it as '{{ID}}.jpg'."
         )
-    used = {field: columns[_known(file, columns, field)] for field in fields}
-    return [
-        template.format_map(dict(zip(used, cells, strict=True))) for cells in zip(*used.values(), strict=True)
-    ]
+    return [known_column(table, columns, field) for field in fields]
 
 
 def _once(file: Path, rows: Sequence[_Row]) -> tuple[list[_Row], list[Skipped]]:

@@ -8,8 +8,8 @@ import numpy as np
 from jaxtyping import Float
 from PIL import Image
 
-from camscope import render
-from camscope.arrays import relu, resize, scaled
+from camscope import arrays, render
+from camscope.arrays import resize, scaled
 from camscope.errors import InputError, nearest
 from camscope.watching.watched_samples import Samples
 
@@ -55,8 +55,7 @@ def heatmaps(
 
 def displayed(maps: Float[np.ndarray, "*axes"], samples: Samples) -> Float[np.ndarray, "*axes"]:
     """Raw maps with the formula's last ReLU, and zero where they are not finite."""
-    finite = np.where(np.isfinite(maps), maps, np.float32(0))
-    return np.asarray(relu(finite)) if samples.rectified else finite
+    return arrays.displayed(maps, rectified=samples.rectified)
 
 
 def enlarged(picture: np.ndarray, least: int = _LEGIBLE) -> Image.Image:

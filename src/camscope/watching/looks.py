@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from camscope.arrays import to_numpy
+from camscope.arrays import halved, to_numpy
 from camscope.errors import InputError
 from camscope.results import Explanation
 
@@ -110,21 +110,6 @@ def only_samples(look: Look, rows: Sequence[int]) -> Look:
     for name in ("titles", "statuses"):
         kept[name] = tuple(getattr(look, name)[row] for row in rows)
     return dataclasses.replace(look, **kept)
-
-
-def halved(
-    maps: Float[np.ndarray, "sample target *space"],
-) -> tuple[Float[np.ndarray, "sample target *space"], Float[np.ndarray, "sample target"]]:
-    """Maps in half precision, and what each was divided by: gradients are often below what half precision can hold.
-
-    Args:
-        maps: the raw maps.
-    """
-    finite = np.where(np.isfinite(maps), np.abs(maps), 0).astype(np.float32)
-    largest = finite.reshape(*maps.shape[:2], -1).max(axis=-1, initial=0.0)
-    scales = np.where(largest > 0, largest, np.float32(1))
-    with np.errstate(over="ignore"):
-        return (maps / scales.reshape(*scales.shape, *[1] * (maps.ndim - 2))).astype(np.float16), scales
 
 
 def plain_numbers(given: Mapping[str, Any]) -> dict[str, float | list[float]]:

@@ -12,6 +12,7 @@ from typing import Any, Self
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from camscope.arrays import whole
 from camscope.errors import CamscopeWarning, InputError, nearest
 from camscope.watching.heat import Shared, heatmaps
 from camscope.watching.looks import Look, only_samples
@@ -101,9 +102,8 @@ class Records:
     @property
     def maps(self) -> Float[np.ndarray, "step sample target *space"]:
         """The raw signed maps at the layer's resolution, as precise as half precision is to each map's maximum."""
-        halves = np.stack([look.maps for look in self.looks]).astype(np.float32)
-        scales = np.stack([look.scales for look in self.looks])
-        return np.asarray(halves * scales.reshape(*scales.shape, *[1] * (halves.ndim - 3)))
+        halves = np.stack([look.maps for look in self.looks])
+        return whole(halves, np.stack([look.scales for look in self.looks]))
 
     @property
     def scores(self) -> Float[np.ndarray, "step sample target"]:

@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from camscope.exporting.aside import written_aside
 from camscope.results.npz import Archive
 from camscope.results.saving import finite
+from camscope.surviving import written_aside
 from camscope.watching.looks import Look, Moment
 
 SAMPLES = "samples.npz"

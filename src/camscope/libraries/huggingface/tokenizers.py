@@ -112,6 +112,16 @@ class HuggingFaceTexts:
         special = self._special(numbers, [0] * len(numbers))
         return Text(tuple(tokens), words_by_marks(tokens, special, self._scheme, self._spell))
 
+    @property
+    def stand_in(self) -> tuple[int, str] | None:
+        """The mask token; without one that for unknown words, unless it also begins or ends texts."""
+        tokenizer = self._tokenizer
+        if getattr(tokenizer, "mask_token_id", None) is not None:
+            return int(tokenizer.mask_token_id), str(tokenizer.mask_token)
+        if tokenizer.unk_token_id is None or self._unknown_is_special:
+            return None
+        return int(tokenizer.unk_token_id), str(tokenizer.unk_token)
+
     @cached_property
     def _scheme(self) -> Scheme:
         return find_scheme(self._tokenizer.get_vocab())

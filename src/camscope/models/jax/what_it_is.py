@@ -55,16 +55,12 @@ class Weights:
     def describe(self) -> dict[str, Any]:
         """Class, libraries, device, precision, and the digest where the weights can be seen."""
         named = self._now()
-        placed = [
-            device for value in named.values() if isinstance(value, jax.Array) for device in value.devices()
-        ]
-        versions = ", ".join(
-            f"{name} {importlib.metadata.version(name)}" for name in ("jax", *self._model.libraries)
-        )
+        first = next((value for value in named.values() if isinstance(value, jax.Array)), None)
+        placed = jax.devices()[0] if first is None else next(iter(first.devices()))
         return {
             "model": type(self._model.user_model).__name__,
-            "framework": versions,
-            "device": str(placed[0] if placed else jax.devices()[0]),
+            "framework": _versions("jax", *self._model.libraries),
+            "device": str(placed),
             "dtype": str(self.dtype),
             **({"weights_sha256": self._digest(named)} if named else {}),
         }
@@ -86,3 +82,9 @@ class Weights:
             sha.update(array.reshape(-1).view(np.uint8).data)
         self._hashed = [weakref.ref(value) for value in arrays], sha.hexdigest()
         return self._hashed[1]
+
+
+@functools.cache
+def _versions(*packages: str) -> str:
+    """Their names and versions, which are read from files."""
+    return ", ".join(f"{name} {importlib.metadata.version(name)}" for name in packages)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 
@@ -10,6 +9,7 @@ import onnx
 import onnxruntime
 
 from camscope.errors import ModelError
+from camscope.fair_lock import FairLock, held
 from camscope.models.last_used import LastUsed
 from camscope.models.onnx.onnx_model import OnnxModel, bytes_of
 
@@ -29,7 +29,7 @@ class Sessions:
     def __init__(self, model: OnnxModel) -> None:
         self._model = model
         self._kept: LastUsed[_Session] = LastUsed(_BYTES, lambda one: max(one.bytes, _BYTES // MOST))
-        self._lock = threading.Lock()
+        self._lock = FairLock()
 
     def of(self, part: Hashable, build: Callable[[], onnx.ModelProto]) -> onnxruntime.InferenceSession:
         """The session of a part.
@@ -41,7 +41,7 @@ class Sessions:
         Raises:
             ModelError: if ONNX Runtime does not take the graph.
         """
-        with self._lock:
+        with held(self._lock):
             return self._kept.get(part, lambda: self._made(build())).session
 
     def _made(self, proto: onnx.ModelProto) -> _Session:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import numpy as np
@@ -20,9 +20,16 @@ from camscope.models.layer import Layer
 from camscope.models.observing import OutputRules
 from camscope.models.runtime.finding import LayersByRuns
 from camscope.models.runtime.linear_head import HeadFinder
-from camscope.models.runtime.runs import PullBack, Run, Runtime, ShowsAttention, TakesPixels
+from camscope.models.runtime.runs import (
+    PullBack,
+    RedrawsWeights,
+    Run,
+    Runtime,
+    ShowsAttention,
+    TakesPixels,
+)
 from camscope.models.runtime.scoring import Scoring
-from camscope.models.runtime.watching import RunObservation
+from camscope.models.runtime.watching import RunObservation, kind_of
 from camscope.models.said_grid import SaidGrid
 from camscope.outputs import Task
 
@@ -166,18 +173,49 @@ class RuntimeAdapter:
         """
         assert not libragrad
         names = [layer.name for layer in needs]
-        with_gradients = any(Need.GRADIENTS in some for some in needs.values())
-        running: AbstractContextManager[tuple[Run, PullBack | None]] = (
-            self.runtime.differentiated(batch, names)
-            if with_gradients
-            else nullcontext((self.runtime.run(batch, names), None))
+        by_gradients = [layer for layer, some in needs.items() if Need.GRADIENTS in some]
+        if all(self._heads.tells_gradients(kind_of(layer, batch)) for layer in by_gradients):
+            seen = self._observation(batch, self.runtime.run(batch, names))
+            if not seen.to_pull_back(needs):  # the heads tell these gradients too: no graph is needed
+                yield seen
+                return
+        with self.runtime.differentiated(batch, names) as (run, pull_back):
+            yield self._observation(batch, run, pull_back)
+
+    def _observation(self, batch: Batch, run: Run, pull_back: PullBack | None = None) -> RunObservation:
+        outputs = self._scoring.outputs(run, batch)
+        self._scoring.check_finite(outputs)
+        return RunObservation(
+            self.runtime, self._scoring, self._layers, self._heads, batch, run, outputs, pull_back
         )
-        with running as (run, pull_back):
-            outputs = self._scoring.outputs(run, batch)
-            self._scoring.check_finite(outputs)
-            yield RunObservation(
-                self.runtime, self._scoring, self._layers, self._heads, batch, run, outputs, pull_back
-            )
+
+    # ------------------------------------------------------------------ other weights
+
+    def weighted_layers(self, batch: Batch) -> Sequence[str]:
+        """The layers that have weights, in the order they run.
+
+        Raises:
+            ModelError: if no copy with other weights can be made.
+        """
+        return self._redraws.weighted_layers(batch)
+
+    def redrawn(self, batch: Batch, seed: int, layers: Collection[str] | None = None) -> RuntimeAdapter:
+        """The adapter of a copy with weights drawn anew.
+
+        Raises:
+            ModelError: if no such copy can be made.
+        """
+        runtime = self._redraws.redrawn(batch, seed, layers)
+        return RuntimeAdapter(runtime, self._scoring.rules.decoder, self._scoring.rules.task)
+
+    @property
+    def _redraws(self) -> RedrawsWeights:
+        if isinstance(self.runtime, RedrawsWeights):
+            return self.runtime
+        raise ModelError(
+            f"Of a model of {self.runtime.framework} no copy with other weights is made, so it is not asked whether "
+            "its maps follow the weights. Ask it of the PyTorch model that it comes from, where there is one."
+        )
 
     # ------------------------------------------------------------------ provenance
 

@@ -113,6 +113,11 @@ class HeadFinder:
         """Whether a batch has shown that there is no head behind a layer, so that none is to be tried for speed."""
         return bool(self._none.known(kind))
 
+    def tells_gradients(self, kind: Any) -> bool:
+        """Whether an earlier batch has shown a head that pools the activations themselves: it is expected again."""
+        head = None if self.is_known_for_none(kind) else self._known.known(kind)
+        return head is not None and not head.rectifies
+
     def known(
         self,
         kind: Any,

@@ -121,6 +121,19 @@ class RunsBetween(Protocol):
         ...
 
 
+@runtime_checkable
+class RedrawsWeights(Protocol):
+    """A runtime that can make a copy of its model with weights drawn anew."""
+
+    def weighted_layers(self, batch: Batch) -> Sequence[str]:
+        """See `camscope.models.adapter.Adapter.weighted_layers`."""
+        ...
+
+    def redrawn(self, batch: Batch, seed: int, layers: Collection[str] | None) -> Runtime:
+        """The runtime of the copy. See `camscope.models.adapter.Adapter.redrawn`."""
+        ...
+
+
 class Runtime(Protocol):
     """Runs one model. Whatever it does, the model is left as it came.
 

@@ -104,11 +104,9 @@ def _in_chunks(
 ) -> Responses:
     """The responses to all variants of one image, some at a time."""
     none = np.zeros((0, len(targets)), np.float32)
-    found = [Responses(none, none)]
+    found = []
     for some in slices_of(count, max(1, min(_MOST, _NUMBERS // max(1, numbers_each)))):
         numbers = np.arange(some.start, some.stop)
         outputs = scoring.outputs(*run(numbers))
         found.append(responses(targets.images(np.full(len(numbers), image)), outputs))
-    return Responses(
-        np.concatenate([r.scores for r in found]), np.concatenate([r.probabilities for r in found])
-    )
+    return Responses.concatenated(found) if found else Responses(none, none, none)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -74,12 +74,8 @@ class RunObservation:
             seed: handed on to the evidence.
         """
         activations = {layer: self._activations(layer) for layer in needs}
-        heads = {layer: self._head(layer, activations[layer], some) for layer, some in needs.items()}
-        pulled = [
-            layer
-            for layer, some in needs.items()
-            if Need.GRADIENTS in some and not _pools_activations(heads[layer])
-        ]
+        heads = {layer: self._head(layer, some) for layer, some in needs.items()}
+        pulled = self.to_pull_back(needs)
         slopes = functools.cache(lambda: target_slopes(targets, self.outputs))
         wanted = frozenset[Need]().union(*needs.values())
         bytes_each = sum(activations[layer].nbytes for layer in pulled)
@@ -108,6 +104,14 @@ class RunObservation:
                     else None,
                 )
                 yield layer.name, columns, evidence
+
+    def to_pull_back(self, needs: LayerNeeds) -> Sequence[Layer]:
+        """The layers whose gradients no linear head tells, on every image of this batch."""
+        return [
+            layer
+            for layer, some in needs.items()
+            if Need.GRADIENTS in some and not _pools_activations(self._head(layer, some))
+        ]
 
     def model_evidence(
         self, targets: Targets, needs: frozenset[Need], seed: int
@@ -144,35 +148,32 @@ class RunObservation:
         A: np.ndarray = widened(layer.grid.canonical(own))
         return A
 
-    def _head(self, layer: Layer, activations: np.ndarray, needs: frozenset[Need]) -> AffineHead | None:
+    def _head(self, layer: Layer, needs: frozenset[Need]) -> AffineHead | None:
         """The linear head behind a layer, where that is asked or spares a backward."""
         logits = self.scoring.logits(self.run, self.batch)
         if not needs & {Need.LINEAR_HEAD, Need.GRADIENTS, Need.DIRECTIONS} or logits.ndim > 2:
             return None
-        kind = (layer.name, self.batch.signature)
+        kind = kind_of(layer, self.batch)
         if Need.LINEAR_HEAD not in needs and self.heads.is_known_for_none(kind):
             return None
-        scores = np.asarray(self.outputs.logits)
-        if layer not in self._heads and (known := self.heads.known(kind, activations, scores)) is not None:
-            self._heads[layer] = known
         if layer not in self._heads:
-            after = self._answers(layer, slice(None))
-            found = after(activations)
-            largest = np.abs(np.where(np.isfinite(scores), scores, 0)).max(axis=1, keepdims=True)
-            if not ((found == scores) | (np.abs(found - scores) <= _SAME * largest)).all():
-                raise ModelError(
-                    f"The part after {layer.name!r} gives other scores than the whole model for the same activations, "
-                    "so the model does not answer the same twice (random draws, a state that it keeps). Nothing it "
-                    "says of altered activations could be trusted."
-                )
-            self._heads[layer] = self.heads.head(
-                kind,
-                activations,
-                scores,
-                after,
-                self._answers(layer, slice(1)),
-            )
+            self._heads[layer] = self._found_head(layer, kind)
         return self._heads[layer]
+
+    def _found_head(self, layer: Layer, kind: Hashable) -> AffineHead | None:
+        activations, scores = self._activations(layer), np.asarray(self.outputs.logits)
+        if (known := self.heads.known(kind, activations, scores)) is not None:
+            return known
+        after = self._answers(layer, slice(None))
+        found = after(activations)
+        largest = np.abs(np.where(np.isfinite(scores), scores, 0)).max(axis=1, keepdims=True)
+        if not ((found == scores) | (np.abs(found - scores) <= _SAME * largest)).all():
+            raise ModelError(
+                f"The part after {layer.name!r} gives other scores than the whole model for the same activations, "
+                "so the model does not answer the same twice (random draws, a state that it keeps). Nothing it "
+                "says of altered activations could be trusted."
+            )
+        return self.heads.head(kind, activations, scores, after, self._answers(layer, slice(1)))
 
     def _linear_head(
         self,
@@ -257,7 +258,7 @@ class RunObservation:
         return answers
 
     def _pulled_back(
-        self, slopes: Float[np.ndarray, "batch target class *space"], layers: list[Layer]
+        self, slopes: Float[np.ndarray, "batch target class *space"], layers: Sequence[Layer]
     ) -> Mapping[Layer, Float[np.ndarray, "batch target _ ..."]]:
         """The gradient of each target by what the layers put out."""
         assert self.pull_back is not None
@@ -267,6 +268,11 @@ class RunObservation:
             for layer in layers:
                 found[layer].append(widened(layer.grid.canonical(by_layer[layer.name])))
         return {layer: np.stack(each, axis=1) for layer, each in found.items()}
+
+
+def kind_of(layer: Layer, batch: Batch) -> Hashable:
+    """By what the head behind a layer is remembered."""
+    return layer.name, batch.signature
 
 
 def _pools_activations(head: AffineHead | None) -> bool:

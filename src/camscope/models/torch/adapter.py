@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -35,6 +35,7 @@ from camscope.models.torch.layer_finder import LayerFinder
 from camscope.models.torch.learning_head import check_foldable
 from camscope.models.torch.observation import TorchObservation
 from camscope.models.torch.provenance import description
+from camscope.models.torch.redrawing import redrawn, weighted_layers
 from camscope.models.torch.remembered import Remembered
 from camscope.models.torch.reruns.suffix import Kept, Plan, keeping
 from camscope.models.torch.suffix_plans import SuffixPlans
@@ -198,6 +199,31 @@ class TorchAdapter:
             to_outputs = self._forwards.to_outputs(first, anatomy)
             attention_of(self.model, to_outputs, first.x, None, anatomy=anatomy)
         return True
+
+    def weighted_layers(self, batch: Batch) -> Sequence[str]:
+        """The layers that have weights, in the order they run; the classifier comes last where it is known."""
+        first = batch.images(slice(1))
+        with explaining(self.model), torch.no_grad():
+            found = weighted_layers(self.model, lambda: self._forwards.call(first))
+        last = self._layers.anatomy(batch).classifier
+        return sorted(found, key=lambda name: name == last)
+
+    def redrawn(self, batch: Batch, seed: int, layers: Collection[str] | None = None) -> TorchAdapter:
+        """The adapter of a copy with weights drawn anew. See `camscope.models.torch.redrawing.redrawn`.
+
+        Raises:
+            ModelError: if the model cannot be copied, or has weights that are no real numbers.
+        """
+
+        def run_of(model: nn.Module) -> object:
+            return Forwards(model, self.decoder, self.rules).call(batch)
+
+        with explaining(self.model):
+            twin = redrawn(self.model, run_of, seed, layers)
+        adapter = TorchAdapter(twin, self.decoder, task=self.rules.task)
+        # the same layers have the same grids, which answers of weights that mean nothing would not tell
+        adapter._layers = self._layers
+        return adapter
 
     @contextmanager
     def observe(

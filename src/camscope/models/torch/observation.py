@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -11,7 +12,7 @@ import torch
 from jaxtyping import Float
 
 from camscope.errors import LayerError, TargetError
-from camscope.evidence import Evidence, LinearHead, ModelEvidence, Need, Responses
+from camscope.evidence import Evidence, LinearHead, ModelEvidence, Need
 from camscope.models.adapter import LayerNeeds
 from camscope.models.layer import Layer
 from camscope.models.observing import responses, slices_of
@@ -92,7 +93,8 @@ class TorchObservation:
         clean = responses(targets, self.outputs)
         chunk = self._at_a_time(needs) if needs & PER_TARGET else max(1, len(targets))
         for columns in slices_of(len(targets), chunk):
-            here = Responses(clean.scores[:, columns].detach(), clean.probabilities[:, columns].detach())
+            own = operator.itemgetter((slice(None), columns))
+            here = clean.changed(lambda values: values.detach()).changed(own)
             yield columns, self.passes.evidence(targets[columns], here, needs, seed)
 
     def evidence(

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from io import BytesIO
 from typing import TYPE_CHECKING, Any
-
-from PIL import Image
 
 from camscope import render
 from camscope.errors import InputError, nearest
@@ -26,6 +23,7 @@ from camscope.results.maps import Maps
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from PIL import Image
 
 __all__ = [
     "FIGURES",
@@ -88,10 +86,7 @@ def picture(
         InputError: see `figure`.
     """
     with _made(e, image, by, options) as made:
-        if isinstance(made, Drawing):
-            return made.picture(dpi)
-        with Image.open(BytesIO(render.png(made, dpi))) as drawn:
-            return drawn.convert("RGB")
+        return made.picture(dpi) if isinstance(made, Drawing) else render.as_picture(made, dpi)
 
 
 @contextmanager

@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from jaxtyping import Float
+
 from camscope.arrays import Scale
 from camscope.errors import InputError
 from camscope.results.map_data import Key
@@ -96,6 +99,19 @@ def caption_of(
     return " · ".join([model_of(e), *methods, *layers, *more, *(["untrained"] if e.untrained else [])])
 
 
+def agreement(heatmap: Float[np.ndarray, "*place"], first: Float[np.ndarray, "*place"]) -> str:
+    """`r = 0.87`: how two heatmaps correlate where both are there; "" if one of them is the same everywhere.
+
+    Args:
+        heatmap: one of them.
+        first: the other, of the same shape.
+    """
+    seen = np.isfinite(heatmap) & np.isfinite(first)
+    mine, theirs = heatmap[seen], first[seen]
+    flat = mine.size == 0 or np.ptp(mine) == 0 or np.ptp(theirs) == 0
+    return "" if flat else f"r = {np.corrcoef(mine, theirs)[0, 1]:.2f}"
+
+
 def image_name(e: Maps, image: int) -> str:
     """What an image is called: its file's name, or its number in the batch.
 
@@ -103,8 +119,8 @@ def image_name(e: Maps, image: int) -> str:
         e: the explanation.
         image: the number of the image in the batch.
     """
-    shown = e.signal(image) if e.of_signals else e.input_image(image)
-    source = shown.source
+    shown = e.signal(image) if e.of_signals else e.input_image(image) if e.input_images.has(image) else None
+    source = None if shown is None else shown.source
     return Path(source).name if source else f"{e.noun} {image}"
 
 

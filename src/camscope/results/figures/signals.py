@@ -14,6 +14,7 @@ from camscope.arrays import Scale
 from camscope.errors import InputError
 from camscope.render import SignalRow, Strip
 from camscope.results.figures.labels import (
+    agreement,
     beside_title,
     caption_of,
     colours_of,
@@ -39,7 +40,8 @@ _SHOWN: dict[str, tuple[bool, bool]] = {
 """Whether lines and a spectrogram are drawn, by the words of `show`."""
 
 _MOST_CHANNELS = 12
-_MOST_ROWS = 12
+MOST_ROWS = 12
+"""The most rows in a figure of signals, as long as the user does not say which it shows."""
 _LONG = 4000
 """A signal of one channel with so many steps that nobody sees a wave in its line has a spectrogram too."""
 
@@ -90,7 +92,7 @@ def signal_figure(
     keys = keys_of(e, method, layer)
     targets = targets_shown(e, target)
     wanted = [(t, key) for t in targets for key in keys]
-    shown = wanted if "ax" in style else wanted[:_MOST_ROWS]
+    shown = wanted if "ax" in style else wanted[:MOST_ROWS]
     drawn = _Drawn.of(e.signal(image), rate, channels, show)
     heat = {key: e.photo_heatmaps(image, *key, scale=scale, order=order) for _, key in shown}
     rows = [
@@ -174,7 +176,7 @@ def signal_gallery(
     """
     key = e.key(method, layer)
     targets = targets_shown(e, target)
-    most = max(1, 2 * _MOST_ROWS // len(targets))
+    most = max(1, 2 * MOST_ROWS // len(targets))
     shown = [e.number(i) for i in images] if images is not None else range(len(e))[:most]
     said: list[str] = []
     rows = []
@@ -194,6 +196,70 @@ def signal_gallery(
     if images is None and len(shown) < len(e):
         said.append(f"the first {len(shown)} of {len(e)} signals: images=[…] shows others")
     return render.signal_figure(rows, **_style(e, [key], scale, list(dict.fromkeys(said)), style))
+
+
+def compared_signals(
+    every: Sequence[Maps],
+    keys: Sequence[Key],
+    images: Sequence[int],
+    *,
+    target: int,
+    heads: Sequence[str],
+    said: Sequence[str],
+    scale: Scale = "map",
+    order: int = 1,
+    rate: float | None = None,
+    channels: Sequence[int] | None = None,
+    show: Show | None = None,
+    **style: Any,
+) -> Figure:
+    """The same signals in several explanations: a row for each signal and explanation.
+
+    Args:
+        every: the explanations.
+        keys: the map of each that is shown.
+        images: the numbers of the signals that are shown.
+        target: the number of the target.
+        heads: what each explanation is called.
+        said: what the caption says.
+        scale: see `signal_figure`.
+        order: see `signal_figure`.
+        rate: see `signal_figure`.
+        channels: see `signal_figure`.
+        show: see `signal_figure`; by default as in a gallery.
+        style: options of `camscope.render.signal_figure`.
+
+    Raises:
+        InputError: if the explanations are not of the same signals.
+    """
+    rows, more = [], [*said]
+    for image in images:
+        heat = [
+            e.photo_heatmaps(image, *key, scale=scale, order=order)
+            for e, key in zip(every, keys, strict=True)
+        ]
+        for number, (e, key, head) in enumerate(zip(every, keys, heads, strict=True)):
+            if heat[number][target].shape != heat[0][target].shape:
+                raise InputError(
+                    f"Signal {image} has the shape {heat[0][target].shape} in the first explanation and "
+                    f"{heat[number][target].shape} in number {number}: they are not of the same signals."
+                )
+            drawn = _Drawn.of(e.signal(image), rate, channels, show or "lines")
+            more += drawn.said
+            r = agreement(heat[number][target], heat[0][target]) if number else ""
+            name = image_name(e, image) if len(images) > 1 else ""
+            rows.append(
+                drawn.row(
+                    heat[number][target],
+                    title=" · ".join(filter(None, [name, head, e.titles[image][target]])),
+                    subtitle=" · ".join(filter(None, [numbers_of(e, image, target), r])),
+                    note=e.status[key][image][target].words,
+                )
+            )
+    caption = " · ".join(dict.fromkeys(more))
+    return render.signal_figure(
+        rows, **{"caption": caption, **colours_of(scale, signed=scale == "signed"), **style}
+    )
 
 
 def signal_overlay(
@@ -237,6 +303,22 @@ def signal_overlay(
     return render.signal_picture(
         drawn.row(heat), colormap=colormap, signed=scale == "signed", width=width, height=height
     )
+
+
+def signal_row(e: Maps, image: int, target: int, key: Key) -> SignalRow:
+    """One signal on the colours of one map, as it is drawn where nothing is said; a title is for who draws it.
+
+    Args:
+        e: the explanation.
+        image: the number of the signal in the batch.
+        target: the number of the target.
+        key: the method and the layer.
+
+    Raises:
+        InputError: if the input is no signal.
+    """
+    heat = e.photo_heatmaps(image, *key)[target]
+    return _Drawn.of(e.signal(image), None, None, None).row(heat, note=e.status[key][image][target].words)
 
 
 def first_figure(e: Maps) -> Figure:

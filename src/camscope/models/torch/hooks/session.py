@@ -19,8 +19,9 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.hooks import RemovableHandle
 
 from camscope.errors import InputError, ModelError
+from camscope.fair_lock import Turn
 from camscope.models.torch.hooks.functions import overriding_modes, thread_state
-from camscope.models.turns import Turn, locks_of
+from camscope.models.turns import locks_of
 from camscope.undoing import surely
 
 _DISTURBED = (

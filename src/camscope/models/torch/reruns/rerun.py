@@ -170,5 +170,5 @@ def _in_chunks(
             found.append(responses(targets.images(np.full(len(numbers), image)), run(numbers)))
     if not found:
         nothing = torch.zeros(0, len(targets), device=like.device)
-        return Responses(nothing, nothing)
-    return Responses(torch.cat([r.scores for r in found]), torch.cat([r.probabilities for r in found]))
+        return Responses(nothing, nothing, nothing)
+    return Responses.concatenated(found)

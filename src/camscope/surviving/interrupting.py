@@ -1,4 +1,4 @@
-"""Ending a training at the end of a step when the user or the system asks for it."""
+"""Ending work at the end of a step when the user or the system asks for it."""
 
 from __future__ import annotations
 

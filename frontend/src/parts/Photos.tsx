@@ -1,0 +1,95 @@
+/** The list of photos: only the rows that are in sight are drawn. */
+
+import { useSignal } from "@preact/signals";
+import { useEffect, useRef } from "preact/hooks";
+
+import * as state from "../state";
+
+const ROW = 64;
+const MARGIN = 6;
+
+export function Photos() {
+  const list = useRef<HTMLDivElement>(null);
+  const top = useSignal(0);
+  const height = useSignal(600);
+  const numbers = state.listed.value;
+  const at = numbers.indexOf(state.photoNumber.value);
+  useEffect(() => {
+    const element = list.current;
+    if (!element) return;
+    const look = new ResizeObserver(() => (height.value = element.clientHeight));
+    look.observe(element);
+    return () => look.disconnect();
+  }, []);
+  useEffect(() => {
+    const element = list.current;
+    if (!element || at < 0) return;
+    if (at * ROW < element.scrollTop) element.scrollTop = at * ROW;
+    if ((at + 1) * ROW > element.scrollTop + element.clientHeight)
+      element.scrollTop = (at + 1) * ROW - element.clientHeight;
+  }, [at]);
+  const first = Math.max(0, Math.floor(top.value / ROW) - MARGIN);
+  const last = Math.min(numbers.length, Math.ceil((top.value + height.value) / ROW) + MARGIN);
+  const { photos } = state.view.value;
+  return (
+    <nav class="photos" aria-label="Photos">
+      <div class="filters">
+        <input
+          type="search"
+          placeholder="name, label or class"
+          aria-label="Search by name, label or class"
+          value={state.search.value}
+          onInput={(event) => (state.search.value = event.currentTarget.value)}
+        />
+        <select
+          aria-label="Order of the photos"
+          value={state.order.value}
+          onChange={(event) => (state.order.value = event.currentTarget.value as state.Order)}
+        >
+          <option value="given">as given</option>
+          <option value="sure">most sure first</option>
+          <option value="unsure">least sure first</option>
+          <option value="name">by name</option>
+        </select>
+        {photos.some((photo) => photo.wrong !== null) && (
+          <label>
+            <input
+              type="checkbox"
+              checked={state.onlyWrong.value}
+              onChange={(event) => (state.onlyWrong.value = event.currentTarget.checked)}
+            />
+            wrong only
+          </label>
+        )}
+        <p class="quiet">
+          {numbers.length} of {photos.length} photos · j and k go on and back
+        </p>
+      </div>
+      <div class="list" ref={list} onScroll={(event) => (top.value = event.currentTarget.scrollTop)}>
+        <ul style={{ height: `${numbers.length * ROW}px` }}>
+          {numbers.slice(first, last).map((number, i) => {
+            const photo = photos[number]!;
+            const best = photo.top[0];
+            return (
+              <li key={number} style={{ top: `${(first + i) * ROW}px`, height: `${ROW}px` }}>
+                <button
+                  aria-current={number === state.photoNumber.value}
+                  onClick={() => state.goTo(number)}
+                >
+                  <img src={photo.picture} alt="" loading="lazy" />
+                  <span>
+                    <b>{photo.name}</b>
+                    <small class={photo.wrong ? "wrong" : ""}>
+                      {best?.name}
+                      {best?.probability != null && ` ${(100 * best.probability).toFixed(0)} %`}
+                    </small>
+                  </span>
+                </button>
+              </li>
+            );
+          })}
+        </ul>
+      </div>
+    </nav>
+  );
+}

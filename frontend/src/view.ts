@@ -1,0 +1,107 @@
+/** What Python hands over: photos with their maps, as `camscope.app.view` writes it. */
+
+export type Pair = [number, number];
+
+/** How pixels of the shown picture lie in the model's input: per axis input = pixel · scale + offset, (vertical, horizontal). */
+export interface Geometry {
+  photo_size: Pair;
+  input_size: Pair;
+  scale: Pair;
+  offset: Pair;
+}
+
+export interface Scored {
+  index: number;
+  name: string;
+  logit: number;
+  probability: number | null;
+}
+
+export interface Target {
+  /** As it is written for `targets=` and `--target`; null where it has no words. */
+  spec: string | null;
+  title: string;
+  index: number | null;
+  score: number;
+  probability: number | null;
+}
+
+/** A raw signed map of one target, at the layer's resolution. */
+export interface RawMap {
+  method: string;
+  layer: string;
+  target: number;
+  shape: Pair;
+  /** float32, little endian, base64. */
+  values: string;
+  note: string;
+}
+
+export interface Photo {
+  name: string;
+  label: string | null;
+  /** Whether the top class is another than the label; null where there is no label. */
+  wrong: boolean | null;
+  /** Of the photo as the person has it, (height, width). */
+  size: Pair;
+  /** A data: address. */
+  picture: string;
+  geometry: Geometry;
+  top: Scored[];
+  targets: Target[];
+  maps: RawMap[];
+  notes: string[];
+}
+
+export interface Method {
+  name: string;
+  advice: string;
+  paper: string;
+  /** Whether evidence against is set to zero before a map is shown. */
+  rectified: boolean;
+}
+
+export interface Layered {
+  method: string;
+  layer: string;
+  /** The lowest and the highest value of all photos' maps. */
+  range: Pair;
+}
+
+export interface View {
+  version: 1;
+  title: string;
+  model: string;
+  /** How the model is named in a command; null where it is an object of the user's own. */
+  spec: string | null;
+  untrained: boolean;
+  methods: Method[];
+  /** Every method at a layer, in the order they were explained. */
+  keys: Layered[];
+  colormaps: { name: string; signed: boolean; table: string }[];
+  photos: Photo[];
+  notes: string[];
+  versions: string;
+  /** The files of a report that has several; none of one. Photos are counted from 1. */
+  pages: { href: string; first: number; last: number; here: boolean }[];
+}
+
+/** The view that stands in this page, as a report holds it. */
+export function embedded(): View | null {
+  const element = document.getElementById("camscope-view");
+  return element?.textContent ? (JSON.parse(element.textContent) as View) : null;
+}
+
+/** Bytes of a base64 text. */
+export function bytesOf(text: string): Uint8Array {
+  const binary = atob(text);
+  const bytes = new Uint8Array(binary.length);
+  for (let i = 0; i < binary.length; i++) bytes[i] = binary.charCodeAt(i);
+  return bytes;
+}
+
+/** The numbers of a raw map. */
+export function numbersOf(map: RawMap): Float32Array {
+  const bytes = bytesOf(map.values);
+  return new Float32Array(bytes.buffer, 0, bytes.byteLength / 4);
+}

@@ -1,0 +1,118 @@
+"""A report: one HTML file that opens offline, with the page, the photos and their maps inside."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import json
+from collections.abc import Iterator, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from camscope.app.view import View
+from camscope.errors import InputError, check_folder
+
+_LARGEST = 10_000_000
+"""Bytes of a file, about; a report that would be larger has several."""
+
+_PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
+<title>{title}</title>
+<style>{style}</style>
+</head>
+<body>
+<div id="page"></div>
+<noscript>This report shows its maps by a script, which your browser does not run.</noscript>
+<script id="camscope-view" type="application/json">{view}</script>
+<script type="module">{script}</script>
+</body>
+</html>
+"""
+
+_POLICY = (
+    "default-src 'none'; img-src data: blob:; style-src 'sha256-{style}'; script-src 'sha256-{script}'; "
+    "base-uri 'none'; form-action 'none'"
+)
+"""Nothing is fetched, and no script or style runs but the page's own, whatever names photos and classes have."""
+
+
+def write_report(view: View, path: str | Path, *, largest: int = _LARGEST) -> list[Path]:
+    """Write a report, as one file or as several that lead to one another.
+
+    Args:
+        view: the photos and their maps.
+        path: where to write, `.html`. Further files have a number behind its name.
+        largest: bytes of one file, about.
+
+    Returns:
+        The files.
+
+    Raises:
+        InputError: if there is no photo, the suffix is another, or the folder is not there.
+    """
+    path = Path(path)
+    if path.suffix != ".html":
+        raise InputError(f"{path}: a report is a .html file, such as {path.with_suffix('.html')}.")
+    if not view.photos:
+        raise InputError("There is no photo to report on.")
+    check_folder(path)
+    parts = list(_parts([len(json.dumps(photo)) for photo in view.photos], largest))
+    names = [path.name, *(f"{path.stem}-{number}.html" for number in range(2, len(parts) + 1))]
+    written = []
+    for name, part in zip(names, parts, strict=True):
+        pages = [
+            {"href": other, "first": some.start + 1, "last": some.stop, "here": other == name}
+            for other, some in zip(names, parts, strict=True)
+        ]
+        document = {
+            **view.to_dict(view.photos[part.start : part.stop]),
+            "pages": pages if len(parts) > 1 else [],
+        }
+        target = path.with_name(name)
+        target.write_text(_page(document), "utf-8")
+        written.append(target)
+    return written
+
+
+def _parts(sizes: Sequence[int], largest: int) -> Iterator[range]:
+    """Runs of photos that fit into one file each."""
+    start, sum_ = 0, 0
+    for number, size in enumerate(sizes):
+        if number > start and sum_ + size > largest:
+            yield range(start, number)
+            start, sum_ = number, 0
+        sum_ += size
+    yield range(start, len(sizes))
+
+
+def _page(document: dict[str, Any]) -> str:
+    script, style = (_inline(name) for name in ("page.js", "page.css"))
+    return _PAGE.format(
+        title=html.escape(document["title"]),
+        policy=_POLICY.format(style=_hash(style), script=_hash(script)),
+        style=style,
+        script=script,
+        view=_in_html(document),
+    )
+
+
+def _inline(name: str) -> str:
+    """A file of the page, so that it can stand inside of an HTML file."""
+    return (files("camscope.app") / "page" / name).read_text("utf-8").replace("</", "<\\/")
+
+
+def _in_html(document: dict[str, Any]) -> str:
+    """JSON that no name in it can end: `<` is written by its number."""
+    text = json.dumps(document, ensure_ascii=False, allow_nan=False)
+    return text.replace("<", "\\u003c")
+
+
+def _hash(text: str) -> str:
+    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

@@ -1,0 +1,210 @@
+"""What the page is given of explanations: photos and raw maps, as plain values that JSON can store.
+
+`frontend/src/view.ts` says the same in the page's own words. Maps stay raw and small: the page places, scales and
+colours them.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from camscope.arrays import to_numpy
+from camscope.composition import parse
+from camscope.errors import InputError
+from camscope.methods import Method
+from camscope.render.colour import lut
+from camscope.results import Explanation
+from camscope.results.map_data import Key
+from camscope.results.saving import finite
+from camscope.targets import TargetInfo
+
+_TOP = 5
+_COLOURS = ("inferno", "viridis", "cividis", "magma", "turbo", "jet", "gray")
+_SIGNED_COLOURS = ("cmasher:iceburn", "crameri:vik", "colorbrewer:RdBu_r")
+_QUALITY = 80
+
+
+@dataclass
+class View:
+    """Explanations of photos by one model, photo by photo.
+
+    Attributes:
+        title: of the page.
+        spec: how the model is named in a command; None for an object of the user's own.
+        side: of the pictures, in pixels along the longer side, at most.
+        photos: what the page is given of each photo.
+    """
+
+    title: str
+    spec: str | None = None
+    side: int = 640
+    photos: list[dict[str, Any]] = field(default_factory=list)
+    _facts: dict[str, Any] = field(default_factory=dict)
+    _ranges: dict[Key, tuple[float, float]] = field(default_factory=dict)
+
+    def add(self, e: Explanation) -> None:
+        """Add the photos of one explanation.
+
+        Args:
+            e: of photos, by the same model, methods and layers as those before.
+
+        Raises:
+            InputError: if it is of texts, signals or volumes, of another model, or by other methods or at other layers.
+        """
+        if e.of_texts or e.of_signals or not all(map(e.input_images.has, range(len(e)))):
+            raise InputError(
+                f"A report shows photos, and this is an explanation of {e.noun}s without pictures. "
+                "e.figure() and e.save(FILE.npz) show and keep it."
+            )
+        facts = _facts_of(e)
+        if not self._facts:
+            self._facts = facts
+        for name, before in self._facts.items():
+            if name in ("model", "keys") and facts[name] != before:
+                raise InputError(
+                    f"These photos are explained otherwise than those before: {name} {facts[name]}, and "
+                    f"before {before}. A report is of one model, the same methods and layers."
+                )
+        self._facts["notes"] = [*dict.fromkeys([*self._facts["notes"], *facts["notes"]])]
+        for key, raw in e.raw.items():
+            maps = to_numpy(raw)
+            maps = np.maximum(maps, 0) if e.facts[key[0]].rectified else maps
+            finite = maps[np.isfinite(maps)]
+            if finite.size:
+                low, high = self._ranges.get(key, (np.inf, -np.inf))
+                self._ranges[key] = min(low, float(finite.min())), max(high, float(finite.max()))
+        self.photos += [_photo(e, image, self.side) for image in range(len(e))]
+
+    @property
+    def notes(self) -> list[str]:
+        """What a careful reader should be told, of all photos together."""
+        return list(self._facts.get("notes", []))
+
+    def to_dict(self, photos: Iterable[Mapping[str, Any]] | None = None) -> dict[str, Any]:
+        """The view as plain values.
+
+        Args:
+            photos: some of `photos`; None for all.
+        """
+        return {
+            "version": 1,
+            "title": self.title,
+            "spec": self.spec,
+            "colormaps": _colour_maps(),
+            "photos": list(self.photos if photos is None else photos),
+            "keys": [
+                {"method": key[0], "layer": key[1], "range": list(self._ranges.get(key, (0.0, 1.0)))}
+                for key in self._facts.get("keys", ())
+            ],
+            **{
+                name: self._facts.get(name, usual)
+                for name, usual in {
+                    "model": "",
+                    "untrained": False,
+                    "methods": [],
+                    "notes": [],
+                    "versions": "",
+                }.items()
+            },
+        }
+
+
+def _facts_of(e: Explanation) -> dict[str, Any]:
+    versions = e.provenance.get("versions") or {}
+    return {
+        "model": str(e.provenance.get("model_name") or e.provenance.get("model")),
+        "untrained": bool(e.untrained),
+        "keys": list(e.raw),
+        "methods": [_method(e, name) for name in e.methods],
+        "notes": list(e.notes),
+        "versions": ", ".join(f"{name} {version}" for name, version in versions.items()),
+    }
+
+
+def _method(e: Explanation, name: str) -> dict[str, Any]:
+    facts = e.facts[name]
+    known = parse(name)
+    advice = known.advice if isinstance(known, Method) else ""
+    return {"name": name, "advice": advice, "paper": facts.paper, "rectified": facts.rectified}
+
+
+def _photo(e: Explanation, image: int, side: int) -> dict[str, Any]:
+    whole = e.input_image(image)
+    shown = whole.shrunk(side)
+    label = None if e.labels is None else str(e.labels[image])
+    top = [
+        {"index": index, "name": name, "logit": logit, "probability": probability}
+        for index, name, logit, probability in e.top(_TOP, image=image)
+    ]
+    facts = {
+        "name": Path(whole.source).name if whole.source else f"{e.noun} {image}",
+        "label": label,
+        "wrong": None if label is None or not top else top[0]["name"] != label,
+        "size": [*whole.geometry.photo_size],
+        "picture": _address(shown.picture),
+        "geometry": shown.geometry.to_dict(),
+        "top": top,
+        "targets": [_target(e, image, number) for number in range(len(e.targets[image]))],
+        "maps": [
+            _map(key, number, one, e.status[key][image][number].words)
+            for key, raw in e.raw.items()
+            for number, one in enumerate(to_numpy(raw)[image])
+        ],
+        "notes": list(whole.notes),
+    }
+    found: dict[str, Any] = finite(facts)
+    return found
+
+
+def _target(e: Explanation, image: int, number: int) -> dict[str, Any]:
+    info = e.targets[image][number]
+    return {
+        "title": e.titles[image][number],
+        "index": info.index,
+        "spec": _written(info),
+        "score": float(e.scores[image, number]),
+        "probability": e.probability(image, number),
+    }
+
+
+def _written(info: TargetInfo) -> str | None:
+    """The target as it is typed; None for one that takes more than a class to say."""
+    if info.index is None or info.against or info.of not in ("logit", "probability", "log-probability"):
+        return None
+    words = str(info.index) if info.of == "logit" else f"{info.of}:{info.index}"
+    return f"not:{words}" if info.sign < 0 else words
+
+
+def _map(key: Key, number: int, one: Float[np.ndarray, "height width"], note: str) -> dict[str, Any]:
+    values = np.nan_to_num(one.astype("<f4"), nan=0.0, posinf=0.0, neginf=0.0)
+    return {
+        "method": key[0],
+        "layer": key[1],
+        "target": number,
+        "shape": [*one.shape],
+        "values": base64.b64encode(values.tobytes()).decode(),
+        "note": note,
+    }
+
+
+def _address(picture: Any) -> str:
+    """A picture as a `data:` address."""
+    stored = BytesIO()
+    picture.save(stored, "WEBP", quality=_QUALITY, method=4)
+    return f"data:image/webp;base64,{base64.b64encode(stored.getvalue()).decode()}"
+
+
+def _colour_maps() -> list[dict[str, Any]]:
+    return [
+        {"name": name, "signed": signed, "table": base64.b64encode(lut(name).tobytes()).decode()}
+        for signed, names in ((False, _COLOURS), (True, _SIGNED_COLOURS))
+        for name in names
+    ]

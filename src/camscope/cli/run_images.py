@@ -1,0 +1,210 @@
+"""`camscope run`: explains as many images as there are into a store that cannot be lost; `camscope runs merge`."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+from rich.console import Console
+
+from camscope.cli.app import STOPPED
+from camscope.cli.model_options import ModelOptions
+from camscope.cli.output import console, print_json, quiet_stdout
+from camscope.cli.request import read_inputs, read_methods, read_words
+from camscope.cli.showing import show_notes
+from camscope.outputs import Task
+from camscope.runs import Done, merge, run
+from camscope.runs import open as open_run
+from camscope.runs.running import SHARD_SIZE, TOP
+
+_NO_DATA = (
+    "Which images? Give a folder, a glob, a table (.csv, .parquet), a list (.txt, or - for standard input), .tar files "
+    "of WebDataset's, or a data set's folder: camscope run photos/ --model timm:resnet50 --out run."
+)
+_REASONS = 5
+
+
+def run_images(
+    *data: str,
+    out: Path,
+    model: str = "demo",
+    method: Annotated[list[str] | None, Parameter(negative="")] = None,
+    target: Annotated[list[str] | None, Parameter(negative="", allow_leading_hyphen=True)] = None,
+    layer: Annotated[list[str] | None, Parameter(negative="")] = None,
+    top: int = TOP,
+    column: str | None = None,
+    label: str | None = None,
+    path: str | None = None,
+    images: str | None = None,
+    weights: str | None = None,
+    num_classes: int | None = None,
+    task: Task | None = None,
+    classes: Path | None = None,
+    preprocessing: Annotated[str | None, Parameter(negative="", allow_leading_hyphen=True)] = None,
+    device: str | None = None,
+    batch: int | None = None,
+    shard_size: int = SHARD_SIZE,
+    workers: int | None = None,
+    shard: str | None = None,
+    seed: int = 0,
+    restart: Annotated[bool, Parameter(negative="")] = False,
+    trust_pickle: Annotated[bool, Parameter(negative="")] = False,
+    as_json: Annotated[bool, Parameter("--json", negative="")] = False,
+) -> int:
+    """Explain a folder, a table or a bucket of images into a store of Parquet files that cannot be lost.
+
+    Stop it in any way and say the same again: it goes on, and what was finished is not done twice.
+    `camscope browse` looks at what is there, `camscope.runs.open` in Python.
+
+    Parameters
+    ----------
+    data
+        Folders and globs; a table (.csv, .tsv, .parquet) with a column of paths, or of ids with --path; a list (.txt),
+        a path a line with its label behind a tab, or - for one on standard input; .tar files of WebDataset's
+        (name-{000..127}.tar); a data set's folder. Paths or URLs (s3://, gs://, hf://, https://).
+    out
+        The folder of the run.
+    model
+        demo, timm:NAME, torchvision:NAME, hf:NAME-OR-FOLDER, keras:NAME-OR-FILE, onnx:FILE.onnx, FILE.py:FACTORY, or
+        the folder of a training run.
+    method
+        One, or several separated by commas; `camscope methods` lists them. Default: gradcam (of a detector: hirescam).
+    target
+        What to explain: a class index or name, top3, all, `not:tabby`; or `labels`, what each image is labelled as. Say
+        it again for several. Default: the top class of each image.
+    layer
+        One, or several separated by commas. Default: chosen automatically, on the first images, for all.
+    top
+        How many of the top classes each row has.
+    column
+        Of a table or data set: the column of paths or images.
+    label
+        Likewise the column of labels.
+    path
+        Of a table: the path of an image, made of columns: {ID}.jpg.
+    images
+        Of a table: the folder or URL that its paths are relative to.
+    weights
+        A weights file, or `random`.
+    num_classes
+        How many classes a model is to have that is made by name, where no weights say it.
+    task
+        What the outputs mean. Found from the model; say `multilabel` for one that returns logits.
+    classes
+        A file of class names, if the model does not know its own.
+    preprocessing
+        How photos are prepared, where the model does not say it; see `camscope explain --help`.
+    device
+        cpu, cuda, cuda:1, mps …
+    batch
+        How many images run at a time. Default: 16, or what the run was begun with.
+    shard_size
+        How many images make a shard, which is one file, and what a kill costs at most.
+    workers
+        How many processes read images. Default: one for each core.
+    shard
+        2/8 does every eighth shard from the second on, into a folder of its own, for Slurm arrays and the like;
+        `camscope runs merge` joins them.
+    seed
+        For methods that draw at random.
+    restart
+        Take away the run that is in --out, and begin anew.
+    trust_pickle
+        Read a file that can run code. Only for files you would run as a program.
+    as_json
+        Print machine-readable output on stdout, and nothing else there.
+    """
+    given = read_inputs(data, _NO_DATA)
+    options = ModelOptions(model, weights, trust_pickle, device, task, classes, preprocessing, num_classes)
+    people = console(stderr=as_json)
+    with quiet_stdout(as_json):
+        done = run(
+            list(given),
+            model=options.name,
+            out=out,
+            methods=[one.name for one in read_methods(method)] or None,
+            layers=read_words(layer) or None,
+            targets=target or None,
+            top=top,
+            column=column,
+            labels=label,
+            path=path,
+            images=images,
+            batch=batch,
+            shard_size=shard_size,
+            workers=workers,
+            share=shard,
+            seed=seed,
+            restart=restart,
+            **options.keywords(),
+        )
+    facts = _facts(done)
+    if as_json:
+        print_json(facts)
+    else:
+        _close(people, done, facts)
+    return 0 if done.complete else STOPPED
+
+
+def merge_runs(*runs: Path, out: Path) -> None:
+    """Join the shares of a run, made with --shard, into one run.
+
+    Parameters
+    ----------
+    runs
+        The folders of all shares, or one folder that they are in.
+    out
+        The folder of the whole run.
+    """
+    path = merge(runs, out)
+    rows = open_run(path)
+    people = console()
+    people.print(f"{len(rows):,} rows of {rows.opened.plan.count:,} images are in {path}.", markup=False)
+    people.print(f"  {shlex.join(['camscope', 'browse', str(path)])}   # looks at them", markup=False)
+
+
+def _facts(done: Done) -> dict[str, Any]:
+    """What was done, for a program."""
+    facts: dict[str, Any] = {
+        "run": str(done.path),
+        "images": done.progress.total,
+        "done": done.progress.done,
+        "before": done.progress.done - done.progress.now,
+        "failed": 0,
+        "reasons": {},
+        "complete": done.complete,
+        "images_per_second": done.progress.rate,
+        "torn": list(done.torn),
+    }
+    if done.progress.done:
+        failures = open_run(done.path).failures
+        facts["failed"] = len(failures)
+        first = failures.limit(_REASONS).to_arrow().select(["source", "reason"]).to_pylist()
+        facts["reasons"] = {row["source"]: row["reason"] for row in first}
+    return facts
+
+
+def _close(people: Console, done: Done, facts: dict[str, Any]) -> None:
+    """Say what was done, what failed, and how to go on."""
+    progress = done.progress
+    before = f", {facts['before']:,} before" if facts["before"] else ""
+    rate = f", {progress.rate:.1f} a second" if progress.now else ""
+    people.print(
+        f"{progress.now:,} of {progress.total:,} images done{before}{rate}; the run is in {done.path}.",
+        markup=False,
+        soft_wrap=True,
+    )
+    if done.torn:
+        show_notes(people, [f"{len(done.torn)} torn shard(s) of a crash were made anew"])
+    if facts["failed"]:
+        people.print(f"{facts['failed']:,} could not be explained:", style="yellow")
+        for reason in facts["reasons"].values():
+            people.print(f"  {reason}", markup=False, soft_wrap=True)
+    if not done.complete:
+        people.print("Stopped after a whole shard. Go on:", style="bold")
+        people.print(f"  {shlex.join(['camscope', *sys.argv[1:]])}", markup=False, soft_wrap=True)
+    elif progress.total:
+        people.print(f"  {shlex.join(['camscope', 'browse', str(done.path)])}   # looks at it", markup=False)

@@ -1,0 +1,38 @@
+"""A process that reads inputs: it is told on standard input which, and answers on what was standard output.
+
+It is a program of its own, `python -m camscope.runs.reading_worker`, and neither forked nor spawned: so nothing of the
+process that explains is in it, scripts need no `if __name__ == "__main__"`, and a photo that crashes a decoder ends
+this process and no other.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+from camscope.images import Preprocessing
+from camscope.runs.reading_one import read_input
+
+FIRST_TO_GO = 800
+"""How willingly the system ends this process where memory runs out, rather than the one that explains (0 to 1000)."""
+
+
+def work() -> None:
+    """Read inputs until there are no more."""
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what a decoder prints must not stand between the answers
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text(str(FIRST_TO_GO))
+    questions = sys.stdin.buffer
+    with suppress(EOFError, BrokenPipeError, KeyboardInterrupt):
+        preprocessing: Preprocessing | None = pickle.load(questions)
+        while True:
+            pickle.dump(read_input(pickle.load(questions), preprocessing), answers, protocol=5)
+            answers.flush()
+
+
+if __name__ == "__main__":
+    work()

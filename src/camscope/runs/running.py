@@ -1,0 +1,288 @@
+"""`camscope.runs.run`: explanations of as many images as there are, which a kill, a full disk or Ctrl-C cannot lose."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from camscope.composition import parse, split
+from camscope.engine.explainer import Explainer
+from camscope.engine.over_batches import LABELS
+from camscope.errors import CamscopeError, InputError, TargetError, keyword
+from camscope.results import Explanation
+from camscope.runs.finishing import finish
+from camscope.runs.input_list import InputList, Share
+from camscope.runs.local_engine import Progress, Told, carry_out
+from camscope.runs.reader_processes import Readers
+from camscope.runs.reading_one import ReadPhoto, Unread
+from camscope.runs.run_bar import bar
+from camscope.runs.run_plan import Asked, Plan, check_unchanged
+from camscope.runs.run_store import RunStore
+from camscope.runs.shard_work import Pair, Work, explained
+from camscope.runs.sources.finding_inputs import DataLike, find_inputs
+from camscope.runs.sources.one_input import DataOptions, Input
+from camscope.targets import parse_target
+from camscope.training.run_folder import now, versions
+
+BATCH, SHARD_SIZE, TOP = 16, 256, 5
+"""What is taken where nothing is said: images at a time, images in a shard, and top classes of a row."""
+
+_TRIED = 256
+"""So many of the first inputs are tried until a batch of them can be read, before the plan is made."""
+
+
+_IN_FIRST = 4
+"""So many are explained then."""
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a run has done.
+
+    Attributes:
+        path: its folder.
+        progress: how far it got.
+        torn: shards that were torn and were made anew.
+        complete: whether all shards of the run, or of its share, are there.
+    """
+
+    path: Path
+    progress: Progress
+    torn: tuple[int, ...]
+    complete: bool
+
+
+def run(
+    data: DataLike,
+    *,
+    model: Any = "demo",
+    out: str | os.PathLike[str],
+    methods: str | Sequence[str] | None = None,
+    layers: str | Sequence[str] | None = None,
+    targets: Any = None,
+    top: int = TOP,
+    column: str | None = None,
+    labels: str | None = None,
+    path: str | None = None,
+    images: str | None = None,
+    batch: int | None = None,
+    shard_size: int = SHARD_SIZE,
+    workers: int | None = None,
+    share: str | None = None,
+    seed: int = 0,
+    restart: bool = False,
+    progress: bool | Told = True,
+    **model_options: Any,
+) -> Done:
+    """Explain all images of some data, and keep a row for each image, target, method and layer.
+
+        camscope.runs.run("photos/", model="timm:resnet50", out="run")
+        camscope.runs.run("labels.csv", model="runs/first", targets="labels", out="run")     # what it should be
+        camscope.runs.open("run").where("label != top1").sort("ring_share", descending=True)
+
+    Call it again, also after a kill, and it goes on: only shards that are not there are made. Ctrl-C finishes the
+    shard.
+
+    Args:
+        data: images: files, folders, globs, tables, lists, tar files, data sets, by paths or URLs; see
+            `camscope.runs.sources.find_inputs`.
+        model: a name or an object, see `camscope.Explainer`; or an `Explainer`.
+        out: the folder of the run.
+        methods: one or several, as text; None for the model's default.
+        layers: names; None chooses automatically, on the first images, for all.
+        targets: words as `--target` takes them, or class indices; `"labels"` for what each image is labelled as; None
+            for each image's top class.
+        top: how many of the top classes a row has.
+        column: of a table or data set: the column of paths or images.
+        labels: likewise the column of labels.
+        path: of a table: the path of an image, made of columns: `{ID}.jpg`.
+        images: of a table: the folder that paths are relative to.
+        batch: how many images run at a time; None for 16, or what the run was begun with.
+        shard_size: how many images make a shard, which is one file, and what a kill costs at most.
+        workers: how many processes read images; None for one for each core.
+        share: `2/8` does every eighth shard from the second on, into a folder of its own; `camscope.runs.merge` joins
+            them.
+        seed: of methods that draw at random.
+        restart: take away the run that is in the folder.
+        progress: whether a bar is shown in a terminal; or a function that is told how far the run is.
+        model_options: of `camscope.Explainer`.
+
+    Raises:
+        InputError: if there are no images, they or the plan have changed since the run began, another process runs in
+            the folder, or it cannot be written.
+        ModelError, LayerError, MethodError, TargetError: if what is asked for does not suit the model.
+        MissingExtraError: if pyarrow is not installed.
+    """
+    part = Share.read(share)
+    given = {"top": top, "shard_size": shard_size, "batch": batch, "workers": workers}
+    _check({name: number for name, number in given.items() if number is not None})
+    words = _targets(targets)
+    expressions = tuple(parse(one).name for text in _listed(methods) or () for one in split(text))
+    options = DataOptions(images, path, column, labels)
+    store = RunStore(Path(out))
+    find_inputs(data, options) if not _is_stream(
+        data
+    ) else None  # refuses what is nothing before a model is loaded
+    with store.held(restart=restart):
+        explainer = model if isinstance(model, Explainer) else Explainer(model, **model_options)
+        asked = _asked(
+            explainer, model, model_options, expressions, _listed(layers), words, top, seed, shard_size, part
+        )
+        inputs = store.inputs(shard_size, part)
+        if store.is_begun:
+            plan = Plan.read(store.path)
+            check_unchanged(plan.asked, asked, store.path)
+            inputs.check(find_inputs(data, options), plan.count)
+        else:
+            plan = _begun(explainer, asked, inputs, data, options, batch or BATCH)
+            plan.write(store.path)
+        done, torn = store.finished(plan)
+        todo = [shard for shard in part.shards(plan.shards) if shard not in done]
+        with bar(progress) as told:
+            found = carry_out(
+                Work(explainer, plan, batch or plan.batch), store, todo, workers=workers, told=told
+            )
+        complete = found.done == found.total
+        if complete and part.count == 1:
+            finish(store, plan)
+    return Done(store.path, found, tuple(torn), complete)
+
+
+def _begun(
+    explainer: Explainer, asked: Asked, inputs: InputList, data: DataLike, options: DataOptions, batch: int
+) -> Plan:
+    """The plan of a new run: the list of inputs is written, and the first batch is explained."""
+    written = inputs.write(find_inputs(data, options), _TRIED)
+    e = _first(explainer, asked, written.head, batch)
+    chosen = e.provenance["layers"]
+    at = None
+    if asked.layers is None and list(chosen.get("layers", {})) == [chosen.get("choice")]:
+        at = (chosen["choice"],)
+    return Plan(
+        asked=asked,
+        data=tuple(os.fspath(one) for one in ([data] if isinstance(data, (str, os.PathLike)) else data)),
+        count=written.count,
+        inputs_sha256=written.sha256,
+        at=at,
+        batch=batch,
+        classes=e.logits.shape[1],
+        class_names=None if e.class_names is None else tuple(e.class_names),
+        facts={name: vars(facts) for name, facts in e.facts.items()},
+        provenance={k: v for k, v in e.provenance.items() if k != "labels"},
+        created=now(),
+    )
+
+
+def _first(explainer: Explainer, asked: Asked, head: Sequence[Input], batch: int) -> Explanation:
+    """The explanation of the first batch that can be read: it says what suits the model before anything is written."""
+    size = 1 if explainer.keeps_sizes else min(batch, _IN_FIRST)
+    wrong: list[str] = []
+    refused: CamscopeError | None = None
+    with Readers(1, explainer.preprocessing, size) as readers:
+        readable = _readable(readers.read(head), wrong)
+        while some := list(itertools.islice(readable, size)):
+            tried: list[list[tuple[Input, ReadPhoto]]] = [some, *([one] for one in some if size > 1)]
+            for these in tried:
+                photos = [read for _, read in these]
+                sources = [one for one, _ in these]
+                targets: Any = None if asked.targets == (LABELS,) else list(asked.targets) or None
+                try:
+                    return explained(
+                        explainer, sources, photos, asked.methods, asked.layers, targets, asked.seed
+                    )
+                except (InputError, TargetError) as error:  # of one image, perhaps
+                    refused = refused or error
+    if refused is not None:
+        raise refused
+    raise InputError(
+        f"None of the first {len(head)} images can be read, so the run was not begun. The first: {wrong[0]}"
+    )
+
+
+def _readable(pairs: Iterable[Pair], wrong: list[str]) -> Iterator[tuple[Input, ReadPhoto]]:
+    """Those that could be read; why others could not is noted."""
+    for one, read in pairs:
+        if isinstance(read, Unread):
+            wrong.append(read.reason)
+        else:
+            yield one, read
+
+
+def _asked(
+    explainer: Explainer,
+    model: Any,
+    model_options: Mapping[str, Any],
+    methods: tuple[str, ...],
+    layers: tuple[str, ...] | None,
+    targets: tuple[str, ...],
+    top: int,
+    seed: int,
+    shard_size: int,
+    share: Share,
+) -> Asked:
+    about, preprocessing = explainer.about, explainer.preprocessing
+    return Asked(
+        model=str(model) if isinstance(model, (str, os.PathLike)) else str(about["model"]),
+        model_options={name: _said(value) for name, value in model_options.items() if name != "device"},
+        weights_sha256=str(about.get("weights_sha256", "")),
+        framework=str(about["framework"]),
+        dtype=str(about.get("dtype", "")),
+        preprocessing=None if preprocessing is None else preprocessing.to_dict(),
+        methods=methods or (explainer.default_method,),
+        layers=layers,
+        targets=targets,
+        top=top,
+        seed=seed,
+        shard_size=shard_size,
+        share=str(share),
+        versions={**versions(), "camscope": version("camscope")},
+    )
+
+
+def _said(value: Any) -> Any:
+    """An option of the model as JSON has it."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return dataclasses.asdict(value)
+    if isinstance(value, (list, tuple)):
+        return [_said(one) for one in value]
+    return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
+
+
+def _targets(given: Any) -> tuple[str, ...]:
+    """Targets as words, which the plan can hold.
+
+    Raises:
+        TargetError: if one is none.
+    """
+    words = [] if given is None else list(given) if isinstance(given, (list, tuple)) else [given]
+    for one in words:
+        if isinstance(one, bool) or not isinstance(one, (str, int)):
+            raise TargetError(
+                f"{one!r}: targets of a run are words, which its plan can hold: '281', 'tabby', 'top3', 'not:tabby' "
+                "or 'labels'."
+            )
+        if one != LABELS:
+            parse_target(str(one))
+    if LABELS in words and len(words) > 1:
+        raise TargetError(f"{LABELS!r} stands alone: it explains what each image is labelled as.")
+    return tuple(map(str, words))
+
+
+def _check(numbers: Mapping[str, Any]) -> None:
+    for name, number in numbers.items():
+        if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+            raise InputError(f"{keyword(name, number)}: expected a whole number of at least 1.")
+
+
+def _listed(given: str | Sequence[str] | None) -> tuple[str, ...] | None:
+    return None if given is None else (given,) if isinstance(given, str) else tuple(given)
+
+
+def _is_stream(data: DataLike) -> bool:
+    return data == "-" or (not isinstance(data, (str, os.PathLike)) and "-" in data)

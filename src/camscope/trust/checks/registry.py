@@ -1,0 +1,108 @@
+"""What a further test is: a function from what was explained to what is said of each map."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from camscope.errors import InputError, nearest
+from camscope.metrics.explains import Explains
+from camscope.results import Explanation
+from camscope.targets import TargetsLike
+from camscope.trust.verdict import Check, Interval
+
+FIDELITY = "fidelity"
+"""The word for the test that the verdict is made of."""
+
+Place: TypeAlias = tuple[int, str, str, int]
+"""A map of an explanation: the numbers of its image and its target around its method and its layer's names: image,
+method, layer, target."""
+
+
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """What further tests are made of.
+
+    Attributes:
+        explainer: of the model.
+        inputs: as they were prepared.
+        explanation: the maps that are judged.
+        methods: as the user gave them.
+        layers: as the user gave them.
+        targets: as the user gave them.
+        top_two: the maps of the top class and of the runner-up by the same methods at the same layers, if the model has
+            two classes.
+        seed: of random draws.
+    """
+
+    explainer: Explains
+    inputs: Any
+    explanation: Explanation
+    methods: Any
+    layers: Any
+    targets: TargetsLike
+    top_two: Explanation | None
+    seed: int
+
+
+Testing: TypeAlias = Callable[[Asked], Mapping[Place, Check]]
+"""A further test: what it says of maps; of those that it leaves out it says nothing."""
+
+_CHECKS: dict[str, Testing] = {}
+
+
+def check(name: str) -> Callable[[Testing], Testing]:
+    """Register a further test.
+
+    Args:
+        name: the word that asks for it.
+    """
+
+    def registered(testing: Testing) -> Testing:
+        _CHECKS[name] = testing
+        return testing
+
+    return registered
+
+
+def untold(asked: Asked, name: str, why: str) -> dict[Place, Check]:
+    """What a test says of all maps where it can say nothing.
+
+    Args:
+        asked: the maps.
+        name: of the test.
+        why: it cannot.
+    """
+    nan = float("nan")
+    said = Check(name, Interval(nan, nan, nan), None, why)
+    e = asked.explanation
+    return {
+        (image, *key, target): said
+        for key in e.raw
+        for image, targets in enumerate(e.targets)
+        for target in range(len(targets))
+    }
+
+
+def list_checks() -> tuple[str, ...]:
+    """The words that ask for a test, fidelity first."""
+    return (FIDELITY, *_CHECKS)
+
+
+def checks_named(names: str | Sequence[str]) -> dict[str, Testing]:
+    """The further tests with these names; fidelity is none of them, and may be among the names.
+
+    Raises:
+        InputError: for a name that there is not, or none at all.
+    """
+    given = [names] if isinstance(names, str) else list(names)
+    known = list_checks()
+    for name in given:
+        if name not in known:
+            raise InputError(
+                f"checks={name!r}: there is no such test.{nearest(str(name), known)} There are {', '.join(known)}."
+            )
+    if not given:
+        raise InputError(f"checks is empty. There are {', '.join(known)}.")
+    return {name: _CHECKS[name] for name in given if name != FIDELITY}
