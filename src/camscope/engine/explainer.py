@@ -29,8 +29,9 @@ from camscope.engine.offering import Trial
 from camscope.engine.other_weights import weighted_layers, with_other_weights
 from camscope.engine.over_batches import Only, Over
 from camscope.engine.own_forward import Watched
+from camscope.engine.probing import Progress
 from camscope.engine.progress_bar import bar
-from camscope.engine.trusting import Progress, Wanted, judge
+from camscope.engine.trusting import Wanted, judge
 from camscope.errors import InputError, LayerError, without_warnings
 from camscope.evidence import ModelEvidence
 from camscope.images import Preprocessing
