@@ -316,7 +316,7 @@ def test_photos_that_are_taken_away_while_it_runs_are_rows(explainer, tmp_path):
     done = begin(photos, explainer, tmp_path / "run", progress=taking)
     assert (done.complete, done.progress.failed) == (True, 1 + 16)
     assert {Path(row["source"]).parent.name for row in rows_in(tmp_path / "run") if row["reason"]} == {
-        "ant",
+        "house_cat",
         "wolf",
     }
 
