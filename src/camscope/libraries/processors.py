@@ -14,6 +14,7 @@ from jaxtyping import Float
 
 from camscope.errors import InputError
 from camscope.images import Measured, Photo, Preprocessing, measure
+from camscope.libraries.huggingface.naflex import preprocessing_of
 from camscope.libraries.info import ModelInfo, Prepared
 
 _TRIED = ((301, 404), (404, 301))
@@ -35,6 +36,9 @@ def with_processor(info: ModelInfo, processor: Any, model: Any) -> ModelInfo:
         InputError: if it is neither translated nor does it only resize, crop and pad.
     """
     processor = getattr(processor, "image_processor", processor)
+    if hasattr(processor, "max_num_patches") and info.caption_decoder is not None:
+        words = "Photos are resized to a square of patches, where the model's own processor keeps their proportions."
+        return dataclasses.replace(info, preprocessing=preprocessing_of(processor), note=words)
     with contextlib.suppress(InputError):  # then it is run
         return dataclasses.replace(info, preprocessing=Preprocessing.from_huggingface(processor), note="")
     forward = getattr(model, "forward", None)
