@@ -9,7 +9,6 @@ from jaxtyping import Float
 
 from camscope.arrays import Array
 from camscope.errors import InputError
-from camscope.images.preprocess import Preprocessing
 
 
 def takes_patches(model: Any) -> bool:
@@ -47,22 +46,3 @@ def in_patches(pictures: Float[Array, "batch channel height width"], patch: int)
         "pixel_attention_mask": patches.new_ones(patches.shape[:2]).long(),
         "spatial_shapes": shape.repeat(len(patches), 1),
     }
-
-
-def preprocessing_of(processor: Any) -> Preprocessing:
-    """How photos are prepared: to a square with as many patches as the processor makes of them.
-
-    The processor keeps the proportions of each photo; here all photos of a batch have one size.
-
-    Args:
-        processor: a `Siglip2ImageProcessor`.
-    """
-    side = int(processor.max_num_patches**0.5) * processor.patch_size
-    return Preprocessing(
-        (side, side),
-        resize=(side, side),
-        crop="squash",
-        mean=tuple(processor.image_mean),
-        std=tuple(processor.image_std),
-        source="its image processor, in a square",
-    )
