@@ -61,7 +61,7 @@ class Neighbours:
         """
         pixels = pixels_of_cells(removed, x.shape[2:])
         check_removed(x, pixels)
-        layout = cell_grid(removed.shape[1:], tuple(x.shape[2:]))
+        layout = cell_grid(removed.shape[1:], tuple(x.shape[2:]), _precision(x))
         if layout is None:
             return self._filled(x, pixels, solved, pixels)
         return self._filled(x, pixels, layout.solved, removed)
@@ -74,22 +74,24 @@ class Neighbours:
         removed: Bool[np.ndarray, " batch *places"],
     ) -> Float[Array, "batch channel *space"]:
         """What is solved for, with noise, in place of the pixels that are removed."""
-        values = np.asarray(to_numpy(x), np.float64)
+        values = np.asarray(to_numpy(x), _precision(x))
         if removed.all(axis=tuple(range(1, removed.ndim))).any():
             raise InputError(
                 "A mask removes every pixel, and neighbours have nothing to tell then. Leave one, or use Mean()."
             )
-        drawn = self.noise * _noise(self.seed, values.shape[1:]).reshape(values.shape[1], -1)
-        single = str(x.dtype).endswith("float32")
-        found = np.empty((len(removed), *values.shape[1:]), np.float32 if single else np.float64)
-        for number, (mask, gone) in enumerate(zip(removed, pixels.reshape(len(pixels), -1), strict=True)):
-            filled = solve(values[number if len(values) > 1 else 0], mask).reshape(len(drawn), -1)
-            places = np.flatnonzero(gone)
-            filled[:, places] += drawn[:, places]
-            found[number] = filled.reshape(values.shape[1:])
+        drawn = self.noise * _noise(self.seed, values.shape[1:], values.dtype.name)
+        found = np.empty((len(removed), *values.shape[1:]), values.dtype)
+        for number, (mask, gone) in enumerate(zip(removed, pixels, strict=True)):
+            found[number] = solve(values[number if len(values) > 1 else 0], mask)
+            np.add(found[number], drawn, out=found[number], where=gone)
         whole = from_numpy(found, like=x)
-        # what is kept came through single or double precision as it was, and not through what is wider
-        return whole if single or str(x.dtype).endswith("float64") else put(whole, x, pixels)
+        # in its own precision what is kept is as it was
+        return whole if str(x.dtype).endswith(_precision(x)) else put(whole, x, pixels)
+
+
+def _precision(x: Array) -> str:
+    """The precision in which inputs are filled: their own, if that is single, else double."""
+    return "float32" if str(x.dtype).endswith("float32") else "float64"
 
 
 def solved(
@@ -111,7 +113,7 @@ def solved(
         matrix = balance(removed.shape)[gone][:, gone].tocsc()
         # symmetric and diagonally dominant: no pivoting is needed; and the order is made for it already
         factors = splu(matrix, permc_spec="NATURAL", diag_pivot_thresh=0.0, options={"SymmetricMode": True})
-        flat[:, gone] = factors.solve(neighbour_weights(removed.shape)[gone] @ flat.T).T
+        flat[:, gone] = factors.solve(neighbour_weights(removed.shape)[gone] @ flat.T.astype(np.float64)).T
     return flat.reshape(x.shape)
 
 
@@ -141,5 +143,5 @@ def _dissected(space: tuple[int, ...]) -> Int[np.ndarray, " pixel"]:
 
 
 @functools.lru_cache(maxsize=2)
-def _noise(seed: int, shape: tuple[int, ...]) -> Float[np.ndarray, " channel *space"]:
-    return np.random.default_rng(seed).standard_normal(shape)
+def _noise(seed: int, shape: tuple[int, ...], dtype: str) -> Float[np.ndarray, " channel *space"]:
+    return np.random.default_rng(seed).standard_normal(shape).astype(dtype)

@@ -94,13 +94,13 @@ class CellGrid:
         cells = [self.cells[number] for number in group]
         if len(cells) > 1:
             shared = np.unique(np.concatenate([cell.around[gone[cell.around]] for cell in cells]))
-            matrix = np.eye(len(shared))
-            known = np.empty((len(shared), len(flat)))
+            matrix = np.eye(len(shared), dtype=flat.dtype)
+            known = np.empty((len(shared), len(flat)), flat.dtype)
             for number, cell in zip(group, cells, strict=True):
                 rows = np.flatnonzero(self.owner[shared] == number)
                 says, unknown = cell.says[self.place[shared[rows]]], gone[cell.around]
                 columns = np.searchsorted(shared, cell.around[unknown])
-                matrix[np.ix_(rows, columns)] -= says[:, unknown]
+                matrix[rows[:, None], columns] -= says[:, unknown]
                 known[rows] = says[:, ~unknown] @ flat[:, cell.around[~unknown]].T
             flat[:, shared] = np.linalg.solve(matrix, known).T
         for cell in cells:
@@ -108,12 +108,13 @@ class CellGrid:
 
 
 @functools.lru_cache(maxsize=4)
-def cell_grid(grid: tuple[int, ...], size: tuple[int, ...]) -> CellGrid | None:
+def cell_grid(grid: tuple[int, ...], size: tuple[int, ...], dtype: str = "float64") -> CellGrid | None:
     """The cells of a grid; None if they are so large that it does not pay to know what is around them.
 
     Args:
         grid: how many cells there are along each axis, not more than pixels.
         size: of the input.
+        dtype: the precision in which it is solved.
     """
     nearest = [nearest_cells(cells, pixels) for cells, pixels in zip(grid, size, strict=True)]
     edges = [np.searchsorted(axis, np.arange(cells + 1)) for axis, cells in zip(nearest, grid, strict=True)]
@@ -133,14 +134,16 @@ def cell_grid(grid: tuple[int, ...], size: tuple[int, ...]) -> CellGrid | None:
             tuple(slice(a - i, b + j) for a, b, i, j in zip(starts, stops, before, behind, strict=True))
         ].ravel()
         sides = tuple(b - a for a, b in zip(starts, stops, strict=True))
-        cells.append(Cell(inside, wide[np.isin(wide, inside, invert=True)], _says(sides, before, behind)))
+        cells.append(
+            Cell(inside, wide[np.isin(wide, inside, invert=True)], _says(sides, before, behind, dtype))
+        )
         owner[inside], place[inside] = number, np.arange(inside.size)
     return CellGrid(tuple(cells), owner, place)
 
 
 @functools.lru_cache(maxsize=32)
 def _says(
-    sides: tuple[int, ...], before: tuple[int, ...], behind: tuple[int, ...]
+    sides: tuple[int, ...], before: tuple[int, ...], behind: tuple[int, ...], dtype: str
 ) -> Float[np.ndarray, "pixel other"]:
     """What the pixels of a removed cell are, by those around it.
 
@@ -148,6 +151,7 @@ def _says(
         sides: of the cell, in pixels.
         before: 1 for each axis along which there are pixels before it, 0 at the edge of the input.
         behind: likewise behind it.
+        dtype: the precision.
     """
     from scipy.sparse.linalg import splu
 
@@ -157,4 +161,4 @@ def _says(
     inside, around = np.flatnonzero(within), np.flatnonzero(~within)
     factors = splu(balance(space)[inside][:, inside].tocsc())
     found: np.ndarray = factors.solve(neighbour_weights(space)[inside][:, around].toarray())
-    return found
+    return found.astype(dtype)

@@ -9,8 +9,9 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from camscope.arrays import is_flat
+from camscope.trust.by_chance import chances
 from camscope.trust.ceilings import ceilings
-from camscope.trust.fidelities import by_half, chances, halves_of, masses
+from camscope.trust.fidelities import by_half, halves_of, in_units, masses
 from camscope.trust.other_places import moves
 from camscope.trust.probed import Probed
 from camscope.trust.resampling import resampled
@@ -129,9 +130,10 @@ def too_small(grid: tuple[int, ...], seed: int) -> str:
     if 1 / (1 + places) <= _SURE:
         return ""
     size = "×".join(map(str, grid))
+    other = ", or a longer text" if len(grid) == 1 else ""
     return (
         f"The map has {size} cell{'s' if np.prod(grid) > 1 else ''}, which can lie in {places} other ways at most: no "
-        "place can be told from chance. Take a layer with a finer grid."
+        f"place can be told from chance. Take a layer with a finer grid{other}."
     )
 
 
@@ -190,17 +192,26 @@ def _measured(
     removed = probed.removed.reshape(len(probed.removed), -1).astype(np.float64)
     halves = halves_of(probed.imputers)
     table = _Table(claims)
-    mass, drops = masses(table.maps, removed), probed.drops.T.astype(np.float64)
-    own = drops[table.columns]
+    drops = probed.drops.T.astype(np.float64)
+    maps, targets = (list(numbers) for numbers in zip(*table.rows, strict=True))
+    mass, own = masses(table.maps, removed)[maps], drops[targets]
     halved = by_half(mass, own, halves)
     fidelity = np.mean(list(halved.values()), axis=0)
     again = resampled(mass, own, halves, seed)
-    rows = table.claimed
-    chance = chances(
-        table.maps[rows], own[rows], fidelity[rows], probed.removed.astype(np.float64), halves, seed
+    claimed = list(dict.fromkeys(table.claimed))
+    of_claimed = chances(
+        table.maps,
+        drops,
+        [table.rows[row] for row in claimed],
+        fidelity[claimed],
+        probed.removed.astype(np.float64),
+        halves,
+        seed,
     )
+    by_chance = {row: (p, *ends) for row, p, ends in zip(claimed, *of_claimed, strict=True)}
     found = []
-    for claim, row, p, (middle, lowest, highest) in zip(claims, rows, *chance, strict=True):
+    for claim, row in zip(claims, table.claimed, strict=True):
+        p, middle, lowest, highest = by_chance[row]
         compared = {}
         for baseline in claim.baselines:
             other = table.row(claim.column, baseline.cells)
@@ -241,27 +252,32 @@ def _verdict(p: float, baselines: Sequence[Baseline], compared: Mapping[str, Com
 
 
 class _Table:
-    """The maps and their baselines in one table, each map of each target once.
+    """The maps and their baselines in one table, each map of each target once. Maps that differ by a factor are one.
 
     Attributes:
-        maps: flattened.
-        columns: the number of each map's target.
+        maps: each map once, flattened.
+        rows: the numbers of a map and of its target.
         claimed: the row of each claim.
     """
 
     def __init__(self, claims: Sequence[Claim]) -> None:
-        self._rows: dict[tuple[int, bytes], int] = {}
-        maps: list[np.ndarray] = []
+        self._maps: dict[bytes, int] = {}
+        self._rows: dict[tuple[int, int], int] = {}
+        self._found: list[np.ndarray] = []
         for claim in sorted(claims, key=lambda claim: claim.column):
             for cells in (claim.cells, *(baseline.cells for baseline in claim.baselines)):
-                key = claim.column, cells.tobytes()
-                if key not in self._rows:
-                    self._rows[key] = len(maps)
-                    maps.append(cells.ravel())
-        self.maps = np.stack(maps)
-        self.columns = np.asarray([column for column, _ in self._rows])
+                self._rows.setdefault((self._number(cells), claim.column), len(self._rows))
+        self.maps = np.stack(self._found)
+        self.rows = list(self._rows)
         self.claimed = [self.row(claim.column, claim.cells) for claim in claims]
 
     def row(self, column: int, cells: Float[np.ndarray, " *grid"]) -> int:
         """The row of a map of a target."""
-        return self._rows[column, cells.tobytes()]
+        return self._rows[self._number(cells), column]
+
+    def _number(self, cells: Float[np.ndarray, " *grid"]) -> int:
+        one = in_units(cells.reshape(1, -1))[0]
+        number = self._maps.setdefault(one.tobytes(), len(self._maps))
+        if number == len(self._found):
+            self._found.append(one)
+        return number

@@ -37,11 +37,12 @@ def resampled(
             key = drop.tobytes()
             if key not in known:
                 known.clear()  # the maps of a target mostly follow one another
-                known[key] = _ranked(drop, weights)
+                below, size = _ranked(drop, weights)
+                known[key] = weights * below, size
             lost, size = known[key]
             put, own = _ranked(mass, weights)
             sizes = own * size
-            products = np.einsum("rn,rn,rn->r", weights, put, lost)
+            products = np.einsum("rn,rn->r", put, lost)
             found[row] += np.divide(products, np.sqrt(sizes), out=np.zeros(RESAMPLES), where=sizes > 0)
     return found / len(halves)
 
@@ -52,4 +53,4 @@ def _ranked(
     """The ranks of values in each resample, less their mean, and the sum of their squares."""
     below = (values[:, None] > values).astype(np.float32) + np.float32(0.5) * (values[:, None] == values)
     ranks = weights @ below.T - np.float32(len(values) / 2)
-    return ranks, np.einsum("rn,rn,rn->r", weights, ranks, ranks)
+    return ranks, np.einsum("rn,rn->r", weights * ranks, ranks)
