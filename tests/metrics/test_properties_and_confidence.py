@@ -134,3 +134,15 @@ def test_a_measurement_shows_itself_as_a_table():
         "  long    0.900  mean of 1, 1 cannot be judged",
     ]
     assert np.isnan(metrics.gini(np.ones((1, 1, 9))).means["map"])
+
+
+def test_a_measurement_is_gone_over_by_the_names_of_its_maps():
+    measured = metrics.gini({"gradcam": one_cell(10), "layercam": one_cell(10)})
+    assert list(measured) == ["gradcam", "layercam"]
+    assert "gradcam" in measured
+    assert {name: measured[name].shape for name in measured} == {"gradcam": (1, 1), "layercam": (1, 1)}
+    for wrong in ("gradcan", 0):
+        with pytest.raises(
+            camscope.InputError, match=f"There is no map {wrong!r}.*Measured are gradcam, layercam"
+        ):
+            measured[wrong]

@@ -187,6 +187,25 @@ def test_a_broken_photo_is_named_and_the_others_are_used(tmp_path):
         explainer().choose(given[-1:], **BOTH)
 
 
+@pytest.mark.parametrize("form", ["files", "pictures", "batch"])
+def test_a_photo_that_is_there_twice_is_counted_once(tmp_path, form):
+    """In both halves it would be what the choice is made on and what it is tested on."""
+    ours, own = explainer(), photos(12)
+    twice = [*own, *own[:5]]
+    if form == "files":
+        for number, one in enumerate(twice):
+            one.save(tmp_path / f"{number:02}.png")
+        given = sorted(tmp_path.glob("*.png"))
+    else:
+        x = torch.from_numpy(np.stack([ours.preprocessing(one) for one in twice]))
+        given = x if form == "batch" else twice
+    found = ours.choose(given, methods="gradcam", **HERE)
+    assert sum(found.photos) == 12
+    assert sum("5 photos are left out, since the same pixels" in note for note in found.notes) == 1
+    assert not found.left_out
+    assert found.best.score == ours.choose(given[:12], methods="gradcam", **HERE).best.score
+
+
 def test_folders_name_the_classes_if_the_model_has_them(tmp_path):
     given = folders(tmp_path, 16)
     found = explainer().choose(given, labels="folders", methods="gradcam", **HERE)

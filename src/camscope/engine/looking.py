@@ -88,7 +88,7 @@ class Looked:
     """What the model says of the photos that can be read.
 
     Attributes:
-        numbers: of these photos.
+        numbers: of these photos, of which each is there once.
         classes: the top class of each.
         confidence: its probability.
         usable: whether it may stand in a mosaic: rightly classified, as far as that is known.
@@ -220,7 +220,20 @@ def look(
         first=first_half(classes, own, seed=seed),
         usual=usual_scores(every, classes),
         names=names,
-        notes=notes,
+        notes=(*_of_copies(photos), *notes),
+    )
+
+
+def _of_copies(photos: PhotoSet) -> tuple[str, ...]:
+    """What is to be said of photos that are there more than once."""
+    if not photos.again:
+        return ()
+    one, first = min(photos.again.items())
+    count = len(photos.again)
+    more = "photo is" if count == 1 else "photos are"
+    return (
+        f"{count} {more} left out, since the same pixels are there already, such as {photos.name(one)}, which is "
+        f"{photos.name(first)}: in both halves they would be chosen and tested on.",
     )
 
 

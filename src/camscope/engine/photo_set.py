@@ -1,7 +1,11 @@
-"""A set of photos that is gone over more than once: read a few at a time, those that cannot be read left out."""
+"""A set of photos that is gone over more than once: read a few at a time, without copies and what cannot be read.
+
+A photo that is there twice could stand in both halves of a choice, which would be tested on what it was chosen on.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -10,8 +14,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int
 
+from camscope.arrays import to_numpy
 from camscope.errors import ImageError, InputError
-from camscope.images import Preprocessing, find_photos, to_photo
+from camscope.images import Photo, Preprocessing, find_photos, to_photo
 
 
 class PhotoSet:
@@ -39,6 +44,7 @@ class PhotoSet:
             raise InputError("There are no photos: the list is empty.")
         self._photos, self._preprocessing = photos, preprocessing
         self.left_out: dict[int, str] = {}
+        self.again: dict[int, int] = {}
 
     def __len__(self) -> int:
         return len(self._photos)
@@ -56,19 +62,25 @@ class PhotoSet:
     def chunks(self, size: int) -> Iterator[tuple[Int[np.ndarray, " n"], Any]]:
         """The numbers of some photos that can be read, and the photos as an explainer takes them, chunk by chunk.
 
-        Those that cannot are noted in `left_out`.
+        Those that cannot are noted in `left_out`, and those whose pixels are another's in `again`, beside its number.
         """
+        known: dict[bytes, int] = {}
         for start in range(0, len(self), size):
             numbers, some = [], []
             for number in range(start, min(start + size, len(self))):
                 try:
-                    some.append(self._readable(number))
-                    numbers.append(number)
+                    photo = self._readable(number)
                 except ImageError as error:
                     self.left_out[number] = str(error)
+                    continue
+                first = known.setdefault(_digest(photo), number)
+                if first != number:
+                    self.again[number] = first
+                    continue
+                some.append(photo)
+                numbers.append(number)
             if numbers:
-                found = np.array(numbers)
-                yield found, self._photos[start : start + size] if self._batch else some
+                yield np.array(numbers), self.some(numbers) if self._batch else some
 
     def some(self, numbers: Sequence[int]) -> Any:
         """Some photos as an explainer takes them."""
@@ -78,8 +90,14 @@ class PhotoSet:
 
     def _readable(self, number: int) -> Any:
         if self._batch:
-            return None
+            return self._photos[number]
         photo = to_photo(self._photos[number])
         if self._preprocessing is not None:
             self._preprocessing.geometry(photo.size)  # raises for one that is too narrow
         return photo
+
+
+def _digest(photo: Any) -> bytes:
+    """What tells the pixels of a photo, or a row of a batch, from others."""
+    pixels = np.ascontiguousarray(photo.pixels if isinstance(photo, Photo) else to_numpy(photo))
+    return hashlib.blake2b(pixels.tobytes(), person=str(pixels.shape).encode()[:16]).digest()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import ParamSpec
 
@@ -71,10 +71,13 @@ class Measured:
     baselines: tuple[str, ...] = ()
     beside: Mapping[str, Values] = field(default_factory=dict)
 
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.values)
+
     def __getitem__(self, name: str) -> Float[np.ndarray, " ..."]:
         if name not in self.values:
             raise InputError(
-                f"There is no map {name!r}.{nearest(name, self.values)} Measured are {', '.join(self.values)}."
+                f"There is no map {name!r}.{nearest(str(name), self.values)} Measured are {', '.join(self.values)}."
             )
         return self.values[name]
 
