@@ -6,7 +6,8 @@
 
 `photos.tsv` is the list: the package and the file, the series that a photo belongs to, what kind it is, and what the
 demo model says of it. All real photos of these packages are in it of which that model gives some class 10 % or more, a
-hundred times chance; drawings, renderings, documents, textures and what a microscope or a telescope saw are not. Nothing of them is imported.
+hundred times chance; drawings, renderings, documents, textures and what a microscope or a telescope saw are not.
+Nothing of the packages is imported.
 """
 
 from __future__ import annotations

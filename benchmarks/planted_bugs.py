@@ -76,8 +76,8 @@ BUGS: list[Bug] = [
         ("channels are named by their rank", 'f"channel {int(k)}"', 'f"channel {i}"'),
         (
             "overlays show target 0 whatever is asked",
-            "order=order)[target]\n    signed",
-            "order=order)[0]\n    signed",
+            "render.overlay(photo, heat[t], signed",
+            "render.overlay(photo, heat[0], signed",
         ),
         (
             "notes of the first image under every image",
@@ -101,8 +101,8 @@ BUGS: list[Bug] = [
         ),
         (
             "an instance's box is turned on its side",
-            "    x0, y0, x1, y1 = target.box\n",
-            "    y0, x0, y1, x1 = target.box\n",
+            "return [(left, upper, right, lower)] if",
+            "return [(upper, left, lower, right)] if",
         ),
         ("boxes of the first image on every image", "e[image].boxes(method", "e[0].boxes(method"),
         (
@@ -112,8 +112,8 @@ BUGS: list[Bug] = [
         ),
         (
             "overlays forget what they are asked for in colour",
-            "heat, colormap=colormap, opacity=opacity, signed=signed\n",
-            "heat, opacity=opacity, signed=signed\n",
+            "heat[t], signed=signed, **style)",
+            'heat[t], signed=signed, opacity=style["opacity"])',
         ),
     ),
     *_in(
@@ -677,8 +677,8 @@ BUGS: list[Bug] = [
         ("tests/test_grid.py",),
         (
             "prefix tokens are taken from the end",
-            "rearrange(output[:, self.prefix :]",
-            "rearrange(output[:, : output.shape[1] - self.prefix]",
+            "return slice(self.prefix, tokens - self.suffix)",
+            "return slice(self.suffix, tokens - self.prefix)",
         ),
         (
             "prefix tokens come back as zeros",
@@ -721,8 +721,8 @@ BUGS: list[Bug] = [
         ),
         (
             "tokens in front are part of the grid when values are summed",
-            "values[None, None, self.prefix :]",
-            "values[None, None, : len(values) - self.prefix]",
+            "values[None, None, self._positions(len(values))]",
+            "values[None, None, : len(values) - self.prefix - self.suffix]",
         ),
     ),
     *_in(
@@ -842,6 +842,62 @@ BUGS: list[Bug] = [
             "every image gets the first image's prefix",
             "own = value[image * each : (image + 1) * each]",
             "own = value[:each]",
+        ),
+    ),
+    *_in(
+        "models/torch/reruns/sums.py",
+        ("tests/torch/test_on_the_batch.py",),
+        (
+            "a head that numbers show linear is believed whatever the model computes",
+            "return bool(labels) and Made.OTHERWISE not in labels and not self.read",
+            "return True",
+        ),
+        (
+            "a branch that the channels decide is no matter",
+            "Made.OTHERWISE not in labels and not self.read",
+            "Made.OTHERWISE not in labels",
+        ),
+        (
+            "a ReLU of sums counts as a ReLU of each",
+            "return labels if alone and labels == {Made.OF_ONE} else otherwise",
+            "return labels",
+        ),
+        (
+            "a product of two that are followed counts as a sum",
+            "sum(followed[i] for i in _PRODUCTS[name]) < 2",
+            "True",
+        ),
+    ),
+    *_in(
+        "models/torch/reruns/following.py",
+        ("tests/torch/test_on_the_batch.py",),
+        ("what Python reads without an operation goes unseen", "if func in _READERS:", "if False:"),
+    ),
+    *_in(
+        "models/torch/reruns/flattened.py",
+        ("tests/torch/test_on_the_batch.py", "tests/torch/test_flattened.py"),
+        (
+            "what is kept beside the linear layer may hold the channels",
+            "if apart and not rest.whole",
+            "if not rest.whole",
+        ),
+    ),
+    *_in(
+        "models/torch/reruns/on_batch.py",
+        ("tests/torch/test_on_the_batch.py",),
+        (
+            "channels that another image uses past the linear layer are no matter",
+            "if followed.of(expected) or followed.read:",
+            "if False:",
+        ),
+    ),
+    *_in(
+        "models/torch/anatomy/behind_pooling.py",
+        ("tests/torch/test_heads_of_several_modules.py",),
+        (
+            "a dead batch proves any head",
+            "rows * (1 - every_second), signs, -signs",
+            "rows * (1 - every_second)",
         ),
     ),
     *_in(

@@ -102,8 +102,8 @@ class LinearHead:
         pools_activations: whether what is pooled is the layer's activations themselves, and not their ReLU.
         linear: whether that formula is true of the targets' scores, as it is of logits and their differences. For
             any other score (a probability) the weights are its derivative and nothing more.
-        holds_when_altered: says whether it is true of altered activations too, by a few runs of the model with
-            channels of this batch taken away when it is first asked. By default it is.
+        holds_when_altered: says whether it is known to be true without some channels of this batch too, by a few runs
+            of the model when it is first asked. By default it is.
         correlation: None where the formula is exact. A quantised model rounds what goes into its head: then it is the
             measured correlation of what the formula says of all logits with these logits, and nothing is exact.
     """
@@ -169,7 +169,8 @@ class Measured:
         reruns: how often the part after the layer ran, for each image.
         errors: of each image and target the derivatives' error as a share of their size, √(Σ error² / Σ derivative²),
             as the measuring itself tells it; NaN where the score did not change at all.
-        kinks: how many derivatives are at a kink of the score, of a ReLU that rests at zero: the slope below is given.
+        kinks: how many derivatives, or parts of them, are at a kink of the score, of a ReLU that rests at zero or a
+            clamp that rests at its limit: the slope to its flat side is given.
     """
 
     what: str

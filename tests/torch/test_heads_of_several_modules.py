@@ -163,6 +163,17 @@ def test_a_relu_is_no_linear_layer_whatever_this_batch_wakes(asleep: tuple[int, 
             camscope.explain(model, given, methods="cam", layers="body")
 
 
+def test_a_dead_batch_proves_no_linear_layer():
+    """Maximum and mean of zeros are the same, and two linear layers with a ReLU between them see nothing but zeros."""
+    model = net(
+        nn.Sequential(nn.AdaptiveMaxPool2d(1), nn.Flatten(), linear(12, 20, 2), nn.ReLU(), linear(20, 5, 1))
+    )
+    with torch.no_grad():
+        model.body[1].bias.fill_(-100)
+    with pytest.raises(camscope.MethodError, match="cam needs a head"):
+        camscope.explain(model, batch(2, 3, 16, 16).double(), methods="cam", layers="body", targets=0)
+
+
 def test_other_scores_are_their_derivative_by_the_pooled_features():
     model, x = net(LINEAR["batch norm"]()), batch(2, 3, 16, 16, dtype=torch.float64)
     e = camscope.explain(model, x, methods="cam", layers="body", targets=[Class(2, "probability"), -Class(1)])

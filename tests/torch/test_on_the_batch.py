@@ -198,6 +198,19 @@ def test_a_layer_that_gets_some_of_the_images_only_is_refused(method):
         maps(explainer, both, method, [0])
 
 
+def test_what_python_reads_without_an_operation_is_kept():
+    def listed(net: Net, x: torch.Tensor) -> torch.Tensor:
+        k, a = net.k(x), net.r(net.c(x))
+        bright = [max(numbers) > 1 for numbers in k.flatten(1).tolist()]
+        return net.fc(torch.where(torch.tensor(bright)[:, None], a.amax((2, 3)), gap(a) * 2))
+
+    net = Net(listed, seed=2)
+    x = DARK_THEN_BRIGHT.flip(0)  # of the first of which nothing is above 1
+    e = camscope.explain(net, x, methods="reciprocam(of=logit)", layers="r", targets=[0, 1])
+    same(e.maps(), stacked(recipro_cam, net, x, [0, 1]))
+    assert not any("cannot be run by itself" in note for note in e.notes)
+
+
 def test_in_one_batch_the_image_that_differs_is_run_whole_and_that_is_said():
     net = Net(branch)
     explainer = camscope.Explainer(net)
@@ -279,6 +292,23 @@ def test_a_second_reader_that_the_first_image_did_not_have_is_seen():
         same(maps(explainer, x, "ablationcam", [0, 1]), stacked(ablation_cam, net, x, [0, 1]))
 
 
+def test_a_branch_that_only_some_image_lets_the_channels_decide_is_seen():
+    """What the linear layer reads is not kept, and NaN is not zero: the other head would never be asked."""
+
+    def asked_of_bright(net: Net, x: torch.Tensor) -> torch.Tensor:
+        def is_missing(pooled: torch.Tensor) -> bool:
+            return bool((pooled[1] == 0) & (pooled.sum() > 1.5))
+
+        pooled = gap(net.r(net.c(x)))
+        rows = zip(net.fc(pooled).tanh(), pooled, x.mean((1, 2, 3)) > 0, strict=True)
+        return torch.stack([net.q(b)[:3] if bright and is_missing(b) else a for a, b, bright in rows])
+
+    net = Net(asked_of_bright, seed=1)
+    explainer = camscope.Explainer(net)
+    for x in (DARK_THEN_BRIGHT[:1], DARK_THEN_BRIGHT):
+        same(maps(explainer, x, "ablationcam", [0, 1]), stacked(ablation_cam, net, x, [0, 1]))
+
+
 # ------------------------------------------------------------------ the linear head
 
 
@@ -322,17 +352,41 @@ def sure_or_asked_again(net: Net, x: torch.Tensor) -> torch.Tensor:
     )
 
 
-@pytest.mark.parametrize("seed", [51, 82, 105])
-def test_a_branch_that_one_channel_decides_is_seen(seed):
-    """Without the channel that says most the other head answers; without half of the channels it does not."""
-    net, x = Net(sure_or_asked_again, seed=seed), photos(seed=seed)
-    same(maps(net, x, "ablationcam", [0]), stacked(ablation_cam, net, x, [0]))
+def one_is_missing(numbers: Callable[[torch.Tensor], Any]) -> Callable[[Net, torch.Tensor], torch.Tensor]:
+    """By row: another head where one channel is zero and the others are not, which Python reads in some way."""
+
+    def forward(net: Net, x: torch.Tensor) -> torch.Tensor:
+        pooled = gap(net.r(net.c(x)))
+        rows = zip(net.fc(pooled), pooled, numbers(pooled), strict=True)
+        return torch.stack([a if n[1] > 0 or sum(n) < 1.5 else net.q(b)[:3] for a, b, n in rows])
+
+    return forward
 
 
-@pytest.mark.parametrize("seed", [69, 98, 102])
-def test_a_branch_that_reads_what_was_not_kept_is_run_by_a_longer_way(seed):
-    """Behind the linear layer nothing but its output is kept, and the other head reads what goes into it."""
-    net, x = Net(sure_or_asked_again, seed=seed), photos(seed=seed)
+def gated_logits(net: Net, x: torch.Tensor) -> torch.Tensor:
+    z = net.fc(gap(net.r(net.c(x))))
+    return z * (z.sum(1, keepdim=True) > -0.3)
+
+
+def logits_cut_off(net: Net, x: torch.Tensor) -> torch.Tensor:
+    z = net.fc(gap(net.r(net.c(x))))
+    return z.masked_fill(z < -0.4, -0.4)
+
+
+@pytest.mark.parametrize(
+    ("forward", "seed"),
+    [
+        *((sure_or_asked_again, seed) for seed in (1, 3, 20, 51, 69, 82, 87, 97, 98, 102, 105)),
+        (one_is_missing(torch.Tensor.tolist), 1),
+        (one_is_missing(lambda pooled: pooled.detach().numpy()), 7),
+        (one_is_missing(lambda pooled: np.asarray(pooled.detach())), 11),
+        (gated_logits, 29),
+        (logits_cut_off, 25),
+    ],
+)
+def test_a_branch_that_any_channel_decides_is_seen(forward, seed):
+    """Without one channel another head answers; without half of them, or the one that says most, it does not."""
+    net, x = Net(forward, seed=seed), photos(seed=seed)
     same(maps(net, x, "ablationcam", [0]), stacked(ablation_cam, net, x, [0]))
 
 
@@ -362,6 +416,36 @@ def test_a_head_that_is_linear_everywhere_keeps_its_closed_form():
     handle.remove()
     assert len(rows) <= 1 + 4 + 4
     same(e.maps("ablationcam"), stacked(ablation_cam, net, x, [0, 1]))
+
+
+@pytest.mark.parametrize(
+    "forward",
+    [
+        lambda net, x: net.fc(functional.adaptive_avg_pool2d(net.r(net.c(x)), 1).flatten(1)),
+        lambda net, x: net.fc(net.r(net.c(x)).sum((2, 3)) / 36).softmax(1),
+        lambda net, x: net.fc(net.r(net.c(x)).flatten(2).transpose(1, 2).mean(1)) * 1.0,
+        lambda net, x: gap(net.fc(net.r(net.c(x)).movedim(1, -1)).movedim(-1, 1)),
+        lambda net, x: net.fc(functional.dropout(gap(net.r(net.c(x))), 0.5, net.training)).sigmoid(),
+        lambda net, x: net.fc(gap(functional.relu6(net.r(net.c(x))))),
+        lambda net, x: net.fc(gap(net.r(net.c(x)))).masked_fill(
+            torch.tensor([True, False, False]), -torch.inf
+        ),
+    ],
+)
+@pytest.mark.parametrize(
+    "mode", [torch.enable_grad, torch.inference_mode], ids=["as usual", "inference mode"]
+)
+def test_whatever_makes_its_logits_by_sums_keeps_its_closed_form(forward, mode):
+    """LIFT-CAM exists nowhere else. What the model is made of may be functions."""
+    net, x = Net(forward), photos()
+    with mode():
+        assert maps(net, x, "liftcam", [1]).any()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_closed_forms_in_lower_precision_are_had_too(dtype):
+    net, x = Net(linear).to(dtype), photos().to(dtype)
+    assert maps(net, x, "liftcam", [1]).any()
 
 
 @pytest.mark.parametrize(

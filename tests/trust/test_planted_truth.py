@@ -1,13 +1,13 @@
-"""A net that knows digits, and canvases with two of them: the verdict says where for its map of each, and not for others."""
+"""A net that knows digits, and canvases with two of them: the verdict says where for its map of each."""
 
 from collections import Counter
 
 import numpy as np
 import pytest
 import torch
+from benchmarks.shortcut import TRAINED_ON, Loss, digits, right, train
 
 import camscope
-from benchmarks.shortcut import TRAINED_ON, Loss, digits, right, train
 from camscope.trust import Verdict
 
 pytestmark = pytest.mark.filterwarnings("ignore::camscope.CamscopeWarning")
@@ -19,7 +19,11 @@ CANVASES = 12
 def planted():
     """Each of the two digits of a canvas is explained; activations are high at both, so they do not say which."""
     net = train(
-        digits(0, slice(0, TRAINED_ON), marks=None), Loss("cross-entropy"), seed=0, epochs=5, channels=(12, 24)
+        digits(0, slice(0, TRAINED_ON), marks=None),
+        Loss("cross-entropy"),
+        seed=0,
+        epochs=5,
+        channels=(12, 24),
     )
     seen = digits(0, slice(TRAINED_ON, None), marks=None)
     known = np.flatnonzero(right(net, seen))

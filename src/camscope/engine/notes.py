@@ -102,8 +102,8 @@ class Notes:
         )
         if measured.kinks:
             note += (
-                f" {measured.kinks} of them are where a ReLU behind the layer rests exactly at zero: there the slope "
-                "below is given, which counts such a ReLU as asleep, as automatic gradients do."
+                f" {measured.kinks} of them are where a ReLU behind the layer rests exactly at zero, or a clamp at its "
+                "limit: there the slope to its flat side is given, which counts it as asleep, as gradients do."
             )
         self._measured[about] = error, note
         self.add(note, urgent=error > _COARSE)

@@ -7,13 +7,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from camscope.arrays import Array, from_numpy, to_numpy
 from camscope.errors import InputError
 from camscope.imputing.balance import balance, neighbour_weights
 from camscope.imputing.imputer import check_removed, put
 from camscope.imputing.removed_cells import cell_grid, pixels_of_cells
+
+_UNCUT = 3
+"""Pixels along each axis of a block that is not cut any further."""
 
 
 @dataclass(frozen=True)
@@ -102,18 +105,41 @@ def solved(
     """
     from scipy.sparse.linalg import splu
 
-    gone = np.flatnonzero(removed)
+    order = _dissected(removed.shape)
+    gone = order[removed.ravel()[order]]
     flat = x.reshape(len(x), -1).copy()
     if gone.size:
-        kept = np.flatnonzero(~removed)
-        weights = neighbour_weights(removed.shape)[gone]
+        flat[:, gone] = 0
         matrix = balance(removed.shape)[gone][:, gone].tocsc()
-        # symmetric and diagonally dominant: no pivoting is needed, and less is filled in
-        factors = splu(
-            matrix, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True}
-        )
-        flat[:, gone] = factors.solve(weights[:, kept] @ flat[:, kept].T.astype(np.float64)).T
+        # symmetric and diagonally dominant: no pivoting is needed; and the order is made for it already
+        factors = splu(matrix, permc_spec="NATURAL", diag_pivot_thresh=0.0, options={"SymmetricMode": True})
+        flat[:, gone] = factors.solve(neighbour_weights(removed.shape)[gone] @ flat.T.astype(np.float64)).T
     return flat.reshape(x.shape)
+
+
+@functools.lru_cache(maxsize=4)
+def _dissected(space: tuple[int, ...]) -> Int[np.ndarray, " pixel"]:
+    """The pixels in the order of a nested dissection (George, SIAM J. Numer. Anal. 1973).
+
+    A line of pixels cuts the input in two and comes last, each half in front of it likewise: whatever is removed, few
+    entries are filled in. An order found for every mask anew takes longer than the factors themselves.
+    """
+    numbers = np.arange(np.prod(space)).reshape(space)
+    parts: list[np.ndarray] = []
+
+    def dissect(block: np.ndarray) -> None:
+        if max(block.shape) <= _UNCUT:
+            parts.append(block.ravel())
+            return
+        along = int(np.argmax(block.shape))
+        middle = block.shape[along] // 2
+        before, line, after = np.split(block, [middle, middle + 1], axis=along)
+        dissect(before)
+        dissect(after)
+        parts.append(line.ravel())
+
+    dissect(numbers)
+    return np.concatenate(parts)
 
 
 @functools.lru_cache(maxsize=2)

@@ -57,7 +57,7 @@ def lift_cam(evidence: Evidence) -> Float[Array, "batch target *space"]:
 
     Raises:
         MethodError: for a score that is not linear in the pooled channels, for which the shares would not be exact;
-            likewise for a head that is linear at these inputs only.
+            likewise for a head that is linear at these inputs only, or not known to be so elsewhere.
     """
     head = cast(LinearHead, evidence.head)
     if not head.linear:
@@ -68,8 +68,8 @@ def lift_cam(evidence: Evidence) -> Float[Array, "batch target *space"]:
     if not head.holds_when_altered():
         raise MethodError(
             "liftcam is exact behind a linear head only. This head is linear at these inputs, but not once channels "
-            "are taken away (checked in numbers): a ReLU or a clamp behind it, say. Use ablationcam, which runs the "
-            "model without each channel."
+            "are taken away, or that cannot be told (checked in numbers, and by what the model computes): a ReLU, a "
+            "clamp or a branch behind it, say. Use ablationcam, which runs the model without each channel."
         )
     return channel_sum(_shares(head), evidence.activations)
 

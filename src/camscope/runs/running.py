@@ -19,9 +19,9 @@ from camscope.results import Explanation
 from camscope.runs.finishing import finish
 from camscope.runs.input_list import InputList, Share
 from camscope.runs.local_engine import Progress, Told, carry_out
-from camscope.runs.progress_bar import bar
 from camscope.runs.reader_processes import Readers
 from camscope.runs.reading_one import ReadPhoto, Unread
+from camscope.runs.run_bar import bar
 from camscope.runs.run_plan import Asked, Plan, check_unchanged
 from camscope.runs.run_store import RunStore
 from camscope.runs.shard_work import Pair, Work, explained

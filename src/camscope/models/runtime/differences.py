@@ -8,8 +8,10 @@ sizes of the step, which takes twice the runs, was 0.5 to 1.4 times that, since 
 score curves without kinks the estimate is too large: then the two slopes differ and their mean is right.
 
 Where activations are exactly zero, as behind a ReLU, and another ReLU reads them as they are, its kink is there, and no
-step is small enough: half of the slope above is no derivative. That is found by a smaller step, at which the two slopes
-still differ; the slope below is then given, in which ReLUs that rest at zero have none, as in automatic gradients.
+step is small enough: half of the slope above is no derivative. So it is where they were clamped at a limit (ReLU6), and
+are clamped there again. That is found by a smaller step, at which the two slopes still differ; the slope to the side on
+which the corner is flat is then given: below zero, above an upper limit. There ReLUs and clamps that rest have none, as
+in automatic gradients. Numbers cannot tell a corner that has no flat side (|A| at zero): the side is the same there.
 """
 
 from __future__ import annotations
@@ -81,7 +83,8 @@ class Differences:
     ) -> Float[np.ndarray, "batch target direction"]:
         if what not in self._found:
             moves = [kind(A) for A in self.activations]
-            self._check_price(what, 2 * moves[0].count)
+            reruns = 2 * max(one.count for one in moves)
+            self._check_price(what, reruns)
             images = [self._of_image(i, one) for i, one in enumerate(moves)]
             found, off = (np.stack(each) for each in zip(*(image[:2] for image in images), strict=True))
             self._found[what] = found.astype(self.activations.dtype)
@@ -89,7 +92,7 @@ class Differences:
             largest = np.maximum(size, error)
             errors = np.where(largest > 0, error / np.where(largest > 0, largest, 1), np.nan)
             kinks = sum(image[2] for image in images)
-            self._measured.append(Measured(what, 2 * found.shape[2], errors, kinks))
+            self._measured.append(Measured(what, reruns, errors, kinks))
         return self._found[what]
 
     def _check_price(self, what: str, reruns: int) -> None:
@@ -141,18 +144,20 @@ class Differences:
             above, below = sides(numbers)
             found[:, some], off[:, some] = (above + below) / 2, (above - below) / 2
             moved[:, some] = np.maximum(np.abs(above), np.abs(below)) * moves.steps[some]
-            suspects = numbers[moves.at_zero[some] & (_apart(above, below) > _SUSPECT)]
+            suspects = numbers[(moves.flat[some] != 0) & (_apart(above, below) > _SUSPECT)]
             if not len(suspects):
                 continue
             closer_above, closer_below = sides(suspects, _SMALLER)
-            before = below[:, suspects - some.start]
+            up = moves.flat[suspects] > 0
+            before = np.where(up, above[:, suspects - some.start], below[:, suspects - some.start])
+            closer = np.where(up, closer_above, closer_below)
             still = _size(closer_above - closer_below) > _STILL * _size(2 * off[:, suspects])
-            found[:, suspects[still]] = closer_below[:, still]
-            off[:, suspects[still]] = (closer_below - before)[:, still]
+            found[:, suspects[still]] = closer[:, still]
+            off[:, suspects[still]] = (closer - before)[:, still]
             kinks += int(still.sum())
         unmoved = _only_rounding(moved, np.abs(slopes) @ np.abs(scores_here).T, A.dtype)
         found[unmoved], off[unmoved] = 0, 0
-        return found, off, kinks
+        return moves.together(found), moves.together(off), kinks
 
 
 def _only_rounding(

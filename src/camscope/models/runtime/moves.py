@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 
 _CHANNEL_STEP, _POSITION_STEP = 0.0002, 0.001
 """Steps in single precision, as shares of the RMS of an image's activations: along one of K channels √K times the
@@ -22,54 +22,91 @@ _LARGEST_SHARE = 0.3
 
 @dataclass(frozen=True)
 class Moves:
-    """Directions in the activations of one image.
+    """Directions in the activations of one image: each moves some of them, and no two move the same.
+
+    A direction in which activations rest at the corners of clamps comes in two parts, where the flat sides of these
+    corners lie to both sides of it: of no single step up or down all of them would be on their flat sides.
 
     Attributes:
-        steps: how far to go along each.
-        build: some of them, by their numbers.
-        at_zero: whether each moves activations that are exactly zero.
+        steps: how far to go along each part.
+        build: some of the parts, by their numbers.
+        flat: the side on which activations that rest at a corner are on its flat side: 1 up, −1 down; 0 if none rests.
+        of: the number of the direction that each part belongs to. The first part of each has its own number;
+            it has two at most.
     """
 
-    steps: Float[np.ndarray, " direction"]
+    steps: Float[np.ndarray, " part"]
     build: Callable[[Int[np.ndarray, " some"]], Float[np.ndarray, "some channel *space"]]
-    at_zero: Bool[np.ndarray, " direction"]
+    flat: Int[np.ndarray, " part"]
+    of: Int[np.ndarray, " part"]
 
     @property
     def count(self) -> int:
-        """How many there are."""
+        """How many parts there are."""
         return len(self.steps)
+
+    def together(self, values: Float[np.ndarray, "target part"]) -> Float[np.ndarray, "target direction"]:
+        """The sum over the parts of each direction."""
+        directions = int(self.of.max(initial=-1)) + 1
+        found = values[:, :directions].copy()
+        found[:, self.of[directions:]] += values[:, directions:]
+        return found
 
 
 def evenly(one: Float[np.ndarray, " channel *space"]) -> Moves:
     """One channel, all positions alike, for each channel of an image's activations."""
-    like = np.ones_like(one)
-    return Moves(
-        np.full(len(one), _channel_step(one) * (_rms(one) or 1.0)),
-        lambda numbers: _only(numbers, _channels_of(one), like),
-        (one == 0).reshape(len(one), -1).any(axis=1),
-    )
+    steps = np.full(len(one), _channel_step(one) * (_rms(one) or 1.0))
+    return _moves(one, _channels_of(one), np.ones_like(one), steps)
 
 
 def by_channel(one: Float[np.ndarray, " channel *space"]) -> Moves:
     """The activations of one channel, for each."""
-    steps = _shares(one.reshape(len(one), -1), _channel_step(one))
-    return Moves(
-        steps,
-        lambda numbers: _only(numbers, _channels_of(one), one),
-        np.zeros(len(steps), dtype=bool),
-    )
+    return _moves(one, _channels_of(one), one, _shares(one.reshape(len(one), -1), _channel_step(one)))
 
 
 def by_position(one: Float[np.ndarray, " channel *space"]) -> Moves:
     """The activations of all channels at one position, for each."""
     space = one.shape[1:]
     step = _DOUBLE_STEP if one.dtype == np.float64 else _POSITION_STEP
-    steps = _shares(one.reshape(len(one), -1).T, step)
-    return Moves(
-        steps,
-        lambda numbers: _only(numbers, np.arange(int(np.prod(space))).reshape(1, *space), one),
-        np.zeros(len(steps), dtype=bool),
-    )
+    numbers = np.arange(int(np.prod(space))).reshape(1, *space)
+    return _moves(one, numbers, one, _shares(one.reshape(len(one), -1).T, step))
+
+
+def _moves(
+    one: Float[np.ndarray, " channel *space"],
+    numbers: Int[np.ndarray, " *broadcastable"],
+    values: Float[np.ndarray, " channel *space"],
+    steps: Float[np.ndarray, " direction"],
+) -> Moves:
+    """Directions, in parts where that is needed.
+
+    Args:
+        one: the activations.
+        numbers: of the direction that moves each activation.
+        values: how far it moves each.
+        steps: how far to go along each direction.
+    """
+    numbers, flat = np.broadcast_to(numbers, one.shape), _flat_sides(one) * np.sign(values)
+    up, down = (np.bincount(numbers[flat == side], minlength=len(steps)) > 0 for side in (1, -1))
+    both = np.flatnonzero(up & down)
+    if len(both):
+        second = np.arange(len(steps))
+        second[both] = len(steps) + np.arange(len(both))
+        numbers = np.where(flat == 1, second[numbers], numbers)
+    of = np.concatenate([np.arange(len(steps)), both])
+    sides = np.concatenate([np.where(down, -1, np.where(up, 1, 0)), np.ones_like(both)])
+    return Moves(steps[of], lambda some: _only(some, numbers, values), sides, of)
+
+
+def _flat_sides(one: Float[np.ndarray, " channel *space"]) -> Int[np.ndarray, " channel *space"]:
+    """To which side of an activation a clamp that it rests at would be flat: 1 above, −1 below; 0 where none rests.
+
+    Where activations were clamped before, they rest at its limits: several are exactly the largest or the least of
+    all. Zero is where ReLUs have their corner.
+    """
+    top, bottom = (one == limit if (one == limit).sum() > 1 else False for limit in (one.max(), one.min()))
+    sides: np.ndarray = np.where(bottom | (one == 0), -1, np.where(top, 1, 0))
+    return sides
 
 
 def _channels_of(one: Float[np.ndarray, " channel *space"]) -> Int[np.ndarray, " channel *ones"]:
@@ -78,12 +115,12 @@ def _channels_of(one: Float[np.ndarray, " channel *space"]) -> Int[np.ndarray, "
 
 
 def _only(
-    numbers: Int[np.ndarray, " some"],
-    parts: Int[np.ndarray, " *broadcastable"],
+    some: Int[np.ndarray, " some"],
+    numbers: Int[np.ndarray, " channel *space"],
     values: Float[np.ndarray, " channel *space"],
 ) -> Float[np.ndarray, "some channel *space"]:
-    """The values of one part each (by its number in `parts`), zero elsewhere."""
-    own: np.ndarray = (numbers.reshape(-1, *(1,) * parts.ndim) == parts) * values
+    """The values of one part each (by its number in `numbers`), zero elsewhere."""
+    own: np.ndarray = (some.reshape(-1, *(1,) * numbers.ndim) == numbers) * values
     return own
 
 

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import torch
 from einops import einsum, rearrange, reduce
 from jaxtyping import Float
-from torch.nn import functional
 
 from camscope.models.layer import Layer
 from camscope.models.torch.anatomy.head import Classifier
 from camscope.models.torch.further_passes import FurtherPasses
 from camscope.models.torch.precision import same_rows
+from camscope.models.torch.reruns.following import following
 from camscope.models.torch.reruns.on_batch import halves
 from camscope.models.torch.reruns.suffix import Kept, Plan, replaced
+from camscope.models.torch.reruns.sums import FollowingSums, Made
 
 
 def holds_when_altered(
@@ -28,9 +29,10 @@ def holds_when_altered(
 ) -> bool:
     """Whether W · mean(F) + b is what the model puts out without some channels, for every image and output.
 
-    Tried without the channels that speak for the targets and without those that speak against them, which for a single
-    target are its lowest and highest logits; without the one that says most, as ablations are; and without random
-    halves. Call it inside `explaining(model)`.
+    It is where the model makes its logits of the activations by sums, which is followed operation by operation, and
+    the numbers are right without some channels: those that speak for the targets, which for a single target are its
+    lowest and highest logits, those that speak against them, and random halves. Numbers alone say nothing of a branch,
+    a ReLU or a clamp behind the head that another channel decides. Call it inside `explaining(model)`.
 
     Args:
         classifier: verified on the batch as it is.
@@ -42,19 +44,27 @@ def holds_when_altered(
     """
     pooled = reduce(features, "b c ... -> b c", "mean")
     left = _left(weights, pooled)
-    for without, found in zip(left, _answers(passes, layer, left), strict=True):
+    try:
+        found = _answers(passes, layer, left)
+    except Exception:  # whatever the model's code says of being followed: then it is run without each channel
+        return False
+    if found is None:
+        return False
+    for without, logits in zip(left, found, strict=True):
         expected, size = classifier.logits(pooled * without)
         # a one-logit head has two classes, of which one is the other's negative
         expected, size = expand(expected), expand(size).abs()
-        if not bool(same_rows(found.to(expected), expected, size, classifier.pooled.tolerance).all()):
+        # what the model masks out by −∞ it masks out without these channels too
+        expected = torch.where(logits.isneginf(), logits.to(expected), expected)
+        if not bool(same_rows(logits.to(expected), expected, size, classifier.pooled.tolerance).all()):
             return False
     return True
 
 
 def _answers(
     passes: FurtherPasses, layer: Layer, left: Float[torch.Tensor, "variant batch channel"]
-) -> Iterable[Float[torch.Tensor, "batch class"]]:
-    """What the model puts out without some channels of a layer.
+) -> Float[torch.Tensor, "variant batch class"] | None:
+    """What the model puts out without some channels of a layer; None if it does not make that by sums.
 
     The part after the layer is run alone where there is a plan for it, which is tried against the whole model first.
 
@@ -63,26 +73,29 @@ def _answers(
         layer: whose output is altered.
         left: weights of channels.
     """
+    sums = FollowingSums()
 
     def altered(own: torch.Tensor, left: torch.Tensor) -> torch.Tensor:
         canonical: torch.Tensor = layer.grid.canonical(own)
-        return canonical * left[(..., *(None,) * (canonical.ndim - 2))].to(own.dtype)
+        result = canonical * left[(..., *(None,) * (canonical.ndim - 2))].to(own.dtype)
+        sums.start(Made.OF_ONE, result)
+        return result
 
-    if layer in passes.plans:
-        way = passes.way(layer)
-        images = range(left.shape[1])
-        return torch.stack(
-            [way.logits(i, altered(way.own[i : i + 1], left[:, i])) for i in images], 1
-        ).unbind()
     whole = Plan(layer, (), layer.calls - 1, whole=True)
-
-    def run(left: torch.Tensor) -> torch.Tensor:
-        alter = functools.partial(altered, left=left)
-        with torch.no_grad(), replaced(passes.model, whole, Kept(inputs=passes.x), 0, len(left), alter):
-            logits: torch.Tensor = passes.run(passes.x).logits
-        return logits
-
-    return (run(one) for one in left)
+    found = []
+    with torch.no_grad(), following(sums, of=passes.model):
+        if layer in passes.plans:
+            way = passes.way(layer)
+            for image in range(left.shape[1]):
+                found.append(way.logits(image, altered(way.own[image : image + 1], left[:, image])))
+        else:
+            for some in left:
+                alter = functools.partial(altered, left=some)
+                with replaced(passes.model, whole, Kept(inputs=passes.x), 0, len(some), alter):
+                    found.append(passes.run(passes.x).logits)
+        if not all(sums.is_a_sum(logits) for logits in found):
+            return None
+    return torch.stack(found, 1 if layer in passes.plans else 0)
 
 
 def _left(
@@ -100,6 +113,5 @@ def _left(
     )  # with one target it counts alone, with several they are mixed
     share = einsum(weights, pooled, signs, "b t c, b c, t -> b c")
     speaks_for = share > 0
-    strongest = functional.one_hot(share.abs().argmax(1), pooled.shape[1]) == 1
     random = rearrange([halves(pooled.shape[1], image)[:2] for image in range(len(pooled))], "b v c -> v b c")
-    return torch.cat([torch.stack([speaks_for, ~speaks_for, ~strongest]).to(pooled), random.to(pooled)])
+    return torch.cat([torch.stack([speaks_for, ~speaks_for]).to(pooled), random.to(pooled)])

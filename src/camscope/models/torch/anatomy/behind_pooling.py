@@ -138,6 +138,11 @@ class _Through:
         """What went in, without a graph."""
         return self.x.detach().flatten(1)
 
+    @property
+    def _step(self) -> float:
+        """The usual size of what went in."""
+        return float(self.rows.square().mean().sqrt()) or 1.0
+
     def as_linear(self) -> _Linear | None:
         """W and b, by one row for each channel; None if not even this batch and its negative are on a line."""
         rows = self.rows
@@ -145,7 +150,7 @@ class _Through:
         size = (here.abs() + bias.abs()).amax(1, keepdim=True)
         if not bool(same_rows(opposite, 2 * bias - here, size, self.tolerance).all()):
             return None
-        step = float(rows.square().mean().sqrt()) or 1.0
+        step = self._step
         units = step * torch.eye(rows.shape[1], dtype=rows.dtype, device=rows.device)
         columns = torch.cat([self(units[some]) for some in slices_of(len(units), _AT_A_TIME)]) - bias
         return _Linear((columns / step).T.contiguous(), bias[0])
@@ -157,6 +162,8 @@ class _Through:
     def is_right(self, linear: _Linear, logits: Float[torch.Tensor, " batch *output"]) -> bool:
         """Whether W · x + b is what the model puts out, and the modules of the negative and of half of the channels.
 
+        The modules are also tried on one row of either sign in turn, since a batch that is dead here says nothing.
+
         Args:
             linear: W and b.
             logits: what the model put out.
@@ -167,7 +174,8 @@ class _Through:
         if not is_right(classifier, logits):
             return False
         every_second = (torch.arange(rows.shape[1], device=rows.device) % 2).to(rows)
-        altered = torch.cat([-rows, rows * every_second, rows * (1 - every_second)])
+        signs = self._step * (2 * every_second[None] - 1)
+        altered = torch.cat([-rows, rows * every_second, rows * (1 - every_second), signs, -signs])
         expected, size = classifier.logits(altered)
         return bool(same_rows(self(altered), expected, size, self.tolerance).all())
 

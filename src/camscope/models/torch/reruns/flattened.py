@@ -135,8 +135,11 @@ def find_flattened(model: nn.Module, forward: Forward, image: torch.Tensor, plan
         return None
     output = _linear(model, linear).out_features
     after = Layer(linear, "Linear", (output,), Grid("channels-first", (), output), 1, False, False)
-    found = Flattened(linear, each, plan_suffix(model, forward, image, after))
-    return None if found.rest.whole else found
+    rest = plan_suffix(model, forward, image, after)
+    before = {(stub.module, stub.number) for stub in plan.stubs}
+    # what is kept beside the linear layer's output must not come from the channels, which it would still hold
+    apart = all((stub.module, stub.number) in before for stub in rest.stubs if stub.used)
+    return Flattened(linear, each, rest) if apart and not rest.whole else None
 
 
 def _linear(model: nn.Module, name: str) -> nn.Linear:

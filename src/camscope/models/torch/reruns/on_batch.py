@@ -16,8 +16,10 @@ from torch import nn
 
 from camscope.models.observing import slices_of
 from camscope.models.torch.hooks.modules import first_tensor
+from camscope.models.torch.hooks.session import hook_after
 from camscope.models.torch.precision import rounding, same_rows
 from camscope.models.torch.reruns.flattened import Flattened, Parts
+from camscope.models.torch.reruns.following import Following, following
 from camscope.models.torch.reruns.suffix import Kept, Plan, replaced, replaying
 from camscope.outputs import Outputs
 
@@ -133,7 +135,7 @@ class OnBatch:
             own = self.x[image : image + 1]
             parts = shortcut.parts(self.model, lambda x: self.run_of(image)(x).logits, own)
             if image not in self._shortcuts:
-                self._shortcuts[image] = self._are_right(parts, shortcut.rest, image)
+                self._shortcuts[image] = self._are_right(parts, shortcut, image)
         return (shortcut.rest, parts) if self._shortcuts[image] else None
 
     def refuse_parts(self, image: int) -> None:
@@ -199,13 +201,28 @@ class OnBatch:
             return False
         return self._same(found, expected)
 
-    def _are_right(self, parts: Parts, rest: Plan, image: int) -> bool:
-        """Whether the linear layer's outputs without some channels give what the plan does without them."""
+    def _are_right(self, parts: Parts, shortcut: Flattened, image: int) -> bool:
+        """Whether the linear layer's outputs without some channels give what the plan does without them.
+
+        Nothing of the activations may reach the logits past that layer, nor decide a branch there.
+        """
         activations = self._activations(image)
         weights = halves(len(activations), image).to(activations)
         altered = activations * weights.reshape(*weights.shape, *(1,) * (activations.ndim - 1))
-        expected = self._logits(self.plan, self.kept, image, image, altered)
-        return self._same(self._logits(rest, parts.kept, 0, image, parts.weighed(weights)), expected)
+        try:
+            with following(Following(), {"past": altered}, of=self.model) as followed:
+                linear = self.model.get_submodule(shortcut.linear)
+                handle = hook_after(linear, lambda _module, _inputs, output: followed.cut(output))
+                try:
+                    expected = self._logits(self.plan, self.kept, image, image, altered)
+                finally:
+                    handle.remove()
+                if followed.of(expected) or followed.read:
+                    return False
+        except Exception:  # whatever the model's own code says of being followed
+            return False
+        found = self._logits(shortcut.rest, parts.kept, 0, image, parts.weighed(weights))
+        return self._same(found, expected)
 
     def _logits(
         self,

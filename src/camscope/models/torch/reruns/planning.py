@@ -8,14 +8,12 @@ second look finds which of them the rest of the network uses at all; of the othe
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import nn
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map
 
 from camscope.models.layer import Layer
@@ -23,6 +21,7 @@ from camscope.models.torch.anatomy.trace import Forward
 from camscope.models.torch.hooks.modules import named_layers
 from camscope.models.torch.hooks.session import hook_after, hook_before
 from camscope.models.torch.precision import rounding, same_rows
+from camscope.models.torch.reruns.following import Following, following
 from camscope.models.torch.reruns.suffix import Kept, Plan, Stub, keeping, replaced
 from camscope.models.torch.reruns.values import (
     hollow,
@@ -30,7 +29,6 @@ from camscope.models.torch.reruns.values import (
     of_image,
     only_tensors,
     shared_by_images,
-    tensors_in,
 )
 
 
@@ -196,53 +194,11 @@ def _with_unused_marked(
     try:
         with (
             replaced(model, plan, kept, 1, 1, plan.layer.grid.canonical) as values,
-            _Origins(values) as origins,
+            following(Following(), values) as followed,
         ):
             returned.append(forward(image))
     finally:
         handle.remove()
-    used = origins.of_returned(returned)
+    # all of them, if what is returned cannot be looked into
+    used = followed.of(returned) | followed.read if is_transparent(returned) else frozenset(plan.stubs)
     return tuple(replace(stub, used=stub in used or not only_tensors(values[stub])) for stub in plan.stubs)
-
-
-class _Origins(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """A context that follows from which stubs' outputs each tensor is computed, storage by storage.
-
-    Args:
-        values: what each stub returns.
-    """
-
-    def __init__(self, values: Mapping[Stub, Any]) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self._stubs = frozenset(values)
-        self._decisive: frozenset[Stub] = frozenset()
-        """Stubs whose numbers Python has read: any line of the model's code may depend on them."""
-        self._origins = {
-            tensor.untyped_storage().data_ptr(): frozenset({stub})
-            for stub, value in values.items()
-            for tensor in tensors_in(value)
-        }
-
-    def of_returned(self, result: Any) -> frozenset[Stub]:
-        """The stubs that something the model returned is computed from; all, if it cannot be looked into."""
-        return self._origin(result).union(self._decisive) if is_transparent(result) else self._stubs
-
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
-        result = func(*args, **(kwargs or {}))
-        origin = self._origin((args, kwargs))
-        written = list(tensors_in(result))
-        if not written:  # a number for Python, or an operation in place
-            self._decisive |= origin
-            written = list(tensors_in((args, kwargs)))
-        for tensor in written:
-            self._origins[tensor.untyped_storage().data_ptr()] = origin
-        return result
-
-    def _origin(self, values: Any) -> frozenset[Stub]:
-        known = (
-            self._origins.get(tensor.untyped_storage().data_ptr(), frozenset())
-            for tensor in tensors_in(values)
-        )
-        return frozenset().union(*known)

@@ -1,0 +1,234 @@
+"""`docs/leaderboard.md`: what a person wrote around it stays; the part between two marks is made of the rows."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from camscope.trust.candidates import ENOUGH
+
+from benchmarks.photos import photos
+from benchmarks.real_models import REAL_MODELS
+from benchmarks.trust.drawn import draw
+from benchmarks.trust.kept_rows import Row
+from benchmarks.trust.ranking import Standing, agreement, standings, together
+from benchmarks.trust.tests_of_maps import BASELINES
+from camscope.trust import Interval, Verdict
+
+START, END = (
+    "<!-- made by python -m benchmarks.trust --page docs/leaderboard.md -->",
+    "<!-- made until here -->",
+)
+FIGURE = "_static/leaderboard.svg"
+MACHINE = "two shared cores of an AMD EPYC"
+"""Where the kept rows were made; no number on the page depends on its speed."""
+
+ROOT = Path(__file__).parents[2]
+
+DIRECTIONS = {
+    "srg": True,
+    "average_drop": False,
+    "average_gain": True,
+    "average_increase": True,
+    "complexity": None,
+    "gini": None,
+    "insertion": True,
+    "deletion": False,
+    "road": True,
+}
+"""Whether more is better; None where neither end is."""
+
+
+def write(page: Path, rows: Sequence[Row]) -> None:
+    """Write the made part into the page, and its figure beside it."""
+    text = page.read_text("utf-8")
+    before, _, rest = text.partition(START)
+    _, found, after = rest.partition(END)
+    if not found:
+        raise SystemExit(f"{page} lacks the lines '{START}' and '{END}', between which the tables go.")
+    page.write_text(f"{before}{made(rows)}{after}", "utf-8")
+    draw(page.parent / FIGURE, {name: standings(own) for name, own in _by_model(rows, "verdict").items()})
+
+
+def made(rows: Sequence[Row]) -> str:
+    """The part that is made of the rows, its marks included."""
+    verdicts = {name: standings(own) for name, own in _by_model(rows, "verdict").items()}
+    parts = [START, "", *_about(rows), "", _picture(verdicts), ""]
+    for name, found in verdicts.items():
+        parts += [f"### {REAL_MODELS[name].what}", "", _of_photos(_by_model(rows, "verdict")[name]), ""]
+        parts += [*_verdict_table(found), ""]
+    for name, own in _by_model(rows, "verdict").items():
+        if len({row.kind for row in own}) > 1:
+            parts += [f"### By the kind of photo: {REAL_MODELS[name].what}", "", *_kinds(own), ""]
+    for test, title in (
+        ("verdict, finer", "Maps of finer grids"),
+        ("verdict, slow", "Methods of many forwards"),
+    ):
+        for name, own in _by_model(rows, test).items():
+            parts += [f"### {title}: {REAL_MODELS[name].what}", "", _of_photos(own), ""]
+            parts += [*_verdict_table(standings(own)), ""]
+    for test, title in (("seen", "SRG, confidence, and what the maps are like"), ("curves", "Curves")):
+        for name, own in _by_model(rows, test).items():
+            parts += [f"### {title}: {REAL_MODELS[name].what}", "", _of_photos(own), "", *_numbers(own), ""]
+    parts += [*_agreement(rows), "", END]
+    return "\n".join(parts)
+
+
+def localisation(readme: str) -> dict[str, float]:
+    """The means of the README's table of mosaics, by method."""
+    table = readme.partition("benchmarks.localisation --markdown")[2].partition("</details>")[0]
+    return {m[1]: float(m[2]) for m in re.finditer(r"^\| `([^`]+)`[^|]*\| ([0-9.]+) \|", table, re.MULTILINE)}
+
+
+# ---------------------------------------------------------------------- the parts
+
+
+def _about(rows: Sequence[Row]) -> list[str]:
+    known = {photo.name: photo for photo in photos()}
+    of = sorted({row.photo for row in rows})
+    packages = {
+        package: sum(known[n].package == package for n in of)
+        for package in dict.fromkeys(known[n].package for n in of)
+    }
+    return [
+        f"{len(of)} photos in {len({row.series for row in rows})} series, out of the packages "
+        + ", ".join(f"{package} ({count})" for package, count in packages.items())
+        + ". "
+        + f"Made by {'; '.join(sorted({row.versions for row in rows}))}, {_days(rows)}, on {MACHINE}. Intervals hold "
+        "the mean in 95 % of cases, by a BCa bootstrap over series of photos; those of shares are Wilson's."
+    ]
+
+
+def _picture(verdicts: Mapping[str, Sequence[Standing]]) -> str:
+    said = "; ".join(
+        f"{REAL_MODELS[name].what}: {found[0].method} {found[0].means['fidelity'].value:.2f}"
+        for name, found in verdicts.items()
+    )
+    return f"![Fidelity of each method with its interval, the baselines as lines ({said})]({FIGURE})"
+
+
+def _of_photos(rows: Sequence[Row]) -> str:
+    grids = sorted({key.partition(" ")[2] for row in rows for key in row.facts if key.startswith("changed")})
+    changed = [value for row in rows for key, value in row.facts.items() if key.startswith("changed")]
+    probes = (
+        f" Grids of {' and '.join(grids)} cells; {np.mean(changed):.0%} of the probes change the top class."
+        if changed
+        else ""
+    )
+    return (
+        f"{len({row.photo for row in rows})} photos in {len({row.series for row in rows})} series, "
+        f"{np.median([row.seconds for row in rows]):.0f} seconds of the processor for each (median).{probes}"
+    )
+
+
+def _verdict_table(found: Sequence[Standing]) -> list[str]:
+    lines = [
+        "| method | fidelity | of the ceiling | beats all, single photos | over the centre | over mean activation | "
+        "over a random map | on the set |",
+        "|---|---|---:|---|---|---|---|---|",
+    ]
+    for names, s in together(found):
+        fidelity, ceiling = s.means["fidelity"], s.means["ceiling"]
+        over = [_signed(s.above[b]) if b in s.above else "" for b in BASELINES]
+        judged = sum(s.verdicts.values()) - s.verdicts[Verdict.UNJUDGED]
+        lines.append(
+            f"| {_names(names)} | {_plain(fidelity)} | {_minus(f'{fidelity.value / ceiling.value:.0%}')} | "
+            f"{s.verdicts[Verdict.BEATS]} of {judged} ({s.beats.low:.0%} to {s.beats.high:.0%}) | "
+            f"{' | '.join(over)} | {'a baseline' if s.method in BASELINES else s.verdict} |"
+        )
+    unjudged = max(s.verdicts[Verdict.UNJUDGED] for s in found)
+    few = f" On fewer than {ENOUGH} photos nothing is said of the set." if found[0].photos < ENOUGH else ""
+    return [*lines, "", f"Cannot be judged: {unjudged} photos at most.{few}"]
+
+
+def _kinds(rows: Sequence[Row]) -> list[str]:
+    kinds = sorted({row.kind for row in rows})
+    by_kind = {kind: {s.method: s for s in standings([r for r in rows if r.kind == kind])} for kind in kinds}
+    methods = [names for names, _ in together(standings(rows))]
+    counts = [len({r.photo for r in rows if r.kind == kind}) for kind in kinds]
+    lines = [
+        "| method | "
+        + " | ".join(f"{kind} ({n} photos)" for kind, n in zip(kinds, counts, strict=True))
+        + " |",
+        "|---|" + "---|" * len(kinds),
+    ]
+    for names in methods:
+        cells = [_plain(by_kind[kind][names[0]].means["fidelity"]) for kind in kinds]
+        lines.append(f"| {_names(names)} | {' | '.join(cells)} |")
+    return lines
+
+
+def _numbers(rows: Sequence[Row]) -> list[str]:
+    found = standings(rows)
+    numbers = list(found[0].means)
+    arrows = {True: " ↑", False: " ↓", None: ""}
+    lines = [
+        "| method | " + " | ".join(n.replace("_", " ") + arrows[DIRECTIONS[n]] for n in numbers) + " |",
+        "|---|" + "---|" * len(numbers),
+    ]
+    for names, s in together(found):
+        cells = [_plain(s.means[n]) if n in s.means else "" for n in numbers]
+        lines.append(f"| {_names(names)} | {' | '.join(cells)} |")
+    return lines
+
+
+def _agreement(rows: Sequence[Row]) -> list[str]:
+    """How alike the tests rank the methods, of the demo model."""
+    of_methods: dict[str, dict[str, float]] = {}
+    for test in ("verdict", "seen", "curves"):
+        own = _by_model(rows, test).get("demo", [])
+        for s in standings(own) if own else ():
+            for number, mean in s.means.items():
+                better = True if number == "fidelity" else DIRECTIONS.get(number)
+                if better is not None:
+                    name = number.replace("_", " ")
+                    of_methods.setdefault(name, {})[s.method] = mean.value if better else -mean.value
+    of_methods["mosaics"] = localisation((ROOT / "README.md").read_text("utf-8"))
+    names, table = agreement(of_methods)
+    lines = [
+        "### Do the tests agree?",
+        "",
+        "Spearman's correlation of the means of the methods that both tests have (baselines too), each test turned so "
+        "that more is better; EfficientNet-Lite0. *Mosaics* is the README's localisation table.",
+        "",
+        f"| | {' | '.join(names)} |",
+        "|---|" + "---:|" * len(names),
+    ]
+    for i, name in enumerate(names):
+        cells = ["" if i == j or np.isnan(v) else _minus(f"{v:.2f}") for j, v in enumerate(table[i])]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return lines
+
+
+# ---------------------------------------------------------------------- words
+
+
+def _by_model(rows: Iterable[Row], test: str) -> dict[str, list[Row]]:
+    found: dict[str, list[Row]] = {}
+    for name in REAL_MODELS:
+        if own := [row for row in rows if row.model == name and row.test == test]:
+            found[name] = own
+    return found
+
+
+def _names(methods: Sequence[str]) -> str:
+    return ", ".join(f"`{method}`" for method in methods)
+
+
+def _plain(one: Interval) -> str:
+    return _minus(f"{one.value:.2f} ({one.low:.2f} to {one.high:.2f})")
+
+
+def _signed(one: Interval) -> str:
+    return _minus(f"{one.value:+.2f} ({one.low:+.2f} to {one.high:+.2f})")
+
+
+def _minus(number: str) -> str:
+    return number.replace("-", "−")
+
+
+def _days(rows: Sequence[Row]) -> str:
+    days = sorted({row.made for row in rows})
+    return f"on {days[0]}" if len(days) == 1 else f"from {days[0]} to {days[-1]}"

@@ -1,0 +1,214 @@
+"""The leaderboard: its page is made of the rows that are kept; photos, rows and rankings by hand."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from benchmarks import photos as photos_module
+from benchmarks.photos import FOLDERS, MissingPhotosError, check, photos
+from benchmarks.trust.kept_rows import KEPT, Row, append, read
+from benchmarks.trust.page import END, FIGURE, START, localisation, made
+from benchmarks.trust.ranking import agreement, standings, together, wilson
+from benchmarks.trust.tests_of_maps import BASELINES, TESTS, _distinct, _trusted
+
+import camscope
+from camscope.trust import Verdict
+
+DOCS = Path(__file__).parents[1] / "docs"
+PAGE = (DOCS / "leaderboard.md").read_text("utf-8")
+
+
+@pytest.fixture(scope="module")
+def kept() -> list[Row]:
+    return read(KEPT)
+
+
+def row(photo: str, values: dict, *, series: str = "", test: str = "verdict") -> Row:
+    return Row(
+        "demo",
+        photo,
+        test,
+        series or photo,
+        "object",
+        "cat",
+        0.9,
+        values,
+        {},
+        1.0,
+        "camscope 0",
+        "2026-11-30",
+    )
+
+
+def judged(fidelity: float | None, verdict: str = "BEATS") -> dict:
+    return {"fidelity": fidelity, "ceiling": 0.5, "p": 0.01, "verdict": verdict}
+
+
+# ---------------------------------------------------------------------- the page
+
+
+def test_every_number_of_the_page_comes_from_the_rows(kept):
+    assert START in PAGE
+    part = START + PAGE.partition(START)[2].partition(END)[0] + END
+    assert made(kept) == part, "run: python -m benchmarks.trust --page docs/leaderboard.md"
+    assert (DOCS / FIGURE).is_file()
+
+
+def test_the_page_and_its_figure_name_the_methods_of_the_rows(kept):
+    methods = {method for r in kept for method in r.values}
+    assert all(f"`{method}`" in PAGE for method in methods)
+    assert set(BASELINES) <= methods
+
+
+def test_a_photo_is_measured_once_by_each_model_and_test(kept):
+    keys = [r.key for r in kept]
+    assert len(set(keys)) == len(keys)
+    tests = {test.name for test in TESTS}
+    known = {photo.name: photo for photo in photos()}
+    for r in kept:
+        assert r.test in tests
+        assert (r.series, r.kind) == (known[r.photo].series, known[r.photo].kind)
+        assert re.fullmatch(r"camscope \S+, torch \S+, timm \S+", r.versions)
+        assert re.fullmatch(r"\d{4}-\d\d-\d\d", r.made)
+
+
+def test_the_demo_model_says_of_the_photos_what_their_list_says(kept):
+    known = {photo.name: photo for photo in photos()}
+    for r in kept:
+        if r.model == "demo":
+            assert r.probability == pytest.approx(known[r.photo].probability, abs=0.02)
+            assert r.target == known[r.photo].said
+
+
+# ---------------------------------------------------------------------- photos
+
+
+def test_the_list_has_a_hundred_photos_of_many_series():
+    some = photos()
+    assert len(some) >= 100
+    assert len({photo.name for photo in some}) == len(some)
+    assert len({photo.series for photo in some}) >= 100
+    assert {photo.package for photo in some} == set(FOLDERS)
+    assert all(photo.probability >= 0.1 for photo in some)
+    assert [photo.name for photo in photos()] == [photo.name for photo in some]  # the same order each time
+
+
+def test_a_photo_is_read_out_of_its_package():
+    cat = next(photo for photo in photos() if photo.file == "chelsea.png")
+    assert cat.image.size == (451, 300)
+    assert cat.image.mode == "RGB"
+
+
+def test_packages_that_are_missing_are_named_with_what_installs_them(monkeypatch):
+    monkeypatch.setattr(photos_module, "FOLDERS", {**FOLDERS, "foolbox": ("no_such_module_at_all", "data")})
+    with pytest.raises(MissingPhotosError, match=r"photos of foolbox .* pip install --no-deps .* foolbox"):
+        check([photo for photo in photos() if photo.package in ("foolbox", "scikit-image")])
+
+
+# ---------------------------------------------------------------------- rows and rankings
+
+
+def test_a_line_that_was_cut_short_is_left_out_and_the_next_one_stands_on_its_own(tmp_path):
+    file = tmp_path / "rows.jsonl"
+    append(file, row("a", {"gradcam": judged(0.5)}))
+    with file.open("a") as cut:
+        cut.write('{"model": "demo", "pho')
+    append(file, row("b", {"gradcam": judged(None, "UNJUDGED")}))
+    assert [r.photo for r in read(file)] == ["a", "b"]
+    assert read(file)[1].values["gradcam"]["fidelity"] is None
+
+
+def test_means_and_counts_are_over_photos_that_can_be_judged():
+    rows = [
+        row("a", {"gradcam": judged(0.4), "centre": judged(0.1, "CHANCE")}),
+        row("b", {"gradcam": judged(0.2, "CHANCE"), "centre": judged(0.2, "CHANCE")}),
+        row("c", {"gradcam": judged(None, "UNJUDGED"), "centre": judged(0.3, "CHANCE")}),
+    ]
+    best, centre = standings(rows)
+    assert (best.method, centre.method) == ("gradcam", "centre")
+    assert best.means["fidelity"].value == pytest.approx(0.3)
+    assert best.above["centre"].value == pytest.approx(0.15)
+    assert best.photos == 2
+    assert best.beats.value == 0.5
+    assert best.verdicts[Verdict.UNJUDGED] == 1
+    assert best.verdict == "too few"
+
+
+def test_a_method_is_said_to_beat_the_baselines_that_it_beats_and_no_others():
+    random = np.random.default_rng(0)
+    rows = []
+    for i in range(60):
+        level = random.normal(0.3, 0.1)
+        values = {name: judged(level + random.normal(0, 0.02)) for name in ("good", "mean-activation")}
+        values |= {"centre": judged(level - 0.2), "random": judged(random.normal(0, 0.05))}
+        values["better"] = judged(level + 0.1)
+        rows.append(row(str(i), values))
+    said = {s.method: s.verdict for s in standings(rows)}
+    assert said["better"] == "beats all baselines"
+    assert said["good"] == "no better than mean-activation"
+
+
+def test_photos_of_one_series_are_one_witness():
+    values = [0.0, 0.1, 0.5, 0.6, 0.2, 0.9]
+    alone = [row(str(i), {"gradcam": judged(v)}) for i, v in enumerate(values)]
+    thrice = [
+        row(f"{i} {k}", {"gradcam": judged(v)}, series=str(i)) for i, v in enumerate(values) for k in range(3)
+    ]
+    one, other = (standings(rows)[0].means["fidelity"] for rows in (alone, thrice))
+    assert other.value == pytest.approx(one.value)
+    assert (other.low, other.high) == pytest.approx((one.low, one.high))
+
+
+def test_maps_that_are_the_same_stand_together():
+    rows = [row(str(i), {"a": judged(i / 9), "b": judged(i / 9), "c": judged(i / 8)}) for i in range(5)]
+    assert [names for names, _ in together(standings(rows))] == [("c",), ("a", "b")]
+
+
+def test_wilsons_interval_by_hand():
+    # Wilson 1927: 9 of 10 at 95 %
+    assert (wilson(9, 10).low, wilson(9, 10).high) == pytest.approx((0.59585, 0.98212), abs=1e-5)
+    assert wilson(0, 20).low == pytest.approx(0, abs=1e-12)
+    assert np.isnan(wilson(0, 0).value)
+
+
+def test_tests_that_rank_the_other_way_round_have_minus_one():
+    first = {name: float(i) for i, name in enumerate("abcdef")}
+    names, table = agreement({"one": first, "other": {k: -v for k, v in first.items()}, "few": {"a": 1.0}})
+    assert names == ["one", "other", "few"]
+    assert table[0, 1] == pytest.approx(-1)
+    assert np.isnan(table[0, 2])
+
+
+def test_the_readmes_localisation_table_is_read():
+    found = localisation((DOCS.parent / "README.md").read_text("utf-8"))
+    assert found["gradcam"] == pytest.approx(0.82)
+    assert {"layercam", "random", "scorecam"} <= set(found)
+
+
+# ---------------------------------------------------------------------- what is measured
+
+
+@pytest.fixture(scope="module")
+def explainer(request):
+    return camscope.Explainer("timm:tf_efficientnet_lite0", weights="random")
+
+
+def test_maps_that_are_multiples_of_another_are_measured_once(explainer):
+    cat = next(photo for photo in photos() if photo.file == "chelsea.png")
+    _, maps, same = _distinct(explainer, cat.image, ["gradcam", "hirescam", "centre"])
+    assert same == {"gradcam": "gradcam", "hirescam": "gradcam", "centre": "centre"}
+    assert set(maps) == {"gradcam", "centre"}
+
+
+def test_the_verdict_of_each_method_is_kept_with_what_it_is_made_of(explainer):
+    cat = next(photo for photo in photos() if photo.file == "chelsea.png")
+    e, values, facts = _trusted(explainer, cat.image, ["gradcam", "centre"])
+    assert e.methods == ("gradcam", "centre")
+    direct = explainer.trust(cat.image, methods=["gradcam", "centre"], checks="fidelity").rows
+    for name, said in zip(values, direct, strict=True):
+        assert values[name]["verdict"] == said.verdict.name
+        assert values[name]["fidelity"] == pytest.approx(said.fidelity.value, abs=1e-4)
+    assert facts["removed 7×7"] == pytest.approx(0.2)
