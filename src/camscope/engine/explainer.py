@@ -17,7 +17,8 @@ from camscope.arrays import Array, detached
 from camscope.composition import Setting
 from camscope.engine.altering import altering
 from camscope.engine.call import MethodsLike, read_call
-from camscope.engine.choosing import Asked, By, choose
+from camscope.engine.choice_plan import Asked, By
+from camscope.engine.choosing import choose
 from camscope.engine.concept_search import find_concepts
 from camscope.engine.explaining import Explaining
 from camscope.engine.layer_choice import Layers
