@@ -157,9 +157,7 @@ def _in_short(found: Sequence[Standing]) -> str:
         sentences.append(f"On fewer than {ENOUGH} photos nothing is said of the set.")
     else:
         good = [name for names, s in methods if s.verdict == Verdict.BEATS for name in names]
-        sentences.append(
-            f"On the set {len(good)} of {len(found) - len(BASELINES)} methods beat all three."
-        )
+        sentences.append(f"On the set {len(good)} of {len(found) - len(BASELINES)} methods beat all three.")
     if unjudged := max(s.verdicts[Verdict.UNJUDGED] for s in found):
         sentences.append(f"Up to {unjudged} photos cannot be judged.")
     return " ".join(sentences)
