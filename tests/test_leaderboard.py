@@ -15,7 +15,9 @@ from benchmarks.trust.ranking import agreement, standings, together, wilson
 from benchmarks.trust.tests_of_maps import BASELINES, TESTS, _distinct, _trusted
 
 import camscope
-from camscope.trust import Verdict
+from camscope.trust import Interval, Verdict
+from camscope.trust.bca import bca_intervals
+from camscope.trust.method_candidates import ENOUGH
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGE = (DOCS / "leaderboard.md").read_text("utf-8")
@@ -81,6 +83,33 @@ def test_the_demo_model_says_of_the_photos_what_their_list_says(kept):
         if r.model == "demo":
             assert r.probability == pytest.approx(known[r.photo].probability, abs=0.02)
             assert r.target == known[r.photo].said
+
+
+def test_what_the_page_says_stands_out_stands_in_the_rows(kept):
+    own = [r for r in kept if (r.model, r.test) == ("demo", "verdict")]
+    assert len(own) >= ENOUGH
+
+    def over(method: str, other: str) -> Interval:
+        pairs = [[r.values[m]["fidelity"] for m in (method, other)] for r in own]
+        judged = [(a - b, r.series) for (a, b), r in zip(pairs, own, strict=True) if None not in (a, b)]
+        values, series = zip(*judged, strict=True)
+        return bca_intervals(np.array(values)[:, None], groups=series)[0]
+
+    assert over("finercam", "layercam").low > 0
+    assert over("gradcam", "layercam").low > 0
+    assert over("layercam", "mean-activation").low > 0
+    said = {s.method: s for s in standings(own)}
+    assert {said[m].verdict for m in ("kpcacam", "fem")} == {"no better than mean-activation"}
+    assert all(s.beats.high < 0.5 for s in said.values())
+    best = max(said.values(), key=lambda s: s.means["fidelity"].value)
+    assert 0.5 < best.means["fidelity"].value / best.means["ceiling"].value < 0.65
+
+
+def test_fidelity_ranks_as_the_mosaics_do(kept):
+    own = standings([r for r in kept if (r.model, r.test) == ("demo", "verdict")])
+    ranked = {"fidelity": {s.method: s.means["fidelity"].value for s in own}}
+    _, table = agreement({**ranked, "mosaics": localisation((DOCS.parent / "README.md").read_text("utf-8"))})
+    assert table[0, 1] > 0.75
 
 
 # ---------------------------------------------------------------------- photos
