@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from benchmarks import photos as photos_module
 from benchmarks.photos import FOLDERS, MissingPhotosError, check, photos
+from benchmarks.trust.__main__ import main, run
 from benchmarks.trust.kept_rows import KEPT, Row, append, read
 from benchmarks.trust.page import END, FIGURE, START, localisation, made
 from benchmarks.trust.ranking import agreement, standings, together, wilson
-from benchmarks.trust.tests_of_maps import BASELINES, TESTS, _distinct, _trusted
+from benchmarks.trust.tests_of_maps import BASELINES, TESTS, Test, _distinct, _trusted
 
 import camscope
 from camscope.trust import Interval, Verdict
@@ -148,6 +149,32 @@ def test_a_line_that_was_cut_short_is_left_out_and_the_next_one_stands_on_its_ow
     append(file, row("b", {"gradcam": judged(None, "UNJUDGED")}))
     assert [r.photo for r in read(file)] == ["a", "b"]
     assert read(file)[1].values["gradcam"]["fidelity"] is None
+
+
+def test_what_has_a_row_is_not_measured_again(tmp_path):
+    file, some, asked = tmp_path / "rows.jsonl", photos()[:2], []
+
+    def measure(explainer, image, methods):
+        asked.append(methods)
+        e = explainer(image, methods=list(methods))
+        return e, {name: judged(0.1) for name in methods}, {}
+
+    test = Test("verdict", measure, {"": ("gradcam",), "other": ()}, photos=2)
+    cat = next(photo for photo in photos() if photo.file == "chelsea.png")
+    explainer = camscope.Explainer("timm:tf_efficientnet_lite0", weights="random")
+    run("demo", explainer, test, [cat], file)
+    run("demo", explainer, test, [cat], file)
+    run("other", explainer, test, some, file)  # no methods of its own: nothing to measure
+    assert asked == [("gradcam", *BASELINES)]
+    assert [r.key for r in read(file)] == [("demo", cat.name, "verdict")]
+
+
+def test_a_page_without_rows_or_marks_is_refused(tmp_path):
+    none, page = tmp_path / "rows.jsonl", tmp_path / "page.md"
+    with pytest.raises(SystemExit, match="no rows yet"):
+        main(["--page", str(page), "--out", str(none)])
+    with pytest.raises(SystemExit, match="is not there, or lacks the lines"):
+        main(["--page", str(page)])
 
 
 def test_means_and_counts_are_over_photos_that_can_be_judged():

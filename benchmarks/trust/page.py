@@ -43,11 +43,13 @@ DIRECTIONS = {
 
 def write(page: Path, rows: Sequence[Row]) -> None:
     """Write the made part into the page, and its figure beside it."""
-    text = page.read_text("utf-8")
+    text = page.read_text("utf-8") if page.is_file() else ""
     before, _, rest = text.partition(START)
     _, found, after = rest.partition(END)
     if not found:
-        raise SystemExit(f"{page} lacks the lines '{START}' and '{END}', between which the tables go.")
+        raise SystemExit(
+            f"{page} is not there, or lacks the lines '{START}' and '{END}', between which the tables go."
+        )
     page.write_text(f"{before}{made(rows)}{after}", "utf-8")
     draw(page.parent / FIGURE, {name: standings(own) for name, own in _by_model(rows, "verdict").items()})
 
