@@ -10,6 +10,7 @@ from statistics import median
 import torch
 
 Work = Callable[[], object]
+Clock = Callable[[], float]
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,13 @@ class Time:
     ratio: float
 
 
-def paired(baseline: Work, works: Mapping[str, Work], repeats: int, device: torch.device) -> dict[str, Time]:
+def paired(
+    baseline: Work,
+    works: Mapping[str, Work],
+    repeats: int,
+    device: torch.device,
+    clock: Clock = time.perf_counter,
+) -> dict[str, Time]:
     """Time every work against the baseline, in turns.
 
     One round runs all works, the baseline directly before each. A ratio is taken within such a pair, so a machine
@@ -30,7 +37,7 @@ def paired(baseline: Work, works: Mapping[str, Work], repeats: int, device: torc
     pairs: dict[str, list[tuple[float, float]]] = {name: [] for name in works}
     for round_ in range(repeats + 1):
         for name, work in works.items():
-            pair = seconds(baseline, device), seconds(work, device)
+            pair = seconds(baseline, device, clock), seconds(work, device, clock)
             if round_:
                 pairs[name].append(pair)
     return {
@@ -39,13 +46,13 @@ def paired(baseline: Work, works: Mapping[str, Work], repeats: int, device: torc
     }
 
 
-def seconds(work: Work, device: torch.device) -> float:
-    """Wall time of one run, the device's queue empty before and after."""
+def seconds(work: Work, device: torch.device, clock: Clock = time.perf_counter) -> float:
+    """Time of one run, the device's queue empty before and after: on the wall, or on another clock."""
     _wait(device)
-    start = time.perf_counter()
+    start = clock()
     work()
     _wait(device)
-    return time.perf_counter() - start
+    return clock() - start
 
 
 def peak_memory(work: Work, device: torch.device) -> int:

@@ -846,7 +846,7 @@ BUGS: list[Bug] = [
     ),
     *_in(
         "models/torch/reruns/sums.py",
-        ("tests/torch/test_on_the_batch.py",),
+        ("tests/torch/test_sums.py", "tests/torch/test_on_the_batch.py"),
         (
             "a head that numbers show linear is believed whatever the model computes",
             "return bool(labels) and Made.OTHERWISE not in labels and not self.read",

@@ -20,7 +20,7 @@ from rich.console import Console
 from skimage import data
 
 import camscope
-from camscope.engine import trusting
+from camscope.engine import probing, trusting
 
 METHODS = [
     "gradcam",
@@ -74,11 +74,11 @@ def main(methods: int = 10, layers: int = 3, classes: int = 3) -> None:
     clock = Clock()
     options = {"methods": METHODS[:methods], "layers": at, "targets": f"top{classes}", "checks": "fidelity"}
     explainer.trust(x, **{**options, "probes": 32})  # loads what is loaded once
-    fills = {name: clock.around(f"imputing by {name}", fill) for name, fill in trusting.IMPUTERS.items()}
+    fills = {name: clock.around(f"imputing by {name}", fill) for name, fill in probing.IMPUTERS.items()}
     explained = clock.around("explaining", trusting._explained)
     judged = clock.around("ranks, moves, bootstrap", trusting.judged)
     with (
-        patch.object(trusting, "IMPUTERS", fills),
+        patch.object(probing, "IMPUTERS", fills),
         patch.object(trusting, "_explained", explained),
         patch.object(trusting, "judged", judged),
         clock("all"),

@@ -69,9 +69,13 @@ def test_every_command_in_a_message_is_there():
 
 def options_of_commands() -> set[str]:
     found: set[str] = {"--help", "--version"}
-    for name in app:
-        if not name.startswith("-"):
-            found |= {word for one in app[name].assemble_argument_collection() for word in one.names}
+    groups = [app]
+    for group in groups:
+        for command in (group[name] for name in group if not name.startswith("-")):
+            if command.default_command is None:
+                groups.append(command)
+            else:
+                found |= {word for one in command.assemble_argument_collection() for word in one.names}
     return found
 
 

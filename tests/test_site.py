@@ -45,7 +45,7 @@ def site(tmp_path_factory) -> Path:
 
 @pytest.mark.slow
 def test_every_page_and_recipe_is_there(site):
-    for page in ("index", "adapters", "onnx", "sweep", "gallery/index"):
+    for page in ("index", "trust", "adapters", "onnx", "sweep", "gallery/index"):
         assert (site / f"{page}.html").is_file()
     menu = (site / "index.html").read_text()
     for recipe in RECIPES:

@@ -16,6 +16,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from camscope.app import report as report
     from camscope.composition import Augment as Augment
     from camscope.composition import Balanced as Balanced
     from camscope.composition import Finer as Finer
@@ -65,6 +66,7 @@ if TYPE_CHECKING:
     from camscope.watching import Recorder as Recorder
 
 _HOMES = {
+    "camscope.app": ("report",),
     "camscope.composition": (
         "Augment",
         "Balanced",

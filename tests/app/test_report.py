@@ -174,3 +174,18 @@ def test_numbers_that_json_has_not_become_null(explained):
     view = View("")
     view.add(dataclasses.replace(explained, logits=logits))
     assert json.dumps(view.to_dict(), allow_nan=False)
+
+
+def test_explanations_batch_by_batch_become_one_report_with_labels(explainer, tmp_path):
+    photos = [Image.new("RGB", (60, 40), colour) for colour in ("red", "lime", "maroon")]
+    batches = [(photos[:2], [0, 0]), (photos[2:], [0])]
+    explained = explainer.over(batches, layers="pooled", progress=False)
+    (path,) = camscope.report(explained, tmp_path / "r.html", spec="demo")
+    view = Read(path.read_text("utf-8")).view
+    assert [photo["wrong"] for photo in view["photos"]] == [False, True, False]
+    assert view["title"] == "Where Colours looks"
+    assert view["spec"] == "demo"
+    with pytest.raises(InputError, match="type str"):
+        camscope.report(["photo.jpg"], tmp_path / "r.html")
+    with pytest.raises(InputError, match=r"\.html file"):
+        camscope.report(explainer.over(1 / 0 for _ in "x"), tmp_path / "r.pdf")  # before any work is done

@@ -166,7 +166,7 @@ def test_tests_are_named_and_all_is_every_one(run, lamp):
     ("arguments", "words"),
     [
         ([], "Which photo?"),
-        (["lamp.png", "--checks", "fidelty"], "Did you mean 'fidelity'?"),
+        (["lamp.png", "--checks", "fidelty"], "Did you mean 'fidelity'"),
         (["lamp.png", "--probes", "3"], "--probes 3: expected"),
         (["lamp.png", "--probes", "many"], 'unable to convert "many" into int'),
         (["lamp.png", "--method", "gradcm"], "Did you mean 'gradcam'"),

@@ -193,6 +193,44 @@ def detector(request) -> tuple[nn.Module, str]:
 # ---------------------------------------------------------------------- detectors
 
 
+def _of_quadrilaterals() -> nn.Module:
+    trunk = {
+        "stem_channels": [3, 8, 16],
+        "stage_in_channels": [16, 16, 32, 32],
+        "stage_mid_channels": [8] * 4,
+    }
+    stages = {
+        "stage_out_channels": [16, 32, 32, 32],
+        "stage_num_blocks": [1] * 4,
+        "stage_numb_of_layers": [1] * 4,
+    }
+    backbone = hf.HGNetV2Config(
+        **trunk, **stages, hidden_sizes=[16, 32, 32, 32], out_features=["stage2", "stage3", "stage4"]
+    )
+    widths = {"encoder_in_channels": [32] * 3, "decoder_in_channels": [32] * 3, "encoder_hidden_dim": 32}
+    sizes = {"encoder_ffn_dim": 32, "encoder_attention_heads": 2, "d_model": 32, "num_queries": 10}
+    decoder = {"decoder_ffn_dim": 32, "decoder_layers": 2, "decoder_attention_heads": 2}
+    config = hf.PPDocLayoutV4Config(backbone_config=backbone, **widths, **sizes, **decoder, **NAMED)
+    return hf.PPDocLayoutV4ForObjectDetection(config)
+
+
+def test_a_quadrilateral_is_explained_with_the_box_around_it():
+    """PP-DocLayoutV4's: the corners are a centre and four ways from it. Its processor wants SciPy."""
+    model = built(_of_quadrilaterals)
+    with torch.no_grad():
+        raw = model(X)
+    own = hf.PPDocLayoutV4ImageProcessor().post_process_object_detection(
+        raw, threshold=0.0, target_sizes=torch.tensor([[128, 160]] * 2)
+    )
+    e = camscope.explain(model, X, targets=Instance(0))
+    assert e.layers == ("model.encoder.pan_blocks.1",)
+    for image, found in enumerate(own):
+        best = int(found["scores"].argmax())
+        torch.testing.assert_close(e.scores[image, 0].sigmoid(), found["scores"][best])
+        box = torch.tensor(e.targets[image][0].box) * torch.tensor([160, 128, 160, 128])
+        torch.testing.assert_close(box, found["boxes"][best], rtol=1e-4, atol=1e-3)
+
+
 def test_detections_are_those_of_the_models_own_processor(detector):
     """Box, label and score, the most likely first (its processors leave nothing out)."""
     model, _ = detector

@@ -1,4 +1,4 @@
-"""Detectors of what texts name: OWL-ViT, OWLv2 and Grounding DINO, from configurations. The texts are the classes."""
+"""Detectors of what texts name: OWL-ViT and OWLv2, Grounding DINO, OmDet-Turbo. The texts are the classes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SEES = {**SMALL, "image_size": 64, "patch_size": 8}
 READS = {**SMALL, "vocab_size": 60, "max_position_embeddings": 6, "bos_token_id": 1, "eos_token_id": 59}
 WORDS = {"[PAD]": 0, "[UNK]": 3, "[BOS]": 1, "[EOS]": 59, "a": 10, "cat": 11, "dog": 12, "cow": 13}
 CAT, DOG, COW = ([1, 10, WORDS[name], 59, 0, 0] for name in ("cat", "dog", "cow"))
-NAMES = ["OwlViT", "Owlv2", "GroundingDino", "MMGroundingDino"]
+NAMES = ["OwlViT", "Owlv2", "GroundingDino", "MMGroundingDino", "OmDetTurbo"]
 X = torch.rand(2, 3, 128, 128, generator=torch.Generator().manual_seed(0))
 
 
@@ -26,10 +26,15 @@ def build(name: str) -> nn.Module:
     if name.startswith("Owl"):
         parts: dict[str, Any] = {"vision_config": {**SEES, "image_size": 128}, "text_config": READS}
         config = getattr(hf, f"{name}Config")(**parts, projection_dim=32)
+    elif name.startswith("Om"):
+        config = hf.OmDetTurboConfig(
+            backbone_config=_trunk(),
+            text_config=hf.CLIPTextConfig(**READS, projection_dim=32),
+            **_OMDET,
+            apply_layernorm_after_vision_backbone=False,  # which timm's trunks need, with channels last
+        )
     else:
-        text = hf.BertConfig(**SMALL, vocab_size=1100)
-        sees = {"embed_dim": 8, "depths": [1] * 4, "num_heads": [1, 1, 2, 2], "window_size": 4}
-        trunk = hf.SwinConfig(**sees, image_size=128, out_features=["stage2", "stage3", "stage4"])
+        text, trunk = hf.BertConfig(**SMALL, vocab_size=1100), _trunk()
         counts = {f"{part}_{what}": n for part in ("encoder", "decoder") for what, n in _SIZES.items()}
         parts = {"backbone_config": trunk, "text_config": text, "d_model": 32, "num_queries": 10}
         config = getattr(hf, f"{name}Config")(**parts, **counts)
@@ -45,6 +50,28 @@ def build(name: str) -> nn.Module:
     return model
 
 
+def _trunk() -> hf.SwinConfig:
+    sees = {"embed_dim": 8, "depths": [1] * 4, "num_heads": [1, 1, 2, 2], "window_size": 4}
+    return hf.SwinConfig(**sees, image_size=128, out_features=["stage2", "stage3", "stage4"])
+
+
+_OMDET: dict[str, Any] = {
+    "image_size": 128,
+    "encoder_in_channels": [16, 32, 64],
+    "vision_features_channels": [48] * 3,
+    "encoder_hidden_dim": 48,
+    "encoder_dim_feedforward": 32,
+    "encoder_attention_heads": 2,
+    "decoder_hidden_dim": 48,
+    "decoder_dim_feedforward": 32,
+    "decoder_num_heads": 2,
+    "decoder_num_layers": 2,
+    "num_queries": 10,
+    "text_projection_in_dim": 32,
+    "text_projection_out_dim": 32,
+    "class_embed_dim": 32,
+    "task_encoder_hidden_dim": 48,
+}
 _SIZES = {"layers": 2, "attention_heads": 2, "ffn_dim": 32}
 
 
@@ -54,9 +81,18 @@ def model(request) -> nn.Module:
 
 
 def asked(model: nn.Module, images: int, *texts: list[int]) -> dict[str, torch.Tensor]:
-    """What the processors make: of OWL's texts a row each, for each image; of Grounding DINO's one row for an image."""
+    """What the processors make: of OWL's texts a row each, for each image; of Grounding DINO's one row for an image.
+
+    Of OmDet-Turbo's a row each, for each image, and a row that names them all.
+    """
     if "Owl" in type(model).__name__:
         ids = torch.tensor(texts).repeat(images, 1)
+    elif "OmDet" in type(model).__name__:
+        rows = {"classes": torch.tensor(texts).repeat(images, 1), "tasks": torch.tensor(texts[:1] * images)}
+        numbers = {f"{part}_input_ids": row for part, row in rows.items()}
+        masks = {f"{part}_attention_mask": (row != 0).long() for part, row in rows.items()}
+        counts = torch.tensor([len(texts)] * images)
+        return {"pixel_values": X[:images], **numbers, **masks, "classes_structure": counts}
     else:
         phrases = [[*(n for n in text if n not in (0, 1, 59)), 1012] for text in texts]
         ids = torch.tensor([[101, *(n for phrase in phrases for n in phrase), 102]]).repeat(images, 1)
@@ -65,7 +101,10 @@ def asked(model: nn.Module, images: int, *texts: list[int]) -> dict[str, torch.T
 
 def by_hand(model: nn.Module, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
     """The logit of each candidate for a cat and for a dog: of a phrase of two words that of the likelier one."""
-    logits = model(**inputs).logits
+    found = model(**inputs)
+    if "OmDet" in type(model).__name__:
+        return found.decoder_class_logits
+    logits = found.logits
     if "Owl" in type(model).__name__:
         return logits
     return torch.stack([logits[..., 1:3].amax(-1), logits[..., 4:6].amax(-1)], -1)
@@ -160,3 +199,27 @@ def test_without_texts_it_says_how_to_give_them():
         camscope.Explainer(model)(X, targets=Instance(which="a cat"))
     with pytest.raises(camscope.InputError, match="caption is empty"):
         camscope.Explainer(model, tokenizer=words())(X, targets=Instance(which=" "))
+
+
+def test_omdet_reads_captions_as_names_and_a_task():
+    model = build("OmDetTurbo")
+    tokenizer = words()
+    e = camscope.Explainer(model, tokenizer=tokenizer, class_names=["a cat", "a dog"])(
+        X, targets=Instance(which=1)
+    )
+    said = {"classes": ["a cat", "a dog"], "tasks": ["Detect a cat, a dog."]}
+    inputs = {"pixel_values": X, "classes_structure": torch.tensor([2, 2])}
+    for part, texts in said.items():
+        rows = tokenizer(texts, padding="max_length", truncation=True, return_tensors="pt")
+        inputs |= {f"{part}_{name}": rows[name].repeat(2, 1) for name in ("input_ids", "attention_mask")}
+    with torch.no_grad():
+        torch.testing.assert_close(e.logits, by_hand(model, inputs).amax(1), rtol=1e-4, atol=1e-4)
+    assert e.targets[0][0].label.startswith("a dog at")
+
+
+def test_omdet_is_asked_for_the_same_names_in_all_images():
+    model = build("OmDetTurbo")
+    inputs = asked(model, 2, CAT, DOG)
+    inputs["classes_input_ids"][3] = torch.tensor(COW)
+    with pytest.raises(camscope.InputError, match="asked for the same text"):
+        camscope.explain(model, inputs, targets=Instance(0, 1))

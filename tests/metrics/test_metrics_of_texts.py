@@ -149,7 +149,7 @@ def test_weights_and_classes_are_asked_of_texts_too_and_what_is_not_says_why(cnn
                 measure(explainer, TEXTS, e)
         with pytest.raises(camscope.InputError, match="cannot be seen through a heatmap"):
             metrics.average_drop(explainer, TEXTS, e)
-    judgement = bert.trust(TEXTS[0], checks=("fidelity", "weights", "stability"))
+    judgement = bert.trust(" ".join(TEXTS), checks=("fidelity", "weights", "stability"))
     said = {check.name: check for check in judgement.rows[0].checks}
     assert np.isfinite(judgement.rows[0].fidelity.value)
     assert "no text that is nearly the same" in said["stability"].says

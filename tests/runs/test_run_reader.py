@@ -17,6 +17,7 @@ from camscope.arrays import to_numpy
 from camscope.errors import ImageError, InputError
 from camscope.images import find_photos
 from camscope.runs import RunRows, run
+from camscope.runs.finishing import finish
 from camscope.runs.run_plan import Plan
 from camscope.runs.run_store import RunStore
 from tests.runs.conftest import write_photos
@@ -38,7 +39,8 @@ def one(rows) -> RunRows:
 def table(finished) -> pd.DataFrame:
     """What pandas reads by itself."""
     whole = pd.read_parquet(finished / "shards").sort_values(["id", "row"], ignore_index=True)
-    return whole.merge(pd.read_parquet(finished / "similarity.parquet"), on=["id", "row"], how="left")
+    index = pd.read_parquet(finished / "index.parquet")[["id", "row", "similarity"]]
+    return whole.merge(index, on=["id", "row"], how="left")
 
 
 # ------------------------------------------------------------------ which rows
@@ -110,9 +112,11 @@ def test_a_sample_is_the_same_for_the_same_seed(rows):
 def test_what_is_no_question_teaches(rows, one):
     for ask, said in (
         (lambda: rows.where("lable != top1"), "no column 'lable'. Did you mean 'label'"),
+        (lambda: rows.where('label = "bee"'), "stands in single quotes: 'bee'"),
         (lambda: rows.where("label !="), "no question that DuckDB understands: Parser Error"),
         (lambda: rows.sort("rings"), "Did you mean 'ring_share'"),
         (lambda: rows.where("id IN (SELECT 1 FROM read_csv('/etc/passwd'))"), "Permission Error"),
+        (lambda: rows.where("map[1] > 0"), "nothing to ask by"),
         (lambda: rows.limit(-1), "0 or more"),
         (lambda: rows.mean_maps(), r"Choose one: rows.where\(\"method = 'gradcam'\"\).mean_maps"),
         (lambda: one.mean_maps(by="labl"), "Did you mean 'label'"),
@@ -263,7 +267,7 @@ def test_a_sheet_has_a_picture_for_each_row(one):
 
 def test_a_run_that_is_not_complete_can_be_asked(finished, tmp_path):
     shutil.copytree(finished, tmp_path / "run")
-    (tmp_path / "run" / "similarity.parquet").unlink()
+    (tmp_path / "run" / "index.parquet").unlink()
     (tmp_path / "run" / "shards" / "shard-0000001.parquet").unlink()
     rows = camscope.runs.open(tmp_path / "run")
     assert (len(rows), rows.is_complete) == (104 - 32, False)
@@ -286,8 +290,12 @@ def test_a_run_that_is_not_complete_can_be_asked(finished, tmp_path):
 def test_a_store_of_many_rows_is_paged(finished, tmp_path):
     """6,000 rows in the layout of a real run; what comes is what was put there."""
     path = write_many(finished, tmp_path / "many", 6_000, shard_size=1000)
+    before = camscope.runs.open(path)
+    finish(RunStore(path), Plan.read(path))
     rows = camscope.runs.open(path)
-    assert len(rows) == 6_000
+    assert rows.columns == [*before.columns[:-3], "similarity", *before.columns[-3:]]
+    assert rows.to_pandas(maps=True).drop(columns="similarity").equals(before.to_pandas(maps=True))
+    assert len(rows) == len(before) == 6_000
     page = rows.where("top1 = 'bee'").sort("ring_share", descending=True).limit(50, offset=100)
     found = page.to_pandas(maps=True)
     everything = rows.to_pandas()

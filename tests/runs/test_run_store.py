@@ -138,7 +138,7 @@ def test_shares_that_know_nothing_of_each_other_make_the_same_run(folder, explai
         begin(folder, explainer, tmp_path / "parts" / str(n), shard_size=5, share=f"{n}/3")
     camscope.runs.merge([tmp_path / "parts"], tmp_path / "joined")
     whole, joined = (files_in(tmp_path / name) for name in ("whole", "joined"))
-    assert whole.keys() == joined.keys() > {"similarity.parquet", "shards/shard-0000005.parquet"}
+    assert whole.keys() == joined.keys() > {"index.parquet", "shards/shard-0000005.parquet"}
     assert [name for name in whole if whole[name] != joined[name]] == ["plan.json"]  # when it was made
     assert begin(folder, explainer, tmp_path / "joined", shard_size=5).progress.now == 0
 

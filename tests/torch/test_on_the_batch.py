@@ -390,6 +390,15 @@ def test_a_branch_that_any_channel_decides_is_seen(forward, seed):
     same(maps(net, x, "ablationcam", [0]), stacked(ablation_cam, net, x, [0]))
 
 
+@pytest.mark.parametrize("cut", [torch.clamp, lambda z, min: functional.relu(z - min) + min])
+def test_logits_that_one_channel_alone_would_cut_off_are_run(cut):
+    """Without halves of the channels, and without all that speak for the targets, the second is no lower than this."""
+    net = Net(lambda net, x: cut(net.fc(gap(net.r(net.c(x)))), min=-0.35), seed=1)
+    x = photos(1, seed=1)
+    found = maps(net, x, "ablationcam", [0, 1], task="regression")
+    same(found[:, 1:], stacked(ablation_cam, net, x, [1]))
+
+
 def test_one_image_of_the_batch_whose_head_is_not_linear_when_altered_is_enough():
     def bright_clamped(net: Net, x: torch.Tensor) -> torch.Tensor:
         z = net.fc(gap(net.r(net.c(x))))

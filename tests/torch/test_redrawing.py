@@ -322,7 +322,7 @@ def test_layers_without_weights_are_refused_and_the_nearest_is_named():
         camscope.InputError, match=r"no layer 'haed' with weights. Did you mean 'shared' or 'head'"
     ):
         explainer.randomised(x, layers="haed")
-    with pytest.raises(camscope.InputError, match="leave out layers="):
+    with pytest.raises(camscope.InputError, match="or have the head alone drawn; not both"):
         explainer.randomised(x, layers="head", head_only=True)
 
 

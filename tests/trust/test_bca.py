@@ -23,6 +23,31 @@ def test_without_its_correction_for_few_it_is_scipys():
     assert abs(ours.high - theirs.high) < 0.06 * width
 
 
+def by_definition(values, level, draws, seed):
+    """Efron's formulas step by step, with Hesterberg's wider quantiles."""
+    n, mean = len(values), values.mean()
+    times = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=draws)
+    drawn = np.array([(row * values).sum() / n for row in times])
+    z0 = stats.norm.ppf((drawn < mean).mean() + 0.5 * np.isclose(drawn, mean, rtol=0, atol=1e-12).mean())
+    left_out = np.array([np.delete(values, i).mean() for i in range(n)])
+    away = left_out.mean() - left_out
+    a = (away**3).sum() / (6 * (away**2).sum() ** 1.5)
+    ends = []
+    for share in ((1 - level) / 2, (1 + level) / 2):
+        z = z0 + np.sqrt(n / (n - 1)) * stats.t.ppf(share, n - 1)
+        ends.append(np.quantile(drawn, stats.norm.cdf(z0 + z / (1 - a * z))))
+    return ends
+
+
+@pytest.mark.parametrize("level", [0.8, 0.95])
+def test_it_is_what_its_formulas_say(level):
+    values = RNG.exponential(size=12) ** 2  # skewed, so that each correction tells
+    ours = bca_intervals(values[:, None], level=level, draws=800, seed=5)[0]
+    assert [ours.low, ours.high] == pytest.approx(by_definition(values, level, 800, 5))
+    below = bca_intervals(values[:, None], level=(1 + level) / 2, draws=800, seed=5, side="below")[0]
+    assert (below.low, below.high) == (pytest.approx(ours.low), math.inf)
+
+
 def misses(draw, mean, n, runs=500):
     """The share of runs in which the interval does not hold the mean, and in which the bound is above it."""
     values = draw((n, runs))

@@ -265,7 +265,7 @@ def test_the_price_is_what_the_model_runs_on():
         (8, {"labels": "red"}, "'folders' for the names"),
         (8, {"groups": ["a"] * 9}, "9 groups for 8 photos"),
         (8, {"groups": "patient"}, "expected one for each photo"),
-        (8, {"probes": 3}, "whole number of 32 at least"),
+        (8, {"probes": 3}, "32 at least"),
         (8, {"groups": ["a"] * 8}, "each half of the photos its own"),
         (1, {}, "A mosaic needs photos of two classes"),
     ],
@@ -304,8 +304,8 @@ def test_a_model_without_classes_is_refused():
 def made(**changes):
     """A choice by its facts."""
     over = {
-        "centre": Compared(0.1, Interval(0.2, 0.1, math.inf)),
-        "random": Compared(0.0, Interval(0.3, 0.2, math.inf)),
+        "centre": Compared(Interval(0.1, 0.0, 1.0), Interval(0.2, 0.1, math.inf)),
+        "random": Compared(Interval(0.0, 0.0, 1.0), Interval(0.3, 0.2, math.inf)),
     }
     best = Candidate("gradcam", ("a",), "a", 0.7, Interval(0.7, 0.6, 0.8), Interval(0.3, 0.2, 0.4), over)
     other = dataclasses.replace(best, method="layercam", lead=Interval(0.1, 0.05, math.inf))
@@ -332,11 +332,11 @@ def test_words_follow_the_evidence():
     assert "better there than the other one" in whole.says
     best, other = whole.candidates
     lost = dataclasses.replace(
-        best, over={**best.over, "centre": Compared(0.3, Interval(0.0, -0.1, math.inf))}
+        best, over={**best.over, "centre": Compared(Interval(0.3, 0.0, 1.0), Interval(0.0, -0.1, math.inf))}
     )
     partly = made(candidates=(lost, other))
     assert "beats random by 0.30 (at least 0.20), but cannot be told from centre" in partly.says
-    none = {name: Compared(0.3, Interval(0.0, -0.1, math.inf)) for name in best.over}
+    none = {name: Compared(Interval(0.3, 0.0, 1.0), Interval(0.0, -0.1, math.inf)) for name in best.over}
     nothing = made(candidates=(dataclasses.replace(best, over=none), other))
     assert nothing.says.startswith("None is to be recommended")
     assert "cannot be told from any baseline (centre, random)" in nothing.says

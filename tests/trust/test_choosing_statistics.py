@@ -52,7 +52,7 @@ def test_a_candidate_that_differs_is_found():
     scores = RNG.standard_normal((1, 50)) + 0.8
     result = compare_candidates(scores, [{"a": np.zeros(50), "b": scores[0] + 0.001}], None, 0)[0]
     assert result.over["a"].difference.low > 0 > result.over["b"].difference.low
-    assert result.over["b"].fidelity == pytest.approx(scores.mean() + 0.001)
+    assert result.over["b"].fidelity.value == pytest.approx(scores.mean() + 0.001)
     assert result.score.value == pytest.approx(scores.mean())
     assert result.lead.low == 0  # over itself
 

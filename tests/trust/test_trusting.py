@@ -10,6 +10,7 @@ from camscope.errors import CamscopeError, InputError, LayerError, MethodError
 from camscope.imputing import Blur, Neighbours
 from camscope.trust import Verdict, list_checks
 from tests.metrics.small_models import Additive, classifier
+from tests.texts import CORPUS, TextCNN, split, vocabulary_of
 from tests.trust.statistics_twins import CENTRE, MEAN
 
 pytestmark = pytest.mark.filterwarnings("ignore::camscope.CamscopeWarning")
@@ -192,6 +193,32 @@ def test_a_function_is_probed_by_its_own_value_beside_a_class():
     net, _ = classifier()
     with torch.no_grad():
         np.testing.assert_allclose(found.probes[0, (7, 7)].clean[1], float(margin(net(X[:1]))[0]), atol=1e-9)
+
+
+def test_texts_are_probed_by_their_words_left_out_each_by_its_own_tokens():
+    words = vocabulary_of(CORPUS, 1)
+    torch.manual_seed(0)
+    explainer = camscope.Explainer(TextCNN(len(words)).eval(), tokenizer=camscope.Vocabulary(words))
+    long, short = "a film I loved , wonderful and moving " * 3, "the plot was dull"
+    found = explainer.trust([short, long], targets=0, methods="gradcam", progress=False)
+    told, judged = found.rows
+    assert told.verdict == Verdict.UNJUDGED
+    assert "longer text" in told.why
+    assert judged.image == 1
+    assert not judged.why
+    ((key, probed),) = found.probes.items()
+    assert key == (1, (24,))
+    assert set(probed.imputers) == {"left out"}
+    alone = explainer.trust(long, targets=0, methods="gradcam", progress=False).rows[0]
+    assert (alone.fidelity.value, alone.p) == pytest.approx((judged.fidelity.value, judged.p))
+    numbers = torch.tensor([words[word] for word in split(long)])
+    net = explainer._model.adapter.model
+    with torch.no_grad():
+        before, after = (
+            net(ids[None]).log_softmax(1)[0, 0]
+            for ids in (numbers, torch.where(torch.from_numpy(probed.removed[5]), 0, numbers))
+        )
+    assert probed.drops[5, 0] == pytest.approx(float(before - after), abs=1e-5)
 
 
 def test_methods_of_the_whole_model_are_judged_on_cells_of_their_own_map():

@@ -116,7 +116,7 @@ def test_the_table_has_the_columns_in_which_maps_differ_and_all_that_is_to_be_kn
     )  # fmt: skip
     assert table.bold == {0}
     assert table.caption.splitlines() == [
-        "128 probes, each without 20 % of 4×6 cells; filled by blur (64) and ROAD (64); score: log-probability; "
+        "128 probes, each without 20 % of 4×6 cells, filled by blur (64) and ROAD (64); score: log-probability; "
         "seed 7. Intervals: 95 %.",
         "class: gradcam: 0.25: between the maps of a and b",
         "eigencam: eigencam knows no class.",

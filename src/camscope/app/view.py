@@ -37,7 +37,7 @@ class View:
     """Explanations of photos by one model, photo by photo.
 
     Attributes:
-        title: of the page.
+        title: of the page; "" names the model.
         spec: how the model is named in a command; None for an object of the user's own.
         side: of the pictures, in pixels along the longer side, at most.
         photos: what the page is given of each photo.
@@ -96,7 +96,7 @@ class View:
         """
         return {
             "version": 1,
-            "title": self.title,
+            "title": self.title or f"Where {self._facts.get('model', 'a model')} looks",
             "spec": self.spec,
             "colormaps": _colour_maps(),
             "photos": list(self.photos if photos is None else photos),

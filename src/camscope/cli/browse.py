@@ -21,6 +21,7 @@ from camscope.cli.showing import percent, plain_table, show_files
 from camscope.errors import InputError, check_folder
 from camscope.runs import MeanMap, RunRows
 from camscope.runs import open as open_run
+from camscope.targets import short_names
 
 _PICTURES = (".png", ".webp")
 _SIDE = 224
@@ -113,11 +114,18 @@ def _show(
     if not table:
         people.print("No row is so.")
         return
-    columns = [name for name in _SHOWN if len({row[name] for row in table}) > 1 or name == "top1"]
+    columns = [name for name in _SHOWN if name == "top1" or len({row[name] for row in table} - {None}) > 1]
+    if all(row["target"] == row["top1"] for row in table) and "target" in columns:
+        columns.remove("target")
+    short = short_names(plan.class_names)
     extra = [sort] if sort in table[0] and sort not in (*columns, "id", "top1_probability") else []
     drawn = plain_table("id", "source", *columns, "probability", *extra)
     for row in table:
-        words = [str(row["id"]), str(row["source"]), *(_said(row[name]) for name in columns)]
+        words = [
+            str(row["id"]),
+            str(row["source"]),
+            *(_said(short.get(row[name], row[name])) for name in columns),
+        ]
         words += [percent(row["top1_probability"], ""), *(_said(row[name]) for name in extra)]
         drawn.add_row(*map(escape, words))
     drawn.columns[0].justify = "right"

@@ -5,6 +5,7 @@ OPTIONS = {
     "labels": "--label",
     "layers": "--layer",
     "methods": "--method",
+    "share": "--shard",
     "targets": "--target",
 }
 """By keyword. All others are the keyword with `--` before it and hyphens in it; see `camscope.errors.keyword`."""

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter
 from rich.console import Console
 
-from camscope.cli.app import STOPPED
+from camscope.cli.app import STOPPED, app
 from camscope.cli.model_options import ModelOptions
 from camscope.cli.output import console, print_json, quiet_stdout
 from camscope.cli.request import read_inputs, read_methods, read_words
 from camscope.cli.showing import show_notes
+from camscope.errors import InputError, nearest
 from camscope.outputs import Task
 from camscope.runs import Done, merge, run
 from camscope.runs import open as open_run
 from camscope.runs.running import SHARD_SIZE, TOP
+from camscope.runs.sources.finding_inputs import STDIN
 
 _NO_DATA = (
     "Which images? Give a folder, a glob, a table (.csv, .parquet), a list (.txt, or - for standard input), .tar files "
@@ -28,7 +31,7 @@ _REASONS = 5
 
 
 def run_images(
-    *data: str,
+    *data: Annotated[str, Parameter(allow_leading_hyphen=True)],
     out: Path,
     model: str = "demo",
     method: Annotated[list[str] | None, Parameter(negative="")] = None,
@@ -118,6 +121,7 @@ def run_images(
         Print machine-readable output on stdout, and nothing else there.
     """
     given = read_inputs(data, _NO_DATA)
+    _refuse_options(given)
     options = ModelOptions(model, weights, trust_pickle, device, task, classes, preprocessing, num_classes)
     people = console(stderr=as_json)
     with quiet_stdout(as_json):
@@ -147,6 +151,14 @@ def run_images(
     else:
         _close(people, done, facts)
     return 0 if done.complete else STOPPED
+
+
+def _refuse_options(given: Sequence[str]) -> None:
+    """Refuse what is no option but looks like one: only `-` by itself is data."""
+    for word in given:
+        if word.startswith("-") and word != STDIN:
+            options = [name for one in app["run"].assemble_argument_collection() for name in one.names]
+            raise InputError(f"camscope run has no option {word}.{nearest(word, options)}")
 
 
 def merge_runs(*runs: Path, out: Path) -> None:

@@ -76,7 +76,8 @@ def trust(
         other grids are probed by their own cells.
     checks
         The tests, separated by commas: fidelity (the verdict is made of it), class (does the map follow the class?),
-        and others that cost more: srg …; or all. Default: fidelity,class.
+        and others that cost more: weights (does it follow the weights?), stability (does it stay where the photo
+        changes a little?), srg (symmetric relevance gain, as the literature has it); or all. Default: fidelity,class.
     probes
         How often parts of each photo are removed, for each grid. Default: 128, or 256 where maps are finer than 7 × 7.
     out

@@ -2,71 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
-from camscope.engine.candidate_maps import CandidateMaps, find_candidates
-from camscope.engine.looking import Chooses, Looked, check_counts, check_model, look
+from camscope.engine.candidate_maps import find_candidates
+from camscope.engine.choice_plan import MEASURE, Asked, check_seen, mosaics_of, price_of
+from camscope.engine.looking import Chooses, check_counts, check_model, look
 from camscope.engine.mosaic_trials import Mosaics, MosaicTrials
 from camscope.engine.photo_set import PhotoSet
 from camscope.engine.progress_bar import bar, in_steps
-from camscope.engine.trusting import check_probes
-from camscope.errors import InputError, keyword, nearest
+from camscope.errors import InputError
 from camscope.evidence import Need
-from camscope.targets import PerImage, class_name
+from camscope.targets import PerImage
 from camscope.trust.bca import bca_intervals
 from camscope.trust.chosen import Choice
 from camscope.trust.comparing_candidates import compare_candidates, ranked
 from camscope.trust.method_candidates import Candidate
-from camscope.trust.mosaics import GRIDS, dealt
 from camscope.trust.verdict import Interval
-
-By: TypeAlias = Literal["mosaics", "fidelity"]
-"""What candidates are ranked by on the first half."""
 
 _SIZE = 16
 """Photos that are held at a time."""
 
-_MOST_MOSAICS = 64
-"""Mosaics of each half, at most."""
-
-_MEASURE = "fidelity"
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What a choice is made of; see `camscope.Explainer.choose`.
-
-    Attributes:
-        labels: see there.
-        groups: see there.
-        by: see there.
-        probes: see there.
-        seed: see there.
-        progress: whether bars are shown.
-        tell: gets the price in words before the long part.
-        model: what tells the model from others.
-    """
-
-    labels: Any
-    groups: Sequence[Any] | None
-    by: By
-    probes: int | None
-    seed: int
-    progress: bool
-    tell: Callable[[str], None]
-    model: Mapping[str, Any]
-
-    def __post_init__(self) -> None:
-        check_probes(self.probes)
-        if self.by not in (ways := ("mosaics", "fidelity")):
-            raise InputError(
-                f"{keyword('by', self.by)}: expected mosaics or fidelity.{nearest(str(self.by), ways)}"
-            )
+_GAME = "the grid pointing game in mosaics of the photos"
+_UNKNOWN = Interval(float("nan"), float("-inf"), float("inf"))
 
 
 def choose(
@@ -97,12 +59,26 @@ def choose(
         looked = look(
             explainer, own, asked.labels, asked.groups, size=_SIZE, seed=asked.seed, advance=advance
         )
-    first, second, notes = _mosaics(looked, asked)
-    price, steps = _price(looked, candidates, first, second, asked)
+    first, second, notes = mosaics_of(looked, asked)
+    price, steps = price_of(looked, candidates, first, second, asked)
     asked.tell(price)
     with bar("choosing", shown=asked.progress) as told:
         trials = MosaicTrials(explainer, own, looked, candidates, asked.seed, in_steps(told, steps), notes)
         return _Choosing(trials, asked).run(first, second, price)
+
+
+class _Ranks(NamedTuple):
+    """What candidates are ranked by.
+
+    Attributes:
+        values: of each map, NaN where it cannot be judged.
+        silent: what that counts as.
+        by: what it is, in words.
+    """
+
+    values: Float[np.ndarray, "key map"]
+    silent: float
+    by: str
 
 
 @dataclass(frozen=True)
@@ -120,86 +96,26 @@ class _Choosing:
     def run(self, first: Mosaics, second: Mosaics, price: str) -> Choice:
         """The choice."""
         trials, asked, looked = self.trials, self.asked, self.trials.looked
-        ways, keys = trials.candidates.ways, trials.candidates.keys
-        at = [keys.index(way.key) for way in ways]
-        chance = 1 / first.parts
         small, made = False, len(first) + len(second)
         if len(first):
             small, seen = trials.sized(first)
             first = first.kept(seen)
-        if asked.by == "fidelity":
-            on_first = self.fidelities(looked.half(second=False))
-            ranking, silent = _MEASURE, 0.0
-        else:
-            _check_seen(first, made)
-            on_first = trials.pointing(first, small=small).reshape(len(keys), -1)
-            ranking, silent = "the grid pointing game in mosaics of the photos", chance
-        order, means = ranked(on_first[at], silent)
-        located = np.full((len(keys), 0), np.nan)
+        ranks = self.ranks(first, made, small)
         if len(second):
             second = second.kept(trials.seen(second, small=small))
-        if len(second):
-            shares = trials.pointing(second, small=small)
-            located = np.where(np.isnan(shares), chance, shares).mean(2)
-        of_second = looked.half(second=True)
-        raw = self.fidelities(of_second)
-        judged = ~np.isnan(raw[at]).all(0)
-        if not judged.any():
-            raise InputError(
-                f"No map of the {len(of_second)} photos of the second half can be judged: each is flat, or whatever is "
-                "removed of a photo changes what the model says of it. explainer.trust(photo) says which."
-            )
-        if not judged.all():
-            trials.notes.append(
-                f"{int((~judged).sum())} of {len(judged)} photos of the second half cannot be judged and were left "
-                "out: whatever is removed of them changes what the model says, or all maps are flat."
-            )
-        of_second, raw = of_second[judged], raw[:, judged]
-        scores = np.where(np.isnan(raw), 0.0, raw)
-        groups = None if looked.groups is None else [looked.groups[i] for i in of_second]
-        beside = [{name: scores[keys.index(key)] for name, key in ways[i].beside.items()} for i in order]
-        own = np.stack([scores[at[i]] for i in order])
-        results = compare_candidates(own, beside, groups, asked.seed)
-        places = _intervals(located, asked.seed)
-        best = at[order[0]]
-
-        def same(key: int) -> bool:
-            pairs = ((on_first[key], on_first[best]), (raw[key], raw[best]))
-            return key != best and all(np.allclose(a, b, atol=1e-9, equal_nan=True) for a, b in pairs)
-
-        candidates = tuple(
-            Candidate(
-                method=ways[i].method,
-                layers=ways[i].layers,
-                at=ways[i].key[1],
-                ranked=float(means[i]),
-                located=places[at[i]],
-                score=result.score,
-                over=result.over,
-                lead=result.lead,
-                unjudged=int(np.isnan(raw[at[i]]).sum()),
-                same=same(at[i]),
-            )
-            for i, result in zip(order, results, strict=True)
-        )
-        baselines = tuple(
-            Candidate(
-                method=name,
-                layers=None,
-                at=key[1],
-                ranked=float(np.nan_to_num(on_first[keys.index(key)], nan=silent).mean()),
-                located=places[keys.index(key)],
-                score=bca_intervals(scores[keys.index(key)][:, None], groups=groups, seed=asked.seed)[0],
-            )
-            for name, key in ways[order[0]].beside.items()
-        )
+        places = self.places(second, small)
+        images = looked.half(second=True)
+        scores = self.fidelities(images)
+        judged = self.judged(scores)
+        groups = None if looked.groups is None else [looked.groups[i] for i in images[judged]]
+        candidates, baselines = self.results(ranks, places, scores[:, judged], groups)
         photos = trials.photos
         return Choice(
             candidates=candidates,
             baselines=baselines,
-            ranking=ranking,
-            measure=_MEASURE,
-            photos=(len(looked.half(second=False)), len(of_second)),
+            ranking=ranks.by,
+            measure=MEASURE,
+            photos=(len(looked.half(second=False)), int(judged.sum())),
             groups=None if groups is None else (looked.groups_of_first, len(set(groups))),
             mosaics=(len(first), len(second)),
             lost=made - len(first) - len(second),
@@ -211,6 +127,102 @@ class _Choosing:
             notes=(*looked.notes, *trials.notes),
             seed=asked.seed,
         )
+
+    def ranks(self, first: Mosaics, made: int, small: bool) -> _Ranks:
+        """How all maps did on the first half.
+
+        Args:
+            first: its mosaics.
+            made: how many mosaics there were in both halves.
+            small: whether mosaics have the size of one photo.
+
+        Raises:
+            InputError: if there are no mosaics to rank by.
+        """
+        if self.asked.by == "fidelity":
+            return _Ranks(self.fidelities(self.trials.looked.half(second=False)), 0.0, MEASURE)
+        check_seen(first, made)
+        shares = self.trials.pointing(first, small=small)
+        return _Ranks(shares.reshape(len(shares), -1), 1 / first.parts, _GAME)
+
+    def places(self, second: Mosaics, small: bool) -> list[Interval]:
+        """The share of each map on the right photo in the second half's mosaics."""
+        if not len(second):
+            return [_UNKNOWN] * len(self.trials.candidates.keys)
+        shares = self.trials.pointing(second, small=small)
+        known = np.where(np.isnan(shares), 1 / second.parts, shares)
+        return bca_intervals(known.mean(2).T, seed=self.asked.seed)
+
+    def judged(self, scores: Float[np.ndarray, "key image"]) -> Bool[np.ndarray, " image"]:
+        """Which photos can be judged at all. The centre is never flat: where it cannot be, nothing can.
+
+        Raises:
+            InputError: if there is none.
+        """
+        judged = ~np.isnan(scores).all(0)
+        if not judged.any():
+            raise InputError(
+                f"None of the {len(judged)} photos of the second half can be judged: whatever is removed of one "
+                "changes what the model says of it. explainer.trust(photo) says more."
+            )
+        if not judged.all():
+            self.trials.notes.append(
+                f"{int((~judged).sum())} of {len(judged)} photos of the second half cannot be judged and were left "
+                "out: whatever is removed of them changes what the model says."
+            )
+        return np.asarray(judged)
+
+    def results(
+        self,
+        ranks: _Ranks,
+        places: Sequence[Interval],
+        raw: Float[np.ndarray, "key image"],
+        groups: Sequence[Any] | None,
+    ) -> tuple[tuple[Candidate, ...], tuple[Candidate, ...]]:
+        """The candidates, the best of the first half first, and the baselines at its layer.
+
+        Args:
+            ranks: of the first half.
+            places: in mosaics of the second half.
+            raw: fidelities of the second half; NaN for a map that cannot be judged, which counts as 0.
+            groups: of its photos; None for none.
+        """
+        seed, ways, keys = self.asked.seed, self.trials.candidates.ways, self.trials.candidates.keys
+        scores = np.where(np.isnan(raw), 0.0, raw)
+        at = [keys.index(way.key) for way in ways]
+        order, means = ranked(ranks.values[at], ranks.silent)
+        beside = [{name: scores[keys.index(key)] for name, key in ways[i].beside.items()} for i in order]
+        compared = compare_candidates(np.stack([scores[at[i]] for i in order]), beside, groups, seed)
+        best = at[order[0]]
+
+        def same(key: int) -> bool:
+            pairs = ((ranks.values[key], ranks.values[best]), (raw[key], raw[best]))
+            return key != best and all(np.allclose(a, b, atol=1e-9, equal_nan=True) for a, b in pairs)
+
+        candidates = tuple(
+            Candidate(
+                method=ways[i].method,
+                layers=ways[i].layers,
+                at=ways[i].key[1],
+                ranked=float(means[i]),
+                located=places[at[i]],
+                score=one.score,
+                over=one.over,
+                lead=one.lead,
+                unjudged=int(np.isnan(raw[at[i]]).sum()),
+                same=same(at[i]),
+            )
+            for i, one in zip(order, compared, strict=True)
+        )
+        baselines = []
+        for name, key in ways[order[0]].beside.items():
+            number = keys.index(key)
+            _, mean = ranked(ranks.values[[number]], ranks.silent)
+            (score,) = bca_intervals(scores[number][:, None], groups=groups, seed=seed)
+            baselines.append(
+                Candidate(name, None, key[1], float(mean[0]), located=places[number], score=score)
+            )
+        return candidates, tuple(baselines)
 
     def fidelities(self, images: Int[np.ndarray, " image"]) -> Float[np.ndarray, "key image"]:
         """The fidelity of each map of some photos' own top classes; NaN where it cannot be judged."""
@@ -238,74 +250,3 @@ class _Choosing:
                 trials.notes.extend(note for note in dict.fromkeys(notes) if note not in trials.notes)
             trials.advance(trials.candidates.probes(self.asked.probes) * len(some))
         return found
-
-
-def _intervals(located: Float[np.ndarray, "key mosaic"], seed: int) -> list[Interval]:
-    if not located.shape[1]:
-        return [Interval(float("nan"), float("-inf"), float("inf"))] * len(located)
-    return bca_intervals(located.T, seed=seed)
-
-
-def _mosaics(looked: Looked, asked: Asked) -> tuple[Mosaics, Mosaics, list[str]]:
-    """The mosaics of both halves, of four photos where there are enough classes, else of two.
-
-    Raises:
-        InputError: if there are none, and candidates are to be ranked by them.
-    """
-    made = {}
-    for parts in GRIDS:
-        halves = []
-        for second in (False, True):
-            there = looked.usable & (looked.first != second)
-            images = dealt(np.where(there, looked.classes, -1), looked.confidence, parts, asked.seed)
-            halves.append(Mosaics(images[:_MOST_MOSAICS]))
-        made[parts] = halves
-    four, two = (sum(map(len, made[parts])) * parts if all(map(len, made[parts])) else 0 for parts in (4, 2))
-    if 2 * four >= two and four:
-        return made[4][0], made[4][1], []
-    if two:
-        note = (
-            "Mosaics are of two photos side by side (chance 0.5): "
-            "there are not enough photos of four classes in both halves."
-        )
-        return made[2][0], made[2][1], [note]
-    if asked.by == "mosaics":
-        raise InputError(_no_mosaics(looked))
-    none = Mosaics(np.zeros((0, 2), np.int64))
-    return none, none, ["There are no mosaics: photos of two classes at least are needed in both halves."]
-
-
-def _no_mosaics(looked: Looked) -> str:
-    usable = looked.classes[looked.usable]
-    numbers, counts = np.unique(usable, return_counts=True)
-    of = ", ".join(
-        f"{class_name(int(numbers[i]), looked.names)!r} {counts[i]}" for i in np.argsort(-counts)[:4]
-    )
-    return (
-        f"A mosaic needs photos of two classes at least, and each half of the photos its own. The model's top classes "
-        f"of the {len(usable)} photos that may be used: {of}{' …' if len(numbers) > 4 else ''}. Add photos of other "
-        f"classes; or rank without mosaics, by {_MEASURE} alone: {keyword('by', 'fidelity')}."
-    )
-
-
-def _check_seen(first: Mosaics, made: int) -> None:
-    if not len(first):
-        raise InputError(
-            f"In none of the first half's mosaics (of {made} in both) does the model still see every photo's class, "
-            f"so they say nothing of maps. Rank without mosaics, by {_MEASURE} alone: {keyword('by', 'fidelity')}."
-        )
-
-
-def _price(
-    looked: Looked, candidates: CandidateMaps, first: Mosaics, second: Mosaics, asked: Asked
-) -> tuple[str, int]:
-    """The price in words, and how many steps it is."""
-    photos = first.parts * (3 * len(first) + 2 * len(second))
-    scored = len(looked.half(second=True)) + (len(looked.half(second=False)) if asked.by == "fidelity" else 0)
-    each = candidates.probes(asked.probes)
-    mosaics = f"{photos:,} for mosaics of the photos, " if photos else ""
-    words = (
-        f"{len(candidates.ways)} candidates cost about {photos + each * scored:,} forwards: {mosaics}"
-        f"{each * scored:,} for {_MEASURE} ({each} for each of {scored} photos)."
-    )
-    return words, photos + each * scored

@@ -17,7 +17,8 @@ from camscope.arrays import Array, detached
 from camscope.composition import Setting
 from camscope.engine.altering import altering
 from camscope.engine.call import MethodsLike, read_call
-from camscope.engine.choosing import Asked, By, choose
+from camscope.engine.choice_plan import Asked, By
+from camscope.engine.choosing import choose
 from camscope.engine.concept_search import find_concepts
 from camscope.engine.explaining import Explaining
 from camscope.engine.layer_choice import Layers
@@ -28,8 +29,9 @@ from camscope.engine.offering import Trial
 from camscope.engine.other_weights import weighted_layers, with_other_weights
 from camscope.engine.over_batches import Only, Over
 from camscope.engine.own_forward import Watched
+from camscope.engine.probing import Progress
 from camscope.engine.progress_bar import bar
-from camscope.engine.trusting import Progress, Wanted, judge
+from camscope.engine.trusting import Wanted, judge
 from camscope.errors import InputError, LayerError, without_warnings
 from camscope.evidence import ModelEvidence
 from camscope.images import Preprocessing

@@ -42,7 +42,7 @@ def with_other_weights(
     if isinstance(layers, str):
         layers = [layers]
     if head_only and layers is not None:
-        raise InputError("head_only=True says which layers are drawn: leave out layers=, or head_only.")
+        raise InputError("Name the layers whose weights are drawn, or have the head alone drawn; not both.")
     with model.adapter.exclusive():
         _, batch = model.prepared(inputs)
         batch = model.of_any_captions(batch)

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 
-from camscope.arrays import Array, resize, to_numpy
+from camscope.arrays import resize, to_numpy
 from camscope.composition import parse
+from camscope.engine.probing import Asking, Counter, Progress
 from camscope.engine.top_two import WithTopTwo
 from camscope.errors import InputError, keyword
-from camscope.evidence import Evidence, ModelEvidence, Responses
-from camscope.imputing import Blur, Neighbours, is_presence, pixels_of_cells
+from camscope.evidence import Evidence
 from camscope.methods.agnostic import centre, mean_activation
 from camscope.methods.registry import method_of
 from camscope.metrics.explains import Explains
+from camscope.metrics.text_places import Places, places_of
 from camscope.results import Explanation, Key, Status
-from camscope.targets import TargetInfo, TargetsLike, asks_for_classes
+from camscope.targets import TargetsLike, asks_for_classes
 from camscope.trust.cells import grid_of, on_grid
 from camscope.trust.checks import Asked, Place, checks_named
 from camscope.trust.checks.class_check import NAME as CLASS
@@ -28,32 +29,14 @@ from camscope.trust.checks.registry import FIDELITY
 from camscope.trust.judged_maps import (
     Baseline,
     Claim,
-    ceilings_of,
     judged,
-    tells,
     too_small,
     unjudged,
 )
 from camscope.trust.judgement import Judgement
 from camscope.trust.probed import Probed
-from camscope.trust.probes import FEWEST, SHARE, drawn, probes_on
+from camscope.trust.probes import FEWEST, probes_on
 from camscope.trust.verdict import Check, Judged, Verdict
-
-FillCells: TypeAlias = Callable[[Float[Array, "1 channel *size"], Bool[np.ndarray, " probe *grid"]], Array]
-"""From one input and the cells that are removed to the input with these filled, `probe channel *size`."""
-
-
-def _blurred(
-    x: Float[Array, "1 channel *size"], cells: Bool[np.ndarray, " probe *grid"]
-) -> Float[Array, "probe channel *size"]:
-    return Blur()(x, pixels_of_cells(cells, x.shape[2:]))
-
-
-IMPUTERS: Mapping[str, FillCells] = {"blur": _blurred, "road": Neighbours().cells}
-"""What takes the place of removed cells, half of the probes each: a blurred copy, and ROAD's neighbour solve."""
-
-Progress: TypeAlias = Callable[[int, int], object]
-"""Gets how many altered inputs the model has answered, and how many there are to be."""
 
 _LOG = "log-probability"
 _OWN = "the score itself, since it has no probability"
@@ -177,7 +160,13 @@ def _bare(e: Explanation, place: Place) -> Claim:
     return Claim(method, layer, e.titles[image][target], target, np.zeros(1), ())
 
 
-def _claim(e: Explanation, place: Place, means: Mapping[str, np.ndarray], grid: tuple[int, ...]) -> Claim:
+def _claim(
+    e: Explanation,
+    place: Place,
+    means: Mapping[str, np.ndarray],
+    ground: Places,
+    grid: tuple[int, ...],
+) -> Claim:
     """A map with its baselines, on the grid of its probes."""
     image, method, layer, target = place
     key: Key = (method, layer)
@@ -187,21 +176,27 @@ def _claim(e: Explanation, place: Place, means: Mapping[str, np.ndarray], grid: 
         Status.NO_GRADIENT: "The score does not depend on this layer, so the map is zero.",
         Status.NON_FINITE: "The map holds NaN or infinity.",
     }
+    # the mean activation of a map of several layers, or of none, is that of the last one
+    mean = ground.of_map(means.get(layer, list(means.values())[-1])[image].astype(np.float64))
     return Claim(
         method,
         layer,
         e.titles[image][target],
         target,
-        on_grid(to_numpy(e.raw[key])[image, target], grid),
+        on_grid(_there(e, place, ground), grid),
         (
             Baseline(method_of(centre).name, _centre(grid), Verdict.NO_BETTER_THAN_CENTRE),
-            Baseline(
-                method_of(mean_activation).name, _mean(means, layer, image, grid), Verdict.NO_BETTER_THAN_MEAN
-            ),
+            Baseline(method_of(mean_activation).name, _resized(mean, grid), Verdict.NO_BETTER_THAN_MEAN),
         ),
         unfit.get(status, ""),
         _notes(e, place),
     )
+
+
+def _there(e: Explanation, place: Place, ground: Places) -> Float[np.ndarray, "*space"]:
+    """A map at the places that can be altered."""
+    image, method, layer, target = place
+    return ground.of_map(np.asarray(to_numpy(e.raw[method, layer])[image, target], np.float64))
 
 
 def _notes(e: Explanation, place: Place) -> tuple[str, ...]:
@@ -218,13 +213,10 @@ def _centre(grid: tuple[int, ...]) -> Float[np.ndarray, " *grid"]:
     return np.asarray(centre(Evidence(np.zeros((1, 1, *grid))))[0, 0])
 
 
-def _mean(
-    means: Mapping[str, np.ndarray], layer: str, image: int, grid: tuple[int, ...]
-) -> Float[np.ndarray, " *grid"]:
-    """The mean activation of a map's own layer; of a map of several layers, or of none, that of the last one."""
-    mean = means.get(layer, list(means.values())[-1])[image].astype(np.float64)
-    finer = any(cells > n for cells, n in zip(grid, mean.shape, strict=True))
-    return np.asarray(resize(mean[None, None], grid)[0, 0] if finer else on_grid(mean, grid))
+def _resized(one: Float[np.ndarray, "*space"], grid: tuple[int, ...]) -> Float[np.ndarray, " *grid"]:
+    """The mean activation on a grid that may be finer than it."""
+    finer = any(cells > n for cells, n in zip(grid, one.shape, strict=True))
+    return np.asarray(resize(one[None, None], grid)[0, 0] if finer else on_grid(one, grid))
 
 
 # ------------------------------------------------------------------ the probes
@@ -234,111 +226,34 @@ def _by_fidelity(
     explainer: Explains, given: Any, wanted: Wanted, e: Explanation, means: Mapping[str, np.ndarray]
 ) -> tuple[dict[Place, Judged], dict[tuple[int, tuple[int, ...]], Probed]]:
     """What fidelity says of each map, and the probes it was measured by."""
-    size = e.input_size
-    grids = {place: grid_of(tuple(e.raw[place[1:3]].shape[2:]), size) for place in _places(e)}
+    places = _places(e)
     rows: dict[Place, Judged] = {}
     probes: dict[tuple[int, tuple[int, ...]], Probed] = {}
     with explainer.altering(given, targets=wanted.targets) as seen:
-        wide = {place: grid for place, grid in grids.items() if not too_small(grid, wanted.seed)}
-        counts = {grid: wanted.probes or probes_on(grid) for grid in dict.fromkeys(wide.values())}
-        counter = _Counter(wanted.progress, sum(counts[g] for _, g in {(p[0], g) for p, g in wide.items()}))
-        for image in range(len(e)):
-            for grid in dict.fromkeys(grid for place, grid in grids.items() if place[0] == image):
-                places = [place for place, own in grids.items() if own == grid and place[0] == image]
-                claims = [_claim(e, place, means, grid) for place in places]
-                if why := too_small(grid, wanted.seed):
-                    found = [unjudged(image, claim, why) for claim in claims]
-                else:
-                    probed = _probed(seen, image, grid, counts[grid], wanted.seed, e.targets[image], counter)
-                    probes[image, grid] = probed
-                    found = judged(image, claims, probed, wanted.seed)
-                rows |= dict(zip(places, found, strict=True))
-    return {place: rows[place] for place in grids}, probes
-
-
-class _Counter:
-    """Tells how many altered inputs the model has answered."""
-
-    def __init__(self, progress: Progress | None, total: int) -> None:
-        self._progress, self._done, self._total = progress, 0, total
-        self.add(0)
-
-    def add(self, count: int, *, more: int = 0) -> None:
-        """Count answers; `more` says how many were not foreseen."""
-        self._done, self._total = self._done + count, self._total + more
-        if self._progress is not None:
-            self._progress(self._done, self._total)
-
-
-def _probed(
-    seen: ModelEvidence,
-    image: int,
-    grid: tuple[int, ...],
-    count: int,
-    seed: int,
-    targets: Sequence[TargetInfo],
-    counter: _Counter,
-) -> Probed:
-    """What the model says of one image without some cells; once more with half as many, if that changes too much."""
-    probed = _asked(seen, image, grid, count, SHARE, seed, targets, counter)
-    if tells(probed, ceilings_of(probed, seed)).any():
-        return probed
-    counter.add(0, more=count)
-    return _asked(seen, image, grid, count, SHARE / 2, seed, targets, counter)
-
-
-def _asked(
-    seen: ModelEvidence,
-    image: int,
-    grid: tuple[int, ...],
-    count: int,
-    share: float,
-    seed: int,
-    targets: Sequence[TargetInfo],
-    counter: _Counter,
-) -> Probed:
-    assert seen.masked is not None
-    x = seen.inputs[image : image + 1]
-    removed = drawn(grid, count, share, seed)
-    names = list(IMPUTERS)
-    number = np.arange(count) % len(names)
-    answers: list[Responses] = []
-    for n, fill in enumerate(IMPUTERS.values()):
-        own = removed[number == n]
-
-        def variants(some: np.ndarray, own: np.ndarray = own, fill: FillCells = fill) -> Any:
-            counter.add(len(some))
-            if is_presence(x):  # of words that are there or not nothing is filled
-                return np.asarray(x) & ~pixels_of_cells(own[some], x.shape[2:])[:, None]
-            return fill(x, own[some])
-
-        answers.append(seen.masked(image, len(own), variants))
-    order = np.argsort(np.argsort(number, kind="stable"), kind="stable")
-    said = Responses.concatenated(answers).rows(order)
-    clean, logs = (_double(r.log_probabilities) for r in (seen.responses, said))
-    before, after = (_double(r.probabilities) for r in (seen.responses, said))
-    top, changed = np.full(count, -1), float("nan")
-    if said.top is not None and seen.responses.top is not None:
-        top = to_numpy(said.top).astype(np.int64)
-        changed = float((top != int(to_numpy(seen.responses.top)[image])).mean())
-    plain = np.array([info.index is not None and not info.against for info in targets])
-    with np.errstate(divide="ignore", invalid="ignore"):
-        kept = np.where(plain & (said.top is not None), (after / before[image]).mean(axis=0), np.nan)
-        drops = clean[image] - logs
-    return Probed(
-        removed=removed,
-        imputers=tuple(names[n] for n in number),
-        drops=drops,
-        top=top,
-        changed=changed,
-        kept_probability=kept,
-        share=share,
-        clean=clean[image],
-    )
-
-
-def _double(values: Any) -> np.ndarray:
-    return np.asarray(to_numpy(values), np.float64)
+        grounds = [places_of(seen.inputs[image : image + 1]) for image in range(len(e))]
+        grids: dict[tuple[int, tuple[int, ...]], list[Place]] = {}
+        for place in places:
+            try:
+                ground = grounds[place[0]]
+                grid = grid_of(_there(e, place, ground).shape, ground.x.shape[2:])
+            except (
+                InputError
+            ) as error:  # a text's map, of which it cannot be told what belongs to which token
+                rows[place] = unjudged(place[0], _bare(e, place), str(error))
+                continue
+            if why := too_small(grid, wanted.seed):
+                rows[place] = unjudged(place[0], _claim(e, place, means, ground, grid), why)
+            else:
+                grids.setdefault((place[0], grid), []).append(place)
+        counts = {key: wanted.probes or probes_on(key[1]) for key in grids}
+        counter = Counter(wanted.progress, sum(counts.values()))
+        for (image, grid), its in grids.items():
+            ground = grounds[image]
+            asking = Asking(seen, image, ground, e.targets[image], wanted.seed, counter)
+            probes[image, grid] = probed = asking.probed(grid, counts[image, grid])
+            claims = [_claim(e, place, means, ground, grid) for place in its]
+            rows |= dict(zip(its, judged(image, claims, probed, wanted.seed), strict=True))
+    return {place: rows[place] for place in places}, probes
 
 
 def _score_in_words(e: Explanation) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,11 @@ from camscope.errors import InputError, check_folder
 from camscope.evidence import Need
 from camscope.exporting.facts import facts_of
 from camscope.exporting.recipes import check_exportable, check_kind, programs_of, recipe_of
-from camscope.exporting.trial import trial_inputs
+from camscope.exporting.trial import changed_by_rounding, trial_inputs
 from camscope.exporting.verifying import Verified, check_shapes, verified
 from camscope.keywords import keywords
 from camscope.methods import Method
+from camscope.models.batch import Batch
 from camscope.results import Explanation
 from camscope.surviving import written_aside
 from camscope.targets import PerImage, TopK
@@ -116,11 +117,11 @@ def export(
         given, batch = trial_inputs(opened, inputs, size)
         recipe, how = recipe_of(opened, batch, wanted, layer, top)
 
-        def explained(targets: Any) -> Explanation:
+        def explained(targets: Any, of: Batch = batch) -> Explanation:
             call = read_call(
                 how, opened.adapter.offers, explained="class", layers=[recipe.layer.name], channels=0, seed=0
             )
-            return Explaining(opened, call, (), notes).pictures(batch, given, targets)
+            return Explaining(opened, call, (), notes).pictures(of, given, targets)
 
         own = explained([TopK(recipe.top)])  # what cannot be explained says so before the long work
         facts = facts_of(opened, own)
@@ -128,9 +129,15 @@ def export(
             written = programs.write(batch.images(slice(_ROWS_TRACED)), recipe, aside, facts)
             outputs = written.run(to_numpy(batch.given))
             check_shapes(outputs, own)
-            if [[target.index for target in row] for row in own.targets] != outputs.classes.tolist():
-                own = explained(PerImage(outputs.classes.tolist()))  # of equal logits either may come first
-            found = verified(outputs, own, written.runtime, by_gradients=Need.GRADIENTS in recipe.needs)
+            classes = outputs.classes.tolist()
+            if [[target.index for target in row] for row in own.targets] != classes:
+                own = explained(PerImage(classes))  # of equal logits either may come first
+
+            def disturbed() -> Iterator[Explanation]:
+                return (explained(PerImage(classes), some) for some in changed_by_rounding(batch))
+
+            by_gradients = Need.GRADIENTS in recipe.needs
+            found = verified(outputs, own, written.runtime, disturbed if by_gradients else None)
             bytes_written = sum(file.stat().st_size for file in aside.parent.iterdir())
             notes.add(written.note)
             notes.add(found.note)

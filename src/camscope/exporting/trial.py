@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from array_api_compat import array_namespace
 from jaxtyping import Float
 
+from camscope.arrays import from_numpy, to_numpy
 from camscope.engine.model import Model
 from camscope.errors import InputError
 from camscope.inputs import Inputs
@@ -16,6 +17,10 @@ from camscope.models.batch import Batch
 
 ROWS = 3
 """More than a file is traced with, so that it is tried whether it takes any number."""
+
+_DISTURBED, _ROUNDING = 6, 1e-6
+"""So often inputs are changed by rounding, by such a share of their standard deviation: in single precision sums of
+some hundred terms are off by that."""
 
 
 def trial_inputs(model: Model, inputs: Any, size: Sequence[int] | None) -> tuple[Inputs, Batch]:
@@ -45,6 +50,18 @@ def trial_inputs(model: Model, inputs: Any, size: Sequence[int] | None) -> tuple
     channels = 3 if preprocessing is None else len(preprocessing.mean)
     noise = [[_structure(tuple(size), row * channels + c) for c in range(channels)] for row in range(ROWS)]
     return model.prepared(model.adapter.batch(Batch((np.asarray(noise, dtype=np.float32),))).given)
+
+
+def changed_by_rounding(batch: Batch) -> Iterator[Batch]:
+    """The inputs again and again, each time changed by about as much as the rounding of a few sums changes numbers.
+
+    Args:
+        batch: the inputs.
+    """
+    x = to_numpy(batch.given)
+    for seed in range(_DISTURBED):
+        noise = np.random.default_rng(seed).standard_normal(x.shape)
+        yield batch.with_given(from_numpy((x + _ROUNDING * x.std() * noise).astype(x.dtype), batch.given))
 
 
 def _more(x: Any) -> Any:

@@ -44,7 +44,14 @@ class Explains(Protocol):
         head_only: bool = False,
         layers: str | Sequence[str] | None = None,
     ) -> Explains:
-        """The same of a copy whose weights are drawn anew."""
+        """The same of a copy whose weights are drawn anew.
+
+        Args:
+            inputs: the batch that statistics of norms are of.
+            seed: of the draws.
+            head_only: draw the weights of the last weighted layer alone.
+            layers: draw those of these layers alone.
+        """
         ...
 
     def altering(self, inputs: Any, *, targets: TargetsLike = None) -> AbstractContextManager[ModelEvidence]:

@@ -91,9 +91,7 @@ def infidelity(
     return found, named.baselines, {"of a map that says nothing": dict.fromkeys(named.maps, nothing)}
 
 
-def squares(
-    size: tuple[int, ...], side: float, copies: int, seed: list[int]
-) -> Bool[np.ndarray, copy * size]:
+def squares(size: tuple[int, ...], side: float, copies: int, seed: int) -> Bool[np.ndarray, " copy *size"]:
     """True in a square (an interval, a cube) of each copy, wholly inside, at a place drawn at random.
 
     Args:

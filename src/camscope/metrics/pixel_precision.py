@@ -45,7 +45,7 @@ def pixel_average_precision(
     if not (inside & counts).any():
         raise InputError("Every pixel inside the masks is ignored: there is nothing to be found.")
 
-    def precision(own: Float[np.ndarray, batch * space]) -> float:
+    def precision(own: Float[np.ndarray, " batch *space"]) -> float:
         heat = np.stack([_heat(one, inside.shape[1:]) for one in own])
         return average_precision(heat[counts], inside[counts])
 
@@ -76,7 +76,7 @@ def _heat(one: Float[np.ndarray, "*space"], size: tuple[int, ...]) -> Float[np.n
     return np.asarray(scaled(at_size(one, size)[None, None])[0, 0])
 
 
-def _ignored(given: Any, shape: tuple[int, ...]) -> Bool[np.ndarray, batch * size]:
+def _ignored(given: Any, shape: tuple[int, ...]) -> Bool[np.ndarray, " batch *size"]:
     if given is None:
         return np.zeros(shape, bool)
     ignored = np.asarray(to_numpy(given))

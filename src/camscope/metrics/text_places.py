@@ -45,7 +45,8 @@ class Places:
                     "give one text at a time, or explain a layer that has a position for each token."
                 )
             one = np.asarray(resize(one[None, None], (self.width,))[0, 0])
-        return one[self.at]
+        there: np.ndarray = one[self.at]
+        return there
 
     def whole(self, variants: Variants) -> Variants:
         """Altered inputs from what they are at these places.

@@ -161,7 +161,7 @@ def _draw(
 
     axes.xaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 5, 10]))
     ticks = [tick for tick in axes.get_xticks() if axes.get_xlim()[0] <= tick <= axes.get_xlim()[1]]
-    axes.set_xticks(ticks, [f"{tick:.4g}" for tick in ticks], **PLAIN)
+    axes.set_xticks(ticks, [f"{tick:.4g}".replace("-", "−") for tick in ticks], **PLAIN)
     axes.tick_params(
         axis="x", length=2.5, width=0.4, pad=2, labelsize=fonts.small, labelcolor=INK, color=SOFT
     )

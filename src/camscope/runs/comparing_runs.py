@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 from camscope.errors import InputError, MissingPackageError
 from camscope.runs.mean_maps import likeness, shown_maps
 from camscope.runs.needed_packages import pyarrow_modules
-from camscope.runs.querying import AT_A_TIME, ROWS, OpenStore, connected, teaching
+from camscope.runs.querying import AT_A_TIME, ROWS, WITH_MAPS, OpenStore, connected, teaching
 
 _KEPT = (
     "source",
@@ -109,11 +110,14 @@ def compared(first: tuple[OpenStore, str], second: tuple[OpenStore, str]) -> Com
     """
     (one, mine), (two, theirs) = first, second
     connection = connected({ROWS: one, f"other_{ROWS}": two})
-    mine = one.with_similarity(mine)
-    theirs = two.with_similarity(theirs.replace(f"FROM {ROWS}", f"FROM other_{ROWS}"), f"other_{ROWS}")
+    theirs = re.sub(rf"\bFROM {ROWS}\b", f"FROM other_{ROWS}", theirs)
     by = "id" if one.plan.inputs_sha256 == two.plan.inputs_sha256 else "source"
-    with teaching(one):
-        connection.execute(f"CREATE VIEW a AS {mine}; CREATE VIEW b AS {theirs}")
+    with teaching(one, mine + theirs):
+        for name, text, rows in (("a", mine, ROWS), ("b", theirs, f"other_{ROWS}")):
+            connection.execute(f"CREATE VIEW {name} AS {text}")
+            connection.execute(
+                f"CREATE VIEW {name}_maps AS SELECT * FROM {name} JOIN {rows}{WITH_MAPS} USING (id, row)"
+            )
         if by == "source":
             _check_once(connection, "a")
             _check_once(connection, "b")
@@ -137,7 +141,8 @@ def _pairs(connection: Any, by: str) -> Iterator[Any]:
         "SELECT a.source, coalesce(a.label, b.label) AS label, a.id, b.id AS other_id, a.target, "
         "b.target AS other_target, a.top1, b.top1 AS other_top1, a.top1 IS DISTINCT FROM b.top1 AS changed, "
         f"a.probability, b.probability AS other_probability, {maps} "
-        f"FROM a JOIN b ON a.{by} = b.{by} AND a.target_number = b.target_number ORDER BY a.id, a.row"
+        f"FROM a_maps AS a JOIN b_maps AS b ON a.{by} = b.{by} AND a.target_number = b.target_number "
+        "ORDER BY a.id, a.row"
     )
     yield from connection.cursor().sql(sql).to_arrow_reader(AT_A_TIME)
 

@@ -1,10 +1,9 @@
-"""What is known only when a run is complete: how like the mean map of its class each map is."""
+"""What is made when a run is complete: one file of all rows without their maps, which questions are answered from."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Hashable, Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,18 +11,21 @@ import numpy as np
 from camscope.errors import InputError
 from camscope.runs.mean_maps import MeanMaps, likeness, shown_maps
 from camscope.runs.needed_packages import pyarrow_modules
+from camscope.runs.row_columns import HEAVY, SIMILARITY, schema
 from camscope.runs.run_plan import Plan
-from camscope.runs.run_store import RunStore, mark_of
+from camscope.runs.run_store import MARK, RunStore, mark_of
 from camscope.surviving import written_aside
 
-_COLUMNS = ["id", "row", "target", "method", "layer", "map", "map_shape", "scale"]
+_MAPS = ["id", "row", "target", "method", "layer", "map", "map_shape", "scale"]
+_IN_A_GROUP = 100_000
+"""So many rows are in a row group of the index: what is read at once."""
 
 
 def finish(store: RunStore, plan: Plan) -> None:
-    """Write how like the mean map of its class, method and layer each map is, in two passes over the shards.
+    """Write the index: all columns but the large ones, and how like the mean map of its class each map is.
 
-    The shards stay as they are; the numbers lie beside them, by `id` and `row`, and a reader joins them. What is there
-    already is not made again.
+    The class is the target, and means are by method and layer; they are made in a first pass over the shards, which
+    stay as they are. What is there already is not made again.
 
     Args:
         store: whose shards are all there.
@@ -32,48 +34,67 @@ def finish(store: RunStore, plan: Plan) -> None:
     Raises:
         InputError: if it cannot be written.
     """
-    mark = {"plan": plan.identity, "similarity": True}
-    if store.similarity.exists() and mark_of(store.similarity) == mark:
+    known = mark_of(store.index) if store.index.exists() else None
+    if known is not None and known.get("plan") == plan.identity:
         return
     means = MeanMaps()
-    for batch in _batches(store, plan):
+    for batch in _batches(store, plan, _MAPS):
         groups = _groups(batch)
         for row, shown in shown_maps(batch, plan.facts):
             means.add(groups[row], shown)
     typical = means.means()
     pa, pq = pyarrow_modules()
-    schema = pa.schema(
-        [("id", pa.int64()), ("row", pa.int32()), ("similarity", pa.float32())],
-        metadata={b"camscope": json.dumps(mark).encode()},
+    sizes = [store.shard(shard).stat().st_size for shard in range(plan.shards)]
+    mark = {"plan": plan.identity, "index": True, "sizes": sizes}
+    light = [name for name in schema().names if name not in HEAVY]
+    columns = pa.schema(
+        [*(schema().field(name) for name in light), (SIMILARITY, pa.float32())],
+        metadata={MARK: json.dumps(mark).encode()},
     )
     try:
         with (
-            written_aside(store.similarity) as aside,
-            pq.ParquetWriter(aside, schema, compression="zstd") as file,
+            written_aside(store.index) as aside,
+            pq.ParquetWriter(aside, columns, compression="zstd") as file,
         ):
-            for batch in _batches(store, plan):
-                groups = _groups(batch)
-                found: list[float | None] = [None] * batch.num_rows
-                for row, shown in shown_maps(batch, plan.facts):
-                    if groups[row] in typical:
-                        value = likeness(shown, typical[groups[row]].map)
-                        found[row] = None if np.isnan(value) else value
-                file.write_table(
-                    pa.table([batch["id"], batch["row"], pa.array(found, pa.float32())], schema=schema)
-                )
+            waiting: list[Any] = []
+            for batch in _batches(store, plan, [*light, "map"]):
+                likes = pa.array(_likes(batch, plan, typical), pa.float32())
+                waiting.append(pa.table([*(batch[name] for name in light), likes], schema=columns))
+                if sum(part.num_rows for part in waiting) >= _IN_A_GROUP:
+                    _write(file, waiting)
+            _write(file, waiting)
     except OSError as error:
         raise InputError(
-            f"{store.similarity} cannot be written: {error}. All shards are done; make room and run the same again."
+            f"{store.index} cannot be written: {error}. All shards are done; make room and run the same again."
         ) from error
 
 
-def _batches(store: RunStore, plan: Plan) -> Iterator[Any]:
+def _write(file: Any, waiting: list[Any]) -> None:
+    """Write the tables that wait as one row group."""
+    pa, _ = pyarrow_modules()
+    if waiting:
+        table = pa.concat_tables(waiting).combine_chunks()
+        file.write_table(table, row_group_size=max(1, table.num_rows))
+        waiting.clear()
+
+
+def _likes(batch: Any, plan: Plan, typical: Any) -> list[float | None]:
+    """How like its class's mean map each map is; None where one is zero."""
+    groups = _groups(batch)
+    found: list[float | None] = [None] * batch.num_rows
+    for row, shown in shown_maps(batch, plan.facts):
+        if groups[row] in typical:
+            value = likeness(shown, typical[groups[row]].map)
+            found[row] = None if np.isnan(value) else value
+    return found
+
+
+def _batches(store: RunStore, plan: Plan, columns: list[str]) -> Iterator[Any]:
     """The rows of each shard, in order."""
     _, pq = pyarrow_modules()
     for shard in range(plan.shards):
-        file: Path = store.shard(shard)
-        with pq.ParquetFile(file) as table:
-            yield table.read(_COLUMNS)
+        with pq.ParquetFile(store.shard(shard)) as table:
+            yield table.read(columns)
 
 
 def _groups(batch: Any) -> list[Hashable]:

@@ -38,7 +38,7 @@ def merge(parts: Sequence[str | os.PathLike[str]], out: str | os.PathLike[str]) 
         given = [one for one in given if one.absolute() != Path(out).absolute()]
     if not given:
         raise InputError(
-            "There is no share of a run to merge. Give the folders that camscope run --share wrote to."
+            "There is no share of a run to merge. Give the folders that camscope run --shard wrote to."
         )
     plans = {path: Plan.read(path) for path in given}
     (first, plan), *others = plans.items()

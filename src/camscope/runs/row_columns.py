@@ -11,8 +11,11 @@ from camscope.runs.needed_packages import pyarrow_modules
 FAILED = "failed"
 """The status of an image that could not be explained."""
 
-OF_IMAGE = ("id", "row", "source", "label", "label_index", "status", "reason", "height", "width")
-"""What comes first."""
+HEAVY = ("map", "target_about", "geometry")
+"""What is large, and nothing to ask by: it is in the shards alone."""
+
+SIMILARITY = "similarity"
+"""How like its class's mean map a map is: in the index alone, since it is known when all maps are."""
 
 
 @cache

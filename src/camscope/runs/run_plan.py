@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from camscope.errors import InputError, keyword
+from camscope.errors import InputError, keyword, nearest
 from camscope.results.saving import finite
 from camscope.surviving import written_aside
 
@@ -197,7 +197,9 @@ def check_unchanged(old: Asked, new: Asked, folder: Path) -> None:
 def why_no_run(folder: Path) -> str:
     """Why a path is no run, in a sentence that says what would be one."""
     if not folder.exists():
-        return f"There is no folder '{folder}'."
+        beside = folder.parent.iterdir() if folder.parent.is_dir() else ()
+        runs = [one.name for one in beside if (one / PLAN).is_file()]
+        return f"There is no run '{folder}'.{nearest(folder.name, runs)}"
     if not folder.is_dir():
         return f"'{folder}' is a file. Give the folder of a run, in which {PLAN} lies."
     inside = sorted(str(one.parent) for one in folder.glob(f"*/{PLAN}"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -18,17 +18,18 @@ from camscope.runs.comparing_runs import Comparison, compared
 from camscope.runs.contact_sheet import contact_sheet
 from camscope.runs.explaining_again import explanation_of
 from camscope.runs.mean_maps import MeanMap, MeanMaps, raw_map, shown_maps
-from camscope.runs.querying import ROWS, SIMILARITY_COLUMN, OpenStore
-from camscope.runs.row_columns import FAILED
+from camscope.runs.needed_packages import pyarrow_modules
+from camscope.runs.querying import ROWS, WITH_MAPS, OpenStore
+from camscope.runs.row_columns import FAILED, HEAVY, SIMILARITY
 
 if TYPE_CHECKING:
     from PIL import Image
 
-_HEAVY = ("map", "target_about", "geometry")
-"""What is left out of tables unless maps are wanted."""
+_PAGE = 1_000
+"""Up to so many rows are read from the shards that these are in alone."""
 
-_PAGE = 10_000
-"""Up to so many rows are found by what they are chosen by, and then read; more are read as they are found."""
+_OF_INDEX = ("id", "row", SIMILARITY)
+"""What of a page is not read from the shards."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,10 +154,10 @@ class RunRows:
             InputError: if the run is not complete yet, or there is no such column.
         """
         ranked = (
-            f"SELECT * FROM ({self._all()}) WHERE {SIMILARITY_COLUMN} IS NOT NULL "
-            f"QUALIFY row_number() OVER (PARTITION BY {by} ORDER BY {SIMILARITY_COLUMN}, id, row) <= {int(count)}"
+            f"SELECT * FROM ({self._all()}) WHERE {SIMILARITY} IS NOT NULL "
+            f"QUALIFY row_number() OVER (PARTITION BY {by} ORDER BY {SIMILARITY}, id, row) <= {int(count)}"
         )
-        order = (f"{by} ASC NULLS LAST", SIMILARITY_COLUMN)
+        order = (f"{by} ASC NULLS LAST", SIMILARITY)
         return self._checked(dataclasses.replace(self, chosen=ranked, order=order, most=None, skipped=0))
 
     # ------------------------------------------------------------------ what they hold
@@ -167,7 +168,7 @@ class RunRows:
         Args:
             maps: whether the raw maps come too, with what else is large.
         """
-        names = [name for name in self.columns if maps or name not in _HEAVY]
+        names = [name for name in self.columns if maps or name not in HEAVY]
         return self._columns(names)
 
     def to_pandas(self, *, maps: bool = False) -> Any:
@@ -221,7 +222,8 @@ class RunRows:
         """
         self._check_one_kind("mean_maps")
         means = MeanMaps()
-        sql = f"SELECT ({by}) AS of_class, method, map, map_shape, scale FROM ({self._all()})"
+        own = f"SELECT id, row, ({by}) AS of_class, method, map_shape, scale FROM ({self._all()})"
+        sql = f"SELECT of_class, method, map_shape, scale, map FROM ({own}) JOIN {ROWS}{WITH_MAPS} USING (id, row)"
         for batch in self.opened.stream(sql):
             classes = batch["of_class"].to_pylist()
             for row, shown in shown_maps(batch, self.opened.plan.facts):
@@ -280,11 +282,12 @@ class RunRows:
 
     # ------------------------------------------------------------------ inside
 
-    def _all(self) -> str:
-        """These rows, as SQL."""
-        text = self.chosen
-        if self.order or self.most is not None or self.skipped:
-            text = f"SELECT * FROM ({text}){self._ordered()}"
+    def _all(self, columns: str = "*") -> str:
+        """These rows, as SQL, without what is large."""
+        limited = self.most is not None or self.skipped > 0
+        if not self.order and not limited and columns == "*":
+            return self.chosen
+        text = f"SELECT {columns} FROM ({self.chosen}){self._ordered()}"
         if self.most is not None:
             text += f" LIMIT {self.most}"
         return text + (f" OFFSET {self.skipped}" if self.skipped else "")
@@ -297,29 +300,37 @@ class RunRows:
     ) -> Any:
         """Some columns of these rows, in their order; of some images in theirs."""
         names = [name for name in names if name not in optional or name in self.columns]
-        listed = ", ".join(f'"{name}"' if name != SIMILARITY_COLUMN else name for name in names)
-        if ids is not None:
+        paged = ids is not None or (self.most is not None and self.most <= _PAGE)
+        apart = [name for name in names if name in HEAVY or (paged and name not in _OF_INDEX)]
+        first = list(dict.fromkeys(["id", "row", *(name for name in names if name not in apart)]))
+        if ids is None:
+            table = self.opened.ask(self._all(_listed(first)))
+        else:
             wanted = ", ".join(f"({place}, {int(one)})" for place, one in enumerate(ids)) or "(0, -1)"
-            text = f"SELECT * FROM ({self._all()}) AS own JOIN (VALUES {wanted}) AS asked(place, asked) ON id = asked"
-            return self.opened.ask(f"SELECT {listed} FROM ({text}) ORDER BY place, row")
-        if self.most is None or self.most > _PAGE:
-            return self.opened.ask(f"SELECT {listed} FROM ({self._all()}){self._ordered()}")
-        return self._page(listed)
+            text = f"({self._all()}) AS own JOIN (VALUES {wanted}) AS asked(place, asked) ON id = asked"
+            table = self.opened.ask(f"SELECT {_listed(first)} FROM {text} ORDER BY place, row")
+        return self._beside(table, apart).select(names)
 
-    def _page(self, listed: str) -> Any:
-        """A page: which rows it has is found first, and then only the shards that they are in are read in full."""
-        keys = self.opened.ask(f"SELECT id, row FROM ({self._all()})")
-        ids = keys["id"].to_pylist()
-        values = ", ".join(
-            f"({place}, {one}, {row})"
-            for place, (one, row) in enumerate(zip(ids, keys["row"].to_pylist(), strict=True))
-        )
-        wanted = f"(VALUES {values or '(0, -1, -1)'}) AS page(place, own_id, own_row)"
-        own = self.opened.of_images(ids)
-        if SIMILARITY_COLUMN in listed:
-            own = f"(SELECT * FROM {own} LEFT JOIN {self.opened.similarity_of(ids)} USING (id, row))"
-        joined = f"SELECT * FROM {own} JOIN {wanted} ON id = own_id AND row = own_row"
-        return self.opened.ask(f"SELECT {listed} FROM ({joined}) ORDER BY place", whole=True)
+    def _beside(self, table: Any, names: Sequence[str]) -> Any:
+        """A table of rows with more columns: those of a page are read from the shards that it is in, else from all.
+
+        What is asked for is told by few columns, and a page has few rows: to read all its columns from the index would
+        be to read large parts of it.
+        """
+        if not names:
+            return table
+        pa, _ = pyarrow_modules()
+        keys = list(zip(table["id"].to_pylist(), table["row"].to_pylist(), strict=True))
+        place = f"{ROWS}{WITH_MAPS}"
+        if len(keys) <= _PAGE:
+            place = self.opened.of_images([one for one, _ in keys])
+        more = self.opened.ask(f"SELECT {_listed(dict.fromkeys(['id', 'row', *names]))} FROM {place}")
+        places = zip(more["id"].to_pylist(), more["row"].to_pylist(), strict=True)
+        at = {key: number for number, key in enumerate(places)}
+        taken = more.take(pa.array([at[key] for key in keys], pa.int64()))
+        for name in names:
+            table = table.append_column(name, taken[name])
+        return table
 
     def _checked(self, rows: Self) -> Self:
         """The rows, if DuckDB understands what they are."""
@@ -357,9 +368,13 @@ class RunRows:
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         """Each row as a dictionary, without its map; they are read as they are taken."""
-        names = ", ".join(f'"{name}"' for name in self.columns if name not in (*_HEAVY, SIMILARITY_COLUMN))
-        for batch in self.opened.stream(f"SELECT {names} FROM ({self._all()}){self._ordered()}"):
+        names = [name for name in self.columns if name not in HEAVY]
+        for batch in self.opened.stream(self._all(_listed(names))):
             yield from batch.to_pylist()
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(f'"{name}"' for name in names)
 
 
 def open_run(path: str | os.PathLike[str]) -> RunRows:

@@ -18,10 +18,10 @@ from camscope.runs.needed_packages import pyarrow_modules
 from camscope.runs.run_plan import FORMAT, PLAN, Plan
 from camscope.surviving import LOCK, held, sweep, written_aside
 
-SHARDS, INPUTS, SIMILARITY = "shards", "inputs", "similarity.parquet"
+SHARDS, INPUTS, INDEX = "shards", "inputs", "index.parquet"
 
-_MARK = b"camscope"
-"""The key under which a shard says what it is."""
+MARK = b"camscope"
+"""The key under which a file says what it is."""
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,9 @@ class RunStore:
         return (self.path / PLAN).is_file()
 
     @property
-    def similarity(self) -> Path:
-        """The file with how like its class's mean map each map is."""
-        return self.path / SIMILARITY
+    def index(self) -> Path:
+        """The file of all rows without their maps, which is there when the run is complete."""
+        return self.path / INDEX
 
     def shard(self, number: int) -> Path:
         """The file of a shard."""
@@ -117,7 +117,7 @@ class RunStore:
             InputError: if it cannot be written, because the disk is full say; nothing of it is left then.
         """
         mark = {"format": FORMAT, "plan": plan.identity, "shard": number}
-        write_table(self.shard(number), table, {_MARK: json.dumps(mark).encode()})
+        write_table(self.shard(number), table, {MARK: json.dumps(mark).encode()})
 
     def _make(self) -> None:
         try:
@@ -127,7 +127,7 @@ class RunStore:
             raise InputError(
                 f"The folder '{self.path}' cannot be made: {error.strerror or error}."
             ) from error
-        ours = {PLAN, SHARDS, INPUTS, SIMILARITY}
+        ours = {PLAN, SHARDS, INPUTS, INDEX}
         strange = sorted(name for name in inside - ours if not name.startswith("."))
         if strange and not self.is_begun:
             raise InputError(
@@ -137,7 +137,7 @@ class RunStore:
 
     def _clear(self) -> None:
         (self.path / PLAN).unlink(missing_ok=True)  # first: without it there is no run
-        self.similarity.unlink(missing_ok=True)
+        self.index.unlink(missing_ok=True)
         for name in (SHARDS, INPUTS):
             shutil.rmtree(self.path / name, ignore_errors=True)
 
@@ -149,13 +149,13 @@ def number_of(file: Path) -> int | None:
 
 
 def mark_of(file: Path) -> dict[str, Any] | None:
-    """What a shard says of itself; empty if it is some other Parquet file, None if it is torn."""
+    """What a file of a store says of itself; empty if it is some other Parquet file, None if it is torn."""
     pa, pq = pyarrow_modules()
     try:
         said = pq.read_metadata(file).metadata or {}
     except (pa.ArrowException, OSError):
         return None
-    return dict(json.loads(said.get(_MARK, b"{}")))
+    return dict(json.loads(said.get(MARK, b"{}")))
 
 
 def write_table(file: Path, table: Any, mark: dict[bytes, bytes]) -> None:

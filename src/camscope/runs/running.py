@@ -126,9 +126,8 @@ def run(
     expressions = tuple(parse(one).name for text in _listed(methods) or () for one in split(text))
     options = DataOptions(images, path, column, labels)
     store = RunStore(Path(out))
-    find_inputs(data, options) if not _is_stream(
-        data
-    ) else None  # refuses what is nothing before a model is loaded
+    if not _is_stream(data):
+        find_inputs(data, options)  # refuses what is nothing, before a model is loaded
     with store.held(restart=restart):
         explainer = model if isinstance(model, Explainer) else Explainer(model, **model_options)
         asked = _asked(

@@ -135,8 +135,9 @@ class TokenReader:
         self._words = {number: word for word, number in vocabulary.items()}
         self._unknown = vocabulary.get(getattr(tokenizer, "unknown", None) or "")
         self._scheme = find_scheme(vocabulary)
-        names = (*MASKS, getattr(tokenizer, "unknown", None))
-        self.stand_in = next(((vocabulary[name], name) for name in names if name in vocabulary), None)
+        names = (*MASKS, str(getattr(tokenizer, "unknown", None) or ""))
+        found = next((name for name in names if name in vocabulary), None)
+        self.stand_in = None if found is None else (vocabulary[found], found)
 
     def read(self, texts: Sequence[str]) -> Read:
         """Texts as the model takes them."""

@@ -97,4 +97,4 @@ def _unit(rows: Float[np.ndarray, "row n"]) -> Float[np.ndarray, "row n"]:
     """Rows less their means, of length 1; zero where all values are the same."""
     centred = rows - rows.mean(axis=1, keepdims=True)
     length = np.sqrt(np.einsum("rn,rn->r", centred, centred))[:, None]
-    return np.divide(centred, length, out=np.zeros_like(centred), where=length > 0)
+    return np.asarray(np.divide(centred, length, out=np.zeros_like(centred), where=length > 0))

@@ -67,22 +67,10 @@ class Findings(Tabular):
         several = len({one.layer for one in self.rows}) > 1
         return f"{row.method} at {row.layer}" if several else row.method
 
-    def trial(self, row: Judged) -> list[str]:
-        """On what a row's map was tried: how often, what was removed, how it was filled, which score, which seed."""
-        probed = self.probed(row)
-        if probed is None:
-            return []
-        grid = "×".join(map(str, probed.removed.shape[1:]))
-        filled = sentences.listed(
-            f"{sentences.plain(name)} ({probed.imputers.count(name)})"
-            for name in dict.fromkeys(probed.imputers)
-        )
-        return [
-            f"{len(probed.imputers)} probes, each without {sentences.share(probed.share)} of {grid} cells",
-            f"filled by {filled}",
-            f"score: {self.score}",
-            f"seed {self.seed}",
-        ]
+    def trials(self, rows: Sequence[Judged]) -> list[str]:
+        """On what some rows' maps were tried: how often, without which cells, how these were filled; score and seed."""
+        said = dict.fromkeys(_in_words(probed) for row in rows if (probed := self.probed(row)))
+        return [*said, f"score: {self.score}", f"seed {self.seed}"] if said else []
 
     def chosen(
         self,
@@ -160,7 +148,7 @@ class Findings(Tabular):
 
     def _facts(self) -> str:
         """Under a table: on what the maps were tried, what further tests say, and what a reader must know."""
-        tried = dict.fromkeys("; ".join(self.trial(row)) for row in self.rows if self.probed(row))
+        tried = "; ".join(self.trials(self.rows))
         lines: list[tuple[int, str, str]] = []
         for number, row in enumerate(self.rows):
             if row.why and len(self.rows) > 1:
@@ -171,7 +159,7 @@ class Findings(Tabular):
                     for check in row.checks
                 ]
             lines += [(number, "", note) for note in row.notes]
-        return "\n".join([*(f"{text}. Intervals: 95 %." for text in tried), *self._said(lines)])
+        return "\n".join([*([f"{tried}. Intervals: 95 %."] if tried else []), *self._said(lines)])
 
     def _said(self, lines: Sequence[tuple[int, str, str]]) -> list[str]:
         """Lines, each once: what it is about, the maps that it is said of, unless it is of all, and what is said."""
@@ -190,3 +178,15 @@ class Findings(Tabular):
         row, name = self.rows[number], self.name(self.rows[number])
         alike = (i for i, one in enumerate(self.rows) if self.name(one) == name and one.image == row.image)
         return name if all(i in some for i in alike) else f"{name} of {row.target}"
+
+
+def _in_words(probed: Probed) -> str:
+    """How often a map was tried, without which cells, and how these were filled."""
+    grid = "×".join(map(str, probed.removed.shape[1:]))
+    filled = sentences.listed(
+        f"{sentences.plain(name)} ({probed.imputers.count(name)})" for name in dict.fromkeys(probed.imputers)
+    )
+    return (
+        f"{len(probed.imputers)} probes, each without {sentences.share(probed.share)} of {grid} cells, "
+        f"filled by {filled}"
+    )

@@ -130,9 +130,10 @@ def too_small(grid: tuple[int, ...], seed: int) -> str:
     if 1 / (1 + places) <= _SURE:
         return ""
     size = "×".join(map(str, grid))
+    other = ", or a longer text" if len(grid) == 1 else ""
     return (
         f"The map has {size} cell{'s' if np.prod(grid) > 1 else ''}, which can lie in {places} other ways at most: no "
-        "place can be told from chance. Take a layer with a finer grid."
+        f"place can be told from chance. Take a layer with a finer grid{other}."
     )
 
 

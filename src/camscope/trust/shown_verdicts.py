@@ -63,7 +63,7 @@ def _words(maps: Findings, rows: Sequence[Judged]) -> dict[str, str]:
         e,
         methods if len(methods) == 1 else (),
         layers if len(layers) == 1 else (),
-        [*dict.fromkeys(" · ".join(maps.trial(row)) for row in rows if maps.probed(row)), *more],
+        [*maps.trials(rows), *more],
     )
     axes = {
         "level_label": "fidelity (rank correlation)",

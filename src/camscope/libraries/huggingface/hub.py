@@ -27,7 +27,7 @@ from camscope.libraries.huggingface.tokenizers import (
     reader_of,
     saved_tokenizer,
 )
-from camscope.libraries.huggingface.worded import BY_TEXT, BY_TOKEN, worded_decoder_of
+from camscope.libraries.huggingface.worded import WORDED, worded_decoder_of
 from camscope.libraries.info import ModelInfo, PhotoInput
 from camscope.libraries.network import cached_from_hub, hub_unreachable, models_in_hub_cache
 from camscope.libraries.processors import with_processor
@@ -67,7 +67,7 @@ def recognise(given: Any) -> tuple[Any, ModelInfo]:
         info = dataclasses.replace(
             info, class_names=None, caption_decoder=functools.partial(caption_decoder_of, model, tokenizer)
         )
-    if model.config.model_type in (*BY_TEXT, *BY_TOKEN) and "ObjectDetection" in type(model).__name__:
+    if model.config.model_type in WORDED and "ObjectDetection" in type(model).__name__:
         tokenizer = given.tokenizer if given is not model else saved_tokenizer(model.name_or_path)
         find = functools.partial(worded_decoder_of, model, tokenizer)
         info = dataclasses.replace(info, class_names=None, caption_decoder=find, explained="instance")

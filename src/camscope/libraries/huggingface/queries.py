@@ -44,12 +44,7 @@ def decoder_of(model: Any) -> OutputDecoder | None:
     if hasattr(config, "text_config"):
         raise ModelError(
             f"{name} detects what texts beside the image name, in a way that is not explained yet. Of its kind "
-            "OWL-ViT, OWLv2 and Grounding DINO can be explained, and detectors of fixed classes (DETR, RT-DETR …)."
-        )
-    if getattr(config, "num_coords", 4) != 4:
-        raise ModelError(
-            f"{name} finds quadrilaterals of {config.num_coords} numbers, not boxes of 4, which is not explained yet. "
-            "Detectors of boxes can be explained (DETR, RT-DETR, PP-DocLayoutV3 …)."
+            "OWL-ViT, OWLv2, Grounding DINO and OmDet-Turbo can be explained, and detectors of fixed classes (DETR …)."
         )
     # what finds text by a map of probabilities, as PP-OCR does, is a segmenter
     queries = hasattr(config, "num_queries") or hasattr(config, "num_detection_tokens")
@@ -104,19 +99,42 @@ class Queries:
         """None: there is no pyramid that they would make."""
         return ()
 
+    def _found(self, raw: Any) -> tuple[Array, Array]:
+        """The logits of each query, and where its object is, in shares of the image."""
+        return raw.logits, raw.pred_boxes
+
     def _detections(self, raw: Any, size: tuple[int, int]) -> Detections:
-        centres, sides = raw.pred_boxes.detach()[..., :2], raw.pred_boxes.detach()[..., 2:]
-        boxes = raw.pred_boxes.new_empty(raw.pred_boxes.shape)
+        logits, where = self._found(raw)
+        low, high = _ends(where.detach())
+        boxes = where.new_empty((*where.shape[:-1], 4))
         scale = boxes.new_tensor([size[1], size[0]])
-        boxes[..., :2], boxes[..., 2:] = (centres - sides / 2) * scale, (centres + sides / 2) * scale
+        boxes[..., :2], boxes[..., 2:] = low * scale, high * scale
         return Detections(
-            logits=raw.logits,
+            logits=logits,
             boxes=boxes[:, :, None],
             size=size,
             task=self.task,
             background=-1 if self.task == "multiclass" else None,
             fixed=self._fixed,
         )
+
+
+_QUADRILATERAL = 10
+"""Numbers of a quadrilateral: its centre, and from there its four corners."""
+
+
+def _ends(where: Array) -> tuple[Array, Array]:
+    """The lowest and the highest x and y of a box or a quadrilateral, in shares of the image.
+
+    Args:
+        where: a box as its centre and its sides; or, as PP-DocLayoutV4 has them, a centre and the way to each of four
+            corners, plus a half.
+    """
+    centres, rest = where[..., :2], where[..., 2:]
+    if where.shape[-1] == _QUADRILATERAL:
+        corners = centres[..., None, :] + rest.reshape(*rest.shape[:-1], 4, 2) - 0.5
+        return corners.amin(-2), corners.amax(-2)
+    return centres - rest / 2, centres + rest / 2
 
 
 class Masks:

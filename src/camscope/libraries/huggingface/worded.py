@@ -1,4 +1,4 @@
-"""Hugging Face detectors of what texts name: OWL-ViT and OWLv2, Grounding DINO. The texts are the classes."""
+"""Hugging Face detectors of what texts name: OWL-ViT, OWLv2, Grounding DINO, OmDet-Turbo. The texts are the classes."""
 
 from __future__ import annotations
 
@@ -21,8 +21,16 @@ BY_TEXT = ("owlvit", "owlv2")
 BY_TOKEN = ("grounding-dino", "mm-grounding-dino")
 """Model types with a logit for each token of one text, in which what is looked for stands between full stops."""
 
+BY_NAME = ("omdet-turbo",)
+"""Model types with a logit for each name of a class, which also read a task that names them all."""
+
+WORDED = (*BY_TEXT, *BY_TOKEN, *BY_NAME)
+"""All of these."""
+
 _TOKENS = "tokens of captions"
 """Where a call carries the tokens of its captions."""
+
+_SAME_TEXT = "The images of a call are asked for the same text; explain others in calls of their own."
 
 _STOPS = (101, 102, 1012, 1029)
 """The numbers of `[CLS]`, `[SEP]`, `.` and `?` in BERT's vocabulary, between which Grounding DINO's phrases stand."""
@@ -32,12 +40,13 @@ def worded_decoder_of(model: Any, saved: Any, tokenizer: Any) -> Worded:
     """The output decoder of a detector of what texts name.
 
     Args:
-        model: of a type in `BY_TEXT` or `BY_TOKEN`.
+        model: of a type in `WORDED`.
         saved: the tokenizer that came with the model; None if none did.
         tokenizer: the user's tokenizer, or a processor that has one; None takes the saved one.
     """
     own = getattr(tokenizer, "tokenizer", tokenizer) or saved
-    return (ByText if model.config.model_type in BY_TEXT else ByToken)(model, own)
+    kinds = {**dict.fromkeys(BY_TEXT, ByText), **dict.fromkeys(BY_NAME, ByName)}
+    return kinds.get(model.config.model_type, ByToken)(model, own)
 
 
 class Worded(Queries):
@@ -49,6 +58,8 @@ class Worded(Queries):
     """
 
     task: Task = "multilabel"
+    arguments: tuple[str, ...] = ("input_ids", "attention_mask", "token_type_ids")
+    """Under what names the model takes its texts; the first must be there."""
 
     def __init__(self, model: Any, tokenizer: Any) -> None:
         super().__init__(model)
@@ -56,7 +67,7 @@ class Worded(Queries):
 
     def has_captions(self, batch: Batch) -> bool:
         """Whether the call brings its texts: as captions, or as token numbers by keyword."""
-        return _TOKENS in batch.kwargs or "input_ids" in batch.kwargs
+        return _TOKENS in batch.kwargs or self.arguments[0] in batch.kwargs
 
     def with_captions(self, model: Any, batch: Batch, texts: Sequence[str]) -> Batch:
         """The call with these texts, each of which is a class.
@@ -84,12 +95,11 @@ class Worded(Queries):
         """Run the model; what it returned, and the arguments for the texts as the call brings them."""
         given = dict(batch.kwargs)
         tokens: dict[str, Array] = given.pop(_TOKENS).arrays if _TOKENS in given else {}
-        names = ("input_ids", "attention_mask", "token_type_ids")
-        tokens = tokens or {name: given.pop(name) for name in names if name in given}
+        tokens = tokens or {name: given.pop(name) for name in self.arguments if name in given}
         if not tokens:
             raise InputError(
-                "This model finds what texts name: give pixel_values and input_ids in a dictionary, as its processor "
-                "makes them, or captions."
+                f"This model finds what texts name: give pixel_values and {self.arguments[0]} in a dictionary, as its "
+                "processor makes them, or captions."
             )
         device = batch.x.device
         spread = {
@@ -107,7 +117,7 @@ class Worded(Queries):
 
     def _for_images(self, tokens: Array, images: int) -> Array:
         """One image's rows for so many."""
-        return tokens.repeat(images, 1)
+        return tokens.repeat(images, *(1,) * (tokens.ndim - 1))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -163,9 +173,7 @@ class ByToken(Worded):
         raw, tokens = self._call(model, batch)
         ids = tokens["input_ids"]
         if bool((ids != ids[:1]).any()):
-            raise InputError(
-                "The images of a call are asked for the same text; explain others in calls of their own."
-            )
+            raise InputError(_SAME_TEXT)
         mask = tokens.get("attention_mask")
         spans = _phrases(ids[0].tolist(), None if mask is None else mask[0].tolist())
         columns = [raw.logits[..., start:end].amax(-1) for start, end in spans]
@@ -181,6 +189,57 @@ class ByToken(Worded):
 
     def _of_one(self, tokens: dict[str, Array]) -> dict[str, Array]:
         return {name: one[:1] for name, one in tokens.items()}
+
+
+class ByName(Worded):
+    """OmDet-Turbo: each query has a logit for each name of a class; a task, "Detect a cat, a dog.", names them all."""
+
+    arguments = (
+        "classes_input_ids",
+        "classes_attention_mask",
+        "tasks_input_ids",
+        "tasks_attention_mask",
+        "classes_structure",
+    )
+
+    def __init__(self, model: Any, tokenizer: Any) -> None:
+        super().__init__(model, tokenizer)
+        self._fixed = False
+        self._within = "encoder"
+
+    def call(self, model: Any, batch: Batch) -> Any:
+        """Run the model on the call's images, each with all names."""
+        return self._call(model, batch)[0]
+
+    def _found(self, raw: Any) -> tuple[Array, Array]:
+        return raw.decoder_class_logits, raw.decoder_coord_logits
+
+    def _encoded(self, texts: Sequence[str]) -> dict[str, Array]:
+        names = [text.strip() for text in texts]
+        parts = {"classes": names, "tasks": [f"Detect {', '.join(names)}."]}
+        found: dict[str, Array] = {}
+        for part, words in parts.items():
+            encoded = self._tokenizer(words, padding="max_length", truncation=True, return_tensors="pt")
+            found |= {f"{part}_{name}": encoded[name] for name in ("input_ids", "attention_mask")}
+        return {**found, "classes_structure": found["classes_input_ids"].new_tensor([len(names)])}
+
+    def _of_one(self, tokens: dict[str, Array]) -> dict[str, Array]:
+        """The names of one image.
+
+        Raises:
+            InputError: if the images of the call come with different names.
+        """
+        names = int(tokens["classes_structure"][0])
+        rows = {name: names if name.startswith("classes_") else 1 for name in tokens} | {
+            "classes_structure": 1
+        }
+        one = {name: value[: rows[name]] for name, value in tokens.items()}
+        for name, value in tokens.items():
+            # the names of all images may be there where one is asked for
+            images, left = divmod(len(value), rows[name])
+            if left or bool((value != self._for_images(one[name], images)).any()):
+                raise InputError(_SAME_TEXT)
+        return one
 
 
 def _stacked(columns: Sequence[Array]) -> Array:

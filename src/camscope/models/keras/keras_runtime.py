@@ -19,6 +19,7 @@ from camscope.models.keras.calling import caller, explaining_refusals, wanted
 from camscope.models.keras.digest import weights_digest
 from camscope.models.keras.last_activation import Candidates, LastActivation, are_probabilities
 from camscope.models.keras.layer_names import named_layers, part_of
+from camscope.models.keras.redrawn_copy import copied, redraw, weighted_layers
 from camscope.models.keras.replay import Kept, Prefix, Reached, Suffix, how_it_grows
 from camscope.models.keras.shadows import Call, Course, Watcher, around_calls, last_call
 from camscope.models.keras.tensors import first_float, is_float, with_first_float
@@ -185,6 +186,29 @@ class KerasRuntime:
                     lambda leaf: next(there) if keras.ops.is_tensor(leaf) else leaf, made.pop()
                 )
                 yield self._made(batch, raw, logits, values), pull_back
+
+    # ------------------------------------------------------------------ other weights
+
+    def weighted_layers(self, batch: Batch) -> list[str]:
+        """The layers that have weights of their own, in the order they run."""
+        with self.exclusive():
+            return weighted_layers(self._layers, self._course(batch.images(slice(1))))
+
+    def redrawn(self, batch: Batch, seed: int, layers: Collection[str] | None) -> KerasRuntime:
+        """The runtime of a copy with weights drawn anew.
+
+        Raises:
+            ModelError: if the model cannot be copied, or keeps weights as whole numbers.
+        """
+
+        def run(model: Any) -> object:
+            with backend().running():
+                return self.decoder.call(caller(model), self._tensors(batch))
+
+        with self.exclusive():
+            twin = copied(self.model, run)
+            redraw(twin, run, self._course(batch), seed, layers)
+        return KerasRuntime(twin, self.decoder)
 
     def _before_taps(
         self, batch: Batch, course: Course, at: Collection[int], last: LastActivation | None

@@ -206,7 +206,10 @@ class RuntimeAdapter:
             ModelError: if no such copy can be made.
         """
         runtime = self._redraws.redrawn(batch, seed, layers)
-        return RuntimeAdapter(runtime, self._scoring.rules.decoder, self._scoring.rules.task)
+        adapter = RuntimeAdapter(runtime, self._scoring.rules.decoder, self._scoring.rules.task)
+        # the same layers have the same grids, which answers of weights that mean nothing would not tell
+        adapter._layers = self._layers
+        return adapter
 
     @property
     def _redraws(self) -> RedrawsWeights:
@@ -214,7 +217,7 @@ class RuntimeAdapter:
             return self.runtime
         raise ModelError(
             f"Of a model of {self.runtime.framework} no copy with other weights is made, so it is not asked whether "
-            "its maps follow the weights. Ask it of the PyTorch model that it comes from, where there is one."
+            "its maps follow the weights. Ask it of the PyTorch or Keras model that it comes from, where there is one."
         )
 
     # ------------------------------------------------------------------ provenance

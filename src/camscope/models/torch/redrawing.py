@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import copy
-import zlib
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
 import torch
 from jaxtyping import Shaped
 from torch import nn
 from torch.nn.utils.spectral_norm import SpectralNorm
 
 from camscope.errors import ModelError, nearest
+from camscope.models.drawn_weights import drawn_like
 from camscope.models.torch.hooks.modules import first_tensor, quantised_parts, scripted_parts
 
 _POWER_STEPS = 30
@@ -149,15 +148,9 @@ def _copied(model: nn.Module) -> nn.Module:
 
 def _drawn(tensor: Shaped[torch.Tensor, " ..."], seed: int, name: str) -> Shaped[torch.Tensor, " ..."]:
     """Numbers like those of the tensor, the same on every device."""
-    entropy = np.random.SeedSequence([seed, zlib.crc32(name.encode())]).generate_state(1, np.uint64)[0]
-    generator = torch.Generator().manual_seed(int(entropy >> np.uint64(1)))
-    own = tensor.detach().to("cpu", torch.complex64 if tensor.is_complex() else torch.float32)
-    noise = torch.randn(own.shape, generator=generator, dtype=own.dtype)
-    mean = own.mean()
-    spread = (own - mean).abs().square().mean().sqrt()
-    if spread <= 1e-6 * mean.abs():
-        spread = mean.abs()
-    return (mean + spread * noise).to(tensor)
+    narrow = torch.finfo(tensor.dtype).bits < 32  # which NumPy may not know
+    own = tensor.detach().to("cpu", torch.float32 if narrow else tensor.dtype)
+    return torch.from_numpy(drawn_like(own.numpy(), seed, name)).to(tensor)
 
 
 def _norm_spectra(model: nn.Module) -> None:

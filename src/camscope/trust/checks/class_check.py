@@ -41,7 +41,7 @@ def class_check(asked: Asked) -> Mapping[Place, Check]:
     return found
 
 
-def _of(maps: Float[np.ndarray, 2 * space], names: list[str]) -> Check:
+def _of(maps: Float[np.ndarray, " 2 *space"], names: list[str]) -> Check:
     if not all(map(can_be_judged, maps)):
         return _unjudged(f"the map of {names[0]} or {names[1]} is flat or not finite")
     flat = maps.reshape(2, -1)

@@ -40,7 +40,7 @@ def weights_check(asked: Asked) -> Mapping[Place, Check]:
         for image, target in np.ndindex(whole[name].shape):
             place = image, target
             numbers = {
-                words: (measured[name][place], measured.beside[LOWER][name][place])
+                words: (float(measured[name][place]), float(measured.beside[LOWER][name][place]))
                 for words, measured in (("with all weights", whole), ("with the head's weights alone", head))
             }
             found[image, method, layer, target] = _said(numbers)
@@ -53,7 +53,7 @@ def _said(numbers: Mapping[str, tuple[float, float]]) -> Check:
         why = "the map is flat or not finite, or with other weights the model does not find what is explained"
         return Check(NAME, Interval(nan, nan, nan), None, why)
     where = max(numbers, key=lambda words: numbers[words][1])
-    mean, low = (float(value) for value in numbers[where])
+    mean, low = numbers[where]
     passed = not low > _MOST
     words = "as it should" if passed else "so it shows the input more than what the model does with it"
     likeness = f"likeness {mean:.2f} to the maps {where} drawn anew (1: the same, 0: unrelated)"

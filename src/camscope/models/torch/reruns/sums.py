@@ -64,7 +64,7 @@ def _is_plain(func: Any, name: str, args: tuple[Any, ...], made: list[torch.Tens
 _MOVES = frozenset(
     """_reshape_alias _to_copy _unsafe_view alias as_strided cat clone constant_pad_nd copy detach diagonal expand flip
     index_select lift_fresh permute repeat roll select slice split split_with_sizes squeeze stack t transpose unbind
-    unsqueeze view""".split()  # noqa: SIM905
+    unfold unsqueeze view""".split()  # noqa: SIM905
 )
 """They put the same numbers elsewhere."""
 
@@ -77,7 +77,9 @@ _SUMS = frozenset(
 
 _BATCH_NORMS = frozenset({"cudnn_batch_norm", "miopen_batch_norm", "native_batch_norm"})
 
-_TIMES_CONSTANTS = _BATCH_NORMS | {"convolution", "div", "masked_fill"}
+_NORMS = _BATCH_NORMS | {"_native_batch_norm_legit_no_training"}
+
+_TIMES_CONSTANTS = _NORMS | {"convolution", "div", "masked_fill"}
 """Sums where nothing but the first operand is made of the source."""
 
 _PRODUCTS = {
@@ -91,5 +93,5 @@ _PRODUCTS = {
 }
 """Sums where at most one of the factors, which are at these places, is made of the source."""
 
-_APART = _BATCH_NORMS | {"add", "div", "masked_fill", "mul", "neg", "rsub", "sub"}
+_APART = _NORMS | {"add", "div", "masked_fill", "mul", "neg", "rsub", "sub"}
 """They put no numbers of one operand together."""

@@ -6,13 +6,14 @@ import base64
 import hashlib
 import html
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from camscope.app.view import View
 from camscope.errors import InputError, check_folder
+from camscope.results import Explanation
 
 _LARGEST = 10_000_000
 """Bytes of a file, about; a report that would be larger has several."""
@@ -43,6 +44,45 @@ _POLICY = (
 """Nothing is fetched, and no script or style runs but the page's own, whatever names photos and classes have."""
 
 
+def report(
+    explanations: Explanation | Iterable[Explanation],
+    path: str | Path,
+    *,
+    title: str | None = None,
+    spec: str | None = None,
+    side: int = 640,
+) -> list[Path]:
+    """Make a report of explanations of photos: a page that shows and compares their maps offline, to be mailed.
+
+        camscope.report(e, "report.html")
+        camscope.report(explainer.over(loader, targets="labels", only="wrong"), "wrong.html")
+
+    Args:
+        explanations: one or several, by one model, the same methods and layers. They are read one by one, so that
+            memory holds small pictures and maps alone.
+        path: where to write, `.html`. A report of more than about 10 MB becomes several files, with a number each.
+        title: of the page; None names the model.
+        spec: how the model is named in a command, such as `timm:resnet50`, for the lines that make what is shown.
+        side: of the photos, in pixels along the longer side, at most.
+
+    Returns:
+        The files.
+
+    Raises:
+        InputError: if there is no photo, these are no explanations of photos by one model, or the path is no `.html`.
+    """
+    target = _checked(path)
+    view = View(title or "", spec, side)
+    for e in [explanations] if isinstance(explanations, Explanation) else explanations:
+        if not isinstance(e, Explanation):
+            raise InputError(
+                f"A report is made of explanations, and one of these is of the type {type(e).__name__}: "
+                "camscope.report(explainer(photos), 'report.html')."
+            )
+        view.add(e)
+    return write_report(view, target)
+
+
 def write_report(view: View, path: str | Path, *, largest: int = _LARGEST) -> list[Path]:
     """Write a report, as one file or as several that lead to one another.
 
@@ -57,12 +97,9 @@ def write_report(view: View, path: str | Path, *, largest: int = _LARGEST) -> li
     Raises:
         InputError: if there is no photo, the suffix is another, or the folder is not there.
     """
-    path = Path(path)
-    if path.suffix != ".html":
-        raise InputError(f"{path}: a report is a .html file, such as {path.with_suffix('.html')}.")
+    path = _checked(path)
     if not view.photos:
         raise InputError("There is no photo to report on.")
-    check_folder(path)
     parts = list(_parts([len(json.dumps(photo)) for photo in view.photos], largest))
     names = [path.name, *(f"{path.stem}-{number}.html" for number in range(2, len(parts) + 1))]
     written = []
@@ -79,6 +116,15 @@ def write_report(view: View, path: str | Path, *, largest: int = _LARGEST) -> li
         target.write_text(_page(document), "utf-8")
         written.append(target)
     return written
+
+
+def _checked(path: str | Path) -> Path:
+    """The path of a report, refused before any work is done if nothing can be written there."""
+    path = Path(path)
+    if path.suffix != ".html":
+        raise InputError(f"{path}: a report is a .html file, such as {path.with_suffix('.html')}.")
+    check_folder(path)
+    return path
 
 
 def _parts(sizes: Sequence[int], largest: int) -> Iterator[range]:
