@@ -27,6 +27,9 @@ MACHINE = "two shared cores of an AMD EPYC"
 
 ROOT = Path(__file__).parents[2]
 
+LEAST = 10
+"""On fewer photos a test is not shown."""
+
 DIRECTIONS = {
     "srg": True,
     "average_drop": False,
@@ -74,7 +77,7 @@ def made(rows: Sequence[Row]) -> str:
     for test, title in (("seen", "SRG, confidence, and what the maps are like"), ("curves", "Curves")):
         for name, own in _by_model(rows, test).items():
             parts += [f"### {title}: {REAL_MODELS[name].what}", "", _of_photos(own), "", *_numbers(own), ""]
-    parts += [*_agreement(rows), "", END]
+    parts += [*_agreement(rows), "", *_too_few(rows), END]
     return "\n".join(parts)
 
 
@@ -236,13 +239,26 @@ def _agreement(rows: Sequence[Row]) -> list[str]:
     return lines
 
 
+def _too_few(rows: Sequence[Row]) -> list[str]:
+    """What has been begun, and is not shown yet."""
+    tests = dict.fromkeys((row.model, row.test) for row in rows)
+    counts = {key: sum((row.model, row.test) == key for row in rows) for key in tests}
+    begun = [f"{test} of {REAL_MODELS[model].what} ({n})" for (model, test), n in counts.items() if n < LEAST]
+    return (
+        [f"Not shown, since there are fewer than {LEAST} photos yet: {', '.join(begun)}.", ""]
+        if begun
+        else []
+    )
+
+
 # ---------------------------------------------------------------------- words
 
 
 def _by_model(rows: Iterable[Row], test: str) -> dict[str, list[Row]]:
     found: dict[str, list[Row]] = {}
     for name in REAL_MODELS:
-        if own := [row for row in rows if row.model == name and row.test == test]:
+        own = [row for row in rows if row.model == name and row.test == test]
+        if len(own) >= LEAST:
             found[name] = own
     return found
 
