@@ -13,6 +13,7 @@ from transformers.models.auto import modeling_auto
 
 from benchmarks.sweep import tiny
 from benchmarks.sweep.rows import Candidate, Case, NotBuiltError, enliven, noise, settle
+from camscope.libraries.huggingface.naflex import in_patches
 
 TASKS = (
     "IMAGE_CLASSIFICATION",
@@ -179,12 +180,11 @@ def _captioned(model: Any, config: Any) -> Case:
         call={"targets": list(CAPTIONS)},
         forward=image_features if hasattr(model, "get_image_features") else None,
     )
-    if type(model).__name__ == "Siglip2Model":  # patches in a row
+    if type(model).__name__ == "Siglip2Model":  # which takes patches in a row
         patch = find_int(config, "patch_size")
-        case.inputs = noise(1, find_int(config, "num_patches"), 3 * patch**2)
-        case.forward = lambda model, x: model.get_image_features(
-            x, torch.ones(x.shape[:2], dtype=torch.int64), torch.tensor([[int(x.shape[1] ** 0.5)] * 2])
-        )
+        side = int(find_int(config, "num_patches") ** 0.5) * patch
+        case.inputs = noise(1, 3, side, side)
+        case.forward = lambda model, x: model.get_image_features(**in_patches(x, patch))
     if type(model).__name__ == "VideoPrismClipModel":
         frames = tiny.find(config, "num_frames") or 8
         case.inputs = {

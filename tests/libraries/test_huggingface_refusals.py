@@ -26,17 +26,6 @@ BLIP2 = {
 }
 
 
-def test_siglip_with_patches_in_a_row_is_refused_naming_the_one_with_pictures():
-    config = hf.Siglip2Config(
-        vision_config={**SMALL, "num_patches": 16, "patch_size": 16},
-        text_config={**READS, "projection_size": 32},
-    )
-    with pytest.raises(
-        camscope.ModelError, match=r"Siglip2Model takes an image as patches in a row.*SiglipModel"
-    ):
-        camscope.Explainer(hf.Siglip2Model(config))
-
-
 def test_blip2_has_no_space_for_captions_and_says_what_can_be_explained():
     model = hf.Blip2Model(hf.Blip2Config(**BLIP2)).eval()
     inputs = {

@@ -116,7 +116,15 @@ def check_seen(first: Mosaics, made: int) -> None:
 def price_of(
     looked: Looked, candidates: CandidateMaps, first: Mosaics, second: Mosaics, asked: Asked
 ) -> tuple[str, int]:
-    """The price in words, and how many steps it is."""
+    """The price in words, and how many forwards it is.
+
+    Args:
+        looked: what the model says of the photos.
+        candidates: whose maps are made.
+        first: the mosaics of the first half.
+        second: those of the second.
+        asked: what was asked for.
+    """
     photos = first.parts * (3 * len(first) + 2 * len(second))
     scored = len(looked.half(second=True)) + (len(looked.half(second=False)) if asked.by == "fidelity" else 0)
     each = candidates.probes(asked.probes)

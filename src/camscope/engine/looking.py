@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int
 from camscope.arrays import to_numpy
 from camscope.engine.judging import class_indices
 from camscope.engine.photo_set import PhotoSet
-from camscope.errors import InputError, ModelError, TargetError, keyword
+from camscope.errors import InputError, ModelError, TargetError, either
 from camscope.images import Preprocessing
 from camscope.inputs import Inputs
 from camscope.methods import list_methods
@@ -252,8 +252,8 @@ def _right(
     right = np.array([bool(np.isin(top, index)) for top, index in zip(classes, indices, strict=True)])
     if not right.any():
         raise InputError(
-            f"The model gets none of the {len(right)} photos right, by {keyword('labels')}: are these its classes, in "
-            "its order? Without labels the classes that it sees are taken for true."
+            f"The model gets none of the {len(right)} photos right, by {either('labels=', '--labels')}: are these its "
+            "classes, in its order? Without labels the classes that it sees are taken for true."
         )
     wrong = int((~right).sum())
     return right, (f"{wrong} photos that the model gets wrong stand in no mosaic.",) if wrong else ()

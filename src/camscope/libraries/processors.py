@@ -35,6 +35,9 @@ def with_processor(info: ModelInfo, processor: Any, model: Any) -> ModelInfo:
         InputError: if it is neither translated nor does it only resize, crop and pad.
     """
     processor = getattr(processor, "image_processor", processor)
+    if hasattr(processor, "max_num_patches") and info.caption_decoder is not None:
+        words = "Photos are resized to a square of patches, where the model's own processor keeps their proportions."
+        return dataclasses.replace(info, preprocessing=_in_a_square(processor), note=words)
     with contextlib.suppress(InputError):  # then it is run
         return dataclasses.replace(info, preprocessing=Preprocessing.from_huggingface(processor), note="")
     forward = getattr(model, "forward", None)
@@ -49,6 +52,25 @@ def with_processor(info: ModelInfo, processor: Any, model: Any) -> ModelInfo:
         ) from error
     return dataclasses.replace(
         info, preprocessing=None, prepare=run.prepare, keeps_sizes=len(sizes) > 1, unprepared="", note=""
+    )
+
+
+def _in_a_square(processor: Any) -> Preprocessing:
+    """How photos are prepared for SigLIP 2 of any shape: as a square of as many patches as its processor makes.
+
+    The processor keeps the proportions of each photo; here all photos of a batch have one size.
+
+    Args:
+        processor: a `Siglip2ImageProcessor`.
+    """
+    side = int(processor.max_num_patches**0.5) * processor.patch_size
+    return Preprocessing(
+        (side, side),
+        resize=(side, side),
+        crop="squash",
+        mean=tuple(processor.image_mean),
+        std=tuple(processor.image_std),
+        source="its image processor, in a square",
     )
 
 

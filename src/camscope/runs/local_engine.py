@@ -101,9 +101,9 @@ def carry_out(
                 break
             watched = _Watched(itertools.islice(read, _length(work, shard)), read_so_far)
             table = work.shard(shard, watched)
+            witness = watched.readable or witness
             _refuse_vanished(watched, witness)
             store.write_shard(shard, table, plan)
-            witness = watched.readable or witness
             progress = Progress(
                 total,
                 done=progress.done + watched.count,
@@ -138,16 +138,16 @@ class _Watched:
 
 
 def _refuse_vanished(shard: _Watched, witness: Input | None) -> None:
-    """Stop where nothing of a shard was there, nor is any more what was there before: a drive has vanished.
+    """Stop where images are not there, nor is any more what was there before: a drive has vanished.
 
     Args:
         shard: what became of its inputs.
-        witness: an input that could be read before; None if there is none.
+        witness: the last input that could be read; None if there is none.
 
     Raises:
-        InputError: saying so; the shard is not written then.
+        InputError: saying so; the shard is not written then, so that its images are not lost to it.
     """
-    if shard.missing < shard.count:
+    if not shard.missing:
         return
     if witness is not None:
         try:
@@ -157,8 +157,9 @@ def _refuse_vanished(shard: _Watched, witness: Input | None) -> None:
         else:
             return  # the data are there; these images are not
     raise InputError(
-        f"None of the {shard.count} images of a shard is there any more, so nothing was written of it. The first: "
-        f"{shard.reason} Is the drive, or the network, still there? What was finished stays: run the same again."
+        f"{shard.missing} of the {shard.count} images of a shard are not there any more, nor is any other, so nothing "
+        f"was written of it. The first: {shard.reason} Is the drive, or the network, still there? What was finished "
+        "stays: run the same again."
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from camscope.errors import InputError, ModelError
+from camscope.libraries.huggingface.naflex import in_patches, takes_patches
 
 
 def is_captioned(model: Any) -> bool:
@@ -23,14 +24,8 @@ def caption_decoder_of(model: Any, saved: Any, tokenizer: Any) -> Any:
         tokenizer: the user's tokenizer, or a processor that has one; None takes the saved one.
 
     Raises:
-        ModelError: if there is no tokenizer, or the model takes its images as rows of patches.
+        ModelError: if there is no tokenizer.
     """
-    if model.config.model_type == "siglip2":
-        raise ModelError(
-            f"{type(model).__name__} takes an image as patches in a row (NaFlex: batch, patch, value), so that a map "
-            "has no height and width to lie on. SigLIP 2 is also published at fixed sizes, as SiglipModel "
-            "(google/siglip2-base-patch16-224): explain that one."
-        )
     from camscope.models.torch.zero_shot import Towers, ZeroShot
 
     own = getattr(tokenizer, "tokenizer", tokenizer) or saved
@@ -49,13 +44,19 @@ def caption_decoder_of(model: Any, saved: Any, tokenizer: Any) -> Any:
         takes = {name: value.to(device) for name, value in tokens.items() if name != "token_type_ids"}
         return _vectors(model.get_text_features(**takes))
 
+    def image(model: Any, x: Any) -> Any:
+        given = {"pixel_values": x}
+        if takes_patches(model):
+            given = in_patches(x, model.config.vision_config.patch_size)
+        return _vectors(model.get_image_features(**given))
+
     def scaled(model: Any, cosines: Any) -> Any:
         scale = model.logit_scale.exp() if hasattr(model, "logit_scale") else 1 / model.temperature
         return cosines * scale + (model.logit_bias if by_itself else 0)
 
     return ZeroShot(
         Towers(
-            image=lambda model, x: _vectors(model.get_image_features(pixel_values=x)),
+            image=image,
             text=text,
             scaled=scaled,
             task="multilabel" if by_itself else "multiclass",
