@@ -1,13 +1,13 @@
-"""A net that knows digits, and canvases with two of them: the verdict says where for its map of each, and not for others."""
+"""A net that knows digits, and canvases with two of them: the verdict says where for its map of each."""
 
 from collections import Counter
 
 import numpy as np
 import pytest
 import torch
+from benchmarks.shortcut import TRAINED_ON, Loss, digits, right, train
 
 import camscope
-from benchmarks.shortcut import TRAINED_ON, Loss, digits, right, train
 from camscope.trust import Verdict
 
 pytestmark = pytest.mark.filterwarnings("ignore::camscope.CamscopeWarning")
