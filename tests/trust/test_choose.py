@@ -187,6 +187,34 @@ def test_a_broken_photo_is_named_and_the_others_are_used(tmp_path):
         explainer().choose(given[-1:], **BOTH)
 
 
+@pytest.mark.parametrize("group", [None, float("nan"), ["patient", 1]])
+def test_groups_that_tell_no_photos_apart_are_refused(group):
+    with pytest.raises(
+        camscope.InputError, match=r"The group of photo 3 is .*: expected what its photos share"
+    ):
+        explainer().choose(photos(12), groups=[0, 1, 2, group] * 3, **BOTH)
+
+
+def test_two_halves_need_two_photos_of_two_groups():
+    with pytest.raises(camscope.InputError, match=r"one half.*the 12 photos are all of one group"):
+        explainer().choose(photos(12), groups=["a"] * 12, **BOTH)
+    for given in (photos(1), photos(1) * 3):
+        with pytest.raises(camscope.InputError, match=r"one half.*there is one photo"):
+            explainer().choose(given, by="fidelity", **BOTH)
+
+
+def test_photos_that_cannot_be_judged_are_left_out_for_the_reason_that_trust_gives():
+    """So sure a model says the same whatever is removed: it would be untrue that all of it changes what it says."""
+    net = Patches().eval()
+    net.head.weight.data *= 1e5
+    sure = camscope.Explainer(net, preprocessing=net.preprocessing, class_names=net.class_names)
+    with pytest.raises(
+        camscope.InputError,
+        match=r"None of the 8 photos.* The score of \w+ does not move, whatever is removed\.",
+    ):
+        sure.choose(photos(16), **BOTH)
+
+
 @pytest.mark.parametrize("form", ["files", "pictures", "batch"])
 def test_a_photo_that_is_there_twice_is_counted_once(tmp_path, form):
     """In both halves it would be what the choice is made on and what it is tested on."""
@@ -285,8 +313,8 @@ def test_the_price_is_what_the_model_runs_on():
         (8, {"groups": ["a"] * 9}, "9 groups for 8 photos"),
         (8, {"groups": "patient"}, "expected one for each photo"),
         (8, {"probes": 3}, "32 at least"),
-        (8, {"groups": ["a"] * 8}, "each half of the photos its own"),
-        (1, {}, "A mosaic needs photos of two classes"),
+        (8, {"groups": ["a"] * 8}, "the 8 photos are all of one group: nothing is left"),
+        (1, {}, "there is one photo: nothing is left"),
     ],
 )
 def test_mistakes_are_told_before_any_long_work(given, options, message):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -105,8 +105,8 @@ class _Choosing:
             second = second.kept(trials.seen(second, small=small))
         places = self.places(second, small)
         images = looked.half(second=True)
-        scores = self.fidelities(images)
-        judged = self.judged(scores)
+        scores, why = self.fidelities(images)
+        judged = self.judged(scores, why)
         groups = None if looked.groups is None else [looked.groups[i] for i in images[judged]]
         candidates, baselines = self.results(ranks, places, scores[:, judged], groups)
         photos = trials.photos
@@ -140,7 +140,7 @@ class _Choosing:
             InputError: if there are no mosaics to rank by.
         """
         if self.asked.by == "fidelity":
-            return _Ranks(self.fidelities(self.trials.looked.half(second=False)), 0.0, MEASURE)
+            return _Ranks(self.fidelities(self.trials.looked.half(second=False))[0], 0.0, MEASURE)
         check_seen(first, made)
         shares = self.trials.pointing(first, small=small)
         return _Ranks(shares.reshape(len(shares), -1), 1 / first.parts, _GAME)
@@ -153,22 +153,29 @@ class _Choosing:
         known = np.where(np.isnan(shares), 1 / second.parts, shares)
         return bca_intervals(known.mean(2).T, seed=self.asked.seed)
 
-    def judged(self, scores: Float[np.ndarray, "key image"]) -> Bool[np.ndarray, " image"]:
+    def judged(
+        self, scores: Float[np.ndarray, "key image"], why: Mapping[int, str]
+    ) -> Bool[np.ndarray, " image"]:
         """Which photos can be judged at all. The centre is never flat: where it cannot be, nothing can.
+
+        Args:
+            scores: of the second half.
+            why: of each photo of which something cannot be judged, the last reason, which is a baseline's.
 
         Raises:
             InputError: if there is none.
         """
         judged = ~np.isnan(scores).all(0)
+        such = f" Of the first: {why[int(np.argmin(judged))]}" if not judged.all() else ""
         if not judged.any():
             raise InputError(
-                f"None of the {len(judged)} photos of the second half can be judged: whatever is removed of one "
-                "changes what the model says of it. explainer.trust(photo) says more."
+                f"None of the {len(judged)} photos of the second half can be judged.{such} explainer.trust(photo) says "
+                "more."
             )
         if not judged.all():
             self.trials.notes.append(
                 f"{int((~judged).sum())} of {len(judged)} photos of the second half cannot be judged and were left "
-                "out: whatever is removed of them changes what the model says."
+                f"out.{such}"
             )
         return np.asarray(judged)
 
@@ -224,11 +231,16 @@ class _Choosing:
             )
         return candidates, tuple(baselines)
 
-    def fidelities(self, images: Int[np.ndarray, " image"]) -> Float[np.ndarray, "key image"]:
-        """The fidelity of each map of some photos' own top classes; NaN where it cannot be judged."""
+    def fidelities(
+        self, images: Int[np.ndarray, " image"]
+    ) -> tuple[Float[np.ndarray, "key image"], dict[int, str]]:
+        """The fidelity of each map of some photos' own top classes, NaN where it cannot be judged; and why it cannot.
+
+        Of a photo the last reason is kept, and baselines come last: it is one about the photo if nothing can be judged.
+        """
         trials, keys = self.trials, self.trials.candidates.keys
         number = {key: i for i, key in enumerate(keys)}
-        found = np.full((len(keys), len(images)), np.nan)
+        found, why = np.full((len(keys), len(images)), np.nan), {}
         for start in range(0, len(images), _SIZE):
             some = images[start : start + _SIZE]
             targets = PerImage([[int(one)] for one in trials.looked.classes[some]])
@@ -246,7 +258,9 @@ class _Choosing:
                 for row in judgement.rows:
                     if (row.method, row.layer) in number:
                         found[number[row.method, row.layer], start + row.image] = row.fidelity.value
+                        if row.why:
+                            why[start + row.image] = row.why
                 notes = judgement.explanation.notes
                 trials.notes.extend(note for note in dict.fromkeys(notes) if note not in trials.notes)
             trials.advance(trials.candidates.probes(self.asked.probes) * len(some))
-        return found
+        return found, why

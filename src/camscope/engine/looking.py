@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -144,7 +144,7 @@ def check_model(explainer: Chooses) -> None:
 
 
 def check_counts(photos: PhotoSet, labels: Any, groups: Sequence[Any] | None) -> None:
-    """Refuse labels or groups that are not one for each photo.
+    """Refuse labels or groups that are not one for each photo, and groups that tell no photos apart.
 
     Args:
         photos: as they were given.
@@ -164,6 +164,12 @@ def check_counts(photos: PhotoSet, labels: Any, groups: Sequence[Any] | None) ->
             raise InputError(f"{name}={given!r}: expected one for each photo, in their order{more}.")
         if len(given) != len(photos):
             raise InputError(f"{len(given)} {name} for {len(photos)} photos: expected one for each.")
+    for number, group in enumerate([] if groups is None else groups):
+        if not isinstance(group, Hashable) or group is None or group != group:
+            raise InputError(
+                f"The group of {photos.name(number)} is {group!r}: expected what its photos share, such as the number "
+                "or the name of a patient; a photo that belongs to none has one of its own."
+            )
 
 
 def look(
@@ -189,7 +195,7 @@ def look(
 
     Raises:
         ModelError: if the model gives no probabilities of classes.
-        InputError: if none of the photos is rightly classified.
+        InputError: if none of the photos is rightly classified, or one half has none of them.
         TargetError: if a label is no class.
     """
     cheapest = next(m.name for m in list_methods() if m.baseline)
@@ -211,13 +217,20 @@ def look(
     classes = every.argmax(1)
     right, notes = _right(photos, told, classes, labels, every.shape[1], names)
     own = None if groups is None else tuple(groups[number] for number in told)
+    first = first_half(classes, own, seed=seed)
+    if first.all() or not first.any():
+        of = f"the {len(told)} photos are all of one group" if len(told) > 1 else "there is one photo"
+        raise InputError(
+            f"A choice is made on one half of the photos and tested on the other, and {of}: nothing is left for the "
+            "other half. At least 50 photos are needed for anything to be claimed."
+        )
     return Looked(
         numbers=told,
         classes=classes,
         confidence=np.concatenate(probabilities),
         usable=right,
         groups=own,
-        first=first_half(classes, own, seed=seed),
+        first=first,
         usual=usual_scores(every, classes),
         names=names,
         notes=(*_of_copies(photos), *notes),
