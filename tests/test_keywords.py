@@ -90,6 +90,30 @@ def test_a_keyword_that_there_is_not_names_the_right_one(explainer, x, call, say
     assert isinstance(caught.value, InputError)
 
 
+@pytest.mark.parametrize("seed", [-1, 1.0, "1", None, True, 2**32])
+def test_what_is_no_seed_is_refused_wherever_one_is_taken(explainer, x, e, seed):
+    """Of a method that draws nothing too: the same call must not fail once another method is named."""
+    calls = [
+        lambda: explainer(x, seed=seed),
+        lambda: explainer.trust(x, seed=seed),
+        lambda: explainer.randomised(x, seed=seed),
+        lambda: explainer.concepts(x, seed=seed),
+        lambda: explainer.choose(list(x), seed=seed),
+        lambda: camscope.explain(make_tiny_cnn(), x, seed=seed),
+        lambda: camscope.metrics.srg(explainer, x, e, seed=seed),
+    ]
+    for call in calls:
+        with pytest.raises(InputError, match=r"seed=.*expected a whole number"):
+            call()
+
+
+def test_numpys_whole_numbers_are_seeds(explainer, x):
+    one, other = (explainer(x[:1], methods="random", seed=seed) for seed in (3, np.int64(3)))
+    assert np.array_equal(
+        np.asarray(one.raw[next(iter(one.raw))]), np.asarray(other.raw[next(iter(other.raw))])
+    )
+
+
 def test_a_list_where_one_name_is_expected(e):
     with pytest.raises(InputError, match=r"method=\['gradcam'\]: expected the name of one method"):
         e.maps(method=["gradcam"])

@@ -1,4 +1,7 @@
-"""Keywords as people write them: singular and plural are both understood, and a misspelt one names the right one."""
+"""Keywords as people write them: singular and plural are both understood, and a misspelt one names the right one.
+
+A seed means the same everywhere, so what is none is refused here, before anything long runs.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,10 @@ import difflib
 import functools
 import inspect
 from collections.abc import Callable, Iterable, Mapping
+from numbers import Integral
 from typing import Any, ParamSpec, TypeVar
 
-from camscope.errors import KeywordError
+from camscope.errors import InputError, KeywordError, keyword
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -42,8 +46,12 @@ def keywords(
             call, (name for name in own if signature.parameters[name].kind is inspect.Parameter.KEYWORD_ONLY)
         )
 
+        draws = "seed" in own and isinstance(signature.parameters["seed"].default, int)
+
         @functools.wraps(function)
         def understanding(*args: P.args, **kwargs: P.kwargs) -> R:
+            if draws and "seed" in kwargs:
+                _check_seed(kwargs["seed"])
             if not kwargs.keys() <= own_set:
                 given = in_number(kwargs, everything, call)
                 for name in given:
@@ -56,6 +64,14 @@ def keywords(
         return understanding
 
     return decorated
+
+
+def _check_seed(seed: object) -> None:
+    """Refuse what generators take for no seed, or draw from without one."""
+    if not isinstance(seed, Integral) or isinstance(seed, bool) or not 0 <= seed < 2**32:
+        raise InputError(
+            f"{keyword('seed', seed)}: expected a whole number, 0 at least and below 2³². The same seed draws the same."
+        )
 
 
 def belonging(call: str, names: Iterable[str]) -> None:

@@ -333,6 +333,8 @@ def test_a_score_that_does_not_move_a_grid_of_few_cells_and_a_model_that_only_gu
         ({"checks": "nonsense"}, InputError, "fidelity, class, srg"),
         ({"checks": ["fidelity", "clas"]}, InputError, "Did you mean 'class'"),
         ({"checks": []}, InputError, "There are fidelity"),
+        ({"seed": -1}, InputError, "seed=-1: expected a whole number"),
+        ({"seed": None}, InputError, "seed=None: expected a whole number"),
         ({"methods": "gradcamm"}, MethodError, "gradcam"),
         ({"layers": "features.33"}, LayerError, "features.3"),
         ({"methods": []}, MethodError, "list of methods is empty"),
@@ -354,3 +356,9 @@ def test_tests_can_be_asked_for_by_one_word_and_are_listed():
     found = explainer.trust(X[:1], check="fidelity", probes=32, layer="features.3", method="gradcam")
     assert found.rows[0].checks == ()
     assert list_checks()[:2] == ("fidelity", "class")
+
+
+def test_all_is_every_test_as_in_the_command():
+    _, explainer = classifier()
+    found = explainer.trust(X[:1], checks="all", probes=32, layer="features.3", method="gradcam")
+    assert {one.name for one in found.rows[0].checks} == {*list_checks()} - {"fidelity"}

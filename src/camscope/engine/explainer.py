@@ -632,7 +632,7 @@ class Explainer:
             targets: see `__call__`. What is probed is the log-probability of a class; of what has no probability (a
                 regression, a region, an instance, a function) the score itself.
             checks: the tests: `fidelity`, which the verdict is made of, and further ones:
-                `camscope.trust.list_checks()` names them.
+                `camscope.trust.list_checks()` names them, and `all` is every one.
             probes: how many altered inputs for each image and grid, in place of 128 or 256.
             seed: of whatever is drawn.
             explained_input: see `__call__`.

@@ -23,7 +23,7 @@ from camscope.metrics.text_places import Places, places_of
 from camscope.results import Explanation, Key, Status
 from camscope.targets import TargetsLike, asks_for_classes
 from camscope.trust.cells import grid_of, on_grid
-from camscope.trust.checks import Asked, Place, checks_named
+from camscope.trust.checks import Asked, Place, checks_named, names_of_checks
 from camscope.trust.checks.class_check import NAME as CLASS
 from camscope.trust.checks.registry import FIDELITY
 from camscope.trust.judged_maps import (
@@ -79,8 +79,7 @@ def judge(explainer: Explains, given: Any, wanted: Wanted, default_method: str) 
     further = checks_named(wanted.checks)
     check_probes(wanted.probes)
     e, two, means = _explained(explainer, given, wanted, default_method)
-    names = [wanted.checks] if isinstance(wanted.checks, str) else list(wanted.checks)
-    if FIDELITY in names:
+    if FIDELITY in names_of_checks(wanted.checks):
         rows, probes = _by_fidelity(explainer, given, wanted, e, means)
     else:
         why = "Fidelity was not asked for, and the verdict is made of it."

@@ -46,6 +46,8 @@ class Asked:
     seed: int
 
 
+_ALL = "all"
+
 Testing: TypeAlias = Callable[[Asked], Mapping[Place, Check]]
 """A further test: what it says of maps; of those that it leaves out it says nothing."""
 
@@ -90,19 +92,28 @@ def list_checks() -> tuple[str, ...]:
     return (FIDELITY, *_CHECKS)
 
 
-def checks_named(names: str | Sequence[str]) -> dict[str, Testing]:
-    """The further tests with these names; fidelity is none of them, and may be among the names.
+def names_of_checks(given: str | Sequence[str]) -> tuple[str, ...]:
+    """The tests that words stand for, each once; `all` is every one.
 
     Raises:
         InputError: for a name that there is not, or none at all.
     """
-    given = [names] if isinstance(names, str) else list(names)
-    known = list_checks()
-    for name in given:
-        if name not in known:
+    names, known = [given] if isinstance(given, str) else list(given), list_checks()
+    for name in names:
+        if name not in (*known, _ALL):
             raise InputError(
-                f"checks={name!r}: there is no such test.{nearest(str(name), known)} There are {', '.join(known)}."
+                f"checks={name!r}: there is no such test.{nearest(str(name), known)} There are {', '.join(known)}, or "
+                f"{_ALL}."
             )
-    if not given:
-        raise InputError(f"checks is empty. There are {', '.join(known)}.")
-    return {name: _CHECKS[name] for name in given if name != FIDELITY}
+    if not names:
+        raise InputError(f"checks is empty. There are {', '.join(known)}, or {_ALL}.")
+    return known if _ALL in names else tuple(dict.fromkeys(names))
+
+
+def checks_named(names: str | Sequence[str]) -> dict[str, Testing]:
+    """The further tests that words stand for; fidelity is none of them, and may be among the words.
+
+    Raises:
+        InputError: for a name that there is not, or none at all.
+    """
+    return {name: _CHECKS[name] for name in names_of_checks(names) if name != FIDELITY}
