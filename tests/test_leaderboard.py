@@ -9,13 +9,16 @@ import numpy as np
 import pytest
 from benchmarks import photos as photos_module
 from benchmarks.photos import FOLDERS, MissingPhotosError, check, photos
+from benchmarks.trust.__main__ import main, run
 from benchmarks.trust.kept_rows import KEPT, Row, append, read
-from benchmarks.trust.page import END, FIGURE, START, localisation, made
+from benchmarks.trust.page import END, FIGURE, LEAST, START, localisation, made
 from benchmarks.trust.ranking import agreement, standings, together, wilson
-from benchmarks.trust.tests_of_maps import BASELINES, TESTS, _distinct, _trusted
+from benchmarks.trust.tests_of_maps import BASELINES, TESTS, Test, _distinct, _trusted
 
 import camscope
-from camscope.trust import Verdict
+from camscope.trust import Interval, Verdict
+from camscope.trust.bca import bca_intervals
+from camscope.trust.method_candidates import ENOUGH
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGE = (DOCS / "leaderboard.md").read_text("utf-8")
@@ -58,7 +61,8 @@ def test_every_number_of_the_page_comes_from_the_rows(kept):
 
 
 def test_the_page_and_its_figure_name_the_methods_of_the_rows(kept):
-    methods = {method for r in kept for method in r.values}
+    shown = [r for r in kept if sum((o.model, o.test) == (r.model, r.test) for o in kept) >= LEAST]
+    methods = {method for r in shown for method in r.values}
     assert all(f"`{method}`" in PAGE for method in methods)
     assert set(BASELINES) <= methods
 
@@ -81,6 +85,54 @@ def test_the_demo_model_says_of_the_photos_what_their_list_says(kept):
         if r.model == "demo":
             assert r.probability == pytest.approx(known[r.photo].probability, abs=0.02)
             assert r.target == known[r.photo].said
+
+
+def test_what_the_page_says_stands_out_stands_in_the_rows(kept):
+    own = [r for r in kept if (r.model, r.test) == ("demo", "verdict")]
+    assert len(own) >= ENOUGH
+
+    def over(method: str, other: str) -> Interval:
+        pairs = [[r.values[m]["fidelity"] for m in (method, other)] for r in own]
+        judged = [(a - b, r.series) for (a, b), r in zip(pairs, own, strict=True) if None not in (a, b)]
+        values, series = zip(*judged, strict=True)
+        return bca_intervals(np.array(values)[:, None], groups=series)[0]
+
+    assert over("finercam", "layercam").low > 0
+    assert over("gradcam", "layercam").low > 0
+    assert over("layercam", "mean-activation").low > 0
+    said = {s.method: s for s in standings(own)}
+    assert {said[m].verdict for m in ("kpcacam", "fem")} == {"no better than mean-activation"}
+    assert all(s.beats.high < 0.5 for s in said.values())
+    best = max(said.values(), key=lambda s: s.means["fidelity"].value)
+    assert 0.5 < best.means["fidelity"].value / best.means["ceiling"].value < 0.65
+
+
+def test_where_tests_contradict_each_other_on_the_page_they_do_in_the_rows(kept):
+    def means(test: str, number: str) -> dict[str, Interval]:
+        own = standings([r for r in kept if (r.model, r.test) == ("demo", test)])
+        return {s.method: s.means[number] for s in own}
+
+    drop = means("seen", "average_drop")
+    assert all(drop["random"].value < drop[m].value for m in ("eigencam", "kpcacam", "fem", "centre"))
+    mosaics = localisation((DOCS.parent / "README.md").read_text("utf-8"))
+    assert mosaics["guided-gradcam"] == max(mosaics.values())
+    finer = means("verdict, finer", "fidelity")
+    assert finer["guided-gradcam"].high < finer["random"].low
+    fidelity = means("verdict", "fidelity")
+    assert fidelity["reciprocam"].value == pytest.approx(fidelity["gradcam"].value, abs=0.02)
+    assert mosaics["reciprocam"] < 0.27
+    srg = means("seen", "srg")
+    _, table = agreement(
+        {"srg": {k: v.value for k, v in srg.items()}, "fidelity": {k: v.value for k, v in fidelity.items()}}
+    )
+    assert table[0, 1] > 0.9
+
+
+def test_fidelity_ranks_as_the_mosaics_do(kept):
+    own = standings([r for r in kept if (r.model, r.test) == ("demo", "verdict")])
+    ranked = {"fidelity": {s.method: s.means["fidelity"].value for s in own}}
+    _, table = agreement({**ranked, "mosaics": localisation((DOCS.parent / "README.md").read_text("utf-8"))})
+    assert table[0, 1] > 0.75
 
 
 # ---------------------------------------------------------------------- photos
@@ -119,6 +171,32 @@ def test_a_line_that_was_cut_short_is_left_out_and_the_next_one_stands_on_its_ow
     append(file, row("b", {"gradcam": judged(None, "UNJUDGED")}))
     assert [r.photo for r in read(file)] == ["a", "b"]
     assert read(file)[1].values["gradcam"]["fidelity"] is None
+
+
+def test_what_has_a_row_is_not_measured_again(tmp_path):
+    file, some, asked = tmp_path / "rows.jsonl", photos()[:2], []
+
+    def measure(explainer, image, methods):
+        asked.append(methods)
+        e = explainer(image, methods=list(methods))
+        return e, {name: judged(0.1) for name in methods}, {}
+
+    test = Test("verdict", measure, {"": ("gradcam",), "other": ()}, photos=2)
+    cat = next(photo for photo in photos() if photo.file == "chelsea.png")
+    explainer = camscope.Explainer("timm:tf_efficientnet_lite0", weights="random")
+    run("demo", explainer, test, [cat], file)
+    run("demo", explainer, test, [cat], file)
+    run("other", explainer, test, some, file)  # no methods of its own: nothing to measure
+    assert asked == [("gradcam", *BASELINES)]
+    assert [r.key for r in read(file)] == [("demo", cat.name, "verdict")]
+
+
+def test_a_page_without_rows_or_marks_is_refused(tmp_path):
+    none, page = tmp_path / "rows.jsonl", tmp_path / "page.md"
+    with pytest.raises(SystemExit, match="no rows yet"):
+        main(["--page", str(page), "--out", str(none)])
+    with pytest.raises(SystemExit, match="is not there, or lacks the lines"):
+        main(["--page", str(page)])
 
 
 def test_means_and_counts_are_over_photos_that_can_be_judged():

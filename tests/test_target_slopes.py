@@ -185,3 +185,18 @@ def test_through_what_the_logits_are_linear_in(of: Any, kind: str):
     found = slopes_through(targets, outputs, weight, lambda: slopes)
     assert np.abs(found - slopes @ weight).max() < 1e-9
     assert np.abs(found).max() > 0
+
+
+@pytest.mark.parametrize("convert", [np.asarray, torch.from_numpy], ids=["numpy", "torch"])
+def test_log_probabilities_are_exact_where_a_class_is_all_but_certain(convert):
+    logits = np.array([[60, 0, 1, -5], [1, 2, 2, -300]], np.float32)
+    found = np.asarray(Outputs(convert(logits), "multiclass").log_probabilities)
+    wide = logits.astype(np.float64)
+    expected = (
+        wide
+        - np.log(np.exp(wide - wide.max(1, keepdims=True)).sum(1, keepdims=True))
+        - wide.max(1, keepdims=True)
+    )
+    expected[0, 0] = -np.log1p(np.exp([-60.0, -59.0, -65.0]).sum())
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    assert -1e-25 < found[0, 0] < 0

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 import camscope
-from benchmarks.photos import Photo, check
+from benchmarks.photos import MissingPhotosError, Photo, check
 from benchmarks.real_models import REAL_MODELS, MissingModelError
 from benchmarks.trust.kept_rows import KEPT, Row, append, read
 from benchmarks.trust.tests_of_maps import TESTS, Test
@@ -44,16 +44,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if given.page:
         from benchmarks.trust.page import write
 
-        write(given.page, read(given.out))
+        rows = read(given.out)
+        if not rows:
+            raise SystemExit(
+                f"{given.out} has no rows yet: python -m benchmarks.trust --out {given.out} adds them."
+            )
+        write(given.page, rows)
         return
     for name in given.models:
+        some = REAL_MODELS[name].photos()
         try:
+            check(some)
             explainer = REAL_MODELS[name].explainer()
+        except MissingPhotosError as error:
+            raise SystemExit(str(error)) from None
         except MissingModelError as error:
             sys.stdout.write(f"skipped {name}: {error}\n")
             continue
-        some = REAL_MODELS[name].photos()
-        check(some)
         for test in TESTS:
             if test.name in given.tests:
                 run(name, explainer, test, some[: min(test.photos, given.photos)], given.out)
@@ -63,7 +70,7 @@ def run(name: str, explainer: camscope.Explainer, test: Test, some: Sequence[Pho
     """Measure what has no row yet, and add the rows."""
     done, methods = {row.key for row in read(out)}, test.methods_of(name)
     for photo in some:
-        if (name, photo.name, test.name) in done or methods == ():
+        if (name, photo.name, test.name) in done or not methods:
             continue
         start = time.process_time()
         with warnings.catch_warnings():

@@ -27,6 +27,9 @@ MACHINE = "two shared cores of an AMD EPYC"
 
 ROOT = Path(__file__).parents[2]
 
+LEAST = 10
+"""On fewer photos a test is not shown."""
+
 DIRECTIONS = {
     "srg": True,
     "average_drop": False,
@@ -43,11 +46,13 @@ DIRECTIONS = {
 
 def write(page: Path, rows: Sequence[Row]) -> None:
     """Write the made part into the page, and its figure beside it."""
-    text = page.read_text("utf-8")
+    text = page.read_text("utf-8") if page.is_file() else ""
     before, _, rest = text.partition(START)
     _, found, after = rest.partition(END)
     if not found:
-        raise SystemExit(f"{page} lacks the lines '{START}' and '{END}', between which the tables go.")
+        raise SystemExit(
+            f"{page} is not there, or lacks the lines '{START}' and '{END}', between which the tables go."
+        )
     page.write_text(f"{before}{made(rows)}{after}", "utf-8")
     draw(page.parent / FIGURE, {name: standings(own) for name, own in _by_model(rows, "verdict").items()})
 
@@ -72,7 +77,7 @@ def made(rows: Sequence[Row]) -> str:
     for test, title in (("seen", "SRG, confidence, and what the maps are like"), ("curves", "Curves")):
         for name, own in _by_model(rows, test).items():
             parts += [f"### {title}: {REAL_MODELS[name].what}", "", _of_photos(own), "", *_numbers(own), ""]
-    parts += [*_agreement(rows), "", END]
+    parts += [*_agreement(rows), "", *_too_few(rows), END]
     return "\n".join(parts)
 
 
@@ -125,20 +130,23 @@ def _of_photos(rows: Sequence[Row]) -> str:
 
 def _verdict_table(found: Sequence[Standing], mosaics: Mapping[str, float]) -> list[str]:
     lines = [
-        "| method | fidelity | of the ceiling | beats all, single photos | over the centre | over mean activation | "
-        f"over a random map | on the set |{' in mosaics |' if mosaics else ''}",
+        "| method | fidelity | of the ceiling | on the set | beats all, single photos | over the centre | "
+        f"over mean activation | over a random map |{' in mosaics |' if mosaics else ''}",
         f"|---|---|---:|---|---|---|---|---|{'---:|' if mosaics else ''}",
     ]
     for names, s in together(found):
         fidelity, ceiling = s.means["fidelity"], s.means["ceiling"]
-        over = [_signed(s.above[b]) if b in s.above else "" for b in BASELINES]
         judged = sum(s.verdicts.values()) - s.verdicts[Verdict.UNJUDGED]
-        lines.append(
-            f"| {_names(names)} | {_plain(fidelity)} | {_minus(f'{fidelity.value / ceiling.value:.0%}')} | "
-            f"{s.verdicts[Verdict.BEATS]} of {judged} ({s.beats.low:.0%} to {s.beats.high:.0%}) | "
-            f"{' | '.join(over)} | {'a baseline' if s.method in BASELINES else s.verdict} |"
-            + (f" {_mosaic(names, mosaics)} |" if mosaics else "")
-        )
+        cells = [
+            _names(names),
+            _plain(fidelity),
+            _minus(f"{fidelity.value / ceiling.value:.0%}"),
+            "a baseline" if s.method in BASELINES else s.verdict,
+            f"{s.verdicts[Verdict.BEATS]} of {judged} ({s.beats.low:.0%} to {s.beats.high:.0%})",
+            *(_ends(s.above[baseline]) if baseline in s.above else "" for baseline in BASELINES),
+            *([_mosaic(names, mosaics)] if mosaics else []),
+        ]
+        lines.append(f"| {' | '.join(_unbroken(cell) for cell in cells)} |")
     return [*lines, "", _in_short(found)]
 
 
@@ -184,7 +192,7 @@ def _kinds(rows: Sequence[Row]) -> list[str]:
         "|---|" + "---|" * len(kinds),
     ]
     for names in methods:
-        cells = [_plain(by_kind[kind][names[0]].means["fidelity"]) for kind in kinds]
+        cells = [_unbroken(_plain(by_kind[kind][names[0]].means["fidelity"])) for kind in kinds]
         lines.append(f"| {_names(names)} | {' | '.join(cells)} |")
     return lines
 
@@ -198,7 +206,7 @@ def _numbers(rows: Sequence[Row]) -> list[str]:
         "|---|" + "---|" * len(numbers),
     ]
     for names, s in together(found):
-        cells = [_plain(s.means[n]) if n in s.means else "" for n in numbers]
+        cells = [_unbroken(_plain(s.means[n])) if n in s.means else "" for n in numbers]
         lines.append(f"| {_names(names)} | {' | '.join(cells)} |")
     return lines
 
@@ -231,13 +239,26 @@ def _agreement(rows: Sequence[Row]) -> list[str]:
     return lines
 
 
+def _too_few(rows: Sequence[Row]) -> list[str]:
+    """What has been begun, and is not shown yet."""
+    tests = dict.fromkeys((row.model, row.test) for row in rows)
+    counts = {key: sum((row.model, row.test) == key for row in rows) for key in tests}
+    begun = [f"{test} of {REAL_MODELS[model].what} ({n})" for (model, test), n in counts.items() if n < LEAST]
+    return (
+        [f"Not shown, since there are fewer than {LEAST} photos yet: {', '.join(begun)}.", ""]
+        if begun
+        else []
+    )
+
+
 # ---------------------------------------------------------------------- words
 
 
 def _by_model(rows: Iterable[Row], test: str) -> dict[str, list[Row]]:
     found: dict[str, list[Row]] = {}
     for name in REAL_MODELS:
-        if own := [row for row in rows if row.model == name and row.test == test]:
+        own = [row for row in rows if row.model == name and row.test == test]
+        if len(own) >= LEAST:
             found[name] = own
     return found
 
@@ -250,8 +271,13 @@ def _plain(one: Interval) -> str:
     return _minus(f"{one.value:.2f} ({one.low:.2f} to {one.high:.2f})")
 
 
-def _signed(one: Interval) -> str:
-    return _minus(f"{one.value:+.2f} ({one.low:+.2f} to {one.high:+.2f})")
+def _ends(one: Interval) -> str:
+    return _minus(f"{one.low:+.2f} to {one.high:+.2f}")
+
+
+def _unbroken(cell: str) -> str:
+    """A cell of numbers stays on one line; methods and words may be broken."""
+    return cell.replace(" ", "\u00a0") if any(c.isdigit() for c in cell) and "`" not in cell else cell
 
 
 def _minus(number: str) -> str:

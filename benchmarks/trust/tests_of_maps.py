@@ -83,14 +83,17 @@ class Test:
         photos: on how many, at most.
     """
 
+    __test__ = False  # pytest's own are named so
+
     name: str
     measure: Measure
     methods: Mapping[str, Sequence[str]]
     photos: int
 
     def methods_of(self, model: str) -> tuple[str, ...]:
-        """Those that are measured, the baselines last."""
-        return (*self.methods.get(model, self.methods[""]), *BASELINES)
+        """Those that are measured, the baselines last; none where the test is not for this model."""
+        own = self.methods.get(model, self.methods[""])
+        return (*own, *BASELINES) if own else ()
 
 
 def _trusted(

@@ -20,6 +20,7 @@ from camscope.cli.price import telling_price
 from camscope.images import find_photos
 from camscope.trust import Verdict, load
 from tests.cli.brightness import SPEC
+from tests.cli.test_texts import FACTORY
 from tests.libraries.sounds import noise, saved
 
 MODEL = ("--model", SPEC, "--probes", "64")
@@ -271,3 +272,16 @@ def test_progress_is_told_in_python_too(lamp):
     assert told[0] == (0, 64)
     assert told[-1] == (64, 64)
     assert [done for done, _ in told] == sorted(done for done, _ in told)
+
+
+def test_texts_are_judged_where_the_model_reads_them(run):
+    Path("reads.py").write_text(FACTORY)
+    text = " ".join(["a good film a bad film a good good film a film"] * 3)
+    ran = run("trust", text, "--model", "reads.py:model", "--probes", "64", "--json")
+    assert ran.status == 0, ran.err
+    (one,) = json.loads(ran.out)["judged"]
+    assert one["source"] == text
+    assert one["rows"][0]["probes"] == 64
+    assert len(one["rows"][0]["cells"]) == 36
+    assert all(Path(file).is_file() for file in one["files"])
+    assert load(one["files"][1]).rows[0].verdict == one["rows"][0]["verdict"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 
 from camscope.results import Explanation
@@ -27,6 +29,7 @@ def row(verdict: Verdict = Verdict.BEATS, **facts) -> Judged:
         "ceiling": 0.78,
         "p": 0.0026,
         "chance": Interval(0.02, -0.3, 0.33),
+        "cells": np.zeros((4, 6)),
         "baselines": {
             "centre": Compared(Interval(0.4, 0.28, 0.5), Interval(0.21, 0.1, np.inf)),
             "mean-activation": Compared(Interval(0.52, 0.42, 0.6), Interval(0.09, 0.01, np.inf)),
@@ -59,6 +62,15 @@ def probed(e: Explanation, image: int, key: tuple[str, str]) -> tuple[tuple[int,
 def judgement(*rows: Judged, e: Explanation | None = None) -> Judgement:
     """These rows, and probes of all grids of all images."""
     e = made() if e is None else e
+    rows = tuple(
+        dataclasses.replace(
+            one,
+            cells=e.raw[one.method, one.layer][one.image, e.titles[one.image].index(one.target)].astype(
+                float
+            ),
+        )
+        for one in rows
+    )
     probes = dict(probed(e, image, key) for image in range(len(e)) for key in e.raw)
     return Judgement(e, rows, probes, "log-probability", 7)
 

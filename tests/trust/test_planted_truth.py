@@ -1,4 +1,4 @@
-"""A net that knows digits, on canvases of two: the verdict says where for its map of each, and not for others."""
+"""A net that knows digits, and canvases with two of them: the verdict says where for its map of each."""
 
 from collections import Counter
 

@@ -228,6 +228,15 @@ def test_methods_of_the_whole_model_are_judged_on_cells_of_their_own_map():
     assert {row.method for row in found.rows if not row.why} == {"rise(n=64)", "gradcam"}
 
 
+def test_where_no_layer_has_a_grid_there_is_no_mean_activation_to_beat():
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Flatten(), nn.Linear(2 * 14 * 14, 16), nn.ReLU(), nn.Linear(16, 3))
+    (row,) = camscope.Explainer(net).trust(X[:1].float(), methods="rise(n=64)", probes=32).rows
+    assert not row.why
+    assert set(row.baselines) == {CENTRE}
+    assert "no mean activation" in row.notes[0]
+
+
 def test_a_baseline_is_no_better_than_itself():
     _, explainer = classifier()
     found = explainer.trust(
@@ -326,6 +335,7 @@ def test_a_score_that_does_not_move_a_grid_of_few_cells_and_a_model_that_only_gu
         ({"checks": []}, InputError, "There are fidelity"),
         ({"methods": "gradcamm"}, MethodError, "gradcam"),
         ({"layers": "features.33"}, LayerError, "features.3"),
+        ({"methods": []}, MethodError, "list of methods is empty"),
         ({"targets": 99}, CamscopeError, "99"),
         ({"check": "class", "checks": "class"}, CamscopeError, "these are the same"),
         ({"image": 1}, CamscopeError, "takes no 'image'"),

@@ -59,6 +59,11 @@ def test_a_share_of_the_ceiling_lies_between_0_and_100_percent(ceiling, share):
     assert cells[2] == share
 
 
+def test_a_map_that_is_worse_than_nothing_explains_none_of_it():
+    (cells,) = judgement(row(Verdict.CHANCE, fidelity=Interval(-0.4, -0.5, -0.3))).table().rows
+    assert cells[2:4] == ("0 %", "−0.40 (−0.50, −0.30)")
+
+
 def test_several_maps_of_one_image_are_counted_and_the_others_named():
     said = judgement(
         row(),

@@ -16,6 +16,7 @@ from camscope.cli.showing import FEW
 from camscope.cli.showing_verdicts import show_judgement
 from camscope.cli.sound_sources import Sounds
 from camscope.cli.sources import Sources
+from camscope.cli.text_sources import Texts
 from camscope.composition import Expression
 from camscope.engine.explainer import Explainer
 from camscope.engine.trusting import check_probes
@@ -139,13 +140,10 @@ def sources_of(explainer: Explainer, given: Sequence[str], out: Path) -> Sources
         out: the folder that runs write into.
 
     Raises:
-        InputError: if there is nothing to be found, or the model reads texts.
+        InputError: if there is nothing to be found.
     """
     if explainer.reads_texts:
-        raise InputError(
-            "This model reads texts, of which no part lies between there and not there: maps of photos, sounds and "
-            "signals are judged. To see its evidence: camscope explain."
-        )
+        return Texts(given)
     return Sounds(given) if explainer.hears_sounds else Photos(given, out)
 
 
@@ -191,6 +189,8 @@ def judge_all(
 def _read(explainer: Explainer, sources: Sources, name: str) -> Any:
     if isinstance(sources, Sounds):
         return explainer.prepare(to_sound(name))
+    if isinstance(sources, Texts):
+        return [sources.text(name)]
     return [read_for(explainer, name)]
 
 

@@ -36,6 +36,14 @@ class Texts:
         self.names: Sequence[str] = list(self._texts)
         self.stems: Mapping[str, Path] = stems_of_texts(self.names)
 
+    def text(self, name: str) -> str:
+        """One of them.
+
+        Args:
+            name: what it is called.
+        """
+        return self._texts[name]
+
     def explained(
         self, explainer: Explainer, names: Sequence[str], options: Mapping[str, Any]
     ) -> Iterator[Outcome]:

@@ -63,7 +63,8 @@ def trust(
     Parameters
     ----------
     photos
-        Files, folders, globs, or sample:NAME. For a model that takes sounds: .wav files, folders, globs.
+        Files, folders, globs, or sample:NAME. For a model that takes sounds: .wav files, folders, globs. For one that
+        reads texts: "a text", several, or a .txt file with one text a line.
     model
         demo, timm:NAME, torchvision:NAME, hf:NAME-OR-FOLDER, keras:NAME-OR-FILE, onnx:FILE.onnx or FILE.py:FACTORY.
     method

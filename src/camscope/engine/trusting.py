@@ -14,7 +14,7 @@ from camscope.arrays import resize, to_numpy
 from camscope.composition import parse
 from camscope.engine.probing import Asking, Counter, Progress
 from camscope.engine.top_two import WithTopTwo
-from camscope.errors import InputError, keyword
+from camscope.errors import InputError, LayerError, keyword
 from camscope.evidence import Evidence
 from camscope.methods.agnostic import centre, mean_activation
 from camscope.methods.registry import method_of
@@ -37,6 +37,8 @@ from camscope.trust.judgement import Judgement
 from camscope.trust.probed import Probed
 from camscope.trust.probes import FEWEST, probes_on
 from camscope.trust.verdict import Check, Judged, Verdict
+
+_NO_MEAN = "No layer of the model has a grid, so there is no mean activation to beat."
 
 _LOG = "log-probability"
 _OWN = "the score itself, since it has no probability"
@@ -124,9 +126,13 @@ def _explained(
     beside = [mean] if mean not in named else []
     by_class = CLASS in checks_named(wanted.checks) and asks_for_classes(wanted.targets)
     targets: Any = WithTopTwo(wanted.targets, len(given.batch)) if by_class else wanted.targets
-    whole = explainer(
-        given, methods=[*listed, *beside], layers=wanted.layers, targets=targets, seed=wanted.seed
-    )
+    options = {"layers": wanted.layers, "targets": targets, "seed": wanted.seed}
+    try:
+        whole = explainer(given, methods=[*listed, *beside] if listed else [], **options)
+    except LayerError:
+        whole = explainer(
+            given, methods=listed, **options
+        )  # may be of the whole model, where no layer has a grid
     e, two = targets.parted(whole) if by_class else (whole, None)
     means = {layer: to_numpy(maps)[:, 0] for (method, layer), maps in e.raw.items() if method == mean}
     return _without(e, beside), None if two is None else _without(two, beside), means
@@ -176,20 +182,20 @@ def _claim(
         Status.NO_GRADIENT: "The score does not depend on this layer, so the map is zero.",
         Status.NON_FINITE: "The map holds NaN or infinity.",
     }
-    # the mean activation of a map of several layers, or of none, is that of the last one
-    mean = ground.of_map(means.get(layer, list(means.values())[-1])[image].astype(np.float64))
+    baselines = [Baseline(method_of(centre).name, _centre(grid), Verdict.NO_BETTER_THAN_CENTRE)]
+    if means:  # that of a map of several layers, or of none, is of the last one
+        mean = ground.of_map(means.get(layer, list(means.values())[-1])[image].astype(np.float64))
+        name = method_of(mean_activation).name
+        baselines.append(Baseline(name, _resized(mean, grid), Verdict.NO_BETTER_THAN_MEAN))
     return Claim(
         method,
         layer,
         e.titles[image][target],
         target,
         on_grid(_there(e, place, ground), grid),
-        (
-            Baseline(method_of(centre).name, _centre(grid), Verdict.NO_BETTER_THAN_CENTRE),
-            Baseline(method_of(mean_activation).name, _resized(mean, grid), Verdict.NO_BETTER_THAN_MEAN),
-        ),
+        tuple(baselines),
         unfit.get(status, ""),
-        _notes(e, place),
+        (*_notes(e, place), *(() if means else (_NO_MEAN,))),
     )
 
 

@@ -21,7 +21,9 @@ _MOST = 2**21
 """Numbers in the matrix of a cell, at most: of larger cells it would take more memory than it saves time."""
 
 
-def pixels_of_cells(cells: Shaped[np.ndarray, n * grid], size: Sequence[int]) -> Shaped[np.ndarray, n * size]:
+def pixels_of_cells(
+    cells: Shaped[np.ndarray, " n *grid"], size: Sequence[int]
+) -> Shaped[np.ndarray, " n *size"]:
     """What is said of cells, said of pixels: each pixel is its nearest cell's.
 
     Args:

@@ -10,7 +10,6 @@ from camscope.render import Tabular, TextTable
 from camscope.results import Explanation
 from camscope.results.figures.labels import image_name, keys_of, targets_shown
 from camscope.trust import sentences
-from camscope.trust.cells import grid_of
 from camscope.trust.probed import Probed
 from camscope.trust.verdict import Judged, Verdict
 
@@ -39,14 +38,9 @@ class Findings(Tabular):
         """The number of a row's target among those of its image."""
         return self.explanation.titles[row.image].index(row.target)
 
-    def grid(self, row: Judged) -> tuple[int, ...]:
-        """The grid that a row's map was probed on."""
-        e = self.explanation
-        return grid_of(e.raw[row.method, row.layer].shape[2:], e.input_size)
-
     def probed(self, row: Judged) -> Probed | None:
         """The probes that a row's map was tried on; None if there are none."""
-        return self.probes.get((row.image, self.grid(row)))
+        return self.probes.get((row.image, row.cells.shape))
 
     def probes_of(self, row: Judged) -> int:
         """How many altered inputs a row's map was tried on."""

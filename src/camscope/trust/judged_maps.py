@@ -115,6 +115,7 @@ def unjudged(image: int, claim: Claim, why: str) -> Judged:
         p=nan,
         chance=Interval(nan, nan, nan),
         baselines={},
+        cells=claim.cells,
         notes=claim.notes,
     )
 
@@ -232,6 +233,7 @@ def _measured(
                 p=float(p),
                 chance=Interval(float(middle), float(lowest), float(highest)),
                 baselines=compared,
+                cells=claim.cells,
                 notes=claim.notes,
             )
         )

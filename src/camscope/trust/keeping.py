@@ -156,6 +156,7 @@ def _plain_row(row: Judged, maps: Findings) -> dict[str, Any]:
         "of_ceiling": row.of_ceiling,
         "p": row.p,
         "chance": _plain(row.chance),
+        "cells": row.cells.tolist(),
         "by_imputer": dict(row.by_imputer),
         "baselines": {
             name: {"fidelity": _plain(one.fidelity), "difference": _plain(one.difference)}
@@ -212,6 +213,7 @@ def _row(one: Mapping[str, Any]) -> Judged:
         ceiling=_number(one["ceiling"]),
         p=_number(one["p"]),
         chance=_interval(one["chance"]),
+        cells=_cells(one["cells"]),
         baselines={
             str(name): Compared(_interval(about["fidelity"]), _interval(about["difference"]))
             for name, about in one["baselines"].items()
@@ -219,6 +221,13 @@ def _row(one: Mapping[str, Any]) -> Judged:
         checks=tuple(_check(about) for about in one["checks"]),
         notes=tuple(strings_in(one["notes"])),
     )
+
+
+def _cells(given: Any) -> np.ndarray:
+    """A map on its grid; what is not finite was written as null."""
+    cells = np.array(given, np.float64)
+    require(cells.ndim > 0, f"a map of it is {given!r}")
+    return cells
 
 
 def _check(one: Mapping[str, Any]) -> Check:

@@ -161,11 +161,8 @@ def of_ceiling(row: Judged) -> str:
 
 
 def share_of_ceiling(row: Judged) -> str:
-    """The same as a number, from 0 to 100 %.
-
-    A ceiling is fitted to probes: of few it comes out too low, and a map that reaches it has reached all.
-    """
-    return share(min(max(row.of_ceiling, 0.0), 1.0) if math.isfinite(row.of_ceiling) else math.nan)
+    """The same as a number: 0 % of a map that is worse than nothing, a dash without a ceiling."""
+    return share(row.of_ceiling if math.isnan(row.of_ceiling) else max(row.of_ceiling, 0.0))
 
 
 def share(value: float) -> str:

@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from camscope import render
-from camscope.arrays import to_numpy
 from camscope.render import Cloud, Level, Levels, Panel, SignalRow, VerdictRow
 from camscope.results.figures.labels import caption_of
 from camscope.results.figures.options import naming_unknown_options
 from camscope.results.figures.photos import heatmap_panels
 from camscope.results.figures.signals import signal_row
 from camscope.trust import sentences
-from camscope.trust.cells import on_grid
 from camscope.trust.findings import Findings
 from camscope.trust.verdict import Interval, Judged, Verdict
 
@@ -134,9 +132,7 @@ def _clouds(maps: Findings, row: Judged) -> tuple[Cloud, ...]:
     if probed is None or row.verdict is Verdict.UNJUDGED:
         return ()
     target = maps.target_of(row)
-    own = to_numpy(maps.explanation.raw[row.method, row.layer])[row.image, target].astype(np.float64)
-    cells = on_grid(own, probed.removed.shape[1:]).ravel()
-    removed = probed.removed.reshape(len(probed.removed), -1) @ (cells / np.abs(cells).sum())
+    removed = probed.removed.reshape(len(probed.removed), -1) @ (row.cells / np.abs(row.cells).sum()).ravel()
     by = np.array(probed.imputers)
     return tuple(
         Cloud(

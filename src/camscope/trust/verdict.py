@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+import numpy as np
+from jaxtyping import Float
+
 
 class Verdict(StrEnum):
     """What is said of a map; the words are what people read."""
@@ -82,6 +85,7 @@ class Judged:
         p: of the fidelity against the same map at other places.
         chance: what the same map reaches at other places: the median, and what 95 % of them lie in.
         baselines: the map beside each baseline, by the baseline's name.
+        cells: the map on the grid of its probes: of a text at its words' tokens.
         checks: the further tests that were asked for.
         notes: what a reader must know.
     """
@@ -98,6 +102,7 @@ class Judged:
     p: float
     chance: Interval
     baselines: Mapping[str, Compared]
+    cells: Float[np.ndarray, " *grid"] = field(compare=False)
     checks: tuple[Check, ...] = ()
     notes: tuple[str, ...] = field(default=())
 
