@@ -113,10 +113,11 @@ def _by_gradients(method: str, activations: torch.Tensor, g: torch.Tensor) -> to
 
 def _ablation(truth: Truth, goal: Goal, in_memory: bool) -> torch.Tensor:
     y, A = goal.score(truth.z), truth.activations
-    if bool(((y.abs() < 1e-6) & (y != 0)).any()):
+    drops = torch.stack([y - goal.score(z) for z in truth.without_each_channel(in_memory=in_memory)], 1)
+    # zero too: the logarithm of a probability that is all but 1 is rounded to it
+    if bool((y.abs() < 1e-6).any()):
         raise UndecidedError("a score of Ablation-CAM is nearly zero")
-    drops = [y - goal.score(z) for z in truth.without_each_channel(in_memory=in_memory)]
-    return _over_channels(_over(torch.stack(drops, 1) / torch.where(y == 0, 1.0, y.abs())[:, None], A) * A)
+    return _over_channels(_over(drops / torch.where(y == 0, 1.0, y.abs())[:, None], A) * A)
 
 
 def _recipro(truth: Truth, answer: Score, in_memory: bool) -> torch.Tensor:

@@ -172,6 +172,27 @@ def test_by_methods_every_panel_is_of_its_row_and_column(e, image, scale):
 
 
 @pytest.mark.parametrize("image", IMAGES)
+def test_by_methods_every_target_has_a_block_of_rows_of_its_own(e, image):
+    panels = panels_of(e.figure(image, by="methods"))
+    places = [(target, *key) for target in TARGETS for key in KEYS]
+    assert len(panels) == len(places)
+    for (target, method, layer), panel in zip(places, panels, strict=True):
+        of = (method, layer, image, target)
+        assert_shows(panel, picture_of(e, method, layer, image, target), of)
+        assert (panel.row, panel.title) == (method, SHORT[image][target])
+
+
+@pytest.mark.parametrize("image", IMAGES)
+def test_by_methods_at_one_layer_every_target_has_a_row_of_its_own(image):
+    e = made(layers=("late",))
+    panels = [panel for panel in panels_of(e.figure(image, by="methods")) if panel.title != "Photo"]
+    places = [(target, method) for target in TARGETS for method in METHODS]
+    assert len(panels) == len(places)
+    for (target, method), panel in zip(places, panels, strict=True):
+        assert_shows(panel, picture_of(e, method, "late", image, target), (method, image, target))
+
+
+@pytest.mark.parametrize("image", IMAGES)
 def test_by_methods_at_one_layer_they_follow_the_photo(image):
     e = made(layers=("late",))
     for target in TARGETS:
