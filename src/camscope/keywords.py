@@ -66,9 +66,10 @@ def keywords(
     return decorated
 
 
-def _check_seed(seed: object) -> None:
+def _check_seed(seed: Any) -> None:
     """Refuse what generators take for no seed, or draw from without one."""
-    if not isinstance(seed, Integral) or isinstance(seed, bool) or not 0 <= seed < 2**32:
+    whole = isinstance(seed, Integral) and not isinstance(seed, bool)
+    if not whole or not 0 <= int(seed) < 2**32:
         raise InputError(
             f"{keyword('seed', seed)}: expected a whole number, 0 at least and below 2³². The same seed draws the same."
         )

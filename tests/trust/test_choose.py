@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import camscope
+from camscope.engine.photo_set import PhotoSet
 from camscope.trust import Candidate, Choice, Interval, read_choice
 from camscope.trust.verdict import Compared
 from tests.trust.coloured_patches import SIDE, Patches, explainer, folders, photos
@@ -254,6 +255,39 @@ def test_batches_and_folders_are_photos_too(tmp_path):
     of_list = ours.choose(photos(8), methods="gradcam", **HERE)
     assert by_batch.best.located.value == pytest.approx(of_list.best.located.value)
     assert by_batch.best.score.value == pytest.approx(of_list.best.score.value)
+
+
+class Other:
+    """A tensor such as TensorFlow's: a list of numbers is the index of one value of it, not of rows."""
+
+    def __init__(self, values):
+        self.values, self.shape = values, values.shape
+
+    def __array__(self, dtype=None, copy=None):
+        return self.values
+
+    def __len__(self):
+        return len(self.values)
+
+    def __getitem__(self, at):
+        return self.values[tuple(at) if isinstance(at, (list, np.ndarray)) else at]
+
+
+@pytest.mark.parametrize("framework", ["numpy", "torch", "jax", "other"])
+def test_rows_of_a_batch_of_any_framework_are_taken_by_their_numbers(framework):
+    rows = np.arange(10, dtype=np.float32).reshape(5, 2)
+    rows[3] = rows[1]
+    given = {
+        "numpy": lambda: rows,
+        "torch": lambda: torch.from_numpy(rows),
+        "jax": lambda: pytest.importorskip("jax.numpy").asarray(rows),
+        "other": lambda: Other(rows),
+    }[framework]()
+    own = PhotoSet(given, None)
+    np.testing.assert_array_equal(np.asarray(own.some([4, 0])), rows[[4, 0]])
+    chunks = [(numbers.tolist(), np.asarray(some).tolist()) for numbers, some in own.chunks(3)]
+    assert chunks == [([0, 1, 2], rows[:3].tolist()), ([4], rows[4:].tolist())]
+    assert own.again == {3: 1}
 
 
 # ------------------------------------------------------------------ candidates

@@ -1,5 +1,6 @@
 """The statistics of a verdict: each against brute force, then what must be true of them by chance."""
 
+import dataclasses
 import itertools
 
 import numpy as np
@@ -163,6 +164,19 @@ def test_a_ceiling_is_out_of_sample_so_that_noise_has_none():
     assert np.quantile(np.abs(found), 0.95) < 0.25
     shifted = (removed @ random.normal(size=(49, 1))).T + 100 * (np.arange(128) % 2)
     assert ceilings(removed, shifted, halves, 0)[0] > 0.97  # what is one imputer's alone is no map's to say
+
+
+def test_probes_that_mostly_change_the_top_class_and_still_tell_something_are_told():
+    truth = np.arange(49.0).reshape(GRID) % 11
+    probed = probed_by(additive(truth[None]), noise=0.1)
+    for changed, said in (
+        (0.84, ["84 % of the probes have another top class"]),
+        (0.5, []),
+        (float("nan"), []),
+    ):
+        (row,) = judged(0, [claim(truth)], dataclasses.replace(probed, changed=changed), 0)
+        assert row.verdict == Verdict.BEATS
+        assert [note.partition(":")[0] for note in row.notes] == said
 
 
 def test_the_adversaries_come_last():

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from array_api_compat import is_array_api_obj
 from jaxtyping import Int
 
 from camscope.arrays import to_numpy
@@ -42,7 +43,9 @@ class PhotoSet:
             )
         if not len(photos):
             raise InputError("There are no photos: the list is empty.")
-        self._photos, self._preprocessing = photos, preprocessing
+        # rows are taken by a list of numbers, which means something else to a tensor of TensorFlow
+        self._photos = to_numpy(photos) if self._batch and not is_array_api_obj(photos) else photos
+        self._preprocessing = preprocessing
         self.left_out: dict[int, str] = {}
         self.again: dict[int, int] = {}
 
@@ -85,7 +88,7 @@ class PhotoSet:
     def some(self, numbers: Sequence[int]) -> Any:
         """Some photos as an explainer takes them."""
         if self._batch:
-            return self._photos[np.asarray(numbers).tolist()]
+            return self._photos[np.asarray(numbers)]
         return [self._photos[number] for number in numbers]
 
     def _readable(self, number: int) -> Any:

@@ -234,7 +234,7 @@ def _measured(
                 chance=Interval(float(middle), float(lowest), float(highest)),
                 baselines=compared,
                 cells=claim.cells,
-                notes=claim.notes,
+                notes=(*claim.notes, *_of_probes(probed)),
             )
         )
     return found
@@ -243,6 +243,16 @@ def _measured(
 def _interval(value: float, resampled: Float[np.ndarray, " resample"]) -> Interval:
     low, high = np.percentile(resampled, _TWO_SIDED)
     return Interval(float(value), float(low), float(high))
+
+
+def _of_probes(probed: Probed) -> tuple[str, ...]:
+    """What must be known of probes that tell something, though most of them change the top class."""
+    if not probed.changed > _MOST_CHANGED:
+        return ()
+    return (
+        f"{round(100 * probed.changed)} % of the probes have another top class: what the score loses is measured far from the "
+        "input as it is.",
+    )
 
 
 def _verdict(p: float, baselines: Sequence[Baseline], compared: Mapping[str, Compared]) -> Verdict:
