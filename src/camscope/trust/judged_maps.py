@@ -250,8 +250,8 @@ def _of_probes(probed: Probed) -> tuple[str, ...]:
     if not probed.changed > _MOST_CHANGED:
         return ()
     return (
-        f"{round(100 * probed.changed)} % of the probes have another top class: what the score loses is measured far from the "
-        "input as it is.",
+        f"{round(100 * probed.changed)} % of the probes have another top class: what the score loses is measured far "
+        "from the input as it is.",
     )
 
 
