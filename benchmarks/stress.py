@@ -65,7 +65,7 @@ def interrupts(count: int) -> None:
             explainer = camscope.Explainer(model)
             if number % 2:
                 explainer(x, methods=method, targets=[0, 1])
-            with small.interrupted(None, AROUND) as lines:
+            with small.interrupted(None, *AROUND) as lines:
                 explainer(x, methods=method, targets=[0, 1])
             if not number % 2:
                 explainer = camscope.Explainer(model)
@@ -73,7 +73,7 @@ def interrupts(count: int) -> None:
             try:
                 with _untouched(model):
                     try:
-                        with small.interrupted(at, AROUND):
+                        with small.interrupted(at, *AROUND):
                             explainer(x, methods=method, targets=[0, 1])
                     except KeyboardInterrupt:
                         arrived += 1

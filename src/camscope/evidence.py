@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -134,7 +134,7 @@ class Responses:
     top: Int[Array, " variant"] | None = None
 
     def changed(self, change: Callable[[Array], Array]) -> Responses:
-        """The same with all that is said of each target changed: some of the rows or columns, another type."""
+        """The same with all that is said of each target changed: some of the columns, another type."""
         return Responses(
             change(self.scores), change(self.probabilities), change(self.log_probabilities), self.top
         )
@@ -145,7 +145,8 @@ class Responses:
         def picked(values: Array) -> Array:
             return array_namespace(values).take(values, from_indices(index, like=values), axis=0)
 
-        return replace(self.changed(picked), top=None if self.top is None else picked(self.top))
+        top = None if self.top is None else picked(self.top)
+        return Responses(picked(self.scores), picked(self.probabilities), picked(self.log_probabilities), top)
 
     @staticmethod
     def concatenated(parts: Sequence[Responses]) -> Responses:

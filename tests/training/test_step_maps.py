@@ -17,6 +17,7 @@ from torch.utils.checkpoint import checkpoint
 
 import camscope
 from camscope.errors import InputError, LayerError, MethodError, ModelError, TargetError
+from camscope.models.torch.learning_head import check_foldable
 from camscope.training import StepMaps, cam, outside_loss
 from tests.conftest import make_tiny_cnn
 from tests.torch.nets import Apply, Net, batch, gap_head, linear, mlp_head
@@ -418,10 +419,16 @@ def test_a_linear_head_is_found_anew_where_a_module_was_replaced():
         cam(model, x, 0)
 
 
-def test_a_head_of_other_modules_is_refused():
+def test_modules_whose_weights_cannot_be_folded_are_named():
+    check_foldable([nn.BatchNorm1d(12), nn.Dropout(), linear(12, 5, 0)])
+    with pytest.raises(MethodError, match="PReLU, whose weights are not followed"):
+        check_foldable([nn.PReLU(), linear(12, 5, 0)])
+
+
+def test_a_head_that_is_linear_by_its_weights_alone_is_refused():
     head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.PReLU(), linear(12, 5, 0))
     nn.init.ones_(head[2].weight)  # linear as it is, but not for long
-    with pytest.raises(MethodError, match="PReLU, whose weights are not followed"):
+    with pytest.raises(MethodError, match=r"Use 'gradcam' or 'hirescam'"):
         cam(Net(head), input_of("2D"), 0)
 
 

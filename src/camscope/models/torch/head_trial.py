@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import torch
 from einops import einsum, rearrange, reduce
@@ -47,6 +48,7 @@ def holds_when_altered(
     try:
         found = _answers(passes, layer, left)
     except Exception:  # whatever the model's code says of being followed: then it is run without each channel
+        _answers(passes, layer, left, follow=False)  # what it says without being followed is for the user
         return False
     if found is None:
         return False
@@ -62,7 +64,11 @@ def holds_when_altered(
 
 
 def _answers(
-    passes: FurtherPasses, layer: Layer, left: Float[torch.Tensor, "variant batch channel"]
+    passes: FurtherPasses,
+    layer: Layer,
+    left: Float[torch.Tensor, "variant batch channel"],
+    *,
+    follow: bool = True,
 ) -> Float[torch.Tensor, "variant batch class"] | None:
     """What the model puts out without some channels of a layer; None if it does not make that by sums.
 
@@ -72,6 +78,7 @@ def _answers(
         passes: run the model.
         layer: whose output is altered.
         left: weights of channels.
+        follow: whether it is found out how the model makes that; None is given if not.
     """
     sums = FollowingSums()
 
@@ -83,7 +90,7 @@ def _answers(
 
     whole = Plan(layer, (), layer.calls - 1, whole=True)
     found = []
-    with torch.no_grad(), following(sums, of=passes.model):
+    with torch.no_grad(), following(sums, of=passes.model) if follow else nullcontext():
         if layer in passes.plans:
             way = passes.way(layer)
             for image in range(left.shape[1]):
@@ -93,7 +100,7 @@ def _answers(
                 alter = functools.partial(altered, left=some)
                 with replaced(passes.model, whole, Kept(inputs=passes.x), 0, len(some), alter):
                     found.append(passes.run(passes.x).logits)
-        if not all(sums.is_a_sum(logits) for logits in found):
+        if not follow or not all(sums.is_a_sum(logits) for logits in found):
             return None
     return torch.stack(found, 1 if layer in passes.plans else 0)
 
