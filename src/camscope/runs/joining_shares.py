@@ -11,6 +11,7 @@ from pathlib import Path
 from camscope.errors import InputError
 from camscope.runs.finishing import finish
 from camscope.runs.input_list import Share
+from camscope.runs.needed_packages import check_installed
 from camscope.runs.run_plan import PLAN, Plan
 from camscope.runs.run_store import RunStore
 from camscope.surviving import written_aside
@@ -40,6 +41,7 @@ def merge(parts: Sequence[str | os.PathLike[str]], out: str | os.PathLike[str]) 
         raise InputError(
             "There is no share of a run to merge. Give the folders that camscope run --shard wrote to."
         )
+    check_installed()
     plans = {path: Plan.read(path) for path in given}
     (first, plan), *others = plans.items()
     for path, other in others:

@@ -7,6 +7,20 @@ from typing import Any
 from camscope.errors import MissingExtraError
 
 
+def check_installed() -> None:
+    """Refuse to begin a run before anything is written, where a package is missing that it needs.
+
+    Raises:
+        MissingExtraError: if pyarrow, filelock or fsspec is not installed.
+    """
+    pyarrow_modules()
+    try:
+        import filelock  # noqa: F401
+        import fsspec  # noqa: F401
+    except ImportError as error:
+        raise MissingExtraError("a run", "runs") from error
+
+
 def pyarrow_modules() -> tuple[Any, Any]:
     """`pyarrow` and `pyarrow.parquet`.
 

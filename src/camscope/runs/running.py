@@ -19,6 +19,7 @@ from camscope.results import Explanation
 from camscope.runs.finishing import finish
 from camscope.runs.input_list import InputList, Share
 from camscope.runs.local_engine import Progress, Told, carry_out
+from camscope.runs.needed_packages import check_installed
 from camscope.runs.reader_processes import Readers
 from camscope.runs.reading_one import ReadPhoto, Unread
 from camscope.runs.run_bar import bar
@@ -117,8 +118,9 @@ def run(
         InputError: if there are no images, they or the plan have changed since the run began, another process runs in
             the folder, or it cannot be written.
         ModelError, LayerError, MethodError, TargetError: if what is asked for does not suit the model.
-        MissingExtraError: if pyarrow is not installed.
+        MissingExtraError: if pyarrow, filelock or fsspec is not installed.
     """
+    check_installed()
     part = Share.read(share)
     given = {"top": top, "shard_size": shard_size, "batch": batch, "workers": workers}
     _check({name: number for name, number in given.items() if number is not None})
