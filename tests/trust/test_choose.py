@@ -91,9 +91,9 @@ def test_it_is_kept_in_a_file(choice, tmp_path):
     assert len(document["candidates"]) == 2
     saved = read_choice(file)
     assert (saved.method, saved.layers) == ("gradcam", ("colour+relu",))
-    saved.check_model(explainer().facts)
+    saved.check_model(explainer().about)
     with pytest.raises(camscope.InputError, match=r"a choice for .* and this is .*Choose for this one"):
-        saved.check_model(explainer(one_logit=True).facts)
+        saved.check_model(explainer(one_logit=True).about)
     with pytest.raises(camscope.InputError, match=r"saved as \.json"):
         choice.save(tmp_path / "choice.png")
 

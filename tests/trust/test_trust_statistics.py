@@ -8,6 +8,7 @@ import pytest
 from scipy import stats
 
 from camscope.imputing import pixels_of_cells
+from camscope.metrics.rank_correlation import rank_correlations, ranks
 from camscope.trust.by_chance import chances
 from camscope.trust.ceilings import ceilings
 from camscope.trust.cells import grid_of, on_grid
@@ -15,7 +16,6 @@ from camscope.trust.fidelities import by_half, fidelities, halves_of, in_units, 
 from camscope.trust.judged_maps import judged, too_small
 from camscope.trust.other_places import moves
 from camscope.trust.probes import drawn, probes_on
-from camscope.trust.rank_correlation import rank_correlations, ranks
 from camscope.trust.resampling import RESAMPLES, resampled
 from camscope.trust.verdict import Verdict
 from tests.trust.statistics_twins import (

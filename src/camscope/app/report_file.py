@@ -71,7 +71,7 @@ def report(
     Raises:
         InputError: if there is no photo, these are no explanations of photos by one model, or the path is no `.html`.
     """
-    target = _checked(path)
+    check_report(path)
     view = View(title or "", spec, side)
     for e in [explanations] if isinstance(explanations, Explanation) else explanations:
         if not isinstance(e, Explanation):
@@ -80,7 +80,7 @@ def report(
                 "camscope.report(explainer(photos), 'report.html')."
             )
         view.add(e)
-    return write_report(view, target)
+    return write_report(view, path)
 
 
 def write_report(view: View, path: str | Path, *, largest: int = _LARGEST) -> list[Path]:
@@ -97,7 +97,8 @@ def write_report(view: View, path: str | Path, *, largest: int = _LARGEST) -> li
     Raises:
         InputError: if there is no photo, the suffix is another, or the folder is not there.
     """
-    path = _checked(path)
+    path = Path(path)
+    check_report(path)
     if not view.photos:
         raise InputError("There is no photo to report on.")
     parts = list(_parts([len(json.dumps(photo)) for photo in view.photos], largest))
@@ -118,13 +119,16 @@ def write_report(view: View, path: str | Path, *, largest: int = _LARGEST) -> li
     return written
 
 
-def _checked(path: str | Path) -> Path:
-    """The path of a report, refused before any work is done if nothing can be written there."""
+def check_report(path: str | Path) -> None:
+    """Refuse the path of a report before any work is done, if nothing can be written there.
+
+    Raises:
+        InputError: if the suffix is another than `.html`, or the folder is not there.
+    """
     path = Path(path)
     if path.suffix != ".html":
         raise InputError(f"{path}: a report is a .html file, such as {path.with_suffix('.html')}.")
     check_folder(path)
-    return path
 
 
 def _parts(sizes: Sequence[int], largest: int) -> Iterator[range]:

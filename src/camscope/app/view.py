@@ -10,7 +10,6 @@ import base64
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from io import BytesIO
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +21,7 @@ from camscope.errors import InputError
 from camscope.methods import Method
 from camscope.render.colour import lut
 from camscope.results import Explanation
+from camscope.results.figures.labels import image_name, model_of
 from camscope.results.map_data import Key
 from camscope.results.saving import finite
 from camscope.targets import TargetInfo
@@ -120,7 +120,7 @@ class View:
 def _facts_of(e: Explanation) -> dict[str, Any]:
     versions = e.provenance.get("versions") or {}
     return {
-        "model": str(e.provenance.get("model_name") or e.provenance.get("model")),
+        "model": model_of(e),
         "untrained": bool(e.untrained),
         "keys": list(e.raw),
         "methods": [_method(e, name) for name in e.methods],
@@ -145,7 +145,7 @@ def _photo(e: Explanation, image: int, side: int) -> dict[str, Any]:
         for index, name, logit, probability in e.top(_TOP, image=image)
     ]
     facts = {
-        "name": Path(whole.source).name if whole.source else f"{e.noun} {image}",
+        "name": image_name(e, image),
         "label": label,
         "wrong": None if label is None or not top else top[0]["name"] != label,
         "size": [*whole.geometry.photo_size],

@@ -10,7 +10,6 @@ from typing import Any
 
 from rich.console import Console
 
-from camscope.cli.explaining_bar import progress
 from camscope.cli.request import Request
 from camscope.cli.run_table import RunTable
 from camscope.cli.showing import FEW, show_explanation
@@ -18,6 +17,7 @@ from camscope.cli.sources import Sources
 from camscope.cli.writers import Writers
 from camscope.cli.writing import write
 from camscope.engine.explainer import Explainer
+from camscope.engine.progress_bar import bar, in_steps
 from camscope.errors import InputError
 from camscope.results.explanation import Explanation
 
@@ -82,7 +82,8 @@ def explain_all(explainer: Explainer, sources: Sources, request: Request, people
     done = Done(len(names), path, skipped=len(sources.names) - len(names))
     size = 1 if explainer.keeps_sizes else request.batch
     options = request.explainer_options(instances=explainer.detects)
-    with _stopping(done), Writers() as writers, progress(len(names)) as advance:
+    with _stopping(done), Writers() as writers, bar("explaining", shown=len(names) > 2) as told:
+        advance = in_steps(told, len(names))
         for some in batches_of(names, size):
             found = []
             for name, outcome in sources.explained(explainer, some, options):

@@ -160,7 +160,7 @@ def explain(
         with people.status("loading the model …") if people.is_terminal else nullcontext():
             explainer = request.model.open()
         if saved is not None:
-            saved.check_model(explainer.facts)
+            saved.check_model(explainer.about)
         sources = find_sources(explainer, request)
         free = _in_a_free_folder(request, sources, people)
         with prepared_folder(free.out):

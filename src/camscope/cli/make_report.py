@@ -7,17 +7,17 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from camscope.app import View, write_report
+from camscope.app import View, check_report, write_report
 from camscope.cli.app import say_error
 from camscope.cli.batches import batches_of
-from camscope.cli.explaining_bar import progress
 from camscope.cli.model_options import ModelOptions
 from camscope.cli.output import console, print_json, quiet_stdout
 from camscope.cli.photo_sources import Photos
 from camscope.cli.pictures import Pictures
 from camscope.cli.request import USUAL_BATCH, Request, read_inputs, read_methods, read_words
 from camscope.cli.showing import show_files, show_notes
-from camscope.errors import InputError, check_folder
+from camscope.engine.progress_bar import bar, in_steps
+from camscope.errors import InputError
 
 _NO_INPUT = "Which photos? Give files, folders, globs, or samples: camscope report sample:cat sample:coffee"
 _FEW = 20
@@ -109,7 +109,8 @@ def report(
         view = View(title or f"Where {model} looks", model, side=640 if len(sources.names) > _FEW else 1024)
         options = request.explainer_options(instances=explainer.detects)
         size = 1 if explainer.keeps_sizes else request.batch
-        with progress(len(sources.names)) as advance:
+        with bar("explaining", shown=len(sources.names) > 2) as told:
+            advance = in_steps(told, len(sources.names))
             for some in batches_of(sources.names, size):
                 for name, outcome in sources.explained(explainer, some, options):
                     if isinstance(outcome, InputError):
@@ -131,8 +132,6 @@ def report(
 
 def _check_file(out: Path, *, overwrite: bool) -> None:
     """Refuse what no report can be written to, before any work is done."""
-    if out.suffix != ".html":
-        raise InputError(f"--out {out}: a report is a .html file, such as {out.with_suffix('.html')}.")
-    check_folder(out)
+    check_report(out)
     if out.exists() and not overwrite:
         raise InputError(f"{out} is there already. Choose another --out, or write over it by --overwrite.")

@@ -586,15 +586,10 @@ class Explainer:
             ModelError: if the model is no classifier of photos.
             LayerError, MethodError, TargetError: as for a call.
         """
-        asked = Asked(labels, groups, by, probes, seed, progress, tell or (lambda words: None), self.facts)
+        asked = Asked(labels, groups, by, probes, seed, progress, tell or (lambda words: None), self.about)
         offers = self._model.adapter.offers
         with self._model.adapter.exclusive(), without_warnings():
             return choose(self, photos, asked, methods=methods, layers=layers, offers=offers)
-
-    @property
-    def facts(self) -> dict[str, Any]:
-        """What tells this model from others: its name and type, and the digest of its weights."""
-        return {"model_name": self._model.info.name, **self._model.adapter.describe()}
 
     @keywords("explainer.trust(x, {})")
     def trust(

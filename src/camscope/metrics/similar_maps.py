@@ -8,7 +8,9 @@ import numpy as np
 from jaxtyping import Float
 
 from camscope.arrays import area_shares, resize
+from camscope.imputing.removed_cells import nearest_cells
 from camscope.metrics.measured_maps import can_be_judged
+from camscope.metrics.rank_correlation import rank_correlations
 
 FINEST = 14
 """Cells along each axis, at most, that say where; what a finer map shows within one of them is detail."""
@@ -16,13 +18,11 @@ FINEST = 14
 
 def rank_correlation(a: Float[np.ndarray, "*space"], b: Float[np.ndarray, "*space"]) -> float:
     """Spearman's, where what is equal shares a rank: NaN if the first map is flat or broken, 0 if the second is."""
-    from scipy.stats import rankdata
-
     if not can_be_judged(a):
         return np.nan
     if not can_be_judged(b):
         return 0.0
-    return float(np.corrcoef(rankdata(a), rankdata(b))[0, 1])
+    return float(rank_correlations(a.reshape(1, -1), b.reshape(1, -1))[0])
 
 
 def likeness(a: Float[np.ndarray, "*space"], b: Float[np.ndarray, "*space"]) -> float:
@@ -65,8 +65,7 @@ def _within(a: Float[np.ndarray, "*space"], b: Float[np.ndarray, "*space"], grid
     """The mean rank correlation within the cells of a grid in which both maps vary; −1 if they do in none."""
     parts = np.zeros(a.shape, np.int64)
     for axis, (n, cells) in enumerate(zip(a.shape, grid, strict=True)):
-        own = (2 * np.arange(n) + 1) * cells // (2 * n)
-        parts = parts * cells + own.reshape(-1, *(1,) * (a.ndim - 1 - axis))
+        parts = parts * cells + nearest_cells(cells, n).reshape(-1, *(1,) * (a.ndim - 1 - axis))
     order = np.argsort(parts, axis=None, kind="stable")
     ends = np.cumsum(np.bincount(parts.ravel()))[:-1]
     found = [

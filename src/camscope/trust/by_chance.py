@@ -8,9 +8,9 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
+from camscope.metrics.rank_correlation import ranks
 from camscope.trust.fidelities import Halves, in_units
 from camscope.trust.other_places import moves
-from camscope.trust.rank_correlation import ranks
 
 _SAME = 1e-9
 """Fidelities that differ by less are the same."""

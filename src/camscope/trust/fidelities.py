@@ -8,7 +8,7 @@ from typing import TypeAlias
 import numpy as np
 from jaxtyping import Float, Int
 
-from camscope.trust.rank_correlation import rank_correlations
+from camscope.metrics.rank_correlation import rank_correlations
 
 Halves: TypeAlias = "Mapping[str, Int[np.ndarray, ' n']]"
 """The numbers of the probes of each imputer, by its name."""

@@ -35,7 +35,7 @@ class SavedChoice:
         """Refuse another model than the choice was made for.
 
         Args:
-            facts: of the model; see `camscope.Explainer.facts`.
+            facts: of the model; see `camscope.Explainer.about`.
 
         Raises:
             InputError: naming both.

@@ -9,8 +9,8 @@ from jaxtyping import Float
 
 from camscope.arrays import to_numpy
 from camscope.metrics.measured_maps import can_be_judged
+from camscope.metrics.rank_correlation import rank_correlations
 from camscope.trust.checks.registry import Asked, Place, check
-from camscope.trust.rank_correlation import rank_correlations
 from camscope.trust.verdict import Check, Interval
 
 NAME = "class"
