@@ -22,14 +22,14 @@ HOSTILE = "</script><script>alert('x')</script>"
 
 
 class Colours(nn.Module):
-    """Its maps are the red and the green of a photo."""
+    """Its maps are the red and the green of a photo, less a third: there is evidence against, too."""
 
     def __init__(self) -> None:
         super().__init__()
         self.pooled = nn.AvgPool2d(8)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.pooled(x)[:, :2].mean((2, 3))
+        return self.pooled(x - 0.33)[:, :2].mean((2, 3))
 
 
 @pytest.fixture(scope="module")
