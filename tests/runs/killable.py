@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 import camscope.runs.run_rows
-from camscope.runs.local_engine import Progress
+from camscope.runs.shard_engine import Progress
 from camscope.runs.running import run
 
 _processes = multiprocessing.get_context("forkserver")

@@ -6,7 +6,6 @@ import dataclasses
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -21,6 +20,7 @@ from camscope.runs.mean_maps import MeanMap, MeanMaps, raw_map, shown_maps
 from camscope.runs.needed_packages import pyarrow_modules
 from camscope.runs.querying import ROWS, WITH_MAPS, OpenStore
 from camscope.runs.row_columns import FAILED, HEAVY, SIMILARITY
+from camscope.runs.store_paths import StorePath, store_path
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -54,8 +54,8 @@ class RunRows:
     skipped: int = 0
 
     @property
-    def path(self) -> Path:
-        """The folder of the run."""
+    def path(self) -> StorePath:
+        """The folder of the run, or its URL."""
         return self.opened.store.path
 
     @property
@@ -384,7 +384,7 @@ def open_run(path: str | os.PathLike[str]) -> RunRows:
         rows.where("label != top1").sort("ring_share", descending=True).limit(20).to_pandas()
 
     Args:
-        path: the folder of the run.
+        path: the folder of the run, or its URL.
 
     Returns:
         All rows, in the order of the inputs.
@@ -393,4 +393,4 @@ def open_run(path: str | os.PathLike[str]) -> RunRows:
         InputError: if it is no run, of another version, has no finished shard, or a file in it is torn or foreign.
         MissingExtraError: if DuckDB is not installed.
     """
-    return RunRows(OpenStore.open(Path(path)))
+    return RunRows(OpenStore.open(store_path(os.fspath(path))))

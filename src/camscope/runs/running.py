@@ -7,8 +7,6 @@ import itertools
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 from camscope.composition import parse, split
@@ -16,20 +14,23 @@ from camscope.engine.explainer import Explainer
 from camscope.engine.over_batches import LABELS
 from camscope.errors import CamscopeError, InputError, TargetError, keyword
 from camscope.results import Explanation
+from camscope.runs.engines import LOCAL, engine_named
 from camscope.runs.finishing import finish
 from camscope.runs.input_list import InputList, Share
-from camscope.runs.local_engine import Progress, Told, carry_out
+from camscope.runs.model_of_run import explainer_of, facts_of
 from camscope.runs.needed_packages import check_installed
 from camscope.runs.reader_processes import Readers
 from camscope.runs.reading_one import ReadPhoto, Unread
 from camscope.runs.run_bar import bar
 from camscope.runs.run_plan import Asked, Plan, check_unchanged
-from camscope.runs.run_store import RunStore
-from camscope.runs.shard_work import Pair, Work, explained
+from camscope.runs.run_store import RunStore, Unfinished
+from camscope.runs.shard_engine import Job, Progress, Told
+from camscope.runs.shard_work import Pair, explained
 from camscope.runs.sources.finding_inputs import DataLike, find_inputs
 from camscope.runs.sources.one_input import DataOptions, Input
+from camscope.runs.store_paths import StorePath, store_path
 from camscope.targets import parse_target
-from camscope.training.run_folder import now, versions
+from camscope.training.run_folder import now
 
 BATCH, SHARD_SIZE, TOP = 16, 256, 5
 """What is taken where nothing is said: images at a time, images in a shard, and top classes of a row."""
@@ -47,13 +48,13 @@ class Done:
     """What a run has done.
 
     Attributes:
-        path: its folder.
+        path: its folder, or its URL.
         progress: how far it got.
         torn: shards that were torn and were made anew.
         complete: whether all shards of the run, or of its share, are there.
     """
 
-    path: Path
+    path: StorePath
     progress: Progress
     torn: tuple[int, ...]
     complete: bool
@@ -78,6 +79,9 @@ def run(
     share: str | None = None,
     seed: int = 0,
     restart: bool = False,
+    engine: str = LOCAL,
+    address: str | None = None,
+    actors: int | None = None,
     progress: bool | Told = True,
     **model_options: Any,
 ) -> Done:
@@ -94,7 +98,7 @@ def run(
         data: images: files, folders, globs, tables, lists, tar files, data sets, by paths or URLs; see
             `camscope.runs.sources.find_inputs`.
         model: a name or an object, see `camscope.Explainer`; or an `Explainer`.
-        out: the folder of the run.
+        out: the folder of the run, or its URL: `s3://bucket/run`.
         methods: one or several, as text; None for the model's default.
         layers: names; None chooses automatically, on the first images, for all.
         targets: words as `--target` takes them, or class indices; `"labels"` for what each image is labelled as; None
@@ -111,6 +115,9 @@ def run(
             them.
         seed: of methods that draw at random.
         restart: take away the run that is in the folder.
+        engine: `local`, or `ray`: the same shards by workers of a Ray cluster, each of which writes those that it made.
+        address: of the cluster, `HOST:6379`; None for the one that this machine is in, or else a new one on it.
+        actors: how many workers there are; None for one for each GPU, or for each four cores where there is none.
         progress: whether a bar is shown in a terminal; or a function that is told how far the run is.
         model_options: of `camscope.Explainer`.
 
@@ -121,17 +128,19 @@ def run(
         MissingExtraError: if pyarrow, filelock or fsspec is not installed.
     """
     check_installed()
+    carried_by = engine_named(engine, address, actors)
     part = Share.read(share)
-    given = {"top": top, "shard_size": shard_size, "batch": batch, "workers": workers}
+    given = {"top": top, "shard_size": shard_size, "batch": batch, "workers": workers, "actors": actors}
     _check({name: number for name, number in given.items() if number is not None})
     words = _targets(targets)
     expressions = tuple(parse(one).name for text in _listed(methods) or () for one in split(text))
     options = DataOptions(images, path, column, labels)
-    store = RunStore(Path(out))
+    store = RunStore(store_path(os.fspath(out)))
     if not _is_stream(data):
         find_inputs(data, options)  # refuses what is nothing, before a model is loaded
     with store.held(restart=restart):
-        explainer = model if isinstance(model, Explainer) else Explainer(model, **model_options)
+        here = {name: value for name, value in model_options.items() if engine == LOCAL or name != "device"}
+        explainer = explainer_of(model, here)  # workers elsewhere may have a device that this machine has not
         asked = _asked(
             explainer, model, model_options, expressions, _listed(layers), words, top, seed, shard_size, part
         )
@@ -144,11 +153,12 @@ def run(
             plan = _begun(explainer, asked, inputs, data, options, batch or BATCH)
             plan.write(store.path)
         done, torn = store.finished(plan)
-        todo = [shard for shard in part.shards(plan.shards) if shard not in done]
+        for shard in torn:
+            store.shard(shard).unlink()
+        todo = Unfinished(part.shards(plan.shards), done)
+        job = Job(explainer, model, model_options, plan, store, batch or plan.batch, workers)
         with bar(progress) as told:
-            found = carry_out(
-                Work(explainer, plan, batch or plan.batch), store, todo, workers=workers, told=told
-            )
+            found = carried_by.carry_out(job, todo, told)
         complete = found.done == found.total
         if complete and part.count == 1:
             finish(store, plan)
@@ -227,14 +237,9 @@ def _asked(
     shard_size: int,
     share: Share,
 ) -> Asked:
-    about, preprocessing = explainer.about, explainer.preprocessing
     return Asked(
-        model=str(model) if isinstance(model, (str, os.PathLike)) else str(about["model"]),
+        model=str(model) if isinstance(model, (str, os.PathLike)) else str(explainer.about["model"]),
         model_options={name: _said(value) for name, value in model_options.items() if name != "device"},
-        weights_sha256=str(about.get("weights_sha256", "")),
-        framework=str(about["framework"]),
-        dtype=str(about.get("dtype", "")),
-        preprocessing=None if preprocessing is None else preprocessing.to_dict(),
         methods=methods or (explainer.default_method,),
         layers=layers,
         targets=targets,
@@ -242,7 +247,7 @@ def _asked(
         seed=seed,
         shard_size=shard_size,
         share=str(share),
-        versions={**versions(), "camscope": version("camscope")},
+        **facts_of(explainer),
     )
 
 
