@@ -108,7 +108,7 @@ class _Crew:
             self._hire()
         told(progress)
         stopping = False
-        while self._workers:
+        while self._is_work():
             ready, _ = self._ray.wait([one.waits for one in self._workers], num_returns=1, timeout=_LOOKED)
             if stop.signal and not stopping:
                 stopping = True
@@ -137,13 +137,17 @@ class _Crew:
                     told(progress)
         if self._given_up and not stopping:
             raise InputError(self._why_given_up(progress))
-        return replace(progress, seconds=time.monotonic() - begun)
+        return progress
 
     def end(self) -> None:
         """Let all workers go."""
         for worker in self._workers:
             with suppress(Exception):  # the cluster is gone, perhaps
                 self._ray.kill(worker.actor)
+
+    def _is_work(self) -> bool:
+        """Whether shards are being done, or wait for a worker that is not ready."""
+        return any(worker.shards for worker in self._workers) or (self._left > 0 and bool(self._workers))
 
     def _hire(self) -> None:
         resources = {"num_cpus": self._wanted.cores, "num_gpus": self._wanted.gpus}
