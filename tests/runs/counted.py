@@ -21,7 +21,7 @@ class Counting(nn.Sequential):
     def forward(self, x):
         pixels = np.rint(x.detach().numpy()[:, :, [0, -1], [0, -1]] * 255).astype(int)
         for low, high, check in pixels[:, :, 0][(pixels[:, :, 0] == pixels[:, :, 1]).all(1)].tolist():
-            if check == (7 * low + high) % 256:  # and no altered copy
+            if check == (7 * low + high) %% 256:  # and no altered copy
                 line = f"{time.time_ns()} {os.getpid()} {low + 256 * high}\\n"
                 os.write(LOG, line.encode())
         time.sleep(SLOW)

@@ -54,7 +54,9 @@ def run_images(
     workers: int | None = None,
     shard: str | None = None,
     seed: int = 0,
+    into: str | None = None,
     restart: Annotated[bool, Parameter(negative="")] = False,
+    retry_failed: Annotated[bool, Parameter(negative="")] = False,
     engine: str = LOCAL,
     address: str | None = None,
     actors: int | None = None,
@@ -117,8 +119,12 @@ def run_images(
         `camscope runs merge` joins them.
     seed
         For methods that draw at random.
+    into
+        Another folder, where the plan or the data have changed since the run in --out was begun: that stays as it is.
     restart
         Take away the run that is in --out, and begin anew.
+    retry_failed
+        Make those shards anew that have images which could not be explained: the network was down, say.
     engine
         local, or ray: the same by workers of a Ray cluster. Paths must be those of a file system that all nodes share,
         or URLs of buckets.
@@ -153,7 +159,9 @@ def run_images(
             workers=workers,
             share=shard,
             seed=seed,
+            into=into,
             restart=restart,
+            retry_failed=retry_failed,
             engine=engine,
             address=address,
             actors=actors,
@@ -204,6 +212,7 @@ def _facts(done: Done) -> dict[str, Any]:
         "complete": done.complete,
         "images_per_second": done.progress.rate,
         "torn": list(done.torn),
+        "changed": list(done.changed),
         "lost": list(done.progress.lost),
     }
     if done.progress.done:
@@ -224,6 +233,8 @@ def _close(people: Console, done: Done, facts: dict[str, Any]) -> None:
         markup=False,
         soft_wrap=True,
     )
+    if done.changed:
+        show_notes(people, [f"a new run, since these changed: {'; '.join(done.changed)}"])
     if done.torn:
         show_notes(people, [f"{len(done.torn)} torn shard(s) of a crash were made anew"])
     if progress.lost:

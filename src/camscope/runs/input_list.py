@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
-from camscope.errors import InputError
+from camscope.errors import InputError, keyword
 from camscope.runs.needed_packages import pyarrow_modules
 from camscope.runs.sources.one_input import Input
 from camscope.runs.store_paths import StorePath, make_folder, parquet_read, remove_tree, written_whole
@@ -129,9 +129,15 @@ class InputList:
         pa, _ = pyarrow_modules()
         try:
             rows = parquet_read(file, lambda table: table.read_row_group(place % _GROUPS).to_pylist())
+        except FileNotFoundError as error:
+            raise InputError(
+                f"'{file}' is not there any more, so the run cannot go on. Is the drive of the run still there? What "
+                "was finished before stays on it: when it is back, run the same again."
+            ) from error
         except (pa.ArrowException, OSError) as error:
             raise InputError(
-                f"{file} is damaged, so the run cannot go on ({str(error).splitlines()[0]}). Begin it anew, --restart."
+                f"'{file}' is damaged, so the run cannot go on ({str(error).splitlines()[0]}). Begin it anew: "
+                f"{keyword('restart', True)}."
             ) from error
         return [Input(**row) for row in rows]
 
@@ -157,11 +163,11 @@ class InputList:
             if then != one:
                 raise InputError(
                     f"The data have changed since the run began: input {number} was {_told(then)}, and is "
-                    f"{_told(one)}."
+                    f"{_told(one)}.{_what_then()}"
                 )
         if number != count:
             raise InputError(
-                f"The data have changed since the run began: {count} inputs were there, now {number}."
+                f"The data have changed since the run began: {count} inputs were there, now {number}.{_what_then()}"
             )
 
 
@@ -224,6 +230,11 @@ def _is_utf8(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def _what_then() -> str:
+    new, anew = keyword("into", like="FOLDER"), keyword("restart", True)
+    return f" {new} makes a run of them in another folder; {anew} takes away what is there."
 
 
 def _told(one: Input | None) -> str:

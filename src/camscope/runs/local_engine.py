@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from camscope.runs.shard_engine import Job, Progress, Told
 from camscope.runs.shard_loop import ShardLoop, readers_of
@@ -14,6 +15,9 @@ from camscope.surviving import stopped_by_signals
 @dataclass(frozen=True)
 class LocalEngine:
     """Carries out shards in this process."""
+
+    def check(self, model: Any, model_options: Mapping[str, Any]) -> None:
+        """Nothing is refused here."""
 
     def carry_out(self, job: Job, todo: Collection[int], told: Told) -> Progress:
         """See `camscope.runs.shard_engine.Engine`."""

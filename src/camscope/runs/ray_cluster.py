@@ -64,7 +64,7 @@ def connected(address: str | None) -> Iterator[Any]:
     if ray.is_initialized():
         yield ray
         return
-    _refuse_silent(address)
+    refuse_silent(address)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent anywhere
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     try:
@@ -99,8 +99,15 @@ def places(nodes: Sequence[Mapping[str, Any]], count: int | None, *, on_gpus: bo
     return Places(count or max(1, sum(one // cores_each for one in own)), cores_each, 0)
 
 
-def _refuse_silent(address: str | None) -> None:
-    """Refuse an address at which nothing listens, before Ray waits for it, long and in its own words."""
+def refuse_silent(address: str | None) -> None:
+    """Refuse an address at which nothing listens, before Ray waits for it, long and in its own words.
+
+    Args:
+        address: of a cluster, as it was given.
+
+    Raises:
+        InputError: saying what is expected, or that nothing answers.
+    """
     if address in (None, "auto", "local"):
         return
     assert address is not None

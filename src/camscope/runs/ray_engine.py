@@ -5,14 +5,14 @@ from __future__ import annotations
 import itertools
 import os
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from camscope.errors import InputError
 from camscope.runs.model_of_run import packed
-from camscope.runs.ray_cluster import Places, connected, places
+from camscope.runs.ray_cluster import Places, connected, places, ray_module, refuse_silent
 from camscope.runs.ray_worker import Order, Refused, ShardWorker
 from camscope.runs.shard_engine import Job, Progress, Told
 from camscope.runs.shard_loop import ShardDone, failed_in
@@ -47,6 +47,12 @@ class RayEngine:
     address: str | None = None
     actors: int | None = None
     idle: float = _IDLE
+
+    def check(self, model: Any, model_options: Mapping[str, Any]) -> None:
+        """See `camscope.runs.shard_engine.Engine`."""
+        ray_module()
+        refuse_silent(self.address)
+        packed(model, model_options)
 
     def carry_out(self, job: Job, todo: Collection[int], told: Told) -> Progress:
         """See `camscope.runs.shard_engine.Engine`."""
@@ -97,7 +103,7 @@ class _Crew:
         self._workers: list[_Worker] = []
         readers = job.readers or max(1, int(wanted.cores))
         order = Order(
-            sent, job.store.absolute(), job.plan.identity, job.batch, readers, os.getcwd()  # noqa: PTH109
+            sent, job.anew, job.store.absolute(), job.plan.identity, job.batch, readers, os.getcwd()  # noqa: PTH109
         )  # fmt: skip
         self._order = ray.put(order)
 
@@ -214,7 +220,7 @@ class _Crew:
         self._let_go(worker)
         self._in_a_row += 1
         store, plan = self._job.store, self._job.plan
-        there = [shard for shard in worker.shards if store.has(shard, plan)]
+        there = [shard for shard in worker.shards if not self._job.anew and store.has(shard, plan)]
         rest = [shard for shard in worker.shards if shard not in there]
         if rest:
             self._deaths[rest[0]] = self._deaths.get(rest[0], 0) + 1

@@ -24,6 +24,7 @@ class Order:
 
     Attributes:
         model: packed, see `camscope.runs.model_of_run`.
+        anew: whether shards are made that are there.
         store: where the plan lies, and the shards are to lie.
         identity: of the plan.
         batch: how many images run at a time.
@@ -32,6 +33,7 @@ class Order:
     """
 
     model: bytes
+    anew: bool
     store: RunStore
     identity: str
     batch: int
@@ -56,6 +58,7 @@ class ShardWorker:
     def __init__(self) -> None:
         self._stop = threading.Event()
         self._loop: ShardLoop | None = None
+        self._anew = False
 
     def begin(self, order: Order, device: str | None) -> Refused | None:
         """Make ready.
@@ -65,7 +68,7 @@ class ShardWorker:
             device: that the model is moved to; None leaves it where it is.
         """
         try:
-            self._loop = self._ready(order, device)
+            self._loop, self._anew = self._ready(order, device), order.anew
         except CamscopeError as error:
             return Refused(f"The worker on {platform.node()} cannot begin: {error}")
         return None
@@ -80,7 +83,7 @@ class ShardWorker:
         store, plan = self._loop.store, self._loop.work.plan
         todo = []
         for shard in shards:
-            if store.has(shard, plan):
+            if not self._anew and store.has(shard, plan):
                 yield ShardDone(shard, plan.length(shard), failed_in(store, shard))
             else:
                 todo.append(shard)

@@ -197,8 +197,8 @@ def check_unchanged(old: Asked, new: Asked, folder: StorePath) -> None:
     if changes:
         raise InputError(
             f"'{folder}' is a run of another plan, and rows of two plans do not go together. Changed: "
-            f"{'; '.join(changes)}. Take another {keyword('out', like='FOLDER')} for the new plan, or "
-            f"{keyword('restart', True)}, which takes away what is there."
+            f"{'; '.join(changes)}. {keyword('into', like='FOLDER')} makes the new run in another folder; "
+            f"{keyword('restart', True)} takes away what is there."
         )
 
 

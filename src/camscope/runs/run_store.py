@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,11 +102,8 @@ class RunStore:
         return InputList(self.path / INPUTS, size, share)
 
     @contextmanager
-    def held(self, *, restart: bool = False) -> Iterator[None]:
+    def held(self) -> Iterator[None]:
         """Have the folder, keep other processes out, and take away what a killed write left.
-
-        Args:
-            restart: whether the run that is there is taken away.
 
         Raises:
             InputError: if another process runs in it, it cannot be made, or it holds something else than a run.
@@ -121,8 +118,6 @@ class RunStore:
         else:
             hold = leased(self.path, taken=taken)
         with hold:
-            if restart:
-                self._clear()
             make_folder(self.shards)
             for folder in (self.path, self.shards):
                 if isinstance(folder, Path):
@@ -168,18 +163,19 @@ class RunStore:
     def _marked(self, number: int) -> tuple[int, dict[str, Any] | None]:
         return number, mark_of(self.shard(number))
 
-    def write_shard(self, number: int, table: Any, plan: Plan) -> None:
+    def write_shard(self, number: int, table: Any, plan: Plan, made: Mapping[str, Any] | None = None) -> None:
         """Write a shard; until it is whole, nothing of it is in its place.
 
         Args:
             number: of the shard.
             table: its rows.
             plan: of the run.
+            made: what is noted of how it was made.
 
         Raises:
             InputError: if it cannot be written, because the disk is full say; nothing of it is left then.
         """
-        mark = {"format": FORMAT, "plan": plan.identity, "shard": number}
+        mark = {"format": FORMAT, "plan": plan.identity, "shard": number, **(made or {})}
         write_table(self.shard(number), table, {MARK: json.dumps(mark).encode()})
 
     def _make(self) -> None:
@@ -198,11 +194,13 @@ class RunStore:
                 "one."
             )
 
-    def _clear(self) -> None:
+    def clear(self) -> None:
+        """Take away the run that is there, which this process holds."""
         (self.path / PLAN).unlink(missing_ok=True)  # first: without it there is no run
         self.index.unlink(missing_ok=True)
         for name in (SHARDS, INPUTS):
             remove_tree(self.path / name)
+        make_folder(self.shards)
 
 
 def number_of(name: str) -> int | None:
@@ -239,6 +237,11 @@ def write_table(file: StorePath, table: Any, mark: dict[bytes, bytes]) -> None:
     pa, pq = pyarrow_modules()
     content = pa.BufferOutputStream()
     pq.write_table(table.replace_schema_metadata(mark), content, compression="zstd")
+    if isinstance(file, Path) and not file.parent.is_dir():
+        raise InputError(
+            f"'{file.parent}' is not there any more. Is the drive of the run still there? What was finished before "
+            "stays on it: when it is back, run the same again."
+        )
     try:
         with written_whole(file) as aside, aside.open("wb") as stream:
             stream.write(content.getvalue())

@@ -25,6 +25,7 @@ from camscope.runs.run_bar import bar
 from camscope.runs.run_plan import Asked, Plan, check_unchanged
 from camscope.runs.run_store import RunStore, Unfinished
 from camscope.runs.shard_engine import Job, Progress, Told
+from camscope.runs.shard_loop import having_failures
 from camscope.runs.shard_work import Pair, explained
 from camscope.runs.sources.finding_inputs import DataLike, find_inputs
 from camscope.runs.sources.one_input import DataOptions, Input
@@ -52,12 +53,14 @@ class Done:
         progress: how far it got.
         torn: shards that were torn and were made anew.
         complete: whether all shards of the run, or of its share, are there.
+        changed: in what it differs, in words, from the run that was taken away for it, or beside which it is.
     """
 
     path: StorePath
     progress: Progress
     torn: tuple[int, ...]
     complete: bool
+    changed: tuple[str, ...] = ()
 
 
 def run(
@@ -78,7 +81,9 @@ def run(
     workers: int | None = None,
     share: str | None = None,
     seed: int = 0,
+    into: str | os.PathLike[str] | None = None,
     restart: bool = False,
+    retry_failed: bool = False,
     engine: str = LOCAL,
     address: str | None = None,
     actors: int | None = None,
@@ -114,7 +119,10 @@ def run(
         share: `2/8` does every eighth shard from the second on, into a folder of its own; `camscope.runs.merge` joins
             them.
         seed: of methods that draw at random.
+        into: another folder, for a run whose plan or data have changed: the one in `out` stays as it is, and what has
+            changed is said.
         restart: take away the run that is in the folder.
+        retry_failed: make those shards anew that have images which could not be explained.
         engine: `local`, or `ray`: the same shards by workers of a Ray cluster, each of which writes those that it made.
         address: of the cluster, `HOST:6379`; None for the one that this machine is in, or else a new one on it.
         actors: how many workers there are; None for one for each GPU, or for each four cores where there is none.
@@ -129,22 +137,30 @@ def run(
     """
     check_installed()
     carried_by = engine_named(engine, address, actors)
+    carried_by.check(model, model_options)
     part = Share.read(share)
     given = {"top": top, "shard_size": shard_size, "batch": batch, "workers": workers, "actors": actors}
     _check({name: number for name, number in given.items() if number is not None})
     words = _targets(targets)
     expressions = tuple(parse(one).name for text in _listed(methods) or () for one in split(text))
     options = DataOptions(images, path, column, labels)
-    store = RunStore(store_path(os.fspath(out)))
+    before = RunStore(store_path(os.fspath(out)))
+    store = before if into is None else RunStore(store_path(os.fspath(into)))
     if not _is_stream(data):
         find_inputs(data, options)  # refuses what is nothing, before a model is loaded
-    with store.held(restart=restart):
+    with store.held():
         here = {name: value for name, value in model_options.items() if engine == LOCAL or name != "device"}
         explainer = explainer_of(model, here)  # workers elsewhere may have a device that this machine has not
         asked = _asked(
             explainer, model, model_options, expressions, _listed(layers), words, top, seed, shard_size, part
         )
         inputs = store.inputs(shard_size, part)
+        changed: tuple[str, ...] = ()
+        if into is not None:
+            changed = _changed(before, asked, data, options)
+        if restart:
+            changed = changed or _changed_plan(store, asked)
+            store.clear()
         if store.is_begun:
             plan = Plan.read(store.path)
             check_unchanged(plan.asked, asked, store.path)
@@ -155,14 +171,48 @@ def run(
         done, torn = store.finished(plan)
         for shard in torn:
             store.shard(shard).unlink()
+        if retry_failed:
+            store.index.unlink(missing_ok=True)  # it is of the rows that are made anew
+            done &= ~having_failures(store, done)
         todo = Unfinished(part.shards(plan.shards), done)
-        job = Job(explainer, model, model_options, plan, store, batch or plan.batch, workers)
+        job = Job(explainer, model, model_options, plan, store, batch or plan.batch, workers, retry_failed)
         with bar(progress) as told:
             found = carried_by.carry_out(job, todo, told)
         complete = found.done == found.total
         if complete and part.count == 1:
             finish(store, plan)
-    return Done(store.path, found, tuple(torn), complete)
+    return Done(store.path, found, tuple(torn), complete, changed)
+
+
+def _changed(before: RunStore, asked: Asked, data: DataLike, options: DataOptions) -> tuple[str, ...]:
+    """What has changed since a run was begun.
+
+    Raises:
+        InputError: if there is no such run, or nothing has changed.
+    """
+    plan = Plan.read(before.path)
+    changed = plan.asked.changes(asked)
+    if not changed:
+        try:
+            inputs = before.inputs(plan.asked.shard_size, Share.read(plan.asked.share))
+            inputs.check(find_inputs(data, options), plan.count)
+        except InputError as error:
+            changed = [str(error)]
+    if not changed:
+        raise InputError(
+            f"Nothing has changed since '{before.path}' was begun: leave {keyword('into')} out, and it goes on there."
+        )
+    return tuple(changed)
+
+
+def _changed_plan(store: RunStore, asked: Asked) -> tuple[str, ...]:
+    """What is another in the plan of a run that is taken away; nothing if it cannot be read."""
+    if not store.is_begun:
+        return ()
+    try:
+        return tuple(Plan.read(store.path).asked.changes(asked))
+    except (InputError, TypeError):
+        return ()
 
 
 def _begun(

@@ -66,6 +66,7 @@ class Job:
         store: keeps the shards.
         batch: how many images run at a time.
         readers: how many processes read images on a machine; None for one for each core.
+        anew: whether shards are made that are there.
     """
 
     explainer: Explainer
@@ -75,6 +76,7 @@ class Job:
     store: RunStore
     batch: int
     readers: int | None
+    anew: bool = False
 
     @property
     def work(self) -> Work:
@@ -90,6 +92,18 @@ class Job:
 
 class Engine(Protocol):
     """Carries out shards."""
+
+    def check(self, model: Any, model_options: Mapping[str, Any]) -> None:
+        """Refuse what cannot be carried out, before anything is made.
+
+        Args:
+            model: of the run: a name or an object.
+            model_options: of `camscope.Explainer`.
+
+        Raises:
+            CamscopeError: saying why, and what can.
+        """
+        ...
 
     def carry_out(self, job: Job, todo: Collection[int], told: Told) -> Progress:
         """Explain the shards that are to be done; each is written as it is done.

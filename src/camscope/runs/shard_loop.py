@@ -5,7 +5,11 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
+
+import numpy as np
+from jaxtyping import Bool
 
 from camscope.errors import InputError
 from camscope.runs.input_list import Share
@@ -15,7 +19,7 @@ from camscope.runs.row_columns import FAILED
 from camscope.runs.run_store import RunStore
 from camscope.runs.shard_work import Pair, Work
 from camscope.runs.sources.one_input import Input
-from camscope.runs.store_paths import parquet_read
+from camscope.runs.store_paths import parquet_read, read_each
 
 _FEW = 8
 """Of so many inputs read ahead as photos, each may have a hundred megabytes."""
@@ -71,8 +75,14 @@ class ShardLoop:
             table = self.work.shard(shard, watched)
             self.witness = watched.readable or self.witness
             _refuse_vanished(watched, self.witness)
-            self.store.write_shard(shard, table, plan)
+            self.store.write_shard(shard, table, plan, self._made)
             yield ShardDone(shard, watched.count, failures_in(table))
+
+    @cached_property
+    def _made(self) -> dict[str, Any]:
+        """What may differ between shards, and is no part of the plan."""
+        device = str(self.work.explainer.about.get("device", ""))
+        return {"batch": self.work.batch, "device": device}
 
 
 def readers_of(work: Work, count: int | None) -> Readers:
@@ -103,6 +113,22 @@ def failed_in(store: RunStore, shard: int) -> int:
         shard: its number.
     """
     return failures_in(parquet_read(store.shard(shard), lambda table: table.read(["status"])))
+
+
+def having_failures(store: RunStore, whole: Bool[np.ndarray, " shard"]) -> Bool[np.ndarray, " shard"]:
+    """Which shards have images that could not be explained.
+
+    Args:
+        store: that they are in.
+        whole: which are there.
+    """
+    found = np.zeros_like(whole)
+    numbers = np.flatnonzero(whole)
+    for number, failed in zip(
+        numbers, read_each(lambda n: failed_in(store, int(n)), numbers, store.path), strict=True
+    ):
+        found[number] = failed > 0
+    return found
 
 
 class _Watched:
