@@ -169,6 +169,24 @@ def test_workers_that_have_something_else_than_the_driver_are_refused(cluster, p
     assert finished(tmp_path / "run") == set()
 
 
+@pytest.mark.slow
+def test_a_shard_that_workers_are_lost_with_is_given_up_and_the_others_are_done(cluster, tmp_path):
+    """As by the memory guard of the system, which kills with -9."""
+    photos = numbered_photos(tmp_path / "photos", 4 * SIZE)
+    counts, out = Counts(tmp_path / "counts"), tmp_path / "run"
+    file = Path(counts.spec.removesuffix(":counting"))
+    text = file.read_text()
+    poison = f"if (pixels[:, 0, 0] == {SIZE + 1}).any(): os.kill(os.getpid(), 9)"
+    file.write_text(text.replace("time.sleep(SLOW)", poison))
+    with pytest.raises(
+        InputError, match=r"1 shard\(s\) were given up \(number 1\): 3 workers were lost with each"
+    ):
+        begin(cluster, photos, counts, out)
+    assert finished(out) == {0, 2, 3}
+    file.write_text(text)
+    assert begin(cluster, photos, counts, out, actors=1).progress.now == SIZE
+
+
 # ------------------------------------------------------------------ without a cluster
 
 
