@@ -6,9 +6,11 @@ import logging
 import math
 import os
 import socket
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from camscope.errors import InputError, MissingExtraError, keyword
@@ -41,6 +43,10 @@ def ray_module() -> Any:
     Raises:
         MissingExtraError: if it is not installed.
     """
+    if "ray" not in sys.modules and _has_token():
+        os.environ.setdefault(
+            "RAY_AUTH_MODE", "token"
+        )  # as `ray start` does; clusters without tokens take it too
     try:
         import ray
     except ImportError as error:
@@ -66,7 +72,6 @@ def connected(address: str | None) -> Iterator[Any]:
         return
     refuse_silent(address)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent anywhere
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, include_dashboard=None)
     except Exception as error:  # of Ray's, of its connections', of several kinds
@@ -127,9 +132,16 @@ def refuse_silent(address: str | None) -> None:
         raise InputError(_no_answer(address, why)) from error
 
 
+def _has_token() -> bool:
+    """Whether there is a token of Ray's, by which a cluster knows who may use it."""
+    named = any(name in os.environ for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"))
+    return named or (Path.home() / ".ray" / "auth_token").is_file()
+
+
 def _no_answer(address: str, why: str) -> str:
     return (
         f"No cluster answers at {address} ({why}). Is it up (ray status, on its head), is this the port of its head "
-        "(6379 mostly, and not the dashboard's 8265), and may this machine reach it? Without "
+        "(6379 mostly, and not the dashboard's 8265), may this machine reach it, and has it the token of the head "
+        "(~/.ray/auth_token), if that has one? Without "
         f"{keyword('address')} the cluster is taken that this machine is in."
     )
