@@ -8,15 +8,15 @@ from fastapi import APIRouter, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import Response
 
+from camscope.app.serving.app_session import Session, done
 from camscope.app.serving.explained_photo import explained_photo
-from camscope.app.serving.session import Session, done
 from camscope.app.serving.wishes import Explain
 
 router = APIRouter()
 
 
 @router.post("/explain", response_class=Response)
-async def explain(request: Request, wish: Explain) -> Response:
+async def _explain(request: Request, wish: Explain) -> Response:
     """Explain one photo: all methods, layers and targets from one forward. The answer is a view of the photo."""
     session: Session = request.app.state.session
     model, held = session.models.of(wish.model), session.photos.of(wish.photo)
