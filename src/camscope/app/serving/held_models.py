@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from camscope.app.serving.refusals import NotFoundError
@@ -10,6 +10,13 @@ from camscope.app.serving.worker import Worker
 from camscope.engine import Explainer
 from camscope.engine.listings import LayerTable, OfferTable
 from camscope.errors import CamscopeError, ModelError
+from camscope.methods import list_methods
+from camscope.targets import TargetLike
+
+_CHEAPEST = next(m.name for m in list_methods() if m.baseline)
+"""A method that takes no more than a forward."""
+
+_ASKED = 256
 
 
 class HeldModel:
@@ -29,6 +36,7 @@ class HeldModel:
         self._explainer: Explainer | None = None
         self._layers: dict[bool, LayerTable] = {}
         self._offers: OfferTable | None = None
+        self._asked: dict[tuple[str, tuple[str, ...]], list[tuple[str, int | None]]] = {}
         self.error: str | None = None
         self.worker.begin(self._load)
         self.worker.begin(
@@ -82,6 +90,27 @@ class HeldModel:
         if self._offers is None:
             self._offers = self.explainer.methods()
         return self._offers
+
+    def asked(
+        self, photo: str, given: Any, words: tuple[str, ...], targets: Sequence[TargetLike]
+    ) -> list[tuple[str, int | None]]:
+        """What targets are called in a photo, and their classes; found out once.
+
+        Args:
+            photo: its id.
+            given: the photo as it was prepared.
+            words: the targets as they were written.
+            targets: likewise, as they are explained.
+        """
+        key = (photo, words)
+        if key not in self._asked:
+            e = self.explainer(given, methods=_CHEAPEST, targets=targets)
+            self._asked[key] = [
+                (title, info.index) for title, info in zip(e.titles[0], e.targets[0], strict=True)
+            ]
+            while len(self._asked) > _ASKED:
+                del self._asked[next(iter(self._asked))]
+        return self._asked[key]
 
     def facts(self) -> Mapping[str, Any]:
         """What a page is told of it."""
