@@ -13,6 +13,7 @@ from fastapi import Request
 
 from camscope.app.serving.held_models import HeldModels
 from camscope.app.serving.held_photos import HeldPhotos
+from camscope.app.serving.held_runs import HeldFolders
 from camscope.app.serving.kept_answers import KeptAnswers
 from camscope.app.serving.worker import Worker
 
@@ -36,12 +37,14 @@ class Session:
         token: what every request must have.
         models: that explain.
         photos: that are explained.
+        folders: runs and trainings that are looked through.
         kept: answers that were given.
     """
 
     token: str = field(default_factory=lambda: secrets.token_urlsafe(24))
     models: HeldModels = field(default_factory=HeldModels)
     photos: HeldPhotos = field(default_factory=HeldPhotos)
+    folders: HeldFolders = field(default_factory=HeldFolders)
     kept: KeptAnswers = field(default_factory=KeptAnswers)
 
 
