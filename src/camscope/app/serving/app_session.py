@@ -49,7 +49,12 @@ class Session:
 
 
 async def done(
-    request: Request, worker: Worker, call: Callable[[], Result], *, page: str | None = None
+    request: Request,
+    worker: Worker,
+    call: Callable[[], Result],
+    *,
+    page: str | None = None,
+    stop: Callable[[], object] = lambda: None,
 ) -> Result:
     """Have a worker do something for a request; who goes away is not waited for.
 
@@ -58,6 +63,7 @@ async def done(
         worker: of a model.
         call: what is done.
         page: see `Worker.do`.
+        stop: ends what has begun already, where that is possible.
 
     Raises:
         BusyError, SupersededError: see `Worker.do`.
@@ -68,6 +74,7 @@ async def done(
         await asyncio.wait((work, gone), return_when=asyncio.FIRST_COMPLETED)
         if not work.done():
             work.cancel()
+            stop()
         return await work
     finally:
         work.cancel()

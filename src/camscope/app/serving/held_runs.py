@@ -44,6 +44,7 @@ class HeldRun:
         self._opened: RunRows | None = None
         self._state: object = None
         self._count = 0
+        self._asked: object = None
         self._asking = threading.RLock()  # DuckDB answers one thread at a time
         self.rows()
 
@@ -88,10 +89,21 @@ class HeldRun:
             patience = threading.Timer(_LONGEST, rows.opened.connection.interrupt)
             patience.daemon = True
             patience.start()
+            self._asked = question
             try:
                 return question(rows)
             finally:
+                self._asked = None
                 patience.cancel()
+
+    def stop(self, question: object) -> None:
+        """Give a question up, if it is the one that is being asked.
+
+        Args:
+            question: which.
+        """
+        if self._asked is question and self._opened is not None:
+            self._opened.opened.connection.interrupt()
 
     def explanation(self, image: int) -> Explanation:
         """All maps of an image.

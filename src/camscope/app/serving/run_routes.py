@@ -1,4 +1,4 @@
-"""Routes: what is asked of runs."""
+"""Routes: what is asked of runs and trainings."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from camscope.app.serving.app_session import Session, done
 from camscope.app.serving.explained_photo import encoded
 from camscope.app.serving.held_runs import HeldRun
 from camscope.app.serving.run_answers import chosen_rows, facets_of, means_of, page_of, scatter_of
+from camscope.app.serving.training_answers import training_of
 from camscope.app.serving.wishes import RowsWish
 from camscope.app.view import View
 from camscope.runs import RunRows
@@ -109,7 +110,8 @@ async def _row(
     def answer(rows: RunRows) -> Any:
         e = rows.explanation(image)
         held = run.photo(image, session.photos)
-        view = View("", rows.opened.plan.asked.model, side)
+        named = rows.opened.plan.asked.model
+        view = View("", named if named == "demo" or ":" in named else None, side)
         view.add(e, address=lambda _: f"/api/photos/{held.id}/picture?side={side}")
         document = view.to_dict()
         document["photos"][0] |= {"id": held.id}
@@ -133,11 +135,29 @@ async def _photo(
     return Response(content, media_type="image/webp", headers={"Cache-Control": "private, max-age=3600"})
 
 
+@router.get("/trainings/{id}", response_class=Response)
+async def _training(
+    request: Request,
+    id: str,
+    target: Annotated[int, Query(ge=0, le=10_000)] = 0,
+    samples: Annotated[int, Query(ge=1, le=200)] = 24,
+) -> Response:
+    """The maps of a training's samples, step by step, with what the model said at each."""
+    training = _session(request).folders.training(id)
+
+    def answer() -> bytes:
+        return encoded(training_of(training.history(), target=target, most=samples))
+
+    return _json(await done(request, training.worker, answer))
+
+
 async def _answered(
     request: Request, id: str, question: Callable[[RunRows], Any], *, page: str | None = None
 ) -> Response:
     run = _session(request).folders.run(id)
-    content = await done(request, run.worker, lambda: encoded(run.asked(question)), page=page)
+    content = await done(
+        request, run.worker, lambda: encoded(run.asked(question)), page=page, stop=lambda: run.stop(question)
+    )
     return _json(content)
 
 
