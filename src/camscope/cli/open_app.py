@@ -45,7 +45,7 @@ def open_app(
         Read a file that can run code. Only for files you would run as a program.
     """
     try:
-        from camscope.app.serving import Session, address, listening, serve
+        from camscope.app.serving import Session, address, listening, server_of
     except ImportError as error:
         raise MissingExtraError("camscope app", "app") from error
     session = Session()
@@ -66,4 +66,4 @@ def open_app(
             threading.Thread(target=webbrowser.open, args=(where,), daemon=True).start()
 
     with without_warnings():
-        serve(session, listener, host, ready=ready)
+        server_of(session, listener, host, ready=ready).run(sockets=[listener])

@@ -60,10 +60,10 @@ def address(session: Session, listener: socket.socket) -> str:
     return f"http://{shown}:{port}/?token={session.token}"
 
 
-def serve(
-    session: Session, listener: socket.socket, host: str, *, ready: Callable[[], None] | None = None
-) -> None:
-    """Serve until it is ended.
+def server_of(
+    session: Session, listener: socket.socket, host: str, *, ready: Callable[[], None] = lambda: None
+) -> uvicorn.Server:
+    """A server, which `run(sockets=[listener])` runs until it is ended, and `should_exit = True` ends.
 
     Args:
         session: what is served.
@@ -71,9 +71,8 @@ def serve(
         host: that was asked for.
         ready: is called when it answers.
     """
-    port = listener.getsockname()[1]
     config = uvicorn.Config(
-        web_app(session, host=host, port=port),
+        web_app(session, host=host, port=listener.getsockname()[1]),
         log_level="warning",
         access_log=False,
         lifespan="off",
@@ -81,19 +80,17 @@ def serve(
         server_header=False,
         ws="none",
     )
-    server = _Server(config, ready)
-    server.run(sockets=[listener])
+    return _Server(config, ready)
 
 
 class _Server(uvicorn.Server):
     """Says when it answers."""
 
-    def __init__(self, config: uvicorn.Config, ready: Callable[[], None] | None) -> None:
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
         super().__init__(config)
         self._ready = ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to answer."""
         await super().startup(sockets)
-        if self._ready is not None:
-            self._ready()
+        self._ready()
