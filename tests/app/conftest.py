@@ -1,4 +1,4 @@
-"""A server in a thread of this process, with a model that is understood, one that fails, photos, a run and a training."""
+"""A server in a thread of this process: a model that is understood, one that fails, photos, a run and a training."""
 
 from __future__ import annotations
 
@@ -155,12 +155,23 @@ def run_folder(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def training_folder(tmp_path_factory) -> Path:
-    """A training of three looks: read only."""
-    from tests.watching.conftest import data, train
-
-    x, y = data()
+    """A training of three looks at three samples: read only."""
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3)
+    )
+    x, y = torch.rand(3, 1, 12, 12), torch.arange(3)
+    optimiser = torch.optim.SGD(model.parameters(), 0.5)
     folder = tmp_path_factory.mktemp("training") / "maps"
-    train(camscope.Recorder(folder, x[:3], labels=y[:3], class_names=["circle", "square", "cross"]), epochs=2)
+    recorder = camscope.Recorder(folder, x, labels=y, class_names=["circle", "square", "cross"])
+    recorder.start(model)
+    for _ in range(2):
+        loss = nn.functional.cross_entropy(model(x), y)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        recorder.step(model, loss=loss)
+    recorder.epoch(model)
     return folder
 
 
