@@ -1,0 +1,79 @@
+"""What a server holds while it runs."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from fastapi import Request
+
+from camscope.app.serving.held_models import HeldModels
+from camscope.app.serving.held_photos import HeldPhotos
+from camscope.app.serving.kept_answers import KeptAnswers
+from camscope.app.serving.worker import Worker
+
+MOST_BYTES = 64 * 2**20
+"""Of one photo's file."""
+
+MOST_AT_ONCE = 100
+"""Photos that are dropped together."""
+
+MOST_PIXELS = 100_000_000
+"""Of one photo."""
+
+Result = TypeVar("Result")
+
+
+@dataclass
+class Session:
+    """What a server holds while it runs.
+
+    Attributes:
+        token: what every request must have.
+        models: that explain.
+        photos: that are explained.
+        kept: answers that were given.
+    """
+
+    token: str = field(default_factory=lambda: secrets.token_urlsafe(24))
+    models: HeldModels = field(default_factory=HeldModels)
+    photos: HeldPhotos = field(default_factory=HeldPhotos)
+    kept: KeptAnswers = field(default_factory=KeptAnswers)
+
+
+async def done(
+    request: Request, worker: Worker, call: Callable[[], Result], *, page: str | None = None
+) -> Result:
+    """Have a worker do something for a request; who goes away is not waited for.
+
+    Args:
+        request: for which.
+        worker: of a model.
+        call: what is done.
+        page: see `Worker.do`.
+
+    Raises:
+        BusyError, SupersededError: see `Worker.do`.
+    """
+    work = asyncio.ensure_future(worker.do(call, page=page))
+    gone = asyncio.ensure_future(_gone(request))
+    try:
+        await asyncio.wait((work, gone), return_when=asyncio.FIRST_COMPLETED)
+        if not work.done():
+            work.cancel()
+        return await work
+    finally:
+        work.cancel()
+        gone.cancel()
+        with suppress(asyncio.CancelledError):
+            await gone
+
+
+async def _gone(request: Request) -> None:
+    """Come back when the asker has closed the connection."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
