@@ -92,10 +92,12 @@ export type Places =
   | { kind: "regions"; regions: Region[] }
   | { kind: "none"; why: string };
 
+/** What each cell says for the classes that it speaks for most, row by row. */
 export interface CellSpeech {
-  exact: boolean;
-  why: string;
-  classes: { index: number; name: string; share: number | null }[];
+  exact: true;
+  grid: Pair;
+  cells: { index: number; value: number }[][];
+  classes: Record<string, string>;
 }
 
 export interface Said {
@@ -156,8 +158,8 @@ export const classes = (model: string, words: string, signal: AbortSignal) =>
 export const places = (model: string, photo: string, signal: AbortSignal) =>
   get<Places>(`models/${model}/instances?${query({ photo })}`, signal);
 
-export const cells = (asked: { model: string; photo: string; layer: string; row: number; column: number }, signal: AbortSignal) =>
-  post<CellSpeech>("cells", { ...asked, top: 3, page: `cells ${page}` }, signal);
+export const cells = (asked: { model: string; photo: string; layer: string }) =>
+  post<CellSpeech | { exact: false; why: string }>("cells", { ...asked, top: 3 });
 
 export const scores = (
   asked: { model: string; photo: string; mask: Mask; fill: "blur" | "mean"; mode: "hide" | "keep" },

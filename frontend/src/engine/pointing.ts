@@ -1,60 +1,56 @@
-/** The classes that a cell speaks for, while the pointer rests on it. */
+/** The classes that each cell speaks for: asked once for a photo at a layer, so that pointing costs nothing. */
 
 import { effect, signal } from "@preact/signals";
 
-import { cellAt } from "../maps/place";
-import { remembered } from "../remembered";
 import { cursor } from "../state/pointer";
-import { maps } from "../state/shown";
+import { maps, type Found } from "../state/shown";
+import type { Pair } from "../view";
 import * as api from "./api";
 import { isOver, sentenceOf } from "./client";
 import { engine } from "./models";
 
-const REST = 110;
-const MOST = 400;
+type Known = api.CellSpeech | { exact: false; why: string };
 
-export interface Speech {
-  /** Of which map's layer, by model and layer. */
-  of: string;
-  cell: string;
-  words: string;
-}
+const known = signal<ReadonlyMap<string, Known>>(new Map());
+const asked = new Set<string>();
 
-/** What is said of the cell below the pointer; null while nothing is known. */
-export const speech = signal<Speech | null>(null);
+const keyOf = ({ one, photo }: Found, layer: string) => JSON.stringify([one.model, photo.id, layer]);
 
-const known = new Map<string, Promise<string>>();
-
-/** Ask for the cell of the first map below the pointer, once the pointer rests. */
+/** Ask for the cells of every map that is shown, once the pointer is on one. */
 export function listenToCells(): void {
   effect(() => {
-    const [first] = maps.value;
-    const at = cursor.value;
-    const model = first && engine.value?.models[first.one.model];
-    if (!first || !at || !model || !first.photo.id) return;
-    const [height, width] = first.photo.geometry.photo_size;
-    const cell = cellAt(at[0] * height, at[1] * width, first.map.shape, first.photo.geometry);
-    if (!cell) return;
-    const asked = { model: model.id, photo: first.photo.id, layer: first.map.layer, row: cell[0], column: cell[1] };
-    const of = `${first.one.model} ${asked.layer}`;
-    const timer = setTimeout(async () => {
-      const words = await remembered(known, JSON.stringify(asked), MOST, () => said(asked));
-      speech.value = { of, cell: cell.join(), words };
-    }, REST);
-    return () => clearTimeout(timer);
+    if (!cursor.value) return;
+    for (const found of maps.value) {
+      const model = engine.value?.models[found.one.model];
+      const key = keyOf(found, found.map.layer);
+      if (!model || !found.photo.id || asked.has(key)) continue;
+      asked.add(key);
+      void ask(key, { model: model.id, photo: found.photo.id, layer: found.map.layer });
+    }
   });
 }
 
-async function said(asked: Parameters<typeof api.cells>[0]): Promise<string> {
+async function ask(key: string, about: { model: string; photo: string; layer: string }): Promise<void> {
+  let answer: Known;
   try {
-    const { classes, why } = await api.cells(asked, new AbortController().signal);
-    if (!classes.length) return why;
-    const names = classes.map((one) =>
-      one.share === null ? one.name : `${one.name} ${(100 * one.share).toFixed(0)} %`,
-    );
-    return `speaks for ${names.join(", ")}`;
+    answer = await api.cells(about);
   } catch (error) {
-    known.delete(JSON.stringify(asked));
-    return isOver(error) ? "" : sentenceOf(error);
+    asked.delete(key);
+    if (isOver(error)) return;
+    answer = { exact: false, why: sentenceOf(error) };
   }
+  known.value = new Map(known.value).set(key, answer);
 }
+
+/** What a cell of a map's layer says, in words; "" while it is not known. */
+export function speechOf(found: Found, layer: string, [row, column]: Pair): string {
+  const answer = known.value.get(keyOf(found, layer));
+  if (!answer) return "";
+  if (!answer.exact) return answer.why;
+  const said = answer.cells[row * answer.grid[1] + column] ?? [];
+  const names = said.map((one) => `${shortName(answer.classes[one.index] ?? String(one.index))} ${one.value.toFixed(1)}`);
+  return names.length ? `speaks for ${names.join(", ")}` : "";
+}
+
+/** The first of several names of a class. */
+export const shortName = (name: string): string => name.split(", ")[0]!;

@@ -1,6 +1,7 @@
 /** What was brushed, and what the model says without it. */
 
 import * as brushing from "../engine/brushing";
+import { shortName } from "../engine/pointing";
 import * as drawing from "../state/drawing";
 import { heat } from "../state/heats";
 import { maps } from "../state/shown";
@@ -75,7 +76,7 @@ function Change({ of }: { of: NonNullable<typeof brushing.altered.value> }) {
     <>
       <p class="said">
         {Math.round(100 * of.removed)} % of the input is gone.{" "}
-        {before && after && (before.index === after.index ? `It still says ${after.name}.` : `Now it says ${after.name}.`)}
+        {before && after && (before.index === after.index ? `It still says ${shortName(after.name)}.` : `Now it says ${shortName(after.name)}.`)}
       </p>
       <table class="change">
         <thead>
@@ -88,7 +89,7 @@ function Change({ of }: { of: NonNullable<typeof brushing.altered.value> }) {
         <tbody>
           {rows.map((row) => (
             <tr key={row.name}>
-              <th scope="row">{row.name}</th>
+              <th scope="row" title={row.name}>{shortName(row.name)}</th>
               {[row.before, row.after].map((one, i) => (
                 <td key={i}>
                   {one ? <Bar share={one.probability} words={inWords(one.probability, one.logit)} /> : "–"}

@@ -3,6 +3,7 @@
 import { useSignal } from "@preact/signals";
 
 import { model } from "../engine/models";
+import { shortName } from "../engine/pointing";
 import * as searching from "../engine/searching";
 import { photo as chosenPhoto } from "../state/given";
 import * as shown from "../state/shown";
@@ -13,7 +14,8 @@ import { Bar, inWords } from "./Bar";
 interface Row {
   title: string;
   probability: number | null;
-  score: number;
+  /** null where it is not known. */
+  score: number | null;
   ask: string | number | null;
   /** The evidence against it. */
   against: string | null;
@@ -31,7 +33,7 @@ export function Classes() {
           checked={shown.adding.value}
           onChange={(event) => (shown.adding.value = event.currentTarget.checked)}
         />
-        compare: choose more (or Shift-click)
+        compare several (Shift-click)
       </label>
       <ul class="choices">
         {rows.map((row) => (
@@ -53,7 +55,7 @@ function rowsOf(): Row[] {
     const target = photo.targets.find((other) => other.spec === spec);
     const against = photo.targets.find((other) => other.spec === `not:${spec}`);
     return {
-      title: target?.title ?? one.name,
+      title: target?.title ?? shortName(one.name),
       probability: one.probability,
       score: one.logit,
       ask: target ? (target.spec ?? numberOf(target)) : engine ? spec : null,
@@ -95,7 +97,7 @@ function Choice({ row }: { row: Row }) {
         onClick={(event) => ask !== null && shown.showTarget(ask, shown.adds(event))}
       >
         <span>{row.title}</span>
-        <Bar share={row.probability} words={inWords(row.probability, row.score)} />
+        {row.score !== null && <Bar share={row.probability} words={inWords(row.probability, row.score)} />}
       </button>
       {against !== null && (
         <button
@@ -136,7 +138,7 @@ function Search() {
           {results.value.map((one) => (
             <Choice
               key={one.index}
-              row={{ title: one.name, probability: null, score: NaN, ask: String(one.index), against: `not:${one.index}` }}
+              row={{ title: shortName(one.name), probability: null, score: null, ask: String(one.index), against: `not:${one.index}` }}
             />
           ))}
         </ul>

@@ -87,8 +87,7 @@ function All() {
               }
             >
               <span>{one.name}</span>
-              <small>{one.offered ? one.cost : "refused"}</small>
-              {!one.offered && <span class="why">{one.why_not}</span>}
+              <span class="why">{one.offered ? shortCost(one.cost) : `refused: ${one.why_not}`}</span>
             </button>
           </li>
         ))}
@@ -97,6 +96,9 @@ function All() {
     </>
   );
 }
+
+/** The price without what changes it. */
+const shortCost = (cost: string) => cost.split(/ \(|; /)[0]!;
 
 /** From the first layer to the last. */
 function Layers() {

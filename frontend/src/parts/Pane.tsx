@@ -3,7 +3,7 @@
 import type { ComponentChildren } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 
-import { speech } from "../engine/pointing";
+import { speechOf } from "../engine/pointing";
 import { paint, type Table } from "../maps/colours";
 import { above, type Heat } from "../maps/levels";
 import { cellAt } from "../maps/place";
@@ -117,10 +117,9 @@ function BelowPointer({ heat, of, signed, ofMap }: ReadingProps) {
   if (!at) return <span class="quiet">point at the picture for its value</span>;
   const value = valueAt(heat, at, signed);
   if (value === null) return <span>not seen by the model</span>;
-  const { map, photo, one } = of;
+  const { map, photo } = of;
   const cell = ofMap && map ? cellAt(at[0] * heat.height, at[1] * heat.width, map.shape, photo.geometry) : null;
-  const said = speech.value;
-  const speaks = cell && map && said?.of === `${one.model} ${map.layer}` && said.cell === cell.join() ? said.words : "";
+  const speaks = cell && map ? speechOf(of, map.layer, cell) : "";
   return (
     <span>
       <b>{value.toFixed(2)}</b>
