@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 from fastapi import APIRouter, Request
 from fastapi.concurrency import run_in_threadpool
-from fastapi.responses import Response
+from fastapi.responses import Response, StreamingResponse
 
 from camscope.app.serving.altered_scores import altered_scores
 from camscope.app.serving.app_session import Session, done
@@ -16,7 +16,8 @@ from camscope.app.serving.cell_classes import cell_classes
 from camscope.app.serving.explained_photo import encoded, explained_photo
 from camscope.app.serving.held_models import HeldModel
 from camscope.app.serving.held_photos import HeldPhoto
-from camscope.app.serving.wishes import Cells, Explain, OfPhoto, Scores
+from camscope.app.serving.trust_stream import verdict_events, with_first
+from camscope.app.serving.wishes import Cells, Explain, OfPhoto, Scores, TrustWish
 from camscope.images import Photo
 
 _Answer: TypeAlias = Callable[[HeldModel, HeldPhoto, Photo, Any], dict[str, Any]]
@@ -40,6 +41,27 @@ async def _cells(request: Request, wish: Cells) -> Response:
 async def _scores(request: Request, wish: Scores) -> Response:
     """What the model says if a part of the photo is hidden, or nothing else is left, beside what it says as it is."""
     return await _answered(request, wish, lambda model, _, photo, wish: altered_scores(model, photo, wish))
+
+
+@router.post(
+    "/trust",
+    response_class=StreamingResponse,
+    responses={
+        200: {"content": {"text/event-stream": {}}, "description": "progress …, then verdict or error"}
+    },
+)
+async def _trust(request: Request, wish: TrustWish) -> StreamingResponse:
+    """Whether a map can be trusted, as server-sent events; whoever closes the connection ends it."""
+    session: Session = request.app.state.session
+    model, held = session.models.of(wish.model), session.photos.of(wish.photo)
+    photo = await run_in_threadpool(session.photos.read, held)
+    events = verdict_events(model, photo, wish)
+    first = await anext(events)  # what is asked wrongly is refused before anything is streamed
+    return StreamingResponse(
+        with_first(first, events),
+        media_type="text/event-stream",
+        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+    )
 
 
 async def _answered(
