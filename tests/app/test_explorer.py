@@ -26,15 +26,26 @@ HOSTILE = "<img src=x onerror=document.title='caught'>"
 PREPROCESSING = camscope.Preprocessing(input_size=(64, 64), resize=64, mean=(0.0,) * 3, std=(1.0,) * 3)
 
 
+def squares(side: int) -> nn.Conv2d:
+    """The mean of red, of green and of blue over squares of that side."""
+    weight = torch.eye(3)[..., None, None].expand(3, 3, side, side) / side**2
+    made = nn.Conv2d(3, 3, side, side, bias=False)
+    made.weight.data = weight.clone()
+    return made
+
+
 class Colours(nn.Module):
-    """Its maps are the red, the green and the blue of a photo."""
+    """Its maps are the red, the green and the blue of a photo, less a little of all three."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.pooled = nn.AvgPool2d(8)
+        self.pooled = squares(8)
+        self.head = nn.Linear(3, 3)
+        self.head.weight.data = torch.eye(3) * 8 - 1
+        self.head.bias.data.zero_()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return (self.pooled(x - 0.33) * 8).mean((2, 3))
+        return self.head((self.pooled(x) - 0.33).mean((2, 3)))
 
 
 class Dense(nn.Module):
@@ -42,10 +53,13 @@ class Dense(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.pooled = nn.AvgPool2d(4)
+        self.pooled = squares(4)
+        self.head = nn.Conv2d(3, 3, 1)
+        self.head.weight.data = torch.eye(3)[..., None, None] * 9
+        self.head.bias.data.zero_()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return nn.functional.interpolate(self.pooled(x) * 9, x.shape[-2:], mode="nearest")
+        return nn.functional.interpolate(self.head(self.pooled(x)), x.shape[-2:], mode="nearest")
 
 
 def colours() -> camscope.Explainer:

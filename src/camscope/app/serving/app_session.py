@@ -13,6 +13,7 @@ from fastapi import Request
 
 from camscope.app.serving.held_models import HeldModels
 from camscope.app.serving.held_photos import HeldPhotos
+from camscope.app.serving.held_runs import HeldFolders
 from camscope.app.serving.kept_answers import KeptAnswers
 from camscope.app.serving.worker import Worker
 
@@ -36,17 +37,24 @@ class Session:
         token: what every request must have.
         models: that explain.
         photos: that are explained.
+        folders: runs and trainings that are looked through.
         kept: answers that were given.
     """
 
     token: str = field(default_factory=lambda: secrets.token_urlsafe(24))
     models: HeldModels = field(default_factory=HeldModels)
     photos: HeldPhotos = field(default_factory=HeldPhotos)
+    folders: HeldFolders = field(default_factory=HeldFolders)
     kept: KeptAnswers = field(default_factory=KeptAnswers)
 
 
 async def done(
-    request: Request, worker: Worker, call: Callable[[], Result], *, page: str | None = None
+    request: Request,
+    worker: Worker,
+    call: Callable[[], Result],
+    *,
+    page: str | None = None,
+    stop: Callable[[], object] = lambda: None,
 ) -> Result:
     """Have a worker do something for a request; who goes away is not waited for.
 
@@ -55,6 +63,7 @@ async def done(
         worker: of a model.
         call: what is done.
         page: see `Worker.do`.
+        stop: ends what has begun already, where that is possible.
 
     Raises:
         BusyError, SupersededError: see `Worker.do`.
@@ -65,6 +74,7 @@ async def done(
         await asyncio.wait((work, gone), return_when=asyncio.FIRST_COMPLETED)
         if not work.done():
             work.cancel()
+            stop()
         return await work
     finally:
         work.cancel()

@@ -11,7 +11,14 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 from starlette.exceptions import HTTPException
 
-from camscope.app.serving import explain_routes, model_routes, page_file, photo_routes, report_routes
+from camscope.app.serving import (
+    explain_routes,
+    model_routes,
+    page_file,
+    photo_routes,
+    report_routes,
+    run_routes,
+)
 from camscope.app.serving.app_session import MOST_BYTES, Session
 from camscope.app.serving.guard import Guard, cookie_name
 from camscope.app.serving.refusals import RefusedError
@@ -38,7 +45,7 @@ def web_app(session: Session, *, host: str, port: int) -> Guard:
         redoc_url=None,
     )
     app.state.session = session
-    for routes in (photo_routes, explain_routes, model_routes, report_routes):
+    for routes in (photo_routes, explain_routes, model_routes, report_routes, run_routes):
         app.include_router(routes.router, prefix="/api")
     _serve_page(app, session, port)
     app.add_exception_handler(CamscopeError, _refused)
