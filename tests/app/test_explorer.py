@@ -241,7 +241,7 @@ def test_all_classes_are_searched(context, app):
     choices(page).locator(".found").get_by_role("button", name="zebra", exact=True).click()
     eventually(page, lambda: page.locator(".pane strong").inner_text() == "zebra")
     page.wait_for_selector(".reading")
-    search.fill("no such thing")
+    search.fill("qzxqzx")
     eventually(page, lambda: "No class is called that." in choices(page).inner_text())
     page.close()
     assert errors == []
@@ -384,7 +384,7 @@ def test_a_map_is_judged_in_words_with_its_bar(page):
         page.get_by_role("button", name="judge this map").click()
     page.wait_for_selector(".verdict", timeout=60_000)
     trust = page.locator("section[aria-labelledby=trust]")
-    assert "This map of the evidence for" in trust.locator(".verdict").inner_text()
+    assert "fidelity" in trust.locator(".verdict").inner_text()
     assert "this map" in trust.locator(".bounds").inner_text()
     assert "centre" in trust.locator(".bounds").inner_text()
 
@@ -441,7 +441,7 @@ def test_a_link_restores_classes_brush_and_drawing(page, context, app):
     page.get_by_label("evidence against blue").click(modifiers=["Shift"])
     eventually(page, lambda: page.locator(".reading").count() == 2)
     set_slider(page, "Opacity", 0.9)
-    page.get_by_label("Colours").select_option("viridis")
+    page.locator("select").filter(has_text="viridis").select_option("viridis")
     page.keyboard.press("b")
     page.locator("h1").click()
     page.keyboard.press("b")
