@@ -1,7 +1,7 @@
 /** One map over the photo. All panes share one cursor and one zoom. */
 
 import type { ComponentChildren } from "preact";
-import { useEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 
 import { speechOf } from "../engine/pointing";
 import { paint, type Table } from "../maps/colours";
@@ -36,10 +36,10 @@ interface Props {
 export function Pane({ of, heat, table, title, detail, signed, meanwhile, beside, ofMap, remove }: Props) {
   const canvas = useRef<HTMLCanvasElement>(null);
   const second = useRef<HTMLCanvasElement>(null);
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (canvas.current && heat) paint(canvas.current, heat, table);
   }, [heat, table]);
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (second.current && beside) paint(second.current, beside.heat, table);
   }, [beside?.heat, table]);
   const { photo, map } = of;
