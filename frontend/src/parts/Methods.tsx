@@ -68,7 +68,7 @@ function All() {
     <>
       <input
         type="search"
-        placeholder={`search ${facts.methods.value.length} methods`}
+        placeholder={facts.methods.value.length ? `search ${facts.methods.value.length} methods` : "search methods"}
         aria-label="Search among the methods"
         value={words.value}
         onInput={(event) => (words.value = event.currentTarget.value)}

@@ -54,7 +54,8 @@ function Meanwhile({ of }: { of: shown.Found }) {
   if (of.map) return null;
   const why = of.photo.id === undefined ? "This map is not in the report." : refused.value.get(keyOf(of.photo.id, of.one));
   if (why) return <p class="meanwhile wrong" role="alert">{why}</p>;
-  if (model.value?.status === "failed") return null;
+  if (model.value?.status === "failed")
+    return <p class="meanwhile wrong">{model.value.name} could not be loaded: the reason stands under “Model”.</p>;
   const what = of.one.method || model.value?.default_method || "the map";
   return (
     <p class="meanwhile" role="status">
@@ -130,7 +131,7 @@ export function Stage() {
         <p class="agreement">
           {Number.isNaN(difference.r)
             ? "One of the first two maps is the same everywhere."
-            : `The first two maps correlate by r = ${difference.r.toFixed(2)}.`}
+            : `The first two maps correlate by r = ${difference.r.toFixed(2).replace("-", "−")}.`}
           {maps.length > 2 && mode !== "side" && ` ${mode === "swipe" ? "Swiped" : "Compared"} are the first two of ${maps.length}.`}
         </p>
       )}
