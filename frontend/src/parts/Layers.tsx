@@ -5,7 +5,7 @@ import { useEffect, useRef } from "preact/hooks";
 import { brushed, does, radius } from "../engine/brushing";
 import * as facts from "../engine/facts";
 import { cursor } from "../state/pointer";
-import { adds, showTarget, type Found } from "../state/shown";
+import { adds, showTarget, wordsOf, type Found } from "../state/shown";
 import { drawn, tool } from "../state/tool";
 
 const GONE = [214, 214, 214, 205] as const;
@@ -39,7 +39,7 @@ export function FoundBoxes({ of }: { of: Found }) {
   const places = facts.places.value;
   if (places?.kind !== "instances" || tool.value !== "look") return null;
   const [height, width] = of.photo.size;
-  const chosen = of.target?.spec ?? of.target?.asked;
+  const chosen = wordsOf(of.target);
   return (
     <>
       {places.instances.map((one) => {

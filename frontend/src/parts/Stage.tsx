@@ -1,6 +1,6 @@
 /** The panes: side by side, one with a divider, or the difference of two. */
 
-import { keyOf, refused, seconds } from "../engine/explaining";
+import { keyOf, lacksCaptions, refused, seconds } from "../engine/explaining";
 import { model } from "../engine/models";
 import * as drawing from "../state/drawing";
 import * as given from "../state/given";
@@ -52,6 +52,7 @@ const heatOf = (one: There) => heat(one.view, one.photo, one.map, drawing.scale.
 /** What stands over the photo as long as there is no map. */
 function Meanwhile({ of }: { of: shown.Found }) {
   if (of.map) return null;
+  if (lacksCaptions(of.one)) return <p class="meanwhile">Write captions: the photo is compared with them.</p>;
   const why = of.photo.id === undefined ? "This map is not in the report." : refused.value.get(keyOf(of.photo.id, of.one));
   if (why) return <p class="meanwhile wrong" role="alert">{why}</p>;
   if (model.value?.status === "failed")

@@ -55,6 +55,9 @@ function find(view: View, photo: Photo, one: Shown): Found {
   return { one, view, photo, target: number === null ? null : (photo.targets[number] ?? null), map };
 }
 
+/** How a target is asked for again; null where it has no words. */
+export const wordsOf = (target: Target | null): string | null => target?.asked ?? target?.spec ?? null;
+
 /** The position of a target among a photo's; null if it is not there. A number beyond them is the first. */
 export function targetNumber(photo: Photo, target: string | number): number | null {
   const all = photo.targets;
