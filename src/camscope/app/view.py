@@ -7,7 +7,7 @@ colours them.
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from io import BytesIO
 from typing import Any
@@ -50,11 +50,13 @@ class View:
     _facts: dict[str, Any] = field(default_factory=dict)
     _ranges: dict[Key, tuple[float, float]] = field(default_factory=dict)
 
-    def add(self, e: Explanation) -> None:
+    def add(self, e: Explanation, *, address: Callable[[int], str] | None = None) -> None:
         """Add the photos of one explanation.
 
         Args:
             e: of photos, by the same model, methods and layers as those before.
+            address: where a browser finds the picture of a photo, by its number in the explanation; None puts the
+                picture itself there.
 
         Raises:
             InputError: if it is of texts, signals or volumes, of another model, or by other methods or at other layers.
@@ -81,7 +83,10 @@ class View:
             if finite.size:
                 low, high = self._ranges.get(key, (np.inf, -np.inf))
                 self._ranges[key] = min(low, float(finite.min())), max(high, float(finite.max()))
-        self.photos += [_photo(e, image, self.side) for image in range(len(e))]
+        self.photos += [
+            _photo(e, image, self.side, None if address is None else address(image))
+            for image in range(len(e))
+        ]
 
     @property
     def notes(self) -> list[str]:
@@ -98,7 +103,7 @@ class View:
             "version": 1,
             "title": self.title or f"Where {self._facts.get('model', 'a model')} looks",
             "spec": self.spec,
-            "colormaps": _colour_maps(),
+            "colormaps": colour_maps(),
             "photos": list(self.photos if photos is None else photos),
             "keys": [
                 {"method": key[0], "layer": key[1], "range": list(self._ranges.get(key, (0.0, 1.0)))}
@@ -136,7 +141,7 @@ def _method(e: Explanation, name: str) -> dict[str, Any]:
     return {"name": name, "advice": advice, "paper": facts.paper, "rectified": facts.rectified}
 
 
-def _photo(e: Explanation, image: int, side: int) -> dict[str, Any]:
+def _photo(e: Explanation, image: int, side: int, address: str | None) -> dict[str, Any]:
     whole = e.input_image(image)
     shown = whole.shrunk(side)
     label = None if e.labels is None else str(e.labels[image])
@@ -149,7 +154,7 @@ def _photo(e: Explanation, image: int, side: int) -> dict[str, Any]:
         "label": label,
         "wrong": None if label is None or not top else top[0]["name"] != label,
         "size": [*whole.geometry.photo_size],
-        "picture": _address(shown.picture),
+        "picture": _address(shown.picture) if address is None else address,
         "geometry": shown.geometry.to_dict(),
         "top": top,
         "targets": [_target(e, image, number) for number in range(len(e.targets[image]))],
@@ -202,7 +207,8 @@ def _address(picture: Any) -> str:
     return f"data:image/webp;base64,{base64.b64encode(stored.getvalue()).decode()}"
 
 
-def _colour_maps() -> list[dict[str, Any]]:
+def colour_maps() -> list[dict[str, Any]]:
+    """The colour maps of the page, perceptual ones first, each as 256 colours of three bytes."""
     return [
         {"name": name, "signed": signed, "table": base64.b64encode(lut(name).tobytes()).decode()}
         for signed, names in ((False, _COLOURS), (True, _SIGNED_COLOURS))

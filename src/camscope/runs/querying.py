@@ -100,6 +100,26 @@ class OpenStore:
         light = [str(name) for name in schema().names if name not in HEAVY]
         return [*light, *([SIMILARITY] if self.indexed else []), *HEAVY]
 
+    def check_words(self, words: str) -> None:
+        """Refuse words that would end the expression that they stand in: then what follows is no longer a question.
+
+        An expression stands between any brackets; what closes one kind of them does not parse between the others. So no
+        words of a caller begin a statement of their own, which could write files.
+
+        Args:
+            words: of a caller, which become a part of a question.
+
+        Raises:
+            InputError: if they are no expression.
+        """
+        with teaching(self, words):
+            for left, right in ("()", "[]"):
+                found = duckdb_module().extract_statements(f"SELECT {left}{words}\n{right}")
+                if len(found) != 1:
+                    raise InputError(
+                        f"{words!r} is more than one expression: no statement begins in a condition."
+                    )
+
     def check(self, sql: str) -> None:
         """See whether a question is one; nothing is read.
 
@@ -192,6 +212,8 @@ def teaching(store: OpenStore, sql: str) -> Iterator[None]:
 
 def _why(said: str, store: OpenStore, sql: str) -> str:
     first = said.splitlines()[0].rstrip(".")
+    if "INTERRUPT" in first:
+        return "This question took too long, and was given up. Ask for fewer rows, or for something simpler."
     unknown = re.search(r'Referenced column "([^"]+)" (?:was )?not found', said)
     if unknown is not None:
         name = unknown[1]

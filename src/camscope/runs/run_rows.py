@@ -95,9 +95,9 @@ class RunRows:
         Raises:
             InputError: if it is none; the message names the nearest column.
         """
-        return self._checked(
-            dataclasses.replace(self, chosen=f"SELECT * FROM ({self._all()}) WHERE ({condition})")
-        )
+        self.opened.check_words(condition)
+        chosen = f"SELECT * FROM ({self._all()}) WHERE ({condition}\n)"
+        return self._checked(dataclasses.replace(self, chosen=chosen))
 
     def sort(self, column: str, *, descending: bool = False) -> Self:
         """The rows in another order. Rows without a value come last.
@@ -109,9 +109,10 @@ class RunRows:
         Raises:
             InputError: if there is no such column.
         """
+        self.opened.check_words(column)
         way = "DESC" if descending else "ASC"
         sorted_rows = dataclasses.replace(
-            self, chosen=self._all(), order=(f"{column} {way} NULLS LAST",), most=None, skipped=0
+            self, chosen=self._all(), order=(f"{column}\n{way} NULLS LAST",), most=None, skipped=0
         )
         return self._checked(sorted_rows)
 
@@ -153,11 +154,12 @@ class RunRows:
         Raises:
             InputError: if the run is not complete yet, or there is no such column.
         """
+        self.opened.check_words(by)
         ranked = (
             f"SELECT * FROM ({self._all()}) WHERE {SIMILARITY} IS NOT NULL "
-            f"QUALIFY row_number() OVER (PARTITION BY {by} ORDER BY {SIMILARITY}, id, row) <= {int(count)}"
+            f"QUALIFY row_number() OVER (PARTITION BY {by}\nORDER BY {SIMILARITY}, id, row) <= {int(count)}"
         )
-        order = (f"{by} ASC NULLS LAST", SIMILARITY)
+        order = (f"{by}\nASC NULLS LAST", SIMILARITY)
         return self._checked(dataclasses.replace(self, chosen=ranked, order=order, most=None, skipped=0))
 
     # ------------------------------------------------------------------ what they hold
@@ -220,9 +222,10 @@ class RunRows:
         Raises:
             InputError: if there is no such column, or the rows are of several methods or layers.
         """
+        self.opened.check_words(by)
         self._check_one_kind("mean_maps")
         means = MeanMaps()
-        own = f"SELECT id, row, ({by}) AS of_class, method, map_shape, scale FROM ({self._all()})"
+        own = f"SELECT id, row, ({by}\n) AS of_class, method, map_shape, scale FROM ({self._all()})"
         sql = f"SELECT of_class, method, map_shape, scale, map FROM ({own}) JOIN {ROWS}{WITH_MAPS} USING (id, row)"
         for batch in self.opened.stream(sql):
             classes = batch["of_class"].to_pylist()
@@ -279,6 +282,11 @@ class RunRows:
         """
         keys = self._columns(["id", "row", "label", "top1", "similarity"], optional=["similarity"])
         return contact_sheet(self.explanation, keys.to_pylist(), columns, style)
+
+    @property
+    def question(self) -> str:
+        """These rows as SQL, without what is large."""
+        return self._all()
 
     # ------------------------------------------------------------------ inside
 
