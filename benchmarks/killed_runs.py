@@ -4,7 +4,7 @@
     python -m benchmarks.killed_runs --kills 50 --images 2000 --engine ray
 
 The model writes down each image that it computes, so the count is that of the workers themselves. `--engine ray`
-begins a cluster of three nodes on this machine, and before each fifth kill a worker is killed, before another a node.
+begins a cluster of three nodes on this machine, and kills three workers and a node for each driver.
 """
 
 from __future__ import annotations
@@ -67,30 +67,41 @@ def killed(place: Path, told: argparse.Namespace) -> None:
         nodes = [cluster.add_node(num_cpus=1) for _ in range(3)]
         options |= {"engine": "ray", "address": cluster.address, "actors": 3}
     chance = random.Random(told.seed)
-    drivers, twice, met, begun = [], 0, {"driver": 0, "worker": 0, "node": 0}, time.monotonic()
+    kinds = ("worker", "node", "worker", "worker", "driver") if told.engine == "ray" else ("driver",)
+    met = dict.fromkeys(kinds, 0)
+    dead, twice, last, known = set[int](), 0, 0, set[int]()
+    running: Running | None = None
+    begun = time.monotonic()
     for kill in range(told.kills):
-        running = Running(photos, out, **options)
-        drivers.append(running.process.pid)
-        if told.engine == "ray" and kill % 5 in (3, 4):
-            hit = _hit_worker if kill % 5 == 3 else _hit_node
-            met[hit.__name__.removeprefix("_hit_")] += hit(running, counts, drivers, cluster, nodes, chance)
-        first = running.hears()
-        while first == 0:
-            first = running.hears()
-        running.process.join(chance.uniform(0, told.longest))
-        met["driver"] += running.process.is_alive()
+        if running is None:
+            running = Running(photos, out, **options)
+            dead.add(running.process.pid or 0)  # a driver explains a batch for the plan
+        heard = running.hears()
+        while heard == 0:
+            heard = running.hears()
+        kind = kinds[kill % len(kinds)]
+        time.sleep(chance.uniform(0, told.longest))
+        if kind == "driver" or not isinstance(heard, int):
+            met[kind] += running.process.is_alive()
+            running.process.kill()
+            running.end()
+            running = None
+        elif kind == "worker":
+            recent = [pid for _, pid, _ in counts.lines()[-100:] if pid not in dead]
+            dead.add(recent[-1])
+            os.kill(recent[-1], signal.SIGKILL)
+            met[kind] += 1
+        else:
+            cluster.remove_node(nodes.pop(chance.randrange(len(nodes))), allow_graceful=False)
+            nodes.append(cluster.add_node(num_cpus=1))
+            met[kind] += 1
+        twice += len(counts.after(last, known, SIZE))
+        known, last = finished(out), time.time_ns()
+        print(f"kill {kill + 1}: {len(known)} shards are there, {time.monotonic() - begun:.0f} s", flush=True)
+    if running is not None:
         running.process.kill()
         running.end()
-        before, then = finished(out), time.time_ns()
-        time.sleep(0.2)
-        print(
-            f"kill {kill + 1}: {len(before)} shards are there, {time.monotonic() - begun:.0f} s", flush=True
-        )
-        if kill:
-            twice += len(counts.after(last, known, SIZE))
-        last, known = then, before
     end = Running(photos, out, **options)
-    drivers.append(end.process.pid)
     print(end.heard()[-1])
     twice += len(counts.after(last, known, SIZE))
     whole = Running(photos, place / "whole", model=Counts(place / "other").spec, shard_size=SIZE)
@@ -102,34 +113,6 @@ def killed(place: Path, told: argparse.Namespace) -> None:
     )
     if cluster is not None:
         cluster.shutdown()
-
-
-def _hit_worker(running: Running, counts: Counts, drivers: list[Any], *_: Any) -> bool:
-    """Kill the worker that computed last, with -9."""
-    begun = time.time_ns()
-    for _ in range(600):
-        recent = [pid for at, pid, _ in counts.lines()[-50:] if at > begun and pid not in drivers]
-        if recent:
-            os.kill(recent[-1], signal.SIGKILL)
-            return True
-        time.sleep(0.1)
-    return False
-
-
-def _hit_node(
-    running: Running,
-    counts: Counts,
-    drivers: list[Any],
-    cluster: Any,
-    nodes: list[Any],
-    chance: random.Random,
-) -> bool:
-    """Take a node away, and give the cluster another."""
-    running.hears()
-    running.hears()
-    cluster.remove_node(nodes.pop(chance.randrange(len(nodes))), allow_graceful=False)
-    nodes.append(cluster.add_node(num_cpus=1))
-    return True
 
 
 if __name__ == "__main__":
