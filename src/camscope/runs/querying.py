@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -38,12 +39,14 @@ class OpenStore:
         plan: of the run.
         files: of the shards that are there, by their numbers.
         indexed: whether the run is complete, and has its index.
+        seconds: after which a question is given up; None waits for every answer.
     """
 
     store: RunStore
     plan: Plan
     files: dict[int, Path]
     indexed: bool
+    seconds: float | None = None
 
     @classmethod
     def open(cls, path: Path) -> Self:
@@ -101,7 +104,9 @@ class OpenStore:
             InputError: if it is no SQL, or of columns that are not there.
         """
         with teaching(self, sql):
-            self.connection.sql(sql)
+            if len(duckdb_module().extract_statements(sql)) != 1:
+                raise InputError("This is more than one question. A condition has no semicolon in it.")
+            self.connection.cursor().sql(sql)
 
     def ask(self, sql: str) -> Any:
         """The answer to a question, as an Arrow table.
@@ -109,8 +114,9 @@ class OpenStore:
         Raises:
             InputError: if it is no SQL, or of columns that are not there.
         """
-        with teaching(self, sql):
-            return self.connection.sql(sql).to_arrow_table()
+        own = self.connection.cursor()  # several may ask at once
+        with teaching(self, sql), _given_up(own, self.seconds):
+            return own.sql(sql).to_arrow_table()
 
     def stream(self, sql: str) -> Iterator[Any]:
         """The answer in parts, of which none is kept.
@@ -180,6 +186,21 @@ def teaching(store: OpenStore, sql: str) -> Iterator[None]:
         raise InputError(_why(str(error), store, sql)) from error
 
 
+@contextmanager
+def _given_up(connection: Any, seconds: float | None) -> Iterator[None]:
+    """Interrupt what a connection does after some seconds."""
+    if seconds is None:
+        yield
+        return
+    timer = threading.Timer(seconds, connection.interrupt)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
 def _why(said: str, store: OpenStore, sql: str) -> str:
     first = said.splitlines()[0].rstrip(".")
     unknown = re.search(r'Referenced column "([^"]+)" (?:was )?not found', said)
@@ -193,6 +214,10 @@ def _why(said: str, store: OpenStore, sql: str) -> str:
             return f"There is no column {name!r}. If it is a word and no column, it stands in single quotes: '{name}'."
         hint = nearest(name, store.columns) or f" There are: {', '.join(store.columns)}."
         return f"There is no column {name!r}.{hint}"
+    if first.startswith("INTERRUPT"):
+        return (
+            f"This question took more than {store.seconds:g} seconds, and was given up. Ask for less of it."
+        )
     if "No magic bytes" in said or "Parquet file" in said:
         return f"A file of the run '{store.store.path}' is damaged: {first}. Run the same camscope run again."
     return f'This is no question that DuckDB understands: {first}. A condition is such as "label != top1".'

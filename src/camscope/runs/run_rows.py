@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from jaxtyping import Float
 
-from camscope.errors import InputError, MissingPackageError
+from camscope.errors import InputError, MissingPackageError, nearest
 from camscope.results import Explanation
 from camscope.runs.comparing_runs import Comparison, compared
 from camscope.runs.contact_sheet import contact_sheet
@@ -143,6 +143,14 @@ class RunRows:
         drawn = dataclasses.replace(self, chosen=self._all(), order=(f"hash(id, row, {int(seed)})",))
         return dataclasses.replace(self, chosen=drawn.limit(count)._all(), order=(), most=None, skipped=0)
 
+    def within(self, seconds: float) -> Self:
+        """The same rows, of which a question that takes longer is given up.
+
+        Args:
+            seconds: how long a question may take.
+        """
+        return dataclasses.replace(self, opened=dataclasses.replace(self.opened, seconds=seconds))
+
     def unusual(self, count: int = 3, *, by: str = "top1") -> Self:
         """Of each class the rows whose maps are least like its mean map, the least first.
 
@@ -162,14 +170,22 @@ class RunRows:
 
     # ------------------------------------------------------------------ what they hold
 
-    def to_arrow(self, *, maps: bool = False) -> Any:
+    def to_arrow(self, *, maps: bool = False, columns: Sequence[str] | None = None) -> Any:
         """The rows as an Arrow table.
 
         Args:
             maps: whether the raw maps come too, with what else is large.
+            columns: these alone; None for all.
+
+        Raises:
+            InputError: if there is no such column.
         """
-        names = [name for name in self.columns if maps or name not in HEAVY]
-        return self._columns(names)
+        if columns is None:
+            return self._columns([name for name in self.columns if maps or name not in HEAVY])
+        for name in columns:
+            if name not in self.columns:
+                raise InputError(f"There is no column {name!r}.{nearest(name, self.columns)}")
+        return self._columns(columns)
 
     def to_pandas(self, *, maps: bool = False) -> Any:
         """The rows as a DataFrame.
@@ -210,6 +226,24 @@ class RunRows:
             return np.zeros((0, 0, 0), np.float32)
         cells = table["map"]
         return np.stack([raw_map(cells[row], shapes[row], scales[row]) for row in with_map])
+
+    def counts(self, by: str, most: int | None = None) -> list[tuple[Any, int]]:
+        """How many rows there are of each value, the most frequent first.
+
+            rows.where("label != top1").counts("top1", 10)
+
+        Args:
+            by: column, or SQL.
+            most: how many values; None for all.
+
+        Raises:
+            InputError: if there is no such column.
+        """
+        limit = "" if most is None else f" LIMIT {int(most)}"
+        found = self.opened.ask(
+            f"SELECT ({by}) AS value, count(*) AS n FROM ({self._all()}) GROUP BY 1 ORDER BY n DESC, value{limit}"
+        )
+        return list(zip(found["value"].to_pylist(), found["n"].to_pylist(), strict=True))
 
     def mean_maps(self, *, by: str = "label") -> Mapping[Any, MeanMap]:
         """The mean map of each class: of the maps as they are shown, each divided by its own maximum.
