@@ -2,20 +2,22 @@
 
 import { effect } from "@preact/signals";
 
-import * as state from "./state";
+import * as drawing from "./state/drawing";
+import { photoNumber, view, views } from "./state/given";
+import * as shown from "./state/shown";
 
 interface Kept {
   photo: number;
-  shown: state.Shown[];
-  mode: state.Mode;
+  shown: shown.Shown[];
+  mode: shown.Mode;
   opacity: number;
   threshold: number;
   colormap: string;
-  scale: state.ScaleName;
+  scale: drawing.ScaleName;
 }
 
-const MODES: state.Mode[] = ["side", "swipe", "difference"];
-const SCALES: state.ScaleName[] = ["map", "photo", "all", "signed"];
+const MODES: shown.Mode[] = ["side", "swipe", "difference"];
+const SCALES: drawing.ScaleName[] = ["map", "photo", "all", "signed"];
 
 function read(): Partial<Kept> {
   try {
@@ -29,28 +31,29 @@ function read(): Partial<Kept> {
 /** Restore what the address says, as far as it is there, and keep the address up to date. */
 export function followAddress(): void {
   const kept = read();
-  const { photos, keys } = state.view.value;
-  if (typeof kept.photo === "number" && kept.photo in photos) state.photoNumber.value = kept.photo;
-  const there = (Array.isArray(kept.shown) ? kept.shown : []).filter(
-    (one) =>
-      Number.isInteger(one?.target) &&
-      keys.some((key) => key.method === one.method && key.layer === one.layer),
-  );
-  if (there.length) state.shown.value = there;
-  if (MODES.includes(kept.mode as state.Mode)) state.mode.value = kept.mode as state.Mode;
-  if (SCALES.includes(kept.scale as state.ScaleName)) state.scale.value = kept.scale as state.ScaleName;
-  if (isShare(kept.opacity)) state.opacity.value = kept.opacity;
-  if (isShare(kept.threshold)) state.threshold.value = kept.threshold;
-  if (typeof kept.colormap === "string") state.colormap.value = kept.colormap;
+  if (typeof kept.photo === "number" && kept.photo in view.value.photos) photoNumber.value = kept.photo;
+  const there = (Array.isArray(kept.shown) ? kept.shown : [])
+    .map((one) => ({ ...one, model: one?.model ?? 0 }))
+    .filter(
+      (one) =>
+        (Number.isInteger(one.target) || typeof one.target === "string") &&
+        views.value[one.model]?.keys.some((key) => key.method === one.method && key.layer === one.layer),
+    );
+  if (there.length) shown.shown.value = there;
+  if (MODES.includes(kept.mode as shown.Mode)) shown.mode.value = kept.mode as shown.Mode;
+  if (SCALES.includes(kept.scale as drawing.ScaleName)) drawing.scale.value = kept.scale as drawing.ScaleName;
+  if (isShare(kept.opacity)) drawing.opacity.value = kept.opacity;
+  if (isShare(kept.threshold)) drawing.threshold.value = kept.threshold;
+  if (typeof kept.colormap === "string") drawing.colormap.value = kept.colormap;
   effect(() => {
     const now: Kept = {
-      photo: state.photoNumber.value,
-      shown: state.shown.value,
-      mode: state.mode.value,
-      opacity: state.opacity.value,
-      threshold: state.threshold.value,
-      colormap: state.colormap.value,
-      scale: state.scale.value,
+      photo: photoNumber.value,
+      shown: shown.shown.value,
+      mode: shown.mode.value,
+      opacity: drawing.opacity.value,
+      threshold: drawing.threshold.value,
+      colormap: drawing.colormap.value,
+      scale: drawing.scale.value,
     };
     history.replaceState(null, "", `#${encodeURIComponent(JSON.stringify(now))}`);
   });

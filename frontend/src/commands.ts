@@ -1,6 +1,6 @@
 /** The Python lines and the command that make what is shown. */
 
-import type { Shown } from "./state";
+import { targetNumber, type Shown } from "./state/shown";
 import type { Photo, View } from "./view";
 
 const unique = (words: string[]) => [...new Set(words)];
@@ -10,7 +10,7 @@ const shell = (word: string) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word
 function targetsOf(photo: Photo, shown: Shown[]): string[] {
   return unique(
     shown.flatMap((one) => {
-      const spec = photo.targets[one.target]?.spec;
+      const spec = photo.targets[targetNumber(photo, one.target) ?? -1]?.spec;
       return spec ? [spec] : [];
     }),
   );

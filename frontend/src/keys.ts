@@ -1,6 +1,7 @@
 /** What keys do. */
 
-import * as state from "./state";
+import { peek } from "./state/drawing";
+import { step } from "./state/listing";
 
 const typing = (target: EventTarget | null) =>
   target instanceof HTMLElement && target.matches("input:not([type=range]):not([type=checkbox]), select, textarea");
@@ -9,15 +10,15 @@ const pressing = (target: EventTarget | null) => target instanceof HTMLElement &
 export function listenToKeys(): void {
   addEventListener("keydown", (event) => {
     if (typing(event.target) || event.ctrlKey || event.metaKey || event.altKey) return;
-    if (event.key === "j") state.step(1);
-    else if (event.key === "k") state.step(-1);
+    if (event.key === "j") step(1);
+    else if (event.key === "k") step(-1);
     else if (event.key === " " && !pressing(event.target)) {
-      state.peek.value = true;
+      peek.value = true;
       event.preventDefault();
     }
   });
   addEventListener("keyup", (event) => {
-    if (event.key === " ") state.peek.value = false;
+    if (event.key === " ") peek.value = false;
   });
-  addEventListener("blur", () => (state.peek.value = false));
+  addEventListener("blur", () => (peek.value = false));
 }

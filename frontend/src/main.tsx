@@ -5,12 +5,13 @@ import { listenToKeys } from "./keys";
 import { Controls } from "./parts/Controls";
 import { Photos } from "./parts/Photos";
 import { Stage } from "./parts/Stage";
-import * as state from "./state";
+import * as given from "./state/given";
+import { shown } from "./state/shown";
 import "./style.css";
 import { embedded } from "./view";
 
 function Page() {
-  const view = state.view.value;
+  const view = given.view.value;
   return (
     <>
       <header class="head">
@@ -39,11 +40,13 @@ function Page() {
   );
 }
 
-const given = embedded();
-if (given) {
-  state.start(given);
+const report = embedded();
+if (report) {
+  given.views.value = [report];
+  const first = report.keys[0];
+  shown.value = first ? [{ model: 0, method: first.method, layer: first.layer, target: 0 }] : [];
   followAddress();
   listenToKeys();
-  document.title = given.title;
+  document.title = report.title;
   render(<Page />, document.getElementById("page")!);
 }

@@ -1,6 +1,7 @@
 /** What is shown, as files. */
 
-import * as state from "./state";
+import { photo as chosenPhoto } from "./state/given";
+import { maps as shownMaps, swipe } from "./state/shown";
 import { numbersOf } from "./view";
 
 function download(name: string, blob: Blob): void {
@@ -11,7 +12,7 @@ function download(name: string, blob: Blob): void {
   URL.revokeObjectURL(link.href);
 }
 
-const stem = () => (state.photo.value?.name ?? "photo").replace(/\.\w+$/, "");
+const stem = () => (chosenPhoto.value?.name ?? "photo").replace(/\.\w+$/, "");
 
 /** The panes as one picture, at the size of the photo that is in the page. */
 export function savePicture(): void {
@@ -28,7 +29,7 @@ export function savePicture(): void {
     const left = number * (width + gap);
     context.drawImage(photo, left, 0, width, height);
     pane.querySelectorAll("canvas").forEach((layer, part) => {
-      const split = pane.querySelectorAll("canvas").length > 1 ? state.swipe.value : 1;
+      const split = pane.querySelectorAll("canvas").length > 1 ? swipe.value : 1;
       const [from, to] = part === 0 ? [0, split] : [split, 1];
       context.save();
       context.beginPath();
@@ -43,15 +44,16 @@ export function savePicture(): void {
 
 /** The raw maps that are shown, and what they are of. */
 export function saveMaps(): void {
-  const photo = state.photo.value;
+  const photo = chosenPhoto.value;
   if (!photo) return;
-  const maps = state.maps.value.map((map) => ({
+  const maps = shownMaps.value.map(({ map, target, view }) => ({
+    model: view.model,
     method: map.method,
     layer: map.layer,
-    target: photo.targets[map.target],
+    target,
     shape: map.shape,
     values: [...numbersOf(map)],
   }));
-  const document = { photo: photo.name, model: state.view.value.model, geometry: photo.geometry, maps };
+  const document = { photo: photo.name, geometry: photo.geometry, maps };
   download(`${stem()}-maps.json`, new Blob([JSON.stringify(document, null, 1)], { type: "application/json" }));
 }

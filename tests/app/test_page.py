@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import quote
 
@@ -86,6 +86,15 @@ def drawn(page, number: int = 0) -> np.ndarray:
         number,
     )
     return np.array(values).reshape(size)
+
+
+def eventually(page, holds: Callable[[], bool]) -> None:
+    """Wait until something holds, at most five seconds."""
+    for _ in range(100):
+        if holds():
+            return
+        page.wait_for_timeout(50)
+    assert holds()
 
 
 def set_slider(page, name: str, value: float) -> None:
@@ -182,11 +191,9 @@ def test_keys_go_on_and_back_and_show_the_photo(page):
     before = drawn(page)
     page.locator("h1").click()
     page.keyboard.down(" ")
-    page.wait_for_timeout(50)
-    assert drawn(page)[..., 3].max() == 0
+    eventually(page, lambda: drawn(page)[..., 3].max() == 0)
     page.keyboard.up(" ")
-    page.wait_for_timeout(50)
-    np.testing.assert_array_equal(drawn(page), before)
+    eventually(page, lambda: np.array_equal(drawn(page), before))
 
 
 def test_the_list_is_searched_sorted_and_filtered(page):

@@ -2,10 +2,12 @@
 
 import { command, pythonLines } from "../commands";
 import { saveMaps, savePicture } from "../saving";
-import * as state from "../state";
+import * as drawing from "../state/drawing";
+import * as given from "../state/given";
+import * as shown from "../state/shown";
 
 export function Controls() {
-  const photo = state.photo.value;
+  const photo = given.photo.value;
   if (!photo) return null;
   return (
     <aside class="controls" aria-label="What is shown">
@@ -21,8 +23,8 @@ export function Controls() {
 const beside = (event: MouseEvent) => event.shiftKey || event.ctrlKey || event.metaKey;
 
 function Classes() {
-  const photo = state.photo.value!;
-  const now = state.shown.value;
+  const photo = given.photo.value!;
+  const now = shown.shown.value;
   const last = now[now.length - 1]!;
   return (
     <section>
@@ -32,8 +34,8 @@ function Classes() {
         {photo.targets.map((target, number) => (
           <li key={number}>
             <button
-              aria-pressed={now.some((one) => one.target === number)}
-              onClick={(event) => state.show({ ...last, target: number }, beside(event))}
+              aria-pressed={now.some((one) => shown.targetNumber(photo, one.target) === number)}
+              onClick={(event) => shown.show({ ...last, target: number }, beside(event))}
             >
               <span>{target.title}</span>
               <Bar share={target.probability} words={target.probability === null ? target.score.toPrecision(3) : null} />
@@ -64,8 +66,8 @@ function Bar({ share, words }: { share: number | null; words: string | null }) {
 }
 
 function Methods() {
-  const { keys, methods } = state.view.value;
-  const now = state.shown.value;
+  const { keys, methods } = given.view.value;
+  const now = shown.shown.value;
   const last = now[now.length - 1]!;
   const severalLayers = new Set(keys.map((key) => key.layer)).size > 1;
   const about = methods.find((one) => one.name === last.method);
@@ -78,7 +80,7 @@ function Methods() {
             <button
               aria-pressed={now.some((one) => one.method === key.method && one.layer === key.layer)}
               onClick={(event) =>
-                state.show({ method: key.method, layer: key.layer, target: last.target }, beside(event))
+                shown.show({ ...last, method: key.method, layer: key.layer }, beside(event))
               }
             >
               <span>{key.method}</span>
@@ -97,26 +99,26 @@ function Methods() {
 }
 
 function Drawing() {
-  const maps = state.view.value.colormaps.filter((one) => one.signed === state.signedColours.value);
+  const maps = given.view.value.colormaps.filter((one) => one.signed === drawing.signedColours.value);
   return (
     <section>
       <h2>Drawing</h2>
-      {state.shown.value.length > 1 && (
+      {shown.shown.value.length > 1 && (
         <div class="segments" role="group" aria-label="How maps are compared">
           {(["side", "swipe", "difference"] as const).map((mode) => (
-            <button key={mode} aria-pressed={state.mode.value === mode} onClick={() => (state.mode.value = mode)}>
+            <button key={mode} aria-pressed={shown.mode.value === mode} onClick={() => (shown.mode.value = mode)}>
               {{ side: "side by side", swipe: "swipe", difference: "difference" }[mode]}
             </button>
           ))}
         </div>
       )}
-      <Slider name="Opacity" of={state.opacity} />
-      <Slider name="Hide below" of={state.threshold} />
+      <Slider name="Opacity" of={drawing.opacity} />
+      <Slider name="Hide below" of={drawing.threshold} />
       <label class="row">
         Scale
         <select
-          value={state.scale.value}
-          onChange={(event) => (state.scale.value = event.currentTarget.value as state.ScaleName)}
+          value={drawing.scale.value}
+          onChange={(event) => (drawing.scale.value = event.currentTarget.value as drawing.ScaleName)}
         >
           <option value="map">each map by itself</option>
           <option value="photo">one for this photo's targets</option>
@@ -127,8 +129,8 @@ function Drawing() {
       <label class="row">
         Colours
         <select
-          value={maps.some((one) => one.name === state.colormap.value) ? state.colormap.value : maps[0]?.name}
-          onChange={(event) => (state.colormap.value = event.currentTarget.value)}
+          value={maps.some((one) => one.name === drawing.colormap.value) ? drawing.colormap.value : maps[0]?.name}
+          onChange={(event) => (drawing.colormap.value = event.currentTarget.value)}
         >
           {maps.map((one) => (
             <option key={one.name} value={one.name}>
@@ -142,7 +144,7 @@ function Drawing() {
   );
 }
 
-function Slider({ name, of }: { name: string; of: typeof state.opacity }) {
+function Slider({ name, of }: { name: string; of: typeof drawing.opacity }) {
   return (
     <label class="row">
       {name}
@@ -160,10 +162,10 @@ function Slider({ name, of }: { name: string; of: typeof state.opacity }) {
 }
 
 function Share() {
-  const photo = state.photo.value!;
-  const view = state.view.value;
-  const lines = pythonLines(view, photo, state.shown.value);
-  const words = command(view, photo, state.shown.value);
+  const photo = given.photo.value!;
+  const view = given.view.value;
+  const lines = pythonLines(view, photo, shown.shown.value);
+  const words = command(view, photo, shown.shown.value);
   return (
     <section>
       <h2>Share</h2>

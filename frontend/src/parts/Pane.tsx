@@ -5,7 +5,10 @@ import { useEffect, useRef } from "preact/hooks";
 import { paint, type Table } from "../maps/colours";
 import { above, type Heat } from "../maps/levels";
 import { cellAt } from "../maps/place";
-import * as state from "../state";
+import { threshold as chosenThreshold } from "../state/drawing";
+import { valueAt } from "../state/heats";
+import { cursor, WHOLE, zoom } from "../state/pointer";
+import { swipe } from "../state/shown";
 import type { Pair, Photo, RawMap } from "../view";
 
 interface Props {
@@ -26,7 +29,7 @@ const percent = (share: number, digits = 0) => `${(100 * share).toFixed(digits)}
 export function Pane({ photo, heat, table, title, detail, note, map, signed, beside }: Props) {
   const canvas = useRef<HTMLCanvasElement>(null);
   const second = useRef<HTMLCanvasElement>(null);
-  const threshold = state.threshold.value;
+  const threshold = chosenThreshold.value;
   useEffect(() => {
     if (canvas.current) paint(canvas.current, heat, table);
   }, [heat, table]);
@@ -34,7 +37,7 @@ export function Pane({ photo, heat, table, title, detail, note, map, signed, bes
     if (second.current && beside) paint(second.current, beside.heat, table);
   }, [beside?.heat, table]);
   const left = signed || threshold === 0 ? null : above(heat, threshold);
-  const { factor, y, x } = state.zoom.value;
+  const { factor, y, x } = zoom.value;
   const moved = `scale(${factor}) translate(${(0.5 - x) * 100}%, ${(0.5 - y) * 100}%)`;
   return (
     <figure class="pane">
@@ -45,24 +48,24 @@ export function Pane({ photo, heat, table, title, detail, note, map, signed, bes
       <div
         class="picture"
         style={{ aspectRatio: `${heat.width} / ${heat.height}` }}
-        onPointerMove={(event) => (state.cursor.value = shareAt(event))}
-        onPointerLeave={() => (state.cursor.value = null)}
+        onPointerMove={(event) => (cursor.value = shareAt(event))}
+        onPointerLeave={() => (cursor.value = null)}
         onWheel={zoomed}
-        onDblClick={() => (state.zoom.value = { factor: 1, y: 0.5, x: 0.5 })}
+        onDblClick={() => (zoom.value = WHOLE)}
       >
         <div class="moved" style={{ transform: moved }}>
           <img src={photo.picture} alt={`${photo.name}, the photo below the map`} draggable={false} />
           <canvas
             ref={canvas}
-            style={beside ? { clipPath: `inset(0 ${percent(1 - state.swipe.value, 2).replace(" ", "")} 0 0)` } : {}}
+            style={beside ? { clipPath: `inset(0 ${percent(1 - swipe.value, 2).replace(" ", "")} 0 0)` } : {}}
           />
           {beside && (
             <canvas
               ref={second}
-              style={{ clipPath: `inset(0 0 0 ${percent(state.swipe.value, 2).replace(" ", "")})` }}
+              style={{ clipPath: `inset(0 0 0 ${percent(swipe.value, 2).replace(" ", "")})` }}
             />
           )}
-          {beside && <div class="divider" style={{ left: `${100 * state.swipe.value}%` }} />}
+          {beside && <div class="divider" style={{ left: `${100 * swipe.value}%` }} />}
           <Cursor />
         </div>
       </div>
@@ -73,9 +76,9 @@ export function Pane({ photo, heat, table, title, detail, note, map, signed, bes
           min="0"
           max="1"
           step="0.005"
-          value={state.swipe.value}
+          value={swipe.value}
           aria-label={`How much of ${title} is shown beside ${beside.title}`}
-          onInput={(event) => (state.swipe.value = event.currentTarget.valueAsNumber)}
+          onInput={(event) => (swipe.value = event.currentTarget.valueAsNumber)}
         />
       )}
       <p class="reading">
@@ -92,14 +95,14 @@ export function Pane({ photo, heat, table, title, detail, note, map, signed, bes
 }
 
 function Cursor() {
-  const at = state.cursor.value;
+  const at = cursor.value;
   return at && <div class="cursor" style={{ top: `${100 * at[0]}%`, left: `${100 * at[1]}%` }} />;
 }
 
 function Reading({ heat, map, photo, signed }: Pick<Props, "heat" | "photo" | "signed"> & { map: RawMap | undefined }) {
-  const at = state.cursor.value;
+  const at = cursor.value;
   if (!at) return <span class="quiet">point at the picture for its value</span>;
-  const value = state.valueAt(heat, at, signed);
+  const value = valueAt(heat, at, signed);
   if (value === null) return <span>not seen by the model</span>;
   const cell = map && cellAt(at[0] * heat.height, at[1] * heat.width, map.shape, photo.geometry);
   return (
@@ -123,14 +126,14 @@ function shareAt(event: PointerEvent | WheelEvent): Pair {
 function zoomed(event: WheelEvent): void {
   if (!event.ctrlKey && !event.altKey) return; // the page scrolls
   event.preventDefault();
-  const now = state.zoom.value;
+  const now = zoom.value;
   const at = shareAt(event);
   const factor = Math.min(Math.max(now.factor * Math.exp(-event.deltaY / 300), 1), 12);
   if (factor === 1) {
-    state.zoom.value = { factor: 1, y: 0.5, x: 0.5 };
+    zoom.value = WHOLE;
     return;
   }
   // what is below the pointer stays there
   const share = now.factor / factor;
-  state.zoom.value = { factor, y: at[0] + (now.y - at[0]) * share, x: at[1] + (now.x - at[1]) * share };
+  zoom.value = { factor, y: at[0] + (now.y - at[0]) * share, x: at[1] + (now.x - at[1]) * share };
 }

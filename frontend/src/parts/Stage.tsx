@@ -1,48 +1,57 @@
 /** The panes: side by side, one with a divider, or the difference of two. */
 
-import * as state from "../state";
-import type { Photo, RawMap } from "../view";
+import * as drawing from "../state/drawing";
+import * as given from "../state/given";
+import { compared, heat } from "../state/heats";
+import * as shown from "../state/shown";
+import type { RawMap } from "../view";
 import { Legend } from "./Legend";
 import { Pane } from "./Pane";
 
-/** What a map is called, among those that are shown. */
-function titleOf(photo: Photo, map: RawMap): string {
-  return photo.targets[map.target]?.title ?? "";
-}
+type There = shown.Found & { map: RawMap };
 
-function detailOf(photo: Photo, map: RawMap, all: RawMap[]): string {
-  const target = photo.targets[map.target];
+/** What a map is called, among those that are shown. */
+const titleOf = (one: There) => one.target?.title ?? "";
+
+function detailOf(one: There, all: There[]): string {
   const number =
-    target && (target.probability === null ? target.score.toPrecision(3) : `${(100 * target.probability).toFixed(1)} %`);
-  const several = (of: (one: RawMap) => string) => new Set(all.map(of)).size > 1;
+    one.target &&
+    (one.target.probability === null
+      ? one.target.score.toPrecision(3)
+      : `${(100 * one.target.probability).toFixed(1)} %`);
+  const several = (of: (one: There) => string) => new Set(all.map(of)).size > 1;
   return [
     number,
-    ...(several((one) => one.method) || all.length === 1 ? [map.method] : []),
-    ...(several((one) => one.layer) || all.length === 1 ? [map.layer] : []),
+    ...(several((other) => other.view.model) ? [one.view.model] : []),
+    ...(several((other) => other.map.method) || all.length === 1 ? [one.map.method] : []),
+    ...(several((other) => other.map.layer) || all.length === 1 ? [one.map.layer] : []),
   ]
     .filter(Boolean)
     .join(" · ");
 }
 
 /** What is taken from what: by what tells the two maps apart. */
-function between(first: RawMap, second: RawMap, photo: Photo): string {
+function between(first: There, second: There): string {
   const facts = [
-    (map: RawMap) => titleOf(photo, map),
-    (map: RawMap) => map.method,
-    (map: RawMap) => map.layer,
+    titleOf,
+    (one: There) => one.view.model,
+    (one: There) => one.map.method,
+    (one: There) => one.map.layer,
   ].filter((fact) => fact(first) !== fact(second));
-  const words = (map: RawMap) => facts.map((fact) => fact(map)).join(" · ");
+  const words = (one: There) => facts.map((fact) => fact(one)).join(" · ");
   return `${words(first)} less ${words(second)}`;
 }
 
+const heatOf = (one: There) => heat(one.view, one.photo, one.map, drawing.scale.value);
+
 export function Stage() {
-  const photo = state.photo.value;
-  const maps = state.maps.value;
+  const photo = given.photo.value;
+  const maps = shown.maps.value;
   if (!photo) return <main class="stage empty">There is no photo in this report.</main>;
-  const signed = state.signedColours.value;
+  const signed = drawing.signedColours.value;
   const [first, second] = maps;
-  const difference = state.compared.value;
-  const mode = first && second ? state.mode.value : "side";
+  const difference = compared.value;
+  const mode = first && second ? shown.mode.value : "side";
   return (
     <main class="stage">
       <header class="photo-head">
@@ -56,40 +65,37 @@ export function Stage() {
       </header>
       <div class={`panes count-${mode === "side" ? Math.min(maps.length, 4) : 1}`}>
         {mode === "side" &&
-          maps.map((map) => (
+          maps.map((one) => (
             <Pane
-              key={`${map.method} ${map.layer} ${map.target}`}
-              photo={photo}
-              map={map}
-              heat={state.heat(photo, map, state.scale.value)}
-              table={state.table.value}
-              title={titleOf(photo, map)}
-              detail={detailOf(photo, map, maps)}
-              note={map.note}
+              key={`${one.one.model} ${one.map.method} ${one.map.layer} ${one.map.target}`}
+              photo={one.photo}
+              map={one.map}
+              heat={heatOf(one)}
+              table={drawing.table.value}
+              title={titleOf(one)}
+              detail={detailOf(one, maps)}
+              note={one.map.note}
               signed={signed}
             />
           ))}
         {mode === "swipe" && first && second && (
           <Pane
             photo={photo}
-            map={first}
-            heat={state.heat(photo, first, state.scale.value)}
-            table={state.table.value}
-            title={`${titleOf(photo, first)} · ${detailOf(photo, first, maps)}`}
-            detail={`left of the divider; right: ${titleOf(photo, second)} · ${detailOf(photo, second, maps)}`}
+            map={first.map}
+            heat={heatOf(first)}
+            table={drawing.table.value}
+            title={`${titleOf(first)} · ${detailOf(first, maps)}`}
+            detail={`left of the divider; right: ${titleOf(second)} · ${detailOf(second, maps)}`}
             signed={signed}
-            beside={{
-              heat: state.heat(photo, second, state.scale.value),
-              title: `${titleOf(photo, second)} · ${detailOf(photo, second, maps)}`,
-            }}
+            beside={{ heat: heatOf(second), title: `${titleOf(second)} · ${detailOf(second, maps)}` }}
           />
         )}
         {mode === "difference" && first && second && difference && (
           <Pane
             photo={photo}
             heat={difference.heat}
-            table={state.differenceTable.value}
-            title={between(first, second, photo)}
+            table={drawing.differenceTable.value}
+            title={between(first, second)}
             detail="each heatmap on its own scale"
             signed={true}
           />
@@ -103,7 +109,7 @@ export function Stage() {
             : `The first two maps correlate by r = ${difference.r.toFixed(2)}.`}
         </p>
       )}
-      {[...photo.notes, ...state.view.value.notes].map((note) => (
+      {[...photo.notes, ...given.view.value.notes].map((note) => (
         <p class="note" key={note}>
           {note}
         </p>
