@@ -49,7 +49,7 @@ def view_of(run: FollowedRun, id: int, side: int = 1024) -> View:
     view = View("", rows.opened.plan.asked.model, side)
     e = rows.explanation(id)
     sources = rows.where(f"id = {int(id)}").limit(1).to_arrow(columns=["source"])["source"].to_pylist()
-    view.add(e, [name_of(sources[0])])
+    view.add(e, names=[name_of(sources[0])])
     return view
 
 

@@ -7,7 +7,7 @@ colours them.
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
 from typing import Any
@@ -54,12 +54,20 @@ class View:
     _facts: dict[str, Any] = field(default_factory=dict)
     _ranges: dict[Key, tuple[float, float]] = field(default_factory=dict)
 
-    def add(self, e: Explanation, names: Sequence[str] | None = None) -> None:
+    def add(
+        self,
+        e: Explanation,
+        *,
+        names: Sequence[str] | None = None,
+        address: Callable[[int], str] | None = None,
+    ) -> None:
         """Add the photos of one explanation. Where a photo is gone, its maps are shown without it.
 
         Args:
             e: of photos, by the same model, methods and layers as those before.
             names: what each photo is called; None takes its file's name.
+            address: where a browser finds the picture of a photo, by its number in the explanation; None puts the
+                picture itself there.
 
         Raises:
             InputError: if it is of texts, signals or volumes, of another model, or by other methods or at other layers.
@@ -86,8 +94,9 @@ class View:
             if finite.size:
                 low, high = self._ranges.get(key, (np.inf, -np.inf))
                 self._ranges[key] = min(low, float(finite.min())), max(high, float(finite.max()))
-        given = [None] * len(e) if names is None else names
-        self.photos += [_photo(e, image, self.side, given[image]) for image in range(len(e))]
+        for image in range(len(e)):
+            name = None if names is None else names[image]
+            self.photos.append(_photo(e, image, self.side, name, None if address is None else address(image)))
 
     @property
     def notes(self) -> list[str]:
@@ -104,7 +113,7 @@ class View:
             "version": 1,
             "title": self.title or f"Where {self._facts.get('model', 'a model')} looks",
             "spec": self.spec,
-            "colormaps": _colour_maps(),
+            "colormaps": colour_maps(),
             "photos": list(self.photos if photos is None else photos),
             "keys": [
                 {"method": key[0], "layer": key[1], "range": list(self._ranges.get(key, (0.0, 1.0)))}
@@ -150,11 +159,11 @@ def about_method(name: str, paper: str, *, rectified: bool) -> dict[str, Any]:
     return {"name": name, "advice": advice, "paper": paper, "rectified": rectified}
 
 
-def _photo(e: Explanation, image: int, side: int, name: str | None) -> dict[str, Any]:
+def _photo(e: Explanation, image: int, side: int, name: str | None, address: str | None) -> dict[str, Any]:
     try:
         whole = e.input_image(image)
     except ImageError as gone:
-        whole = _without_photo(e, image, side, str(gone))
+        whole, address = _without_photo(e, image, side, str(gone)), None
     shown = whole.shrunk(side)
     label = None if e.labels is None else str(e.labels[image])
     top = [
@@ -166,7 +175,7 @@ def _photo(e: Explanation, image: int, side: int, name: str | None) -> dict[str,
         "label": label,
         "wrong": None if label is None or not top else top[0]["name"] != label,
         "size": [*e.input_images.geometry(image).photo_size],
-        "picture": address_of(shown.picture),
+        "picture": address_of(shown.picture) if address is None else address,
         "geometry": shown.geometry.to_dict(),
         "top": top,
         "targets": [_target(e, image, number) for number in range(len(e.targets[image]))],
@@ -236,7 +245,8 @@ def address_of(picture: Image.Image) -> str:
     return f"data:image/webp;base64,{base64.b64encode(stored.getvalue()).decode()}"
 
 
-def _colour_maps() -> list[dict[str, Any]]:
+def colour_maps() -> list[dict[str, Any]]:
+    """The colour maps of the page, perceptual ones first, each as 256 colours of three bytes."""
     return [
         {"name": name, "signed": signed, "table": base64.b64encode(lut(name).tobytes()).decode()}
         for signed, names in ((False, _COLOURS), (True, _SIGNED_COLOURS))

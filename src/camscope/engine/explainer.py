@@ -184,6 +184,16 @@ class Explainer:
         return self._model.info.texts is not None
 
     @property
+    def compares_captions(self) -> bool:
+        """Whether the model compares images with captions, which are its classes."""
+        return self._model.info.caption_decoder is not None
+
+    @property
+    def class_names(self) -> Sequence[str] | None:
+        """The names of the classes, as they were given or came with the model; None if they are not known."""
+        return self._model.class_names or self._model.info.class_names
+
+    @property
     def hears_sounds(self) -> bool:
         """Whether strings are names of sounds for this model: it takes sounds, which its library prepares."""
         return self._model.info.sounds is not None

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from camscope.app.followed_run import MOST_ROWS, FollowedRun
 from camscope.app.run_pictures import picture, view_of
 from camscope.app.run_scatter import MAPS, scatter
-from camscope.app.serving.refusals import NotFound
+from camscope.app.serving.refusals import NotFoundError
 from camscope.app.view import base64_of
 from camscope.errors import ImageError
 
@@ -51,7 +51,7 @@ router = APIRouter(prefix="/runs")
 def _run(request: Request, run: str) -> FollowedRun:
     runs = request.app.state.session.runs
     if run not in runs:
-        raise NotFound(f"There is no run {run[:40]!r} here; there are: {', '.join(runs) or 'none'}.")
+        raise NotFoundError(f"There is no run {run[:40]!r} here; there are: {', '.join(runs) or 'none'}.")
     found: FollowedRun = runs[run]
     return found
 
@@ -90,7 +90,7 @@ def photo(
     try:
         found = picture(_run(request, run), image, side)
     except ImageError as gone:
-        raise NotFound(str(gone)) from gone
+        raise NotFoundError(str(gone)) from gone
     return Response(found, media_type="image/webp", headers={"Cache-Control": "private, max-age=3600"})
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Request
 
 from camscope.app.followed_training import FollowedTraining
-from camscope.app.serving.refusals import NotFound
+from camscope.app.serving.refusals import NotFoundError
 
 router = APIRouter(prefix="/trainings")
 
@@ -16,7 +16,7 @@ def _training(request: Request, training: str) -> FollowedTraining:
     trainings = request.app.state.session.trainings
     if training not in trainings:
         known = ", ".join(trainings) or "none"
-        raise NotFound(f"There is no training {training[:40]!r} here; there are: {known}.")
+        raise NotFoundError(f"There is no training {training[:40]!r} here; there are: {known}.")
     found: FollowedTraining = trainings[training]
     return found
 
