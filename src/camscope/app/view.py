@@ -95,8 +95,9 @@ class View:
                 low, high = self._ranges.get(key, (np.inf, -np.inf))
                 self._ranges[key] = min(low, float(finite.min())), max(high, float(finite.max()))
         for image in range(len(e)):
-            name = None if names is None else names[image]
-            self.photos.append(_photo(e, image, self.side, name, None if address is None else address(image)))
+            called = None if names is None else names[image]
+            place = None if address is None else address(image)
+            self.photos.append(_photo(e, image, self.side, called, place))
 
     @property
     def notes(self) -> list[str]:

@@ -53,15 +53,12 @@ class Session:
     trainings: dict[str, FollowedTraining] = field(default_factory=dict)
     kept: KeptAnswers = field(default_factory=KeptAnswers)
 
-
     def look_through(self, folder: str) -> bool:
         """Have a folder, if it is that of a run or of a training.
 
         Args:
             folder: its path.
-
-        Raises:
-            """
+        """
         path = Path(folder)
         if (path / PLAN).is_file():
             run = FollowedRun(path, f"r{len(self.runs) + 1}")
