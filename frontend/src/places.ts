@@ -6,14 +6,13 @@ export type Place = { kind: "photos" } | { kind: "run"; id: string } | { kind: "
 
 export const place = signal<Place>({ kind: "photos" });
 
-/** What there is to be at, beside photos. */
-export interface Named {
-  id: string;
-  name: string;
+export function go(to: Place): void {
+  place.value = to;
 }
 
-export const runs = signal<Named[]>([]);
-export const trainings = signal<Named[]>([]);
-
-/** The run that the photo is of that is looked at; null for any other photo. */
-export const cameFrom = signal<string | null>(null);
+/** A place as an address keeps it; null if it is none. */
+export function placeIn(kept: unknown): Place | null {
+  const { kind, id } = (kept ?? {}) as { kind?: unknown; id?: unknown };
+  if (kind === "photos") return { kind };
+  return (kind === "run" || kind === "training") && typeof id === "string" ? { kind, id } : null;
+}

@@ -77,9 +77,8 @@ export class Gallery {
           layer: about.layers[0] ?? null,
           target: about.targets.length > 1 ? about.targets[0]! : null,
           by: about.labelled ? "label" : "top1",
-          ...this.restored?.choice,
         };
-        this.order.value = this.orders().find((one) => one.words === this.restored?.order) ?? this.order.value;
+        this.restoreNow();
       });
       effect(() => {
         this.question.value;
@@ -95,7 +94,30 @@ export class Gallery {
     }
   }
 
-  restored: { choice?: Partial<Choice>; order?: string } | null = null;
+  /** What an address keeps of it. */
+  readonly kept = computed(() => ({
+    choice: this.choice.value,
+    order: this.order.value.words,
+    descending: this.order.value.descending,
+    tab: this.tab.value,
+  }));
+
+  private restored: Partial<{ choice: Partial<Choice>; order: string; descending: boolean; tab: Tab }> | null = null;
+
+  /** Look at what an address has kept, as far as it is there. */
+  restore(kept: unknown): void {
+    this.restored = typeof kept === "object" ? kept : null;
+    if (this.about.value) this.restoreNow();
+  }
+
+  private restoreNow(): void {
+    const { choice, order, descending, tab } = this.restored ?? {};
+    this.restored = null;
+    if (choice) this.choice.value = { ...this.choice.value, ...plain(choice) };
+    const found = this.orders().find((one) => one.words === order);
+    if (found) this.order.value = { ...found, descending: descending ?? found.descending };
+    if (tab && tab in TABS) this.tab.value = tab;
+  }
 
   orders(): Order[] {
     const about = this.about.value;
@@ -216,6 +238,16 @@ export class Gallery {
   isRectified(method: string | null): boolean {
     return this.about.value?.methods.find((one) => one.name === method)?.rectified ?? true;
   }
+}
+
+/** Those parts of a choice that are what they have to be. */
+function plain(choice: Partial<Choice>): Partial<Choice> {
+  const fits = (name: keyof Choice, value: unknown) =>
+    name in EVERYTHING &&
+    (typeof value === typeof EVERYTHING[name] ||
+      (EVERYTHING[name] === null && (value === null || typeof value === (name === "target" ? "number" : "string")))) &&
+    (name !== "by" || value === "label" || value === "top1");
+  return Object.fromEntries(Object.entries(choice).filter(([name, value]) => fits(name as keyof Choice, value)));
 }
 
 const galleries = new Map<string, Gallery>();

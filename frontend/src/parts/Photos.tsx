@@ -3,6 +3,7 @@
 import { useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 
+import { pictureOf } from "../engine/api";
 import * as given from "../state/given";
 import * as listing from "../state/listing";
 
@@ -77,7 +78,7 @@ export function Photos() {
                   aria-current={number === given.photoNumber.value}
                   onClick={() => listing.goTo(number)}
                 >
-                  <img src={photo.picture} alt="" loading="lazy" />
+                  <img src={photo.id === undefined ? photo.picture : pictureOf(photo.id, 128)} alt="" loading="lazy" />
                   <span>
                     <b>{photo.name}</b>
                     <small class={photo.wrong ? "wrong" : ""}>

@@ -1,9 +1,9 @@
 /** Which maps are shown, and beside one another how. */
 
-import { computed, signal } from "@preact/signals";
+import { computed, effect, signal } from "@preact/signals";
 
 import type { Photo, RawMap, Target, View } from "../view";
-import { photoNumber, views } from "./given";
+import { modelNumber, photoNumber, views } from "./given";
 
 /** One map of the photo that is looked at. */
 export interface Shown {
@@ -20,6 +20,12 @@ export type Mode = "side" | "swipe" | "difference";
 export const shown = signal<Shown[]>([]);
 export const mode = signal<Mode>("side");
 export const swipe = signal(0.5);
+
+// the controls speak of the model of the last one
+effect(() => {
+  const last = shown.value[shown.value.length - 1];
+  if (last) modelNumber.value = last.model;
+});
 
 /** One of them with all that belongs to it; without a map as long as it is not there. */
 export interface Found {
@@ -51,13 +57,37 @@ function find(view: View, photo: Photo, one: Shown): Found {
 
 /** The position of a target among a photo's; null if it is not there. A number beyond them is the first. */
 export function targetNumber(photo: Photo, target: string | number): number | null {
-  if (typeof target === "number") return photo.targets.length === 0 ? null : target < photo.targets.length ? target : 0;
-  const at = photo.targets.findIndex((other) => other.spec === target);
-  return at < 0 ? null : at;
+  const all = photo.targets;
+  if (typeof target === "string") {
+    const at = all.findIndex((one) => one.spec === target || one.asked === target);
+    return at < 0 ? null : at;
+  }
+  // an engine adds targets as they are asked for, and says which came by themselves
+  const ranked = photo.id === undefined ? all.map((_, at) => at) : [];
+  all.forEach((one, at) => one.rank !== undefined && (ranked[one.rank] = at));
+  return ranked[target] ?? ranked[0] ?? null;
 }
 
-export const same = (a: Shown, b: Shown) =>
-  a.model === b.model && a.method === b.method && a.layer === b.layer && a.target === b.target;
+/** Whether two are the same map of the photo that is looked at. */
+export function same(a: Shown, b: Shown): boolean {
+  const place = (one: Shown) => {
+    const photo = views.value[one.model]?.photos[photoNumber.value];
+    return (photo && targetNumber(photo, one.target)) ?? one.target;
+  };
+  return a.model === b.model && a.method === b.method && a.layer === b.layer && place(a) === place(b);
+}
+
+/** Whether what is chosen is added to what is shown, also without a key held. */
+export const adding = signal(false);
+
+/** Whether a click adds: with Shift, Ctrl or Command, or where that is switched on. */
+export const adds = (event: MouseEvent): boolean => event.shiftKey || event.ctrlKey || event.metaKey || adding.value;
+
+/** Show the last map's method and layer for another target. */
+export function showTarget(target: string | number, beside: boolean): void {
+  const last = shown.value[shown.value.length - 1];
+  if (last) show({ ...last, target }, beside);
+}
 
 /** Show one map, or add it to (or take it from) those that are compared. */
 export function show(one: Shown, beside: boolean): void {

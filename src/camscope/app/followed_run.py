@@ -57,10 +57,12 @@ class FollowedRun:
     Attributes:
         path: its folder.
         id: by which the page asks for it.
+        held: photos of it that the page has opened, by the numbers of their images.
     """
 
     path: Path
     id: str
+    held: dict[int, str] = field(default_factory=dict)
     _rows: RunRows | None = None
     _seen: int = -1
     _looked: float = 0.0
@@ -105,6 +107,7 @@ class FollowedRun:
             "name": self.name,
             "rows": self._count(rows),
             "images": plan.count,
+            "failed": len(rows.failures),
             "complete": rows.is_complete,
             "shards": {"there": len(rows.opened.files), "of": plan.shards},
             "model": asked.model,

@@ -9,7 +9,8 @@ from PIL import Image
 
 from camscope.app.followed_run import FollowedRun, name_of
 from camscope.app.view import View
-from camscope.errors import InputError
+from camscope.errors import ImageError, InputError
+from camscope.images import Photo
 
 SIDES = (16, 2048)
 """The least and the most pixels along the longer side of a picture."""
@@ -51,6 +52,38 @@ def view_of(run: FollowedRun, id: int, side: int = 1024) -> View:
     sources = rows.where(f"id = {int(id)}").limit(1).to_arrow(columns=["source"])["source"].to_pylist()
     view.add(e, names=[name_of(sources[0])])
     return view
+
+
+def photo_of(run: FollowedRun, id: int) -> Photo:
+    """The photo of an image, as it is.
+
+    Args:
+        run: of the image.
+        id: of the image.
+
+    Raises:
+        ImageError: if it is gone, or has changed since.
+        InputError: if there is no such image, or it could not be explained.
+    """
+    found = run.rows.explanation(id).input_image(0)
+    return Photo(found.picture, found.source, found.notes)
+
+
+def is_there(run: FollowedRun, id: int) -> bool:
+    """Whether the photo of an image can be read, and is the one that was explained.
+
+    Args:
+        run: of the image.
+        id: of the image.
+
+    Raises:
+        InputError: if there is no such image, or it could not be explained.
+    """
+    try:
+        photo_of(run, id)
+    except ImageError:
+        return False
+    return True
 
 
 @lru_cache(maxsize=2_000)

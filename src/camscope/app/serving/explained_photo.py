@@ -17,8 +17,8 @@ from camscope.targets import Instance, TargetLike, TopK
 _TOP = 3
 
 
-def explained_photo(model: HeldModel, held: HeldPhoto, photo: Photo, wish: Explain) -> bytes:
-    """Explain a photo; the answer is JSON.
+def explained_photo(model: HeldModel, held: HeldPhoto, photo: Photo, wish: Explain) -> dict[str, Any]:
+    """Explain a photo.
 
     Args:
         model: by which.
@@ -49,7 +49,7 @@ def explained_photo(model: HeldModel, held: HeldPhoto, photo: Photo, wish: Expla
         "automatic": not wish.layers,
         "seconds": round(time.perf_counter() - began, 4),
     }
-    return encoded(document)
+    return document
 
 
 def encoded(document: Any) -> bytes:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from camscope.app.serving.refusals import NotFoundError
 from camscope.app.serving.worker import Worker
 from camscope.engine import Explainer
-from camscope.engine.listings import LayerTable
+from camscope.engine.listings import LayerTable, OfferTable
 from camscope.errors import CamscopeError, ModelError
+from camscope.methods import list_methods
+from camscope.targets import TargetLike
+
+_CHEAPEST = next(m.name for m in list_methods() if m.baseline)
+"""A method that takes no more than a forward."""
+
+_ASKED = 256
 
 
 class HeldModel:
@@ -27,18 +34,18 @@ class HeldModel:
         self.worker = Worker(name)
         self._open = open
         self._explainer: Explainer | None = None
-        self._layers: LayerTable | None = None
+        self._layers: dict[bool, LayerTable] = {}
+        self._offers: OfferTable | None = None
+        self._asked: dict[tuple[str, tuple[str, ...]], list[tuple[str, int | None]]] = {}
         self.error: str | None = None
         self.worker.begin(self._load)
+        self.worker.begin(
+            self.layers
+        )  # looked at before they are asked for; what is wrong is said when they are
 
     def _load(self) -> None:
         try:
-            explainer = self._open()
-            if not explainer.reads_texts:
-                self._layers = (
-                    explainer.layers()
-                )  # looked at once, so that the first photo need not wait for it
-            self._explainer = explainer
+            self._explainer = self._open()
         except CamscopeError as error:
             self.error = str(error)
         except Exception as error:  # a model of the user's own may raise anything, and the server stays
@@ -59,6 +66,51 @@ class HeldModel:
         if self._explainer is None:
             raise ModelError(self.error or f"The model {self.name} is still being loaded.")
         return self._explainer
+
+    def layers(self, *, every: bool = False) -> LayerTable:
+        """The layers with a grid, looked at once.
+
+        Args:
+            every: whether those inside of blocks are listed too.
+
+        Raises:
+            ModelError: if the model could not be loaded.
+            LayerError: if it has none.
+        """
+        if every not in self._layers:
+            self._layers[every] = self.explainer.layers(every=every)
+        return self._layers[every]
+
+    def methods(self) -> OfferTable:
+        """All methods, tried on the model once.
+
+        Raises:
+            ModelError: if the model could not be loaded.
+        """
+        if self._offers is None:
+            self._offers = self.explainer.methods()
+        return self._offers
+
+    def asked(
+        self, photo: str, given: Any, words: tuple[str, ...], targets: Sequence[TargetLike]
+    ) -> list[tuple[str, int | None]]:
+        """What targets are called in a photo, and their classes; found out once.
+
+        Args:
+            photo: its id.
+            given: the photo as it was prepared.
+            words: the targets as they were written.
+            targets: likewise, as they are explained.
+        """
+        key = (photo, words)
+        if key not in self._asked:
+            e = self.explainer(given, methods=_CHEAPEST, targets=targets)
+            self._asked[key] = [
+                (title, info.index) for title, info in zip(e.titles[0], e.targets[0], strict=True)
+            ]
+            while len(self._asked) > _ASKED:
+                del self._asked[next(iter(self._asked))]
+        return self._asked[key]
 
     def facts(self) -> Mapping[str, Any]:
         """What a page is told of it."""

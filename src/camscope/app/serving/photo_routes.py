@@ -9,15 +9,15 @@ from fastapi import APIRouter, File, Query, Request, UploadFile
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import Response
 
+from camscope.app.serving.app_session import MOST_AT_ONCE, MOST_BYTES, MOST_PIXELS, Session
 from camscope.app.serving.refusals import TooLargeError
-from camscope.app.serving.session import MOST_AT_ONCE, MOST_BYTES, MOST_PIXELS, Session
 from camscope.errors import InputError
 
 router = APIRouter()
 
 
 @router.get("/state")
-def state(request: Request) -> dict[str, Any]:
+def _state(request: Request) -> dict[str, Any]:
     """What the server holds: models, photos, runs and trainings."""
     session: Session = request.app.state.session
     return {
@@ -31,7 +31,7 @@ def state(request: Request) -> dict[str, Any]:
 
 
 @router.post("/photos")
-async def drop(request: Request, files: Annotated[list[UploadFile], File()]) -> dict[str, Any]:
+async def _drop(request: Request, files: Annotated[list[UploadFile], File()]) -> dict[str, Any]:
     """Drop photos. A broken one is named, and the rest goes on."""
     session: Session = request.app.state.session
     if len(files) > MOST_AT_ONCE:
@@ -57,7 +57,7 @@ async def drop(request: Request, files: Annotated[list[UploadFile], File()]) -> 
 
 
 @router.get("/photos/{id}/picture", response_class=Response)
-def picture(request: Request, id: str, side: Annotated[int, Query(ge=16, le=4096)] = 1024) -> Response:
+def _picture(request: Request, id: str, side: Annotated[int, Query(ge=16, le=4096)] = 1024) -> Response:
     """A photo as WebP, upright, at most `side` pixels along its longer side."""
     session: Session = request.app.state.session
     held = session.photos.of(id)

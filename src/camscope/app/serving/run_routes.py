@@ -9,8 +9,9 @@ from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from camscope.app.followed_run import MOST_ROWS, FollowedRun
-from camscope.app.run_pictures import picture, view_of
+from camscope.app.run_pictures import is_there, photo_of, picture, view_of
 from camscope.app.run_scatter import MAPS, scatter
+from camscope.app.serving.app_session import Session
 from camscope.app.serving.refusals import NotFoundError
 from camscope.app.view import base64_of
 from camscope.errors import ImageError
@@ -57,33 +58,46 @@ def _run(request: Request, run: str) -> FollowedRun:
 
 
 @router.get("/{run}")
-def about(request: Request, run: str) -> dict[str, Any]:
+def run_about(request: Request, run: str) -> dict[str, Any]:
     """A run as a whole: its model, methods and columns, and how far it is."""
     return _run(request, run).about()
 
 
 @router.get("/{run}/rows")
-def rows(request: Request, run: str, asked: Annotated[Asked, Query()]) -> dict[str, Any]:
+def run_rows(request: Request, run: str, asked: Annotated[Asked, Query()]) -> dict[str, Any]:
     """A page of rows with their maps."""
     return _run(request, run).page(**asked.model_dump())
 
 
 @router.post("/{run}/rows")
-def rows_among(request: Request, run: str, asked: AskedAmong) -> dict[str, Any]:
+def run_rows_among(request: Request, run: str, asked: AskedAmong) -> dict[str, Any]:
     """A page of rows with their maps, also of some that are named one by one."""
     return _run(request, run).page(**asked.model_dump())
 
 
 @router.get("/{run}/rows/{image}")
-def row(
+def run_row(
     request: Request, run: str, image: Image, side: Annotated[int, Query(ge=16, le=2048)] = 1024
 ) -> dict[str, Any]:
-    """All maps of an image and its photo, as the page shows them."""
-    return view_of(_run(request, run), image, side).to_dict()
+    """All maps of an image and its photo, as the page shows them; by the photo's id it can be explained anew."""
+    found = _run(request, run)
+    told = view_of(found, image, side).to_dict()
+    (photo,) = told["photos"]
+    photo["id"] = f"{run}:{image}"
+    if is_there(found, image):
+        photo["id"] = _held(request.app.state.session, found, image, photo["name"])
+    return told
+
+
+def _held(session: Session, run: FollowedRun, image: int, name: str) -> str:
+    """The id of a photo of a run, which is held from now on."""
+    if image not in run.held:
+        run.held[image] = session.photos.add_again(name, lambda: photo_of(run, image)).id
+    return run.held[image]
 
 
 @router.get("/{run}/photos/{image}", response_class=Response)
-def photo(
+def run_photo(
     request: Request, run: str, image: Image, side: Annotated[int, Query(ge=16, le=2048)] = 224
 ) -> Response:
     """The photo of an image as WebP; 404 where it is gone, or has changed since."""
@@ -95,13 +109,13 @@ def photo(
 
 
 @router.get("/{run}/classes")
-def classes(request: Request, run: str, where: Where = "") -> dict[str, Any]:
+def run_classes(request: Request, run: str, where: Where = "") -> dict[str, Any]:
     """How many rows each label and each top class has, the most frequent first."""
     return _run(request, run).classes(where)
 
 
 @router.get("/{run}/means")
-def means(
+def run_means(
     request: Request, run: str, by: Annotated[str, Query(max_length=400)] = "top1", where: Where = ""
 ) -> dict[str, Any]:
     """The mean map of each class."""
@@ -116,7 +130,7 @@ def means(
 
 
 @router.get("/{run}/scatter")
-def points(
+def run_points(
     request: Request,
     run: str,
     x: Annotated[str, Query(max_length=100)] = MAPS[0],

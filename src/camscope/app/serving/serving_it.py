@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import uvicorn
 
-from camscope.app.serving.session import Session
+from camscope.app.serving.app_session import Session
 from camscope.app.serving.web_app import web_app
 from camscope.errors import InputError
 

@@ -22,12 +22,14 @@ def _training(request: Request, training: str) -> FollowedTraining:
 
 
 @router.get("/{training}")
-def about(request: Request, training: str) -> dict[str, Any]:
+def training_about(request: Request, training: str) -> dict[str, Any]:
     """A training as a whole: its samples, its steps and the numbers beside them."""
     return _training(request, training).about()
 
 
 @router.get("/{training}/samples/{number}")
-def sample(request: Request, training: str, number: Annotated[int, Path(ge=0, le=10**9)]) -> dict[str, Any]:
+def training_sample(
+    request: Request, training: str, number: Annotated[int, Path(ge=0, le=10**9)]
+) -> dict[str, Any]:
     """The maps of one sample, step by step."""
     return _training(request, training).sample(number)

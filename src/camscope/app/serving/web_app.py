@@ -11,10 +11,17 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 from starlette.exceptions import HTTPException
 
-from camscope.app.serving import explain_routes, page_file, photo_routes, run_routes, training_routes
+from camscope.app.serving import (
+    explain_routes,
+    model_routes,
+    page_file,
+    photo_routes,
+    run_routes,
+    training_routes,
+)
+from camscope.app.serving.app_session import MOST_BYTES, Session
 from camscope.app.serving.guard import Guard, cookie_name
 from camscope.app.serving.refusals import RefusedError
-from camscope.app.serving.session import MOST_BYTES, Session
 from camscope.errors import CamscopeError
 
 _LIMITS = {"/api/photos": 4 * MOST_BYTES, "/": 8 * 2**20}
@@ -30,13 +37,16 @@ def web_app(session: Session, *, host: str, port: int) -> Guard:
         port: likewise.
     """
     app = FastAPI(
-        title="camscope", description=_ABOUT, openapi_url="/api/openapi.json", docs_url=None, redoc_url=None
+        title="camscope",
+        description=_ABOUT,
+        openapi_url="/api/openapi.json",
+        docs_url=None,
+        generate_unique_id_function=lambda route: route.name.strip("_"),
+        redoc_url=None,
     )
     app.state.session = session
-    app.include_router(photo_routes.router, prefix="/api")
-    app.include_router(explain_routes.router, prefix="/api")
-    app.include_router(run_routes.router, prefix="/api")
-    app.include_router(training_routes.router, prefix="/api")
+    for routes in (photo_routes, explain_routes, model_routes, run_routes, training_routes):
+        app.include_router(routes.router, prefix="/api")
     _serve_page(app, session, port)
     app.add_exception_handler(CamscopeError, _refused)
     app.add_exception_handler(RequestValidationError, _unreadable)

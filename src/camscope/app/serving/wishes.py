@@ -65,11 +65,17 @@ class AtRegion(Wish):
 At = AtBox | AtInstance | AtRegion
 
 
-class Explain(Wish):
-    """Explain one photo: all methods, layers and targets from one forward."""
+class OfPhoto(Wish):
+    """What is asked of a model, of a photo."""
 
     model: Id
     photo: Id
+    page: Page = None
+
+
+class Explain(OfPhoto):
+    """Explain one photo: all methods, layers and targets from one forward."""
+
     methods: Texts = Field([], description="Names or compositions; none is the model's default.")
     layers: Texts = Field([], description="None is the automatic choice.")
     targets: Texts = Field([], description="As the command writes them; none is the top classes.")
@@ -80,32 +86,25 @@ class Explain(Wish):
     at: At | None = Field(None, description="An instance or a region, besides the targets.")
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
     side: Side = 1024
-    page: Page = None
 
 
-class Cell(Wish):
-    """One cell of a layer's grid."""
+class Cells(OfPhoto):
+    """What each cell of a layer's grid says for every class; of one cell, where its row and column are named."""
 
-    model: Id
-    photo: Id
     layer: Text | None = None
-    row: Annotated[int, Field(ge=0, le=100_000)]
-    column: Annotated[int, Field(ge=0, le=100_000)]
-    top: Annotated[int, Field(ge=1, le=50)] = 5
-    page: Page = None
+    row: Annotated[int, Field(ge=0, le=100_000)] | None = None
+    column: Annotated[int, Field(ge=0, le=100_000)] | None = None
+    top: Annotated[int, Field(ge=1, le=20)] = 5
 
 
-class Scores(Wish):
+class Scores(OfPhoto):
     """What the model says if a part of the photo is hidden, or nothing else is left."""
 
-    model: Id
-    photo: Id
     mask: Mask
     fill: Literal["blur", "mean"] = "blur"
     mode: Literal["hide", "keep"] = "hide"
     targets: Texts = Field([], description="None is the top classes of the photo as it is.")
     top: Annotated[int, Field(ge=1, le=20)] = 5
-    page: Page = None
 
 
 class TrustWish(Wish):

@@ -1,0 +1,97 @@
+/** Every map that is shown and not there is asked for; what is no longer shown is given up. */
+
+import { batch, effect, signal } from "@preact/signals";
+
+import { views } from "../state/given";
+import { found, shown, type Found, type Shown } from "../state/shown";
+import * as api from "./api";
+import { isOver, sentenceOf } from "./client";
+import { engine, MAP_SIDE } from "./models";
+import { merged } from "./merging";
+
+/** Why a map is not there: the engine's sentence, by `keyOf`. */
+export const refused = signal<ReadonlyMap<string, string>>(new Map());
+
+/** The methods that were asked for without a layer: the layer that was chosen, by model and method. */
+export const automatic = signal<ReadonlyMap<string, string>>(new Map());
+export const automaticKey = (model: number, method: string) => `${model} ${method}`;
+
+/** How long the last map took, in seconds. */
+export const seconds = signal<number | null>(null);
+
+/** Classes that are explained before anybody asks, since they cost little beside the first. */
+const TOP = 3;
+/** A target that is a place is written so, with JSON behind it. */
+const AT = "at:";
+export const placeTarget = (at: api.At) => AT + JSON.stringify(at);
+
+const asked = new Map<string, AbortController>();
+
+export const keyOf = (photo: string, one: Shown) => JSON.stringify([photo, one.model, one.method, one.layer, one.target]);
+
+/** Ask for what is missing, from now on. */
+export function explainWhatIsShown(): void {
+  effect(() => {
+    const models = engine.value?.models ?? [];
+    const wanted = new Map<string, Found>();
+    for (const one of found.value)
+      if (!one.map && one.photo.id && models[one.one.model]?.status !== "failed")
+        wanted.set(keyOf(one.photo.id, one.one), one);
+    for (const [key, control] of asked) {
+      if (wanted.has(key)) continue;
+      control.abort();
+      asked.delete(key);
+    }
+    for (const [key, one] of wanted)
+      if (!asked.has(key) && !refused.value.has(key)) void ask(key, one, models[one.one.model]!.id);
+  });
+}
+
+/** Forget what was refused, so that it is asked for again. */
+export function askAgain(): void {
+  refused.value = new Map();
+}
+
+async function ask(key: string, { one, photo }: Found, model: string): Promise<void> {
+  const control = new AbortController();
+  asked.set(key, control);
+  const isPlace = typeof one.target === "string" && one.target.startsWith(AT);
+  const targets = typeof one.target === "string" ? [one.target] : [];
+  try {
+    const answer = await api.explain(
+      {
+        model,
+        photo: photo.id!,
+        methods: one.method ? [one.method] : [],
+        layers: one.layer ? [one.layer] : [],
+        targets: isPlace ? [] : targets,
+        ...(isPlace ? { at: JSON.parse(targets[0]!.slice(AT.length)) as api.At } : {}),
+        ...(targets.length ? {} : { top: TOP }),
+        side: MAP_SIDE,
+      },
+      control.signal,
+    );
+    asked.delete(key);
+    const made = answer.keys.find((other) => other.method === one.method && other.layer === one.layer) ?? answer.keys[0];
+    batch(() => {
+      views.value = views.value.map((other, number) =>
+        number === one.model
+          ? merged(other, other.photos.findIndex(({ id }) => id === photo.id), answer, targets)
+          : other,
+      );
+      seconds.value = answer.seconds;
+      if (!made) return;
+      if (!one.layer)
+        automatic.value = new Map(automatic.value).set(automaticKey(one.model, made.method), made.layer);
+      shown.value = shown.value.map((other) =>
+        other.model === one.model && other.method === one.method && other.layer === one.layer
+          ? { ...other, method: made.method, layer: made.layer }
+          : other,
+      );
+    });
+  } catch (error) {
+    asked.delete(key);
+    if (isOver(error)) return;
+    refused.value = new Map(refused.value).set(key, sentenceOf(error));
+  }
+}
