@@ -66,7 +66,7 @@ export function Curves({ curves, moments, at, goTo, shares }: Props) {
         ))}
         {epochs.map(({ moment, index }, number) =>
           number % every ? null : (
-            <text key={index} x={x(index)} y={HEIGHT - 4} text-anchor="middle">
+            <text key={index} x={x(index)} y={HEIGHT - 4} text-anchor={index === moments.length - 1 ? "end" : "middle"}>
               {epochs.length > 8 ? moment.epoch : moment.title}
             </text>
           ),

@@ -105,7 +105,7 @@ function Samples({ training, about }: { training: Training; about: About }) {
     <aside class="rows-filters" aria-label="What is looked at">
       <h2>Photos</h2>
       <p class="quiet">Each is shown at every step of the training.</p>
-      <ul class="choices">
+      <ul class="samples">
         {about.samples.flatMap((sample, number) =>
           sample.titles.map((title, target) => (
             <li key={`${number} ${target}`}>

@@ -167,7 +167,7 @@ function Classes({ gallery, labelled }: { gallery: Gallery; labelled: boolean })
           onInput={(event) => (search.value = event.currentTarget.value)}
         />
       )}
-      <ul class="choices class-counts">
+      <ul class="class-counts">
         {found.slice(0, MOST_CLASSES).map((one) => (
           <li key={one.value}>
             <button

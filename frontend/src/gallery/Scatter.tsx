@@ -17,7 +17,7 @@ const NEAR = 8;
 const OTHERS = "others";
 
 const named = (axis: string) =>
-  axis === "maps-1" ? "where its map lies, 1" : axis === "maps-2" ? "where its map lies, 2" : axis.replaceAll("_", " ");
+  axis === "maps-1" ? "pattern of the map, 1" : axis === "maps-2" ? "pattern of the map, 2" : axis.replaceAll("_", " ");
 
 export function Scatter({ gallery, about, open }: { gallery: Gallery; about: About; open: (card: Card) => void }) {
   const x = useSignal("maps-1");
@@ -40,7 +40,7 @@ export function Scatter({ gallery, about, open }: { gallery: Gallery; about: Abo
   const axes = [...MAPS, ...about.numbers];
   const chosen = gallery.among.value;
   return (
-    <div class={chosen ? "scatter with-rows" : "scatter"}>
+    <div class="scatter">
       <div class="scatter-left">
         <div class="rows-tools">
           {[x, y].map((axis, number) => (
@@ -66,16 +66,17 @@ export function Scatter({ gallery, about, open }: { gallery: Gallery; about: Abo
         {found.value && <Groups points={found.value} gallery={gallery} />}
         {found.value && <Explained points={found.value} />}
       </div>
-      {chosen && (
-        <section class="scatter-right" aria-label="The rows that were chosen">
+      <section class="scatter-right" aria-label="The rows that were chosen">
+        {!chosen && <p class="quiet hint">Draw around points, or choose a class below them: their photos come here.</p>}
+        {chosen && (
           <div class="segments">
             <span class="quiet">{chosen.length.toLocaleString("en")} chosen</span>
             <button onClick={() => (gallery.tab.value = "photos")}>show them as photos</button>
             <button onClick={() => (gallery.among.value = null)}>none</button>
           </div>
-          <Grid gallery={gallery} open={open} />
-        </section>
-      )}
+        )}
+        {chosen && <Grid gallery={gallery} open={open} />}
+      </section>
     </div>
   );
 }
@@ -105,8 +106,8 @@ function Explained({ points }: { points: Points }) {
                 <figcaption>
                   <b>{named(MAPS[one]!)}</b>
                   <small>
-                    {(100 * part.share).toFixed(0)} % of how maps differ. Large: more of the map where it is bright, less
-                    where it is dark.
+                    {(100 * part.share).toFixed(0)} % of how these maps differ. A large number: more of the map where
+                    this is warm, less where it is cold.
                   </small>
                 </figcaption>
               </figure>
@@ -291,7 +292,6 @@ function Plot({ points, gallery }: { points: Points; gallery: Gallery }) {
           }}
         />
       )}
-      <p class="quiet">Draw around points to see their photos.</p>
     </div>
   );
 }

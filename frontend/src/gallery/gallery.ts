@@ -1,6 +1,6 @@
 /** The state of one gallery: which rows of a run are looked at, and those that are there by now. */
 
-import { batch, computed, effect, signal } from "@preact/signals";
+import { batch, computed, signal, untracked } from "@preact/signals";
 
 import { isOver, sentenceOf } from "../engine/client";
 import { otherOrders, usualOrders, type Order } from "./orders";
@@ -80,13 +80,8 @@ export class Gallery {
         };
         this.restoreNow();
       });
-      effect(() => {
-        this.question.value;
-        this.again();
-      });
-      effect(() => {
-        this.askClasses(this.kind.value);
-      });
+      this.question.subscribe(() => untracked(() => this.again()));
+      this.kind.subscribe((where) => untracked(() => this.askClasses(where)));
       if (!about.complete) setTimeout(() => void this.follow(), AGAIN);
     } catch (error) {
       this.error.value = sentenceOf(error);
