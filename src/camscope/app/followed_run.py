@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
@@ -29,8 +28,6 @@ _PATIENCE = 30.0
 
 _AGAIN = 1.0
 """Seconds between two looks at whether a run has grown."""
-
-_MOST_COUNTS = 64
 
 SORTS: Mapping[str, str] = {
     "error": "CASE WHEN label != top1 THEN top1_probability ELSE -top1_probability END",
@@ -66,7 +63,6 @@ class FollowedRun:
     _rows: RunRows | None = None
     _seen: int = -1
     _looked: float = 0.0
-    _counts: OrderedDict[tuple[Any, ...], int] = field(default_factory=OrderedDict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
@@ -87,7 +83,6 @@ class FollowedRun:
                 there = self._files_there()
                 if self._rows is None or there != self._seen:
                     self._rows = open_run(self.path).within(_PATIENCE)
-                    self._counts.clear()
                 self._seen, self._looked = there, now
             return self._rows
 
@@ -105,7 +100,7 @@ class FollowedRun:
         return {
             "id": self.id,
             "name": self.name,
-            "rows": self._count(rows),
+            "rows": rows.opened.count,
             "images": plan.count,
             "failed": len(rows.failures),
             "complete": rows.is_complete,
@@ -165,17 +160,20 @@ class FollowedRun:
         if not 0 < limit <= MOST_ROWS:
             raise InputError(f"limit={limit}: a page has 1 to {MOST_ROWS} rows.")
         rows = self.chosen(where, among)
-        count = self._count(rows, where, None if among is None else tuple(map(tuple, among)))
-        order = SORTS.get(sort, sort)
-        ordered = rows.sort(order, descending=descending) if order else rows
-        table = ordered.limit(limit, offset=offset).to_arrow(maps=True)
+        page = rows.page(
+            sort=SORTS.get(sort, sort) or None,
+            descending=descending,
+            offset=offset,
+            limit=limit,
+            columns=rows.columns,
+        )
         return {
-            "count": count,
-            "all": self._count(self.rows),
-            "complete": self.rows.is_complete,
-            "shards": {"there": len(self.rows.opened.files), "of": self.rows.opened.plan.shards},
+            "count": page.count,
+            "all": rows.opened.count,
+            "complete": rows.is_complete,
+            "shards": {"there": len(rows.opened.files), "of": rows.opened.plan.shards},
             "offset": offset,
-            "rows": [self._card(row) for row in table.to_pylist()],
+            "rows": [self._card(row) for row in page.rows],
         }
 
     def _card(self, row: Mapping[str, Any]) -> dict[str, Any]:
@@ -196,14 +194,6 @@ class FollowedRun:
             card["geometry"] = Geometry.from_dict({**size, **row["geometry"]}).to_dict()
         told: dict[str, Any] = finite(card)
         return told
-
-    def _count(self, rows: RunRows, *asked: Any) -> int:
-        """How many rows there are, remembered."""
-        if asked not in self._counts:
-            self._counts[asked] = len(rows)
-            if len(self._counts) > _MOST_COUNTS:
-                self._counts.popitem(last=False)
-        return self._counts[asked]
 
     def classes(self, where: str = "", most: int = 200) -> dict[str, Any]:
         """How many rows each label and each top class has, the most frequent first.
