@@ -26,4 +26,4 @@ export function ticks(low: number, high: number, most = 5): number[] {
 }
 
 /** Colours that are told apart by people who see few colours too (Okabe and Ito 2008). */
-export const GROUPS = ["#e69f00", "#56b4e9", "#009e73", "#d55e00", "#0072b2", "#cc79a7", "#b8a900", "#7f7f7f"];
+export const GROUPS = ["#e69f00", "#56b4e9", "#009e73", "#d55e00", "#2f86c9", "#cc79a7", "#b8a900", "#7f7f7f"];
