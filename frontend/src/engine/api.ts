@@ -106,7 +106,7 @@ export interface Said {
 }
 
 export interface Altered {
-  targets: { title: string; before: Said; after: Said }[];
+  targets: { title: string; index: number | null; before: Said; after: Said }[];
   top: { before: Scored[]; after: Scored[] };
   removed: number;
 }
@@ -155,14 +155,14 @@ export const classes = (model: string, words: string, signal: AbortSignal) =>
     signal,
   );
 
-export const places = (model: string, photo: string, signal: AbortSignal) =>
-  get<Places>(`models/${model}/instances?${query({ photo })}`, signal);
+export const places = (model: string, photo: string) =>
+  get<Places>(`models/${model}/instances?${query({ photo })}`);
 
 export const cells = (asked: { model: string; photo: string; layer: string }) =>
   post<CellSpeech | { exact: false; why: string }>("cells", { ...asked, top: 3 });
 
 export const scores = (
-  asked: { model: string; photo: string; mask: Mask; fill: "blur" | "mean"; mode: "hide" | "keep" },
+  asked: { model: string; photo: string; targets: string[]; mask: Mask; fill: "blur" | "mean"; mode: "hide" | "keep" },
   signal: AbortSignal,
 ) => post<Altered>("scores", { ...asked, page: `scores ${page}` }, signal);
 

@@ -4,10 +4,12 @@ import { computed, effect, signal } from "@preact/signals";
 
 import { covered, gridOf, regionOf, type Stroke } from "../maps/strokes";
 import type { Heat } from "../maps/levels";
-import { photo } from "../state/given";
+import { modelNumber, photo } from "../state/given";
+import { found } from "../state/shown";
 import { textOf, type Pair } from "../view";
 import * as api from "./api";
 import { isOver, sentenceOf } from "./client";
+import { isPlace } from "./explaining";
 import { model } from "./models";
 
 const DELAY = 70;
@@ -22,6 +24,16 @@ export const does = signal<"hide" | "keep">("hide");
 export const altered = signal<api.Altered | null>(null);
 export const problem = signal<string | null>(null);
 export const measuring = signal(false);
+
+/** The targets that are shown of the chosen model, as they are written; a brushed region has no words. */
+const named = computed(() => [
+  ...new Set(
+    found.value
+      .filter((one) => one.one.model === modelNumber.value)
+      .flatMap(({ target }) => target?.spec ?? target?.asked ?? [])
+      .filter((words) => !isPlace(words)),
+  ),
+]);
 
 /** What is brushed of the photo, as a small grid; null where nothing is. */
 export const brushed = computed(() => {
@@ -88,7 +100,7 @@ export function measureWhatIsBrushed(): void {
   });
   effect(() => {
     const mask = brushed.value;
-    const wish = { model: model.value?.id, photo: photo.value?.id, fill: fill.value, mode: does.value };
+    const wish = { model: model.value?.id, photo: photo.value?.id, fill: fill.value, mode: does.value, targets: named.value };
     if (!mask || !wish.model || !wish.photo) {
       altered.value = null;
       problem.value = null;

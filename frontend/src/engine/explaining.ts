@@ -23,6 +23,7 @@ export const seconds = signal<number | null>(null);
 const TOP = 3;
 /** A target that is a place is written so, with JSON behind it. */
 const AT = "at:";
+export const isPlace = (target: string | number) => typeof target === "string" && target.startsWith(AT);
 export const placeTarget = (at: api.At) => AT + JSON.stringify(at);
 
 const asked = new Map<string, AbortController>();
@@ -55,7 +56,6 @@ export function askAgain(): void {
 async function ask(key: string, { one, photo }: Found, model: string): Promise<void> {
   const control = new AbortController();
   asked.set(key, control);
-  const isPlace = typeof one.target === "string" && one.target.startsWith(AT);
   const targets = typeof one.target === "string" ? [one.target] : [];
   try {
     const answer = await api.explain(
@@ -64,8 +64,8 @@ async function ask(key: string, { one, photo }: Found, model: string): Promise<v
         photo: photo.id!,
         methods: one.method ? [one.method] : [],
         layers: one.layer ? [one.layer] : [],
-        targets: isPlace ? [] : targets,
-        ...(isPlace ? { at: JSON.parse(targets[0]!.slice(AT.length)) as api.At } : {}),
+        targets: isPlace(one.target) ? [] : targets,
+        ...(isPlace(one.target) ? { at: JSON.parse(targets[0]!.slice(AT.length)) as api.At } : {}),
         ...(targets.length ? {} : { top: TOP }),
         side: MAP_SIDE,
       },

@@ -19,6 +19,9 @@ export const layers = computed(() =>
 
 export const methods = computed(() => methodsOf.value.get(model.value?.id ?? "") ?? []);
 
+/** Models that find neither instances nor regions, which need no further asking. */
+const placeless = new Set<string>();
+
 const placesKey = () => `${model.value?.id} ${photo.value?.id}`;
 
 /** The instances or regions of the photo, as the chosen model finds them. */
@@ -35,12 +38,16 @@ export function askForFacts(): void {
   effect(() => {
     const one = model.value;
     const of = photo.value;
-    if (one?.status !== "ready" || !of?.id || (one.kind !== "detector" && one.kind !== "segmenter")) return;
+    if (one?.status !== "ready" || !of?.id || !of.maps.length || placeless.has(one.id)) return; // the map comes first
     const id = of.id;
     const key = placesKey();
     if (placesOf.peek().has(key)) return;
-    const none: api.Places = { kind: "none", why: "" };
-    void keep(placesOf, key, () => api.places(one.id, id, new AbortController().signal), none);
+    const find = async () => {
+      const found = await api.places(one.id, id);
+      if (found.kind === "none") placeless.add(one.id);
+      return found;
+    };
+    void keep(placesOf, key, find, { kind: "none", why: "" });
   });
 }
 

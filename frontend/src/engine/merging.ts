@@ -16,6 +16,7 @@ export function merged(view: View, number: number, answer: View, asked: string[]
   if (photo) photos[number] = mergedPhoto(photos[number]!, photo, asked);
   return {
     ...view,
+    model: answer.model,
     untrained: answer.untrained,
     versions: answer.versions,
     methods: unionBy(view.methods, answer.methods, (one) => one.name),

@@ -7,7 +7,7 @@ import { GROUPS } from "../gallery/lasso";
 import { paint } from "../maps/colours";
 import * as drawing from "../state/drawing";
 import { Curves, type Curve } from "./Curves";
-import { trainingOf, type About, type Pane, type Shared, type Training } from "./training";
+import { trainingOf, type Pane, type Shared, type Told, type Training } from "./training";
 
 const SHARED: Record<Shared, string> = {
   map: "each map by itself",
@@ -16,7 +16,7 @@ const SHARED: Record<Shared, string> = {
 };
 const PACES: [number, string][] = [[1000, "slow"], [500, "usual"], [200, "fast"]];
 
-export function TrainingPage({ id }: { id: string }) {
+export function TrainingPage({ id, name }: { id: string; name: string }) {
   const training = trainingOf(id);
   const about = training.about.value;
   useEffect(() => {
@@ -39,9 +39,9 @@ export function TrainingPage({ id }: { id: string }) {
       <main class="training-main">
         <header class="rows-bar">
           <div class="rows-title">
-            <h1>{about.name}</h1>
+            <h1>{name}</h1>
             <p class="quiet">
-              {about.model} · {about.method.name} at {about.layer}
+              {about.model} · {about.method} at {about.layer}
             </p>
           </div>
           <div class="rows-tools">
@@ -100,14 +100,14 @@ export function TrainingPage({ id }: { id: string }) {
   );
 }
 
-function Samples({ training, about }: { training: Training; about: About }) {
+function Samples({ training, about }: { training: Training; about: Told }) {
   return (
     <aside class="rows-filters" aria-label="What is looked at">
       <h2>Photos</h2>
       <p class="quiet">Each is shown at every step of the training.</p>
       <ul class="samples">
         {about.samples.flatMap((sample, number) =>
-          sample.titles.map((title, target) => (
+          training.told.value.map((told, target) => (
             <li key={`${number} ${target}`}>
               <button
                 class="sample"
@@ -116,7 +116,7 @@ function Samples({ training, about }: { training: Training; about: About }) {
               >
                 <img src={sample.picture} alt="" />
                 <span>
-                  {title}
+                  {told.samples[number]?.title}
                   <small>{sample.name}</small>
                 </span>
               </button>
@@ -124,17 +124,21 @@ function Samples({ training, about }: { training: Training; about: About }) {
           )),
         )}
       </ul>
+      {about.count > about.samples.length && (
+        <p class="quiet">The first {about.samples.length} of {about.count}.</p>
+      )}
     </aside>
   );
 }
 
 /** Play, the curves, and the slider below them. */
-function Time({ training, about }: { training: Training; about: About }) {
+function Time({ training, about }: { training: Training; about: Told }) {
   const { moments } = about;
   const moment = training.moment.value;
-  const names = Object.keys(about.numbers);
+  const numbers = training.numbers.value;
+  const names = Object.keys(numbers);
   const what = training.curve.value;
-  const curves = curvesOf(training, about, what);
+  const curves = curvesOf(training, what);
   const known = what !== "probability" || curves.some((one) => one.values.some((value) => value !== null));
   const shares = what === "probability" && known;
   return (
@@ -154,7 +158,7 @@ function Time({ training, about }: { training: Training; about: About }) {
           <span class="quiet">
             step {moment?.step.toLocaleString("en")} · look {training.at.value + 1} of {moments.length}
             {names.slice(0, 3).map((name) => {
-              const value = about.numbers[name]?.[training.at.value];
+              const value = numbers[name]?.[training.at.value];
               return value == null ? "" : ` · ${name.replaceAll("_", " ")} ${Number(value.toPrecision(3))}`;
             })}
           </span>
@@ -208,56 +212,44 @@ function Time({ training, about }: { training: Training; about: About }) {
   );
 }
 
-function curvesOf(training: Training, about: About, what: string): Curve[] {
-  if (what !== "probability") return [{ name: what, values: about.numbers[what] ?? [] }];
+function curvesOf(training: Training, what: string): Curve[] {
+  if (what !== "probability") return [{ name: what, values: training.numbers.value[what] ?? [] }];
   return training.panes.value.flatMap((pane) => {
-    const steps = training.steps.value[pane.sample];
-    if (!steps) return [];
-    const shares = steps.probabilities[pane.target]!;
-    const values = shares.some((one) => one !== null) ? shares : steps.scores[pane.target]!;
-    return [{ name: titleOf(about, pane), values }];
+    const sample = training.sampleOf(pane);
+    if (!sample) return [];
+    const known = sample.steps.some((look) => look.probability !== null);
+    return [{ name: sample.title, values: sample.steps.map((look) => (known ? look.probability : look.score)) }];
   });
 }
 
-const titleOf = (about: About, pane: Pane) => about.samples[pane.sample]?.titles[pane.target] ?? "";
-
-function Step({ training, about, pane }: { training: Training; about: About; pane: Pane }) {
+function Step({ training, about, pane }: { training: Training; about: Told; pane: Pane }) {
   const canvas = useRef<HTMLCanvasElement>(null);
   const at = training.at.value;
-  const sample = about.samples[pane.sample]!;
-  const steps = training.steps.value[pane.sample];
+  const sample = training.sampleOf(pane);
   const heat = training.heat(pane, at);
   const table = drawing.table.value;
   useEffect(() => {
     if (canvas.current && heat) paint(canvas.current, heat, table);
   }, [heat, table]);
-  useEffect(() => training.need(pane.sample), [pane.sample]);
-  const [height, width] = sample.geometry.photo_size;
-  const probability = steps?.probabilities[pane.target]?.[at] ?? null;
-  const score = steps?.scores[pane.target]?.[at];
-  const says = steps?.top[at];
-  const right = says !== undefined && sample.label ? says === sample.label : null;
+  const look = sample?.steps[at];
+  if (!sample || !look) return null;
+  const [height, width] = about.input_size;
+  const right = sample.label ? look.top === sample.label : null;
   const number = training.panes.value.indexOf(pane);
-  const title = steps?.titles[at]?.[pane.target] ?? titleOf(about, pane);
   return (
     <figure class="step-pane">
       <figcaption>
         <i style={{ background: GROUPS[number % GROUPS.length]! }} aria-hidden="true" />
-        <strong>{titleOf(about, pane)}</strong>
-        <span class="number">{probability === null ? score?.toPrecision(3) : percent(probability)}</span>
+        <strong title={sample.title}>{sample.title}</strong>
+        <span class="number">{look.probability === null ? look.score?.toPrecision(3) : percent(look.probability)}</span>
       </figcaption>
       <div class="picture" style={{ aspectRatio: `${width} / ${height}` }}>
-        <img src={sample.picture} alt={`${sample.name}, below the map for ${title}`} draggable={false} />
+        <img src={sample.picture} alt={`${sample.name}, below the map for ${look.title}`} draggable={false} />
         <canvas ref={canvas} />
       </div>
       <p class="quiet">
-        {says !== undefined && (
-          <>
-            says <b class={right === false ? "wrong" : ""}>{says}</b>
-            {right !== null && (right ? " ✓" : " ✗")}
-          </>
-        )}{" "}
-        {steps?.notes[at]?.[pane.target]}
+        says <b class={right === false ? "wrong" : ""}>{look.top}</b>
+        {right !== null && (right ? " ✓" : " ✗")} {look.note}
       </p>
     </figure>
   );

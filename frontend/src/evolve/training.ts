@@ -3,58 +3,55 @@
 import { batch, computed, signal } from "@preact/signals";
 
 import { get, isOver, sentenceOf } from "../engine/client";
-import { numbersIn } from "../gallery/small";
+import { numbersIn, resized } from "../gallery/small";
 import { heatOf, type Heat, type Scale } from "../maps/levels";
 import { place, type Placed } from "../maps/place";
 import { remembered } from "../remembered";
-import type { Geometry, Method, Pair } from "../view";
+import type { Geometry, Pair } from "../view";
 
 export interface Moment {
   step: number;
   epoch: number;
   epoch_end: boolean;
   title: string;
+  numbers: Record<string, number | null | (number | null)[]>;
+}
+
+/** What a sample's target was at one moment. */
+export interface Look {
+  title: string;
+  score: number | null;
+  probability: number | null;
+  top: string;
+  is_top: boolean;
+  note: string;
+  map?: { shape: Pair; values: string };
 }
 
 export interface Sample {
   name: string;
   label: string;
-  /** One for each target. */
-  titles: string[];
+  title: string;
+  /** As the model sees it. */
   picture: string;
-  geometry: Geometry;
+  range: Pair;
+  /** One for each moment. */
+  steps: Look[];
 }
 
-export interface About {
-  id: string;
-  name: string;
+/** A training as the engine tells it, of one target of each sample. */
+export interface Told {
   model: string;
-  method: Method;
+  method: string;
   layer: string;
-  moments: Moment[];
-  /** By name, one for each moment. */
-  numbers: Record<string, (number | null)[]>;
-  samples: Sample[];
+  rectified: boolean;
   targets: number;
+  count: number;
+  input_size: Pair;
+  moments: Moment[];
+  samples: Sample[];
   missing: { step: number; reason: string }[];
   notes: string[];
-}
-
-/** The maps of one sample, step by step. */
-export interface Steps {
-  number: number;
-  steps: number[];
-  shape: Pair;
-  /** Of each target, step by step: float32, base64. */
-  maps: string[];
-  /** target × step. */
-  scores: number[][];
-  probabilities: (number | null)[][];
-  /** step × target. */
-  titles: string[][];
-  notes: string[][];
-  top: string[];
-  top_probabilities: (number | null)[];
 }
 
 /** Which maps share a scale: each by itself, those of a sample and target, or all that are shown. */
@@ -68,10 +65,14 @@ export interface Pane {
 const AGAIN = 2000;
 const SIDE = 320;
 const MOST_PLACED = 600;
+const MOST_SAMPLES = 100;
 const AT_FIRST = 4;
 
+const keyOf = ({ sample, target }: Pane) => `${sample} ${target}`;
+
 export class Training {
-  readonly about = signal<About | null>(null);
+  /** One for each target, without maps. */
+  readonly told = signal<Told[]>([]);
   readonly error = signal("");
   readonly panes = signal<Pane[]>([]);
   readonly at = signal(0);
@@ -79,38 +80,34 @@ export class Training {
   readonly pace = signal(500);
   readonly shared = signal<Shared>("map");
   readonly curve = signal("probability");
-  readonly steps = signal<Record<number, Steps>>({});
-  private asked = new Set<number>();
+  /** Samples with their maps, by `keyOf`. */
+  private readonly looks = signal<Record<string, Sample>>({});
+  private asked = new Set<string>();
   private placed = new Map<string, Placed>();
-  private values = new Map<string, Float32Array>();
   private timer = 0;
 
+  readonly about = computed(() => this.told.value[0] ?? null);
   readonly moment = computed(() => this.about.value?.moments[this.at.value] ?? null);
 
   constructor(readonly id: string) {
     void this.follow();
   }
 
+  private ask(target: number, more: Record<string, number | boolean>): Promise<Told> {
+    const words = new URLSearchParams(Object.entries({ target, ...more }).map(([name, value]) => [name, String(value)]));
+    return get<Told>(`trainings/${this.id}?${words.toString()}`);
+  }
+
   /** Ask what there is, again and again: a training may go on. */
   private async follow(): Promise<void> {
     try {
-      const now = await get<About>(`trainings/${this.id}`);
+      const first = await this.ask(0, { samples: MOST_SAMPLES, maps: false });
       const before = this.about.value;
-      if (!before || now.moments.length !== before.moments.length) {
-        const atEnd = before !== null && this.at.value === before.moments.length - 1;
-        batch(() => {
-          this.about.value = now;
-          this.error.value = "";
-          if (!before) {
-            this.panes.value = now.samples.slice(0, AT_FIRST).map((_, sample) => ({ sample, target: 0 }));
-            this.at.value = now.moments.length - 1;
-          } else if (atEnd) this.at.value = now.moments.length - 1;
-          this.at.value = Math.min(this.at.value, now.moments.length - 1);
-        });
-        this.asked.clear();
-        this.values.clear();
-        this.placed.clear();
-        this.panes.value.forEach((pane) => this.need(pane.sample));
+      if (!before || first.moments.length !== before.moments.length) {
+        const others = Array.from({ length: first.targets - 1 }, (_, i) =>
+          this.ask(i + 1, { samples: MOST_SAMPLES, maps: false }),
+        );
+        this.took([first, ...(await Promise.all(others))]);
       }
     } catch (error) {
       this.error.value = sentenceOf(error);
@@ -118,88 +115,104 @@ export class Training {
     setTimeout(() => void this.follow(), AGAIN);
   }
 
-  need(sample: number): void {
-    if (this.asked.has(sample)) return;
-    this.asked.add(sample);
-    get<Steps>(`trainings/${this.id}/samples/${sample}`)
-      .then((steps) => (this.steps.value = { ...this.steps.value, [sample]: steps }))
+  private took(told: Told[]): void {
+    const before = this.about.value;
+    const last = told[0]!.moments.length - 1;
+    const atEnd = !before || this.at.value === before.moments.length - 1;
+    batch(() => {
+      this.told.value = told;
+      this.error.value = "";
+      if (!before) this.panes.value = told[0]!.samples.slice(0, AT_FIRST).map((_, sample) => ({ sample, target: 0 }));
+      this.at.value = atEnd ? last : Math.min(this.at.value, last);
+    });
+    this.asked.clear();
+    this.placed.clear();
+    this.panes.value.forEach((pane) => this.need(pane));
+  }
+
+  /** Ask for the maps of a pane. */
+  need(pane: Pane): void {
+    const key = keyOf(pane);
+    if (this.asked.has(key)) return;
+    this.asked.add(key);
+    this.ask(pane.target, { first: pane.sample, samples: 1 })
+      .then(({ samples }) => (this.looks.value = { ...this.looks.value, [key]: samples[0]! }))
       .catch((error: unknown) => {
+        this.asked.delete(key);
         if (!isOver(error)) this.error.value = sentenceOf(error);
       });
+  }
+
+  /** What is known of a pane, with or without its maps. */
+  sampleOf(pane: Pane): Sample | null {
+    return this.told.value[pane.target]?.samples[pane.sample] ?? null;
   }
 
   /** Show a sample's target, or take it away. */
   toggle(pane: Pane): void {
     const now = this.panes.value;
-    const there = now.some((one) => one.sample === pane.sample && one.target === pane.target);
-    this.need(pane.sample);
+    const there = now.some((one) => keyOf(one) === keyOf(pane));
+    this.need(pane);
     this.panes.value = there
-      ? now.filter((one) => one.sample !== pane.sample || one.target !== pane.target)
+      ? now.filter((one) => keyOf(one) !== keyOf(pane))
       : [...now, pane].sort((a, b) => a.sample - b.sample || a.target - b.target);
   }
 
+  private get last(): number {
+    return (this.about.value?.moments.length ?? 1) - 1;
+  }
+
   goTo(at: number): void {
-    const last = (this.about.value?.moments.length ?? 1) - 1;
-    this.at.value = Math.min(Math.max(at, 0), last);
+    this.at.value = Math.min(Math.max(at, 0), this.last);
   }
 
   play(on: boolean): void {
     clearInterval(this.timer);
     this.playing.value = on;
     if (!on) return;
-    const last = () => (this.about.value?.moments.length ?? 1) - 1;
-    if (this.at.value >= last()) this.at.value = 0;
+    if (this.at.value >= this.last) this.at.value = 0;
     this.timer = window.setInterval(() => {
-      if (this.at.value >= last()) this.play(false);
+      if (this.at.value >= this.last) this.play(false);
       else this.at.value++;
     }, this.pace.value);
   }
 
+  /** The numbers that were given to the recorder, by name; one for each moment. Of several, such as rates, the highest. */
+  readonly numbers = computed(() => {
+    const moments = this.about.value?.moments ?? [];
+    const names = [...new Set(moments.flatMap((moment) => Object.keys(moment.numbers)))];
+    const one = (value: number | null | (number | null)[] | undefined) =>
+      Array.isArray(value) ? Math.max(...value.filter((part) => part !== null)) : (value ?? null);
+    return Object.fromEntries(names.map((name) => [name, moments.map((moment) => one(moment.numbers[name]))]));
+  });
+
   /** The heat of a pane at a moment; null while it is not there. */
   heat(pane: Pane, at: number): Heat | null {
     const placed = this.placedAt(pane, at);
-    if (!placed) return null;
-    return heatOf(placed, this.scaleOf(pane, placed));
+    return placed && heatOf(placed, this.scaleOf(pane, placed));
   }
 
   private scaleOf(pane: Pane, placed: Placed): Scale {
     if (this.shared.value === "map") return { kind: "ends", ends: placed.range };
     const panes = this.shared.value === "sample" ? [pane] : this.panes.value;
-    const ranges = panes.flatMap((one) =>
-      this.about.value!.moments.flatMap((_, at) => this.placedAt(one, at)?.range ?? []),
-    );
+    const least = this.about.value!.rectified ? 0 : -Infinity; // evidence against counts as none
+    const ranges = panes.flatMap((one) => this.sampleOf(one)?.range.map((end) => Math.max(end, least)) ?? []);
     return { kind: "ends", ends: [Math.min(...ranges), Math.max(...ranges)] };
   }
 
   private placedAt(pane: Pane, at: number): Placed | null {
     const about = this.about.value;
-    const steps = this.steps.value[pane.sample];
-    const sample = about?.samples[pane.sample];
-    if (!about || !steps || !sample || at >= steps.steps.length) return null;
-    const key = `${pane.sample} ${pane.target}`;
-    return remembered(this.placed, `${key} ${at}`, MOST_PLACED, () => {
-      const all = this.values.get(key) ?? numbersIn(steps.maps[pane.target]!);
-      this.values.set(key, all);
-      const cells = steps.shape[0] * steps.shape[1];
-      const geometry = fitted(sample.geometry);
-      return place(all.subarray(at * cells, (at + 1) * cells), steps.shape, geometry, about.method.rectified);
-    });
+    const map = this.looks.value[keyOf(pane)]?.steps[at]?.map;
+    if (!about || !map) return null;
+    return remembered(this.placed, `${keyOf(pane)} ${at}`, MOST_PLACED, () =>
+      place(numbersIn(map.values), map.shape, whole(about.input_size), about.rectified),
+    );
   }
 }
 
-/** The geometry of the picture at the size that maps are drawn at. */
-function fitted(geometry: Geometry): Geometry {
-  const factor = SIDE / Math.max(...geometry.photo_size);
-  if (factor >= 1) return geometry;
-  const size: Pair = [Math.round(geometry.photo_size[0] * factor), Math.round(geometry.photo_size[1] * factor)];
-  return {
-    ...geometry,
-    photo_size: size,
-    scale: [
-      (geometry.scale[0] * geometry.photo_size[0]) / size[0],
-      (geometry.scale[1] * geometry.photo_size[1]) / size[1],
-    ],
-  };
+/** A picture that is all that the model sees. */
+function whole(size: Pair): Geometry {
+  return resized({ photo_size: size, input_size: size, scale: [1, 1], offset: [0, 0] }, SIDE);
 }
 
 const trainings = new Map<string, Training>();

@@ -142,9 +142,11 @@ function Sql({ gallery }: { gallery: Gallery }) {
 function Classes({ gallery, labelled }: { gallery: Gallery; labelled: boolean }) {
   const search = useSignal("");
   const { by, of } = gallery.choice.value;
-  const all = gallery.classes.value?.[by] ?? [];
+  const all = (gallery.facets.value?.categories[by] ?? []).flatMap(({ value, count }) =>
+    typeof value === "string" ? [{ value, count }] : [],
+  );
   const words = search.value.trim().toLowerCase();
-  const found = all.filter((one) => one.value !== null && one.value.toLowerCase().includes(words));
+  const found = all.filter((one) => one.value.toLowerCase().includes(words));
   const most = Math.max(1, ...found.map((one) => one.count));
   return (
     <section>

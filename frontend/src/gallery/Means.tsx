@@ -32,6 +32,7 @@ export function Means({ gallery, about }: { gallery: Gallery; about: About }) {
   }, [by.value, where]);
   const words = (value: string | number | boolean | null) =>
     by.value === "right" ? { true: "right", false: "wrong", null: "without a label" }[String(value)]! : String(value ?? "no value");
+  const shown = [...(found.value?.means ?? [])].sort((a, b) => b.count - a.count).slice(0, MOST);
   const choosable = by.value === "label" || by.value === "top1";
   return (
     <div class="means">
@@ -56,10 +57,10 @@ export function Means({ gallery, about }: { gallery: Gallery; about: About }) {
       )}
       {!found.value && !error.value && <p class="quiet">adding up the maps …</p>}
       <ul class="mean-list">
-        {found.value?.means.slice(0, MOST).map((mean) => {
-          const shown = (
+        {shown.map((mean) => {
+          const content = (
             <>
-              <Bare values={mean.values} shape={mean.shape} side={SIDE} words={`The mean map of ${words(mean.value)}`} />
+              <Bare values={mean.map.values} shape={mean.map.shape} side={SIDE} words={`The mean map of ${words(mean.value)}`} />
               <b>{words(mean.value)}</b>
               <small>
                 {mean.count.toLocaleString("en")} {mean.count === 1 ? "map" : "maps"}
@@ -75,10 +76,10 @@ export function Means({ gallery, about }: { gallery: Gallery; about: About }) {
                     gallery.tab.value = "photos";
                   }}
                 >
-                  {shown}
+                  {content}
                 </button>
               ) : (
-                <div>{shown}</div>
+                <div>{content}</div>
               )}
             </li>
           );

@@ -16,13 +16,28 @@ const EDGE = { left: 46, right: 12, top: 12, bottom: 34 };
 const NEAR = 8;
 const OTHERS = "others";
 
+/** Points whose classes are numbered, the most frequent first; −1 are all others. */
+interface Grouped extends Omit<Points, "points"> {
+  names: string[];
+  points: Omit<Points["points"], "colour"> & { group: number[]; wrong: boolean[] };
+}
+
+function grouped(found: Points): Grouped {
+  const { colour, ...points } = found.points;
+  const counts = new Map<string, number>();
+  for (const { of } of colour) if (of !== null) counts.set(of, (counts.get(of) ?? 0) + 1);
+  const names = [...counts.keys()].sort((a, b) => counts.get(b)! - counts.get(a)!).slice(0, GROUPS.length);
+  const group = colour.map(({ of }) => (of === null ? -1 : names.indexOf(of)));
+  return { ...found, names, points: { ...points, group, wrong: colour.map(({ wrong }) => wrong === true) } };
+}
+
 const named = (axis: string) =>
   axis === "maps-1" ? "pattern of the map, 1" : axis === "maps-2" ? "pattern of the map, 2" : axis.replaceAll("_", " ");
 
 export function Scatter({ gallery, about, open }: { gallery: Gallery; about: About; open: (card: Card) => void }) {
   const x = useSignal("maps-1");
   const y = useSignal("maps-2");
-  const found = useSignal<Points | null>(null);
+  const found = useSignal<Grouped | null>(null);
   const error = useSignal("");
   const where = gallery.condition.value;
   useEffect(() => {
@@ -30,8 +45,8 @@ export function Scatter({ gallery, about, open }: { gallery: Gallery; about: Abo
     found.value = null;
     error.value = "";
     rows
-      .points(gallery.run, x.value, y.value, where, stop.signal)
-      .then((points) => (found.value = points))
+      .points(gallery.run, x.value, y.value, where, about.labelled, stop.signal)
+      .then((points) => (found.value = grouped(points)))
       .catch((reason: unknown) => {
         if (!isOver(reason)) error.value = sentenceOf(reason);
       });
@@ -81,7 +96,7 @@ export function Scatter({ gallery, about, open }: { gallery: Gallery; about: Abo
   );
 }
 
-function Explained({ points }: { points: Points }) {
+function Explained({ points }: { points: Grouped }) {
   const maps = [points.x, points.y].map((axis) => MAPS.indexOf(axis)).filter((one) => one >= 0);
   return (
     <>
@@ -120,7 +135,7 @@ function Explained({ points }: { points: Points }) {
 }
 
 /** The classes of the points; a click chooses them, which also works without a pointer. */
-function Groups({ points, gallery }: { points: Points; gallery: Gallery }) {
+function Groups({ points, gallery }: { points: Grouped; gallery: Gallery }) {
   const { group, id, row, wrong } = points.points;
   const choose = (is: (at: number) => boolean) => {
     const keys: Key[] = [];
@@ -146,7 +161,7 @@ function Groups({ points, gallery }: { points: Points; gallery: Gallery }) {
 
 const colourOf = (group: number) => (group < 0 ? "#8c8f94" : GROUPS[group % GROUPS.length]!);
 
-function Plot({ points, gallery }: { points: Points; gallery: Gallery }) {
+function Plot({ points, gallery }: { points: Grouped; gallery: Gallery }) {
   const canvas = useRef<HTMLCanvasElement>(null);
   const size = useSignal({ width: 0, height: 0 });
   const line = useSignal<Line>([]);

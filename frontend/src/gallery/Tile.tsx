@@ -6,7 +6,7 @@ import { useEffect, useMemo, useRef } from "preact/hooks";
 import { paint } from "../maps/colours";
 import * as drawing from "../state/drawing";
 import type { Gallery } from "./gallery";
-import { pictureAddress, type Card } from "./rows";
+import { nameOf, pictureAddress, type Card } from "./rows";
 import { resized, smallHeat } from "./small";
 
 /** Pixels of a photo along its longer side. */
@@ -33,14 +33,14 @@ export function Tile({ gallery, card, index, side, current, open }: Props) {
   }, [current, card]);
   if (!card) return <div class="tile waiting" style={{ height: `${side}px` }} aria-hidden="true" />;
   const shows = gallery.order.value.shows;
-  const value = shows === null ? null : (card.numbers[shows] ?? null);
+  const value = shows === null ? null : card[shows];
   return (
     <button
       ref={button}
       class="tile"
       tabIndex={current ? 0 : -1}
       aria-current={current}
-      aria-label={nameOf(card)}
+      aria-label={wordsOf(card)}
       onClick={() => {
         gallery.current.value = index;
         open(card);
@@ -56,9 +56,9 @@ export function Tile({ gallery, card, index, side, current, open }: Props) {
         {card.label !== null && card.top1 !== null && card.label !== card.top1 ? (
           <small class="wrong">is {card.label}</small>
         ) : (
-          <small>{card.name}</small>
+          <small>{nameOf(card)}</small>
         )}
-        {value !== null && shows !== null && (
+        {typeof value === "number" && shows !== null && (
           <small class="number" title={shows}>
             {shows.replaceAll("_", " ")} {value.toPrecision(2)}
           </small>
@@ -68,10 +68,10 @@ export function Tile({ gallery, card, index, side, current, open }: Props) {
   );
 }
 
-function nameOf(card: Card): string {
-  if (card.status === "failed") return `${card.name}: could not be explained. ${card.reason ?? ""}`;
+function wordsOf(card: Card): string {
+  if (card.status === "failed") return `${nameOf(card)}: could not be explained. ${card.reason ?? ""}`;
   const label = card.label !== null && card.label !== card.top1 ? `, labelled ${card.label}` : "";
-  return `${card.name}: ${card.top1 ?? ""} ${percent(card.top1_probability)}${label}. Enter opens it.`;
+  return `${nameOf(card)}: ${card.top1 ?? ""} ${percent(card.top1_probability)}${label}. Enter opens it.`;
 }
 
 function Picture({ gallery, card, side }: { gallery: Gallery; card: Card; side: number }) {

@@ -37,7 +37,7 @@ export class Gallery {
   readonly count = signal<number | null>(null);
   readonly columns = signal(1);
   readonly overlay = signal(true);
-  readonly classes = signal<rows.Classes | null>(null);
+  readonly facets = signal<rows.Facets | null>(null);
   /** Whether a photo could not be read. */
   readonly gone = signal(0);
   /** Counts what has arrived. */
@@ -51,7 +51,7 @@ export class Gallery {
     where: this.condition.value,
     sort: this.order.value.sort,
     descending: this.order.value.descending,
-    among: this.among.value,
+    images: this.among.value && [...new Set(this.among.value.map(([id]) => id))],
   }));
 
   private pages = new Map<number, Card[]>();
@@ -210,8 +210,8 @@ export class Gallery {
     this.classesAsked.abort();
     this.classesAsked = new AbortController();
     rows
-      .classes(this.run, where, this.classesAsked.signal)
-      .then((found) => (this.classes.value = found))
+      .facets(this.run, where, this.classesAsked.signal)
+      .then((found) => (this.facets.value = found))
       .catch((error: unknown) => {
         if (!isOver(error)) this.error.value = sentenceOf(error);
       });

@@ -21,11 +21,17 @@ export interface About {
   numbers: string[];
 }
 
-/** A row: a photo with one of its maps. */
+/** A map as the engine sends it. */
+export interface Sent {
+  shape: Pair;
+  /** float32, base64. */
+  values: string;
+}
+
+/** A row: a photo with one of its maps, and numbers by the names of their columns. */
 export interface Card {
   id: number;
   row: number;
-  name: string;
   source: string;
   label: string | null;
   status: string;
@@ -34,20 +40,16 @@ export interface Card {
   top1_probability: number | null;
   target: string | null;
   target_number: number | null;
-  score: number | null;
-  probability: number | null;
   method: string | null;
   layer: string | null;
-  numbers: Record<string, number | null>;
-  map: { shape: Pair; values: string } | null;
-  geometry: Geometry | null;
+  map?: Sent;
+  geometry?: Geometry;
+  [column: string]: unknown;
 }
 
 export interface Page {
   count: number;
-  all: number;
   complete: boolean;
-  shards: { there: number; of: number };
   rows: Card[];
 }
 
@@ -58,18 +60,23 @@ export interface Question {
   where: string;
   sort: string;
   descending: boolean;
-  among: Key[] | null;
+  /** Of these images alone. */
+  images: number[] | null;
 }
 
-export interface Classes {
-  label: { value: string | null; count: number }[];
-  top1: { value: string | null; count: number }[];
+export interface Counted {
+  value: string | number | boolean | null;
+  count: number;
+}
+
+export interface Facets {
+  categories: Partial<Record<string, Counted[]>>;
 }
 
 export interface Means {
   count: number;
   sampled: boolean;
-  means: { value: string | number | boolean | null; count: number; shape: Pair; values: string }[];
+  means: (Counted & { map: Sent })[];
 }
 
 export interface Points {
@@ -77,27 +84,33 @@ export interface Points {
   y: string;
   count: number;
   sampled: boolean;
-  names: string[];
-  points: { id: number[]; row: number[]; x: number[]; y: number[]; group: number[]; wrong: boolean[] };
-  components: { shape: Pair; values: string; share: number }[];
+  points: { id: number[]; row: number[]; x: number[]; y: number[]; colour: { of: string | null; wrong: boolean | null }[] };
+  components: (Sent & { share: number })[];
 }
 
-const words = (given: Record<string, string | number>) =>
+/** What a photo is called: its file's name. */
+export const nameOf = (card: Card): string => card.source.split(/[\\/]/).pop() || card.source;
+
+const words = (given: Record<string, string | number | boolean>) =>
   new URLSearchParams(Object.entries(given).map(([name, value]) => [name, String(value)])).toString();
 
 export const about = (run: string) => get<About>(`runs/${run}`);
 
 export const page = (run: string, asked: Question & { offset: number; limit: number }, signal: AbortSignal) =>
-  post<Page>(`runs/${run}/rows`, asked, signal);
+  post<Page>(`runs/${run}/rows`, { ...asked, maps: true }, signal);
 
-export const classes = (run: string, where: string, signal: AbortSignal) =>
-  get<Classes>(`runs/${run}/classes?${words({ where })}`, signal);
+export const facets = (run: string, where: string, signal: AbortSignal) =>
+  get<Facets>(`runs/${run}/facets?${words({ where, numbers: false })}`, signal);
 
 export const means = (run: string, by: string, where: string, signal: AbortSignal) =>
   get<Means>(`runs/${run}/means?${words({ by, where })}`, signal);
 
-export const points = (run: string, x: string, y: string, where: string, signal: AbortSignal) =>
-  get<Points>(`runs/${run}/scatter?${words({ x, y, where })}`, signal);
+/** Points, each with its class and whether the model was wrong. */
+export const points = (run: string, x: string, y: string, where: string, labelled: boolean, signal: AbortSignal) =>
+  get<Points>(
+    `runs/${run}/scatter?${words({ x, y, where, colour: `{'of': ${labelled ? "label" : "top1"}, 'wrong': label != top1}` })}`,
+    signal,
+  );
 
 export const imageView = (run: string, id: number) => get<View>(`runs/${run}/rows/${id}`);
 

@@ -1,11 +1,13 @@
 /** What was brushed, and what the model says without it. */
 
+import type { Altered, Said } from "../engine/api";
 import * as brushing from "../engine/brushing";
 import { shortName } from "../engine/pointing";
 import * as drawing from "../state/drawing";
 import { heat } from "../state/heats";
 import { maps } from "../state/shown";
 import { tool } from "../state/tool";
+import type { Scored } from "../view";
 import { Bar, inWords } from "./Bar";
 import { Choices } from "./Choices";
 import { Slider } from "./Slider";
@@ -63,20 +65,39 @@ export function Brush() {
   );
 }
 
-function Change({ of }: { of: NonNullable<typeof brushing.altered.value> }) {
+interface ChangeRow {
+  name: string;
+  before: Said | null;
+  after: Said | null;
+}
+
+const MOST_ROWS = 7;
+
+/** What is shown first, then what the model said and says. */
+function rowsOf({ targets, top }: Altered): ChangeRow[] {
+  const saidOf = (one: Scored | undefined) => one && { score: one.logit, probability: one.probability };
+  const shown = new Set(targets.map((one) => one.index));
+  const others = new Map([...top.before, ...top.after].map((one) => [one.index, one.name]));
+  return [
+    ...targets.map((one) => ({ name: one.title, before: one.before, after: one.after })),
+    ...[...others]
+      .filter(([index]) => !shown.has(index))
+      .map(([index, name]) => ({
+        name: shortName(name),
+        before: saidOf(top.before.find((one) => one.index === index)) ?? null,
+        after: saidOf(top.after.find((one) => one.index === index)) ?? null,
+      })),
+  ].slice(0, MOST_ROWS);
+}
+
+function Change({ of }: { of: Altered }) {
   const before = of.top.before[0];
   const after = of.top.after[0];
-  const names = [...of.top.before, ...of.top.after].map((one) => one.name);
-  const rows = [...new Set(names)].slice(0, 6).map((name) => ({
-    name,
-    before: of.top.before.find((one) => one.name === name),
-    after: of.top.after.find((one) => one.name === name),
-  }));
   return (
     <>
       <p class="said">
         {Math.round(100 * of.removed)} % of the input is gone.{" "}
-        {before && after && (before.index === after.index ? `It still says ${shortName(after.name)}.` : `Now it says ${shortName(after.name)}.`)}
+        {before && after && `${before.index === after.index ? "It still says" : "Now it says"} ${shortName(after.name)}.`}
       </p>
       <table class="change">
         <thead>
@@ -87,12 +108,12 @@ function Change({ of }: { of: NonNullable<typeof brushing.altered.value> }) {
           </tr>
         </thead>
         <tbody>
-          {rows.map((row) => (
+          {rowsOf(of).map((row) => (
             <tr key={row.name}>
-              <th scope="row" title={row.name}>{shortName(row.name)}</th>
+              <th scope="row">{row.name}</th>
               {[row.before, row.after].map((one, i) => (
                 <td key={i}>
-                  {one ? <Bar share={one.probability} words={inWords(one.probability, one.logit)} /> : "–"}
+                  {one ? <Bar share={one.probability} words={inWords(one.probability, one.score)} /> : "–"}
                 </td>
               ))}
             </tr>

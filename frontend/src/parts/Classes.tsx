@@ -2,6 +2,7 @@
 
 import { useSignal } from "@preact/signals";
 
+import * as facts from "../engine/facts";
 import { model } from "../engine/models";
 import { shortName } from "../engine/pointing";
 import * as searching from "../engine/searching";
@@ -23,7 +24,7 @@ interface Row {
 
 export function Classes() {
   const rows = rowsOf();
-  const kind = model.value?.kind;
+  const kind = facts.places.value?.kind === "instances" ? "detector" : model.value?.kind;
   return (
     <section aria-labelledby="classes">
       <h2 id="classes">What the model says</h2>

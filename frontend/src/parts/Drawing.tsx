@@ -27,9 +27,9 @@ export function Drawing() {
           value={drawing.scale.value}
           onChange={(event) => (drawing.scale.value = event.currentTarget.value as drawing.ScaleName)}
         >
-          <option value="map">each map by itself</option>
-          <option value="photo">one for this photo</option>
-          <option value="all">one for all photos</option>
+          <option value="map">each map</option>
+          <option value="photo">this photo</option>
+          <option value="all">all photos</option>
           <option value="signed">for and against</option>
         </select>
       </label>

@@ -7,7 +7,7 @@ import * as shown from "../state/shown";
 export function Models() {
   const models = engine.value?.models ?? [];
   const one = models[modelNumber.value];
-  if (models.length < 2 && one?.status === "ready") return null;
+  if (!one || (models.length < 2 && one.status === "ready")) return null;
   return (
     <section aria-labelledby="models">
       <h2 id="models">Model</h2>
@@ -27,12 +27,12 @@ export function Models() {
           ))}
         </ul>
       )}
-      {one?.status === "loading" && (
+      {one.status === "loading" && (
         <p class="quiet" role="status">
           {one.name} is being loaded. Its maps come as soon as it is there.
         </p>
       )}
-      {one?.status === "failed" && (
+      {one.status === "failed" && (
         <p class="warning" role="alert">
           {one.name} could not be loaded: {one.error}
         </p>

@@ -29,7 +29,7 @@ export function Page() {
 function Body() {
   const at = place.value;
   if (at.kind === "run") return <RunPage key={at.id} run={at.id} open={openRow} />;
-  if (at.kind === "training") return <TrainingPage key={at.id} id={at.id} />;
+  if (at.kind === "training") return <TrainingPage key={at.id} id={at.id} name={engine.value?.trainings.find((one) => one.id === at.id)?.name ?? ""} />;
   return <Explorer />;
 }
 

@@ -3,19 +3,17 @@
 import { clear, brushed, maskOf } from "../engine/brushing";
 import { placeTarget } from "../engine/explaining";
 import * as facts from "../engine/facts";
-import { model } from "../engine/models";
 import * as shown from "../state/shown";
 import { tool } from "../state/tool";
 import { Bar, percent } from "./Bar";
 
 export function Places() {
-  const kind = model.value?.kind;
   const places = facts.places.value;
-  if (kind !== "detector" && kind !== "segmenter") return null;
+  if (!places || places.kind === "none") return null;
   return (
     <section aria-labelledby="places">
-      <h2 id="places">{kind === "detector" ? "What it found" : "Regions"}</h2>
-      {places?.kind === "instances" && (
+      <h2 id="places">{places.kind === "instances" ? "What it found" : "Regions"}</h2>
+      {places.kind === "instances" && (
         <ul class="choices">
           {places.instances.map((one) => (
             <li key={one.target}>
@@ -33,8 +31,8 @@ export function Places() {
           ))}
         </ul>
       )}
-      {places?.kind === "instances" && !places.instances.length && <p class="quiet">It found nothing in this photo.</p>}
-      {places?.kind === "regions" && (
+      {places.kind === "instances" && !places.instances.length && <p class="quiet">It found nothing in this photo.</p>}
+      {places.kind === "regions" && (
         <ul class="choices">
           {places.regions.map((one) => (
             <li key={one.target}>
@@ -50,13 +48,13 @@ export function Places() {
           ))}
         </ul>
       )}
-      {kind === "detector" && (
+      {places.kind === "instances" && (
         <p class="quiet">
           Or <button class="link" onClick={() => (tool.value = "box")}>draw a box</button>: the detection that fits it
           best is explained.
         </p>
       )}
-      {kind === "segmenter" &&
+      {places.kind === "regions" &&
         (brushed.value ? (
           <button
             class="wide"

@@ -3,6 +3,7 @@
 import type { Bounds, Verdict } from "../engine/api";
 import { judge, trusted, trustKey } from "../engine/trusting";
 import { maps } from "../state/shown";
+import type { Pair } from "../view";
 
 export function Trust() {
   const all = maps.value;
@@ -52,6 +53,8 @@ function Judged({ verdict }: { verdict: Verdict }) {
     ...Object.entries(verdict.baselines).map(([name, one]): [string, Bounds, string] => [name, one.fidelity, "other"]),
     ["other places", verdict.chance, "other"],
   ];
+  const all = bars.flatMap(([, bounds]) => (bounds ? [bounds.value, lowOf(bounds), highOf(bounds)] : []));
+  const ends: Pair = [Math.min(0, ...all), Math.max(SMALLEST_RANGE, ...all)];
   return (
     <>
       <p class="verdict">{verdict.says}</p>
@@ -60,7 +63,9 @@ function Judged({ verdict }: { verdict: Verdict }) {
         <table class="bounds">
           <caption class="quiet">Fidelity: how well it foretells what the score loses (1: exactly, 0: not at all).</caption>
           <tbody>
-            {bars.map(([name, bounds, kind]) => bounds && <Interval key={name} name={name} of={bounds} kind={kind} />)}
+            {bars.map(
+              ([name, bounds, kind]) => bounds && <Interval key={name} name={name} of={bounds} kind={kind} ends={ends} />,
+            )}
           </tbody>
         </table>
       )}
@@ -73,24 +78,29 @@ function Judged({ verdict }: { verdict: Verdict }) {
   );
 }
 
-/** An interval between −1 and 1, with zero in the middle. */
-function Interval({ name, of, kind }: { name: string; of: Bounds; kind: string }) {
-  const at = (value: number) => `${50 * (Math.min(Math.max(value, -1), 1) + 1)}%`;
-  const [low, high] = [of.low ?? of.value, of.high ?? of.value];
+const SMALLEST_RANGE = 0.5;
+const lowOf = (bounds: Bounds) => bounds.low ?? bounds.value;
+const highOf = (bounds: Bounds) => bounds.high ?? bounds.value;
+const written = (value: number) => value.toFixed(2).replace("-", "−");
+
+/** An interval between the ends that all of them share, with a line at zero. */
+function Interval({ name, of, kind, ends }: { name: string; of: Bounds; kind: string; ends: Pair }) {
+  const at = (value: number) => `${(100 * (value - ends[0])) / (ends[1] - ends[0])}%`;
+  const [low, high] = [lowOf(of), highOf(of)];
   return (
     <tr>
       <th scope="row">{name}</th>
       <td>
         <span class={`interval ${kind}`}>
-          <u />
+          <u style={{ left: at(0) }} />
           <i style={{ left: at(low), right: `calc(100% - ${at(high)})` }} />
           <b style={{ left: at(of.value) }} />
         </span>
       </td>
       <td class="number">
-        {of.value.toFixed(2)}
+        {written(of.value)}
         <small>
-          {low.toFixed(2)} to {high.toFixed(2)}
+          {written(low)} to {written(high)}
         </small>
       </td>
     </tr>

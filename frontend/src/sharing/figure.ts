@@ -18,9 +18,10 @@ export interface Figure {
 
 const SIDE = 900;
 const GAP = 24;
+const MARGIN = 20;
 const TITLE = 26;
 const LINE = 34;
-const TOP = 84;
+const TOP = 96;
 const KEY = 18;
 const FONT = "Helvetica, Arial, sans-serif";
 const INK = "#1c1d20";
@@ -35,7 +36,7 @@ interface Placed {
 
 function layout(figure: Figure): { placed: Placed[]; width: number; height: number; bottom: number } {
   const height = Math.max(...figure.panels.map((one) => Math.round((SIDE * one.height) / Math.max(one.height, one.width))));
-  let left = 0;
+  let left = MARGIN;
   const placed = figure.panels.map((panel) => {
     const width = Math.round((height * panel.width) / panel.height);
     const one = { panel, left, width, height };
@@ -43,7 +44,7 @@ function layout(figure: Figure): { placed: Placed[]; width: number; height: numb
     return one;
   });
   const bottom = TOP + height;
-  return { placed, width: left - GAP, height: bottom + (figure.legend ? 64 : 0), bottom };
+  return { placed, width: left - GAP + MARGIN, height: bottom + (figure.legend ? 64 : MARGIN), bottom };
 }
 
 /** Words that fit into a width; what is cut ends with an ellipsis. */
@@ -91,14 +92,14 @@ export function pngOf(figure: Figure): Promise<Blob | null> {
     context.fillText(words, x, y);
   };
   for (const one of placed) {
-    write(fitted(one.panel.title, one.width, fontOf(true, TITLE)), one.left, 30, TITLE, true, INK);
-    write(fitted(one.panel.detail, one.width, fontOf(false, KEY)), one.left, 30 + LINE, KEY, false, QUIET);
+    write(fitted(one.panel.title, one.width, fontOf(true, TITLE)), one.left, 40, TITLE, true, INK);
+    write(fitted(one.panel.detail, one.width, fontOf(false, KEY)), one.left, 40 + LINE, KEY, false, QUIET);
     context.drawImage(picture(one), one.left, TOP);
   }
   if (figure.legend) {
     const { low, high, colours } = figure.legend;
-    write(low, 0, bottom + 44, KEY, false, QUIET);
-    const at = context.measureText(low).width + 12;
+    write(low, MARGIN, bottom + 44, KEY, false, QUIET);
+    const at = MARGIN + context.measureText(low).width + 12;
     context.imageSmoothingEnabled = false;
     context.drawImage(colours, at, bottom + 30, 240, 16);
     write(high, at + 252, bottom + 44, KEY, false, QUIET);
@@ -121,16 +122,16 @@ export function svgOf(figure: Figure): Blob {
   const root = element("svg", { viewBox: `0 0 ${width} ${height}`, width, height, "font-family": FONT });
   for (const one of placed) {
     root.append(
-      text(fitted(one.panel.title, one.width, fontOf(true, TITLE)), one.left, 30, TITLE, true, INK),
-      text(fitted(one.panel.detail, one.width, fontOf(false, KEY)), one.left, 30 + LINE, KEY, false, QUIET),
+      text(fitted(one.panel.title, one.width, fontOf(true, TITLE)), one.left, 40, TITLE, true, INK),
+      text(fitted(one.panel.detail, one.width, fontOf(false, KEY)), one.left, 40 + LINE, KEY, false, QUIET),
       element("image", { x: one.left, y: TOP, width: one.width, height: one.height, href: picture(one).toDataURL("image/png") }),
     );
   }
   if (figure.legend) {
     const { low, high, colours } = figure.legend;
-    const at = 12 + 0.55 * KEY * low.length;
+    const at = MARGIN + 12 + 0.55 * KEY * low.length;
     root.append(
-      text(low, 0, bottom + 44, KEY, false, QUIET),
+      text(low, MARGIN, bottom + 44, KEY, false, QUIET),
       element("image", { x: at, y: bottom + 30, width: 240, height: 16, preserveAspectRatio: "none", href: colours.toDataURL("image/png") }),
       text(high, at + 252, bottom + 44, KEY, false, QUIET),
     );

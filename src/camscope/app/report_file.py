@@ -114,7 +114,7 @@ def write_report(view: View, path: str | Path, *, largest: int = _LARGEST) -> li
             "pages": pages if len(parts) > 1 else [],
         }
         target = path.with_name(name)
-        target.write_text(_page(document), "utf-8")
+        target.write_text(report_page(document), "utf-8")
         written.append(target)
     return written
 
@@ -131,6 +131,22 @@ def check_report(path: str | Path) -> None:
     check_folder(path)
 
 
+def report_page(document: dict[str, Any]) -> str:
+    """The page with a view in it, as one file.
+
+    Args:
+        document: the view, as `View.to_dict` gives it, with the files of its report.
+    """
+    script, style = (_inline(name) for name in ("page.js", "page.css"))
+    return _PAGE.format(
+        title=html.escape(document["title"]),
+        policy=_POLICY.format(style=_hash(style), script=_hash(script)),
+        style=style,
+        script=script,
+        view=_in_html(document),
+    )
+
+
 def _parts(sizes: Sequence[int], largest: int) -> Iterator[range]:
     """Runs of photos that fit into one file each."""
     start, sum_ = 0, 0
@@ -140,17 +156,6 @@ def _parts(sizes: Sequence[int], largest: int) -> Iterator[range]:
             start, sum_ = number, 0
         sum_ += size
     yield range(start, len(sizes))
-
-
-def _page(document: dict[str, Any]) -> str:
-    script, style = (_inline(name) for name in ("page.js", "page.css"))
-    return _PAGE.format(
-        title=html.escape(document["title"]),
-        policy=_POLICY.format(style=_hash(style), script=_hash(script)),
-        style=style,
-        script=script,
-        view=_in_html(document),
-    )
 
 
 def _inline(name: str) -> str:

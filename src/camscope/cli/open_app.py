@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import webbrowser
+from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -48,8 +49,8 @@ def open_app(
     except ImportError as error:
         raise MissingExtraError("camscope app", "app") from error
     session = Session()
-    photos = [one for one in given if not session.look_through(one)]
-    for photo in find_photos(photos) if photos else []:
+    others = [one for one in given if not (Path(one).is_dir() and session.folders.add(Path(one)))]
+    for photo in find_photos(others) if others else []:
         session.photos.add_file(photo)
     listener = listening(host, port)
     for spec in model or ["demo"]:

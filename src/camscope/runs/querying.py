@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 import tempfile
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -47,14 +46,13 @@ class OpenStore:
         plan: of the run.
         files: of the shards that are there, by their numbers.
         indexed: whether the run is complete, and has its index.
-        seconds: after which a question is given up; None waits for every answer.
     """
 
     store: RunStore
     plan: Plan
     files: dict[int, Path]
     indexed: bool
-    seconds: float | None = None
+    _asked: set[Any] = field(default_factory=set)
 
     @classmethod
     def open(cls, path: Path) -> Self:
@@ -99,10 +97,6 @@ class OpenStore:
         """DuckDB, with `rows`; what it is asked can read nothing outside of the store."""
         return connected({ROWS: self})
 
-    def _cursor(self, sql: str) -> Any:
-        """What a question is put to; several threads may ask at once."""
-        return (self._connection_with_maps if WITH_MAPS in sql else self.connection).cursor()
-
     @cached_property
     def _connection_with_maps(self) -> Any:
         add_maps(self.connection, ROWS, self)
@@ -131,11 +125,46 @@ class OpenStore:
         places = np.searchsorted(known[first], keys)
         return found["value"].take(as_arrow(first[places]))
 
+    @contextmanager
+    def _asking(self, sql: str) -> Iterator[Any]:
+        """What a question is put to; from another thread it can be given up by `interrupt`."""
+        own = (self._connection_with_maps if WITH_MAPS in sql else self.connection).cursor()
+        self._asked.add(own)
+        try:
+            yield own
+        finally:
+            self._asked.discard(own)
+
+    def interrupt(self) -> None:
+        """Give up what is being asked, from another thread."""
+        for cursor in list(self._asked):
+            cursor.interrupt()
+
     @property
     def columns(self) -> list[str]:
         """The names of all columns, those that are large last."""
         light = [str(name) for name in schema().names if name not in HEAVY]
         return [*light, *([SIMILARITY] if self.indexed else []), *HEAVY]
+
+    def check_words(self, words: str) -> None:
+        """Refuse words that would end the expression that they stand in: then what follows is no longer a question.
+
+        An expression stands between any brackets; what closes one kind of them does not parse between the others. So no
+        words of a caller begin a statement of their own, which could write files.
+
+        Args:
+            words: of a caller, which become a part of a question.
+
+        Raises:
+            InputError: if they are no expression.
+        """
+        with teaching(self, words):
+            for left, right in ("()", "[]"):
+                found = duckdb_module().extract_statements(f"SELECT {left}{words}\n{right}")
+                if len(found) != 1:
+                    raise InputError(
+                        f"{words!r} is more than one expression: no statement begins in a condition."
+                    )
 
     def check(self, sql: str) -> None:
         """See whether a question is one; nothing is read.
@@ -143,10 +172,8 @@ class OpenStore:
         Raises:
             InputError: if it is no SQL, or of columns that are not there.
         """
-        with teaching(self, sql):
-            if len(duckdb_module().extract_statements(sql)) != 1:
-                raise InputError("This is more than one question. A condition has no semicolon in it.")
-            self._cursor(sql).sql(sql)
+        with teaching(self, sql), self._asking(sql) as cursor:
+            cursor.sql(sql)
 
     def ask(self, sql: str) -> Any:
         """The answer to a question, as an Arrow table.
@@ -154,9 +181,8 @@ class OpenStore:
         Raises:
             InputError: if it is no SQL, or of columns that are not there.
         """
-        own = self._cursor(sql)
-        with teaching(self, sql), _given_up(own, self.seconds):
-            return own.sql(sql).to_arrow_table()
+        with teaching(self, sql), self._asking(sql) as cursor:
+            return cursor.sql(sql).to_arrow_table()
 
     def stream(self, sql: str, *, at_a_time: int = AT_A_TIME) -> Iterator[Any]:
         """The answer in parts, of which none is kept.
@@ -168,9 +194,8 @@ class OpenStore:
         Raises:
             InputError: likewise.
         """
-        own = self._cursor(sql)
-        with teaching(self, sql), _given_up(own, self.seconds):
-            yield from own.sql(sql).to_arrow_reader(at_a_time)
+        with teaching(self, sql), self._asking(sql) as cursor:
+            yield from cursor.sql(sql).to_arrow_reader(at_a_time)
 
     def of_images(self, ids: Sequence[int]) -> str:
         """The rows of some images with all that they hold, for a question: only the shards that they are in are read.
@@ -239,23 +264,10 @@ def teaching(store: OpenStore, sql: str) -> Iterator[None]:
         raise InputError(_why(str(error), store, sql)) from error
 
 
-@contextmanager
-def _given_up(connection: Any, seconds: float | None) -> Iterator[None]:
-    """Interrupt what a connection does after some seconds."""
-    if seconds is None:
-        yield
-        return
-    timer = threading.Timer(seconds, connection.interrupt)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
-
-
 def _why(said: str, store: OpenStore, sql: str) -> str:
     first = said.splitlines()[0].rstrip(".")
+    if "INTERRUPT" in first:
+        return "This question took too long, and was given up. Ask for fewer rows, or for something simpler."
     unknown = re.search(r'Referenced column "([^"]+)" (?:was )?not found', said)
     if unknown is not None:
         name = unknown[1]
@@ -267,10 +279,6 @@ def _why(said: str, store: OpenStore, sql: str) -> str:
             return f"There is no column {name!r}. If it is a word and no column, it stands in single quotes: '{name}'."
         hint = nearest(name, store.columns) or f" There are: {', '.join(store.columns)}."
         return f"There is no column {name!r}.{hint}"
-    if first.startswith("INTERRUPT"):
-        return (
-            f"This question took more than {store.seconds:g} seconds, and was given up. Ask for less of it."
-        )
     if "No magic bytes" in said or "Parquet file" in said:
         return f"A file of the run '{store.store.path}' is damaged: {first}. Run the same camscope run again."
     return f'This is no question that DuckDB understands: {first}. A condition is such as "label != top1".'

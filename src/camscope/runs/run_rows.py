@@ -102,9 +102,9 @@ class RunRows:
         Raises:
             InputError: if it is none; the message names the nearest column.
         """
-        return self._checked(
-            dataclasses.replace(self, chosen=f"SELECT * FROM ({self._all()}) WHERE ({condition})")
-        )
+        self.opened.check_words(condition)
+        chosen = f"SELECT * FROM ({self._all()}) WHERE ({condition}\n)"
+        return self._checked(dataclasses.replace(self, chosen=chosen))
 
     def sort(self, column: str, *, descending: bool = False) -> Self:
         """The rows in another order. Rows without a value come last.
@@ -116,6 +116,7 @@ class RunRows:
         Raises:
             InputError: if there is no such column.
         """
+        self.opened.check_words(column)
         sorted_rows = dataclasses.replace(
             self, chosen=self._all(), order=(Order(column, descending),), most=None, skipped=0
         )
@@ -149,14 +150,6 @@ class RunRows:
         drawn = dataclasses.replace(self, chosen=self._all(), order=(Order(f"hash(id, row, {int(seed)})"),))
         return dataclasses.replace(self, chosen=drawn.limit(count)._all(), order=(), most=None, skipped=0)
 
-    def within(self, seconds: float) -> Self:
-        """The same rows, of which a question that takes longer is given up.
-
-        Args:
-            seconds: how long a question may take.
-        """
-        return dataclasses.replace(self, opened=dataclasses.replace(self.opened, seconds=seconds))
-
     def unusual(self, count: int = 3, *, by: str = "top1") -> Self:
         """Of each class the rows whose maps are least like its mean map, the least first.
 
@@ -167,8 +160,9 @@ class RunRows:
         Raises:
             InputError: if the run is not complete yet, or there is no such column.
         """
+        self.opened.check_words(by)
         keys = (  # of the few columns that tell them: all of each row would have to be sorted too
-            f"SELECT id, row FROM (SELECT id, row, {SIMILARITY}, ({by}) AS of_class FROM ({self._all()}) "
+            f"SELECT id, row FROM (SELECT id, row, {SIMILARITY}, ({by}\n) AS of_class FROM ({self._all()}) "
             f"WHERE {SIMILARITY} IS NOT NULL) "
             f"QUALIFY row_number() OVER (PARTITION BY of_class ORDER BY {SIMILARITY}, id, row) <= {int(count)}"
         )
@@ -262,24 +256,6 @@ class RunRows:
         cells = table["map"]
         return np.stack([raw_map(cells[row], shapes[row], scales[row]) for row in with_map])
 
-    def counts(self, by: str, most: int | None = None) -> list[tuple[Any, int]]:
-        """How many rows there are of each value, the most frequent first.
-
-            rows.where("label != top1").counts("top1", 10)
-
-        Args:
-            by: column, or SQL.
-            most: how many values; None for all.
-
-        Raises:
-            InputError: if there is no such column.
-        """
-        limit = "" if most is None else f" LIMIT {int(most)}"
-        found = self.opened.ask(
-            f"SELECT ({by}) AS value, count(*) AS n FROM ({self._all()}) GROUP BY 1 ORDER BY n DESC, value{limit}"
-        )
-        return list(zip(found["value"].to_pylist(), found["n"].to_pylist(), strict=True))
-
     def mean_maps(self, *, by: str = "label") -> Mapping[Any, MeanMap]:
         """The mean map of each class: of the maps as they are shown, each divided by its own maximum.
 
@@ -289,9 +265,10 @@ class RunRows:
         Raises:
             InputError: if there is no such column, or the rows are of several methods or layers.
         """
+        self.opened.check_words(by)
         self._check_one_kind("mean_maps")
         means = MeanMaps()
-        own = f"SELECT id, row, ({by}) AS of_class, method, map_shape, scale FROM ({self._all()})"
+        own = f"SELECT id, row, ({by}\n) AS of_class, method, map_shape, scale FROM ({self._all()})"
         sql = f"SELECT of_class, method, map_shape, scale, map FROM ({own}) JOIN {ROWS}{WITH_MAPS} USING (id, row)"
         for batch in self.opened.stream(sql):
             classes = batch["of_class"].to_pylist()
@@ -348,6 +325,11 @@ class RunRows:
         """
         keys = self._columns(["id", "row", "label", "top1", "similarity"], optional=["similarity"])
         return contact_sheet(self.explanation, keys.to_pylist(), columns, style)
+
+    @property
+    def question(self) -> str:
+        """These rows as SQL, without what is large."""
+        return self._all()
 
     # ------------------------------------------------------------------ inside
 

@@ -12,9 +12,8 @@ from camscope.app.serving.held_models import HeldModel
 from camscope.app.serving.masks import drawn, on_input
 from camscope.app.serving.wishes import Scores
 from camscope.arrays import to_numpy
-from camscope.errors import InputError
 from camscope.evidence import Responses
-from camscope.images import Geometry, Photo
+from camscope.images import Photo
 from camscope.imputing import Blur, Mean
 from camscope.targets import AllClasses, Instance, TargetLike, TopK, class_name
 
@@ -36,10 +35,7 @@ def altered_scores(model: HeldModel, photo: Photo, wish: Scores) -> dict[str, An
     """
     explainer = model.explainer
     given = explainer.prepare(photo)
-    geometry = given.input_images[0].geometry
-    if not isinstance(geometry, Geometry):
-        raise InputError("Parts of photos are hidden, and this model takes none.")
-    inside, shown = on_input(drawn(wish.mask), geometry)
+    inside, shown = on_input(drawn(wish.mask), given.input_images[0].geometry)
     removed = inside if wish.mode == "hide" else shown & ~inside
     named: list[TargetLike] = list(wish.targets)
     if not named:

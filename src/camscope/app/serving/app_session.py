@@ -7,19 +7,15 @@ import secrets
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TypeVar
 
 from fastapi import Request
 
-from camscope.app.followed_run import FollowedRun
-from camscope.app.followed_training import FollowedTraining
 from camscope.app.serving.held_models import HeldModels
 from camscope.app.serving.held_photos import HeldPhotos
+from camscope.app.serving.held_runs import HeldFolders
 from camscope.app.serving.kept_answers import KeptAnswers
 from camscope.app.serving.worker import Worker
-from camscope.runs.run_plan import PLAN
-from camscope.watching.shards import SAMPLES
 
 MOST_BYTES = 64 * 2**20
 """Of one photo's file."""
@@ -41,38 +37,24 @@ class Session:
         token: what every request must have.
         models: that explain.
         photos: that are explained.
-        runs: that are looked through, by their ids.
-        trainings: likewise.
+        folders: runs and trainings that are looked through.
         kept: answers that were given.
     """
 
     token: str = field(default_factory=lambda: secrets.token_urlsafe(24))
     models: HeldModels = field(default_factory=HeldModels)
     photos: HeldPhotos = field(default_factory=HeldPhotos)
-    runs: dict[str, FollowedRun] = field(default_factory=dict)
-    trainings: dict[str, FollowedTraining] = field(default_factory=dict)
+    folders: HeldFolders = field(default_factory=HeldFolders)
     kept: KeptAnswers = field(default_factory=KeptAnswers)
-
-    def look_through(self, folder: str) -> bool:
-        """Have a folder, if it is that of a run or of a training.
-
-        Args:
-            folder: its path.
-        """
-        path = Path(folder)
-        if (path / PLAN).is_file():
-            run = FollowedRun(path, f"r{len(self.runs) + 1}")
-            self.runs[run.id] = run
-            return True
-        if any((place / SAMPLES).is_file() for place in (path, path / "maps")):
-            training = FollowedTraining(path, f"t{len(self.trainings) + 1}")
-            self.trainings[training.id] = training
-            return True
-        return False
 
 
 async def done(
-    request: Request, worker: Worker, call: Callable[[], Result], *, page: str | None = None
+    request: Request,
+    worker: Worker,
+    call: Callable[[], Result],
+    *,
+    page: str | None = None,
+    stop: Callable[[], object] = lambda: None,
 ) -> Result:
     """Have a worker do something for a request; who goes away is not waited for.
 
@@ -81,6 +63,7 @@ async def done(
         worker: of a model.
         call: what is done.
         page: see `Worker.do`.
+        stop: ends what has begun already, where that is possible.
 
     Raises:
         BusyError, SupersededError: see `Worker.do`.
@@ -91,6 +74,7 @@ async def done(
         await asyncio.wait((work, gone), return_when=asyncio.FIRST_COMPLETED)
         if not work.done():
             work.cancel()
+            stop()
         return await work
     finally:
         work.cancel()

@@ -9,10 +9,12 @@ from typing import Any
 
 from camscope.app.serving.held_models import HeldModel
 from camscope.app.serving.held_photos import HeldPhoto
-from camscope.app.serving.wishes import AtBox, AtInstance, Explain
+from camscope.app.serving.masks import drawn, on_input
+from camscope.app.serving.wishes import AtBox, AtInstance, AtRegion, Explain
 from camscope.app.view import View
 from camscope.images import Photo
-from camscope.targets import Instance, TargetLike, TopK
+from camscope.inputs import InputImages
+from camscope.targets import Instance, Region, TargetLike, TopK
 
 _TOP = 3
 
@@ -31,11 +33,12 @@ def explained_photo(model: HeldModel, held: HeldPhoto, photo: Photo, wish: Expla
     """
     began = time.perf_counter()
     explainer = model.explainer
+    given = explainer.prepare(photo)
     e = explainer(
-        photo,
+        given,
         methods=wish.methods or None,
         layers=wish.layers or None,
-        targets=_targets(wish, instances=explainer.detects),
+        targets=_targets(wish, given.input_images, instances=explainer.detects),
         seed=wish.seed,
     )
     view = View("", model.spec, wish.side)
@@ -57,7 +60,7 @@ def encoded(document: Any) -> bytes:
     return json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
 
 
-def _targets(wish: Explain, *, instances: bool) -> Sequence[TargetLike]:
+def _targets(wish: Explain, shown: InputImages, *, instances: bool) -> Sequence[TargetLike]:
     """What is explained: what is named, or else the top classes."""
     named: list[TargetLike] = list(wish.targets)
     at = wish.at
@@ -65,6 +68,11 @@ def _targets(wish: Explain, *, instances: bool) -> Sequence[TargetLike]:
         named.append(Instance(at.box, at.which))
     elif isinstance(at, AtInstance):
         named.append(Instance(at.instance, at.which))
+    elif isinstance(at, AtRegion) and at.region is None:
+        named.append(Region(at.which))
+    elif isinstance(at, AtRegion) and at.region is not None:
+        inside, _ = on_input(drawn(at.region), shown[0].geometry)
+        named.append(Region(at.which, inside))
     if named:
         return named
     if instances:

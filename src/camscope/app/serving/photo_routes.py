@@ -24,8 +24,8 @@ def _state(request: Request) -> dict[str, Any]:
         "version": version("camscope"),
         "models": [model.facts() for model in session.models],
         "photos": [photo.facts() for photo in session.photos.given()],
-        "runs": [{"id": run.id, "name": run.name} for run in session.runs.values()],
-        "trainings": [{"id": one.id, "name": one.name} for one in session.trainings.values()],
+        "runs": [run.facts() for run in session.folders.runs()],
+        "trainings": [training.facts() for training in session.folders.trainings()],
         "limits": {"bytes": MOST_BYTES, "pixels": MOST_PIXELS, "photos": MOST_AT_ONCE},
     }
 

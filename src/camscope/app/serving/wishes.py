@@ -118,3 +118,20 @@ class TrustWish(Wish):
     checks: Texts = ["fidelity"]
     probes: Annotated[int, Field(ge=1, le=100_000)] | None = None
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
+
+
+class RowsWish(Wish):
+    """Rows of a run."""
+
+    where: Annotated[
+        str, Field(max_length=200_000, description="A condition in SQL; empty for all rows.")
+    ] = ""
+    images: Annotated[list[int], Field(max_length=200_000)] | None = Field(
+        None, description="The numbers of some images, such as those in a lasso; null for all."
+    )
+    sort: Text = ""
+    descending: bool = False
+    offset: Annotated[int, Field(ge=0, le=2**62)] = 0
+    limit: Annotated[int, Field(ge=0, le=1000)] = 100
+    maps: bool = Field(False, description="Whether each row has its raw map, for small pictures.")
+    page: Page = None
