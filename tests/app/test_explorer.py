@@ -26,10 +26,11 @@ HOSTILE = "<img src=x onerror=document.title='caught'>"
 PREPROCESSING = camscope.Preprocessing(input_size=(64, 64), resize=64, mean=(0.0,) * 3, std=(1.0,) * 3)
 
 
-def squares(side: int) -> nn.Conv2d:
-    """The mean of red, of green and of blue over squares of that side."""
+def squares(side: int, less: float = 0.0) -> nn.Conv2d:
+    """The mean of red, of green and of blue over squares of that side, less a number."""
     weight = torch.eye(3)[..., None, None].expand(3, 3, side, side) / side**2
-    made = nn.Conv2d(3, 3, side, side, bias=False)
+    made = nn.Conv2d(3, 3, side, side)
+    made.bias.data.fill_(-less)
     made.weight.data = weight.clone()
     return made
 
@@ -39,13 +40,13 @@ class Colours(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.pooled = squares(8)
+        self.pooled = squares(8, 0.33)
         self.head = nn.Linear(3, 3)
         self.head.weight.data = torch.eye(3) * 8 - 1
         self.head.bias.data.zero_()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.head((self.pooled(x) - 0.33).mean((2, 3)))
+        return self.head(self.pooled(x).mean((2, 3)))
 
 
 class Dense(nn.Module):
