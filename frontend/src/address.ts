@@ -47,7 +47,7 @@ function read(): Partial<Kept> {
 }
 
 /** What an address keeps of what is shown now. */
-function now(): Kept {
+export function now(): Kept {
   const of = chosenPhoto.value;
   const { strokes, fill, does } = brushing;
   return {
@@ -86,7 +86,8 @@ export function followAddress(): void {
   });
 }
 
-function restore(kept: Partial<Kept>): void {
+/** Show what was kept, as far as it is there. */
+export function restore(kept: Partial<Kept>): void {
   batch(() => {
     restorePlace(kept);
     restorePhoto(kept);

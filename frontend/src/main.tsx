@@ -9,6 +9,7 @@ import { begin, engine } from "./engine/models";
 import { takeFiles } from "./engine/opening";
 import { listenToCells } from "./engine/pointing";
 import { searchClasses } from "./engine/searching";
+import { followFrame } from "./frame";
 import { listenToKeys } from "./keys";
 import { Page } from "./parts/Page";
 import { go } from "./places";
@@ -26,7 +27,8 @@ function showReport(report: View): void {
   const first = report.keys[0];
   shown.value = first ? [{ model: 0, method: first.method, layer: first.layer, target: 0 }] : [];
   document.title = report.title;
-  followAddress();
+  if (report.framed) followFrame();
+  else followAddress();
 }
 
 /** Where nothing else is said: the first run or training, if there is no photo. */
