@@ -33,6 +33,9 @@ _TOP = 5
 _COLOURS = ("inferno", "viridis", "cividis", "magma", "turbo", "jet", "gray")
 _SIGNED_COLOURS = ("cmasher:iceburn", "crameri:vik", "colorbrewer:RdBu_r")
 _QUALITY = 80
+GONE = "The photo is not there any more"
+"""How the note of such a photo begins."""
+
 _GROUND = (72, 74, 78)
 
 
@@ -199,7 +202,7 @@ def _without_photo(e: Explanation, image: int, side: int, why: str) -> InputImag
     factor = min(1.0, side / max(height, width))
     size = max(1, round(height * factor)), max(1, round(width * factor))
     ground = Image.new("RGB", size[::-1], _GROUND)
-    note = f"The photo is not there any more, so its maps are shown without it. {why}"
+    note = f"{GONE}, so its maps are shown without it. {why}"
     return InputImage(ground, geometry.of_smaller(size), None, (note,))
 
 
