@@ -241,7 +241,7 @@ def test_all_classes_are_searched(context, app):
     choices(page).locator(".found").get_by_role("button", name="zebra", exact=True).click()
     eventually(page, lambda: page.locator(".pane strong").inner_text() == "zebra")
     page.wait_for_selector(".reading")
-    search.fill("no such thing")
+    search.fill("qzxqzx")
     eventually(page, lambda: "No class is called that." in choices(page).inner_text())
     page.close()
     assert errors == []
@@ -384,7 +384,7 @@ def test_a_map_is_judged_in_words_with_its_bar(page):
         page.get_by_role("button", name="judge this map").click()
     page.wait_for_selector(".verdict", timeout=60_000)
     trust = page.locator("section[aria-labelledby=trust]")
-    assert "This map of the evidence for" in trust.locator(".verdict").inner_text()
+    assert "fidelity" in trust.locator(".verdict").inner_text()
     assert "this map" in trust.locator(".bounds").inner_text()
     assert "centre" in trust.locator(".bounds").inner_text()
 
@@ -425,13 +425,11 @@ def test_a_segmenters_regions_are_chosen_and_brushed(context, app):
     page.wait_for_selector("section[aria-labelledby=places] .main", timeout=60_000)
     page.locator("section[aria-labelledby=places] .main").first.click()
     eventually(page, lambda: page.locator(".meanwhile").count() == 0)
-    before = drawn(page)
+    assert page.locator(".pane strong").inner_text().endswith("where predicted")
     page.get_by_role("button", name="brush a region").click()
     brush(page, (0.4, 0.4), (0.6, 0.6))
     page.get_by_role("button", name="explain the brushed region").click()
-    eventually(
-        page, lambda: page.locator(".meanwhile").count() == 0 and not np.array_equal(drawn(page), before)
-    )
+    eventually(page, lambda: page.locator(".pane strong").inner_text().endswith("in the mask"))
     page.close()
     assert errors == []
 
@@ -443,17 +441,15 @@ def test_a_link_restores_classes_brush_and_drawing(page, context, app):
     page.get_by_label("evidence against blue").click(modifiers=["Shift"])
     eventually(page, lambda: page.locator(".reading").count() == 2)
     set_slider(page, "Opacity", 0.9)
-    page.get_by_label("Colours").select_option("viridis")
+    page.locator("select").filter(has_text="viridis").select_option("viridis")
     page.keyboard.press("b")
     page.locator("h1").click()
     page.keyboard.press("b")
     brush(page, (0.3, 0.3), (0.7, 0.6))
     page.wait_for_selector(".change")
-    link = page.evaluate(
-        "async () => { const kept = []; navigator.clipboard.writeText = async w => kept.push(w);"
-        "[...document.querySelectorAll('button')].find(b => b.textContent === 'copy the link').click();"
-        "await new Promise(go => setTimeout(go, 50)); return kept[0]; }"
-    )
+    link = page.evaluate("async () => { const kept = []; navigator.clipboard.writeText = async w => kept.push(w);"
+                         "[...document.querySelectorAll('button')].find(b => b.textContent === 'copy the link').click();"
+                         "await new Promise(go => setTimeout(go, 50)); return kept[0]; }")
     assert "token" not in link
     again = context.new_page()
     again.goto(link)
@@ -516,9 +512,7 @@ def test_the_lines_that_make_it_make_it(context, app):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_nothing_keeps_people_out(browser, app, scheme):
     axe = pytest.importorskip("axe_core_python.sync_playwright", reason="needs axe-core-python")
-    context = browser.new_context(
-        color_scheme=scheme, bypass_csp=True, viewport={"width": 1280, "height": 900}
-    )
+    context = browser.new_context(color_scheme=scheme, bypass_csp=True, viewport={"width": 1280, "height": 900})
     page = context.new_page()
     page.goto(app)
     page.wait_for_selector(".scrubber", timeout=60_000)
@@ -526,9 +520,7 @@ def test_nothing_keeps_people_out(browser, app, scheme):
     page.get_by_text("The lines that make this").click()
     found = axe.Axe().run(page)["violations"]
     context.close()
-    assert [
-        (one["id"], one["nodes"][0]["html"]) for one in found if one["impact"] in ("serious", "critical")
-    ] == []
+    assert [(one["id"], one["nodes"][0]["html"]) for one in found if one["impact"] in ("serious", "critical")] == []
 
 
 def test_all_is_in_reach_on_a_narrow_window(browser, app):

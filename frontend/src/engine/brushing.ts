@@ -92,7 +92,7 @@ export function maskOf({ shape, cells }: { shape: Pair; cells: Uint8Array }): ap
 
 /** Ask what the model says of the altered photo whenever something was brushed; the latest wins. */
 export function measureWhatIsBrushed(): void {
-  let last: string | undefined;
+  let last = photo.peek()?.id;
   effect(() => {
     const id = photo.value?.id;
     if (id !== last) clear(); // strokes are of one photo

@@ -12,9 +12,10 @@ import { merged } from "./merging";
 /** Why a map is not there: the engine's sentence, by `keyOf`. */
 export const refused = signal<ReadonlyMap<string, string>>(new Map());
 
-/** The methods that were asked for without a layer: the layer that was chosen, by model and method. */
-export const automatic = signal<ReadonlyMap<string, string>>(new Map());
-export const automaticKey = (model: number, method: string) => `${model} ${method}`;
+/** The layers that were chosen by the engine, by model and method. */
+const automatic = signal<ReadonlySet<string>>(new Set());
+const automaticKey = (one: Shown) => JSON.stringify([one.model, one.method, one.layer]);
+export const isAutomatic = (one: Shown): boolean => automatic.value.has(automaticKey(one));
 
 /** How long the last map took, in seconds. */
 export const seconds = signal<number | null>(null);
@@ -25,6 +26,9 @@ const TOP = 3;
 const AT = "at:";
 export const isPlace = (target: string | number) => typeof target === "string" && target.startsWith(AT);
 export const placeTarget = (at: api.At) => AT + JSON.stringify(at);
+
+/** Whether this is a layer that can be asked for; several that were taken together are the engine's own choice. */
+export const isOneLayer = (layer: string): boolean => layer !== "" && !layer.includes(", ");
 
 const asked = new Map<string, AbortController>();
 
@@ -63,7 +67,7 @@ async function ask(key: string, { one, photo }: Found, model: string): Promise<v
         model,
         photo: photo.id!,
         methods: one.method ? [one.method] : [],
-        layers: one.layer ? [one.layer] : [],
+        layers: isOneLayer(one.layer) ? [one.layer] : [],
         targets: isPlace(one.target) ? [] : targets,
         ...(isPlace(one.target) ? { at: JSON.parse(targets[0]!.slice(AT.length)) as api.At } : {}),
         ...(targets.length ? {} : { top: TOP }),
@@ -81,13 +85,9 @@ async function ask(key: string, { one, photo }: Found, model: string): Promise<v
       );
       seconds.value = answer.seconds;
       if (!made) return;
-      if (!one.layer)
-        automatic.value = new Map(automatic.value).set(automaticKey(one.model, made.method), made.layer);
-      shown.value = shown.value.map((other) =>
-        other.model === one.model && other.method === one.method && other.layer === one.layer
-          ? { ...other, method: made.method, layer: made.layer }
-          : other,
-      );
+      const found = { ...one, method: made.method, layer: made.layer };
+      if (!one.layer) automatic.value = new Set(automatic.value).add(automaticKey(found));
+      shown.value = shown.value.map((other) => (keyOf(photo.id!, other) === key ? found : other));
     });
   } catch (error) {
     asked.delete(key);

@@ -3,7 +3,7 @@
 import { useSignal } from "@preact/signals";
 
 import * as facts from "../engine/facts";
-import { automatic, automaticKey } from "../engine/explaining";
+import { isAutomatic } from "../engine/explaining";
 import { view as chosenView } from "../state/given";
 import * as shown from "../state/shown";
 
@@ -16,14 +16,13 @@ export function Methods() {
   const about = known.find((one) => one.name === last.method);
   const plain = view.methods.find((one) => one.name === last.method);
   const advice = about?.advice || plain?.advice;
-  const isAutomatic = automatic.value.get(automaticKey(last.model, last.method)) === last.layer;
   return (
     <section aria-labelledby="methods">
       <h2 id="methods">How it is made</h2>
       {view.photos[0]?.id === undefined ? <Made last={last} /> : <All />}
       <p class="said">
         <strong>{last.method || "…"}</strong> {last.layer && `at ${last.layer}`}
-        {isAutomatic && <span class="quiet"> · the layer was chosen for you</span>}
+        {isAutomatic(last) && <span class="quiet"> · the layer was chosen for you</span>}
       </p>
       {(advice || about) && (
         <p class="quiet">

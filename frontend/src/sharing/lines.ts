@@ -1,5 +1,6 @@
 /** The Python lines and the commands that make what is shown. */
 
+import { isOneLayer } from "../engine/explaining";
 import type { Found } from "../state/shown";
 
 const unique = (words: string[]) => [...new Set(words)];
@@ -23,7 +24,7 @@ function partsOf(all: Found[]): Part[] {
       photo: own[0]!.photo.name,
       spec: view.spec,
       methods: unique(own.map((one) => one.one.method)).filter(Boolean),
-      layers: unique(own.map((one) => one.one.layer)).filter(Boolean),
+      layers: unique(own.map((one) => one.one.layer)).filter(isOneLayer),
       targets: unique(own.flatMap((one) => wordsOf(one))),
     };
   });

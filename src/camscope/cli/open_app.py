@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import webbrowser
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -12,7 +13,7 @@ from cyclopts import Parameter
 from camscope.cli.model_options import ModelOptions
 from camscope.cli.output import console
 from camscope.errors import MissingExtraError, without_warnings
-from camscope.images import find_photos
+from camscope.images import find_photos, photo_size
 
 
 def open_app(
@@ -45,12 +46,14 @@ def open_app(
         Read a file that can run code. Only for files you would run as a program.
     """
     try:
-        from camscope.app.serving import Session, address, listening, serve
+        from camscope.app.serving import USUAL_PORT, Session, address, listening, server_of
     except ImportError as error:
         raise MissingExtraError("camscope app", "app") from error
     session = Session()
     others = [one for one in given if not (Path(one).is_dir() and session.folders.add(Path(one)))]
     for photo in find_photos(others) if others else []:
+        if photo in others:
+            photo_size(photo)  # what was named is there, and a photo
         session.photos.add_file(photo)
     listener = listening(host, port)
     for spec in model or ["demo"]:
@@ -60,10 +63,13 @@ def open_app(
     people = console()
 
     def ready() -> None:
+        number = listener.getsockname()[1]
+        if port is None and number != USUAL_PORT:
+            people.print(f"Port {USUAL_PORT} is taken, so this is at {number}.", soft_wrap=True)
         people.print(f"camscope app is at  {where}", soft_wrap=True, markup=False)
         people.print("Ctrl-C ends it.", soft_wrap=True)
         if browser:
             threading.Thread(target=webbrowser.open, args=(where,), daemon=True).start()
 
-    with without_warnings():
-        serve(session, listener, host, ready=ready)
+    with without_warnings(), suppress(KeyboardInterrupt):  # Ctrl-C is how it ends
+        server_of(session, listener, host, ready=ready).run(sockets=[listener])

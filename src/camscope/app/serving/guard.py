@@ -10,6 +10,8 @@ from http.cookies import CookieError, SimpleCookie
 from typing import Any, TypeAlias
 from urllib.parse import parse_qs
 
+from starlette.exceptions import HTTPException
+
 from camscope.app.serving.refusals import ForeignError, RefusedError, TokenError, TooLargeError
 
 HEADER = "x-camscope-token"
@@ -74,10 +76,7 @@ class Guard:
         except RefusedError as refusal:
             await self._refuse(refusal)(scope, receive, answer)
             return
-        try:
-            await self._app(scope, bounded, answer)
-        except _TooManyError as error:
-            await self._refuse(TooLargeError(str(error)))(scope, receive, answer)
+        await self._app(scope, bounded, answer)
 
     def _check(self, scope: Message, headers: dict[str, str]) -> None:
         """Refuse what comes from elsewhere, and what has no token.
@@ -131,14 +130,10 @@ class Guard:
             message = await receive()
             taken += len(message.get("body", b""))
             if taken > most:
-                raise _TooManyError(words)
+                raise HTTPException(TooLargeError.status, words)  # which those who read a body let pass
             return message
 
         return counted
-
-
-class _TooManyError(Exception):
-    """More bytes came than may."""
 
 
 def cookie_name(port: int) -> str:

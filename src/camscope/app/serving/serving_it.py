@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 from collections.abc import Callable
 
@@ -9,10 +10,11 @@ import uvicorn
 
 from camscope.app.serving.app_session import Session
 from camscope.app.serving.web_app import web_app
-from camscope.errors import InputError
+from camscope.errors import InputError, keyword
 
 USUAL_PORT = 8765
 _TRIED = 50
+_LAST = 65_535
 _OPEN = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}
 
 
@@ -26,25 +28,35 @@ def listening(host: str, port: int | None) -> socket.socket:
     Raises:
         InputError: if the port is taken, or there is no such address.
     """
+    if port is not None and not 0 <= port <= _LAST:
+        raise InputError(f"{keyword('port', port)}: expected 1 to {_LAST}, or 0 for any that is free.")
     try:
-        family, _, _, _, _ = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0]
+        family, _, _, _, where = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0]
     except OSError as error:
-        raise InputError(f"host={host!r} is no address of this machine: {error.strerror}.") from error
-    ports = [port] if port is not None else range(USUAL_PORT, USUAL_PORT + _TRIED)
-    for number in ports:
+        raise InputError(
+            f"{keyword('host', host)} is no address of this machine: {error.strerror}."
+        ) from error
+    reason = ""
+    for number in range(USUAL_PORT, USUAL_PORT + _TRIED) if port is None else [port]:
         found = socket.socket(family, socket.SOCK_STREAM)
         found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            found.bind((host, number))
+            found.bind((where[0], number))
             found.listen(128)
             return found
-        except (OSError, OverflowError) as error:
+        except OSError as error:
             found.close()
-            reason = error
+            reason = error.strerror or str(error)
+            if error.errno == errno.EADDRNOTAVAIL:
+                raise InputError(
+                    f"{keyword('host', host)} is no address of this machine: {reason}."
+                ) from error
+    if port is not None:
+        raise InputError(
+            f"{keyword('port', port)} cannot be had: {reason}. Leave it out, and the next that is free is taken."
+        )
     raise InputError(
-        f"port={port} cannot be had on {host}: {reason}. Leave it out, and a free one is taken."
-        if port is not None
-        else f"No port from {USUAL_PORT} to {USUAL_PORT + _TRIED - 1} is free on {host}: {reason}. Say port=."
+        f"No port from {USUAL_PORT} to {USUAL_PORT + _TRIED - 1} is free: {reason}. Name one: {keyword('port', 0)}."
     )
 
 
@@ -60,10 +72,10 @@ def address(session: Session, listener: socket.socket) -> str:
     return f"http://{shown}:{port}/?token={session.token}"
 
 
-def serve(
-    session: Session, listener: socket.socket, host: str, *, ready: Callable[[], None] | None = None
-) -> None:
-    """Serve until it is ended.
+def server_of(
+    session: Session, listener: socket.socket, host: str, *, ready: Callable[[], None] = lambda: None
+) -> uvicorn.Server:
+    """A server, which `run(sockets=[listener])` runs until it is ended, and `should_exit = True` ends.
 
     Args:
         session: what is served.
@@ -71,9 +83,8 @@ def serve(
         host: that was asked for.
         ready: is called when it answers.
     """
-    port = listener.getsockname()[1]
     config = uvicorn.Config(
-        web_app(session, host=host, port=port),
+        web_app(session, host=host, port=listener.getsockname()[1]),
         log_level="warning",
         access_log=False,
         lifespan="off",
@@ -81,19 +92,17 @@ def serve(
         server_header=False,
         ws="none",
     )
-    server = _Server(config, ready)
-    server.run(sockets=[listener])
+    return _Server(config, ready)
 
 
 class _Server(uvicorn.Server):
     """Says when it answers."""
 
-    def __init__(self, config: uvicorn.Config, ready: Callable[[], None] | None) -> None:
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
         super().__init__(config)
         self._ready = ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to answer."""
         await super().startup(sockets)
-        if self._ready is not None:
-            self._ready()
+        self._ready()

@@ -21,7 +21,7 @@ from camscope.app.serving import (
 )
 from camscope.app.serving.app_session import MOST_BYTES, Session
 from camscope.app.serving.guard import Guard, cookie_name
-from camscope.app.serving.refusals import RefusedError
+from camscope.app.serving.refusals import NotFoundError, RefusedError, TooLargeError
 from camscope.errors import CamscopeError
 
 _LIMITS = {"/api/photos": 4 * MOST_BYTES, "/api/report": MOST_BYTES, "/": 8 * 2**20}
@@ -111,7 +111,9 @@ def _no_route(request: Request, error: Exception) -> Response:
         words = f"There is nothing at {request.url.path[:100]}. GET /api/openapi.json lists what there is."
     if error.status_code == 405:
         words = f"{request.url.path[:100]} does not answer to {request.method}."
-    return _said(error.status_code, words, "NotFoundError" if error.status_code == 404 else "RequestError")
+    kinds = {404: NotFoundError, TooLargeError.status: TooLargeError}
+    kind = kinds.get(error.status_code)
+    return _said(error.status_code, words, "RequestError" if kind is None else kind.__name__)
 
 
 def _failed(_: Request, error: Exception) -> Response:
