@@ -21,6 +21,8 @@ interface Props {
 }
 
 const HEIGHT = 150;
+/** Of the name of an epoch. */
+const ROOM = 84;
 /** Half of the slider's thumb, on either side; numbers stand in the first. */
 const EDGE = { left: 44, right: 10, top: 10, bottom: 20 };
 
@@ -44,8 +46,7 @@ export function Curves({ curves, moments, at, goTo, shares }: Props) {
     const share = (event.clientX - box.current!.getBoundingClientRect().left - EDGE.left) / (width.value - EDGE.left - EDGE.right);
     goTo(Math.round(share * (moments.length - 1)));
   };
-  const epochs = moments.map((moment, index) => ({ moment, index })).filter(({ moment }) => moment.epoch_end);
-  const every = Math.ceil(epochs.length / Math.max(1, Math.floor(width.value / 70)));
+  const epochs = named(moments, x);
   return (
     <div class="curves" ref={box}>
       <svg
@@ -64,13 +65,11 @@ export function Curves({ curves, moments, at, goTo, shares }: Props) {
             </text>
           </g>
         ))}
-        {epochs.map(({ moment, index }, number) =>
-          number % every ? null : (
-            <text key={index} x={x(index)} y={HEIGHT - 4} text-anchor={index === moments.length - 1 ? "end" : "middle"}>
-              {epochs.length > 8 ? moment.epoch : moment.title}
-            </text>
-          ),
-        )}
+        {epochs.map(({ moment, index }) => (
+          <text key={index} x={x(index)} y={HEIGHT - 4} text-anchor={index === moments.length - 1 ? "end" : "middle"}>
+            {moment.title}
+          </text>
+        ))}
         {curves.map((curve, number) => (
           <g key={curve.name} style={{ color: GROUPS[number % GROUPS.length]! }}>
             <polyline points={pointsOf(curve, x, y)} />
@@ -83,6 +82,19 @@ export function Curves({ curves, moments, at, goTo, shares }: Props) {
       </svg>
     </div>
   );
+}
+
+/** The ends of epochs that have room for their names, from the last one back. */
+function named(moments: Moment[], x: (at: number) => number): { moment: Moment; index: number }[] {
+  const found: { moment: Moment; index: number }[] = [];
+  let free = Infinity;
+  for (let index = moments.length - 1; index >= 0; index--) {
+    const moment = moments[index]!;
+    if (!moment.epoch_end || x(index) > free) continue;
+    found.push({ moment, index });
+    free = x(index) - ROOM;
+  }
+  return found;
 }
 
 function pointsOf(curve: Curve, x: (at: number) => number, y: (value: number) => number): string {

@@ -10,7 +10,7 @@ const MOST_CLASSES = 60;
 export function Filters({ gallery, about }: { gallery: Gallery; about: About }) {
   const choice = gallery.choice.value;
   return (
-    <aside class="rows-filters" aria-label="Which rows">
+    <aside class={gallery.filters.value ? "rows-filters open" : "rows-filters"} id="rows-filters" aria-label="Which rows">
       {(about.methods.length > 1 || about.layers.length > 1 || about.targets.length > 1) && (
         <section>
           <h2>Maps</h2>

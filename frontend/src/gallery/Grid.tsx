@@ -12,6 +12,8 @@ const GAP = 12;
 /** Of the words below a tile. */
 const WORDS = 46;
 const MARGIN = 1;
+/** On a telephone two tiles stand side by side. */
+const NARROW = 480;
 
 export function Grid({ gallery, open }: { gallery: Gallery; open: (card: Card) => void }) {
   const box = useRef<HTMLDivElement>(null);
@@ -21,7 +23,8 @@ export function Grid({ gallery, open }: { gallery: Gallery; open: (card: Card) =
   const count = gallery.count.value ?? 0;
   gallery.arrived.value;
 
-  const columns = Math.max(1, Math.floor((width.value + GAP) / (gallery.side.value + GAP)));
+  const wanted = width.value < NARROW ? Math.min(gallery.side.value, (width.value - GAP) / 2) : gallery.side.value;
+  const columns = Math.max(1, Math.floor((width.value + GAP) / (wanted + GAP)));
   const side = Math.floor((width.value - GAP * (columns - 1)) / columns);
   const line = side + WORDS + GAP;
   const lines = Math.ceil(count / columns);

@@ -88,13 +88,20 @@ function Bar({ gallery, about }: { gallery: Gallery; about: About }) {
           </p>
         )}
       </div>
+      <button
+        class="plain narrow"
+        aria-expanded={gallery.filters.value}
+        aria-controls="rows-filters"
+        onClick={() => (gallery.filters.value = !gallery.filters.value)}
+      >
+        which rows {gallery.filters.value ? "▴" : "▾"}
+      </button>
       <div class="segments" role="tablist" aria-label="How the run is shown">
         {(Object.keys(TABS) as Tab[]).map((tab) => (
           <button
             key={tab}
             role="tab"
             aria-selected={gallery.tab.value === tab}
-            aria-pressed={gallery.tab.value === tab}
             onClick={() => (gallery.tab.value = tab)}
           >
             {TABS[tab]}

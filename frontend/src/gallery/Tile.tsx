@@ -103,7 +103,7 @@ function Picture({ gallery, card, side }: { gallery: Gallery; card: Card; side: 
           }}
         />
       )}
-      {heat && gallery.overlay.value && <canvas ref={canvas} />}
+      {heat && <canvas ref={canvas} />}
       {card.status !== "ok" && <span class="badge">{card.status}</span>}
       {lost.value && <span class="badge">no photo</span>}
     </span>

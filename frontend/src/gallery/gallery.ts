@@ -36,7 +36,8 @@ export class Gallery {
   readonly current = signal(0);
   readonly count = signal<number | null>(null);
   readonly columns = signal(1);
-  readonly overlay = signal(true);
+  /** Whether the filters are open, where there is no room for them beside the rows. */
+  readonly filters = signal(false);
   readonly facets = signal<rows.Facets | null>(null);
   /** Whether a photo could not be read. */
   readonly gone = signal(0);
@@ -189,7 +190,7 @@ export class Gallery {
     this.asked.set(number, stop);
     try {
       const asked = { ...this.question.peek(), offset: number * PAGE, limit: PAGE };
-      const page = await rows.page(this.run, asked, stop.signal);
+      const page = await rows.page(this.run, asked, this.order.peek().shows, stop.signal);
       if (stop.signal.aborted) return;
       this.pages.delete(number);
       this.pages.set(number, page.rows);

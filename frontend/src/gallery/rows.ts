@@ -96,8 +96,17 @@ const words = (given: Record<string, string | number | boolean>) =>
 
 export const about = (run: string) => get<About>(`runs/${run}`);
 
-export const page = (run: string, asked: Question & { offset: number; limit: number }, signal: AbortSignal) =>
-  post<Page>(`runs/${run}/rows`, { ...asked, maps: true }, signal);
+/** What of a row a tile shows. */
+const SHOWN = [
+  "source", "label", "status", "reason", "top1", "top1_probability", "target", "target_number", "method", "layer",
+];
+
+export const page = (
+  run: string,
+  asked: Question & { offset: number; limit: number },
+  shows: string | null,
+  signal: AbortSignal,
+) => post<Page>(`runs/${run}/rows`, { ...asked, maps: true, columns: shows ? [...SHOWN, shows] : SHOWN }, signal);
 
 export const facets = (run: string, where: string, signal: AbortSignal) =>
   get<Facets>(`runs/${run}/facets?${words({ where, numbers: false })}`, signal);

@@ -53,6 +53,7 @@ async def _rows(
         offset=offset,
         limit=limit,
         maps=maps,
+        columns=None,
         page=page,
     )
     return await _rows_of(request, id, wish)
@@ -64,7 +65,7 @@ async def _rows_of(request: Request, id: str, wish: RowsWish) -> Response:
 
     def answer(rows: RunRows) -> Any:
         chosen = chosen_rows(rows, wish.where, wish.sort, descending=wish.descending, of=wish.images)
-        return page_of(chosen, offset=wish.offset, limit=wish.limit, maps=wish.maps)
+        return page_of(chosen, offset=wish.offset, limit=wish.limit, maps=wish.maps, columns=wish.columns)
 
     return await _answered(request, id, answer, page=wish.page)
 
