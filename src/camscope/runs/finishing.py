@@ -13,7 +13,7 @@ from camscope.runs.mean_maps import MeanMaps, likeness, shown_maps
 from camscope.runs.needed_packages import pyarrow_modules
 from camscope.runs.row_columns import HEAVY, SIMILARITY, schema
 from camscope.runs.run_plan import Plan
-from camscope.runs.run_store import MARK, RunStore, mark_of
+from camscope.runs.run_store import MARK, RunStore, mark_of, packing
 from camscope.runs.store_paths import names_in, parquet_read, read_each, written_whole
 
 _MAPS = ["id", "row", "target", "method", "layer", "map", "map_shape", "scale"]
@@ -55,7 +55,7 @@ def finish(store: RunStore, plan: Plan) -> None:
     try:
         with (
             written_whole(store.index) as aside,
-            pq.ParquetWriter(aside, columns, compression="zstd") as file,
+            pq.ParquetWriter(aside, columns, **packing(columns)) as file,
         ):
             waiting: list[Any] = []
             for batch in _batches(store, plan, [*light, "map"]):
