@@ -129,7 +129,7 @@ def refuse_silent(address: str | None) -> None:
 def _no_answer(address: str, why: str) -> str:
     return (
         f"No cluster answers at {address} ({why}). Is it up (ray status, on its head), is this the port of its head "
-        "(6379 mostly, and not the dashboard's 8265), and may this machine reach it? One that says 'Token authentication "
-        "is enabled' when it is started wants RAY_AUTH_MODE=token, and its ~/.ray/auth_token here. Without "
-        f"{keyword('address')} the cluster is taken that this machine is in."
+        "(6379 mostly, and not the dashboard's 8265), and may this machine reach it? One that says 'Token "
+        "authentication is enabled' when it is started wants RAY_AUTH_MODE=token, and its ~/.ray/auth_token here. "
+        f"Without {keyword('address')} the cluster is taken that this machine is in."
     )
