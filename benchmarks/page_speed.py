@@ -1,6 +1,6 @@
 """From a slider to the picture, how large the page is, and how soon it can be used: in Chromium, on this machine.
 
-    python -m benchmarks.page_speed
+python -m benchmarks.page_speed
 """
 
 from __future__ import annotations
