@@ -210,9 +210,7 @@ def held(served) -> Iterator[Callable[[], Colours]]:
 def browser() -> Iterator[object]:
     """Chromium; tests that need it are skipped where it is not."""
     playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright, which drives a browser")
-    chromium = (
-        shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    )
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if chromium is None:
         pytest.skip("needs Chromium")
     with playwright.sync_playwright() as started:

@@ -20,9 +20,16 @@ from tests.app.browsing import drawn, eventually, served, set_slider
 from tests.libraries import look_alikes
 
 pytest.importorskip("fastapi", reason="needs the extra app")
-from camscope.app.serving import Session  # noqa: E402
+from camscope.app.serving import Session
 
 HOSTILE = "<img src=x onerror=document.title='caught'>"
+COPIED = """async () => {
+    const copied = [];
+    navigator.clipboard.writeText = async (words) => copied.push(words);
+    [...document.querySelectorAll("button")].find((one) => one.textContent === "copy the link").click();
+    await new Promise((go) => setTimeout(go, 50));
+    return copied[0];
+}"""
 PREPROCESSING = camscope.Preprocessing(input_size=(64, 64), resize=64, mean=(0.0,) * 3, std=(1.0,) * 3)
 
 
@@ -447,9 +454,7 @@ def test_a_link_restores_classes_brush_and_drawing(page, context, app):
     page.keyboard.press("b")
     brush(page, (0.3, 0.3), (0.7, 0.6))
     page.wait_for_selector(".change")
-    link = page.evaluate("async () => { const kept = []; navigator.clipboard.writeText = async w => kept.push(w);"
-                         "[...document.querySelectorAll('button')].find(b => b.textContent === 'copy the link').click();"
-                         "await new Promise(go => setTimeout(go, 50)); return kept[0]; }")
+    link = page.evaluate(COPIED)
     assert "token" not in link
     again = context.new_page()
     again.goto(link)
@@ -512,7 +517,9 @@ def test_the_lines_that_make_it_make_it(context, app):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_nothing_keeps_people_out(browser, app, scheme):
     axe = pytest.importorskip("axe_core_python.sync_playwright", reason="needs axe-core-python")
-    context = browser.new_context(color_scheme=scheme, bypass_csp=True, viewport={"width": 1280, "height": 900})
+    context = browser.new_context(
+        color_scheme=scheme, bypass_csp=True, viewport={"width": 1280, "height": 900}
+    )
     page = context.new_page()
     page.goto(app)
     page.wait_for_selector(".scrubber", timeout=60_000)
@@ -520,7 +527,9 @@ def test_nothing_keeps_people_out(browser, app, scheme):
     page.get_by_text("The lines that make this").click()
     found = axe.Axe().run(page)["violations"]
     context.close()
-    assert [(one["id"], one["nodes"][0]["html"]) for one in found if one["impact"] in ("serious", "critical")] == []
+    assert [
+        (one["id"], one["nodes"][0]["html"]) for one in found if one["impact"] in ("serious", "critical")
+    ] == []
 
 
 def test_all_is_in_reach_on_a_narrow_window(browser, app):

@@ -20,7 +20,9 @@ class Reported(BaseModel):
     model_config = ConfigDict(extra="allow")
 
     title: str = Field(max_length=2_000)
-    photos: list[dict[str, Any]] = Field(max_length=10_000, description="With their pictures as data: addresses.")
+    photos: list[dict[str, Any]] = Field(
+        max_length=10_000, description="With their pictures as data: addresses."
+    )
 
 
 @router.post("/report", response_class=HTMLResponse)
