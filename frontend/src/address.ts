@@ -5,7 +5,9 @@ import { batch, effect } from "@preact/signals";
 import * as brushing from "./engine/brushing";
 import { askAgain } from "./engine/explaining";
 import { engine, hold } from "./engine/models";
+import { galleryOf } from "./gallery/gallery";
 import type { Stroke } from "./maps/strokes";
+import { place, placeIn, type Place } from "./places";
 import * as drawing from "./state/drawing";
 import { photo as chosenPhoto, photoNumber, view, views } from "./state/given";
 import { zoom } from "./state/pointer";
@@ -26,6 +28,9 @@ interface Kept {
   colormap: string;
   scale: drawing.ScaleName;
   zoom?: typeof zoom.value;
+  /** A run or a training that is looked at, and which of its rows. */
+  place?: Place;
+  rows?: unknown;
   brushed?: { strokes: Stroke[]; fill: "blur" | "mean"; does: "hide" | "keep" };
 }
 
@@ -42,7 +47,7 @@ function read(): Partial<Kept> {
 }
 
 /** What an address keeps of what is shown now. */
-function now(): Kept {
+export function now(): Kept {
   const of = chosenPhoto.value;
   const { strokes, fill, does } = brushing;
   return {
@@ -56,6 +61,8 @@ function now(): Kept {
     colormap: drawing.colormap.value,
     scale: drawing.scale.value,
     ...(zoom.value.factor > 1 ? { zoom: zoom.value } : {}),
+    ...(place.value.kind === "photos" ? {} : { place: place.value }),
+    ...(place.value.kind === "run" ? { rows: galleryOf(place.value.id).kept.value } : {}),
     ...(strokes.value.length ? { brushed: { strokes: strokes.value, fill: fill.value, does: does.value } } : {}),
   };
 }
@@ -79,8 +86,10 @@ export function followAddress(): void {
   });
 }
 
-function restore(kept: Partial<Kept>): void {
+/** Show what was kept, as far as it is there. */
+export function restore(kept: Partial<Kept>): void {
   batch(() => {
+    restorePlace(kept);
     restorePhoto(kept);
     const there = (Array.isArray(kept.shown) ? kept.shown : [])
       .map((one) => ({ ...one, model: one?.model ?? 0 }))
@@ -97,6 +106,14 @@ function restore(kept: Partial<Kept>): void {
     askAgain();
   });
   restoreBrush(kept.brushed);
+}
+
+function restorePlace({ place: there, rows }: Partial<Kept>): void {
+  const at = placeIn(there);
+  const known = at?.kind === "run" ? engine.value?.runs : at?.kind === "training" ? engine.value?.trainings : [];
+  if (!at || !known?.some((one) => "id" in at && one.id === at.id)) return;
+  if (at.kind === "run") galleryOf(at.id).restore(rows);
+  place.value = at;
 }
 
 function restorePhoto({ photo, id, name, size }: Partial<Kept>): void {

@@ -4,6 +4,7 @@ import * as brushing from "./engine/brushing";
 import { layers } from "./engine/facts";
 import { engine } from "./engine/models";
 import { zoomBy } from "./parts/pointed";
+import { place } from "./places";
 import { peek } from "./state/drawing";
 import { step } from "./state/listing";
 import { cursor, WHOLE, zoom } from "./state/pointer";
@@ -41,7 +42,7 @@ const ENGINE_ACTIONS: Record<string, () => void> = {
 
 export function listenToKeys(): void {
   addEventListener("keydown", (event) => {
-    if (typing(event.target) || event.altKey) return;
+    if (typing(event.target) || event.altKey || place.value.kind !== "photos") return;
     if (event.ctrlKey || event.metaKey) {
       if (event.key.toLowerCase() !== "z" || !engine.value) return;
       event.preventDefault();

@@ -5,16 +5,20 @@ import { measureWhatIsBrushed } from "./engine/brushing";
 import { sentenceOf } from "./engine/client";
 import { explainWhatIsShown } from "./engine/explaining";
 import { askForFacts } from "./engine/facts";
-import { begin } from "./engine/models";
+import { begin, engine } from "./engine/models";
 import { takeFiles } from "./engine/opening";
 import { listenToCells } from "./engine/pointing";
 import { searchClasses } from "./engine/searching";
+import { followFrame } from "./frame";
 import { listenToKeys } from "./keys";
 import { Page } from "./parts/Page";
+import { go } from "./places";
 import * as given from "./state/given";
 import { tell } from "./state/notices";
 import { shown } from "./state/shown";
 import "./style.css";
+import "./gallery/gallery.css";
+import "./evolve/evolve.css";
 import { followTheme } from "./theme";
 import { embedded, type EngineStart, type View } from "./view";
 
@@ -23,7 +27,16 @@ function showReport(report: View): void {
   const first = report.keys[0];
   shown.value = first ? [{ model: 0, method: first.method, layer: first.layer, target: 0 }] : [];
   document.title = report.title;
-  followAddress();
+  if (report.framed) followFrame();
+  else followAddress();
+}
+
+/** Where nothing else is said: the first run or training, if there is no photo. */
+function goToWhatIsThere(): void {
+  const { photos, runs, trainings } = engine.value!;
+  if (photos.length) return;
+  if (runs[0]) go({ kind: "run", id: runs[0].id });
+  else if (trainings[0]) go({ kind: "training", id: trainings[0].id });
 }
 
 async function startEngine(start: EngineStart): Promise<void> {
@@ -34,6 +47,7 @@ async function startEngine(start: EngineStart): Promise<void> {
     tell(sentenceOf(error));
     return;
   }
+  goToWhatIsThere();
   followAddress();
   explainWhatIsShown();
   askForFacts();

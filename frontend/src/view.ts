@@ -85,6 +85,8 @@ export interface View {
   /** Every method at a layer, in the order they were explained. */
   keys: Layered[];
   colormaps: { name: string; signed: boolean; table: string }[];
+  /** Whether the page stands in a frame of a notebook, and has no address. */
+  framed?: boolean;
   photos: Photo[];
   notes: string[];
   versions: string;

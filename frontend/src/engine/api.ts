@@ -28,8 +28,8 @@ export interface EngineState {
   version: string;
   models: Model[];
   photos: HeldPhoto[];
-  runs: { id: string; name: string; rows: number; complete: boolean }[];
-  trainings: { id: string; name: string; steps: number }[];
+  runs: { id: string; name: string }[];
+  trainings: { id: string; name: string }[];
   limits: { bytes: number; pixels: number; photos: number };
 }
 

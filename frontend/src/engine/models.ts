@@ -34,7 +34,9 @@ export async function begin(start: EngineStart): Promise<void> {
 async function follow(): Promise<void> {
   while (engine.value?.models.some((one) => one.status === "loading")) {
     await new Promise((go) => setTimeout(go, POLL));
-    engine.value = await api.state();
+    const said = await api.state();
+    const stored = engine.value.models.filter((one) => !said.models.some((other) => other.id === one.id));
+    engine.value = { ...said, models: [...said.models, ...stored] };
   }
 }
 

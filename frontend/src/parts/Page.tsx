@@ -2,12 +2,17 @@
 
 import { engine } from "../engine/models";
 import { held } from "../engine/opening";
+import { TrainingPage } from "../evolve/TrainingPage";
+import { openRow } from "../gallery/opening";
+import { RunPage } from "../gallery/RunPage";
+import { place } from "../places";
 import * as given from "../state/given";
 import { theme, type Theme } from "../theme";
 import { Controls } from "./Controls";
 import { Notices } from "./Notices";
 import { OpenPhotos } from "./OpenPhotos";
 import { Photos } from "./Photos";
+import { Places } from "./PlaceTabs";
 import { Stage } from "./Stage";
 
 export function Page() {
@@ -15,10 +20,17 @@ export function Page() {
     <>
       <Head />
       <Notices />
-      <Explorer />
+      <Body />
       {held.value && <div class="held">Let go to open the photos.</div>}
     </>
   );
+}
+
+function Body() {
+  const at = place.value;
+  if (at.kind === "run") return <RunPage key={at.id} run={at.id} open={openRow} />;
+  if (at.kind === "training") return <TrainingPage key={at.id} id={at.id} name={engine.value?.trainings.find((one) => one.id === at.id)?.name ?? ""} />;
+  return <Explorer />;
 }
 
 function Head() {
@@ -26,7 +38,8 @@ function Head() {
   return (
     <header class="head">
       <span class="name">camscope</span>
-      {engine.value ? <OpenPhotos /> : <span>{view.title}</span>}
+      <Places />
+      {engine.value ? place.value.kind === "photos" && <OpenPhotos /> : <span>{view.title}</span>}
       {view.pages.length > 0 && (
         <nav class="pages" aria-label="Files of this report">
           {view.pages.map((page) => (
@@ -37,8 +50,8 @@ function Head() {
         </nav>
       )}
       <span class="model">
-        {view.model}
-        {view.untrained && <b class="wrong"> · untrained</b>}
+        {place.value.kind === "photos" && view.model}
+        {place.value.kind === "photos" && view.untrained && <b class="wrong"> · untrained</b>}
       </span>
       <select
         class="theme"

@@ -17,7 +17,7 @@ export function Share() {
     <section aria-labelledby="share">
       <h2 id="share">Share</h2>
       <div class="segments">
-        <Copy words={linkOf} label="copy the link" />
+        {!view.framed && <Copy words={linkOf} label="copy the link" />}
         {engine && <button onClick={() => void saveReport()}>report</button>}
       </div>
       <div class="segments">

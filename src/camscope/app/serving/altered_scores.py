@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from camscope.app.serving.drawn_masks import drawn, on_input
 from camscope.app.serving.held_models import HeldModel
-from camscope.app.serving.masks import drawn, on_input
 from camscope.app.serving.wishes import Scores
 from camscope.arrays import to_numpy
 from camscope.evidence import Responses

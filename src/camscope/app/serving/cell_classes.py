@@ -11,9 +11,11 @@ from camscope.app.serving.wishes import Cells
 from camscope.arrays import to_numpy
 from camscope.errors import InputError, LayerError, MethodError
 from camscope.images import Photo
+from camscope.methods.cam import cam
+from camscope.methods.registry import method_of
 from camscope.targets import AllClasses, class_name
 
-_EXACT = "cam"
+_EXACT = method_of(cam).name
 """The method that is the part of each cell in a logit, where the head is linear."""
 
 

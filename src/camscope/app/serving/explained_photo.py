@@ -7,9 +7,9 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from camscope.app.serving.drawn_masks import drawn, on_input
 from camscope.app.serving.held_models import HeldModel
 from camscope.app.serving.held_photos import HeldPhoto
-from camscope.app.serving.masks import drawn, on_input
 from camscope.app.serving.wishes import AtBox, AtInstance, AtRegion, Explain
 from camscope.app.view import View
 from camscope.images import Photo
