@@ -18,7 +18,7 @@ from camscope.engine.progress_bar import bar, in_steps
 from camscope.errors import InputError
 from camscope.evidence import Need
 from camscope.targets import PerImage
-from camscope.trust.bca import bca_intervals
+from camscope.trust.bca import bca_intervals, crossed_intervals
 from camscope.trust.chosen import Choice
 from camscope.trust.comparing_candidates import compare_candidates, ranked
 from camscope.trust.method_candidates import Candidate
@@ -146,12 +146,22 @@ class _Choosing:
         return _Ranks(shares.reshape(len(shares), -1), 1 / first.parts, _GAME)
 
     def places(self, second: Mosaics, small: bool) -> list[Interval]:
-        """The share of each map on the right photo in the second half's mosaics."""
+        """The share of each map on the right photo in the second half's mosaics.
+
+        Shares of one mosaic go together, and so do those of photos of one group, which stand in several mosaics.
+        """
         if not len(second):
             return [_UNKNOWN] * len(self.trials.candidates.keys)
         shares = self.trials.pointing(second, small=small)
         known = np.where(np.isnan(shares), 1 / second.parts, shares)
-        return bca_intervals(known.mean(2).T, seed=self.asked.seed)
+        photos = second.images.ravel()
+        groups = self.trials.looked.groups
+        return crossed_intervals(
+            known.reshape(len(known), -1).T,
+            np.arange(len(second)).repeat(second.parts).tolist(),
+            photos.tolist() if groups is None else [groups[photo] for photo in photos],
+            seed=self.asked.seed,
+        )
 
     def judged(
         self, scores: Float[np.ndarray, "key image"], why: Mapping[int, str]
