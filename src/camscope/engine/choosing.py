@@ -103,6 +103,11 @@ class _Choosing:
         ranks = self.ranks(first, made, small)
         if len(second):
             second = second.kept(trials.seen(second, small=small))
+        lost = made - len(first) - len(second)
+        if lost:
+            trials.notes.append(
+                f"{lost} of {made} mosaics are left out: the model does not see every class of theirs in them."
+            )
         places = self.places(second, small)
         images = looked.half(second=True)
         scores, why = self.fidelities(images)
@@ -118,7 +123,7 @@ class _Choosing:
             photos=(len(looked.half(second=False)), int(judged.sum())),
             groups=None if groups is None else (looked.groups_of_first, len(set(groups))),
             mosaics=(len(first), len(second)),
-            lost=made - len(first) - len(second),
+            lost=lost,
             parts=first.parts,
             large=not small,
             price=price,
