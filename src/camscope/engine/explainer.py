@@ -20,7 +20,7 @@ from camscope.engine.call import MethodsLike, read_call
 from camscope.engine.choice_plan import Asked, By
 from camscope.engine.choosing import choose
 from camscope.engine.concept_search import find_concepts
-from camscope.engine.explaining import Explaining
+from camscope.engine.explaining import Explaining, frames_of
 from camscope.engine.layer_choice import Layers
 from camscope.engine.length_buckets import length_buckets
 from camscope.engine.listings import LayerTable, OfferTable
@@ -182,6 +182,16 @@ class Explainer:
     def reads_texts(self) -> bool:
         """Whether strings are texts for this model, and not the names of photos."""
         return self._model.info.texts is not None
+
+    @property
+    def compares_captions(self) -> bool:
+        """Whether the model compares images with captions, which are its classes."""
+        return self._model.info.caption_decoder is not None
+
+    @property
+    def class_names(self) -> Sequence[str] | None:
+        """The names of the classes, as they were given or came with the model; None if they are not known."""
+        return self._model.class_names or self._model.info.class_names
 
     @property
     def hears_sounds(self) -> bool:
@@ -396,23 +406,33 @@ class Explainer:
         over = Over(
             prepare=lambda inputs: self.prepare(inputs, explained_input=explained_input),
             explain=lambda given, wanted: self(given, targets=wanted, **call),
-            outputs=self._outputs,
+            outputs=self.outputs,
             class_names=lambda count: self._model.names(count, self._model.notes()),
             targets=targets,
             only=only,
         )
         return over.run(batches, size=size, apart=apart, progress=progress)
 
-    def _outputs(self, inputs: Any) -> Outputs:
-        """What the model says of each image."""
+    def outputs(self, inputs: Any) -> Outputs:
+        """What the model says of each image, and nothing of where; boxes that it found are in pixels of the photos.
+
+        Args:
+            inputs: the same as for a call.
+
+        Raises:
+            InputError, ImageError: as for a call.
+        """
         seen: list[Outputs] = []
 
         def read(outputs: Outputs) -> Array:
             seen.append(outputs)
             return outputs.logits
 
-        logits = self._read(inputs, read)
-        return Outputs(logits, seen[0].task, predictions=seen[0].predictions)
+        given = self.prepare(inputs)
+        logits, found, frames = self._read(given, read), seen[0].predictions, frames_of(given)
+        if found is not None and frames is not None:
+            found = found.on_photos(frames)
+        return Outputs(logits, seen[0].task, predictions=found)
 
     @keywords("explainer.prepare(x, {})")
     def prepare(self, inputs: Any, *, explained_input: int | str | None = None) -> Inputs:
@@ -774,9 +794,9 @@ def explain(
 ) -> Explanation:
     """Explain once: `Explainer(model, **model_options)(inputs, …)`.
 
-    camscope.explain(model, x)                    # Grad-CAM, top class, automatic layer
-    camscope.explain("demo", "photo.jpg")         # names and paths too
-    camscope.explain("hf:FOLDER", "a film I loved").words()
+        camscope.explain(model, x)                    # Grad-CAM, top class, automatic layer
+        camscope.explain("demo", "photo.jpg")         # names and paths too
+        camscope.explain("hf:FOLDER", "a film I loved").words()
 
     Args:
         model: a module or a name, see `Explainer`.
