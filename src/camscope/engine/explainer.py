@@ -785,9 +785,9 @@ def explain(
 ) -> Explanation:
     """Explain once: `Explainer(model, **model_options)(inputs, …)`.
 
-    camscope.explain(model, x)                    # Grad-CAM, top class, automatic layer
-    camscope.explain("demo", "photo.jpg")         # names and paths too
-    camscope.explain("hf:FOLDER", "a film I loved").words()
+        camscope.explain(model, x)                    # Grad-CAM, top class, automatic layer
+        camscope.explain("demo", "photo.jpg")         # names and paths too
+        camscope.explain("hf:FOLDER", "a film I loved").words()
 
     Args:
         model: a module or a name, see `Explainer`.

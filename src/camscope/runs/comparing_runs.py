@@ -12,7 +12,7 @@ import numpy as np
 from camscope.errors import InputError, MissingPackageError
 from camscope.runs.mean_maps import likeness, shown_maps
 from camscope.runs.needed_packages import pyarrow_modules
-from camscope.runs.querying import AT_A_TIME, ROWS, WITH_MAPS, OpenStore, connected, teaching
+from camscope.runs.querying import AT_A_TIME, ROWS, WITH_MAPS, OpenStore, add_maps, connected, teaching
 
 _KEPT = (
     "source",
@@ -114,6 +114,7 @@ def compared(first: tuple[OpenStore, str], second: tuple[OpenStore, str]) -> Com
     by = "id" if one.plan.inputs_sha256 == two.plan.inputs_sha256 else "source"
     with teaching(one, mine + theirs):
         for name, text, rows in (("a", mine, ROWS), ("b", theirs, f"other_{ROWS}")):
+            add_maps(connection, rows, one if name == "a" else two)
             connection.execute(f"CREATE VIEW {name} AS {text}")
             connection.execute(
                 f"CREATE VIEW {name}_maps AS SELECT * FROM {name} JOIN {rows}{WITH_MAPS} USING (id, row)"

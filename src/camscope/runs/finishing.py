@@ -13,7 +13,7 @@ from camscope.runs.mean_maps import MeanMaps, likeness, shown_maps
 from camscope.runs.needed_packages import pyarrow_modules
 from camscope.runs.row_columns import HEAVY, SIMILARITY, schema
 from camscope.runs.run_plan import Plan
-from camscope.runs.run_store import MARK, RunStore, mark_of
+from camscope.runs.run_store import MARK, RunStore, mark_of, packing
 from camscope.surviving import written_aside
 
 _MAPS = ["id", "row", "target", "method", "layer", "map", "map_shape", "scale"]
@@ -54,7 +54,7 @@ def finish(store: RunStore, plan: Plan) -> None:
     try:
         with (
             written_aside(store.index) as aside,
-            pq.ParquetWriter(aside, columns, compression="zstd") as file,
+            pq.ParquetWriter(aside, columns, **packing(columns)) as file,
         ):
             waiting: list[Any] = []
             for batch in _batches(store, plan, [*light, "map"]):

@@ -6,16 +6,21 @@ import re
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
+from jaxtyping import Int64
+
 from camscope.errors import InputError, nearest
+from camscope.runs.arrow_numbers import as_arrow, numbers_in
 from camscope.runs.needed_packages import duckdb_module
 from camscope.runs.row_columns import HEAVY, SIMILARITY, schema
 from camscope.runs.run_plan import Plan
 from camscope.runs.run_store import SHARDS, RunStore, mark_of, number_of
+from camscope.runs.sorted_keys import KEY, SortedKeys, ids_of
 
 ROWS = "rows"
 """What all rows are called in a question, without what is large."""
@@ -25,6 +30,9 @@ WITH_MAPS = "_with_maps"
 
 AT_A_TIME = 4096
 """So many rows of a long answer are in memory together."""
+
+_WIDE = 1 << 17
+"""Likewise, where a row is two numbers."""
 
 _MAGIC = b"PAR1"
 
@@ -44,6 +52,7 @@ class OpenStore:
     plan: Plan
     files: dict[int, Path]
     indexed: bool
+    _asked: set[Any] = field(default_factory=set)
 
     @classmethod
     def open(cls, path: Path) -> Self:
@@ -88,6 +97,49 @@ class OpenStore:
         """DuckDB, with `rows`; what it is asked can read nothing outside of the store."""
         return connected({ROWS: self})
 
+    @cached_property
+    def _connection_with_maps(self) -> Any:
+        add_maps(self.connection, ROWS, self)
+        return self.connection
+
+    @cached_property
+    def sorted_keys(self) -> SortedKeys:
+        """The order of rows, by the question."""
+        return SortedKeys(self.ask, lambda sql: self.stream(sql, at_a_time=_WIDE))
+
+    @cached_property
+    def count(self) -> int:
+        """How many rows there are."""
+        return int(self.ask(f"SELECT count(*) AS n FROM {ROWS}")["n"][0].as_py())
+
+    def similarity_of(self, keys: Int64[np.ndarray, " row"]) -> Any:
+        """How like its class's mean map the map of each row is.
+
+        Args:
+            keys: of the rows, see `sorted_keys`.
+        """
+        ids = ", ".join(map(str, np.unique(ids_of(keys)))) or "-1"
+        found = self.ask(f"SELECT {KEY}, {SIMILARITY} AS value FROM {ROWS} WHERE id IN ({ids})")
+        known = numbers_in(found["key"])
+        first = np.argsort(known)
+        places = np.searchsorted(known[first], keys)
+        return found["value"].take(as_arrow(first[places]))
+
+    @contextmanager
+    def _asking(self, sql: str) -> Iterator[Any]:
+        """What a question is put to; from another thread it can be given up by `interrupt`."""
+        own = (self._connection_with_maps if WITH_MAPS in sql else self.connection).cursor()
+        self._asked.add(own)
+        try:
+            yield own
+        finally:
+            self._asked.discard(own)
+
+    def interrupt(self) -> None:
+        """Give up what is being asked, from another thread."""
+        for cursor in list(self._asked):
+            cursor.interrupt()
+
     @property
     def columns(self) -> list[str]:
         """The names of all columns, those that are large last."""
@@ -120,8 +172,8 @@ class OpenStore:
         Raises:
             InputError: if it is no SQL, or of columns that are not there.
         """
-        with teaching(self, sql):
-            self.connection.sql(sql)
+        with teaching(self, sql), self._asking(sql) as cursor:
+            cursor.sql(sql)
 
     def ask(self, sql: str) -> Any:
         """The answer to a question, as an Arrow table.
@@ -129,17 +181,21 @@ class OpenStore:
         Raises:
             InputError: if it is no SQL, or of columns that are not there.
         """
-        with teaching(self, sql):
-            return self.connection.sql(sql).to_arrow_table()
+        with teaching(self, sql), self._asking(sql) as cursor:
+            return cursor.sql(sql).to_arrow_table()
 
-    def stream(self, sql: str) -> Iterator[Any]:
+    def stream(self, sql: str, *, at_a_time: int = AT_A_TIME) -> Iterator[Any]:
         """The answer in parts, of which none is kept.
+
+        Args:
+            sql: the question.
+            at_a_time: how many rows a part has.
 
         Raises:
             InputError: likewise.
         """
-        with teaching(self, sql):
-            yield from self.connection.cursor().sql(sql).to_arrow_reader(AT_A_TIME)
+        with teaching(self, sql), self._asking(sql) as cursor:
+            yield from cursor.sql(sql).to_arrow_reader(at_a_time)
 
     def of_images(self, ids: Sequence[int]) -> str:
         """The rows of some images with all that they hold, for a question: only the shards that they are in are read.
@@ -167,19 +223,27 @@ def connected(stores: dict[str, OpenStore]) -> Any:
     connection.execute(f"SET temp_directory = {_quoted(spill)}")
     connection.execute("SET autoinstall_known_extensions = false; SET autoload_known_extensions = false")
     connection.execute("SET enable_progress_bar = false; SET parquet_metadata_cache = true")
-    heavy = ", ".join(HEAVY)
     for name, store in stores.items():
-        shards = _parquet(list(store.files.values()))
-        rows = (
-            f"* FROM {_parquet([store.store.index])}"
-            if store.indexed
-            else f"* EXCLUDE ({heavy}) FROM {shards}"
-        )
+        every = _parquet([store.store.index]) if store.indexed else _parquet(list(store.files.values()))
+        rows = f"* FROM {every}" if store.indexed else f"* EXCLUDE ({', '.join(HEAVY)}) FROM {every}"
         connection.execute(f"CREATE VIEW {name} AS SELECT {rows}")
-        connection.execute(f"CREATE VIEW {name}{WITH_MAPS} AS SELECT id, row, {heavy} FROM {shards}")
     connection.execute(f"SET allowed_directories = [{folders}]")
     connection.execute("SET enable_external_access = false; SET lock_configuration = true")
     return connection
+
+
+def add_maps(connection: Any, name: str, store: OpenStore) -> None:
+    """Let DuckDB have what is large of some rows too; of many files that takes a while.
+
+    Args:
+        connection: of `connected`.
+        name: of the rows.
+        store: that they are of.
+    """
+    shards = _parquet(list(store.files.values()))
+    connection.execute(
+        f"CREATE OR REPLACE VIEW {name}{WITH_MAPS} AS SELECT id, row, {', '.join(HEAVY)} FROM {shards}"
+    )
 
 
 @contextmanager

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 
-from camscope.errors import InputError, MissingPackageError
+from camscope.errors import InputError, MissingPackageError, nearest
 from camscope.results import Explanation
 from camscope.runs.comparing_runs import Comparison, compared
 from camscope.runs.contact_sheet import contact_sheet
@@ -20,7 +20,9 @@ from camscope.runs.explaining_again import explanation_of
 from camscope.runs.mean_maps import MeanMap, MeanMaps, raw_map, shown_maps
 from camscope.runs.needed_packages import pyarrow_modules
 from camscope.runs.querying import ROWS, WITH_MAPS, OpenStore
-from camscope.runs.row_columns import FAILED, HEAVY, SIMILARITY
+from camscope.runs.reading_page import Page, rows_by_key
+from camscope.runs.row_columns import FAILED, HEAVY, SIMILARITY, schema
+from camscope.runs.sorted_keys import Order
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -28,8 +30,8 @@ if TYPE_CHECKING:
 _PAGE = 1_000
 """Up to so many rows are read from the shards that these are in alone."""
 
-_OF_INDEX = ("id", "row", SIMILARITY)
-"""What of a page is not read from the shards."""
+_MOST_SORTED = 20_000_000
+"""Of so many rows at most the order is kept: of more it is found anew for each page, and only as far as that."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +51,7 @@ class RunRows:
 
     opened: OpenStore
     chosen: str = f"SELECT * FROM {ROWS}"
-    order: tuple[str, ...] = ()
+    order: tuple[Order, ...] = ()
     most: int | None = None
     skipped: int = 0
 
@@ -74,7 +76,12 @@ class RunRows:
         return self.where(f"status = '{FAILED}'")
 
     def __len__(self) -> int:
-        return int(self.opened.ask(f"SELECT count(*) AS n FROM ({self._all()})")["n"][0].as_py())
+        whole = self.most is None and not self.skipped
+        known = self.opened.sorted_keys.count(self.chosen, self.order) if whole else None
+        if known is not None:
+            return known
+        rows = self.chosen if whole else self._all()
+        return int(self.opened.ask(f"SELECT count(*) AS n FROM ({rows})")["n"][0].as_py())
 
     def __repr__(self) -> str:
         plan, there = self.opened.plan, len(self.opened.files)
@@ -110,9 +117,8 @@ class RunRows:
             InputError: if there is no such column.
         """
         self.opened.check_words(column)
-        way = "DESC" if descending else "ASC"
         sorted_rows = dataclasses.replace(
-            self, chosen=self._all(), order=(f"{column}\n{way} NULLS LAST",), most=None, skipped=0
+            self, chosen=self._all(), order=(Order(column, descending),), most=None, skipped=0
         )
         return self._checked(sorted_rows)
 
@@ -141,7 +147,7 @@ class RunRows:
         Raises:
             InputError: if the count is negative.
         """
-        drawn = dataclasses.replace(self, chosen=self._all(), order=(f"hash(id, row, {int(seed)})",))
+        drawn = dataclasses.replace(self, chosen=self._all(), order=(Order(f"hash(id, row, {int(seed)})"),))
         return dataclasses.replace(self, chosen=drawn.limit(count)._all(), order=(), most=None, skipped=0)
 
     def unusual(self, count: int = 3, *, by: str = "top1") -> Self:
@@ -155,23 +161,60 @@ class RunRows:
             InputError: if the run is not complete yet, or there is no such column.
         """
         self.opened.check_words(by)
-        ranked = (
-            f"SELECT * FROM ({self._all()}) WHERE {SIMILARITY} IS NOT NULL "
-            f"QUALIFY row_number() OVER (PARTITION BY {by}\nORDER BY {SIMILARITY}, id, row) <= {int(count)}"
+        keys = (  # of the few columns that tell them: all of each row would have to be sorted too
+            f"SELECT id, row FROM (SELECT id, row, {SIMILARITY}, ({by}\n) AS of_class FROM ({self._all()}) "
+            f"WHERE {SIMILARITY} IS NOT NULL) "
+            f"QUALIFY row_number() OVER (PARTITION BY of_class ORDER BY {SIMILARITY}, id, row) <= {int(count)}"
         )
-        order = (f"{by}\nASC NULLS LAST", SIMILARITY)
+        ranked = f"SELECT * FROM ({self._all()}) SEMI JOIN ({keys}) USING (id, row)"
+        order = (Order(by), Order(SIMILARITY))
         return self._checked(dataclasses.replace(self, chosen=ranked, order=order, most=None, skipped=0))
+
+    def page(
+        self,
+        where: str | None = None,
+        sort: str | None = None,
+        *,
+        descending: bool = False,
+        offset: int = 0,
+        limit: int = 50,
+        columns: Sequence[str] | None = None,
+    ) -> Page:
+        """A page of these rows. What order they have is found once, so that another page costs only its own rows.
+
+        Args:
+            where: see `where`.
+            sort: see `sort`.
+            descending: whether the largest comes first.
+            offset: how many rows are left out before.
+            limit: how many rows at most.
+            columns: which; None for all but those that are large.
+
+        Raises:
+            InputError: if the condition or a column is none, or a number is negative.
+        """
+        rows = self if where is None else self.where(where)
+        rows = rows if sort is None else rows.sort(sort, descending=descending)
+        return Page(rows.limit(limit, offset=offset).to_arrow(columns=columns), len(rows), offset)
 
     # ------------------------------------------------------------------ what they hold
 
-    def to_arrow(self, *, maps: bool = False) -> Any:
+    def to_arrow(self, *, maps: bool = False, columns: Sequence[str] | None = None) -> Any:
         """The rows as an Arrow table.
 
         Args:
             maps: whether the raw maps come too, with what else is large.
+            columns: these alone; None for all.
+
+        Raises:
+            InputError: if there is no such column.
         """
-        names = [name for name in self.columns if maps or name not in HEAVY]
-        return self._columns(names)
+        if columns is None:
+            return self._columns([name for name in self.columns if maps or name not in HEAVY])
+        for name in columns:
+            if name not in self.columns:
+                raise InputError(f"There is no column {name!r}.{nearest(name, self.columns)}")
+        return self._columns(list(dict.fromkeys(columns)))
 
     def to_pandas(self, *, maps: bool = False) -> Any:
         """The rows as a DataFrame.
@@ -301,15 +344,16 @@ class RunRows:
         return text + (f" OFFSET {self.skipped}" if self.skipped else "")
 
     def _ordered(self) -> str:
-        return f" ORDER BY {', '.join((*self.order, 'id', 'row'))}"
+        return f" ORDER BY {', '.join((*map(str, self.order), 'id', 'row'))}"
 
     def _columns(
         self, names: Sequence[str], ids: Sequence[int] | None = None, optional: Sequence[str] = ()
     ) -> Any:
         """Some columns of these rows, in their order; of some images in theirs."""
         names = [name for name in names if name not in optional or name in self.columns]
-        paged = ids is not None or (self.most is not None and self.most <= _PAGE)
-        apart = [name for name in names if name in HEAVY or (paged and name not in _OF_INDEX)]
+        if ids is None and self.most is not None and self.most <= _PAGE:
+            return self._by_key(self._page_keys(), names)
+        apart = [name for name in names if name in HEAVY]
         first = list(dict.fromkeys(["id", "row", *(name for name in names if name not in apart)]))
         if ids is None:
             table = self.opened.ask(self._all(_listed(first)))
@@ -319,12 +363,23 @@ class RunRows:
             table = self.opened.ask(f"SELECT {_listed(first)} FROM {text} ORDER BY place, row")
         return self._beside(table, apart).select(names)
 
-    def _beside(self, table: Any, names: Sequence[str]) -> Any:
-        """A table of rows with more columns: those of a page are read from the shards that it is in, else from all.
+    def _page_keys(self) -> Int64[np.ndarray, " row"]:
+        """The keys of the rows of a page."""
+        assert self.most is not None
+        keep = self.opened.count <= _MOST_SORTED
+        return self.opened.sorted_keys.page(self.chosen, self.order, self.skipped, self.most, keep=keep)
 
-        What is asked for is told by few columns, and a page has few rows: to read all its columns from the index would
-        be to read large parts of it.
-        """
+    def _by_key(self, keys: Int64[np.ndarray, " row"], names: Sequence[str]) -> Any:
+        """Some columns of a page: from the shards, which have but few rows each, while the index has all in one."""
+        stored = [name for name in names if name != SIMILARITY]
+        size = self.opened.plan.asked.shard_size
+        table = rows_by_key(self.opened.files, size, keys, stored, schema=schema())
+        if SIMILARITY in names:
+            table = table.append_column(SIMILARITY, self.opened.similarity_of(keys))
+        return table.select(names)
+
+    def _beside(self, table: Any, names: Sequence[str]) -> Any:
+        """A table of rows with what is large of them, from the shards."""
         if not names:
             return table
         pa, _ = pyarrow_modules()

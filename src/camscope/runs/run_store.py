@@ -15,10 +15,13 @@ from typing import Any
 from camscope.errors import InputError, keyword
 from camscope.runs.input_list import InputList, Share
 from camscope.runs.needed_packages import pyarrow_modules
+from camscope.runs.row_columns import HEAVY
 from camscope.runs.run_plan import FORMAT, PLAN, Plan
 from camscope.surviving import LOCK, held, sweep, written_aside
 
 SHARDS, INPUTS, INDEX = "shards", "inputs", "index.parquet"
+
+_LARGE = (*HEAVY, "source", "file_digest")
 
 MARK = b"camscope"
 """The key under which a file says what it is."""
@@ -171,7 +174,7 @@ def write_table(file: Path, table: Any, mark: dict[bytes, bytes]) -> None:
     """
     pa, pq = pyarrow_modules()
     content = pa.BufferOutputStream()
-    pq.write_table(table.replace_schema_metadata(mark), content, compression="zstd")
+    pq.write_table(table.replace_schema_metadata(mark), content, **packing(table.schema))
     try:
         with written_aside(file) as aside, aside.open("wb") as stream:
             stream.write(content.getvalue())
@@ -182,3 +185,32 @@ def write_table(file: Path, table: Any, mark: dict[bytes, bytes]) -> None:
             f"'{file}' cannot be written: {error.strerror or error}. What was finished before stays: make room, and "
             "run the same again to go on."
         ) from error
+
+
+def packing(schema: Any) -> dict[str, Any]:
+    """How columns are packed, as options of pyarrow's writer: so that a page of rows of many files is read fast.
+
+    What is large is packed well; of the many small columns LZ4 takes half of the time of Zstandard, and dictionaries
+    of numbers save nothing.
+
+    Args:
+        schema: of the rows.
+    """
+    pa, _ = pyarrow_modules()
+    ways, words = {}, []
+    for field in schema:
+        for path, kind in _leaves(pa, field.name, field.type):
+            ways[path] = "zstd" if field.name in _LARGE else "lz4"
+            words += [path] if pa.types.is_string(kind) else []
+    return {"compression": ways, "use_dictionary": words}
+
+
+def _leaves(pa: Any, path: str, kind: Any) -> Iterator[tuple[str, Any]]:
+    """The columns of Parquet that a column of Arrow is kept in."""
+    if pa.types.is_list(kind):
+        yield from _leaves(pa, f"{path}.list.element", kind.value_type)
+    elif pa.types.is_struct(kind):
+        for field in kind:
+            yield from _leaves(pa, f"{path}.{field.name}", field.type)
+    else:
+        yield path, kind

@@ -50,8 +50,13 @@ def altered_scores(model: HeldModel, photo: Photo, wish: Scores) -> dict[str, An
         before, after = _numbers(seen.responses), _numbers(said)
     return {
         "targets": [
-            {"title": title, "index": index, "before": _pair(before, t), "after": _pair(after, t)}
-            for t, (title, index) in enumerate(asked)
+            {
+                "title": title,
+                "index": index,
+                "before": _pair(before[:, t], probable),
+                "after": _pair(after[:, t], probable),
+            }
+            for t, (title, index, probable) in enumerate(asked)
         ],
         "top": {
             "before": _best(before[:, len(asked) :], explainer.class_names, wish.top),
@@ -69,8 +74,8 @@ def _numbers(responses: Responses) -> Float[np.ndarray, "2 target"]:
     return np.stack([np.asarray(to_numpy(one), np.float64)[0] for one in both])
 
 
-def _pair(numbers: Float[np.ndarray, "2 target"], target: int) -> dict[str, float]:
-    return {"score": float(numbers[0, target]), "probability": float(numbers[1, target])}
+def _pair(numbers: Float[np.ndarray, " 2"], probable: bool) -> dict[str, float | None]:
+    return {"score": float(numbers[0]), "probability": float(numbers[1]) if probable else None}
 
 
 def _best(

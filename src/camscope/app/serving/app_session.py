@@ -15,6 +15,7 @@ from camscope.app.serving.held_models import HeldModels
 from camscope.app.serving.held_photos import HeldPhotos
 from camscope.app.serving.held_runs import HeldFolders
 from camscope.app.serving.kept_answers import KeptAnswers
+from camscope.app.serving.refusals import SupersededError
 from camscope.app.serving.worker import Worker
 
 MOST_BYTES = 64 * 2**20
@@ -73,8 +74,8 @@ async def done(
     try:
         await asyncio.wait((work, gone), return_when=asyncio.FIRST_COMPLETED)
         if not work.done():
-            work.cancel()
             stop()
+            raise SupersededError("Nobody waits for this any more.")
         return await work
     finally:
         work.cancel()

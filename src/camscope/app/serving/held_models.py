@@ -40,7 +40,7 @@ class HeldModel:
         self._explainer: Explainer | None = None
         self._layers: dict[bool, LayerTable] = {}
         self._offers: OfferTable | None = None
-        self._asked: dict[tuple[str, tuple[str, ...]], list[tuple[str, int | None]]] = {}
+        self._asked: dict[tuple[str, tuple[str, ...]], list[tuple[str, int | None, bool]]] = {}
         self._dense = self._looked = False
         self.error: str | None = None
         self.worker.begin(self._load)
@@ -122,8 +122,8 @@ class HeldModel:
 
     def asked(
         self, photo: str, given: Any, words: tuple[str, ...], targets: Sequence[TargetLike]
-    ) -> list[tuple[str, int | None]]:
-        """What targets are called in a photo, and their classes; found out once.
+    ) -> list[tuple[str, int | None, bool]]:
+        """What targets are called in a photo, their classes, and whether they have a probability; found out once.
 
         Args:
             photo: its id.
@@ -135,7 +135,8 @@ class HeldModel:
         if key not in self._asked:
             e = self.explainer(given, methods=_CHEAPEST, targets=targets)
             self._asked[key] = [
-                (title, info.index) for title, info in zip(e.titles[0], e.targets[0], strict=True)
+                (title, info.index, e.probability(0, number) is not None)
+                for number, (title, info) in enumerate(zip(e.titles[0], e.targets[0], strict=True))
             ]
             while len(self._asked) > _ASKED:
                 del self._asked[next(iter(self._asked))]

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import threading
+import warnings
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, TypeVar
 
 from camscope.app.serving.held_photos import HeldPhoto, HeldPhotos
 from camscope.app.serving.refusals import NotFoundError
 from camscope.app.serving.worker import Worker
+from camscope.errors import CamscopeWarning
 from camscope.images import Photo
 from camscope.results import Explanation
-from camscope.results.figures.labels import image_name
 from camscope.runs import RunRows
 from camscope.runs import open as open_run
 from camscope.runs.run_plan import PLAN
@@ -51,9 +52,13 @@ class HeldRun:
     @property
     def state(self) -> object:
         """What there is of it: another one as soon as there is more."""
+        if self._opened is not None and self._opened.opened.indexed:  # it is complete
+            shards: list[Path] = []
+        else:
+            shards = sorted((self.path / SHARDS).glob("*.parquet"))
         files = [
             self.path / PLAN,
-            *sorted((self.path / SHARDS).glob("*.parquet")),
+            *shards,
             *self.path.glob("*.parquet"),
         ]
         return tuple((file.name, file.stat().st_mtime_ns) for file in files if file.exists())
@@ -68,7 +73,8 @@ class HeldRun:
             state = self.state
             if self._opened is None or state != self._state:
                 opened = open_run(self.path)
-                self._opened, self._state, self._count = opened, state, len(opened)
+                self._opened, self._count = opened, opened.opened.count
+                self._state = self.state if opened.opened.indexed else state
             return self._opened
 
     def rows_apart(self) -> RunRows:
@@ -86,7 +92,7 @@ class HeldRun:
         """
         with self._asking:
             rows = self.rows()
-            patience = threading.Timer(_LONGEST, rows.opened.connection.interrupt)
+            patience = threading.Timer(_LONGEST, rows.opened.interrupt)
             patience.daemon = True
             patience.start()
             self._asked = question
@@ -103,7 +109,7 @@ class HeldRun:
             question: which.
         """
         if self._asked is question and self._opened is not None:
-            self._opened.opened.connection.interrupt()
+            self._opened.opened.interrupt()
 
     def explanation(self, image: int) -> Explanation:
         """All maps of an image.
@@ -117,6 +123,21 @@ class HeldRun:
         with self._asking:
             return self.rows().explanation(image)
 
+    def name_of(self, image: int) -> str:
+        """What the photo of an image is called: its file's name.
+
+        Args:
+            image: its number.
+
+        Raises:
+            InputError: if there is no such image, or it could not be explained.
+        """
+        with self._asking:
+            self.explanation(image)
+            found = self.rows().where(f"id = {int(image)}").limit(1).to_arrow(columns=["source"])
+        source = str(found["source"][0])
+        return PurePath(source).name or source
+
     def photo(self, image: int, photos: HeldPhotos) -> HeldPhoto:
         """An image of the run as a photo of the server, which reads it again when it is looked at.
 
@@ -128,8 +149,9 @@ class HeldRun:
             InputError: if there is no such image, or it could not be explained.
         """
         if image not in self._photos:
-            name = image_name(self.explanation(image), 0)
-            self._photos[image] = photos.add_again(name, lambda: _photo(self.explanation(image)))
+            self._photos[image] = photos.add_again(
+                self.name_of(image), lambda: _photo(self.explanation(image))
+            )
         return self._photos[image]
 
     def facts(self) -> Mapping[str, Any]:
@@ -157,6 +179,7 @@ class HeldTraining:
     def __init__(self, id: str, path: Path) -> None:
         self.id, self.path, self.name = id, path, path.resolve().name
         self.worker = Worker(f"training {self.name}")
+        self._history: History | None = None
         self.history()
 
     def history(self) -> History:
@@ -165,7 +188,11 @@ class HeldTraining:
         Raises:
             InputError: if nothing of it can be read.
         """
-        return History.open(self.path)
+        if self._history is None or self._history.has_grown():
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", CamscopeWarning)  # what is missing is told to the page
+                self._history = History.open(self.path)
+        return self._history
 
     def facts(self) -> Mapping[str, Any]:
         """What a page is told of it."""

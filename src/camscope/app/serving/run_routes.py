@@ -11,7 +11,8 @@ from fastapi.responses import Response
 from camscope.app.serving.app_session import Session, done
 from camscope.app.serving.explained_photo import encoded
 from camscope.app.serving.held_runs import HeldRun
-from camscope.app.serving.run_answers import chosen_rows, facets_of, means_of, page_of, scatter_of
+from camscope.app.serving.map_scatter import AXES
+from camscope.app.serving.run_answers import about_of, chosen_rows, facets_of, means_of, page_of, scatter_of
 from camscope.app.serving.training_answers import training_of
 from camscope.app.serving.wishes import RowsWish
 from camscope.app.view import View
@@ -22,6 +23,13 @@ router = APIRouter()
 Sql = Annotated[str, Query(max_length=20_000, description="A condition in SQL over the columns of the rows.")]
 Words = Annotated[str, Query(max_length=2_000)]
 Row = Annotated[int, Query(ge=0, le=2**62)]
+
+
+@router.get("/runs/{id}", response_class=Response)
+async def _run(request: Request, id: str) -> Response:
+    """A run as a whole: its model, methods and columns, and how far it is."""
+    run = _session(request).folders.run(id)
+    return await _answered(request, id, lambda rows: about_of(rows, run.id, run.name))
 
 
 @router.get("/runs/{id}/rows", response_class=Response)
@@ -45,6 +53,7 @@ async def _rows(
         offset=offset,
         limit=limit,
         maps=maps,
+        columns=None,
         page=page,
     )
     return await _rows_of(request, id, wish)
@@ -56,17 +65,19 @@ async def _rows_of(request: Request, id: str, wish: RowsWish) -> Response:
 
     def answer(rows: RunRows) -> Any:
         chosen = chosen_rows(rows, wish.where, wish.sort, descending=wish.descending, of=wish.images)
-        return page_of(chosen, offset=wish.offset, limit=wish.limit, maps=wish.maps)
+        return page_of(chosen, offset=wish.offset, limit=wish.limit, maps=wish.maps, columns=wish.columns)
 
     return await _answered(request, id, answer, page=wish.page)
 
 
 @router.get("/runs/{id}/facets", response_class=Response)
-async def _facets(request: Request, id: str, where: Sql = "") -> Response:
+async def _facets(request: Request, id: str, where: Sql = "", numbers: bool = True) -> Response:
     """How many rows each class, label, method and status has, and how the numbers are spread."""
-    return await _answered(
-        request, id, lambda rows: facets_of(chosen_rows(rows, where, "", descending=False, of=None))
-    )
+
+    def answer(rows: RunRows) -> Any:
+        return facets_of(chosen_rows(rows, where, "", descending=False, of=None), numbers=numbers)
+
+    return await _answered(request, id, answer)
 
 
 @router.get("/runs/{id}/means", response_class=Response)
@@ -91,11 +102,17 @@ async def _scatter(
     where: Sql = "",
     limit: Annotated[int, Query(ge=1, le=200_000)] = 20_000,
 ) -> Response:
-    """Two numbers of each row as points; of more than the limit some by chance, always the same."""
+    """Two numbers of each row as points; of more than the limit some by chance, always the same.
+
+    `maps-1` and `maps-2` are the two directions in which the maps of these rows differ most.
+    """
+    run = _session(request).folders.run(id)
 
     def answer(rows: RunRows) -> Any:
         return scatter_of(chosen_rows(rows, where, "", descending=False, of=None), x, y, colour, limit=limit)
 
+    if x in AXES or y in AXES:
+        return await _kept(request, run, (run.id, run.state, "scatter", x, y, colour, where, limit), answer)
     return await _answered(request, id, answer)
 
 
@@ -112,7 +129,8 @@ async def _row(
         held = run.photo(image, session.photos)
         named = rows.opened.plan.asked.model
         view = View("", named if named == "demo" or ":" in named else None, side)
-        view.add(e, address=lambda _: f"/api/photos/{held.id}/picture?side={side}")
+        place = f"/api/photos/{held.id}/picture?side={side}"
+        view.add(e, names=[held.name], address=lambda _: place)
         document = view.to_dict()
         document["photos"][0] |= {"id": held.id}
         return {**document, "engine": True, "run": run.id, "image": image}
@@ -141,12 +159,14 @@ async def _training(
     id: str,
     target: Annotated[int, Query(ge=0, le=10_000)] = 0,
     samples: Annotated[int, Query(ge=1, le=200)] = 24,
+    first: Annotated[int, Query(ge=0, le=10_000_000)] = 0,
+    maps: bool = True,
 ) -> Response:
-    """The maps of a training's samples, step by step, with what the model said at each."""
+    """The maps of a training's samples, step by step, with what the model said; `first` is where they begin."""
     training = _session(request).folders.training(id)
 
     def answer() -> bytes:
-        return encoded(training_of(training.history(), target=target, most=samples))
+        return encoded(training_of(training.history(), target=target, first=first, most=samples, maps=maps))
 
     return _json(await done(request, training.worker, answer))
 

@@ -16,13 +16,17 @@ from camscope.watching import History
 from camscope.watching.evolution import moment_title, row_title
 
 
-def training_of(history: History, *, target: int, most: int) -> dict[str, Any]:
+def training_of(
+    history: History, *, target: int, first: int = 0, most: int = 24, maps: bool = True
+) -> dict[str, Any]:
     """A training as plain values: its samples, its steps, and a map of each sample at each step.
 
     Args:
         history: of the training.
         target: which of each sample's targets.
+        first: the first of the samples that are told.
         most: samples at most.
+        maps: whether their maps come too.
 
     Raises:
         InputError: if there is no such target, or the samples are no pictures.
@@ -35,10 +39,14 @@ def training_of(history: History, *, target: int, most: int) -> dict[str, Any]:
         raise InputError(
             "The samples of this training are no pictures. camscope evolve shows how their maps settle."
         )
-    shown = range(min(len(s), most))
-    maps = np.where(np.isfinite(history.maps), history.maps, 0)[:, : len(shown), target]
+    shown = range(min(first, len(s)), min(len(s), first + most))
+    raw = history.of_samples(shown).maps[:, :, target] if shown else np.zeros((len(history), 0, 1, 1))
+    raw = np.where(np.isfinite(raw), raw, 0)
+    names = s.class_names
     plain: dict[str, Any] = finite(
         {
+            "model": str(s.about.get("model_name") or s.about.get("model") or ""),
+            "notes": [*dict.fromkeys(note for look in history.looks for note in look.notes)],
             "method": s.method,
             "layer": s.layer,
             "rectified": s.rectified,
@@ -61,15 +69,16 @@ def training_of(history: History, *, target: int, most: int) -> dict[str, Any]:
                     "label": s.labels[i],
                     "title": row_title(history, i, target),
                     "picture": _address(s.pictures[i]),
-                    "range": [float(maps[:, i].min()), float(maps[:, i].max())],
+                    "range": [float(raw[:, i - first].min()), float(raw[:, i - first].max())],
                     "steps": [
                         {
                             "title": look.titles[i][target],
                             "score": float(look.scores[i, target]),
                             "probability": float(look.probabilities[i, target]),
+                            "top": names[look.top[i]] if names else f"class {look.top[i]}",
                             "is_top": int(look.classes[i, target]) == int(look.top[i]),
                             "note": look.statuses[i][target],
-                            "map": grid(maps[number, i]),
+                            **({"map": grid(raw[number, i - first])} if maps else {}),
                         }
                         for number, look in enumerate(history.looks)
                     ],

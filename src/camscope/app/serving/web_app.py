@@ -11,13 +11,20 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 from starlette.exceptions import HTTPException
 
-from camscope.app.serving import explain_routes, model_routes, page_file, photo_routes, run_routes
+from camscope.app.serving import (
+    explain_routes,
+    model_routes,
+    page_file,
+    photo_routes,
+    report_routes,
+    run_routes,
+)
 from camscope.app.serving.app_session import MOST_BYTES, Session
 from camscope.app.serving.guard import Guard, cookie_name
 from camscope.app.serving.refusals import NotFoundError, RefusedError, TooLargeError
 from camscope.errors import CamscopeError
 
-_LIMITS = {"/api/photos": 4 * MOST_BYTES, "/": 8 * 2**20}
+_LIMITS = {"/api/photos": 4 * MOST_BYTES, "/api/report": MOST_BYTES, "/": 8 * 2**20}
 _ABOUT = "Where a model looks: explain photos, ask about maps, look at runs. Every request needs the token."
 
 
@@ -38,7 +45,7 @@ def web_app(session: Session, *, host: str, port: int) -> Guard:
         redoc_url=None,
     )
     app.state.session = session
-    for routes in (photo_routes, explain_routes, model_routes, run_routes):
+    for routes in (photo_routes, explain_routes, model_routes, report_routes, run_routes):
         app.include_router(routes.router, prefix="/api")
     _serve_page(app, session, port)
     app.add_exception_handler(CamscopeError, _refused)

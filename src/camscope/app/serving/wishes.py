@@ -147,4 +147,7 @@ class RowsWish(Wish):
     offset: Annotated[int, Field(ge=0, le=2**62)] = 0
     limit: Annotated[int, Field(ge=0, le=1000)] = 100
     maps: bool = Field(False, description="Whether each row has its raw map, for small pictures.")
+    columns: Annotated[list[Text], Field(max_length=100)] | None = Field(
+        None, description="These columns alone, beside id and row; null for all. The fewer, the faster."
+    )
     page: Page = None

@@ -14,6 +14,7 @@ from camscope.models.batch import MUCH_MORE, Batch
 from camscope.models.decoding import LayerGuide
 from camscope.models.layer import AFTER_RELU, OF_INPUT, Layer
 from camscope.models.said_grid import OneGrid, SaidGrid, grid_as_said, said_of
+from camscope.models.torch.anatomy.call import Call
 from camscope.models.torch.anatomy.choice import choose, stages
 from camscope.models.torch.anatomy.examine import Anatomy, examine
 from camscope.models.torch.anatomy.going_in import source_of_input
@@ -249,14 +250,17 @@ class LayerFinder:
             explaining(self._model),
             explaining_how_inputs_were_read(batch),
         ):
-            return examine(self._model, self._forwards.to_logits(image), image.x)
+            return examine(self._model, self._forwards.to_logits(image), image.x, self._whole(image))
+
+    def _whole(self, image: Batch) -> Call:
+        return Call(image, self._forwards.call)
 
     def _look_on_tokens(self, batch: Batch) -> Anatomy:
         text = batch.most_telling()
         x: torch.Tensor = text.x
         try:
             with explaining(self._model), Embeddings(self._model, x) as seen:
-                anatomy = examine(self._model, self._forwards.to_logits(text), x)
+                anatomy = examine(self._model, self._forwards.to_logits(text), x, self._whole(text))
         except (RuntimeError, IndexError) as error:
             raise refused(x, error) from error
         self._vocabulary = seen.vocabulary
