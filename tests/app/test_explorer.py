@@ -184,11 +184,15 @@ def test_the_first_page_explains_the_first_photo_and_says_by_what(context, app):
 
 
 def test_photos_are_picked_dropped_and_pasted(page, two):
+    choices(page).locator(".main").nth(2).click()
+    eventually(page, lambda: page.locator(".meanwhile").count() == 0)
     page.locator("input[type=file]").first.set_input_files(
         {"name": f"picked {HOSTILE}.png", "mimeType": "image/png", "buffer": two[1]}
     )
     eventually(page, lambda: page.locator("h1").inner_text().startswith("picked"))
     page.wait_for_selector(".reading")
+    first = choices(page).locator(".main span").first.inner_text()
+    eventually(page, lambda: page.locator(".pane strong").inner_text() == first)  # not the class from before
     for event in ("drop", "paste"):
         page.evaluate(
             """([event, bytes]) => {
