@@ -329,6 +329,11 @@ def test_a_cell_says_its_value_and_for_which_classes_it_speaks(page):
     reading = page.locator(".reading")
     eventually(page, lambda: "speaks for" in reading.inner_text())
     assert "in cell 4, 4 of 8×8" in reading.inner_text()
+    page.mouse.move(0, 0)
+    page.locator(".picture").focus()
+    page.keyboard.press("ArrowLeft")  # from the middle on, without a pointer
+    page.keyboard.press("ArrowLeft")
+    assert "in cell 4, 3 of 8×8" in reading.inner_text()
 
 
 def test_all_panes_share_one_cursor_one_zoom_and_a_divider(page):

@@ -1,6 +1,6 @@
 /** The panes: side by side, one with a divider, or the difference of two. */
 
-import { keyOf, lacksCaptions, refused, seconds } from "../engine/explaining";
+import { askAgain, keyOf, lacksCaptions, refused, seconds } from "../engine/explaining";
 import { engine, model } from "../engine/models";
 import * as drawing from "../state/drawing";
 import * as given from "../state/given";
@@ -54,7 +54,17 @@ function Meanwhile({ of }: { of: shown.Found }) {
   if (of.map) return null;
   if (lacksCaptions(of.one)) return <p class="meanwhile">Write captions: the photo is compared with them.</p>;
   const why = of.photo.id === undefined ? "This map is not in the report." : refused.value.get(keyOf(of.photo.id, of.one));
-  if (why) return <p class="meanwhile wrong" role="alert">{why}</p>;
+  if (why)
+    return (
+      <p class="meanwhile wrong" role="alert">
+        {why}{" "}
+        {of.photo.id !== undefined && (
+          <button class="link" onClick={askAgain}>
+            ask again
+          </button>
+        )}
+      </p>
+    );
   const by = engine.value?.models[of.one.model];
   if (by?.status === "failed")
     return <p class="meanwhile wrong">{by.name} cannot be asked: the reason stands under “Model”.</p>;
