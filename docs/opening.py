@@ -13,9 +13,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-import camscope
 from matplotlib.figure import Figure
 from PIL import Image, ImageChops
+
+import camscope
 
 HERE = Path(__file__).parent
 WIDTH = 1400
