@@ -114,7 +114,7 @@ def test_where_tests_contradict_each_other_on_the_page_they_do_in_the_rows(kept)
 
     drop = means("seen", "average_drop")
     assert all(drop["random"].value < drop[m].value for m in ("eigencam", "kpcacam", "fem", "centre"))
-    mosaics = localisation((DOCS.parent / "README.md").read_text("utf-8"))
+    mosaics = localisation((DOCS / "facts" / "localisation.md").read_text("utf-8"))
     assert mosaics["guided-gradcam"] == max(mosaics.values())
     finer = means("verdict, finer", "fidelity")
     assert finer["guided-gradcam"].high < finer["random"].low
@@ -131,7 +131,9 @@ def test_where_tests_contradict_each_other_on_the_page_they_do_in_the_rows(kept)
 def test_fidelity_ranks_as_the_mosaics_do(kept):
     own = standings([r for r in kept if (r.model, r.test) == ("demo", "verdict")])
     ranked = {"fidelity": {s.method: s.means["fidelity"].value for s in own}}
-    _, table = agreement({**ranked, "mosaics": localisation((DOCS.parent / "README.md").read_text("utf-8"))})
+    _, table = agreement(
+        {**ranked, "mosaics": localisation((DOCS / "facts" / "localisation.md").read_text("utf-8"))}
+    )
     assert table[0, 1] > 0.75
 
 
@@ -260,8 +262,8 @@ def test_tests_that_rank_the_other_way_round_have_minus_one():
     assert np.isnan(table[0, 2])
 
 
-def test_the_readmes_localisation_table_is_read():
-    found = localisation((DOCS.parent / "README.md").read_text("utf-8"))
+def test_the_localisation_table_is_read():
+    found = localisation((DOCS / "facts" / "localisation.md").read_text("utf-8"))
     assert found["gradcam"] == pytest.approx(0.82)
     assert {"layercam", "random", "scorecam"} <= set(found)
 

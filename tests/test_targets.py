@@ -727,6 +727,25 @@ def test_infos_say_which_class_how_and_for_or_against():
     assert (-AllClasses("log-probability")).sign == -1
 
 
+class WithoutLength:
+    """A callable that is false as a truth value."""
+
+    def __len__(self):
+        return 0
+
+    def __call__(self, output):
+        return output[:, 0] ** 2
+
+
+def test_a_callable_that_is_false_as_a_truth_value_is_no_class():
+    found = Targets.of_function(WithoutLength(), 3, 1)
+    assert found.of_functions
+    assert not found.linear
+    assert not found.all_logits
+    with pytest.raises(TargetError, match="no class"):
+        found.contrasted(MULTICLASS)
+
+
 def test_a_callable_object_is_named_by_its_class():
     class Distance:
         def __call__(self, raw):

@@ -1,21 +1,41 @@
 /** The state in the page's address, so that a link restores it. */
 
-import { effect } from "@preact/signals";
+import { batch, effect } from "@preact/signals";
 
-import * as state from "./state";
+import * as brushing from "./engine/brushing";
+import { askAgain } from "./engine/explaining";
+import { engine, hold } from "./engine/models";
+import { galleryOf } from "./gallery/gallery";
+import type { Stroke } from "./maps/strokes";
+import { place, placeIn, type Place } from "./places";
+import * as drawing from "./state/drawing";
+import { photo as chosenPhoto, photoNumber, view, views } from "./state/given";
+import { zoom } from "./state/pointer";
+import * as shown from "./state/shown";
+import type { Pair } from "./view";
 
 interface Kept {
   photo: number;
-  shown: state.Shown[];
-  mode: state.Mode;
+  /** Of the engine's photo; numbers are those of one session's list. */
+  id?: string;
+  name?: string;
+  size?: Pair;
+  shown: shown.Shown[];
+  mode: shown.Mode;
+  swipe: number;
   opacity: number;
   threshold: number;
   colormap: string;
-  scale: state.ScaleName;
+  scale: drawing.ScaleName;
+  zoom?: typeof zoom.value;
+  /** A run or a training that is looked at, and which of its rows. */
+  place?: Place;
+  rows?: unknown;
+  brushed?: { strokes: Stroke[]; fill: "blur" | "mean"; does: "hide" | "keep" };
 }
 
-const MODES: state.Mode[] = ["side", "swipe", "difference"];
-const SCALES: state.ScaleName[] = ["map", "photo", "all", "signed"];
+const MODES: shown.Mode[] = ["side", "swipe", "difference"];
+const SCALES: drawing.ScaleName[] = ["map", "photo", "all", "signed"];
 
 function read(): Partial<Kept> {
   try {
@@ -26,35 +46,109 @@ function read(): Partial<Kept> {
   }
 }
 
+/** What an address keeps of what is shown now. */
+export function now(): Kept {
+  const of = chosenPhoto.value;
+  const { strokes, fill, does } = brushing;
+  return {
+    photo: photoNumber.value,
+    ...(of?.id === undefined ? {} : { id: of.id, name: of.name, size: of.size }),
+    shown: shown.shown.value,
+    mode: shown.mode.value,
+    swipe: shown.swipe.value,
+    opacity: drawing.opacity.value,
+    threshold: drawing.threshold.value,
+    colormap: drawing.colormap.value,
+    scale: drawing.scale.value,
+    ...(zoom.value.factor > 1 ? { zoom: zoom.value } : {}),
+    ...(place.value.kind === "photos" ? {} : { place: place.value }),
+    ...(place.value.kind === "run" ? { rows: galleryOf(place.value.id).kept.value } : {}),
+    ...(strokes.value.length ? { brushed: { strokes: strokes.value, fill: fill.value, does: does.value } } : {}),
+  };
+}
+
+const written = () => `#${encodeURIComponent(JSON.stringify(now()))}`;
+
+/** The link that restores what is shown. It has no token in it. */
+export const linkOf = (): string => `${location.href.split("#")[0]}${written()}`;
+
+const LATER = 200;
+
 /** Restore what the address says, as far as it is there, and keep the address up to date. */
 export function followAddress(): void {
-  const kept = read();
-  const { photos, keys } = state.view.value;
-  if (typeof kept.photo === "number" && kept.photo in photos) state.photoNumber.value = kept.photo;
-  const there = (Array.isArray(kept.shown) ? kept.shown : []).filter(
-    (one) =>
-      Number.isInteger(one?.target) &&
-      keys.some((key) => key.method === one.method && key.layer === one.layer),
-  );
-  if (there.length) state.shown.value = there;
-  if (MODES.includes(kept.mode as state.Mode)) state.mode.value = kept.mode as state.Mode;
-  if (SCALES.includes(kept.scale as state.ScaleName)) state.scale.value = kept.scale as state.ScaleName;
-  if (isShare(kept.opacity)) state.opacity.value = kept.opacity;
-  if (isShare(kept.threshold)) state.threshold.value = kept.threshold;
-  if (typeof kept.colormap === "string") state.colormap.value = kept.colormap;
+  restore(read());
+  addEventListener("hashchange", () => restore(read()));
+  let timer = 0;
   effect(() => {
-    const now: Kept = {
-      photo: state.photoNumber.value,
-      shown: state.shown.value,
-      mode: state.mode.value,
-      opacity: state.opacity.value,
-      threshold: state.threshold.value,
-      colormap: state.colormap.value,
-      scale: state.scale.value,
-    };
-    history.replaceState(null, "", `#${encodeURIComponent(JSON.stringify(now))}`);
+    const address = written();
+    clearTimeout(timer); // browsers refuse an address that changes with every move
+    timer = setTimeout(() => history.replaceState(null, "", address), LATER);
   });
 }
+
+/** Show what was kept, as far as it is there. */
+export function restore(kept: Partial<Kept>): void {
+  batch(() => {
+    restorePlace(kept);
+    restorePhoto(kept);
+    const there = (Array.isArray(kept.shown) ? kept.shown : [])
+      .map((one) => ({ ...one, model: one?.model ?? 0 }))
+      .filter(isThere);
+    if (there.length) shown.shown.value = there;
+    if (MODES.includes(kept.mode as shown.Mode)) shown.mode.value = kept.mode as shown.Mode;
+    if (SCALES.includes(kept.scale as drawing.ScaleName)) drawing.scale.value = kept.scale as drawing.ScaleName;
+    if (isShare(kept.opacity)) drawing.opacity.value = kept.opacity;
+    if (isShare(kept.threshold)) drawing.threshold.value = kept.threshold;
+    if (isShare(kept.swipe)) shown.swipe.value = kept.swipe;
+    if (typeof kept.colormap === "string") drawing.colormap.value = kept.colormap;
+    const { zoom: part } = kept;
+    if (part && [part.factor, part.y, part.x].every(Number.isFinite) && part.factor >= 1) zoom.value = part;
+    askAgain();
+  });
+  restoreBrush(kept.brushed);
+}
+
+function restorePlace({ place: there, rows }: Partial<Kept>): void {
+  const at = placeIn(there);
+  const known = at?.kind === "run" ? engine.value?.runs : at?.kind === "training" ? engine.value?.trainings : [];
+  if (!at || !known?.some((one) => "id" in at && one.id === at.id)) return;
+  if (at.kind === "run") galleryOf(at.id).restore(rows);
+  place.value = at;
+}
+
+function restorePhoto({ photo, id, name, size }: Partial<Kept>): void {
+  const numberOf = () => view.value.photos.findIndex((one) => one.id !== undefined && one.id === id);
+  if (engine.value && typeof id === "string" && numberOf() < 0 && typeof name === "string")
+    hold([{ id, name, size: size ?? null }]); // one that was dropped: the engine still has it, or says that it has not
+  if (numberOf() >= 0) photoNumber.value = numberOf();
+  else if (typeof photo === "number" && photo in view.value.photos) photoNumber.value = photo;
+}
+
+function restoreBrush(brushed: Kept["brushed"]): void {
+  const strokes = Array.isArray(brushed?.strokes) ? brushed.strokes.filter(isStroke) : [];
+  if (!brushed || !strokes.length) return;
+  batch(() => {
+    brushing.strokes.value = strokes;
+    brushing.fill.value = brushed.fill === "mean" ? "mean" : "blur";
+    brushing.does.value = brushed.does === "keep" ? "keep" : "hide";
+  });
+}
+
+const isPair = (value: unknown): value is Pair =>
+  Array.isArray(value) && value.length === 2 && value.every((one) => Number.isFinite(one));
+
+const isStroke = (one: Stroke) =>
+  one?.kind === "line"
+    ? isShare(one.radius) && Array.isArray(one.points) && one.points.every(isPair)
+    : one?.kind === "region" && isPair(one.shape) && /^[A-Za-z0-9+/=]*$/.test(one.bits);
+
+const isThere = (one: shown.Shown) => {
+  if (!Number.isInteger(one.target) && typeof one.target !== "string") return false;
+  if (typeof one.method !== "string" || typeof one.layer !== "string") return false;
+  const of = views.value[one.model];
+  if (engine.value) return of !== undefined; // what is not there is asked for, or refused with a reason
+  return of?.keys.some((key) => key.method === one.method && key.layer === one.layer) ?? false;
+};
 
 function isShare(value: unknown): value is number {
   return typeof value === "number" && value >= 0 && value <= 1;

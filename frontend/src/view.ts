@@ -18,6 +18,10 @@ export interface Scored {
 }
 
 export interface Target {
+  /** As the page asked for it, if an engine made it. */
+  asked?: string;
+  /** Where it stands among what the model says by itself, if an engine made it: 0 is the most likely. */
+  rank?: number;
   /** As it is written for `targets=` and `--target`; null where it has no words. */
   spec: string | null;
   title: string;
@@ -38,13 +42,15 @@ export interface RawMap {
 }
 
 export interface Photo {
+  /** By which the engine knows it; a report has none. */
+  id?: string;
   name: string;
   label: string | null;
   /** Whether the top class is another than the label; null where there is no label. */
   wrong: boolean | null;
   /** Of the photo as the person has it, (height, width). */
   size: Pair;
-  /** A data: address. */
+  /** A data: address, or one that the engine answers. */
   picture: string;
   geometry: Geometry;
   top: Scored[];
@@ -79,6 +85,8 @@ export interface View {
   /** Every method at a layer, in the order they were explained. */
   keys: Layered[];
   colormaps: { name: string; signed: boolean; table: string }[];
+  /** Whether the page stands in a frame of a notebook, and has no address. */
+  framed?: boolean;
   photos: Photo[];
   notes: string[];
   versions: string;
@@ -86,10 +94,17 @@ export interface View {
   pages: { href: string; first: number; last: number; here: boolean }[];
 }
 
-/** The view that stands in this page, as a report holds it. */
-export function embedded(): View | null {
+/** What the page holds instead of a view where an engine is behind it, which is asked for all else. */
+export interface EngineStart {
+  engine: true;
+  version: string;
+  colormaps: View["colormaps"];
+}
+
+/** What stands in this page: a report's view, or that there is an engine. */
+export function embedded(): View | EngineStart | null {
   const element = document.getElementById("camscope-view");
-  return element?.textContent ? (JSON.parse(element.textContent) as View) : null;
+  return element?.textContent ? (JSON.parse(element.textContent) as View | EngineStart) : null;
 }
 
 /** Bytes of a base64 text. */
@@ -98,6 +113,11 @@ export function bytesOf(text: string): Uint8Array {
   const bytes = new Uint8Array(binary.length);
   for (let i = 0; i < binary.length; i++) bytes[i] = binary.charCodeAt(i);
   return bytes;
+}
+
+/** Bytes as a base64 text. */
+export function textOf(bytes: Uint8Array): string {
+  return btoa(Array.from(bytes, (value) => String.fromCharCode(value)).join(""));
 }
 
 /** The numbers of a raw map. */

@@ -270,7 +270,7 @@ class GradientRerun(Protocol):
 class FullGradients:
     """All the gradients the score is made of in a piecewise linear network (Srinivas & Fleuret 2019, eq. 3).
 
-    score = Σ inputs + Σ_l Σ biases_l + Σ rest.
+        score = Σ inputs + Σ_l Σ biases_l + Σ rest.
 
     Attributes:
         inputs: x ⊙ ∂score/∂x.

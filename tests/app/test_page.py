@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
@@ -17,10 +15,8 @@ from torch import nn
 import camscope
 from camscope.app import View, write_report
 from camscope.render.colour import lut
+from tests.app.browsing import drawn, eventually, set_slider
 
-playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright, which drives a browser")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
 HOSTILE = "<img src=x onerror=document.title='caught'>"
 
 
@@ -55,14 +51,6 @@ def report(explained, tmp_path_factory) -> Path:
     return write_report(view, tmp_path_factory.mktemp("report") / "r.html")[0]
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[object]:
-    with playwright.sync_playwright() as started:
-        opened = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield opened
-        opened.close()
-
-
 @pytest.fixture
 def page(browser, report):
     opened = browser.new_page(viewport={"width": 1400, "height": 900})
@@ -73,26 +61,6 @@ def page(browser, report):
     yield opened
     opened.close()
     assert errors == []
-
-
-def drawn(page, number: int = 0) -> np.ndarray:
-    """The pixels of a pane's map, RGBA."""
-    size, values = page.evaluate(
-        """number => {
-            const canvas = document.querySelectorAll(".pane canvas")[number];
-            const data = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
-            return [[canvas.height, canvas.width, 4], [...data]];
-        }""",
-        number,
-    )
-    return np.array(values).reshape(size)
-
-
-def set_slider(page, name: str, value: float) -> None:
-    page.get_by_label(name).evaluate(
-        "(slider, value) => { slider.value = value; slider.dispatchEvent(new Event('input', {bubbles: true})); }",
-        value,
-    )
 
 
 @pytest.mark.parametrize(
@@ -182,11 +150,9 @@ def test_keys_go_on_and_back_and_show_the_photo(page):
     before = drawn(page)
     page.locator("h1").click()
     page.keyboard.down(" ")
-    page.wait_for_timeout(50)
-    assert drawn(page)[..., 3].max() == 0
+    eventually(page, lambda: drawn(page)[..., 3].max() == 0)
     page.keyboard.up(" ")
-    page.wait_for_timeout(50)
-    np.testing.assert_array_equal(drawn(page), before)
+    eventually(page, lambda: np.array_equal(drawn(page), before))
 
 
 def test_the_list_is_searched_sorted_and_filtered(page):

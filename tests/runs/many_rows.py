@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,8 @@ from camscope.runs.run_plan import Plan
 from camscope.runs.run_store import RunStore
 
 SIDE = 7
+
+TARGET = json.dumps({"index": 0, "name": "a class", "of": "logit", "sign": 1, "against": [], "box": None})
 
 
 def write_many(like: Path, out: Path, count: int, shard_size: int = 256) -> Path:
@@ -46,11 +49,13 @@ def _table(ids: np.ndarray, rng: np.random.Generator, names: np.ndarray) -> pa.T
     best = rng.integers(0, len(names), n)
     reals = {name: pa.array(rng.random(n, np.float32)) for name in NUMBERS if name != "box"}
     five = pa.array(np.arange(0, 5 * n + 1, 5, dtype=np.int32))
+    whole = {"input_size": [224, 224], "scale": [224 / 480, 224 / 640], "offset": [0.0, 0.0]}
     columns = {
         **reals,
+        "geometry": pa.array([whole] * n, schema().field("geometry").type),
         "id": ids,
         "row": np.zeros(n, np.int32),
-        "source": [f"s3://a-bucket/photos/folder-{i % 97}/image-{i:09d}.jpg" for i in ids],
+        "source": [f"/a-drive/photos/folder-{i % 97}/image-{i:09d}.jpg" for i in ids],
         "label": names[rng.integers(0, len(names), n)],
         "status": np.where(ids % 1000 == 0, "flat", "ok"),
         "height": np.full(n, 480, np.int32),
@@ -59,6 +64,7 @@ def _table(ids: np.ndarray, rng: np.random.Generator, names: np.ndarray) -> pa.T
         "top1_index": best.astype(np.int32),
         "top1_probability": rng.random(n, np.float32),
         "target": names[best],
+        "target_about": [TARGET] * n,
         "target_number": np.zeros(n, np.int32),
         "target_index": best.astype(np.int32),
         "score": rng.random(n, np.float32),
@@ -66,6 +72,7 @@ def _table(ids: np.ndarray, rng: np.random.Generator, names: np.ndarray) -> pa.T
         "layer": np.full(n, "layer4"),
         "top_classes": pa.ListArray.from_arrays(five, rng.integers(0, 5, 5 * n).astype(np.int32)),
         "top_logits": pa.ListArray.from_arrays(five, rng.random(5 * n, np.float32)),
+        "kind": ["file"] * n,
         "file_digest": [f"{int(i):016x}" for i in rng.integers(0, 2**63, n)],
         "scale": np.ones(n, np.float32),
         "map_shape": pa.array([[SIDE, SIDE]] * n, pa.list_(pa.int32())),

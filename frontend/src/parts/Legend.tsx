@@ -2,19 +2,20 @@
 
 import { useEffect, useRef } from "preact/hooks";
 
-import * as state from "../state";
+import * as drawing from "../state/drawing";
+import type { Mode } from "../state/shown";
 
-const ENDS: Record<state.ScaleName, [string, string]> = {
+const ENDS: Record<drawing.ScaleName, [string, string]> = {
   map: ["least of this map", "most of it"],
   photo: ["least of this photo's targets", "most of them"],
   all: ["least of all photos", "most of them"],
   signed: ["against", "for"],
 };
 
-export function Legend({ mode }: { mode: state.Mode }) {
+export function Legend({ mode }: { mode: Mode }) {
   const canvas = useRef<HTMLCanvasElement>(null);
-  const signed = mode === "difference" || state.signedColours.value;
-  const colours = state.coloursOf(signed);
+  const signed = mode === "difference" || drawing.signedColours.value;
+  const colours = drawing.coloursOf(signed);
   useEffect(() => {
     const context = canvas.current?.getContext("2d");
     if (!context) return;
@@ -23,7 +24,7 @@ export function Legend({ mode }: { mode: state.Mode }) {
       image.data.set([...colours.subarray(level * 3, level * 3 + 3), 255], level * 4);
     context.putImageData(image, 0, 0);
   });
-  const [low, high] = mode === "difference" ? ["more in the second", "more in the first"] : ENDS[state.scale.value];
+  const [low, high] = mode === "difference" ? ["more in the second", "more in the first"] : ENDS[drawing.scale.value];
   return (
     <p class="legend">
       <span>{low}</span>

@@ -1,70 +1,81 @@
 /** One map over the photo. All panes share one cursor and one zoom. */
 
-import { useEffect, useRef } from "preact/hooks";
+import type { ComponentChildren } from "preact";
+import { useLayoutEffect, useRef } from "preact/hooks";
 
+import { speechOf } from "../engine/pointing";
 import { paint, type Table } from "../maps/colours";
 import { above, type Heat } from "../maps/levels";
 import { cellAt } from "../maps/place";
-import * as state from "../state";
-import type { Pair, Photo, RawMap } from "../view";
+import { threshold as chosenThreshold } from "../state/drawing";
+import { valueAt } from "../state/heats";
+import { cursor, zoom } from "../state/pointer";
+import { swipe, type Found } from "../state/shown";
+import { tool } from "../state/tool";
+import { percent } from "./Bar";
+import { BrushedLayer, DrawnBox, FoundBoxes, Pointer } from "./Layers";
+import { pointed } from "./pointed";
 
 interface Props {
-  photo: Photo;
-  heat: Heat;
+  of: Found;
+  /** What is drawn; null while it is not there. */
+  heat: Heat | null;
   table: Table;
   title: string;
   detail: string;
-  note?: string;
-  map?: RawMap;
   signed: boolean;
+  /** What stands over the picture in place of a heat. */
+  meanwhile?: ComponentChildren;
   /** A second heat that is shown on the right of the divider. */
   beside?: { heat: Heat; title: string };
+  /** Whether the heat is that of the map, so that its cells can be named. */
+  ofMap: boolean;
+  remove?: () => void;
 }
 
-const percent = (share: number, digits = 0) => `${(100 * share).toFixed(digits)} %`;
-
-export function Pane({ photo, heat, table, title, detail, note, map, signed, beside }: Props) {
+export function Pane({ of, heat, table, title, detail, signed, meanwhile, beside, ofMap, remove }: Props) {
   const canvas = useRef<HTMLCanvasElement>(null);
   const second = useRef<HTMLCanvasElement>(null);
-  const threshold = state.threshold.value;
-  useEffect(() => {
-    if (canvas.current) paint(canvas.current, heat, table);
+  useLayoutEffect(() => {
+    if (canvas.current && heat) paint(canvas.current, heat, table);
   }, [heat, table]);
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (second.current && beside) paint(second.current, beside.heat, table);
   }, [beside?.heat, table]);
-  const left = signed || threshold === 0 ? null : above(heat, threshold);
-  const { factor, y, x } = state.zoom.value;
+  const { photo, map } = of;
+  const [height, width] = photo.geometry.photo_size;
+  const { factor, y, x } = zoom.value;
   const moved = `scale(${factor}) translate(${(0.5 - x) * 100}%, ${(0.5 - y) * 100}%)`;
+  const clip = (sides: string) => ({ clipPath: `inset(${sides})` });
+  const split = percent(swipe.value, 2).replace(" ", "");
+  const rest = percent(1 - swipe.value, 2).replace(" ", "");
   return (
-    <figure class="pane">
+    <figure class="pane" style={{ "--aspect": `${width / height}` }}>
       <figcaption>
         <strong title={title}>{title}</strong>
         <span>{detail}</span>
+        {remove && (
+          <button class="remove" aria-label={`take ${title} ${detail} away`} title="take this map away" onClick={remove}>
+            ×
+          </button>
+        )}
       </figcaption>
       <div
-        class="picture"
-        style={{ aspectRatio: `${heat.width} / ${heat.height}` }}
-        onPointerMove={(event) => (state.cursor.value = shareAt(event))}
-        onPointerLeave={() => (state.cursor.value = null)}
-        onWheel={zoomed}
-        onDblClick={() => (state.zoom.value = { factor: 1, y: 0.5, x: 0.5 })}
+        class={`picture tool-${beside && tool.value === "look" ? "swipe" : tool.value}`}
+        style={{ aspectRatio: `${width} / ${height}` }}
+        {...pointed(beside !== undefined)}
       >
         <div class="moved" style={{ transform: moved }}>
           <img src={photo.picture} alt={`${photo.name}, the photo below the map`} draggable={false} />
-          <canvas
-            ref={canvas}
-            style={beside ? { clipPath: `inset(0 ${percent(1 - state.swipe.value, 2).replace(" ", "")} 0 0)` } : {}}
-          />
-          {beside && (
-            <canvas
-              ref={second}
-              style={{ clipPath: `inset(0 0 0 ${percent(state.swipe.value, 2).replace(" ", "")})` }}
-            />
-          )}
-          {beside && <div class="divider" style={{ left: `${100 * state.swipe.value}%` }} />}
-          <Cursor />
+          <canvas ref={canvas} class={heat ? "" : "before"} style={beside ? clip(`0 ${rest} 0 0`) : {}} />
+          {beside && <canvas ref={second} style={clip(`0 0 0 ${split}`)} />}
+          <FoundBoxes of={of} />
+          <BrushedLayer />
+          <DrawnBox />
+          {beside && <div class="divider" style={{ left: split }} />}
+          <Pointer aspect={width / height} />
         </div>
+        {meanwhile}
       </div>
       {beside && (
         <input
@@ -73,64 +84,47 @@ export function Pane({ photo, heat, table, title, detail, note, map, signed, bes
           min="0"
           max="1"
           step="0.005"
-          value={state.swipe.value}
+          value={swipe.value}
           aria-label={`How much of ${title} is shown beside ${beside.title}`}
-          onInput={(event) => (state.swipe.value = event.currentTarget.valueAsNumber)}
+          onInput={(event) => (swipe.value = event.currentTarget.valueAsNumber)}
         />
       )}
-      <p class="reading">
-        <Reading heat={heat} map={map} photo={photo} signed={signed} />
-        {left && (
-          <span>
-            shown: {percent(left.area)} of the area, {percent(left.mass)} of the mass
-          </span>
-        )}
-      </p>
-      {note && <p class="warning">{note}</p>}
+      {heat && <Reading heat={heat} of={of} signed={signed} ofMap={ofMap} />}
+      {ofMap && map?.note && <p class="warning">{map.note}</p>}
     </figure>
   );
 }
 
-function Cursor() {
-  const at = state.cursor.value;
-  return at && <div class="cursor" style={{ top: `${100 * at[0]}%`, left: `${100 * at[1]}%` }} />;
-}
+type ReadingProps = Pick<Props, "of" | "signed" | "ofMap"> & { heat: Heat };
 
-function Reading({ heat, map, photo, signed }: Pick<Props, "heat" | "photo" | "signed"> & { map: RawMap | undefined }) {
-  const at = state.cursor.value;
-  if (!at) return <span class="quiet">point at the picture for its value</span>;
-  const value = state.valueAt(heat, at, signed);
-  if (value === null) return <span>not seen by the model</span>;
-  const cell = map && cellAt(at[0] * heat.height, at[1] * heat.width, map.shape, photo.geometry);
+function Reading({ heat, of, signed, ofMap }: ReadingProps) {
+  const threshold = chosenThreshold.value;
+  const left = signed || threshold === 0 ? null : above(heat, threshold);
   return (
-    <span>
-      <b>{value.toFixed(2)}</b>
-      {cell && ` in cell ${cell[0]}, ${cell[1]} of ${map.shape[0]}×${map.shape[1]}`}
-    </span>
+    <p class="reading">
+      <BelowPointer heat={heat} of={of} signed={signed} ofMap={ofMap} />
+      {left && (
+        <span>
+          shown: {percent(left.area, 0)} of the area, {percent(left.mass, 0)} of the mass
+        </span>
+      )}
+    </p>
   );
 }
 
-/** Where the pointer is on the picture, as shares; the zoom is taken off. */
-function shareAt(event: PointerEvent | WheelEvent): Pair {
-  const picture = (event.currentTarget as HTMLElement).querySelector("img")!.getBoundingClientRect();
-  const clip = (value: number) => Math.min(Math.max(value, 0), 0.999999);
-  return [
-    clip((event.clientY - picture.top) / picture.height),
-    clip((event.clientX - picture.left) / picture.width),
-  ];
-}
-
-function zoomed(event: WheelEvent): void {
-  if (!event.ctrlKey && !event.altKey) return; // the page scrolls
-  event.preventDefault();
-  const now = state.zoom.value;
-  const at = shareAt(event);
-  const factor = Math.min(Math.max(now.factor * Math.exp(-event.deltaY / 300), 1), 12);
-  if (factor === 1) {
-    state.zoom.value = { factor: 1, y: 0.5, x: 0.5 };
-    return;
-  }
-  // what is below the pointer stays there
-  const share = now.factor / factor;
-  state.zoom.value = { factor, y: at[0] + (now.y - at[0]) * share, x: at[1] + (now.x - at[1]) * share };
+function BelowPointer({ heat, of, signed, ofMap }: ReadingProps) {
+  const at = cursor.value;
+  if (!at) return <span class="quiet">point at the picture for its value</span>;
+  const value = valueAt(heat, at, signed);
+  if (value === null) return <span>not seen by the model</span>;
+  const { map, photo } = of;
+  const cell = ofMap && map ? cellAt(at[0] * heat.height, at[1] * heat.width, map.shape, photo.geometry) : null;
+  const speaks = cell && map ? speechOf(of, map.layer, cell) : "";
+  return (
+    <span>
+      <b>{value.toFixed(2)}</b>
+      {cell && ` in cell ${cell[0]}, ${cell[1]} of ${map!.shape[0]}×${map!.shape[1]}`}
+      {speaks && <em class="speaks"> {speaks}</em>}
+    </span>
+  );
 }

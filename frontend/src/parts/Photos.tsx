@@ -3,7 +3,9 @@
 import { useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 
-import * as state from "../state";
+import { pictureOf } from "../engine/api";
+import * as given from "../state/given";
+import * as listing from "../state/listing";
 
 const ROW = 64;
 const MARGIN = 6;
@@ -12,8 +14,8 @@ export function Photos() {
   const list = useRef<HTMLDivElement>(null);
   const top = useSignal(0);
   const height = useSignal(600);
-  const numbers = state.listed.value;
-  const at = numbers.indexOf(state.photoNumber.value);
+  const numbers = listing.listed.value;
+  const at = numbers.indexOf(given.photoNumber.value);
   useEffect(() => {
     const element = list.current;
     if (!element) return;
@@ -30,7 +32,7 @@ export function Photos() {
   }, [at]);
   const first = Math.max(0, Math.floor(top.value / ROW) - MARGIN);
   const last = Math.min(numbers.length, Math.ceil((top.value + height.value) / ROW) + MARGIN);
-  const { photos } = state.view.value;
+  const { photos } = given.view.value;
   return (
     <nav class="photos" aria-label="Photos">
       <div class="filters">
@@ -38,13 +40,13 @@ export function Photos() {
           type="search"
           placeholder="name, label or class"
           aria-label="Search by name, label or class"
-          value={state.search.value}
-          onInput={(event) => (state.search.value = event.currentTarget.value)}
+          value={listing.search.value}
+          onInput={(event) => (listing.search.value = event.currentTarget.value)}
         />
         <select
           aria-label="Order of the photos"
-          value={state.order.value}
-          onChange={(event) => (state.order.value = event.currentTarget.value as state.Order)}
+          value={listing.order.value}
+          onChange={(event) => (listing.order.value = event.currentTarget.value as listing.Order)}
         >
           <option value="given">as given</option>
           <option value="sure">most sure first</option>
@@ -55,8 +57,8 @@ export function Photos() {
           <label>
             <input
               type="checkbox"
-              checked={state.onlyWrong.value}
-              onChange={(event) => (state.onlyWrong.value = event.currentTarget.checked)}
+              checked={listing.onlyWrong.value}
+              onChange={(event) => (listing.onlyWrong.value = event.currentTarget.checked)}
             />
             wrong only
           </label>
@@ -73,10 +75,10 @@ export function Photos() {
             return (
               <li key={number} style={{ top: `${(first + i) * ROW}px`, height: `${ROW}px` }}>
                 <button
-                  aria-current={number === state.photoNumber.value}
-                  onClick={() => state.goTo(number)}
+                  aria-current={number === given.photoNumber.value}
+                  onClick={() => listing.goTo(number)}
                 >
-                  <img src={photo.picture} alt="" loading="lazy" />
+                  <img src={photo.id === undefined ? photo.picture : pictureOf(photo.id, 128)} alt="" loading="lazy" />
                   <span>
                     <b>{photo.name}</b>
                     <small class={photo.wrong ? "wrong" : ""}>

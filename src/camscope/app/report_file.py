@@ -9,11 +9,15 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
+from camscope.app.run_report import add_run
 from camscope.app.view import View
 from camscope.errors import InputError, check_folder
 from camscope.results import Explanation
+
+if TYPE_CHECKING:
+    from camscope.runs import RunRows
 
 _LARGEST = 10_000_000
 """Bytes of a file, about; a report that would be larger has several."""
@@ -45,7 +49,7 @@ _POLICY = (
 
 
 def report(
-    explanations: Explanation | Iterable[Explanation],
+    explanations: Explanation | Iterable[Explanation] | RunRows,
     path: str | Path,
     *,
     title: str | None = None,
@@ -56,10 +60,11 @@ def report(
 
         camscope.report(e, "report.html")
         camscope.report(explainer.over(loader, targets="labels", only="wrong"), "wrong.html")
+        camscope.report(camscope.runs.open("run").where("label != top1").limit(200), "wrong.html")
 
     Args:
-        explanations: one or several, by one model, the same methods and layers. They are read one by one, so that
-            memory holds small pictures and maps alone.
+        explanations: one or several, by one model, the same methods and layers; or rows of a run. They are read one by
+            one, so that memory holds small pictures and maps alone.
         path: where to write, `.html`. A report of more than about 10 MB becomes several files, with a number each.
         title: of the page; None names the model.
         spec: how the model is named in a command, such as `timm:resnet50`, for the lines that make what is shown.
@@ -73,6 +78,9 @@ def report(
     """
     check_report(path)
     view = View(title or "", spec, side)
+    if _is_run(explanations):
+        add_run(view, explanations)
+        return write_report(view, path)
     for e in [explanations] if isinstance(explanations, Explanation) else explanations:
         if not isinstance(e, Explanation):
             raise InputError(
@@ -81,6 +89,11 @@ def report(
             )
         view.add(e)
     return write_report(view, path)
+
+
+def _is_run(given: Explanation | Iterable[Explanation] | RunRows) -> TypeGuard[RunRows]:
+    """Whether these are rows of a run; that room is not imported for it."""
+    return type(given).__name__ == "RunRows"
 
 
 def write_report(view: View, path: str | Path, *, largest: int = _LARGEST) -> list[Path]:
@@ -114,7 +127,7 @@ def write_report(view: View, path: str | Path, *, largest: int = _LARGEST) -> li
             "pages": pages if len(parts) > 1 else [],
         }
         target = path.with_name(name)
-        target.write_text(_page(document), "utf-8")
+        target.write_text(report_page(document), "utf-8")
         written.append(target)
     return written
 
@@ -131,6 +144,22 @@ def check_report(path: str | Path) -> None:
     check_folder(path)
 
 
+def report_page(document: dict[str, Any]) -> str:
+    """The page with a view in it, as one file.
+
+    Args:
+        document: the view, as `View.to_dict` gives it, with the files of its report.
+    """
+    script, style = (_inline(name) for name in ("page.js", "page.css"))
+    return _PAGE.format(
+        title=html.escape(document["title"]),
+        policy=_POLICY.format(style=_hash(style), script=_hash(script)),
+        style=style,
+        script=script,
+        view=_in_html(document),
+    )
+
+
 def _parts(sizes: Sequence[int], largest: int) -> Iterator[range]:
     """Runs of photos that fit into one file each."""
     start, sum_ = 0, 0
@@ -140,17 +169,6 @@ def _parts(sizes: Sequence[int], largest: int) -> Iterator[range]:
             start, sum_ = number, 0
         sum_ += size
     yield range(start, len(sizes))
-
-
-def _page(document: dict[str, Any]) -> str:
-    script, style = (_inline(name) for name in ("page.js", "page.css"))
-    return _PAGE.format(
-        title=html.escape(document["title"]),
-        policy=_POLICY.format(style=_hash(style), script=_hash(script)),
-        style=style,
-        script=script,
-        view=_in_html(document),
-    )
 
 
 def _inline(name: str) -> str:

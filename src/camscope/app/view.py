@@ -7,17 +7,20 @@ colours them.
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
+from PIL import Image
 
 from camscope.arrays import to_numpy
 from camscope.composition import parse
-from camscope.errors import InputError
+from camscope.errors import ImageError, InputError
+from camscope.images import Geometry
+from camscope.inputs import InputImage
 from camscope.methods import Method
 from camscope.render.colour import lut
 from camscope.results import Explanation
@@ -30,6 +33,10 @@ _TOP = 5
 _COLOURS = ("inferno", "viridis", "cividis", "magma", "turbo", "jet", "gray")
 _SIGNED_COLOURS = ("cmasher:iceburn", "crameri:vik", "colorbrewer:RdBu_r")
 _QUALITY = 80
+GONE = "The photo is not there any more"
+"""How the note of such a photo begins."""
+
+_GROUND = (72, 74, 78)
 
 
 @dataclass
@@ -50,11 +57,20 @@ class View:
     _facts: dict[str, Any] = field(default_factory=dict)
     _ranges: dict[Key, tuple[float, float]] = field(default_factory=dict)
 
-    def add(self, e: Explanation) -> None:
-        """Add the photos of one explanation.
+    def add(
+        self,
+        e: Explanation,
+        *,
+        names: Sequence[str] | None = None,
+        address: Callable[[int], str] | None = None,
+    ) -> None:
+        """Add the photos of one explanation. Where a photo is gone, its maps are shown without it.
 
         Args:
             e: of photos, by the same model, methods and layers as those before.
+            names: what each photo is called; None takes its file's name.
+            address: where a browser finds the picture of a photo, by its number in the explanation; None puts the
+                picture itself there.
 
         Raises:
             InputError: if it is of texts, signals or volumes, of another model, or by other methods or at other layers.
@@ -81,7 +97,10 @@ class View:
             if finite.size:
                 low, high = self._ranges.get(key, (np.inf, -np.inf))
                 self._ranges[key] = min(low, float(finite.min())), max(high, float(finite.max()))
-        self.photos += [_photo(e, image, self.side) for image in range(len(e))]
+        for image in range(len(e)):
+            called = None if names is None else names[image]
+            place = None if address is None else address(image)
+            self.photos.append(_photo(e, image, self.side, called, place))
 
     @property
     def notes(self) -> list[str]:
@@ -98,7 +117,7 @@ class View:
             "version": 1,
             "title": self.title or f"Where {self._facts.get('model', 'a model')} looks",
             "spec": self.spec,
-            "colormaps": _colour_maps(),
+            "colormaps": colour_maps(),
             "photos": list(self.photos if photos is None else photos),
             "keys": [
                 {"method": key[0], "layer": key[1], "range": list(self._ranges.get(key, (0.0, 1.0)))}
@@ -123,21 +142,32 @@ def _facts_of(e: Explanation) -> dict[str, Any]:
         "model": model_of(e),
         "untrained": bool(e.untrained),
         "keys": list(e.raw),
-        "methods": [_method(e, name) for name in e.methods],
+        "methods": [
+            about_method(name, e.facts[name].paper, rectified=e.facts[name].rectified) for name in e.methods
+        ],
         "notes": list(e.notes),
         "versions": ", ".join(f"{name} {version}" for name, version in versions.items()),
     }
 
 
-def _method(e: Explanation, name: str) -> dict[str, Any]:
-    facts = e.facts[name]
+def about_method(name: str, paper: str, *, rectified: bool) -> dict[str, Any]:
+    """What the page is told of a method.
+
+    Args:
+        name: as it is written.
+        paper: where it comes from.
+        rectified: whether evidence against is left out of its maps.
+    """
     known = parse(name)
     advice = known.advice if isinstance(known, Method) else ""
-    return {"name": name, "advice": advice, "paper": facts.paper, "rectified": facts.rectified}
+    return {"name": name, "advice": advice, "paper": paper, "rectified": rectified}
 
 
-def _photo(e: Explanation, image: int, side: int) -> dict[str, Any]:
-    whole = e.input_image(image)
+def _photo(e: Explanation, image: int, side: int, name: str | None, address: str | None) -> dict[str, Any]:
+    try:
+        whole = e.input_image(image)
+    except ImageError as gone:
+        whole, address = _without_photo(e, image, side, str(gone)), None
     shown = whole.shrunk(side)
     label = None if e.labels is None else str(e.labels[image])
     top = [
@@ -145,11 +175,11 @@ def _photo(e: Explanation, image: int, side: int) -> dict[str, Any]:
         for index, name, logit, probability in e.top(_TOP, image=image)
     ]
     facts = {
-        "name": image_name(e, image),
+        "name": image_name(e, image) if name is None else name,
         "label": label,
         "wrong": None if label is None or not top else top[0]["name"] != label,
-        "size": [*whole.geometry.photo_size],
-        "picture": _address(shown.picture),
+        "size": [*e.input_images.geometry(image).photo_size],
+        "picture": address_of(shown.picture) if address is None else address,
         "geometry": shown.geometry.to_dict(),
         "top": top,
         "targets": [_target(e, image, number) for number in range(len(e.targets[image]))],
@@ -162,6 +192,18 @@ def _photo(e: Explanation, image: int, side: int) -> dict[str, Any]:
     }
     found: dict[str, Any] = finite(facts)
     return found
+
+
+def _without_photo(e: Explanation, image: int, side: int, why: str) -> InputImage:
+    """A plain ground in place of a photo that is gone."""
+    geometry = e.input_images.geometry(image)
+    assert isinstance(geometry, Geometry)
+    height, width = geometry.photo_size
+    factor = min(1.0, side / max(height, width))
+    size = max(1, round(height * factor)), max(1, round(width * factor))
+    ground = Image.new("RGB", size[::-1], _GROUND)
+    note = f"{GONE}, so its maps are shown without it. {why}"
+    return InputImage(ground, geometry.of_smaller(size), None, (note,))
 
 
 def _target(e: Explanation, image: int, number: int) -> dict[str, Any]:
@@ -184,25 +226,31 @@ def _written(info: TargetInfo) -> str | None:
 
 
 def _map(key: Key, number: int, one: Float[np.ndarray, "height width"], note: str) -> dict[str, Any]:
-    values = np.nan_to_num(one.astype("<f4"), nan=0.0, posinf=0.0, neginf=0.0)
     return {
         "method": key[0],
         "layer": key[1],
         "target": number,
         "shape": [*one.shape],
-        "values": base64.b64encode(values.tobytes()).decode(),
+        "values": base64_of(one),
         "note": note,
     }
 
 
-def _address(picture: Any) -> str:
+def base64_of(values: Float[np.ndarray, "*axes"]) -> str:
+    """Numbers as the page reads them: float32, little endian, base64; zero where they are not finite."""
+    plain = np.nan_to_num(np.asarray(values).astype("<f4"), nan=0.0, posinf=0.0, neginf=0.0)
+    return base64.b64encode(plain.tobytes()).decode()
+
+
+def address_of(picture: Image.Image) -> str:
     """A picture as a `data:` address."""
     stored = BytesIO()
     picture.save(stored, "WEBP", quality=_QUALITY, method=4)
     return f"data:image/webp;base64,{base64.b64encode(stored.getvalue()).decode()}"
 
 
-def _colour_maps() -> list[dict[str, Any]]:
+def colour_maps() -> list[dict[str, Any]]:
+    """The colour maps of the page, perceptual ones first, each as 256 colours of three bytes."""
     return [
         {"name": name, "signed": signed, "table": base64.b64encode(lut(name).tobytes()).decode()}
         for signed, names in ((False, _COLOURS), (True, _SIGNED_COLOURS))

@@ -41,6 +41,12 @@ app.command(
     usage="Usage: camscope report PHOTO... [OPTIONS]",
 )
 app.command(
+    "camscope.cli.open_app:open_app",
+    name="app",
+    help="Open a page on this machine: drop photos, compare maps, ask about them, look through runs.",
+    usage="Usage: camscope app [PHOTO|FOLDER|RUN...] [OPTIONS]",
+)
+app.command(
     "camscope.cli.find_concepts:concepts",
     name="concepts",
     help="Find the concepts that a layer's features in some photos are made of.",

@@ -1,13 +1,17 @@
-"""`camscope report`: photos in; one HTML file out that shows their maps offline, in any browser."""
+"""`camscope report`: photos or a run in; one HTML file out that shows their maps offline, in any browser."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
+from rich.console import Console
 
 from camscope.app import View, check_report, write_report
+from camscope.app.run_report import MOST, add_run, side_of
+from camscope.app.view import GONE
 from camscope.cli.app import say_error
 from camscope.cli.batches import batches_of
 from camscope.cli.model_options import ModelOptions
@@ -17,11 +21,12 @@ from camscope.cli.pictures import Pictures
 from camscope.cli.request import USUAL_BATCH, Request, read_inputs, read_methods, read_words
 from camscope.cli.showing import show_files, show_notes
 from camscope.engine.progress_bar import bar, in_steps
-from camscope.errors import InputError
+from camscope.errors import InputError, keyword
+from camscope.runs import RunRows
+from camscope.runs import open as open_run
+from camscope.runs.run_plan import PLAN
 
 _NO_INPUT = "Which photos? Give files, folders, globs, or samples: camscope report sample:cat sample:coffee"
-_FEW = 20
-"""So many photos are shown larger."""
 
 
 def report(
@@ -40,6 +45,10 @@ def report(
     batch: int = USUAL_BATCH,
     seed: int = 0,
     trust_pickle: Annotated[bool, Parameter(negative="")] = False,
+    where: str | None = None,
+    sort: str | None = None,
+    descending: Annotated[bool, Parameter(negative="")] = False,
+    limit: int | None = None,
     overwrite: Annotated[bool, Parameter(negative="")] = False,
     as_json: Annotated[bool, Parameter("--json", negative="")] = False,
 ) -> int:
@@ -48,7 +57,8 @@ def report(
     Parameters
     ----------
     photos
-        Files, folders, globs, or sample:NAME. A broken one is named, and the rest goes on.
+        Files, folders, globs, or sample:NAME; a broken one is named, and the rest goes on. Or the folder of a run: its
+        maps are taken as they are stored.
     model
         demo, timm:NAME, torchvision:NAME, hf:NAME-OR-FOLDER, keras:NAME-OR-FILE, onnx:FILE.onnx or FILE.py:FACTORY.
     out
@@ -77,11 +87,34 @@ def report(
         For methods that draw at random.
     trust_pickle
         Read a file that can run code. Only for files you would run as a program.
+    where
+        Of a run: a condition in SQL, such as "label != top1".
+    sort
+        Of a run: a column to sort by, such as ring_share.
+    descending
+        Of a run: the largest first.
+    limit
+        Of a run: how many photos. Default: 200.
     overwrite
         Write over a report that is there.
     as_json
         Print machine-readable output on stdout, and nothing else there.
     """
+    people = console(stderr=as_json)
+    if any(is_run(one) for one in photos):
+        _check_file(out, overwrite=overwrite)
+        given = {
+            "method": method, "target": target, "layer": layer, "top": top, "weights": weights, "classes": classes,
+            "preprocessing": preprocessing, "device": device,
+        }  # fmt: skip
+        _check_run(photos, [name for name, value in given.items() if value is not None])
+        rows = open_run(photos[0])
+        rows = rows if where is None else rows.where(where)
+        rows = rows if sort is None else rows.sort(sort, descending=descending)
+        return _of_run(rows, out, title, MOST if limit is None else limit, people, as_json=as_json)
+    for name, value in (("where", where), ("sort", sort), ("limit", limit)):
+        if value is not None:
+            raise InputError(f"{keyword(name)} chooses rows of a run, and no run was given.")
     request = Request(
         save=(),
         inputs=read_inputs(photos, _NO_INPUT),
@@ -97,7 +130,6 @@ def report(
         as_json=as_json,
     )
     _check_file(out, overwrite=overwrite)
-    people = console(stderr=as_json)
     failed: list[tuple[str, str]] = []
     with quiet_stdout(as_json):
         explainer = request.model.open()
@@ -106,7 +138,7 @@ def report(
                 "A report shows photos, and this model reads something else: camscope explain shows it."
             )
         sources = Photos(request.inputs, out)
-        view = View(title or f"Where {model} looks", model, side=640 if len(sources.names) > _FEW else 1024)
+        view = View(title or f"Where {model} looks", model, side=side_of(len(sources.names)))
         options = request.explainer_options(instances=explainer.detects)
         size = 1 if explainer.keeps_sizes else request.batch
         with bar("explaining", shown=len(sources.names) > 2) as told:
@@ -126,8 +158,72 @@ def report(
         print_json({"photos": len(view.photos), "failed": errors, "files": written})
     else:
         show_notes(people, view.notes)
-        show_files(people, written)
+        _show_written(people, written)
     return 1 if failed else 0
+
+
+def _of_run(
+    rows: RunRows, out: Path, title: str | None, limit: int, people: Console, *, as_json: bool
+) -> int:
+    """The report of a run's rows."""
+    if limit < 1:
+        raise InputError(f"limit={limit}: a report has at least one photo.")
+    plan = rows.opened.plan
+    spec = plan.asked.model
+    images = len(set(rows.to_arrow(columns=["id"])["id"].to_pylist()))
+    if not images:
+        raise InputError(f"No row of the run '{rows.path}' is so: there is nothing to report on.")
+    shown = min(images, limit)
+    name = rows.path.resolve().name
+    view = View(title or f"{name}: where {spec} looks", spec, side=side_of(shown))
+    with quiet_stdout(as_json), bar("reading", shown=shown > 2) as told:
+        left_out = add_run(view, rows, most=limit, told=in_steps(told, shown))
+        for reason in left_out:
+            say_error(reason)
+        written = [str(path) for path in write_report(view, out)]
+    gone = sum(any(note.startswith(GONE) for note in photo["notes"]) for photo in view.photos)
+    if as_json:
+        facts = {"photos": len(view.photos), "of": images, "left_out": left_out, "without_photo": gone}
+        print_json({**facts, "files": written})
+        return 0
+    if shown < images:
+        people.print(
+            f"The first {shown} of {images:,} images are in it; --where, --sort and --limit choose others.",
+            soft_wrap=True,
+        )
+    if gone:
+        people.print(
+            f"{gone} of their photos are not there any more: their maps are shown without them.",
+            soft_wrap=True,
+        )
+    _show_written(people, written)
+    return 0
+
+
+def _show_written(people: Console, written: list[str]) -> None:
+    if len(written) > 1:
+        people.print(
+            f"More than fits into one file of about 10 MB, so it has {len(written)} that lead to one another.",
+            soft_wrap=True,
+        )
+    show_files(people, written)
+
+
+def is_run(path: str) -> bool:
+    """Whether a path is the folder of a run."""
+    return (Path(path) / PLAN).is_file()
+
+
+def _check_run(photos: Sequence[str], said: Sequence[str]) -> None:
+    """Refuse what does not go together with a run."""
+    if len(photos) > 1:
+        raise InputError(f"A report is of photos, or of one run, and {len(photos)} were given.")
+    if said:
+        names = ", ".join(keyword(name) for name in said)
+        raise InputError(
+            f"The maps of the run '{photos[0]}' are made already, so {names} cannot change them. Leave that out; or "
+            "explain the photos themselves: camscope report PHOTO..."
+        )
 
 
 def _check_file(out: Path, *, overwrite: bool) -> None:

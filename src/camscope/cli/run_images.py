@@ -20,6 +20,7 @@ from camscope.errors import InputError, nearest
 from camscope.outputs import Task
 from camscope.runs import Done, merge, run
 from camscope.runs import open as open_run
+from camscope.runs.engines import LOCAL
 from camscope.runs.running import SHARD_SIZE, TOP
 from camscope.runs.sources.finding_inputs import STDIN
 
@@ -33,7 +34,7 @@ _OPTIMISED: dict[str, bool | str | None] = {"auto": None, "yes": True, "no": Fal
 
 def run_images(
     *data: Annotated[str, Parameter(allow_leading_hyphen=True)],
-    out: Path,
+    out: str,
     model: str = "demo",
     method: Annotated[list[str] | None, Parameter(negative="")] = None,
     target: Annotated[list[str] | None, Parameter(negative="", allow_leading_hyphen=True)] = None,
@@ -55,7 +56,12 @@ def run_images(
     workers: int | None = None,
     shard: str | None = None,
     seed: int = 0,
+    into: str | None = None,
     restart: Annotated[bool, Parameter(negative="")] = False,
+    retry_failed: Annotated[bool, Parameter(negative="")] = False,
+    engine: str = LOCAL,
+    address: str | None = None,
+    actors: int | None = None,
     trust_pickle: Annotated[bool, Parameter(negative="")] = False,
     as_json: Annotated[bool, Parameter("--json", negative="")] = False,
 ) -> int:
@@ -71,7 +77,7 @@ def run_images(
         a path a line with its label behind a tab, or - for one on standard input; .tar files of WebDataset's
         (name-{000..127}.tar); a data set's folder. Paths or URLs (s3://, gs://, hf://, https://).
     out
-        The folder of the run.
+        The folder of the run; or its URL, s3://bucket/run.
     model
         demo, timm:NAME, torchvision:NAME, hf:NAME-OR-FOLDER, keras:NAME-OR-FILE, onnx:FILE.onnx, FILE.py:FACTORY, or
         the folder of a training run.
@@ -119,8 +125,19 @@ def run_images(
         `camscope runs merge` joins them.
     seed
         For methods that draw at random.
+    into
+        Another folder, where the plan or the data have changed since the run in --out was begun: that stays as it is.
     restart
         Take away the run that is in --out, and begin anew.
+    retry_failed
+        Make those shards anew that have images which could not be explained: the network was down, say.
+    engine
+        local, or ray: the same by workers of a Ray cluster. Paths must be those of a file system that all nodes share,
+        or URLs of buckets.
+    address
+        Of the cluster: HOST:PORT of its head. Default: the cluster that this machine is in, or else a new one on it.
+    actors
+        How many workers of the cluster. Default: one for each GPU, or for each four cores where there is none.
     trust_pickle
         Read a file that can run code. Only for files you would run as a program.
     as_json
@@ -149,7 +166,12 @@ def run_images(
             workers=workers,
             share=shard,
             seed=seed,
+            into=into,
             restart=restart,
+            retry_failed=retry_failed,
+            engine=engine,
+            address=address,
+            actors=actors,
             **options.keywords(),
         )
     facts = _facts(done)
@@ -168,7 +190,7 @@ def _refuse_options(given: Sequence[str]) -> None:
             raise InputError(f"camscope run has no option {word}.{nearest(word, options)}")
 
 
-def merge_runs(*runs: Path, out: Path) -> None:
+def merge_runs(*runs: str, out: str) -> None:
     """Join the shares of a run, made with --shard, into one run.
 
     Parameters
@@ -198,6 +220,8 @@ def _facts(done: Done) -> dict[str, Any]:
         "images_per_second": done.progress.rate,
         "torn": list(done.torn),
         "notes": [done.said] if done.said else [],
+        "changed": list(done.changed),
+        "lost": list(done.progress.lost),
     }
     if done.progress.done:
         failures = open_run(done.path).failures
@@ -219,8 +243,12 @@ def _close(people: Console, done: Done, facts: dict[str, Any]) -> None:
     )
     if done.said:
         people.print(done.said, markup=False, soft_wrap=True)
+    if done.changed:
+        show_notes(people, [f"a new run, since these changed: {'; '.join(done.changed)}"])
     if done.torn:
         show_notes(people, [f"{len(done.torn)} torn shard(s) of a crash were made anew"])
+    if progress.lost:
+        show_notes(people, [f"{len(progress.lost)} worker(s) were lost and replaced: {progress.lost[-1]}"])
     if facts["failed"]:
         people.print(f"{facts['failed']:,} could not be explained:", style="yellow")
         for reason in facts["reasons"].values():

@@ -5,9 +5,9 @@ from __future__ import annotations
 import copy
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from array_api_compat import array_namespace
@@ -20,7 +20,7 @@ from camscope.engine.call import MethodsLike, read_call
 from camscope.engine.choice_plan import Asked, By
 from camscope.engine.choosing import choose
 from camscope.engine.concept_search import find_concepts
-from camscope.engine.explaining import Explaining
+from camscope.engine.explaining import Explaining, frames_of
 from camscope.engine.layer_choice import Layers
 from camscope.engine.length_buckets import length_buckets
 from camscope.engine.listings import LayerTable, OfferTable
@@ -44,7 +44,7 @@ from camscope.models.said_grid import SaidGrid
 from camscope.outputs import Outputs, Task, embeddings
 from camscope.results import Concepts, Explanation
 from camscope.targets import TargetsLike
-from camscope.trust import Choice, Judgement
+from camscope.trust import Choice, Judgement, RunCost
 
 
 class Explainer:
@@ -182,6 +182,16 @@ class Explainer:
     def reads_texts(self) -> bool:
         """Whether strings are texts for this model, and not the names of photos."""
         return self._model.info.texts is not None
+
+    @property
+    def compares_captions(self) -> bool:
+        """Whether the model compares images with captions, which are its classes."""
+        return self._model.info.caption_decoder is not None
+
+    @property
+    def class_names(self) -> Sequence[str] | None:
+        """The names of the classes, as they were given or came with the model; None if they are not known."""
+        return self._model.class_names or self._model.info.class_names
 
     @property
     def hears_sounds(self) -> bool:
@@ -396,23 +406,33 @@ class Explainer:
         over = Over(
             prepare=lambda inputs: self.prepare(inputs, explained_input=explained_input),
             explain=lambda given, wanted: self(given, targets=wanted, **call),
-            outputs=self._outputs,
+            outputs=self.outputs,
             class_names=lambda count: self._model.names(count, self._model.notes()),
             targets=targets,
             only=only,
         )
         return over.run(batches, size=size, apart=apart, progress=progress)
 
-    def _outputs(self, inputs: Any) -> Outputs:
-        """What the model says of each image."""
+    def outputs(self, inputs: Any) -> Outputs:
+        """What the model says of each image, and nothing of where; boxes that it found are in pixels of the photos.
+
+        Args:
+            inputs: the same as for a call.
+
+        Raises:
+            InputError, ImageError: as for a call.
+        """
         seen: list[Outputs] = []
 
         def read(outputs: Outputs) -> Array:
             seen.append(outputs)
             return outputs.logits
 
-        logits = self._read(inputs, read)
-        return Outputs(logits, seen[0].task, predictions=seen[0].predictions)
+        given = self.prepare(inputs)
+        logits, found, frames = self._read(given, read), seen[0].predictions, frames_of(given)
+        if found is not None and frames is not None:
+            found = found.on_photos(frames)
+        return Outputs(logits, seen[0].task, predictions=found)
 
     @keywords("explainer.prepare(x, {})")
     def prepare(self, inputs: Any, *, explained_input: int | str | None = None) -> Inputs:
@@ -541,6 +561,16 @@ class Explainer:
         other._model = with_other_weights(self._model, inputs, seed, head_only, layers)
         return other
 
+    def at_rest(self) -> AbstractContextManager[None]:
+        """For many calls one after another: within it nothing but PyTorch writes to the weights, if anything does.
+
+        Each call looks whether the weights are still those that it knows. What is written through NumPy, or through
+        `p.data`, is seen by adding up all values, which takes a tenth of the time of a small model; within this it is
+        left out.
+        """
+        found = getattr(self._model.adapter, "at_rest", nullcontext)()
+        return cast("AbstractContextManager[None]", found)
+
     def optimised(self, *, half: bool = False) -> Explainer:
         """The same on a copy of the model made for inference: batch norm folded, channels last (PyTorch).
 
@@ -614,11 +644,13 @@ class Explainer:
         methods: MethodsLike = None,
         layers: Layers = None,
         targets: TargetsLike = None,
+        labels: Sequence[Any] | str | None = None,
         checks: str | Sequence[str] = ("fidelity", "class"),
         probes: int | None = None,
         seed: int = 0,
         explained_input: int | str | None = None,
         progress: bool | Progress = True,
+        tell: Callable[[RunCost], object] | None = None,
     ) -> Judgement:
         """Explain a batch, and say of every map whether it can be trusted, with the evidence beside it.
 
@@ -641,19 +673,25 @@ class Explainer:
             layers: see `__call__`.
             targets: see `__call__`. What is probed is the log-probability of a class; of what has no probability (a
                 regression, a region, an instance, a function) the score itself.
+            labels: of each image its class, as index or name; or `"folders"`, the name of the folder that it lies in.
+                Where the model says another one, the verdict says so: a map may well say where a wrong answer is from.
             checks: the tests: `fidelity`, which the verdict is made of, and further ones:
                 `camscope.trust.list_checks()` names them, and `all` is every one.
             probes: how many altered inputs for each image and grid, in place of 128 or 256.
             seed: of whatever is drawn.
             explained_input: see `__call__`.
             progress: whether a bar is shown, in a terminal or a notebook; or a function, called with the number of
-                altered inputs that are answered and of all: with 0 before the first, and after every chunk.
+                inputs that are answered or explained again and of all: with 0 before the first, and after every chunk.
+            tell: gets what all tests cost before they are run, such as `print`: how many altered inputs the model is
+                run on, and how many inputs are explained once more (`weights` and `stability` make the maps again);
+                see `camscope.trust.RunCost`. By default nobody.
 
         Returns:
             a row for every image, target, method and layer. What cannot be judged says why in its row.
 
         Raises:
-            InputError: for a number of probes that says nothing, or a test that does not exist.
+            InputError: for a number of probes that says nothing, a test that does not exist, or labels that are not one
+                for each image.
             ImageError, LayerError, MethodError, TargetError: as for a call.
             ModelError: if the model cannot be run on altered inputs.
         """
@@ -661,7 +699,8 @@ class Explainer:
             given = self.prepare(inputs, explained_input=explained_input)
             with bar("asking the model", shown=progress is True) as shown:
                 told = progress if callable(progress) else shown
-                wanted = Wanted(methods, layers, targets, checks, probes, seed, told)
+                price = tell or (lambda cost: None)
+                wanted = Wanted(methods, layers, targets, labels, checks, probes, seed, told, price)
                 return judge(self, given, wanted, self.default_method)
 
     def embed(self, inputs: Any) -> Float[Array, "batch feature"]:
@@ -780,9 +819,9 @@ def explain(
 ) -> Explanation:
     """Explain once: `Explainer(model, **model_options)(inputs, …)`.
 
-    camscope.explain(model, x)                    # Grad-CAM, top class, automatic layer
-    camscope.explain("demo", "photo.jpg")         # names and paths too
-    camscope.explain("hf:FOLDER", "a film I loved").words()
+        camscope.explain(model, x)                    # Grad-CAM, top class, automatic layer
+        camscope.explain("demo", "photo.jpg")         # names and paths too
+        camscope.explain("hf:FOLDER", "a film I loved").words()
 
     Args:
         model: a module or a name, see `Explainer`.

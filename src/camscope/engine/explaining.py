@@ -186,7 +186,7 @@ def asking(
         targets: the targets as the user gave them.
         names: from the outputs to the names of all classes, if they are known.
     """
-    frames = _frames(given)
+    frames = frames_of(given)
 
     def ask(outputs: Outputs) -> Targets:
         if frames is not None and outputs.predictions is not None:
@@ -198,8 +198,12 @@ def asking(
     return ask
 
 
-def _frames(given: Inputs) -> Frames | None:
-    """Where photos lie in the inputs that were made from them; None for tensors."""
+def frames_of(given: Inputs) -> Frames | None:
+    """Where photos lie in the inputs that were made from them; None for tensors.
+
+    Args:
+        given: the inputs as they were prepared.
+    """
     images = given.input_images
     if images.of_tensors or not all(map(images.has, range(len(images)))):
         return None

@@ -39,23 +39,21 @@ OF_TEXTS: Mapping[str, FillCells] = {"left out": _left_out}
 """Words are left out: the model reads its tokenizer's mask token there."""
 
 Progress: TypeAlias = Callable[[int, int], object]
-"""Gets how many altered inputs the model has answered, and how many there are to be."""
+"""Gets how many altered inputs the model has answered and explained again, and how many there are to be."""
 
 
 class Counter:
-    """Tells how many altered inputs the model has answered.
+    """Tells how much the model has answered.
 
     Args:
         progress: is told; None tells nobody.
-        total: how many there are to be.
     """
 
-    def __init__(self, progress: Progress | None, total: int) -> None:
-        self._progress, self._done, self._total = progress, 0, total
-        self.add(0)
+    def __init__(self, progress: Progress | None) -> None:
+        self._progress, self._done, self._total = progress, 0, 0
 
     def add(self, count: int, *, more: int = 0) -> None:
-        """Count answers; `more` says how many were not foreseen."""
+        """Count answers; `more` says how many were not foreseen before."""
         self._done, self._total = self._done + count, self._total + more
         if self._progress is not None:
             self._progress(self._done, self._total)

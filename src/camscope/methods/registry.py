@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -328,6 +329,7 @@ def where_methods_are_listed() -> str:
     return f"{either('camscope.list_methods()', '`camscope methods`')} lists all."
 
 
+@functools.lru_cache(maxsize=1024)
 def _letters(name: str) -> str:
     """What of a name tells methods apart."""
     return re.sub(r"(?<=[^\W_])[-_\s]+(?=[^\W_])", "", name.strip().lower().replace("+", "p"))

@@ -16,6 +16,9 @@ from camscope.metrics.metric import Found, metric
 from camscope.metrics.similar_maps import likeness, likeness_within_reach, map_entropy
 from camscope.targets import TargetsLike
 
+DRAWS = 5
+"""Of all weights."""
+
 LOWER = "lower 95 % bound"
 """What stands beside the mean over several draws."""
 
@@ -29,7 +32,7 @@ def model_randomisation(
     maps: Maps,
     *,
     targets: TargetsLike = None,
-    draws: int = 5,
+    draws: int = DRAWS,
     head_only: bool = False,
     baselines: Iterable[str] = (),
     seed: int = 0,
@@ -162,7 +165,7 @@ def emprt(
     maps: Maps,
     *,
     targets: TargetsLike = None,
-    draws: int = 5,
+    draws: int = DRAWS,
     bins: int = 100,
     baselines: Iterable[str] = (),
     seed: int = 0,

@@ -81,6 +81,21 @@ class Explanation(Maps):
         """
         return figures.gallery(self, **options)
 
+    def show(self, **options: Any) -> None:
+        """Show it in a notebook as a page to click in: classes, methods, scales and thresholds are chosen there.
+
+        Where anywidget is not installed, or these are no photos, the figure is shown. See `camscope.app.show`.
+
+        Args:
+            options: title, spec (how the model is named in a command) and height, in pixels.
+
+        Raises:
+            InputError: if this is no notebook; the message says what shows it elsewhere.
+        """
+        import camscope  # the house's door knows the room of the page, which lies above this one
+
+        camscope.app.show(self, **options)
+
     def save(self, path: str | Path) -> Path:
         """Write arrays and JSON into one `.npz` that opens without camscope. See `camscope.results.saving`."""
         return saving.save(self, path)

@@ -6,7 +6,6 @@ import dataclasses
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -23,6 +22,7 @@ from camscope.runs.querying import ROWS, WITH_MAPS, OpenStore
 from camscope.runs.reading_page import Page, rows_by_key
 from camscope.runs.row_columns import FAILED, HEAVY, SIMILARITY, schema
 from camscope.runs.sorted_keys import Order
+from camscope.runs.store_paths import StorePath, store_path
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -56,8 +56,8 @@ class RunRows:
     skipped: int = 0
 
     @property
-    def path(self) -> Path:
-        """The folder of the run."""
+    def path(self) -> StorePath:
+        """The folder of the run, or its URL."""
         return self.opened.store.path
 
     @property
@@ -102,9 +102,9 @@ class RunRows:
         Raises:
             InputError: if it is none; the message names the nearest column.
         """
-        return self._checked(
-            dataclasses.replace(self, chosen=f"SELECT * FROM ({self._all()}) WHERE ({condition})")
-        )
+        self.opened.check_words(condition)
+        chosen = f"SELECT * FROM ({self._all()}) WHERE ({condition}\n)"
+        return self._checked(dataclasses.replace(self, chosen=chosen))
 
     def sort(self, column: str, *, descending: bool = False) -> Self:
         """The rows in another order. Rows without a value come last.
@@ -116,6 +116,7 @@ class RunRows:
         Raises:
             InputError: if there is no such column.
         """
+        self.opened.check_words(column)
         sorted_rows = dataclasses.replace(
             self, chosen=self._all(), order=(Order(column, descending),), most=None, skipped=0
         )
@@ -159,8 +160,9 @@ class RunRows:
         Raises:
             InputError: if the run is not complete yet, or there is no such column.
         """
+        self.opened.check_words(by)
         keys = (  # of the few columns that tell them: all of each row would have to be sorted too
-            f"SELECT id, row FROM (SELECT id, row, {SIMILARITY}, ({by}) AS of_class FROM ({self._all()}) "
+            f"SELECT id, row FROM (SELECT id, row, {SIMILARITY}, ({by}\n) AS of_class FROM ({self._all()}) "
             f"WHERE {SIMILARITY} IS NOT NULL) "
             f"QUALIFY row_number() OVER (PARTITION BY of_class ORDER BY {SIMILARITY}, id, row) <= {int(count)}"
         )
@@ -193,24 +195,26 @@ class RunRows:
         """
         rows = self if where is None else self.where(where)
         rows = rows if sort is None else rows.sort(sort, descending=descending)
-        light = [name for name in self.columns if name not in HEAVY]
-        shown = light if columns is None else list(dict.fromkeys(columns))
-        for name in shown:
-            if name not in self.columns:
-                raise InputError(f"There is no column {name!r}.{nearest(name, self.columns)}")
-        some = rows.limit(limit, offset=offset)
-        return Page(some._columns(shown), len(rows), offset)
+        return Page(rows.limit(limit, offset=offset).to_arrow(columns=columns), len(rows), offset)
 
     # ------------------------------------------------------------------ what they hold
 
-    def to_arrow(self, *, maps: bool = False) -> Any:
+    def to_arrow(self, *, maps: bool = False, columns: Sequence[str] | None = None) -> Any:
         """The rows as an Arrow table.
 
         Args:
             maps: whether the raw maps come too, with what else is large.
+            columns: these alone; None for all.
+
+        Raises:
+            InputError: if there is no such column.
         """
-        names = [name for name in self.columns if maps or name not in HEAVY]
-        return self._columns(names)
+        if columns is None:
+            return self._columns([name for name in self.columns if maps or name not in HEAVY])
+        for name in columns:
+            if name not in self.columns:
+                raise InputError(f"There is no column {name!r}.{nearest(name, self.columns)}")
+        return self._columns(list(dict.fromkeys(columns)))
 
     def to_pandas(self, *, maps: bool = False) -> Any:
         """The rows as a DataFrame.
@@ -261,9 +265,10 @@ class RunRows:
         Raises:
             InputError: if there is no such column, or the rows are of several methods or layers.
         """
+        self.opened.check_words(by)
         self._check_one_kind("mean_maps")
         means = MeanMaps()
-        own = f"SELECT id, row, ({by}) AS of_class, method, map_shape, scale FROM ({self._all()})"
+        own = f"SELECT id, row, ({by}\n) AS of_class, method, map_shape, scale FROM ({self._all()})"
         sql = f"SELECT of_class, method, map_shape, scale, map FROM ({own}) JOIN {ROWS}{WITH_MAPS} USING (id, row)"
         for batch in self.opened.stream(sql):
             classes = batch["of_class"].to_pylist()
@@ -320,6 +325,11 @@ class RunRows:
         """
         keys = self._columns(["id", "row", "label", "top1", "similarity"], optional=["similarity"])
         return contact_sheet(self.explanation, keys.to_pylist(), columns, style)
+
+    @property
+    def question(self) -> str:
+        """These rows as SQL, without what is large."""
+        return self._all()
 
     # ------------------------------------------------------------------ inside
 
@@ -437,7 +447,7 @@ def open_run(path: str | os.PathLike[str]) -> RunRows:
         rows.where("label != top1").sort("ring_share", descending=True).limit(20).to_pandas()
 
     Args:
-        path: the folder of the run.
+        path: the folder of the run, or its URL.
 
     Returns:
         All rows, in the order of the inputs.
@@ -446,4 +456,4 @@ def open_run(path: str | os.PathLike[str]) -> RunRows:
         InputError: if it is no run, of another version, has no finished shard, or a file in it is torn or foreign.
         MissingExtraError: if DuckDB is not installed.
     """
-    return RunRows(OpenStore.open(Path(path)))
+    return RunRows(OpenStore.open(store_path(os.fspath(path))))

@@ -38,7 +38,7 @@ class Order(NamedTuple):
     descending: bool = False
 
     def __str__(self) -> str:
-        return f"{self.by} {'DESC' if self.descending else 'ASC'} NULLS LAST"
+        return f"{self.by}\n{'DESC' if self.descending else 'ASC'} NULLS LAST"
 
 
 KEY = f"(id << {_ROW_BITS}) | row AS key"
@@ -126,7 +126,7 @@ class SortedKeys:
         ((by, descending),) = order
         ranking = Ranking()
         keys = []
-        for part in self.stream(f"SELECT {KEY}, ({by}) AS value FROM ({chosen})"):
+        for part in self.stream(f"SELECT {KEY}, ({by}\n) AS value FROM ({chosen})"):
             keys.append(numbers_in(part["key"]))
             if not ranking.add(part["value"]):
                 return None

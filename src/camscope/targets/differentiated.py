@@ -51,11 +51,8 @@ def slopes_through(
         weight: of each class.
         slopes: gives the slopes by the logits, if they are needed.
     """
-    plain = all(one is None for one in (*targets.functions, *targets.against)) and set(targets.of) <= {
-        "logit"
-    }
     found: np.ndarray
-    if not plain or outputs.predictions is not None:
+    if not targets.all_logits or outputs.predictions is not None:
         found = slopes() @ weight
         return found
     classes, signs = targets.classes, targets.signs.astype(weight.dtype)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
@@ -104,6 +105,8 @@ class Targets:
     @staticmethod
     def side_by_side(parts: Sequence[Targets]) -> Targets:
         """One table with the columns of several tables, in this order."""
+        if len(parts) == 1:
+            return parts[0]
         return Targets(
             np.concatenate([p.classes for p in parts], axis=1),
             np.concatenate([p.signs for p in parts], axis=1),
@@ -181,12 +184,12 @@ class Targets:
         Raises:
             TargetError: if a target is no class, is contrasted already, or there is no other class.
         """
-        if any(self.functions):
+        if self.of_functions:
             raise TargetError(
                 "A target that is no class (a function, a region, an instance) has no similar classes to contrast it "
                 "with. Give a class."
             )
-        if any(self.against):
+        if not _only_none(self.against):
             raise TargetError(
                 "The target is contrasted with other classes already; finer(…) would do so again."
             )
@@ -210,14 +213,19 @@ class Targets:
         return replace(self, against=tuple(columns))
 
     @property
+    def of_functions(self) -> bool:
+        """Whether any target is no class: a callable, a region or an instance."""
+        return not _only_none(self.functions)
+
+    @property
     def linear(self) -> bool:
         """Whether every target is a weighted sum of logits."""
-        return set(self.of) <= {"logit"} and not any(self.functions)
+        return set(self.of) <= {"logit"} and not self.of_functions
 
     @property
     def all_logits(self) -> bool:
         """Whether every target is plus or minus the logit of one class."""
-        return self.linear and not any(self.against)
+        return self.linear and _only_none(self.against)
 
     @property
     def same_for_all_images(self) -> bool:
@@ -271,7 +279,7 @@ class Targets:
             return xp.take_along_axis(values, xp.asarray(classes, device=where), axis=1)
 
         scores = taken(self.classes[:, columns])
-        if any(self.against[t] is not None for t in columns):
+        if not _only_none(self.against):
             others = []
             for t in columns:
                 against = self.against[t]
@@ -321,25 +329,33 @@ class Targets:
             if function is not None:
                 return TargetInfo(None, function_name(function), None, sign)
             index = int(self.classes[b, t])
-            others = (
-                () if against is None else tuple(class_name(int(d), class_names) for d in against.classes[b])
-            )
-            gamma = None if against is None else round(float(against.shares[b].sum()), 6)
+            name = class_name(index, class_names)
+            if against is None:
+                return _class_info(index, name, self.of[t], sign)
             return TargetInfo(
                 index,
-                class_name(index, class_names),
+                name,
                 self.of[t],
                 sign,
-                others,
-                gamma=gamma,
-                weighting=None if against is None else against.weighting[b],
+                tuple(class_name(int(d), class_names) for d in against.classes[b]),
+                gamma=round(float(against.shares[b].sum()), 6),
+                weighting=against.weighting[b],
             )
 
         batch: int = self.classes.shape[0]
-        own = any(f is not None and isinstance(f, OutputScore) for f in self.functions)
-        named = 1 if self.same_for_all_images and not own and not any(self.against) else batch
+        own = any(issubclass(kind, OutputScore) for kind in set(map(type, self.functions)))
+        named = 1 if self.same_for_all_images and not own and _only_none(self.against) else batch
         rows = tuple(tuple(info(b, t) for t in range(len(self))) for b in range(named))
         return rows if named == batch else rows * batch
+
+
+_class_info = functools.lru_cache(maxsize=8192)(TargetInfo)
+"""A class by itself. Its facts never change, and a thousand of them a call take time to build."""
+
+
+def _only_none(values: Sequence[Any]) -> bool:
+    """Whether nothing is given in any column. A callable may be false or empty as a truth value and is given."""
+    return set(map(type, values)) <= {type(None)}
 
 
 def _others(

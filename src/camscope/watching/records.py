@@ -82,6 +82,11 @@ class Records:
     def __len__(self) -> int:
         return len(self.looks)
 
+    def has_grown(self) -> bool:
+        """Whether there are other looks in the folder by now."""
+        known = {*self.steps.tolist(), *(lost["step"] for lost in self.missing)}
+        return not known.issuperset(steps_in(self.folder))
+
     # ------------------------------------------------------------------ arrays
 
     @cached_property

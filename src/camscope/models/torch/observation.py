@@ -217,7 +217,7 @@ class TorchObservation:
 
     def _pooled(self, activations: Mapping[Layer, torch.Tensor], targets: Targets) -> dict[Layer, Features]:
         """What the linear head pools at each layer that has one."""
-        callables = any(targets.functions)
+        callables = targets.of_functions
         if self.classifier is None or (callables and self.outputs.raw is not self.logits):
             return {}
         pooled = self.classifier.pooled

@@ -89,7 +89,7 @@ class SuffixRerun:
             channels: which; −1 takes none away.
         """
         # a callable may read what the model returns besides its logits, past the linear layer
-        found = None if any(self.targets.functions) else self.way.parts_for(image)
+        found = None if self.targets.of_functions else self.way.parts_for(image)
         if found is None:
             return self(image, len(channels), without_channels(activations, channels))
         rest, parts = found

@@ -1,0 +1,91 @@
+/** The engine's models and photos; a view is kept for each model, with all photos in it. */
+
+import { batch, computed, signal } from "@preact/signals";
+
+import { modelNumber, photoNumber, views } from "../state/given";
+import { shown } from "../state/shown";
+import type { EngineStart, Photo, View } from "../view";
+import * as api from "./api";
+
+/** What the engine says of itself; null in a report, which has none. */
+export const engine = signal<api.EngineState | null>(null);
+
+/** The model that the controls speak of; null in a report. */
+export const model = computed(() => engine.value?.models[modelNumber.value] ?? null);
+
+/** Pixels along the longer side of the grid that maps are drawn on, and of the picture below it. */
+export const MAP_SIDE = 512;
+const PICTURE_SIDE = 1280;
+
+const POLL = 500;
+
+/** Ask the engine what there is, and go on asking while a model is being loaded. */
+export async function begin(start: EngineStart): Promise<void> {
+  const said = await api.state();
+  batch(() => {
+    engine.value = said;
+    views.value = said.models.map((one) => viewOf(one, start));
+    hold(said.photos);
+    if (said.models.length && said.photos.length) shown.value = [{ model: 0, method: "", layer: "", target: 0 }];
+  });
+  void follow();
+}
+
+async function follow(): Promise<void> {
+  while (engine.value?.models.some((one) => one.status === "loading")) {
+    await new Promise((go) => setTimeout(go, POLL));
+    const said = await api.state();
+    const stored = engine.value.models.filter((one) => !said.models.some((other) => other.id === one.id));
+    engine.value = { ...said, models: [...said.models, ...stored] };
+  }
+}
+
+function viewOf(one: api.Model, start: EngineStart): View {
+  return {
+    version: 1,
+    title: "camscope",
+    model: one.name,
+    spec: one.spec,
+    untrained: one.untrained,
+    methods: [],
+    keys: [],
+    colormaps: start.colormaps,
+    photos: [],
+    notes: [],
+    versions: `camscope ${start.version}`,
+    pages: [],
+  };
+}
+
+/** Add photos to the list, as those of every model. */
+export function hold(photos: api.HeldPhoto[]): void {
+  views.value = views.value.map((view) => ({ ...view, photos: [...view.photos, ...photos.map(unexplained)] }));
+}
+
+function unexplained(photo: api.HeldPhoto): Photo {
+  const size = photo.size ?? [3, 4];
+  return {
+    id: photo.id,
+    name: photo.name,
+    label: null,
+    wrong: null,
+    size,
+    picture: api.pictureOf(photo.id, PICTURE_SIDE),
+    geometry: { photo_size: size, input_size: size, scale: [1, 1], offset: [0, 0] },
+    top: [],
+    targets: [],
+    maps: [],
+    notes: [],
+  };
+}
+
+/** Look at photos that have just come. */
+export function lookAtNew(photos: api.HeldPhoto[]): void {
+  if (!photos.length) return;
+  batch(() => {
+    const first = views.value[0]?.photos.length ?? 0;
+    hold(photos);
+    photoNumber.value = first;
+    if (!shown.value.length) shown.value = [{ model: modelNumber.value, method: "", layer: "", target: 0 }];
+  });
+}

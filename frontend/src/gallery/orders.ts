@@ -1,0 +1,39 @@
+/** In which order rows can be looked at, in words. */
+
+import type { About } from "./rows";
+
+export interface Order {
+  words: string;
+  sort: string;
+  descending: boolean;
+  /** The number that is shown with each row. */
+  shows: string | null;
+}
+
+const order = (words: string, sort: string, descending: boolean, shows: string | null = sort): Order => ({
+  words, sort, descending, shows,
+});
+
+/** What people look for first. */
+export function usualOrders(about: About): Order[] {
+  const has = (name: string) => about.columns.includes(name);
+  const trust = ["trust", "fidelity"].find(has);
+  return [
+    order("as in the run", "", false, null),
+    ...(about.labelled ? [order("wrong and sure of it", "error", true, null)] : []),
+    order("most sure", "top1_probability", true, null),
+    order("least sure", "top1_probability", false, null),
+    ...(trust ? [order("least to be trusted", trust, false)] : []),
+    order("evidence at the edge", "ring_share", true),
+    order("evidence in the corners", "corner_share", true),
+    order("looks at little", "area", false),
+    order("looks everywhere", "entropy", true),
+    ...(has("similarity") ? [order("unlike its class", "similarity", false)] : []),
+  ];
+}
+
+/** All other numbers, each from its largest. */
+export function otherOrders(about: About): Order[] {
+  const usual = new Set(usualOrders(about).map((one) => one.sort));
+  return about.numbers.filter((name) => !usual.has(name)).map((name) => order(name, name, true));
+}

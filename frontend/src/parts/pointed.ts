@@ -1,0 +1,101 @@
+/** What the pointer does on a picture, by the tool that is held. */
+
+import { beginStroke, goOnStroke } from "../engine/brushing";
+import { photo } from "../state/given";
+import { cursor, WHOLE, zoom } from "../state/pointer";
+import { adding, showTarget, swipe } from "../state/shown";
+import { drawn, tool } from "../state/tool";
+import type { Pair } from "../view";
+
+const MOST_ZOOM = 12;
+const DOUBLE_CLICK_ZOOM = 3;
+/** A smaller box was not meant: as a share of the picture. */
+const SMALLEST_BOX = 0.01;
+
+/** The handlers of a picture; `split` if it has a divider. */
+export function pointed(split: boolean) {
+  return {
+    onPointerDown: (event: PointerEvent) => {
+      if (event.button !== 0) return;
+      const at = shareAt(event);
+      (event.currentTarget as HTMLElement).setPointerCapture(event.pointerId);
+      if (tool.value === "brush") beginStroke(at);
+      else if (tool.value === "box") drawn.value = [at, at];
+      else if (split) swipe.value = at[1];
+    },
+    onPointerMove: (event: PointerEvent) => {
+      const at = shareAt(event);
+      const before = cursor.value;
+      cursor.value = at;
+      if (!(event.buttons & 1)) return;
+      if (tool.value === "brush") goOnStroke(at);
+      else if (tool.value === "box" && drawn.value) drawn.value = [drawn.value[0], at];
+      else if (split) swipe.value = at[1];
+      else if (before && zoom.value.factor > 1) pan(event);
+    },
+    onPointerUp: () => {
+      const box = drawn.value;
+      drawn.value = null;
+      if (box) explainBox(box);
+    },
+    onPointerCancel: () => (drawn.value = null),
+    onPointerLeave: () => (cursor.value = null),
+    onWheel: (event: WheelEvent) => {
+      if (!event.ctrlKey && !event.altKey) return; // the page scrolls
+      event.preventDefault();
+      zoomBy(Math.exp(-event.deltaY / 300), shareAt(event));
+    },
+    onDblClick: (event: MouseEvent) => {
+      if (tool.value === "look") zoomBy(zoom.value.factor > 1 ? 0 : DOUBLE_CLICK_ZOOM, shareAt(event));
+    },
+  };
+}
+
+/** Zoom by a factor; what is at this point stays there. */
+export function zoomBy(by: number, at: Pair): void {
+  const now = zoom.value;
+  const factor = Math.min(Math.max(now.factor * by, 1), MOST_ZOOM);
+  if (factor === 1) {
+    zoom.value = WHOLE;
+    return;
+  }
+  const share = now.factor / factor;
+  zoom.value = { factor, y: at[0] + (now.y - at[0]) * share, x: at[1] + (now.x - at[1]) * share };
+}
+
+function pan(event: PointerEvent): void {
+  const picture = pictureOf(event).getBoundingClientRect();
+  const { factor, y, x } = zoom.value;
+  const clip = (value: number) => Math.min(Math.max(value, 0.5 / factor), 1 - 0.5 / factor);
+  zoom.value = {
+    factor,
+    y: clip(y - event.movementY / picture.height),
+    x: clip(x - event.movementX / picture.width),
+  };
+}
+
+function explainBox([a, b]: [Pair, Pair]): void {
+  const of = photo.value;
+  if (!of || Math.abs(a[0] - b[0]) < SMALLEST_BOX || Math.abs(a[1] - b[1]) < SMALLEST_BOX) return;
+  const [height, width] = of.size;
+  const corners = [
+    Math.min(a[1], b[1]) * width,
+    Math.min(a[0], b[0]) * height,
+    Math.max(a[1], b[1]) * width,
+    Math.max(a[0], b[0]) * height,
+  ];
+  showTarget(`instance:${corners.map(Math.round).join()}`, adding.value);
+  tool.value = "look";
+}
+
+const pictureOf = (event: MouseEvent) => (event.currentTarget as HTMLElement).querySelector("img")!;
+
+/** Where the pointer is on the picture, as shares; the zoom is taken off. */
+function shareAt(event: MouseEvent): Pair {
+  const picture = pictureOf(event).getBoundingClientRect();
+  const clip = (value: number) => Math.min(Math.max(value, 0), 0.999999);
+  return [
+    clip((event.clientY - picture.top) / picture.height),
+    clip((event.clientX - picture.left) / picture.width),
+  ];
+}

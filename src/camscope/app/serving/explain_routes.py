@@ -1,0 +1,89 @@
+"""Routes: maps of photos, and what the model says of parts of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeAlias
+
+from fastapi import APIRouter, Request
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import Response, StreamingResponse
+
+from camscope.app.serving.altered_scores import altered_scores
+from camscope.app.serving.app_session import Session, done
+from camscope.app.serving.cell_classes import cell_classes
+from camscope.app.serving.explained_photo import encoded, explained_photo
+from camscope.app.serving.explained_text import explained_text
+from camscope.app.serving.held_models import HeldModel
+from camscope.app.serving.held_photos import HeldPhoto
+from camscope.app.serving.trust_stream import verdict_events, with_first
+from camscope.app.serving.wishes import Cells, Explain, ExplainText, OfPhoto, Scores, TrustWish
+from camscope.images import Photo
+
+_Answer: TypeAlias = Callable[[HeldModel, HeldPhoto, Photo, Any], dict[str, Any]]
+
+router = APIRouter()
+
+
+@router.post("/explain", response_class=Response)
+async def _explain(request: Request, wish: Explain) -> Response:
+    """Explain one photo: all methods, layers and targets from one forward. The answer is a view of the photo."""
+    return await _answered(request, wish, explained_photo)
+
+
+@router.post("/texts", response_class=Response)
+async def _explain_text(request: Request, wish: ExplainText) -> Response:
+    """Explain a text: its words, and the evidence in each for every target."""
+    model = request.app.state.session.models.of(wish.model)
+    content = await done(request, model.worker, lambda: encoded(explained_text(model, wish)), page=wish.page)
+    return Response(content, media_type="application/json", headers={"Cache-Control": "no-store"})
+
+
+@router.post("/cells", response_class=Response)
+async def _cells(request: Request, wish: Cells) -> Response:
+    """The classes that each cell of a photo speaks for, where the model's head is linear and so this is exact."""
+    return await _answered(request, wish, lambda model, _, photo, wish: cell_classes(model, photo, wish))
+
+
+@router.post("/scores", response_class=Response)
+async def _scores(request: Request, wish: Scores) -> Response:
+    """What the model says if a part of the photo is hidden, or nothing else is left, beside what it says as it is."""
+    return await _answered(request, wish, lambda model, _, photo, wish: altered_scores(model, photo, wish))
+
+
+@router.post(
+    "/trust",
+    response_class=StreamingResponse,
+    responses={
+        200: {"content": {"text/event-stream": {}}, "description": "progress …, then verdict or error"}
+    },
+)
+async def _trust(request: Request, wish: TrustWish) -> StreamingResponse:
+    """Whether a map can be trusted, as server-sent events; whoever closes the connection ends it."""
+    session: Session = request.app.state.session
+    model, held = session.models.of(wish.model), session.photos.of(wish.photo)
+    photo = await run_in_threadpool(session.photos.read, held)
+    events = verdict_events(model, photo, wish)
+    first = await anext(events)  # what is asked wrongly is refused before anything is streamed
+    return StreamingResponse(
+        with_first(first, events),
+        media_type="text/event-stream",
+        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+    )
+
+
+async def _answered(
+    request: Request, wish: OfPhoto, answer: Callable[[HeldModel, HeldPhoto, Photo, Any], Any]
+) -> Response:
+    """The answer of a model to a wish: what it gave before, or else from its own thread."""
+    session: Session = request.app.state.session
+    model, held = session.models.of(wish.model), session.photos.of(wish.photo)
+    key = (type(wish), wish.model_copy(update={"page": None}).model_dump_json())
+    found = session.kept.get(key)
+    if found is None:
+        photo = await run_in_threadpool(session.photos.read, held)
+        call = partial(answer, model, held, photo, wish)
+        found = await done(request, model.worker, lambda: encoded(call()), page=wish.page)
+        session.kept.put(key, found)
+    return Response(found, media_type="application/json", headers={"Cache-Control": "no-store"})

@@ -1,0 +1,185 @@
+"""The photos of a server: those it was started with, and those that a page dropped."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from io import BytesIO
+from pathlib import PurePosixPath, PureWindowsPath
+from typing import Any
+
+from PIL import Image
+
+from camscope.app.serving.refusals import NotFoundError
+from camscope.images import Photo, read_photo, read_photo_bytes
+
+_BYTES_HELD = 512 * 2**20
+"""Of dropped photos, as files; the oldest are let go of beyond."""
+
+_PIXELS_HELD = 100_000_000
+"""Of photos that were looked at last, which are kept as pixels."""
+
+_LONGEST_NAME = 200
+_QUALITY = 85
+
+
+@dataclass(eq=False)
+class HeldPhoto:
+    """One photo.
+
+    Attributes:
+        id: what requests call it; by chance, so that nobody guesses it.
+        name: what people call it.
+        given: whether the server was started with it.
+        bytes: how large its file is, where the server holds it.
+        size: (height, width) in pixels, once it was read.
+    """
+
+    id: str
+    name: str
+    given: bool
+    bytes: int
+    size: tuple[int, int] | None = field(default=None, init=False)
+    _read: Callable[[], Photo]
+
+    def facts(self) -> Mapping[str, Any]:
+        """What a page is told of it."""
+        size = None if self.size is None else [*self.size]
+        return {"id": self.id, "name": self.name, "size": size, "given": self.given}
+
+
+class HeldPhotos:
+    """All photos of a server. Threads may ask it at the same time."""
+
+    def __init__(self) -> None:
+        self._held: dict[str, HeldPhoto] = {}
+        self._pixels: OrderedDict[str, Photo] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def given(self) -> Iterator[HeldPhoto]:
+        """Those that the server was started with."""
+        with self._lock:
+            held = list(self._held.values())
+        return (photo for photo in held if photo.given)
+
+    def add_file(self, path: str) -> HeldPhoto:
+        """Have a photo that the server was started with; it is read when it is first looked at.
+
+        Args:
+            path: a file, or `sample:NAME`.
+        """
+        return self._add(path, lambda: read_photo(path), given=True, bytes=0)
+
+    def add_again(self, name: str, read: Callable[[], Photo]) -> HeldPhoto:
+        """Have a photo that can be read again, such as that of a run's row.
+
+        Args:
+            name: what people call it.
+            read: reads it.
+        """
+        return self._add(name, read, given=False, bytes=0)
+
+    def add_bytes(self, content: bytes, name: str, *, max_pixels: int) -> HeldPhoto:
+        """Have a photo that a page sent. It is read at once.
+
+        Args:
+            content: of its file.
+            name: of its file, which is nothing but what it is called.
+            max_pixels: a photo with more is refused.
+
+        Raises:
+            ImageError: if it is none, damaged or too large.
+        """
+        called = plain_name(name)
+        photo = read_photo_bytes(content, called, max_pixels=max_pixels)
+        held = self._add(
+            called,
+            lambda: read_photo_bytes(content, called, max_pixels=max_pixels),
+            given=False,
+            bytes=len(content),
+        )
+        self._keep(held, photo)
+        return held
+
+    def of(self, id: str) -> HeldPhoto:
+        """One of them.
+
+        Raises:
+            NotFoundError: if there is no such photo.
+        """
+        with self._lock:
+            held = self._held.get(id)
+        if held is None:
+            raise NotFoundError("There is no such photo here (any more). Drop it again, or start with it.")
+        return held
+
+    def read(self, held: HeldPhoto) -> Photo:
+        """The photo itself.
+
+        Raises:
+            ImageError: if it cannot be read.
+        """
+        with self._lock:
+            photo = self._pixels.get(held.id)
+            if photo is not None:
+                self._pixels.move_to_end(held.id)
+                return photo
+        photo = held._read()
+        self._keep(held, photo)
+        return photo
+
+    def picture(self, held: HeldPhoto, side: int) -> bytes:
+        """The photo as WebP.
+
+        Args:
+            held: which.
+            side: its longer one in pixels, at most.
+
+        Raises:
+            ImageError: if it cannot be read.
+        """
+        pixels = self.read(held).pixels
+        factor = side / max(pixels.size)
+        if factor < 1:
+            small = (max(1, round(pixels.width * factor)), max(1, round(pixels.height * factor)))
+            pixels = pixels.resize(small, Image.Resampling.LANCZOS, reducing_gap=2.0)
+        stored = BytesIO()
+        pixels.save(stored, "WEBP", quality=_QUALITY, method=2)
+        return stored.getvalue()
+
+    def _add(self, name: str, read: Callable[[], Photo], *, given: bool, bytes: int) -> HeldPhoto:
+        held = HeldPhoto(secrets.token_urlsafe(12), name, given, bytes, read)
+        with self._lock:
+            self._held[held.id] = held
+            dropped = [photo for photo in self._held.values() if not photo.given]
+            total = sum(photo.bytes for photo in dropped)
+            while total > _BYTES_HELD and len(dropped) > 1:
+                oldest = dropped.pop(0)
+                total -= oldest.bytes
+                del self._held[oldest.id]
+                self._pixels.pop(oldest.id, None)
+        return held
+
+    def _keep(self, held: HeldPhoto, photo: Photo) -> None:
+        with self._lock:
+            held.size = photo.size
+            self._pixels[held.id] = photo
+            total = sum(one.size[0] * one.size[1] for one in self._pixels.values())
+            while total > _PIXELS_HELD and len(self._pixels) > 1:
+                _, oldest = self._pixels.popitem(last=False)
+                total -= oldest.size[0] * oldest.size[1]
+
+
+def plain_name(name: str) -> str:
+    """A file's name without folders and signs that are not to be seen, as one line of text.
+
+    Args:
+        name: as a browser sent it.
+    """
+    last = PureWindowsPath(PurePosixPath(name).name).name
+    shown = re.sub(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]+", " ", last).strip()
+    return shown[:_LONGEST_NAME] or "photo"
