@@ -89,7 +89,9 @@ def killed(place: Path, told: argparse.Namespace) -> None:
             running.end()
             running = None
         elif kind == "worker":
-            recent = [pid for _, pid, _ in counts.lines()[-100:] if pid not in dead and _lives(pid)]
+            recent: list[int] = []
+            while not recent:
+                recent = [pid for _, pid, _ in counts.lines()[-100:] if pid not in dead and _lives(pid)]
             dead.add(recent[-1])
             os.kill(recent[-1], signal.SIGKILL)
             met[kind] += 1
