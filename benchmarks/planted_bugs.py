@@ -755,7 +755,7 @@ BUGS: list[Bug] = [
     ),
     *_in(
         "models/torch/observation.py",
-        ("tests/torch/test_linear_head.py", "tests/torch/test_gradients.py"),
+        ("tests/torch/test_gradients.py",),
         (
             "the head of the first chunk of targets is that of all",
             "weights[:, columns],\n",
