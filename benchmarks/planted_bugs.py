@@ -750,7 +750,7 @@ BUGS: list[Bug] = [
     ),
     *_in(
         "models/grid.py",
-        ("tests/test_place.py", "tests/torch/test_layers.py"),
+        ("tests/test_place.py",),
         ("of grids that were met the first is taken", "for space in reversed(met):", "for space in met:"),
     ),
     *_in(
@@ -764,7 +764,7 @@ BUGS: list[Bug] = [
     ),
     *_in(
         "models/torch/optimise.py",
-        ("tests/torch/test_remembered.py", "tests/torch/test_outputs.py"),
+        ("tests/torch/test_remembered.py", "tests/torch/test_on_the_batch.py"),
         (
             "an optimised copy is never made anew",
             "if known is None or known.versions != now or not known.modules.are_still_there():",
