@@ -777,15 +777,6 @@ BUGS: list[Bug] = [
         ),
     ),
     *_in(
-        "models/torch/reruns/flattened.py",
-        ("tests/torch/test_flattened.py", "tests/torch/test_on_the_batch.py"),
-        (
-            "one channel is tried for all",
-            "weights = torch.linspace(0.5, 1, channels, device=image.device, dtype=activations.dtype)",
-            "weights = torch.ones(channels, dtype=activations.dtype)\n    weights[0] = 0.5",
-        ),
-    ),
-    *_in(
         "models/torch/anatomy/head.py",
         ("tests/torch/test_linear_head.py", "tests/torch/test_heads_of_several_modules.py"),
         (
