@@ -95,6 +95,16 @@ class TorchAdapter:
         with exclusive(self.model), set_aside(self.model):
             yield
 
+    def optimised(self, *, half: bool = False) -> TorchAdapter:
+        """One that runs the passes on a faster copy of the model, see `camscope.models.torch.optimise`.
+
+        Args:
+            half: whether the copy is in half precision.
+        """
+        from camscope.models.torch.optimise import OptimisedAdapter
+
+        return OptimisedAdapter(self.model, self.decoder, task=self.rules.task, half=half)
+
     # ------------------------------------------------------------------ the input
 
     def is_tensor(self, value: Any) -> bool:
