@@ -1,6 +1,6 @@
 """From a slider to the picture, how large the page is, and how soon it can be used: in Chromium, on this machine.
 
-    python -m benchmarks.page_speed
+python -m benchmarks.page_speed
 """
 
 from __future__ import annotations
@@ -30,14 +30,19 @@ SIDE = 512
 MOVES = 60
 
 _DRAW = """async ([name, moves]) => {
-    const slider = [...document.querySelectorAll(".row")].find((row) => row.textContent.includes(name)).querySelector("input");
+    const row = [...document.querySelectorAll(".row")].find((one) => one.textContent.includes(name));
+    const slider = row.querySelector("input");
     const times = [];
     for (let i = 0; i < moves; i++) {
         await new Promise((go) => requestAnimationFrame(() => setTimeout(go)));
         slider.value = 0.3 + 0.5 * (i % 2) + i / 1000;
         const began = performance.now();
         slider.dispatchEvent(new Event("input", { bubbles: true }));
-        await new Promise((go) => { const way = new MessageChannel(); way.port1.onmessage = go; way.port2.postMessage(0); });
+        await new Promise((go) => {
+            const way = new MessageChannel();
+            way.port1.onmessage = go;
+            way.port2.postMessage(0);
+        });
         times.push(performance.now() - began);
     }
     return times;

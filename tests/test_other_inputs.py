@@ -17,7 +17,7 @@ LEANING = torch.tensor([[1.6, 0.4], [0.4, 1.6]], dtype=torch.float64)
 
 
 class Words(nn.Module):
-    """Every word reads all of a sound. `ways` are the sound's own positions, how it is read is `lean`."""
+    """Every word reads all of a sound, the first rather its beginning. `places` puts out the sound's own positions."""
 
     def __init__(self, *, one_at_a_time: bool = False) -> None:
         super().__init__()
@@ -89,6 +89,28 @@ class Two(nn.Module):
 def test_what_both_have_a_part_in_has_places():
     other = torch.randn(1, 2, 4, generator=torch.Generator().manual_seed(2))
     assert names(Two(), (sound(), other)) >= {"first", "both"}
+
+
+class Masked(nn.Module):
+    """A little of each position, and much of all; what is masked is nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            self.first, self.head = nn.Conv1d(2, 8, 1), nn.Linear(8, 3)
+        self.mixed = nn.Identity()
+
+    def forward(self, sound: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        own = self.first(sound)
+        both = own + 8 * own.abs().mean(2, keepdim=True)
+        return self.head(self.mixed(both * mask[:, None]).relu().mean(2))
+
+
+@pytest.mark.parametrize("dtype", [torch.bool, torch.int64, torch.float32])
+def test_a_mask_of_the_sounds_own_positions_takes_no_layer_away(dtype):
+    steps = torch.randn(1, 2, 12, generator=torch.Generator().manual_seed(0))
+    assert names(Masked(), (steps, torch.ones(1, 12, dtype=dtype))) >= {"first", "mixed"}
 
 
 def bert() -> nn.Module:

@@ -561,6 +561,21 @@ class Explainer:
         other._model = with_other_weights(self._model, inputs, seed, head_only, layers)
         return other
 
+    def optimised(self, *, half: bool = False) -> Explainer:
+        """The same on a copy of the model made for inference: batch norm folded, channels last (PyTorch).
+
+        As `Explainer(model, optimised=True)`; the copy is made and tried at the first call.
+
+        Args:
+            half: whether the copy is in bfloat16.
+
+        Raises:
+            ModelError: if the model's framework has none.
+        """
+        other = copy.copy(self)
+        other._model = self._model.optimised(half=half)
+        return other
+
     @keywords("explainer.choose(photos, {})")
     def choose(
         self,

@@ -42,7 +42,7 @@ class OtherInput:
 def other_inputs(image: Batch, spaces: Collection[tuple[int, ...]]) -> list[OtherInput]:
     """The further inputs along which as many positions stand as along a grid that was found.
 
-    Masks of a text's tokens, and which of two kinds each of them is, are left out: they tell of the text's own tokens.
+    Masks of the image's own positions, and which of two kinds each of them is, are left out.
 
     Args:
         image: a batch of one.
@@ -94,9 +94,9 @@ def _is_real(array: Array) -> bool:
 
 
 def _marks(array: Array, image: Batch) -> bool:
-    """Whether it marks the tokens of a text, each of them with 0 or 1."""
-    alike = image.of_tokens and tuple(array.shape) == tuple(image.given.shape)
-    return alike and bool(((array == 0) | (array == 1)).all())
+    """Whether it marks the positions of what maps are of, each of them with 0 or 1."""
+    of_each = array.ndim == 2 and int(array.shape[1]) in image.space
+    return of_each and bool(((array == 0) | (array == 1)).all())
 
 
 def _rows(array: Shaped[Array, "one ..."], axis: int) -> Shaped[Array, "row ..."]:

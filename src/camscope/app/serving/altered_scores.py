@@ -33,6 +33,7 @@ def altered_scores(model: HeldModel, photo: Photo, wish: Scores) -> dict[str, An
         InputError: if the mask is none.
         CamscopeError: if the targets do not suit the model.
     """
+    model.refuse_photos()
     explainer = model.explainer
     given = explainer.prepare(photo)
     inside, shown = on_input(drawn(wish.mask), given.input_images[0].geometry)

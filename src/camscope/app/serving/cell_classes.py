@@ -31,6 +31,7 @@ def cell_classes(model: HeldModel, photo: Photo, wish: Cells) -> dict[str, Any]:
         InputError: if there is no such cell.
         CamscopeError: if the model does not take the photo.
     """
+    model.refuse_photos()
     explainer = model.explainer
     try:
         e = explainer(photo, methods=_EXACT, layers=wish.layer, targets=AllClasses())

@@ -32,6 +32,7 @@ def explained_photo(model: HeldModel, held: HeldPhoto, photo: Photo, wish: Expla
         CamscopeError: if that does not suit the model.
     """
     began = time.perf_counter()
+    model.refuse_photos()
     explainer = model.explainer
     given = explainer.prepare(photo)
     e = explainer(

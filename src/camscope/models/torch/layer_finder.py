@@ -14,12 +14,12 @@ from camscope.models.batch import MUCH_MORE, Batch
 from camscope.models.decoding import LayerGuide
 from camscope.models.layer import AFTER_RELU, OF_INPUT, Layer
 from camscope.models.said_grid import OneGrid, SaidGrid, grid_as_said, said_of
-from camscope.models.torch.anatomy.call import Call
 from camscope.models.torch.anatomy.choice import choose, stages
 from camscope.models.torch.anatomy.examine import Anatomy, examine
 from camscope.models.torch.anatomy.going_in import source_of_input
 from camscope.models.torch.anatomy.reach import Probe, reaching
 from camscope.models.torch.anatomy.vocabulary import Embeddings, check_vocabulary, refused
+from camscope.models.torch.anatomy.whole_call import Call
 from camscope.models.torch.axes_out_of_place import noticing_axes_out_of_place
 from camscope.models.torch.forwards import Forwards
 from camscope.models.torch.hooks.modules import find_layer

@@ -13,11 +13,11 @@ from camscope.errors import LayerError
 from camscope.models.layer import Layer, without_grid
 from camscope.models.observing import is_dense
 from camscope.models.torch.anatomy.behind_pooling import head_modules
-from camscope.models.torch.anatomy.call import Call
 from camscope.models.torch.anatomy.ending import Found, find_classifier, find_ending
 from camscope.models.torch.anatomy.layers import layers_of
 from camscope.models.torch.anatomy.rows import Apart, Together, met, rows_of
 from camscope.models.torch.anatomy.trace import Forward, Trace, tracing
+from camscope.models.torch.anatomy.whole_call import Call
 from camscope.models.torch.hooks.modules import first_tensor
 
 
