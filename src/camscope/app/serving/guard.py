@@ -65,7 +65,11 @@ class Guard:
             name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]
         }
 
+        answered = False
+
         async def answer(message: Message) -> None:
+            nonlocal answered
+            answered = message["type"] == "http.response.body" and not message.get("more_body", False)
             if message["type"] == "http.response.start":
                 message["headers"] = [*message.get("headers", ()), *_HEADERS]
             await send(message)
@@ -76,7 +80,11 @@ class Guard:
         except RefusedError as refusal:
             await self._refuse(refusal)(scope, receive, answer)
             return
-        await self._app(scope, bounded, answer)
+        try:
+            await self._app(scope, bounded, answer)
+        except Exception:
+            if not answered:  # a fault that was told is no reason to cut the connection, too
+                raise
 
     def _check(self, scope: Message, headers: dict[str, str]) -> None:
         """Refuse what comes from elsewhere, and what has no token.
