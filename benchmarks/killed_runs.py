@@ -79,6 +79,8 @@ def killed(place: Path, told: argparse.Namespace) -> None:
         heard = running.hears()
         while heard == 0:
             heard = running.hears()
+        if isinstance(heard, str):
+            raise SystemExit(heard)
         kind = kinds[kill % len(kinds)]
         time.sleep(chance.uniform(0, told.longest))
         if kind == "driver" or not isinstance(heard, int):

@@ -6,7 +6,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 from rich.console import Console
@@ -29,6 +29,7 @@ _NO_DATA = (
     "of WebDataset's, or a data set's folder: camscope run photos/ --model timm:resnet50 --out run."
 )
 _REASONS = 5
+_OPTIMISED: dict[str, bool | str | None] = {"auto": None, "yes": True, "no": False, "bfloat16": "bfloat16"}
 
 
 def run_images(
@@ -50,6 +51,7 @@ def run_images(
     preprocessing: Annotated[str | None, Parameter(negative="", allow_leading_hyphen=True)] = None,
     device: str | None = None,
     batch: int | None = None,
+    optimised: Annotated[Literal["auto", "yes", "no", "bfloat16"], Parameter(negative="")] = "auto",
     shard_size: int = SHARD_SIZE,
     workers: int | None = None,
     shard: str | None = None,
@@ -109,7 +111,11 @@ def run_images(
     device
         cpu, cuda, cuda:1, mps …
     batch
-        How many images run at a time. Default: 16, or what the run was begun with.
+        How many images run at a time. Default: what fits the memory, at most 16 on a processor and 256 on a GPU, or
+        what the run was begun with.
+    optimised
+        Whether an optimised copy of a PyTorch model is explained on; bfloat16 for one in half precision. Default: for
+        runs of 128 images or more, if its maps and scores of the first images are those of the model itself.
     shard_size
         How many images make a shard, which is one file, and what a kill costs at most.
     workers
@@ -155,6 +161,7 @@ def run_images(
             path=path,
             images=images,
             batch=batch,
+            optimised=_OPTIMISED[optimised],
             shard_size=shard_size,
             workers=workers,
             share=shard,
@@ -214,6 +221,7 @@ def _facts(done: Done) -> dict[str, Any]:
         "torn": list(done.torn),
         "changed": list(done.changed),
         "lost": list(done.progress.lost),
+        "notes": [done.said] if done.said else [],
     }
     if done.progress.done:
         failures = open_run(done.path).failures
@@ -235,6 +243,8 @@ def _close(people: Console, done: Done, facts: dict[str, Any]) -> None:
     )
     if done.changed:
         show_notes(people, [f"a new run, since these changed: {'; '.join(done.changed)}"])
+    if done.said:
+        people.print(done.said, markup=False, soft_wrap=True)
     if done.torn:
         show_notes(people, [f"{len(done.torn)} torn shard(s) of a crash were made anew"])
     if progress.lost:

@@ -11,6 +11,7 @@ from typing import Any, Self
 
 from camscope.errors import InputError, keyword, nearest
 from camscope.results.saving import finite
+from camscope.runs.faster_copy import Precision
 from camscope.runs.store_paths import BucketPath, StorePath, written_whole
 
 FORMAT = 1
@@ -99,6 +100,8 @@ class Plan:
         facts: what to know about each method: paper, rectified, class_specific.
         provenance: how maps come about, as an explanation has it.
         created: when the run began.
+        optimised: the precision of the optimised copy of the model that is explained on; empty for the model itself.
+        optimised_said: why, in a sentence.
     """
 
     asked: Asked
@@ -112,6 +115,8 @@ class Plan:
     facts: Mapping[str, Mapping[str, Any]]
     provenance: Mapping[str, Any]
     created: str
+    optimised: Precision = ""
+    optimised_said: str = ""
 
     @property
     def shards(self) -> int:
@@ -134,7 +139,13 @@ class Plan:
         same["asked"]["share"] = ""
         for name in ("versions", "framework"):
             same["asked"][name] = _plain(name, same["asked"][name])
-        for name in ("data", "batch", "created"):
+        for name in (
+            "data",
+            "batch",
+            "created",
+            "optimised",
+            "optimised_said",
+        ):  # the copy is in the provenance
             del same[name]
         same["provenance"] = {k: v for k, v in same["provenance"].items() if k not in ("device", "framework")}
         return hashlib.sha256(json.dumps(finite(same), sort_keys=True).encode()).hexdigest()[:32]

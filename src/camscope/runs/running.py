@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,9 @@ from camscope.engine.explainer import Explainer
 from camscope.engine.over_batches import LABELS
 from camscope.errors import CamscopeError, InputError, TargetError, keyword
 from camscope.results import Explanation
+from camscope.runs.batch_size import fitting
 from camscope.runs.engines import LOCAL, engine_named
+from camscope.runs.faster_copy import check_wanted, choose, explainer_on
 from camscope.runs.finishing import finish
 from camscope.runs.input_list import InputList, Share
 from camscope.runs.model_of_run import explainer_of, facts_of
@@ -33,8 +35,8 @@ from camscope.runs.store_paths import StorePath, store_path
 from camscope.targets import parse_target
 from camscope.training.run_folder import now
 
-BATCH, SHARD_SIZE, TOP = 16, 256, 5
-"""What is taken where nothing is said: images at a time, images in a shard, and top classes of a row."""
+SHARD_SIZE, TOP = 256, 5
+"""What is taken where nothing is said: images in a shard, and top classes of a row."""
 
 _TRIED = 256
 """So many of the first inputs are tried until a batch of them can be read, before the plan is made."""
@@ -54,6 +56,7 @@ class Done:
         torn: shards that were torn and were made anew.
         complete: whether all shards of the run, or of its share, are there.
         changed: in what it differs, in words, from the run that was taken away for it, or beside which it is.
+        said: what a careful reader should be told of how it was done.
     """
 
     path: StorePath
@@ -61,6 +64,7 @@ class Done:
     torn: tuple[int, ...]
     complete: bool
     changed: tuple[str, ...] = ()
+    said: str = ""
 
 
 def run(
@@ -77,6 +81,7 @@ def run(
     path: str | None = None,
     images: str | None = None,
     batch: int | None = None,
+    optimised: bool | str | None = None,
     shard_size: int = SHARD_SIZE,
     workers: int | None = None,
     share: str | None = None,
@@ -113,7 +118,11 @@ def run(
         labels: likewise the column of labels.
         path: of a table: the path of an image, made of columns: `{ID}.jpg`.
         images: of a table: the folder that paths are relative to.
-        batch: how many images run at a time; None for 16, or what the run was begun with.
+        batch: how many images run at a time; None for what fits the memory, at most 16 on a processor and 256 on a
+            GPU, or what the run was begun with. Where a batch is too large all the same, it is halved.
+        optimised: whether an optimised copy of the model is explained on (PyTorch: batch norm folded, channels last),
+            or `"bfloat16"` for one in half precision. None takes the copy for runs of 128 images or more, if its maps
+            and scores of the first images are those of the model itself up to a thousandth of the largest.
         shard_size: how many images make a shard, which is one file, and what a kill costs at most.
         workers: how many processes read images; None for one for each core.
         share: `2/8` does every eighth shard from the second on, into a folder of its own; `camscope.runs.merge` joins
@@ -140,6 +149,7 @@ def run(
     carried_by.check(model, model_options)
     part = Share.read(share)
     given = {"top": top, "shard_size": shard_size, "batch": batch, "workers": workers, "actors": actors}
+    check_wanted(optimised)
     _check({name: number for name, number in given.items() if number is not None})
     words = _targets(targets)
     expressions = tuple(parse(one).name for text in _listed(methods) or () for one in split(text))
@@ -152,7 +162,16 @@ def run(
         here = {name: value for name, value in model_options.items() if engine == LOCAL or name != "device"}
         explainer = explainer_of(model, here)  # workers elsewhere may have a device that this machine has not
         asked = _asked(
-            explainer, model, model_options, expressions, _listed(layers), words, top, seed, shard_size, part
+            explainer,
+            model,
+            model_options if optimised is None else {**model_options, "optimised": optimised},
+            expressions,
+            _listed(layers),
+            words,
+            top,
+            seed,
+            shard_size,
+            part,
         )
         inputs = store.inputs(shard_size, part)
         changed: tuple[str, ...] = ()
@@ -166,7 +185,7 @@ def run(
             check_unchanged(plan.asked, asked, store.path)
             inputs.check(find_inputs(data, options), plan.count)
         else:
-            plan = _begun(explainer, asked, inputs, data, options, batch or BATCH)
+            plan = _begun(explainer, asked, inputs, data, options, batch, optimised)
             plan.write(store.path)
         done, torn = store.finished(plan)
         for shard in torn:
@@ -181,7 +200,7 @@ def run(
         complete = found.done == found.total
         if complete and part.count == 1:
             finish(store, plan)
-    return Done(store.path, found, tuple(torn), complete, changed)
+    return Done(store.path, found, tuple(torn), complete, changed, plan.optimised_said)
 
 
 def _changed(before: RunStore, asked: Asked, data: DataLike, options: DataOptions) -> tuple[str, ...]:
@@ -216,15 +235,26 @@ def _changed_plan(store: RunStore, asked: Asked) -> tuple[str, ...]:
 
 
 def _begun(
-    explainer: Explainer, asked: Asked, inputs: InputList, data: DataLike, options: DataOptions, batch: int
+    explainer: Explainer,
+    asked: Asked,
+    inputs: InputList,
+    data: DataLike,
+    options: DataOptions,
+    batch: int | None,
+    optimised: bool | str | None,
 ) -> Plan:
     """The plan of a new run: the list of inputs is written, and the first batch is explained."""
     written = inputs.write(find_inputs(data, options), _TRIED)
-    e = _first(explainer, asked, written.head, batch)
-    chosen = e.provenance["layers"]
+    e, again = _first(explainer, asked, written.head, batch or _IN_FIRST)
+    chosen = choose(explainer, e, again, wanted=optimised, images=written.count)
+    e = chosen.first
+    layers = e.provenance["layers"]
     at = None
-    if asked.layers is None and list(chosen.get("layers", {})) == [chosen.get("choice")]:
-        at = (chosen["choice"],)
+    if asked.layers is None and list(layers.get("layers", {})) == [layers.get("choice")]:
+        at = (layers["choice"],)
+    if batch is None:
+        own = explainer_on(explainer, chosen.precision)
+        batch = fitting(lambda: again(own), len(e.targets), str(e.provenance.get("device", "cpu")))
     return Plan(
         asked=asked,
         data=tuple(os.fspath(one) for one in ([data] if isinstance(data, (str, os.PathLike)) else data)),
@@ -237,14 +267,22 @@ def _begun(
         facts={name: vars(facts) for name, facts in e.facts.items()},
         provenance={k: v for k, v in e.provenance.items() if k != "labels"},
         created=now(),
+        optimised=chosen.precision,
+        optimised_said=chosen.said,
     )
 
 
-def _first(explainer: Explainer, asked: Asked, head: Sequence[Input], batch: int) -> Explanation:
-    """The explanation of the first batch that can be read: it says what suits the model before anything is written."""
+def _first(
+    explainer: Explainer, asked: Asked, head: Sequence[Input], batch: int
+) -> tuple[Explanation, Callable[[Explainer], Explanation]]:
+    """The explanation of the first batch that can be read, and what explains it again.
+
+    It says what suits the model before anything is written.
+    """
     size = 1 if explainer.keeps_sizes else min(batch, _IN_FIRST)
     wrong: list[str] = []
     refused: CamscopeError | None = None
+    targets: Any = None if asked.targets == (LABELS,) else list(asked.targets) or None
     with Readers(1, explainer.preprocessing, size) as readers:
         readable = _readable(readers.read(head), wrong)
         while some := list(itertools.islice(readable, size)):
@@ -252,11 +290,14 @@ def _first(explainer: Explainer, asked: Asked, head: Sequence[Input], batch: int
             for these in tried:
                 photos = [read for _, read in these]
                 sources = [one for one, _ in these]
-                targets: Any = None if asked.targets == (LABELS,) else list(asked.targets) or None
+
+                def again(
+                    own: Explainer, sources: list[Input] = sources, photos: list[ReadPhoto] = photos
+                ) -> Explanation:
+                    return explained(own, sources, photos, asked.methods, asked.layers, targets, asked.seed)
+
                 try:
-                    return explained(
-                        explainer, sources, photos, asked.methods, asked.layers, targets, asked.seed
-                    )
+                    return again(explainer), again
                 except (InputError, TargetError) as error:  # of one image, perhaps
                     refused = refused or error
     if refused is not None:
