@@ -182,6 +182,12 @@ def test_dropped_photos_and_answers_take_no_more_memory_than_they_may(monkeypatc
     for there in ids[2:]:
         assert photos.read(photos.of(there)).size == (40, 60)
     assert len(photos._pixels) == 2
+    monkeypatch.setattr(held_photos, "_MOST_HELD", 2)
+    first = photos.add_again("a", lambda: None)
+    assert photos.holds(first)
+    for _ in range(2):
+        photos.add_again("b", lambda: None)
+    assert not photos.holds(first)
     kept = KeptAnswers(most=100)
     for i in range(9):
         kept.put(i, b"x" * 30)

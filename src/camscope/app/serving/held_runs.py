@@ -41,6 +41,7 @@ class HeldRun:
     def __init__(self, id: str, path: Path) -> None:
         self.id, self.path, self.name = id, path, path.resolve().name
         self.worker, self.slow = Worker(f"run {self.name}"), Worker(f"means of {self.name}")
+        self.pictures = Worker(f"photos of {self.name}")
         self._photos: dict[int, HeldPhoto] = {}
         self._opened: RunRows | None = None
         self._state: object = None
@@ -148,21 +149,28 @@ class HeldRun:
         Raises:
             InputError: if there is no such image, or it could not be explained.
         """
-        if image not in self._photos:
-            self._photos[image] = photos.add_again(
-                self.name_of(image), lambda: _photo(self.explanation(image))
-            )
-        return self._photos[image]
+        held = self._photos.get(image)
+        if held is None or not photos.holds(held):
+            held = self._photos[image] = photos.add_again(self.name_of(image), lambda: self.read_photo(image))
+        return held
+
+    def read_photo(self, image: int) -> Photo:
+        """The photo of an image, read again.
+
+        Args:
+            image: its number.
+
+        Raises:
+            InputError: if there is no such image, or it could not be explained.
+            ImageError: if it cannot be read any more.
+        """
+        shown = self.explanation(image).input_image(0)
+        return Photo(shown.picture, shown.source, shown.notes)
 
     def facts(self) -> Mapping[str, Any]:
         """What a page is told of it."""
         rows = self.rows()
         return {"id": self.id, "name": self.name, "rows": self._count, "complete": rows.is_complete}
-
-
-def _photo(e: Explanation) -> Photo:
-    shown = e.input_image(0)
-    return Photo(shown.picture, shown.source, shown.notes)
 
 
 class HeldTraining:
