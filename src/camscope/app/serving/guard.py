@@ -20,7 +20,7 @@ Message: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 App: TypeAlias = Callable[[Message, Receive, Send], Awaitable[None]]
-Refuse: TypeAlias = Callable[[RefusedError], App]
+Refuse: TypeAlias = Callable[[RefusedError, str], App]
 
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
@@ -44,7 +44,7 @@ class Guard:
         token: what every request must have.
         host: that the server listens on.
         port: likewise.
-        refuse: makes an answer of a refusal.
+        refuse: makes an answer of a refusal and the path that was asked for.
         limits: how many bytes a request may have, by the beginning of its path; the first that fits counts.
     """
 
@@ -78,7 +78,7 @@ class Guard:
             self._check(scope, headers)
             bounded = self._bounded(scope["path"], headers, receive)
         except RefusedError as refusal:
-            await self._refuse(refusal)(scope, receive, answer)
+            await self._refuse(refusal, scope["path"])(scope, receive, answer)
             return
         try:
             await self._app(scope, bounded, answer)
