@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -11,8 +12,8 @@ from typing import Any, TypeVar
 from camscope.app.serving.held_photos import HeldPhoto, HeldPhotos
 from camscope.app.serving.refusals import NotFoundError
 from camscope.app.serving.worker import Worker
-from camscope.errors import CamscopeWarning
-from camscope.images import Photo
+from camscope.errors import CamscopeWarning, InputError
+from camscope.images import Photo, is_image_name
 from camscope.results import Explanation
 from camscope.runs import RunRows
 from camscope.runs import open as open_run
@@ -221,7 +222,7 @@ class HeldFolders:
             path: the folder.
 
         Raises:
-            InputError: if it is one, and nothing of it can be read.
+            InputError: if it is one, and nothing of it can be read; or if it holds some.
         """
         if (path / PLAN).is_file():
             held = HeldRun(f"r{len(self._runs) + 1}", path)
@@ -231,6 +232,13 @@ class HeldFolders:
             training = HeldTraining(f"t{len(self._trainings) + 1}", path)
             self._trainings[training.id] = training
             return True
+        inside = sorted({file.parent for name in (PLAN, SAMPLES) for file in path.glob(f"*/{name}")})
+        inside += sorted(file.parents[1] for file in path.glob(f"*/maps/{SAMPLES}"))
+        if inside and not any(is_image_name(str(file)) for file in path.iterdir()):
+            raise InputError(
+                f"'{path}' is no run and no training, but in it are some. Name them: "
+                f"camscope app {' '.join(shlex.quote(str(one)) for one in inside[:4])}{' …' if len(inside) > 4 else ''}"
+            )
         return False
 
     def runs(self) -> Iterator[HeldRun]:
