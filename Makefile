@@ -5,6 +5,7 @@
 # make page   builds the page of reports from frontend/, with npm; what it builds is kept in src/camscope/app/page
 # make test-app  looks whether the page is that of its sources, and clicks through it in Chromium
 # make docs   builds the site, docs/_build/html, and runs its recipes; offline, once it is set up
+# make wheel  builds the package, and runs it in an environment that has nothing else
 # make fuzz   explains 1,000 random networks and holds every map against brute force
 PYTHON ?= python3
 VENV ?= .venv
@@ -15,7 +16,7 @@ RUN_ALONE = set -e; $$VENV/bin/python -m pip --disable-pip-version-check install
 	$$VENV/bin/python -c 'import importlib.util as u; assert u.find_spec("torch") is None, "not alone"'; \
 	$$VENV/bin/python -m pytest
 
-.PHONY: demo test alone keras keras-on-jax page page-of-sources test-app docs lint types bench leaderboard fuzz clean
+.PHONY: demo test alone keras keras-on-jax page page-of-sources test-app docs wheel lint types bench leaderboard fuzz clean
 
 demo: $(VENV)/.demo
 	@$(BIN)/camscope explain sample:cat
@@ -68,6 +69,15 @@ docs: $(VENV)/.docs $(VENV)/.models $(VENV)/.reviews
 	@$(BIN)/python -m sphinx -q -j 2 -W --keep-going -b html docs docs/_build/html
 	@echo "The site is in docs/_build/html/index.html."
 
+# what is built is installed and asked from another folder, so that no file of this one can help
+wheel: | $(BIN)/python
+	@$(PIP) build
+	@rm -rf $(VENV)/dist $(VENV)-wheel
+	@$(BIN)/python -m build --outdir $(VENV)/dist . > /dev/null
+	@$(BIN)/python -m venv $(VENV)-wheel
+	@$(VENV)-wheel/bin/python -m pip --disable-pip-version-check install --quiet -c constraints.txt $(VENV)/dist/*.whl
+	@$(BIN)/python tests/asking_the_wheel.py $(VENV)-wheel/bin/camscope
+
 lint: $(VENV)/.lint
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -87,7 +97,7 @@ fuzz: $(VENV)/.test
 	@OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.fuzz --count 1000
 
 clean:
-	rm -rf $(VENV) $(VENV)-onnx $(VENV)-jax $(VENV)-keras frontend/node_modules docs/_build docs/gallery
+	rm -rf $(VENV) $(VENV)-wheel $(VENV)-onnx $(VENV)-jax $(VENV)-keras frontend/node_modules docs/_build docs/gallery
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -250,7 +250,7 @@ def main(
         sections: ablation, eigencam, fullgrad, scorecam; all if left out.
         repeats: runs that are counted, of what takes less than 20 s.
         json_file: also write the lines there.
-        markdown: print a table for the README.
+        markdown: print a table for the site.
     """
     console, progress = Console(), Console(stderr=True)
     if not console.is_terminal:

@@ -1,7 +1,7 @@
 """Do the maps point at the right thing? Mosaics of four known photos, real ImageNet weights, every method.
 
     python -m benchmarks.localisation             # the methods that take seconds
-    python -m benchmarks.localisation --markdown  # all of them (about an hour on one core), as the README's table
+    python -m benchmarks.localisation --markdown  # all of them (about an hour on one core), as the site's table
 
 prints, for each method, the share of the positive map's mass that lies on the photo of the class it explains. A 2×2
 mosaic gives that truth without any annotation; chance is 0.25. `tests/test_localisation.py` holds the bounds.
@@ -238,7 +238,7 @@ shown*: the same of the heatmap, whose lowest value is 0 (what stays above a flo
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--markdown", action="store_true", help="all methods, as the README's table")
+    parser.add_argument("--markdown", action="store_true", help="all methods, as the site's table")
     parser.add_argument("methods", nargs="*", help="only these")
     given = parser.parse_args()
     names = given.methods or applicable()

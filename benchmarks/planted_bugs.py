@@ -697,8 +697,8 @@ BUGS: list[Bug] = [
         ),
         (
             "the second patch is believed to be where the first is",
-            "bells = [_bell(grid.space, centre) for centre, _ in zip(CENTRES, found[0], strict=False)]",
-            "bells = [_bell(grid.space, CENTRES[0]) for _ in found[0]]",
+            "return [_bell(grid.space, centre) for centre in CENTRES[: self.copies]]",
+            "return [_bell(grid.space, CENTRES[0]) for _ in range(self.copies)]",
         ),
         (
             "axes need not answer for themselves",
@@ -723,6 +723,130 @@ BUGS: list[Bug] = [
             "tokens in front are part of the grid when values are summed",
             "values[None, None, self._positions(len(values))]",
             "values[None, None, : len(values) - self.prefix - self.suffix]",
+        ),
+    ),
+    *_in(
+        "models/place.py",
+        ("tests/test_other_inputs.py",),
+        (
+            "positions that lean to one side are positions",
+            "return not _has_few(grid) or answer.slope(grid) >= _LEAST_SLOPE",
+            "return True",
+        ),
+    ),
+    *_in(
+        "models/other_inputs.py",
+        ("tests/test_other_inputs.py",),
+        (
+            "words of a decoder are places of a sound",
+            "if in_place and own.slope(grid) < _SHARE * other.slope(grid):",
+            "if False:",
+        ),
+        (
+            "what has any part in another input is no place",
+            "own.slope(grid) < _SHARE * other.slope(grid)",
+            "own.slope(grid) < 9 * other.slope(grid)",
+        ),
+    ),
+    *_in(
+        "models/grid.py",
+        ("tests/test_place.py", "tests/torch/test_layers.py"),
+        ("of grids that were met the first is taken", "for space in reversed(met):", "for space in met:"),
+    ),
+    *_in(
+        "models/torch/observation.py",
+        ("tests/torch/test_linear_head.py", "tests/torch/test_gradients.py"),
+        (
+            "the head of the first chunk of targets is that of all",
+            "weights[:, columns],\n",
+            "weights[:, : columns.stop - columns.start],\n",
+        ),
+    ),
+    *_in(
+        "models/torch/optimise.py",
+        ("tests/torch/test_remembered.py", "tests/torch/test_outputs.py"),
+        (
+            "an optimised copy is never made anew",
+            "if known is None or known.versions != now or not known.modules.are_still_there():",
+            "if known is None:",
+        ),
+        (
+            "an optimised copy is kept when weights change",
+            "known.versions != now or not",
+            "not",
+        ),
+    ),
+    *_in(
+        "models/torch/reruns/flattened.py",
+        ("tests/torch/test_flattened.py", "tests/torch/test_on_the_batch.py"),
+        (
+            "one channel is tried for all",
+            "weights = torch.linspace(0.5, 1, channels, device=image.device, dtype=activations.dtype)",
+            "weights = torch.ones(channels, dtype=activations.dtype)\n    weights[0] = 0.5",
+        ),
+    ),
+    *_in(
+        "models/torch/anatomy/head.py",
+        ("tests/torch/test_linear_head.py", "tests/torch/test_heads_of_several_modules.py"),
+        (
+            "a head may be off by 300 times the rounding",
+            "expected, size, pooled.tolerance).all())",
+            "expected, size, 300 * pooled.tolerance).all())",
+        ),
+        (
+            "what is pooled may be off by 50 times the rounding",
+            "self.values.detach(), size, self.tolerance).all())",
+            "self.values.detach(), size, 50 * self.tolerance).all())",
+        ),
+    ),
+    *_in(
+        "models/torch/hooks/record.py",
+        ("tests/torch/test_kept_tensors.py", "tests/torch/test_gradients.py", "tests/torch/test_record.py"),
+        (
+            "what is recorded is a view of the network's own numbers",
+            "values.clamp(min=0) if layer.after_relu else values.clone()",
+            "values.clamp(min=0) if layer.after_relu else values",
+        ),
+        (
+            "the graph begins without being cut off",
+            "            values = tensor.detach()\n",
+            "            values = tensor\n",
+        ),
+    ),
+    *_in(
+        "models/torch/hooks/grafting.py",
+        ("tests/torch/test_kept_tensors.py", "tests/torch/test_gradients.py", "tests/torch/test_record.py"),
+        (
+            "a graph that begins at a layer's input is not cut off",
+            "_grafted(tensor.detach(), tensor.detach().requires_grad_(), beside=False)",
+            "_grafted(tensor.detach(), tensor.requires_grad_(), beside=False)",
+        ),
+    ),
+    *_in(
+        "models/torch/anatomy/layers.py",
+        ("tests/torch/test_called_twice.py", "tests/torch/test_layers.py"),
+        (
+            "a layer that is called again stands where it was called first",
+            "            layers.pop(name, None)  # a",
+            "            if name in layers:\n                continue\n            # a",
+        ),
+    ),
+    *_in(
+        "targets/table.py",
+        ("tests/test_targets.py", "tests/torch/test_rerun.py"),
+        (
+            "reruns take the signs of the first image",
+            "            signs=self.signs[index],",
+            "            signs=self.signs[index * 0],",
+        ),
+    ),
+    *_in(
+        "methods/gradient.py",
+        _FORMULAS,
+        (
+            "where the α of Grad-CAM++ has no meaning it is anything",
+            "if bool(xp.any(total < 0)) or evidence.gradient_powers is not None:",
+            "if False:",
         ),
     ),
     *_in(

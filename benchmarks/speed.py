@@ -265,7 +265,7 @@ def main(
         memory: measure peak memory too.
         sections: one_method, ten_methods, all_classes, optimised, latency; all if left out.
         json_file: also write the rows there.
-        markdown: print a table for the README.
+        markdown: print a table for the site.
     """
     batch, repeats = (2, 1) if quick else (batch, repeats)
     where = torch.device(device)

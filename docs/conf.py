@@ -16,13 +16,32 @@ author = "The camscope developers"
 version = release = version_of("camscope")
 language = "en"
 
-extensions = ["myst_parser", "sphinx_gallery.gen_gallery", "formulas"]
-myst_enable_extensions = ["dollarmath"]
+extensions = [
+    "myst_parser",
+    "sphinx_gallery.gen_gallery",
+    "formulas",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "reading_docstrings",
+    "command_pages",
+]
+myst_enable_extensions = ["dollarmath", "fieldlist"]
+myst_heading_anchors = 3
 exclude_patterns = ["_build", "recipes"]
+
+default_role = "code"
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"
+autodoc_class_signature = "mixed"
+python_maximum_signature_line_length = 88
+napoleon_numpy_docstring = False
+napoleon_use_ivar = True
+napoleon_attr_annotations = False
 
 html_theme = "furo"
 html_title = "camscope"
 html_static_path = ["_static"]
+html_extra_path = ["_extra"]
 html_css_files = ["site.css"]
 html_show_sourcelink = False
 html_show_copyright = False

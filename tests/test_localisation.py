@@ -122,7 +122,7 @@ FEWER_FORWARDS = {
     "scorecam(top=32)": (0.53, 0.32),
     "opticam(steps=10)": (0.30, 0.25),
 }
-"""The same of one mosaic for methods of many forwards, made short. At full length they are in the README's table, as
+"""The same of one mosaic for methods of many forwards, made short. At full length they are in the site's table, as
 are `rise` and the `polycam` family, which take a minute and more for one image."""
 
 

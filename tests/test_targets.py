@@ -740,7 +740,8 @@ class WithoutLength:
 def test_a_callable_that_is_false_as_a_truth_value_is_no_class():
     found = Targets.of_function(WithoutLength(), 3, 1)
     assert found.of_functions
-    assert not found.linear and not found.all_logits
+    assert not found.linear
+    assert not found.all_logits
     with pytest.raises(TargetError, match="no class"):
         found.contrasted(MULTICLASS)
 

@@ -40,6 +40,11 @@ DIRECTIONS = {
     "insertion": True,
     "deletion": False,
     "road": True,
+    "in_mosaic": True,
+    "other_class": None,
+    "other_weights": False,
+    "follows_weights": True,
+    "stability": None,
 }
 """Whether more is better; None where neither end is."""
 
@@ -74,16 +79,21 @@ def made(rows: Sequence[Row]) -> str:
         for name, own in _by_model(rows, test).items():
             parts += [f"### {title}: {REAL_MODELS[name].what}", "", _of_photos(own), ""]
             parts += [*_verdict_table(standings(own), _mosaics() if name == "demo" else {}), ""]
-    for test, title in (("seen", "SRG, confidence, and what the maps are like"), ("curves", "Curves")):
+    for test, title in (
+        ("mosaics", "In mosaics"),
+        ("checks", "Other classes, other weights, nearly the same photo"),
+        ("seen", "SRG, confidence, and what the maps are like"),
+        ("curves", "Curves"),
+    ):
         for name, own in _by_model(rows, test).items():
             parts += [f"### {title}: {REAL_MODELS[name].what}", "", _of_photos(own), "", *_numbers(own), ""]
     parts += [*_agreement(rows), "", *_too_few(rows), END]
     return "\n".join(parts)
 
 
-def localisation(readme: str) -> dict[str, float]:
-    """The means of the README's table of mosaics, by method."""
-    table = readme.partition("benchmarks.localisation --markdown")[2].partition("</details>")[0]
+def localisation(page: str) -> dict[str, float]:
+    """The means of the table of mosaics, by method."""
+    table = page.partition("benchmarks.localisation --markdown")[2]
     return {m[1]: float(m[2]) for m in re.finditer(r"^\| `([^`]+)`[^|]*\| ([0-9.]+) \|", table, re.MULTILINE)}
 
 
@@ -177,7 +187,7 @@ def _mosaic(methods: Sequence[str], mosaics: Mapping[str, float]) -> str:
 
 
 def _mosaics() -> dict[str, float]:
-    return localisation((ROOT / "README.md").read_text("utf-8"))
+    return localisation((ROOT / "docs" / "facts" / "localisation.md").read_text("utf-8"))
 
 
 def _kinds(rows: Sequence[Row]) -> list[str]:
@@ -228,7 +238,7 @@ def _agreement(rows: Sequence[Row]) -> list[str]:
         "### Do the tests agree?",
         "",
         "Spearman's correlation of the means of the methods that both tests have (baselines too), each test turned so "
-        "that more is better; EfficientNet-Lite0. *Mosaics* is the README's localisation table.",
+        "that more is better; EfficientNet-Lite0. *Mosaics* is the [localisation table](facts/localisation.md).",
         "",
         f"| | {' | '.join(names)} |",
         "|---|" + "---:|" * len(names),

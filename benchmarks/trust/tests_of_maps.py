@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 import camscope
+from benchmarks.trust.in_mosaics import share_in_mosaic
 from camscope import metrics
 from camscope.arrays import to_numpy
 
@@ -65,6 +66,9 @@ SLOW = ("gradcam", "smoothgradcam++", "groupcam", "opticam", "gscorecam", "score
 
 FEW = ("gradcam", "layercam", "gradcam++", "finercam", "ablationcam", "vit-reciprocam", "eigencam", "fem")
 """Methods for tests that alter each input some dozen times for every single map."""
+
+CHECKED = (*FEW, "guided-gradcam")
+"""Methods that are made again some twenty times: of other weights, of other classes, of nearly the same photo."""
 
 Numbers = Mapping[str, Mapping[str, float | str | None]]
 Measure = Callable[
@@ -147,11 +151,41 @@ def _curves(
     return e, _all(measured, same), {}
 
 
+def _checked(
+    explainer: camscope.Explainer, image: Image.Image, methods: Sequence[str]
+) -> tuple[camscope.Explanation, Numbers, dict[str, float]]:
+    """Whether a map follows the class and the weights, and stays where the photo hardly changes."""
+    judgement = explainer.trust(
+        image, methods=list(methods), checks=("class", "weights", "stability"), progress=False
+    )
+    values: dict[str, dict[str, float | str | None]] = {}
+    for name, row in zip(_names(judgement.explanation, methods), judgement.rows, strict=True):
+        found = {check.name: check for check in row.checks}
+        passed = found["weights"].passed
+        values[name] = {
+            "other_class": _short(found["class"].number.value),
+            "other_weights": _short(found["weights"].number.value),
+            "follows_weights": None if passed is None else float(passed),
+            "stability": _short(found["stability"].number.value),
+        }
+    return judgement.explanation, values, {}
+
+
+def _in_mosaic(
+    explainer: camscope.Explainer, image: Image.Image, methods: Sequence[str]
+) -> tuple[camscope.Explanation, Numbers, dict[str, float]]:
+    """How much of the map is on the photo, in a mosaic of it and three others."""
+    e, shares = share_in_mosaic(explainer, image, methods)
+    return e, {name: {"in_mosaic": _short(share)} for name, share in shares.items()}, {}
+
+
 TESTS = (
     Test("verdict", _trusted, {"": CONVOLUTIONAL, "dinov2": TRANSFORMER}, photos=1000),
     Test("seen", _seen, {"": CONVOLUTIONAL, "dinov2": TRANSFORMER}, photos=60),
     Test("verdict, finer", _trusted, {"": FINER, "dinov2": ()}, photos=40),
     Test("curves", _curves, {"": FEW, "dinov2": TRANSFORMER}, photos=12),
+    Test("mosaics", _in_mosaic, {"": CONVOLUTIONAL, "dinov2": TRANSFORMER}, photos=60),
+    Test("checks", _checked, {"": CHECKED, "dinov2": TRANSFORMER}, photos=20),
     Test("verdict, slow", _trusted, {"": SLOW, "dinov2": ()}, photos=12),
 )
 """In the order of what is asked first."""

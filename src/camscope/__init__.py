@@ -1,9 +1,9 @@
 """camscope shows where a model looks: class activation maps, exact and fast.
 
-import camscope
-e = camscope.explain("demo", "photo.jpg")
-e                        # in a notebook: the picture
-e.maps(), e.heatmaps()   # raw signed maps; heatmaps in [0, 1]
+    import camscope
+    e = camscope.explain("demo", "photo.jpg")
+    e                        # in a notebook: the picture
+    e.maps(), e.heatmaps()   # raw signed maps; heatmaps in [0, 1]
 
 Importing camscope imports no framework: every name is loaded when it is first used.
 """

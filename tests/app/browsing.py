@@ -43,7 +43,7 @@ def drawn(page, number: int = 0) -> np.ndarray:
     return np.array(values).reshape(size)
 
 
-def eventually(page, holds: Callable[[], bool], seconds: float = 30) -> None:
+def eventually(page, holds: Callable[[], bool], seconds: float = 60) -> None:
     """Wait until something holds."""
     for _ in range(int(seconds / 0.05)):
         if holds():

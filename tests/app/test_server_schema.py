@@ -40,6 +40,7 @@ def test_the_schema_names_every_route(schema):
         "POST /API/PHOTOS",
         "POST /API/RUNS/{ID}/ROWS",
         "POST /API/SCORES",
+        "POST /API/TEXTS",
         "POST /API/TRUST",
     ]
 

@@ -17,7 +17,7 @@ from scipy.io import wavfile
 import camscope
 from camscope.cli.price import telling_price
 from camscope.images import find_photos
-from camscope.trust import Verdict, load
+from camscope.trust import Cost, RunCost, Verdict, load
 from tests.cli.brightness import SPEC
 from tests.cli.test_texts import FACTORY
 from tests.libraries.sounds import noise, saved
@@ -112,6 +112,25 @@ def test_of_several_photos_a_broken_one_is_named_and_the_rest_goes_on(run, lamp)
     document = json.loads(run("trust", lamp, "broken.png", *MODEL, "--json").out)
     assert [one["source"] for one in document["failed"]] == ["broken.png"]
     assert [one["source"] for one in document["judged"]] == [lamp]
+
+
+def test_folders_name_the_classes_of_photos_and_a_wrong_answer_is_said(run, lamp):
+    for folder in ("dark", "red"):
+        (Path("set") / folder).mkdir(parents=True)
+        shutil.copy(lamp, f"set/{folder}/{folder}.png")
+    ran = run("trust", "set", *MODEL)
+    said = words_of(ran.out)
+    assert said.count("But by its label this is") == 1
+    assert "But by its label this is red, and the model says" in said
+    assert "By the labels 1 photo is of another class than the model says" in said
+    assert "By the labels" not in run("trust", "set", *MODEL, "--labels", "none").out
+    found = json.loads(run("trust", "set", *MODEL, "--json").out)
+    assert [bool(one["rows"][0]["mistake"]) for one in found["judged"]] == [False, True]
+    ran = run("trust", "set/red/red.png", *MODEL)  # in no folder inside what was given
+    assert "label" not in ran.out
+    Path("set/red").rename("set/holiday")
+    said = words_of(run("trust", "set", *MODEL).out)
+    assert "The names of the folders were not taken for labels. There is no class 'holiday'" in said
 
 
 def test_of_many_photos_there_is_a_line_for_each_map(run, lamp):
@@ -251,20 +270,36 @@ def test_as_a_process_of_its_own(lamp):
 
 
 def test_the_price_of_a_long_run_is_said_once_and_first(monkeypatch, capsys):
-    clock = iter([0.0, 0.0, 2.0, 4.0, 6.0, 6.0, 8.0])
+    clock = iter([0.0, 1.0, 2.0, 4.0, 6.0, 7.0, 8.0, 9.0, 10.0])
+    cost = RunCost({"fidelity": Cost(altered=128), "class": Cost(), "stability": Cost(again=8)})
     monkeypatch.setattr("camscope.cli.price.time.monotonic", lambda: next(clock))
     with telling_price(3, "photo") as price:
-        price.told(0, 128)
+        price.begin()
+        price.costs(cost)
+        price.told(0, 136)
         assert capsys.readouterr().err == ""
-        price.told(16, 128)
+        price.told(16, 136)  # two seconds for 16 altered inputs, and one to explain the photo
         assert words_of(capsys.readouterr().err) == (
-            "The model is asked about 128 altered inputs for each of 3 photos: about 46 s."
+            "The model is run on 128 altered inputs for fidelity and explains 8 inputs for stability once more, for "
+            "each of 3 photos: about 70 s."
         )
-        price.told(128, 128)
+        price.told(136, 136)
         price.next()
-        price.told(0, 128)
-        price.told(64, 128)
+        price.begin()
+        price.costs(cost)
+        price.told(64, 136)
     assert capsys.readouterr().err == ""
+
+
+def test_the_price_of_a_run_without_probes_is_that_of_explaining(monkeypatch, capsys):
+    clock = iter([0.0, 1.0, 4.0])
+    monkeypatch.setattr("camscope.cli.price.time.monotonic", lambda: next(clock))
+    with telling_price(1, "photo") as price:
+        price.begin()
+        price.costs(RunCost({"weights": Cost(again=10), "stability": Cost(again=8)}))
+    assert words_of(capsys.readouterr().err) == (
+        "The model explains 18 inputs (10 for weights, 8 for stability) once more: about 54 s."
+    )
 
 
 def test_progress_is_told_in_python_too(lamp):

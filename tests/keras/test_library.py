@@ -187,11 +187,11 @@ def test_a_model_of_ones_own_is_given_a_preprocessing_by_name(name, by_hand, pho
     np.testing.assert_allclose(camscope.load(file).maps(), expected.maps(), rtol=1e-3, atol=1e-6)
 
 
-def test_the_commands_of_the_readme(photo, tmp_path, monkeypatch, capsys):
+def test_the_commands_of_the_page(photo, tmp_path, monkeypatch, capsys):
     """Those about a model of one's own, with files of these names."""
-    readme = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
+    page = (Path(__file__).parents[2] / "docs" / "guides" / "frameworks.md").read_text("utf-8")
     commands = [
-        line.strip() for line in readme.splitlines() if line.startswith("    camscope ") and "mine" in line
+        line.strip() for line in page.splitlines() if line.startswith("    camscope ") and "mine" in line
     ]
     assert len(commands) == 2
     monkeypatch.chdir(tmp_path)

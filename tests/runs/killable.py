@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 import camscope.runs.run_rows
-from camscope.runs.local_engine import Progress
 from camscope.runs.running import run
+from camscope.runs.shard_engine import Progress
 
 _processes = multiprocessing.get_context("forkserver")
 _processes.set_forkserver_preload(["tests.runs.killable"])
@@ -73,7 +73,8 @@ def _run(pipe: Any, data: Path | str, out: Path, options: dict[str, Any]) -> Non
             pipe.send(progress.now)
 
     try:
-        done = run(data, model=explainer(), out=out, progress=told, **options)
+        model = options.pop("model", None) or explainer()
+        done = run(data, model=model, out=out, progress=told, **options)
         pipe.send(("done", done.progress.now, done.complete))
     except camscope.CamscopeError as error:
         pipe.send(str(error))

@@ -22,6 +22,7 @@ from camscope.errors import InputError, MethodError, MissingExtraError, TargetEr
 from camscope.images import find_photos
 from camscope.runs import Done, run
 from camscope.runs.run_plan import Plan
+from camscope.runs.run_store import mark_of
 from camscope.surviving import held
 from tests.runs.conftest import write_photos
 
@@ -182,7 +183,71 @@ def test_another_plan_is_refused_with_what_changed(options, said, folder, explai
     begin(folder, explainer, tmp_path / "run")
     with pytest.raises(InputError, match=f"{said}.*restart"):
         begin(folder, explainer, tmp_path / "run", **options)
-    assert begin(folder, explainer, tmp_path / "run", restart=True, **options).progress.now == 26
+    beside = begin(folder, explainer, tmp_path / "run", into=tmp_path / "beside", **options)
+    assert (beside.path, beside.progress.now, beside.changed) == (tmp_path / "beside", 26, (said,))
+    assert begin(folder, explainer, tmp_path / "run").progress.now == 0
+    anew = begin(folder, explainer, tmp_path / "run", restart=True, **options)
+    assert (anew.progress.now, anew.changed) == (26, (said,))
+
+
+def test_a_new_run_is_beside_one_that_has_changed_alone(folder, explainer, tmp_path):
+    out, new = tmp_path / "run", tmp_path / "new"
+    with pytest.raises(InputError, match="There is no run"):
+        begin(folder, explainer, out, into=new)
+    begin(folder, explainer, out)
+    with pytest.raises(InputError, match=r"Nothing has changed .* leave into= out"):
+        begin(folder, explainer, out, into=new)
+    other = write_photos(tmp_path / "photos", 3)
+    done = begin(other, explainer, out, into=new)
+    assert "The data have changed" in done.changed[0]
+    assert begin(other, explainer, out, into=new).progress.now == 0  # said again, it goes on there
+
+
+def test_a_restart_that_cannot_begin_takes_nothing_away(folder, explainer, tmp_path):
+    begin(folder, explainer, tmp_path / "run")
+    before = files_in(tmp_path / "run")
+    with pytest.raises(camscope.CamscopeError):
+        begin(folder, "timm:no_such_model", tmp_path / "run", restart=True)
+    assert files_in(tmp_path / "run") == before
+
+
+def test_images_that_failed_are_tried_again_where_that_is_asked_for(explainer, tmp_path):
+    photos, out = write_photos(tmp_path / "photos", 24), tmp_path / "run"
+    broken = photos / "bee" / "9.png"
+    whole = broken.read_bytes()
+    broken.write_bytes(whole[:40])
+    assert begin(photos, explainer, out).progress.failed == 1
+    others = [file.stat() for file in sorted((out / "shards").iterdir())]
+    broken.write_bytes(whole)
+    assert begin(photos, explainer, out).progress.now == 0
+    again = begin(photos, explainer, out, retry_failed=True)
+    assert (again.progress.now, again.progress.failed, again.complete) == (8, 0, True)
+    assert (
+        sum(file.stat() == one for file, one in zip(sorted((out / "shards").iterdir()), others, strict=True))
+        == 2
+    )
+    rows = camscope.runs.open(out)
+    assert (len(rows.failures), "similarity" in rows.columns) == (0, True)
+    assert begin(photos, explainer, out, retry_failed=True).progress.now == 0
+
+
+def test_a_shard_says_how_it_was_made_though_that_is_no_part_of_the_plan(folder, explainer, tmp_path):
+    begin(folder, explainer, tmp_path / "run")
+    first = sorted((tmp_path / "run" / "shards").iterdir())[0]
+    first.unlink()
+    assert begin(folder, explainer, tmp_path / "run", batch=2).progress.now == 8
+    made = [mark_of(file) for file in sorted((tmp_path / "run" / "shards").iterdir())]
+    assert [one["batch"] for one in made] == [2, 4, 4, 4]
+    assert {one["device"] for one in made} == {"cpu"}
+
+
+def test_an_output_folder_that_vanishes_is_said(folder, explainer, tmp_path):
+    def vanishing(progress):
+        if progress.now == 8 and not progress.begun:
+            shutil.rmtree(tmp_path / "run")
+
+    with pytest.raises(InputError, match=r"is not there any more.*still there.*run the same again"):
+        begin(folder, explainer, tmp_path / "run", progress=vanishing)
 
 
 def test_other_weights_are_another_plan(folder, explainer, tmp_path, tiny_cnn):

@@ -8,6 +8,7 @@ from scipy import stats
 
 import camscope
 from camscope.trust import bca_intervals
+from camscope.trust.bca import crossed_intervals
 
 RNG = np.random.default_rng(0)
 
@@ -111,6 +112,39 @@ def test_values_of_one_group_count_once():
 def test_groups_of_other_sizes_keep_the_mean_over_images():
     values, groups = np.array([[1.0], [2.0], [3.0], [10.0]]), ["a", "a", "a", "b"]
     assert bca_intervals(values, groups=groups)[0].value == 4
+
+
+def of_mosaics(random, patients, each, by_patient, by_mosaic):
+    """Shares of photos in mosaics of four, each of another patient: values, the mosaic and the patient of each."""
+    turns = [random.permutation(patients) for _ in range(each)]
+    patient = np.concatenate(turns)
+    mosaic = np.arange(len(patient)) // 4
+    values = random.normal(size=len(patient)) + by_patient * random.normal(size=patients)[patient]
+    return (values + by_mosaic * random.normal(size=len(patient))[mosaic])[:, None], mosaic, patient
+
+
+@pytest.mark.parametrize(("by_patient", "by_mosaic"), [(0, 0), (1.5, 0), (0, 1.5), (1.5, 0.5)])
+def test_values_of_two_kinds_of_groups_are_held_as_often_as_it_says(by_patient, by_mosaic):
+    """Mosaics share patients: drawn alone, they miss the mean in an eighth of the cases and more."""
+    random, missed, alone = np.random.default_rng(3), 0, 0
+    for _ in range(150):
+        values, mosaic, patient = of_mosaics(random, 32, 4, by_patient, by_mosaic)
+        one = crossed_intervals(values, mosaic, patient, draws=300)[0]
+        missed += not one.low <= 0 <= one.high
+        other = bca_intervals(values, groups=mosaic, draws=300)[0]
+        alone += not other.low <= 0 <= other.high
+        assert one.high - one.low >= other.high - other.low - 1e-12
+    assert missed <= 0.1 * 150
+    assert (alone > 0.12 * 150) == (by_patient > 0), alone
+
+
+def test_two_kinds_of_groups_of_which_one_tells_nothing_apart_are_the_other_kind():
+    values, mosaic, patient = of_mosaics(np.random.default_rng(0), 32, 2, 1, 1)
+    for groups, own in (((mosaic, range(64)), mosaic), ((range(64), patient), patient)):
+        (one,), (other,) = crossed_intervals(values, *groups), bca_intervals(values, groups=own)
+        assert (one.value, one.low, one.high) == pytest.approx((other.value, other.low, other.high))
+    for groups in ((mosaic, [0] * 64), ([0] * 64, patient)):
+        assert crossed_intervals(values, *groups)[0].high == math.inf
 
 
 def test_the_seed_decides_and_columns_do_not_know_of_each_other():

@@ -176,6 +176,16 @@ def test_too_few_photos_or_groups_claim_nothing():
     assert grouped.best.score.low < few.best.score.value
 
 
+def test_photos_of_one_group_are_one_witness_in_mosaics_too():
+    """Of one patient in the second half nothing is known, in however many mosaics the photos stand."""
+    photographed, options = photos(), {**HERE, "methods": "gradcam"}
+    two = explainer().choose(photographed, groups=[number // 30 for number in range(60)], **options)
+    assert two.mosaics[1] > 5
+    assert (two.best.located.low, two.best.located.high) == (-math.inf, math.inf)
+    several = explainer().choose(photographed, groups=[number // 5 for number in range(60)], **options)
+    assert 0 < several.best.located.low < several.best.located.high < 1
+
+
 def test_a_broken_photo_is_named_and_the_others_are_used(tmp_path):
     given = [*folders(tmp_path, 12), tmp_path / "broken.png"]
     given[-1].write_bytes(b"no picture")

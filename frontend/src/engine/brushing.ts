@@ -5,9 +5,10 @@ import { computed, effect, signal } from "@preact/signals";
 import { covered, gridOf, regionOf, type Stroke } from "../maps/strokes";
 import type { Heat } from "../maps/levels";
 import { modelNumber, photo } from "../state/given";
-import { found } from "../state/shown";
+import { found, wordsOf } from "../state/shown";
 import { textOf, type Pair } from "../view";
 import * as api from "./api";
+import { captionsOf, comparesCaptions } from "./captions";
 import { isOver, sentenceOf } from "./client";
 import { isPlace } from "./explaining";
 import { model } from "./models";
@@ -26,14 +27,15 @@ export const problem = signal<string | null>(null);
 export const measuring = signal(false);
 
 /** The targets that are shown of the chosen model, as they are written; a brushed region has no words. */
-const named = computed(() => [
-  ...new Set(
-    found.value
-      .filter((one) => one.one.model === modelNumber.value)
-      .flatMap(({ target }) => target?.spec ?? target?.asked ?? [])
-      .filter((words) => !isPlace(words)),
-  ),
-]);
+const named = computed(() => {
+  const number = modelNumber.value;
+  if (comparesCaptions(number)) return captionsOf(number);
+  const words = found.value
+    .filter((one) => one.one.model === number)
+    .flatMap(({ target }) => wordsOf(target) ?? [])
+    .filter((one) => !isPlace(one));
+  return [...new Set(words)];
+});
 
 /** What is brushed of the photo, as a small grid; null where nothing is. */
 export const brushed = computed(() => {

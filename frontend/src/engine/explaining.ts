@@ -5,6 +5,7 @@ import { batch, effect, signal } from "@preact/signals";
 import { views } from "../state/given";
 import { found, shown, type Found, type Shown } from "../state/shown";
 import * as api from "./api";
+import { captionsOf, comparesCaptions } from "./captions";
 import { isOver, sentenceOf } from "./client";
 import { engine, MAP_SIDE } from "./models";
 import { merged } from "./merging";
@@ -40,7 +41,7 @@ export function explainWhatIsShown(): void {
     const models = engine.value?.models ?? [];
     const wanted = new Map<string, Found>();
     for (const one of found.value)
-      if (!one.map && one.photo.id && models[one.one.model]?.status !== "failed")
+      if (!one.map && one.photo.id && models[one.one.model]?.status !== "failed" && !lacksCaptions(one.one))
         wanted.set(keyOf(one.photo.id, one.one), one);
     for (const [key, control] of asked) {
       if (wanted.has(key)) continue;
@@ -57,10 +58,19 @@ export function askAgain(): void {
   refused.value = new Map();
 }
 
+/** What is asked for: one target, or for a model that compares captions all of them at once. */
+function targetsFor(one: Shown): string[] {
+  const named = typeof one.target === "string" ? [one.target] : [];
+  return comparesCaptions(one.model) ? [...new Set([...captionsOf(one.model), ...named])] : named;
+}
+
+/** Whether there is nothing yet that a photo could be compared with. */
+export const lacksCaptions = (one: Shown): boolean => comparesCaptions(one.model) && !targetsFor(one).length;
+
 async function ask(key: string, { one, photo }: Found, model: string): Promise<void> {
   const control = new AbortController();
   asked.set(key, control);
-  const targets = typeof one.target === "string" ? [one.target] : [];
+  const targets = targetsFor(one);
   try {
     const answer = await api.explain(
       {

@@ -23,7 +23,7 @@ export function listenToCells(): void {
     for (const found of maps.value) {
       const model = engine.value?.models[found.one.model];
       const key = keyOf(found, found.map.layer);
-      if (!model || !found.photo.id || asked.has(key)) continue;
+      if (model?.kind !== "classifier" || !found.photo.id || asked.has(key)) continue;
       asked.add(key);
       void ask(key, { model: model.id, photo: found.photo.id, layer: found.map.layer });
     }
@@ -35,8 +35,10 @@ async function ask(key: string, about: { model: string; photo: string; layer: st
   try {
     answer = await api.cells(about);
   } catch (error) {
-    asked.delete(key);
-    if (isOver(error)) return;
+    if (isOver(error)) {
+      asked.delete(key);
+      return;
+    }
     answer = { exact: false, why: sentenceOf(error) };
   }
   known.value = new Map(known.value).set(key, answer);

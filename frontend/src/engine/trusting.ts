@@ -2,7 +2,7 @@
 
 import { signal } from "@preact/signals";
 
-import type { Found } from "../state/shown";
+import { wordsOf, type Found } from "../state/shown";
 import * as api from "./api";
 import { Refusal, sentenceOf } from "./client";
 import { keyOf } from "./explaining";
@@ -18,7 +18,7 @@ export type Trusted =
 export const trusted = signal<ReadonlyMap<string, Trusted>>(new Map());
 
 export const trustKey = ({ photo, one, target }: Found) =>
-  keyOf(photo.id ?? photo.name, { ...one, target: target?.spec ?? target?.asked ?? one.target });
+  keyOf(photo.id ?? photo.name, { ...one, target: wordsOf(target) ?? one.target });
 
 function note(key: string, what: Trusted): void {
   trusted.value = new Map(trusted.value).set(key, what);
@@ -28,7 +28,7 @@ function note(key: string, what: Trusted): void {
 export async function judge(found: Found): Promise<void> {
   const { one, photo, target } = found;
   const model = engine.value?.models[one.model];
-  const named = target?.spec ?? target?.asked;
+  const named = wordsOf(target);
   if (!model || !photo.id || !named) return;
   const key = trustKey(found);
   const control = new AbortController();

@@ -27,6 +27,17 @@ export function tableOf(colours: Uint8Array, opacity: number, threshold: number,
   return new Uint32Array(bytes.buffer);
 }
 
+/** All panes are painted through one picture, since most have the same size. */
+let last: { image: ImageData; pixels: Uint32Array } | null = null;
+
+function blank(width: number, height: number): { image: ImageData; pixels: Uint32Array } {
+  if (last?.image.width !== width || last.image.height !== height) {
+    const image = new ImageData(width, height);
+    last = { image, pixels: new Uint32Array(image.data.buffer) };
+  }
+  return last;
+}
+
 /** Paint a heat; the canvas takes its size. */
 export function paint(canvas: HTMLCanvasElement, heat: Heat, table: Table): void {
   if (canvas.width !== heat.width || canvas.height !== heat.height) {
@@ -35,8 +46,7 @@ export function paint(canvas: HTMLCanvasElement, heat: Heat, table: Table): void
   }
   const context = canvas.getContext("2d");
   if (!context) return;
-  const image = context.createImageData(heat.width, heat.height);
-  const pixels = new Uint32Array(image.data.buffer);
+  const { image, pixels } = blank(heat.width, heat.height);
   const { levels } = heat;
   for (let i = 0; i < pixels.length; i++) pixels[i] = table[levels[i]!]!;
   context.putImageData(image, 0, 0);

@@ -2,6 +2,7 @@
 
 import { useSignal } from "@preact/signals";
 
+import { addCaption } from "../engine/captions";
 import * as facts from "../engine/facts";
 import { model } from "../engine/models";
 import { shortName } from "../engine/pointing";
@@ -50,7 +51,9 @@ export function Classes() {
 function rowsOf(): Row[] {
   const photo = chosenPhoto.value!;
   const engine = photo.id !== undefined;
+  const captions = model.value?.kind === "captions";
   const numberOf = (target: Target) => photo.targets.indexOf(target);
+  const wordsOrNumber = (target: Target) => shown.wordsOf(target) ?? numberOf(target);
   const rows: Row[] = photo.top.map((one) => {
     const spec = String(one.index);
     const target = photo.targets.find((other) => other.spec === spec);
@@ -59,8 +62,8 @@ function rowsOf(): Row[] {
       title: target?.title ?? shortName(one.name),
       probability: one.probability,
       score: one.logit,
-      ask: target ? (target.spec ?? numberOf(target)) : engine ? spec : null,
-      against: engine || against ? `not:${spec}` : null,
+      ask: target ? (engine ? wordsOrNumber(target) : (target.spec ?? numberOf(target))) : engine ? spec : null,
+      against: captions ? null : engine || against ? `not:${spec}` : null,
     };
   });
   const specs = new Set(photo.top.flatMap((one) => [String(one.index), `not:${one.index}`]));
@@ -71,7 +74,7 @@ function rowsOf(): Row[] {
       title: target.title,
       probability: target.probability,
       score: target.score,
-      ask: engine ? (target.spec ?? target.asked ?? numberOf(target)) : numberOf(target),
+      ask: engine ? wordsOrNumber(target) : numberOf(target),
       against: engine && isClass ? `not:${target.spec}` : null,
     });
   }
@@ -159,7 +162,9 @@ function Caption() {
       onSubmit={(event) => {
         event.preventDefault();
         const caption = words.value.trim();
-        if (caption) shown.showTarget(caption, shown.adding.value);
+        if (!caption) return;
+        addCaption(caption, shown.adding.value);
+        words.value = "";
       }}
     >
       <input
@@ -169,7 +174,7 @@ function Caption() {
         value={words.value}
         onInput={(event) => (words.value = event.currentTarget.value)}
       />
-      <button type="submit">show</button>
+      <button type="submit">compare</button>
     </form>
   );
 }

@@ -2,7 +2,7 @@
 
 import type { Bounds, Verdict } from "../engine/api";
 import { judge, trusted, trustKey } from "../engine/trusting";
-import { maps } from "../state/shown";
+import { maps, wordsOf } from "../state/shown";
 import type { Pair } from "../view";
 
 export function Trust() {
@@ -10,7 +10,7 @@ export function Trust() {
   const one = all[all.length - 1];
   if (!one || one.photo.id === undefined) return null;
   const known = trusted.value.get(trustKey(one));
-  const named = one.target?.spec ?? one.target?.asked;
+  const named = wordsOf(one.target);
   return (
     <section aria-labelledby="trust">
       <h2 id="trust">Can I trust it?</h2>

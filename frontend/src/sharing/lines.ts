@@ -1,7 +1,7 @@
 /** The Python lines and the commands that make what is shown. */
 
-import { isOneLayer } from "../engine/explaining";
-import type { Found } from "../state/shown";
+import { isOneLayer, isPlace } from "../engine/explaining";
+import { wordsOf, type Found } from "../state/shown";
 
 const unique = (words: string[]) => [...new Set(words)];
 const python = (word: string) => JSON.stringify(word);
@@ -25,15 +25,15 @@ function partsOf(all: Found[]): Part[] {
       spec: view.spec,
       methods: unique(own.map((one) => one.one.method)).filter(Boolean),
       layers: unique(own.map((one) => one.one.layer)).filter(isOneLayer),
-      targets: unique(own.flatMap((one) => wordsOf(one))),
+      targets: unique(own.flatMap(typed)),
     };
   });
 }
 
 /** A target as it is typed; none for a region that was brushed, which has no words. */
-function wordsOf({ target }: Found): string[] {
-  const words = target?.spec ?? target?.asked;
-  return words && !words.startsWith("at:") ? [words] : [];
+function typed({ target }: Found): string[] {
+  const words = wordsOf(target);
+  return words !== null && !isPlace(words) ? [words] : [];
 }
 
 /** Lines of Python. */
@@ -74,4 +74,4 @@ export function commands(all: Found[]): string[] {
 }
 
 /** Whether something that is shown was brushed, and so stands in no line. */
-export const hasRegion = (all: Found[]): boolean => all.some(({ one }) => String(one.target).startsWith("at:"));
+export const hasRegion = (all: Found[]): boolean => all.some(({ one }) => isPlace(one.target));

@@ -86,7 +86,9 @@ def over_space(per_channel: Float[Array, "*leading"], ndim: int) -> Float[Array,
     return per_channel[(..., *(None,) * ndim)]
 
 
-def from_numpy(values: Float[np.ndarray, "*shape"], like: Float[Array, "*other"]) -> Float[Array, "*shape"]:
+def from_numpy(
+    values: Shaped[np.ndarray, "*shape"], like: Shaped[Array, "*other"]
+) -> Shaped[Array, "*shape"]:
     """NumPy values as an array of `like`'s library, dtype and device."""
     return array_namespace(like).asarray(values, dtype=like.dtype, device=device(like))
 

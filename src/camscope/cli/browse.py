@@ -29,7 +29,7 @@ _SHOWN = ("label", "top1", "target", "method", "layer", "status")
 
 
 def browse(
-    run: Path,
+    run: str,
     *,
     where: str | None = None,
     sort: str | None = None,

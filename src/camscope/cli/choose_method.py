@@ -18,6 +18,7 @@ from camscope import render
 from camscope.cli.app import say_error
 from camscope.cli.model_options import ModelOptions
 from camscope.cli.output import console, print_json, quiet_stdout
+from camscope.cli.photo_sources import in_folders
 from camscope.cli.request import read_inputs, read_methods, read_words
 from camscope.cli.showing import plain_table, show_files, show_notes
 from camscope.engine.looking import FOLDERS
@@ -117,7 +118,7 @@ def choose(
             found,
             methods=candidates,
             layers=places,
-            labels=FOLDERS if labels == "folders" and _in_folders(found, photos) else None,
+            labels=FOLDERS if labels == "folders" and in_folders(found, photos) else None,
             groups=of_groups,
             by=by,
             probes=probes,
@@ -180,12 +181,6 @@ def _free(out: Path, overwrite: bool) -> Path:
     if not taken:
         return file
     return next(one for one in beside if not (one.exists() or one.with_suffix(".png").exists()))
-
-
-def _in_folders(found: Sequence[str], given: Sequence[str]) -> bool:
-    """Whether all photos lie in folders inside those that were given, which name classes then."""
-    starts = {Path(one).absolute() for one in given}
-    return not any(Path(photo).absolute().parent in starts or photo in given for photo in found)
 
 
 def _groups(pattern: str, found: Sequence[str]) -> list[str]:

@@ -19,6 +19,7 @@ from camscope.cli.sources import Sources
 from camscope.cli.text_sources import Texts
 from camscope.composition import Expression
 from camscope.engine.explainer import Explainer
+from camscope.engine.looking import FOLDERS
 from camscope.engine.trusting import check_probes
 from camscope.errors import InputError, nearest, without_warnings
 from camscope.signals import to_sound
@@ -43,6 +44,7 @@ class Wanted:
         probes: how many for each photo and grid; None leaves it to the grid.
         seed: of whatever is drawn.
         style: keywords for the figures.
+        folders: whether the folders that photos lie in name their classes.
 
     Raises:
         TargetError: if a target is none.
@@ -55,6 +57,7 @@ class Wanted:
     probes: int | None
     seed: int
     style: Mapping[str, Any]
+    folders: bool = False
 
     def __post_init__(self) -> None:
         for text in self.targets:
@@ -66,6 +69,7 @@ class Wanted:
             "methods": list(self.methods) or None,
             "targets": list(self.targets) or None,
             "layers": list(self.layers) or None,
+            "labels": FOLDERS if self.folders else None,
             "checks": self.checks,
             "probes": self.probes,
             "seed": self.seed,
@@ -174,7 +178,8 @@ def judge_all(
                     price.skip()
                     continue
                 with without_warnings():
-                    judgement = explainer.trust(given, progress=price.told, **options)
+                    price.begin()
+                    judgement = explainer.trust(given, progress=price.told, tell=price.costs, **options)
                 files = _write(judgement, out / sources.stems[name], wanted.style)
                 _note(done, name, judgement, files)
                 if people is not None and len(done.names) <= FEW:

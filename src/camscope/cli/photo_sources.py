@@ -108,6 +108,17 @@ def _without(out: Path, found: Sequence[str], given: Sequence[str]) -> list[str]
     return photos
 
 
+def in_folders(found: Sequence[str], given: Sequence[str]) -> bool:
+    """Whether all photos lie in folders inside those that were given, which name classes then.
+
+    Args:
+        found: the photos.
+        given: files, folders and globs.
+    """
+    starts = {Path(one).absolute() for one in given}
+    return not any(Path(photo).absolute().parent in starts or photo in given for photo in found)
+
+
 def read_for(explainer: Explainer, name: str) -> Photo:
     """Read a photo, of a size that the model's preprocessing can take.
 

@@ -9,13 +9,14 @@ from contextlib import contextmanager
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from camscope.cli.output import console
+from camscope.trust import RunCost
 
 _LONG = 10.0
 """Seconds from which on a run is long."""
 
 
 class Price:
-    """Counts the altered inputs that the model has answered, over all photos.
+    """Counts what the model has answered, over all photos: altered inputs, and inputs that are explained again.
 
     Args:
         progress: the bar.
@@ -28,30 +29,47 @@ class Price:
         self._bar = progress.add_task("asking the model", total=None)
         self._before = self._total = 0
         self._said = False
+        self._cost = RunCost({})
         self._began = time.monotonic()
+        self._explaining = 0.0
+
+    def begin(self) -> None:
+        """Take note that one photo is begun: it is explained first."""
+        self._began = time.monotonic()
+
+    def costs(self, cost: RunCost) -> None:
+        """Take note of what one photo costs, once it is explained."""
+        self._cost = cost
+        now = time.monotonic()
+        self._began, self._explaining = now, now - self._began
+        if not cost.altered:
+            self._say(self._explaining * cost.again * self._left)
 
     def told(self, done: int, total: int) -> None:
         """Take note of how far one photo is; see `camscope.engine.trusting.Progress`.
 
         Args:
-            done: how many altered inputs are answered.
+            done: how many inputs are answered.
             total: of how many.
         """
-        if done == 0:
-            self._began = time.monotonic()
         self._total = total
         expected = self._before + total * self._left
         self._progress.update(self._bar, completed=self._before + done, total=expected)
-        if done and not self._said:
-            self._said = True
-            seconds = (time.monotonic() - self._began) / done * (total * self._left - done)
-            if seconds > _LONG:
-                each = f" for each of {self._left} {self._noun}s" if self._left > 1 else ""
-                self._progress.console.print(
-                    f"The model is asked about {total} altered inputs{each}: about {_in_words(seconds)}.",
-                    markup=False,
-                    soft_wrap=True,
-                )
+        if done and self._cost.altered:
+            each = (time.monotonic() - self._began) / done
+            one = each * self._cost.altered + self._explaining * self._cost.again
+            self._say(one * self._left - each * done)
+
+    def _say(self, seconds: float) -> None:
+        """Say once what the run costs, if it is long."""
+        if self._said:
+            return
+        self._said = True
+        if seconds > _LONG:
+            each = f", for each of {self._left} {self._noun}s" if self._left > 1 else ""
+            self._progress.console.print(
+                f"{self._cost}{each}: about {_in_words(seconds)}.", markup=False, soft_wrap=True
+            )
 
     def next(self) -> None:
         """Go on to the next photo."""

@@ -6,7 +6,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 from rich.console import Console
@@ -20,6 +20,7 @@ from camscope.errors import InputError, nearest
 from camscope.outputs import Task
 from camscope.runs import Done, merge, run
 from camscope.runs import open as open_run
+from camscope.runs.engines import LOCAL
 from camscope.runs.running import SHARD_SIZE, TOP
 from camscope.runs.sources.finding_inputs import STDIN
 
@@ -28,11 +29,12 @@ _NO_DATA = (
     "of WebDataset's, or a data set's folder: camscope run photos/ --model timm:resnet50 --out run."
 )
 _REASONS = 5
+_OPTIMISED: dict[str, bool | str | None] = {"auto": None, "yes": True, "no": False, "bfloat16": "bfloat16"}
 
 
 def run_images(
     *data: Annotated[str, Parameter(allow_leading_hyphen=True)],
-    out: Path,
+    out: str,
     model: str = "demo",
     method: Annotated[list[str] | None, Parameter(negative="")] = None,
     target: Annotated[list[str] | None, Parameter(negative="", allow_leading_hyphen=True)] = None,
@@ -49,11 +51,17 @@ def run_images(
     preprocessing: Annotated[str | None, Parameter(negative="", allow_leading_hyphen=True)] = None,
     device: str | None = None,
     batch: int | None = None,
+    optimised: Annotated[Literal["auto", "yes", "no", "bfloat16"], Parameter(negative="")] = "auto",
     shard_size: int = SHARD_SIZE,
     workers: int | None = None,
     shard: str | None = None,
     seed: int = 0,
+    into: str | None = None,
     restart: Annotated[bool, Parameter(negative="")] = False,
+    retry_failed: Annotated[bool, Parameter(negative="")] = False,
+    engine: str = LOCAL,
+    address: str | None = None,
+    actors: int | None = None,
     trust_pickle: Annotated[bool, Parameter(negative="")] = False,
     as_json: Annotated[bool, Parameter("--json", negative="")] = False,
 ) -> int:
@@ -69,7 +77,7 @@ def run_images(
         a path a line with its label behind a tab, or - for one on standard input; .tar files of WebDataset's
         (name-{000..127}.tar); a data set's folder. Paths or URLs (s3://, gs://, hf://, https://).
     out
-        The folder of the run.
+        The folder of the run; or its URL, s3://bucket/run.
     model
         demo, timm:NAME, torchvision:NAME, hf:NAME-OR-FOLDER, keras:NAME-OR-FILE, onnx:FILE.onnx, FILE.py:FACTORY, or
         the folder of a training run.
@@ -103,7 +111,11 @@ def run_images(
     device
         cpu, cuda, cuda:1, mps …
     batch
-        How many images run at a time. Default: 16, or what the run was begun with.
+        How many images run at a time. Default: what fits the memory, at most 16 on a processor and 256 on a GPU, or
+        what the run was begun with.
+    optimised
+        Whether an optimised copy of a PyTorch model is explained on; bfloat16 for one in half precision. Default: for
+        runs of 128 images or more, if its maps and scores of the first images are those of the model itself.
     shard_size
         How many images make a shard, which is one file, and what a kill costs at most.
     workers
@@ -113,8 +125,19 @@ def run_images(
         `camscope runs merge` joins them.
     seed
         For methods that draw at random.
+    into
+        Another folder, where the plan or the data have changed since the run in --out was begun: that stays as it is.
     restart
         Take away the run that is in --out, and begin anew.
+    retry_failed
+        Make those shards anew that have images which could not be explained: the network was down, say.
+    engine
+        local, or ray: the same by workers of a Ray cluster. Paths must be those of a file system that all nodes share,
+        or URLs of buckets.
+    address
+        Of the cluster: HOST:PORT of its head. Default: the cluster that this machine is in, or else a new one on it.
+    actors
+        How many workers of the cluster. Default: one for each GPU, or for each four cores where there is none.
     trust_pickle
         Read a file that can run code. Only for files you would run as a program.
     as_json
@@ -138,11 +161,17 @@ def run_images(
             path=path,
             images=images,
             batch=batch,
+            optimised=_OPTIMISED[optimised],
             shard_size=shard_size,
             workers=workers,
             share=shard,
             seed=seed,
+            into=into,
             restart=restart,
+            retry_failed=retry_failed,
+            engine=engine,
+            address=address,
+            actors=actors,
             **options.keywords(),
         )
     facts = _facts(done)
@@ -161,7 +190,7 @@ def _refuse_options(given: Sequence[str]) -> None:
             raise InputError(f"camscope run has no option {word}.{nearest(word, options)}")
 
 
-def merge_runs(*runs: Path, out: Path) -> None:
+def merge_runs(*runs: str, out: str) -> None:
     """Join the shares of a run, made with --shard, into one run.
 
     Parameters
@@ -190,6 +219,9 @@ def _facts(done: Done) -> dict[str, Any]:
         "complete": done.complete,
         "images_per_second": done.progress.rate,
         "torn": list(done.torn),
+        "changed": list(done.changed),
+        "lost": list(done.progress.lost),
+        "notes": [done.said] if done.said else [],
     }
     if done.progress.done:
         failures = open_run(done.path).failures
@@ -209,8 +241,14 @@ def _close(people: Console, done: Done, facts: dict[str, Any]) -> None:
         markup=False,
         soft_wrap=True,
     )
+    if done.changed:
+        show_notes(people, [f"a new run, since these changed: {'; '.join(done.changed)}"])
+    if done.said:
+        people.print(done.said, markup=False, soft_wrap=True)
     if done.torn:
         show_notes(people, [f"{len(done.torn)} torn shard(s) of a crash were made anew"])
+    if progress.lost:
+        show_notes(people, [f"{len(progress.lost)} worker(s) were lost and replaced: {progress.lost[-1]}"])
     if facts["failed"]:
         people.print(f"{facts['failed']:,} could not be explained:", style="yellow")
         for reason in facts["reasons"].values():

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 from rich.console import Console
@@ -22,12 +23,13 @@ from camscope.cli.judging_run import (
 from camscope.cli.model_options import ModelOptions
 from camscope.cli.out_folder import free_folder, prepared_folder
 from camscope.cli.output import console, print_json, quiet_stdout
+from camscope.cli.photo_sources import Photos, in_folders
 from camscope.cli.request import USUAL_FOLDER, read_inputs, read_methods, read_style, read_words
 from camscope.cli.showing import FEW
 from camscope.cli.showing_verdicts import show_many
 from camscope.cli.sources import Sources
 from camscope.outputs import Task
-from camscope.trust.sentences import told_of_images
+from camscope.trust.sentences import of_mistakes, told_of_images
 
 _NO_INPUT = "Which photo? Give files, folders, globs, or a sample: camscope trust sample:cat"
 
@@ -38,6 +40,7 @@ def trust(
     method: Annotated[list[str] | None, Parameter(negative="")] = None,
     target: Annotated[list[str] | None, Parameter(negative="", allow_leading_hyphen=True)] = None,
     layer: Annotated[list[str] | None, Parameter(negative="")] = None,
+    labels: Literal["folders", "none"] = "folders",
     checks: Annotated[list[str] | None, Parameter(negative="")] = None,
     probes: int | None = None,
     out: Path = USUAL_FOLDER,
@@ -75,6 +78,9 @@ def trust(
     layer
         One, or several separated by commas; `camscope layers` lists them. Default: chosen automatically. Layers of
         other grids are probed by their own cells.
+    labels
+        folders: the folder that a photo lies in, inside those that are given, names its class; where the model says
+        another one, the verdict says so. none: nobody knows.
     checks
         The tests, separated by commas: fidelity (the verdict is made of it), class (does the map follow the class?),
         and others that cost more: weights (does it follow the weights?), stability (does it stay where the photo
@@ -125,6 +131,8 @@ def trust(
         with people.status("loading the model …") if people.is_terminal else nullcontext():
             explainer = options.open()
         sources = sources_of(explainer, given, out)
+        of_classes = isinstance(sources, Photos) and in_folders(sources.names, given)
+        wanted = replace(wanted, folders=labels == "folders" and of_classes)
         folder = out if overwrite else _free(out, sources)
         if folder != out:
             people.print(
@@ -156,6 +164,8 @@ def _close(people: Console, done: Judgings, folder: Path) -> None:
         show_many(people, done.rows)
     if len(judged) > 1:
         people.print(told_of_images([row for _, row in done.rows], done.noun, len(judged)), markup=False)
+        if wrong := of_mistakes(len({name for name, row in done.rows if row.mistake}), done.noun):
+            people.print(wrong, markup=False)
     if len(done.names) > FEW or done.failed or done.stopped:
         count = f"{len(judged)} of {len(done.names)} {done.noun}s judged"
         people.print(

@@ -18,7 +18,7 @@ from camscope.engine.progress_bar import bar, in_steps
 from camscope.errors import InputError
 from camscope.evidence import Need
 from camscope.targets import PerImage
-from camscope.trust.bca import bca_intervals
+from camscope.trust.bca import bca_intervals, crossed_intervals
 from camscope.trust.chosen import Choice
 from camscope.trust.comparing_candidates import compare_candidates, ranked
 from camscope.trust.method_candidates import Candidate
@@ -103,6 +103,11 @@ class _Choosing:
         ranks = self.ranks(first, made, small)
         if len(second):
             second = second.kept(trials.seen(second, small=small))
+        lost = made - len(first) - len(second)
+        if lost:
+            trials.notes.append(
+                f"{lost} of {made} mosaics are left out: the model does not see every class of theirs in them."
+            )
         places = self.places(second, small)
         images = looked.half(second=True)
         scores, why = self.fidelities(images)
@@ -118,7 +123,7 @@ class _Choosing:
             photos=(len(looked.half(second=False)), int(judged.sum())),
             groups=None if groups is None else (looked.groups_of_first, len(set(groups))),
             mosaics=(len(first), len(second)),
-            lost=made - len(first) - len(second),
+            lost=lost,
             parts=first.parts,
             large=not small,
             price=price,
@@ -146,12 +151,22 @@ class _Choosing:
         return _Ranks(shares.reshape(len(shares), -1), 1 / first.parts, _GAME)
 
     def places(self, second: Mosaics, small: bool) -> list[Interval]:
-        """The share of each map on the right photo in the second half's mosaics."""
+        """The share of each map on the right photo in the second half's mosaics.
+
+        Shares of one mosaic go together, and so do those of photos of one group, which stand in several mosaics.
+        """
         if not len(second):
             return [_UNKNOWN] * len(self.trials.candidates.keys)
         shares = self.trials.pointing(second, small=small)
         known = np.where(np.isnan(shares), 1 / second.parts, shares)
-        return bca_intervals(known.mean(2).T, seed=self.asked.seed)
+        photos = second.images.ravel()
+        groups = self.trials.looked.groups
+        return crossed_intervals(
+            known.reshape(len(known), -1).T,
+            np.arange(len(second)).repeat(second.parts).tolist(),
+            photos.tolist() if groups is None else [groups[photo] for photo in photos],
+            seed=self.asked.seed,
+        )
 
     def judged(
         self, scores: Float[np.ndarray, "key image"], why: Mapping[int, str]

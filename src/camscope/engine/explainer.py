@@ -44,7 +44,7 @@ from camscope.models.said_grid import SaidGrid
 from camscope.outputs import Outputs, Task, embeddings
 from camscope.results import Concepts, Explanation
 from camscope.targets import TargetsLike
-from camscope.trust import Choice, Judgement
+from camscope.trust import Choice, Judgement, RunCost
 
 
 class Explainer:
@@ -561,6 +561,21 @@ class Explainer:
         other._model = with_other_weights(self._model, inputs, seed, head_only, layers)
         return other
 
+    def optimised(self, *, half: bool = False) -> Explainer:
+        """The same on a copy of the model made for inference: batch norm folded, channels last (PyTorch).
+
+        As `Explainer(model, optimised=True)`; the copy is made and tried at the first call.
+
+        Args:
+            half: whether the copy is in bfloat16.
+
+        Raises:
+            ModelError: if the model's framework has none.
+        """
+        other = copy.copy(self)
+        other._model = self._model.optimised(half=half)
+        return other
+
     @keywords("explainer.choose(photos, {})")
     def choose(
         self,
@@ -619,11 +634,13 @@ class Explainer:
         methods: MethodsLike = None,
         layers: Layers = None,
         targets: TargetsLike = None,
+        labels: Sequence[Any] | str | None = None,
         checks: str | Sequence[str] = ("fidelity", "class"),
         probes: int | None = None,
         seed: int = 0,
         explained_input: int | str | None = None,
         progress: bool | Progress = True,
+        tell: Callable[[RunCost], object] | None = None,
     ) -> Judgement:
         """Explain a batch, and say of every map whether it can be trusted, with the evidence beside it.
 
@@ -646,19 +663,25 @@ class Explainer:
             layers: see `__call__`.
             targets: see `__call__`. What is probed is the log-probability of a class; of what has no probability (a
                 regression, a region, an instance, a function) the score itself.
+            labels: of each image its class, as index or name; or `"folders"`, the name of the folder that it lies in.
+                Where the model says another one, the verdict says so: a map may well say where a wrong answer is from.
             checks: the tests: `fidelity`, which the verdict is made of, and further ones:
                 `camscope.trust.list_checks()` names them, and `all` is every one.
             probes: how many altered inputs for each image and grid, in place of 128 or 256.
             seed: of whatever is drawn.
             explained_input: see `__call__`.
             progress: whether a bar is shown, in a terminal or a notebook; or a function, called with the number of
-                altered inputs that are answered and of all: with 0 before the first, and after every chunk.
+                inputs that are answered or explained again and of all: with 0 before the first, and after every chunk.
+            tell: gets what all tests cost before they are run, such as `print`: how many altered inputs the model is
+                run on, and how many inputs are explained once more (`weights` and `stability` make the maps again);
+                see `camscope.trust.RunCost`. By default nobody.
 
         Returns:
             a row for every image, target, method and layer. What cannot be judged says why in its row.
 
         Raises:
-            InputError: for a number of probes that says nothing, or a test that does not exist.
+            InputError: for a number of probes that says nothing, a test that does not exist, or labels that are not one
+                for each image.
             ImageError, LayerError, MethodError, TargetError: as for a call.
             ModelError: if the model cannot be run on altered inputs.
         """
@@ -666,7 +689,8 @@ class Explainer:
             given = self.prepare(inputs, explained_input=explained_input)
             with bar("asking the model", shown=progress is True) as shown:
                 told = progress if callable(progress) else shown
-                wanted = Wanted(methods, layers, targets, checks, probes, seed, told)
+                price = tell or (lambda cost: None)
+                wanted = Wanted(methods, layers, targets, labels, checks, probes, seed, told, price)
                 return judge(self, given, wanted, self.default_method)
 
     def embed(self, inputs: Any) -> Float[Array, "batch feature"]:
@@ -785,9 +809,9 @@ def explain(
 ) -> Explanation:
     """Explain once: `Explainer(model, **model_options)(inputs, …)`.
 
-    camscope.explain(model, x)                    # Grad-CAM, top class, automatic layer
-    camscope.explain("demo", "photo.jpg")         # names and paths too
-    camscope.explain("hf:FOLDER", "a film I loved").words()
+        camscope.explain(model, x)                    # Grad-CAM, top class, automatic layer
+        camscope.explain("demo", "photo.jpg")         # names and paths too
+        camscope.explain("hf:FOLDER", "a film I loved").words()
 
     Args:
         model: a module or a name, see `Explainer`.

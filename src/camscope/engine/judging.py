@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float
 
+from camscope.arrays import to_numpy
 from camscope.errors import InputError, TargetError
 from camscope.outputs import Task
-from camscope.targets import PerImage, class_index
+from camscope.results import Explanation
+from camscope.targets import PerImage, class_index, class_name
 
 
 def class_indices(labels: Sequence[Any], count: int, names: Sequence[str] | None) -> list[Any]:
@@ -50,6 +52,30 @@ def targets_of(indices: Sequence[Any]) -> PerImage:
             "one. Explain all classes, targets=camscope.AllClasses(), or single images."
         )
     return PerImage(list(indices))
+
+
+def mistakes(e: Explanation, indices: Sequence[Any]) -> list[str]:
+    """What the label says of each image and what the model says, where these differ; "" where they do not.
+
+    Args:
+        e: explained.
+        indices: see `class_indices`.
+    """
+    logits, task = np.asarray(to_numpy(e.logits)), e.provenance["task"]
+    right = are_right(logits, indices, task)
+    probabilities = None if e.probabilities is None else np.asarray(to_numpy(e.probabilities))
+    found = []
+    for image, (label, is_right) in enumerate(zip(indices, right, strict=True)):
+        several = task == "multilabel" and isinstance(label, list)
+        says = np.flatnonzero(logits[image] > 0).tolist() if several else [int(logits[image].argmax())]
+        labels = label if isinstance(label, list) else [label]
+        said, labelled = (
+            " and ".join(class_name(one, e.class_names).partition(",")[0] for one in some) or "nothing"
+            for some in (says, labels)
+        )
+        sure = "" if several or probabilities is None else f" ({100 * probabilities[image].max():.0f} %)"
+        found.append("" if is_right else f"by its label this is {labelled}, and the model says {said}{sure}")
+    return found
 
 
 def are_right(

@@ -61,6 +61,24 @@ class Model:
     space: Space
     grid: SaidGrid | None = None
 
+    def optimised(self, *, half: bool) -> Model:
+        """The model, run on a faster copy.
+
+        Args:
+            half: whether the copy is in half precision.
+
+        Raises:
+            ModelError: if its framework has none.
+        """
+        made = getattr(self.adapter, "optimised", None)
+        if made is None:
+            raise ModelError(
+                f"There is no optimised copy of a {self.adapter.describe()['framework']} model: it is explained as it "
+                "is. Leave optimised out."
+            )
+        adapter: Adapter = made(half=half)
+        return dataclasses.replace(self, adapter=adapter, space=Space(adapter))
+
     # ------------------------------------------------------------------ inputs
 
     def prepared(self, inputs: Any, explained_input: int | str | None = None) -> tuple[Inputs, Batch]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,17 +12,19 @@ from jaxtyping import Float
 
 from camscope.arrays import resize, to_numpy
 from camscope.composition import parse
+from camscope.engine.counted import Counted
+from camscope.engine.labels_of_images import check_labels, labelled
 from camscope.engine.probing import Asking, Counter, Progress
 from camscope.engine.top_two import WithTopTwo
 from camscope.errors import InputError, LayerError, keyword
 from camscope.evidence import Evidence
 from camscope.methods.agnostic import centre, mean_activation
 from camscope.methods.registry import method_of
+from camscope.metrics.cells_of_maps import grid_of, on_grid
 from camscope.metrics.explains import Explains
 from camscope.metrics.text_places import Places, places_of
 from camscope.results import Explanation, Key, Status
 from camscope.targets import TargetsLike, asks_for_classes
-from camscope.trust.cells import grid_of, on_grid
 from camscope.trust.checks import Asked, Place, checks_named, names_of_checks
 from camscope.trust.checks.class_check import NAME as CLASS
 from camscope.trust.checks.registry import FIDELITY
@@ -36,6 +38,7 @@ from camscope.trust.judged_maps import (
 from camscope.trust.judgement import Judgement
 from camscope.trust.probed import Probed
 from camscope.trust.probes import FEWEST, probes_on
+from camscope.trust.run_cost import Cost, RunCost
 from camscope.trust.verdict import Check, Judged, Verdict
 
 _NO_MEAN = "No layer of the model has a grid, so there is no mean activation to beat."
@@ -52,19 +55,23 @@ class Wanted:
         methods: see `Explainer.__call__`; the layers and the targets too.
         layers: see `methods`.
         targets: see `methods`.
+        labels: see `Explainer.trust`.
         checks: the names of the tests.
         probes: how many for each image and grid; None: by the size of the grid.
         seed: of whatever is drawn.
         progress: is told how far the model is.
+        tell: is told what it costs, before it is run.
     """
 
     methods: Any
     layers: Any
     targets: TargetsLike
+    labels: Sequence[Any] | str | None
     checks: str | Sequence[str]
     probes: int | None
     seed: int
     progress: Progress | None
+    tell: Callable[[RunCost], object]
 
 
 def judge(explainer: Explains, given: Any, wanted: Wanted, default_method: str) -> Judgement:
@@ -78,20 +85,36 @@ def judge(explainer: Explains, given: Any, wanted: Wanted, default_method: str) 
     """
     further = checks_named(wanted.checks)
     check_probes(wanted.probes)
+    check_labels(wanted.labels, len(given.batch))
     e, two, means = _explained(explainer, given, wanted, default_method)
+    e, wrong = labelled(e, wanted.labels)
+    counter = Counter(wanted.progress)
+    counted = Counted(explainer, counter.add)
+    asked = Asked(counted, given, e, wanted.methods, wanted.layers, wanted.targets, two, wanted.seed)
+
+    costs = {name: test.cost(asked) for name, test in further.items()}
+
+    def begin(probes: int) -> None:
+        """Tell what all of it costs."""
+        cost = RunCost({FIDELITY: Cost(altered=probes), **costs})
+        wanted.tell(cost)
+        counter.add(0, more=cost.steps)
+
     if FIDELITY in names_of_checks(wanted.checks):
-        rows, probes = _by_fidelity(explainer, given, wanted, e, means)
+        rows, probes = _by_fidelity(explainer, given, wanted, e, means, counter, begin)
     else:
+        begin(0)
         why = "Fidelity was not asked for, and the verdict is made of it."
         rows = {place: unjudged(place[0], _bare(e, place), why) for place in _places(e)}
         probes = {}
-    asked = Asked(explainer, given, e, wanted.methods, wanted.layers, wanted.targets, two, wanted.seed)
     said: dict[Place, tuple[Check, ...]] = dict.fromkeys(rows, ())
-    for testing in further.values():
-        for place, one in testing(asked).items():
+    for test in further.values():
+        for place, one in test.run(asked).items():
             if place in said:
                 said[place] += (one,)
-    judged_rows = tuple(dataclasses.replace(row, checks=said[place]) for place, row in rows.items())
+    judged_rows = tuple(
+        dataclasses.replace(row, checks=said[place], mistake=wrong[place[0]]) for place, row in rows.items()
+    )
     return Judgement(e, judged_rows, probes, _score_in_words(e), wanted.seed)
 
 
@@ -228,7 +251,13 @@ def _resized(one: Float[np.ndarray, "*space"], grid: tuple[int, ...]) -> Float[n
 
 
 def _by_fidelity(
-    explainer: Explains, given: Any, wanted: Wanted, e: Explanation, means: Mapping[str, np.ndarray]
+    explainer: Explains,
+    given: Any,
+    wanted: Wanted,
+    e: Explanation,
+    means: Mapping[str, np.ndarray],
+    counter: Counter,
+    begin: Callable[[int], None],
 ) -> tuple[dict[Place, Judged], dict[tuple[int, tuple[int, ...]], Probed]]:
     """What fidelity says of each map, and the probes it was measured by."""
     places = _places(e)
@@ -251,7 +280,7 @@ def _by_fidelity(
             else:
                 grids.setdefault((place[0], grid), []).append(place)
         counts = {key: wanted.probes or probes_on(key[1]) for key in grids}
-        counter = Counter(wanted.progress, sum(counts.values()))
+        begin(sum(counts.values()))
         for (image, grid), its in grids.items():
             ground = grounds[image]
             asking = Asking(seen, image, ground, e.targets[image], wanted.seed, counter)

@@ -1,8 +1,8 @@
 """Numbers about maps, each for one question, with its direction, its range, its cost, its paper, and its baselines.
 
-m = camscope.metrics
-e = explainer(x, methods=["gradcam", "layercam"])
-m.srg(explainer, x, e, baselines=m.baseline_maps(explainer, x))
+    m = camscope.metrics
+    e = explainer(x, methods=["gradcam", "layercam"])
+    m.srg(explainer, x, e, baselines=m.baseline_maps(explainer, x))
 
 Metrics contradict each other, so never pool them, and never read one without the baselines beside it.
 """

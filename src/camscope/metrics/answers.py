@@ -120,15 +120,32 @@ def _of_image(
     places = places_of(seen.inputs[image : image + 1])
     numbers = np.full(len(clean), np.nan)
     wide = np.broadcast_to(maps, (len(clean), *maps.shape[1:]))
-    left = [target for target in range(len(clean)) if can_be_judged(wide[target])]
-    while left:
-        same = [target for target in left if np.array_equal(wide[target], wide[left[0]])]
-        left = [target for target in left if target not in same]
+    for same in _alike(wide):
         count, variants = alter(places.x, places.of_map(wide[same[0]]))
         said = to_numpy(seen.masked(image, count, places.whole(variants)).probabilities).astype(np.float64)
         for target in same:
             numbers[target] = reduce(said[:, target], float(clean[target]))
     return numbers
+
+
+def _alike(maps: Float[np.ndarray, " target *space"]) -> list[list[int]]:
+    """The numbers of the targets whose maps are the same, for each map that can be judged."""
+    left = [target for target, one in enumerate(maps) if can_be_judged(one)]
+    found = []
+    while left:
+        same = [target for target in left if np.array_equal(maps[target], maps[left[0]])]
+        left = [target for target in left if target not in same]
+        found.append(same)
+    return found
+
+
+def distinct_maps(e: Explanation) -> int:
+    """Of how many maps of an explanation inputs are altered: those that can be judged, an image's equal ones once.
+
+    Args:
+        e: the explanation.
+    """
+    return sum(len(_alike(own)) for maps in named_maps(e).maps.values() for own in maps)
 
 
 def check_explains(explainer: Any) -> None:

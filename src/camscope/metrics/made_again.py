@@ -192,7 +192,7 @@ def again(
     with explainer.altering(given, targets=pinned) as seen:
         check_same(maps, seen)
     seed = int(maps.provenance.get("seed", 0))
-    names, calls, own = explained_names(maps), _calls(maps), _maps(maps)
+    names, calls, own = explained_names(maps), calls_of(maps), _maps(maps)
     beside = _baselines(baselines, maps)
     if beside:
         e = explainer(given, methods=beside, layers=calls[0][1], targets=pinned, seed=seed)
@@ -252,7 +252,7 @@ def _maps(e: Explanation) -> dict[tuple[str, str], OfImages]:
     }
 
 
-def _calls(e: Explanation) -> tuple[tuple[list[str], list[str] | None], ...]:
+def calls_of(e: Explanation) -> tuple[tuple[list[str], list[str] | None], ...]:
     """Methods and layers of the calls that give these maps: a chosen layer is named, a fusion chooses its own again."""
     how = e.provenance.get("layers", {})
     if how.get("chosen") != "automatic":

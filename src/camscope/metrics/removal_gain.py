@@ -20,12 +20,15 @@ from camscope.metrics.removal_order import Order, by_cells, by_pixels, removing,
 from camscope.targets import TargetsLike
 
 _PAPER = "Rong et al. (ROAD), ICML 2022, arXiv:2202.00449"
+SRG_SHARES = (0.1, 0.2, 0.3, 0.5, 0.7)
+"""Of the cells, that are removed in either order."""
+
 _SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 _BLURRED = Blur()
 _SOLVED = Neighbours()
 
 Cells = Literal["own", "pixels"]
-"""What is removed at a time: the map's own cells (grouped where there are more than 14 along an axis), or pixels."""
+"""What is removed at a time: the map's own cells (neighbours grouped where there are more than 196), or pixels."""
 
 
 @metric(
@@ -40,7 +43,7 @@ def srg(
     maps: Maps,
     *,
     targets: TargetsLike = None,
-    shares: Sequence[float] = (0.1, 0.2, 0.3, 0.5, 0.7),
+    shares: Sequence[float] = SRG_SHARES,
     imputer: Imputer = _BLURRED,
     cells: Cells = "own",
     baselines: Mapping[str, Array] | None = None,

@@ -26,7 +26,9 @@ from camscope.targets import PerImage, Region, TargetsLike
 STAYED = "share of copies whose top class stays"
 """What stands beside a mean over altered copies."""
 
-_COPIES = 8
+COPIES = 8
+"""Inputs that are nearly the same, for each."""
+
 _SHIFT = 4
 _NOISE = 0.02
 
@@ -70,6 +72,7 @@ def stability(
         InputError: if maps and inputs do not fit, or the inputs are texts, or too small for a shift.
     """
     make = again(explainer, inputs, maps, targets, baselines)
+    check_copies(make.inputs, targets)
     found = [_stability(part, explainer, seed, placed=_is_placed(targets)) for part in make.parts]
     share = joined(shares for _, shares in found)
     return joined(values for values, _ in found), make.baselines, {STAYED: share}
@@ -143,12 +146,16 @@ def _distance(own: np.ndarray, other: np.ndarray) -> float:
 # ------------------------------------------------------------------ altered inputs
 
 
-def _numbers(given: Inputs) -> _Pixels:
+def _refuse_texts(given: Inputs) -> None:
     if given.batch.of_tokens:
         raise InputError(
             "These inputs are texts: nothing lies between two tokens, so there is no text that is nearly the same. "
             "metrics.srg, deletion and insertion leave words out."
         )
+
+
+def _numbers(given: Inputs) -> _Pixels:
+    _refuse_texts(given)
     return np.asarray(to_numpy(given.batch.x), np.float64)
 
 
@@ -238,17 +245,30 @@ def _is_placed(targets: TargetsLike) -> bool:
     return isinstance(given, Region) and not isinstance(given.where, str)
 
 
-def _copies(x: _Pixels, seed: int, *, moving: bool) -> Iterator[_Copy]:
-    space = x.shape[2:]
-    if moving and min(space) <= 2 * _SHIFT:
+def check_copies(given: Inputs, targets: TargetsLike) -> None:
+    """Refuse inputs of which no nearly equal copies can be made; see `stability`.
+
+    Args:
+        given: the inputs as they were prepared.
+        targets: what is explained.
+
+    Raises:
+        InputError: saying why.
+    """
+    _refuse_texts(given)
+    space = tuple(int(n) for n in given.batch.x.shape[2:])
+    if min(space) <= 2 * _SHIFT and not _is_placed(targets):
         raise InputError(
             f"An input of {' × '.join(map(str, space))} is too small to be shifted by {_SHIFT} to both sides."
         )
+
+
+def _copies(x: _Pixels, seed: int, *, moving: bool) -> Iterator[_Copy]:
     moves = _moves(x) if moving else []
     yield from moves
     random = np.random.default_rng(seed)
     spread = np.ptp(x.reshape(len(x), -1), axis=1).reshape(-1, *(1,) * (x.ndim - 1))
-    for _ in range(max(1, _COPIES - len(moves))):
+    for _ in range(max(1, COPIES - len(moves))):
         yield _Copy(x + _NOISE * spread * random.standard_normal(x.shape))
 
 

@@ -225,6 +225,22 @@ class Batch:
             x = from_usual(x, self._space_axes, len(self.given.shape))
         return self.with_given(x)
 
+    def with_other(self, array: Array, rows: Array) -> Batch:
+        """The call for an image with variants of one of its other inputs; everything else goes with each of them.
+
+        Args:
+            array: that input, as it is in the call for one image.
+            rows: what takes its place, any number of them.
+        """
+        index = np.zeros(int(rows.shape[0]), dtype=np.int64)
+
+        def put_in(value: Any) -> Any:
+            if value is array:
+                return rows
+            return value[index] if self._by_row(value) else value
+
+        return self.others(put_in).with_x(self.x[index])
+
     def with_given(self, given: Array) -> Batch:
         """The same with another input that maps are of, its axes as the model takes them."""
         if isinstance(self.explained_input, int):

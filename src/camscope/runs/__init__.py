@@ -1,8 +1,8 @@
 """Runs: explanations of as many images as there are. They survive a kill, and are asked by SQL.
 
-import camscope
-camscope.runs.run("photos/", model="timm:resnet50", out="run")
-camscope.runs.open("run").where("label != top1").sort("ring_share", descending=True).to_pandas()
+    import camscope
+    camscope.runs.run("photos/", model="timm:resnet50", out="run")
+    camscope.runs.open("run").where("label != top1").sort("ring_share", descending=True).to_pandas()
 
 Importing this room imports next to nothing, so that its processes that read images start fast: every name is loaded
 when it is first used.

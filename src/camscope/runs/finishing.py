@@ -14,7 +14,7 @@ from camscope.runs.needed_packages import pyarrow_modules
 from camscope.runs.row_columns import HEAVY, SIMILARITY, schema
 from camscope.runs.run_plan import Plan
 from camscope.runs.run_store import MARK, RunStore, mark_of, packing
-from camscope.surviving import written_aside
+from camscope.runs.store_paths import names_in, parquet_read, read_each, written_whole
 
 _MAPS = ["id", "row", "target", "method", "layer", "map", "map_shape", "scale"]
 _IN_A_GROUP = 100_000
@@ -44,7 +44,8 @@ def finish(store: RunStore, plan: Plan) -> None:
             means.add(groups[row], shown)
     typical = means.means()
     pa, pq = pyarrow_modules()
-    sizes = [store.shard(shard).stat().st_size for shard in range(plan.shards)]
+    known_sizes = dict(names_in(store.shards))
+    sizes = [known_sizes[store.shard(shard).name] for shard in range(plan.shards)]
     mark = {"plan": plan.identity, "index": True, "sizes": sizes}
     light = [name for name in schema().names if name not in HEAVY]
     columns = pa.schema(
@@ -53,7 +54,7 @@ def finish(store: RunStore, plan: Plan) -> None:
     )
     try:
         with (
-            written_aside(store.index) as aside,
+            written_whole(store.index) as aside,
             pq.ParquetWriter(aside, columns, **packing(columns)) as file,
         ):
             waiting: list[Any] = []
@@ -91,10 +92,11 @@ def _likes(batch: Any, plan: Plan, typical: Any) -> list[float | None]:
 
 def _batches(store: RunStore, plan: Plan, columns: list[str]) -> Iterator[Any]:
     """The rows of each shard, in order."""
-    _, pq = pyarrow_modules()
-    for shard in range(plan.shards):
-        with pq.ParquetFile(store.shard(shard)) as table:
-            yield table.read(columns)
+
+    def rows(shard: int) -> Any:
+        return parquet_read(store.shard(shard), lambda table: table.read(columns))
+
+    return read_each(rows, range(plan.shards), store.path)
 
 
 def _groups(batch: Any) -> list[Hashable]:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-import shutil
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from camscope.errors import InputError
+from camscope.errors import InputError, keyword
 from camscope.runs.needed_packages import pyarrow_modules
 from camscope.runs.sources.one_input import Input
+from camscope.runs.store_paths import StorePath, make_folder, parquet_read, remove_tree, written_whole
 
 _GROUPS = 1000
 """So many shards are in one file: what a reader holds of a file grows with them."""
@@ -84,7 +84,7 @@ class InputList:
         share: of the run.
     """
 
-    folder: Path
+    folder: StorePath
     size: int
     share: Share
 
@@ -98,11 +98,11 @@ class InputList:
         Raises:
             InputError: if it cannot be written, or a name is no UTF-8.
         """
-        shutil.rmtree(self.folder, ignore_errors=True)
         digest, count = hashlib.sha256(), 0
         first: list[Input] = []
         try:
-            self.folder.mkdir(parents=True)
+            remove_tree(self.folder)
+            make_folder(self.folder)
             with _Groups(self.folder) as groups:
                 for shard, some in enumerate(_batched(inputs, self.size)):
                     for one in some:
@@ -126,13 +126,18 @@ class InputList:
         """
         place = shard // self.share.count
         file = _file(self.folder, place // _GROUPS)
-        pa, pq = pyarrow_modules()
+        pa, _ = pyarrow_modules()
         try:
-            with pq.ParquetFile(file) as table:
-                rows = table.read_row_group(place % _GROUPS).to_pylist()
+            rows = parquet_read(file, lambda table: table.read_row_group(place % _GROUPS).to_pylist())
+        except FileNotFoundError as error:
+            raise InputError(
+                f"'{file}' is not there any more, so the run cannot go on. Is the drive of the run still there? What "
+                "was finished before stays on it: when it is back, run the same again."
+            ) from error
         except (pa.ArrowException, OSError) as error:
             raise InputError(
-                f"{file} is damaged, so the run cannot go on ({str(error).splitlines()[0]}). Begin it anew, --restart."
+                f"'{file}' is damaged, so the run cannot go on ({str(error).splitlines()[0]}). Begin it anew: "
+                f"{keyword('restart', True)}."
             ) from error
         return [Input(**row) for row in rows]
 
@@ -158,28 +163,28 @@ class InputList:
             if then != one:
                 raise InputError(
                     f"The data have changed since the run began: input {number} was {_told(then)}, and is "
-                    f"{_told(one)}."
+                    f"{_told(one)}.{_what_then()}"
                 )
         if number != count:
             raise InputError(
-                f"The data have changed since the run began: {count} inputs were there, now {number}."
+                f"The data have changed since the run began: {count} inputs were there, now {number}.{_what_then()}"
             )
 
 
 class _Groups:
     """Files of row groups, one for each shard."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: StorePath) -> None:
         self.folder = folder
         self._count = 0
+        self._open = ExitStack()
         self._writer: Any = None
 
     def __enter__(self) -> _Groups:
         return self
 
-    def __exit__(self, *error: object) -> None:
-        if self._writer is not None:
-            self._writer.close()
+    def __exit__(self, *error: Any) -> None:
+        self._open.__exit__(*error)
 
     def add(self, inputs: list[Input]) -> None:
         pa, pq = pyarrow_modules()
@@ -197,16 +202,15 @@ class _Groups:
                 f"The name {bad!r} is no text in UTF-8, so nothing can refer to it. Rename it."
             ) from error
         if self._count % _GROUPS == 0:
-            self.__exit__()
-            self._writer = pq.ParquetWriter(
-                _file(self.folder, self._count // _GROUPS), schema, compression="zstd"
-            )
+            self._open.close()
+            aside = self._open.enter_context(written_whole(_file(self.folder, self._count // _GROUPS)))
+            self._writer = self._open.enter_context(pq.ParquetWriter(aside, schema, compression="zstd"))
         assert self._writer is not None
         self._writer.write_table(table, row_group_size=max(1, len(inputs)))
         self._count += 1
 
 
-def _file(folder: Path, number: int) -> Path:
+def _file(folder: StorePath, number: int) -> StorePath:
     return folder / f"inputs-{number:06d}.parquet"
 
 
@@ -226,6 +230,11 @@ def _is_utf8(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def _what_then() -> str:
+    new, anew = keyword("into", like="FOLDER"), keyword("restart", True)
+    return f" {new} makes a run of them in another folder; {anew} takes away what is there."
 
 
 def _told(one: Input | None) -> str:

@@ -6,18 +6,18 @@ import dataclasses
 import os
 import shutil
 from collections.abc import Sequence
-from pathlib import Path
 
 from camscope.errors import InputError
 from camscope.runs.finishing import finish
 from camscope.runs.input_list import Share
 from camscope.runs.needed_packages import check_installed
 from camscope.runs.run_plan import PLAN, Plan
-from camscope.runs.run_store import RunStore
-from camscope.surviving import written_aside
+from camscope.runs.run_store import RunStore, Unfinished
+from camscope.runs.sources.remote_files import content
+from camscope.runs.store_paths import BucketPath, StorePath, absolute, names_in, store_path, written_whole
 
 
-def merge(parts: Sequence[str | os.PathLike[str]], out: str | os.PathLike[str]) -> Path:
+def merge(parts: Sequence[str | os.PathLike[str]], out: str | os.PathLike[str]) -> StorePath:
     """Join the shares of a run into one store. Merged again after a kill, it goes on.
 
         camscope.runs.merge(["run-1", "run-2"], out="run")
@@ -33,10 +33,11 @@ def merge(parts: Sequence[str | os.PathLike[str]], out: str | os.PathLike[str]) 
         InputError: if shares are of several plans, one is missing, not finished or there twice, or the folder cannot be
             written.
     """
-    given = [Path(one) for one in parts]
+    given = [store_path(os.fspath(one)) for one in parts]
+    own = store_path(os.fspath(out))
     if len(given) == 1 and not (given[0] / PLAN).is_file():
-        given = sorted(one.parent for one in given[0].glob(f"*/{PLAN}"))
-        given = [one for one in given if one.absolute() != Path(out).absolute()]
+        inside = (given[0] / name for name in sorted(name for name, _ in names_in(given[0])))
+        given = [one for one in inside if absolute(one) != absolute(own) and (one / PLAN).is_file()]
     if not given:
         raise InputError(
             "There is no share of a run to merge. Give the folders that camscope run --shard wrote to."
@@ -51,7 +52,7 @@ def merge(parts: Sequence[str | os.PathLike[str]], out: str | os.PathLike[str]) 
             raise InputError(f"'{path}' is of another plan than '{first}'. They differ in {told}.")
     _check_all_there(plans)
     whole = dataclasses.replace(plan, asked=dataclasses.replace(plan.asked, share=str(Share())))
-    store = RunStore(Path(out))
+    store = RunStore(own)
     with store.held():
         if store.is_begun and Plan.read(store.path).identity != plan.identity:
             raise InputError(f"'{store.path}' is a run of another plan. Take another folder.")
@@ -59,15 +60,15 @@ def merge(parts: Sequence[str | os.PathLike[str]], out: str | os.PathLike[str]) 
         done, _ = store.finished(whole)
         for path, part in plans.items():
             for shard in Share.read(part.asked.share).shards(plan.shards):
-                if shard not in done:
+                if not done[shard]:
                     _take(RunStore(path).shard(shard), store.shard(shard))
         _join_inputs(plans, store, whole)
         finish(store, whole)
     return store.path
 
 
-def _check_all_there(plans: dict[Path, Plan]) -> None:
-    shares: dict[Share, Path] = {}
+def _check_all_there(plans: dict[StorePath, Plan]) -> None:
+    shares: dict[Share, StorePath] = {}
     counts = {Share.read(plan.asked.share).count for plan in plans.values()}
     if len(counts) > 1:
         raise InputError(
@@ -78,8 +79,8 @@ def _check_all_there(plans: dict[Path, Plan]) -> None:
         if share in shares:
             raise InputError(f"'{path}' and '{shares[share]}' are both the share {share}. Give one of them.")
         shares[share] = path
-        missing = set(share.shards(plan.shards)) - RunStore(path).finished(plan)[0]
-        if missing:
+        missing = Unfinished(share.shards(plan.shards), RunStore(path).finished(plan)[0])
+        if len(missing):
             raise InputError(
                 f"'{path}' is not finished: {len(missing)} of its {len(share.shards(plan.shards))} shards are missing. "
                 "Run its camscope run again, it goes on."
@@ -92,10 +93,13 @@ def _check_all_there(plans: dict[Path, Plan]) -> None:
         )
 
 
-def _take(source: Path, target: Path) -> None:
+def _take(source: StorePath, target: StorePath) -> None:
     """Put a shard into its place: as the same file where both are on one disk, else as a copy."""
     try:
-        with written_aside(target) as aside:
+        with written_whole(target) as aside:
+            if isinstance(source, BucketPath):
+                aside.write_bytes(content(source.url))
+                return
             try:
                 os.link(source, aside)
             except OSError:
@@ -106,7 +110,7 @@ def _take(source: Path, target: Path) -> None:
         ) from error
 
 
-def _join_inputs(plans: dict[Path, Plan], store: RunStore, plan: Plan) -> None:
+def _join_inputs(plans: dict[StorePath, Plan], store: RunStore, plan: Plan) -> None:
     """Write the list of inputs of the whole run, from those of its shares."""
     size = plan.asked.shard_size
     lists = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -19,8 +19,10 @@ from camscope.runs.arrow_numbers import as_arrow, numbers_in
 from camscope.runs.needed_packages import duckdb_module
 from camscope.runs.row_columns import HEAVY, SIMILARITY, schema
 from camscope.runs.run_plan import Plan
-from camscope.runs.run_store import SHARDS, RunStore, mark_of, number_of
+from camscope.runs.run_store import RunStore, mark_of, number_of
 from camscope.runs.sorted_keys import KEY, SortedKeys, ids_of
+from camscope.runs.sources.remote_files import file_system
+from camscope.runs.store_paths import BucketPath, StorePath, absolute, names_in, read_each
 
 ROWS = "rows"
 """What all rows are called in a question, without what is large."""
@@ -50,12 +52,12 @@ class OpenStore:
 
     store: RunStore
     plan: Plan
-    files: dict[int, Path]
+    files: dict[int, StorePath]
     indexed: bool
     _asked: set[Any] = field(default_factory=set)
 
     @classmethod
-    def open(cls, path: Path) -> Self:
+    def open(cls, path: StorePath) -> Self:
         """Open the store of a run.
 
         Args:
@@ -65,15 +67,15 @@ class OpenStore:
             InputError: if it is none, of another version, has no shard yet, or a file in it is torn or foreign.
         """
         store, plan = RunStore(path), Plan.read(path)
-        folder = path / SHARDS
-        files = {}
-        for file in sorted(folder.iterdir()) if folder.is_dir() else []:
-            number = number_of(file)
+        files, bytes_of = {}, {}
+        for name, size in sorted(names_in(store.shards)):
+            number = number_of(name)
             if number is not None:
-                files[number] = file
-            elif not file.name.startswith("."):
+                files[number], bytes_of[number] = store.shards / name, size
+            elif not name.startswith("."):
                 raise InputError(
-                    f"'{file}' is no shard of this run. Take it out of the folder; nothing of it is read."
+                    f"'{store.shards / name}' is no shard of this run. Take it out of the folder; nothing of it "
+                    "is read."
                 )
         if not files:
             raise InputError(
@@ -83,9 +85,13 @@ class OpenStore:
         index = mark_of(store.index) if complete and store.index.exists() else None
         indexed = index is not None and index.get("plan") == plan.identity
         sizes = index["sizes"] if index is not None and indexed else []
-        for number, file in files.items():
-            if not sizes or number >= len(sizes) or file.stat().st_size != sizes[number]:
-                _check(file, plan)
+        unknown = (
+            file
+            for number, file in files.items()
+            if not sizes or number >= len(sizes) or bytes_of[number] != sizes[number]
+        )
+        for file, mark in read_each(lambda file: (file, mark_of(file)), unknown, path):
+            _check(file, mark, plan)
         return cls(store, plan, files, indexed)
 
     def is_complete(self) -> bool:
@@ -219,7 +225,11 @@ def connected(stores: dict[str, OpenStore]) -> Any:
     """
     connection = duckdb_module().connect()
     spill = str(Path(tempfile.gettempdir()) / "camscope-duckdb")
-    folders = ", ".join(_quoted(str(store.store.path.absolute())) for store in stores.values())
+    paths = [absolute(store.store.path) for store in stores.values()]
+    for path in paths:
+        if isinstance(path, BucketPath):
+            connection.register_filesystem(file_system(path.url)[0])
+    folders = ", ".join(_quoted(f"{path}/" if isinstance(path, BucketPath) else str(path)) for path in paths)
     connection.execute(f"SET temp_directory = {_quoted(spill)}")
     connection.execute("SET autoinstall_known_extensions = false; SET autoload_known_extensions = false")
     connection.execute("SET enable_progress_bar = false; SET parquet_metadata_cache = true")
@@ -284,9 +294,8 @@ def _why(said: str, store: OpenStore, sql: str) -> str:
     return f'This is no question that DuckDB understands: {first}. A condition is such as "label != top1".'
 
 
-def _check(file: Path, plan: Plan) -> None:
+def _check(file: StorePath, mark: Mapping[str, Any] | None, plan: Plan) -> None:
     """Refuse a file that is not a whole shard of the run."""
-    mark = mark_of(file)
     if mark is None:
         raise InputError(
             f"'{file}' is torn: a part of it is missing. Run the same camscope run again, which makes this shard anew "
@@ -296,8 +305,8 @@ def _check(file: Path, plan: Plan) -> None:
         raise InputError(f"'{file}' is of another run than the plan beside it. Take it out of the folder.")
 
 
-def _parquet(files: Sequence[Path]) -> str:
-    return f"read_parquet([{', '.join(_quoted(str(file.absolute())) for file in files)}])"
+def _parquet(files: Sequence[StorePath]) -> str:
+    return f"read_parquet([{', '.join(_quoted(str(absolute(file))) for file in files)}])"
 
 
 def _quoted(text: str) -> str:

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from camscope.errors import InputError
 from camscope.runs.arrow_numbers import as_arrow, numbers_in
 from camscope.runs.needed_packages import pyarrow_modules
 from camscope.runs.sorted_keys import ids_of, key_of
+from camscope.runs.store_paths import StorePath, parquet_read
 
 _AT_ONCE = 4
 
@@ -45,7 +45,7 @@ class Page:
 
 
 def rows_by_key(
-    files: Mapping[int, Path],
+    files: Mapping[int, StorePath],
     shard_size: int,
     keys: Int64[np.ndarray, " row"],
     names: Sequence[str],
@@ -80,11 +80,10 @@ def rows_by_key(
     return table.take(as_arrow(places)).select(list(names))
 
 
-def _of_shard(names: Sequence[str], file: Path, keys: Int64[np.ndarray, " row"]) -> Any:
-    pa, pq = pyarrow_modules()
+def _of_shard(names: Sequence[str], file: StorePath, keys: Int64[np.ndarray, " row"]) -> Any:
+    pa, _ = pyarrow_modules()
     try:
-        with pq.ParquetFile(file) as shard:
-            table = shard.read(names, use_threads=False)
+        table = parquet_read(file, lambda shard: shard.read(names, use_threads=False))
     except (pa.ArrowException, OSError) as error:
         raise InputError(
             f"'{file}' is damaged: {str(error).splitlines()[0]}. Run the same camscope run again, which makes this "

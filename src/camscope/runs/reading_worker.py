@@ -19,6 +19,9 @@ from camscope.runs.reading_one import read_input
 FIRST_TO_GO = 800
 """How willingly the system ends this process where memory runs out, rather than the one that explains (0 to 1000)."""
 
+GIVES_WAY = 2
+"""By so much it gives way to the threads of the model, which wait for each other where one of them has no core."""
+
 
 def work() -> None:
     """Read inputs until there are no more."""
@@ -26,6 +29,8 @@ def work() -> None:
     os.dup2(2, 1)  # what a decoder prints must not stand between the answers
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text(str(FIRST_TO_GO))
+    with suppress(OSError, AttributeError):
+        os.nice(GIVES_WAY)
     questions = sys.stdin.buffer
     with suppress(EOFError, BrokenPipeError, KeyboardInterrupt):
         preprocessing: Preprocessing | None = pickle.load(questions)

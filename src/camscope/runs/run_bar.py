@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from camscope.runs.local_engine import Progress, Told
+from camscope.runs.shard_engine import Progress, Told
 
 
 @contextmanager
@@ -33,6 +33,8 @@ def bar(wanted: bool | Told) -> Iterator[Told]:
             words = f"{progress.rate:.1f} images/s" if progress.rate else ""
             if progress.left is not None:
                 words += f", {duration(progress.left)} left"
+            if progress.workers:
+                words += f", {progress.workers} workers"
             if progress.failed:
                 words += f", {progress.failed} failed"
             if progress.stopped:

@@ -7,12 +7,12 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Self
 
 from camscope.errors import InputError, keyword, nearest
 from camscope.results.saving import finite
-from camscope.surviving import written_aside
+from camscope.runs.faster_copy import Precision
+from camscope.runs.store_paths import BucketPath, StorePath, written_whole
 
 FORMAT = 1
 """The version of the store: of the plan, and of the columns of the shards."""
@@ -100,6 +100,8 @@ class Plan:
         facts: what to know about each method: paper, rectified, class_specific.
         provenance: how maps come about, as an explanation has it.
         created: when the run began.
+        optimised: the precision of the optimised copy of the model that is explained on; empty for the model itself.
+        optimised_said: why, in a sentence.
     """
 
     asked: Asked
@@ -113,11 +115,22 @@ class Plan:
     facts: Mapping[str, Mapping[str, Any]]
     provenance: Mapping[str, Any]
     created: str
+    optimised: Precision = ""
+    optimised_said: str = ""
 
     @property
     def shards(self) -> int:
         """How many shards the run has, those of other shares included."""
         return -(-self.count // self.asked.shard_size)
+
+    def length(self, shard: int) -> int:
+        """How many inputs a shard has.
+
+        Args:
+            shard: its number.
+        """
+        size = self.asked.shard_size
+        return min(size, self.count - shard * size)
 
     @property
     def identity(self) -> str:
@@ -126,12 +139,18 @@ class Plan:
         same["asked"]["share"] = ""
         for name in ("versions", "framework"):
             same["asked"][name] = _plain(name, same["asked"][name])
-        for name in ("data", "batch", "created"):
+        for name in (
+            "data",
+            "batch",
+            "created",
+            "optimised",
+            "optimised_said",
+        ):  # the copy is in the provenance
             del same[name]
         same["provenance"] = {k: v for k, v in same["provenance"].items() if k not in ("device", "framework")}
         return hashlib.sha256(json.dumps(finite(same), sort_keys=True).encode()).hexdigest()[:32]
 
-    def write(self, folder: Path) -> None:
+    def write(self, folder: StorePath) -> None:
         """Write it into the folder of a run, whole or not at all.
 
         Raises:
@@ -140,13 +159,13 @@ class Plan:
         document = {"format": FORMAT, **dataclasses.asdict(self)}
         text = json.dumps(finite(document), ensure_ascii=False, indent=1, allow_nan=False)
         try:
-            with written_aside(folder / PLAN) as aside:
+            with written_whole(folder / PLAN) as aside:
                 aside.write_text(text + "\n", encoding="utf-8")
         except OSError as error:
             raise InputError(f"{folder / PLAN} cannot be written: {error.strerror or error}.") from error
 
     @classmethod
-    def read(cls, folder: Path) -> Self:
+    def read(cls, folder: StorePath) -> Self:
         """Read the plan of a run.
 
         Args:
@@ -174,7 +193,7 @@ class Plan:
         )
 
 
-def check_unchanged(old: Asked, new: Asked, folder: Path) -> None:
+def check_unchanged(old: Asked, new: Asked, folder: StorePath) -> None:
     """Refuse to go on with a run where anything has changed that its rows depend on.
 
     Args:
@@ -189,13 +208,15 @@ def check_unchanged(old: Asked, new: Asked, folder: Path) -> None:
     if changes:
         raise InputError(
             f"'{folder}' is a run of another plan, and rows of two plans do not go together. Changed: "
-            f"{'; '.join(changes)}. Take another {keyword('out', like='FOLDER')} for the new plan, or "
-            f"{keyword('restart', True)}, which takes away what is there."
+            f"{'; '.join(changes)}. {keyword('into', like='FOLDER')} makes the new run in another folder; "
+            f"{keyword('restart', True)} takes away what is there."
         )
 
 
-def why_no_run(folder: Path) -> str:
+def why_no_run(folder: StorePath) -> str:
     """Why a path is no run, in a sentence that says what would be one."""
+    if isinstance(folder, BucketPath):
+        return f"There is no run '{folder}': there is no {PLAN} below it."
     if not folder.exists():
         beside = folder.parent.iterdir() if folder.parent.is_dir() else ()
         runs = [one.name for one in beside if (one / PLAN).is_file()]

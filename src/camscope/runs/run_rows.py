@@ -6,7 +6,6 @@ import dataclasses
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -23,6 +22,7 @@ from camscope.runs.querying import ROWS, WITH_MAPS, OpenStore
 from camscope.runs.reading_page import Page, rows_by_key
 from camscope.runs.row_columns import FAILED, HEAVY, SIMILARITY, schema
 from camscope.runs.sorted_keys import Order
+from camscope.runs.store_paths import StorePath, store_path
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -56,8 +56,8 @@ class RunRows:
     skipped: int = 0
 
     @property
-    def path(self) -> Path:
-        """The folder of the run."""
+    def path(self) -> StorePath:
+        """The folder of the run, or its URL."""
         return self.opened.store.path
 
     @property
@@ -447,7 +447,7 @@ def open_run(path: str | os.PathLike[str]) -> RunRows:
         rows.where("label != top1").sort("ring_share", descending=True).limit(20).to_pandas()
 
     Args:
-        path: the folder of the run.
+        path: the folder of the run, or its URL.
 
     Returns:
         All rows, in the order of the inputs.
@@ -456,4 +456,4 @@ def open_run(path: str | os.PathLike[str]) -> RunRows:
         InputError: if it is no run, of another version, has no finished shard, or a file in it is torn or foreign.
         MissingExtraError: if DuckDB is not installed.
     """
-    return RunRows(OpenStore.open(Path(path)))
+    return RunRows(OpenStore.open(store_path(os.fspath(path))))

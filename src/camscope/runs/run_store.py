@@ -5,19 +5,32 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from jaxtyping import Bool
 
 from camscope.errors import InputError, keyword
 from camscope.runs.input_list import InputList, Share
 from camscope.runs.needed_packages import pyarrow_modules
 from camscope.runs.row_columns import HEAVY
 from camscope.runs.run_plan import FORMAT, PLAN, Plan
-from camscope.surviving import LOCK, held, sweep, written_aside
+from camscope.runs.store_lease import LEASE, leased
+from camscope.runs.store_paths import (
+    StorePath,
+    absolute,
+    make_folder,
+    names_in,
+    parquet_read,
+    read_each,
+    remove_tree,
+    written_whole,
+)
+from camscope.surviving import LOCK, held, sweep
 
 SHARDS, INPUTS, INDEX = "shards", "inputs", "index.parquet"
 
@@ -28,14 +41,36 @@ MARK = b"camscope"
 
 
 @dataclass(frozen=True)
+class Unfinished(Collection[int]):
+    """The numbers of shards that are to be done, in order; a bit of memory for each shard of the run.
+
+    Attributes:
+        own: the shards that are done here.
+        whole: which of all shards of the run are there.
+    """
+
+    own: range
+    whole: Bool[np.ndarray, " shard"]
+
+    def __iter__(self) -> Iterator[int]:
+        return (shard for shard in self.own if not self.whole[shard])
+
+    def __len__(self) -> int:
+        return len(self.own) - int(np.count_nonzero(self.whole[self.own.start :: self.own.step]))
+
+    def __contains__(self, shard: object) -> bool:
+        return isinstance(shard, int) and shard in self.own and not self.whole[shard]
+
+
+@dataclass(frozen=True)
 class RunStore:
-    """The folder of a run.
+    """The folder of a run, or what takes its place behind a URL.
 
     Attributes:
         path: where it is.
     """
 
-    path: Path
+    path: StorePath
 
     @property
     def is_begun(self) -> bool:
@@ -43,13 +78,22 @@ class RunStore:
         return (self.path / PLAN).is_file()
 
     @property
-    def index(self) -> Path:
+    def shards(self) -> StorePath:
+        """The folder of the shards."""
+        return self.path / SHARDS
+
+    @property
+    def index(self) -> StorePath:
         """The file of all rows without their maps, which is there when the run is complete."""
         return self.path / INDEX
 
-    def shard(self, number: int) -> Path:
+    def absolute(self) -> RunStore:
+        """The same, as it is called from everywhere."""
+        return RunStore(absolute(self.path))
+
+    def shard(self, number: int) -> StorePath:
         """The file of a shard."""
-        return self.path / SHARDS / f"shard-{number:07d}.parquet"
+        return self.shards / f"shard-{number:07d}.parquet"
 
     def inputs(self, size: int, share: Share) -> InputList:
         """The list of its inputs.
@@ -61,11 +105,8 @@ class RunStore:
         return InputList(self.path / INPUTS, size, share)
 
     @contextmanager
-    def held(self, *, restart: bool = False) -> Iterator[None]:
+    def held(self) -> Iterator[None]:
         """Have the folder, keep other processes out, and take away what a killed write left.
-
-        Args:
-            restart: whether the run that is there is taken away.
 
         Raises:
             InputError: if another process runs in it, it cannot be made, or it holds something else than a run.
@@ -75,16 +116,19 @@ class RunStore:
             f"Another process is writing the run '{self.path}'. Wait until it is done; or share the work: "
             f"{keyword('share', '1/2')} and {keyword('share', '2/2')}, each with a folder of its own."
         )
-        with held(self.path, taken=taken, what="a run", extra="runs"):
-            if restart:
-                self._clear()
-            sweep(self.path)
-            (self.path / SHARDS).mkdir(exist_ok=True)
-            sweep(self.path / SHARDS)
+        if isinstance(self.path, Path):
+            hold = held(self.path, taken=taken, what="a run", extra="runs")
+        else:
+            hold = leased(self.path, taken=taken)
+        with hold:
+            make_folder(self.shards)
+            for folder in (self.path, self.shards):
+                if isinstance(folder, Path):
+                    sweep(folder)
             yield
 
-    def finished(self, plan: Plan) -> tuple[set[int], list[int]]:
-        """The shards that are there and whole, and those that are torn, which count as not there.
+    def finished(self, plan: Plan) -> tuple[Bool[np.ndarray, " shard"], list[int]]:
+        """Which shards are there and whole, and those that are torn, which count as not there.
 
         Args:
             plan: of the run.
@@ -92,40 +136,55 @@ class RunStore:
         Raises:
             InputError: if there is a shard of another run.
         """
-        done, torn, identity = set(), [], plan.identity
-        for file in sorted((self.path / SHARDS).iterdir()):
-            number = number_of(file)
-            if number is None:
-                continue
-            mark = mark_of(file)
+        whole = np.zeros(plan.shards, np.bool_)
+        torn = []
+        for number, mark in read_each(self._marked, self._numbers(), self.path):
             if mark is None:
                 torn.append(number)
-            elif mark.get("plan") != identity:
+            elif mark.get("plan") != plan.identity or number >= plan.shards:
                 raise InputError(
-                    f"'{file}' is a shard of another run than the plan beside it. Take it away, and run again."
+                    f"'{self.shard(number)}' is a shard of another run than the plan beside it. Take it away, and run "
+                    "again."
                 )
             else:
-                done.add(number)
-        return done, torn
+                whole[number] = True
+        return whole, sorted(torn)
 
-    def write_shard(self, number: int, table: Any, plan: Plan) -> None:
+    def has(self, number: int, plan: Plan) -> bool:
+        """Whether a shard is there and whole, also if it was written meanwhile by another.
+
+        Args:
+            number: of the shard.
+            plan: of the run.
+        """
+        mark = mark_of(self.shard(number))
+        return mark is not None and mark.get("plan") == plan.identity
+
+    def _numbers(self) -> Iterator[int]:
+        return (number for name, _ in names_in(self.shards) if (number := number_of(name)) is not None)
+
+    def _marked(self, number: int) -> tuple[int, dict[str, Any] | None]:
+        return number, mark_of(self.shard(number))
+
+    def write_shard(self, number: int, table: Any, plan: Plan, made: Mapping[str, Any] | None = None) -> None:
         """Write a shard; until it is whole, nothing of it is in its place.
 
         Args:
             number: of the shard.
             table: its rows.
             plan: of the run.
+            made: what is noted of how it was made.
 
         Raises:
             InputError: if it cannot be written, because the disk is full say; nothing of it is left then.
         """
-        mark = {"format": FORMAT, "plan": plan.identity, "shard": number}
+        mark = {"format": FORMAT, "plan": plan.identity, "shard": number, **(made or {})}
         write_table(self.shard(number), table, {MARK: json.dumps(mark).encode()})
 
     def _make(self) -> None:
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            inside = {one.name for one in self.path.iterdir()} - {LOCK}
+            make_folder(self.path)
+            inside = {name for name, _ in names_in(self.path)} - {LOCK, LEASE}
         except OSError as error:
             raise InputError(
                 f"The folder '{self.path}' cannot be made: {error.strerror or error}."
@@ -138,31 +197,37 @@ class RunStore:
                 "one."
             )
 
-    def _clear(self) -> None:
+    def clear(self) -> None:
+        """Take away the run that is there, which this process holds."""
         (self.path / PLAN).unlink(missing_ok=True)  # first: without it there is no run
         self.index.unlink(missing_ok=True)
         for name in (SHARDS, INPUTS):
-            shutil.rmtree(self.path / name, ignore_errors=True)
+            remove_tree(self.path / name)
+        make_folder(self.shards)
 
 
-def number_of(file: Path) -> int | None:
-    """The number of a shard by its file's name; None if that is none of a shard."""
-    found = re.fullmatch(r"shard-(\d{7,})\.parquet", file.name)
+def number_of(name: str) -> int | None:
+    """The number of a shard by the name of its file; None if that is none of a shard."""
+    found = re.fullmatch(r"shard-(\d{7,})\.parquet", name)
     return int(found[1]) if found else None
 
 
-def mark_of(file: Path) -> dict[str, Any] | None:
-    """What a file of a store says of itself; empty if it is some other Parquet file, None if it is torn."""
-    pa, pq = pyarrow_modules()
+def mark_of(file: StorePath) -> dict[str, Any] | None:
+    """What a file of a store says of itself; empty if it is some other Parquet file, None if it is torn or not there.
+
+    Raises:
+        ImageError: if it cannot be read from a bucket.
+    """
+    pa, _ = pyarrow_modules()
     try:
-        said = pq.read_metadata(file).metadata or {}
+        said = parquet_read(file, lambda table: table.metadata.metadata) or {}
     except (pa.ArrowException, OSError):
         return None
     return dict(json.loads(said.get(MARK, b"{}")))
 
 
-def write_table(file: Path, table: Any, mark: dict[bytes, bytes]) -> None:
-    """Write a Parquet file: beside its place first, and on the disk before it takes it.
+def write_table(file: StorePath, table: Any, mark: dict[bytes, bytes]) -> None:
+    """Write a Parquet file, whole or not at all, and on the disk before it takes its place.
 
     Args:
         file: where.
@@ -175,8 +240,13 @@ def write_table(file: Path, table: Any, mark: dict[bytes, bytes]) -> None:
     pa, pq = pyarrow_modules()
     content = pa.BufferOutputStream()
     pq.write_table(table.replace_schema_metadata(mark), content, **packing(table.schema))
+    if isinstance(file, Path) and not file.parent.is_dir():
+        raise InputError(
+            f"'{file.parent}' is not there any more. Is the drive of the run still there? What was finished before "
+            "stays on it: when it is back, run the same again."
+        )
     try:
-        with written_aside(file) as aside, aside.open("wb") as stream:
+        with written_whole(file) as aside, aside.open("wb") as stream:
             stream.write(content.getvalue())
             stream.flush()
             os.fsync(stream.fileno())

@@ -5,10 +5,8 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 from camscope.composition import parse, split
@@ -16,23 +14,29 @@ from camscope.engine.explainer import Explainer
 from camscope.engine.over_batches import LABELS
 from camscope.errors import CamscopeError, InputError, TargetError, keyword
 from camscope.results import Explanation
+from camscope.runs.batch_size import fitting
+from camscope.runs.engines import LOCAL, engine_named
+from camscope.runs.faster_copy import check_wanted, choose, explainer_on
 from camscope.runs.finishing import finish
 from camscope.runs.input_list import InputList, Share
-from camscope.runs.local_engine import Progress, Told, carry_out
+from camscope.runs.model_of_run import explainer_of, facts_of
 from camscope.runs.needed_packages import check_installed
 from camscope.runs.reader_processes import Readers
 from camscope.runs.reading_one import ReadPhoto, Unread
 from camscope.runs.run_bar import bar
 from camscope.runs.run_plan import Asked, Plan, check_unchanged
-from camscope.runs.run_store import RunStore
-from camscope.runs.shard_work import Pair, Work, explained
+from camscope.runs.run_store import RunStore, Unfinished
+from camscope.runs.shard_engine import Job, Progress, Told
+from camscope.runs.shard_loop import having_failures
+from camscope.runs.shard_work import Pair, explained
 from camscope.runs.sources.finding_inputs import DataLike, find_inputs
 from camscope.runs.sources.one_input import DataOptions, Input
+from camscope.runs.store_paths import StorePath, store_path
 from camscope.targets import parse_target
-from camscope.training.run_folder import now, versions
+from camscope.training.run_folder import now
 
-BATCH, SHARD_SIZE, TOP = 16, 256, 5
-"""What is taken where nothing is said: images at a time, images in a shard, and top classes of a row."""
+SHARD_SIZE, TOP = 256, 5
+"""What is taken where nothing is said: images in a shard, and top classes of a row."""
 
 _TRIED = 256
 """So many of the first inputs are tried until a batch of them can be read, before the plan is made."""
@@ -47,16 +51,20 @@ class Done:
     """What a run has done.
 
     Attributes:
-        path: its folder.
+        path: its folder, or its URL.
         progress: how far it got.
         torn: shards that were torn and were made anew.
         complete: whether all shards of the run, or of its share, are there.
+        changed: in what it differs, in words, from the run that was taken away for it, or beside which it is.
+        said: what a careful reader should be told of how it was done.
     """
 
-    path: Path
+    path: StorePath
     progress: Progress
     torn: tuple[int, ...]
     complete: bool
+    changed: tuple[str, ...] = ()
+    said: str = ""
 
 
 def run(
@@ -73,11 +81,17 @@ def run(
     path: str | None = None,
     images: str | None = None,
     batch: int | None = None,
+    optimised: bool | str | None = None,
     shard_size: int = SHARD_SIZE,
     workers: int | None = None,
     share: str | None = None,
     seed: int = 0,
+    into: str | os.PathLike[str] | None = None,
     restart: bool = False,
+    retry_failed: bool = False,
+    engine: str = LOCAL,
+    address: str | None = None,
+    actors: int | None = None,
     progress: bool | Told = True,
     **model_options: Any,
 ) -> Done:
@@ -94,7 +108,7 @@ def run(
         data: images: files, folders, globs, tables, lists, tar files, data sets, by paths or URLs; see
             `camscope.runs.sources.find_inputs`.
         model: a name or an object, see `camscope.Explainer`; or an `Explainer`.
-        out: the folder of the run.
+        out: the folder of the run, or its URL: `s3://bucket/run`.
         methods: one or several, as text; None for the model's default.
         layers: names; None chooses automatically, on the first images, for all.
         targets: words as `--target` takes them, or class indices; `"labels"` for what each image is labelled as; None
@@ -104,13 +118,23 @@ def run(
         labels: likewise the column of labels.
         path: of a table: the path of an image, made of columns: `{ID}.jpg`.
         images: of a table: the folder that paths are relative to.
-        batch: how many images run at a time; None for 16, or what the run was begun with.
+        batch: how many images run at a time; None for what fits the memory, at most 16 on a processor and 256 on a
+            GPU, or what the run was begun with. Where a batch is too large all the same, it is halved.
+        optimised: whether an optimised copy of the model is explained on (PyTorch: batch norm folded, channels last),
+            or `"bfloat16"` for one in half precision. None takes the copy for runs of 128 images or more, if its maps
+            and scores of the first images are those of the model itself up to a thousandth of the largest.
         shard_size: how many images make a shard, which is one file, and what a kill costs at most.
         workers: how many processes read images; None for one for each core.
         share: `2/8` does every eighth shard from the second on, into a folder of its own; `camscope.runs.merge` joins
             them.
         seed: of methods that draw at random.
+        into: another folder, for a run whose plan or data have changed: the one in `out` stays as it is, and what has
+            changed is said.
         restart: take away the run that is in the folder.
+        retry_failed: make those shards anew that have images which could not be explained.
+        engine: `local`, or `ray`: the same shards by workers of a Ray cluster, each of which writes those that it made.
+        address: of the cluster, `HOST:6379`; None for the one that this machine is in, or else a new one on it.
+        actors: how many workers there are; None for one for each GPU, or for each four cores where there is none.
         progress: whether a bar is shown in a terminal; or a function that is told how far the run is.
         model_options: of `camscope.Explainer`.
 
@@ -121,50 +145,116 @@ def run(
         MissingExtraError: if pyarrow, filelock or fsspec is not installed.
     """
     check_installed()
+    carried_by = engine_named(engine, address, actors)
+    carried_by.check(model, model_options)
     part = Share.read(share)
-    given = {"top": top, "shard_size": shard_size, "batch": batch, "workers": workers}
+    given = {"top": top, "shard_size": shard_size, "batch": batch, "workers": workers, "actors": actors}
+    check_wanted(optimised)
     _check({name: number for name, number in given.items() if number is not None})
     words = _targets(targets)
     expressions = tuple(parse(one).name for text in _listed(methods) or () for one in split(text))
     options = DataOptions(images, path, column, labels)
-    store = RunStore(Path(out))
+    before = RunStore(store_path(os.fspath(out)))
+    store = before if into is None else RunStore(store_path(os.fspath(into)))
     if not _is_stream(data):
         find_inputs(data, options)  # refuses what is nothing, before a model is loaded
-    with store.held(restart=restart):
-        explainer = model if isinstance(model, Explainer) else Explainer(model, **model_options)
+    with store.held():
+        here = {name: value for name, value in model_options.items() if engine == LOCAL or name != "device"}
+        explainer = explainer_of(model, here)  # workers elsewhere may have a device that this machine has not
         asked = _asked(
-            explainer, model, model_options, expressions, _listed(layers), words, top, seed, shard_size, part
+            explainer,
+            model,
+            model_options if optimised is None else {**model_options, "optimised": optimised},
+            expressions,
+            _listed(layers),
+            words,
+            top,
+            seed,
+            shard_size,
+            part,
         )
         inputs = store.inputs(shard_size, part)
+        changed: tuple[str, ...] = ()
+        if into is not None:
+            changed = _changed(before, asked, data, options)
+        if restart:
+            changed = changed or _changed_plan(store, asked)
+            store.clear()
         if store.is_begun:
             plan = Plan.read(store.path)
             check_unchanged(plan.asked, asked, store.path)
             inputs.check(find_inputs(data, options), plan.count)
         else:
-            plan = _begun(explainer, asked, inputs, data, options, batch or BATCH)
+            plan = _begun(explainer, asked, inputs, data, options, batch, optimised)
             plan.write(store.path)
         done, torn = store.finished(plan)
-        todo = [shard for shard in part.shards(plan.shards) if shard not in done]
+        for shard in torn:
+            store.shard(shard).unlink()
+        if retry_failed:
+            store.index.unlink(missing_ok=True)  # it is of the rows that are made anew
+            done &= ~having_failures(store, done)
+        todo = Unfinished(part.shards(plan.shards), done)
+        job = Job(explainer, model, model_options, plan, store, batch or plan.batch, workers, retry_failed)
         with bar(progress) as told:
-            found = carry_out(
-                Work(explainer, plan, batch or plan.batch), store, todo, workers=workers, told=told
-            )
+            found = carried_by.carry_out(job, todo, told)
         complete = found.done == found.total
         if complete and part.count == 1:
             finish(store, plan)
-    return Done(store.path, found, tuple(torn), complete)
+    return Done(store.path, found, tuple(torn), complete, changed, plan.optimised_said)
+
+
+def _changed(before: RunStore, asked: Asked, data: DataLike, options: DataOptions) -> tuple[str, ...]:
+    """What has changed since a run was begun.
+
+    Raises:
+        InputError: if there is no such run, or nothing has changed.
+    """
+    plan = Plan.read(before.path)
+    changed = plan.asked.changes(asked)
+    if not changed:
+        try:
+            inputs = before.inputs(plan.asked.shard_size, Share.read(plan.asked.share))
+            inputs.check(find_inputs(data, options), plan.count)
+        except InputError as error:
+            changed = [str(error)]
+    if not changed:
+        raise InputError(
+            f"Nothing has changed since '{before.path}' was begun: leave {keyword('into')} out, and it goes on there."
+        )
+    return tuple(changed)
+
+
+def _changed_plan(store: RunStore, asked: Asked) -> tuple[str, ...]:
+    """What is another in the plan of a run that is taken away; nothing if it cannot be read."""
+    if not store.is_begun:
+        return ()
+    try:
+        return tuple(Plan.read(store.path).asked.changes(asked))
+    except (InputError, TypeError):
+        return ()
 
 
 def _begun(
-    explainer: Explainer, asked: Asked, inputs: InputList, data: DataLike, options: DataOptions, batch: int
+    explainer: Explainer,
+    asked: Asked,
+    inputs: InputList,
+    data: DataLike,
+    options: DataOptions,
+    batch: int | None,
+    optimised: bool | str | None,
 ) -> Plan:
     """The plan of a new run: the list of inputs is written, and the first batch is explained."""
     written = inputs.write(find_inputs(data, options), _TRIED)
-    e = _first(explainer, asked, written.head, batch)
-    chosen = e.provenance["layers"]
+    e, again = _first(explainer, asked, written.head, batch or _IN_FIRST)
+    chosen = choose(explainer, e, again, wanted=optimised, images=written.count)
+    e = chosen.first
+    layers = e.provenance["layers"]
     at = None
-    if asked.layers is None and list(chosen.get("layers", {})) == [chosen.get("choice")]:
-        at = (chosen["choice"],)
+    if asked.layers is None and list(layers.get("layers", {})) == [layers.get("choice")]:
+        at = (layers["choice"],)
+    if batch is None:
+        own = explainer_on(explainer, chosen.precision)
+        batch = fitting(lambda: again(own), len(e.targets), str(e.provenance.get("device", "cpu")))
     return Plan(
         asked=asked,
         data=tuple(os.fspath(one) for one in ([data] if isinstance(data, (str, os.PathLike)) else data)),
@@ -177,14 +267,22 @@ def _begun(
         facts={name: vars(facts) for name, facts in e.facts.items()},
         provenance={k: v for k, v in e.provenance.items() if k != "labels"},
         created=now(),
+        optimised=chosen.precision,
+        optimised_said=chosen.said,
     )
 
 
-def _first(explainer: Explainer, asked: Asked, head: Sequence[Input], batch: int) -> Explanation:
-    """The explanation of the first batch that can be read: it says what suits the model before anything is written."""
+def _first(
+    explainer: Explainer, asked: Asked, head: Sequence[Input], batch: int
+) -> tuple[Explanation, Callable[[Explainer], Explanation]]:
+    """The explanation of the first batch that can be read, and what explains it again.
+
+    It says what suits the model before anything is written.
+    """
     size = 1 if explainer.keeps_sizes else min(batch, _IN_FIRST)
     wrong: list[str] = []
     refused: CamscopeError | None = None
+    targets: Any = None if asked.targets == (LABELS,) else list(asked.targets) or None
     with Readers(1, explainer.preprocessing, size) as readers:
         readable = _readable(readers.read(head), wrong)
         while some := list(itertools.islice(readable, size)):
@@ -192,11 +290,14 @@ def _first(explainer: Explainer, asked: Asked, head: Sequence[Input], batch: int
             for these in tried:
                 photos = [read for _, read in these]
                 sources = [one for one, _ in these]
-                targets: Any = None if asked.targets == (LABELS,) else list(asked.targets) or None
+
+                def again(
+                    own: Explainer, sources: list[Input] = sources, photos: list[ReadPhoto] = photos
+                ) -> Explanation:
+                    return explained(own, sources, photos, asked.methods, asked.layers, targets, asked.seed)
+
                 try:
-                    return explained(
-                        explainer, sources, photos, asked.methods, asked.layers, targets, asked.seed
-                    )
+                    return again(explainer), again
                 except (InputError, TargetError) as error:  # of one image, perhaps
                     refused = refused or error
     if refused is not None:
@@ -227,14 +328,9 @@ def _asked(
     shard_size: int,
     share: Share,
 ) -> Asked:
-    about, preprocessing = explainer.about, explainer.preprocessing
     return Asked(
-        model=str(model) if isinstance(model, (str, os.PathLike)) else str(about["model"]),
+        model=str(model) if isinstance(model, (str, os.PathLike)) else str(explainer.about["model"]),
         model_options={name: _said(value) for name, value in model_options.items() if name != "device"},
-        weights_sha256=str(about.get("weights_sha256", "")),
-        framework=str(about["framework"]),
-        dtype=str(about.get("dtype", "")),
-        preprocessing=None if preprocessing is None else preprocessing.to_dict(),
         methods=methods or (explainer.default_method,),
         layers=layers,
         targets=targets,
@@ -242,7 +338,7 @@ def _asked(
         seed=seed,
         shard_size=shard_size,
         share=str(share),
-        versions={**versions(), "camscope": version("camscope")},
+        **facts_of(explainer),
     )
 
 

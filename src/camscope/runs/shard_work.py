@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,9 +13,11 @@ import numpy as np
 from camscope.engine.explainer import Explainer
 from camscope.engine.judging import targets_of
 from camscope.engine.over_batches import LABELS
-from camscope.errors import CamscopeError, CamscopeWarning, InputError, TargetError, keyword
+from camscope.errors import CamscopeError, CamscopeWarning, InputError, TargetError
 from camscope.inputs import ImagesElsewhere, InputImage, PreparedPhotos
 from camscope.results import Explanation
+from camscope.runs.batch_size import free_what_is_held, is_out_of_memory
+from camscope.runs.faster_copy import explainer_on
 from camscope.runs.labels_of_run import LabelReader
 from camscope.runs.needed_packages import pyarrow_modules
 from camscope.runs.reading_one import ReadPhoto, Unread, photo_again
@@ -36,14 +37,22 @@ class Work:
     """What explains shards.
 
     Attributes:
-        explainer: of the model.
-        plan: of the run.
+        explainer: of the model itself.
+        plan: of the run; says whether an optimised copy of the model is explained on.
         batch: how many images run at a time.
     """
 
     explainer: Explainer
     plan: Plan
     batch: int
+
+    @cached_property
+    def _explainer(self) -> Explainer:
+        return explainer_on(self.explainer, self.plan.optimised)
+
+    @cached_property
+    def _fits(self) -> _Fits:
+        return _Fits(1 if self.explainer.keeps_sizes else self.batch)
 
     @cached_property
     def _labels(self) -> LabelReader:
@@ -65,7 +74,7 @@ class Work:
         rows: list[Row] = []
         first = number * self.plan.asked.shard_size
         unread = refused = 0
-        for some in _batches(enumerate(inputs, start=first), 1 if self.explainer.keeps_sizes else self.batch):
+        for some in _batches(enumerate(inputs, start=first), self._fits):
             found, photos = {}, {}
             for place, (one, read) in some:
                 numbered = Numbered(place, one, self._labels.read(one.label))
@@ -87,18 +96,27 @@ class Work:
         return pa.Table.from_pylist(rows, schema=schema())
 
     def _batch(self, images: Sequence[tuple[Numbered, ReadPhoto]]) -> list[list[Row]]:
-        """The rows of each image of a batch; if it cannot be explained, one by one."""
+        """The rows of each image of a batch; if it cannot be explained, of its halves, or of one by one."""
         if not images:
             return []
+        size = len(images)
         try:
             return self._rows(images)
         except Exception as error:
-            _refuse_no_memory(error, len(images))
-            if not isinstance(error, (InputError, TargetError, RuntimeError, ValueError)):
+            no_memory = is_out_of_memory(error)
+            if not no_memory and not isinstance(error, (InputError, TargetError, RuntimeError, ValueError)):
                 raise
-            if len(images) == 1:
+            if size == 1:
                 return [[images[0][0].failed(_words(error))]]
-            return [rows for one in images for rows in self._batch([one])]
+        # outside of the handler, which holds what the failed batch had in memory
+        if no_memory:
+            free_what_is_held()
+            self._fits.halve(size)
+        rows: list[list[Row]] = []
+        while len(rows) < size:
+            some = self._fits.size if no_memory else 1
+            rows += self._batch(images[len(rows) : len(rows) + some])
+        return rows
 
     def _rows(self, images: Sequence[tuple[Numbered, ReadPhoto]]) -> list[list[Row]]:
         asked, numbered, photos = self.plan.asked, [one for one, _ in images], [read for _, read in images]
@@ -106,7 +124,7 @@ class Work:
         if asked.targets == (LABELS,):
             targets = targets_of([_labelled(one) for one in numbered])
         e = explained(
-            self.explainer, [one.input for one in numbered], photos, asked.methods, self.plan.at or asked.layers,
+            self._explainer, [one.input for one in numbered], photos, asked.methods, self.plan.at or asked.layers,
             targets, asked.seed,
         )  # fmt: skip
         return rows_of(e, numbered, photos, asked.top)
@@ -167,15 +185,29 @@ def _labelled(one: Numbered) -> int:
     return one.label.index
 
 
-def _refuse_no_memory(error: Exception, images: int) -> None:
-    """Stop where a batch was too large for the memory: smaller ones make other rows, so that is the user's to say."""
-    if isinstance(error, MemoryError) or re.search(
-        r"out of memory|can't allocate", str(error), re.IGNORECASE
-    ):
-        raise InputError(
-            f"A batch of {images} was too large for the memory. What was finished stays: go on with "
-            f"{keyword('batch', max(1, images // 2))}."
-        ) from error
+@dataclass
+class _Fits:
+    """How many images fit the memory.
+
+    Attributes:
+        size: so many.
+    """
+
+    size: int
+
+    def halve(self, failed: int) -> None:
+        """Take note that a batch was too large.
+
+        Args:
+            failed: how many images it had.
+        """
+        self.size = max(1, min(self.size, failed // 2))
+        warnings.warn(
+            CamscopeWarning(
+                f"A batch of {failed} images was too large for the memory; the run goes on with {self.size} at a time."
+            ),
+            stacklevel=2,
+        )
 
 
 def _words(error: Exception) -> str:
@@ -187,11 +219,11 @@ def _words(error: Exception) -> str:
     )
 
 
-def _batches(items: Iterable[tuple[int, Pair]], size: int) -> Iterator[list[tuple[int, Pair]]]:
+def _batches(items: Iterable[tuple[int, Pair]], fits: _Fits) -> Iterator[list[tuple[int, Pair]]]:
     some: list[tuple[int, Pair]] = []
     for item in items:
         some.append(item)
-        if len(some) == size:
+        if len(some) >= fits.size:
             yield some
             some = []
     if some:

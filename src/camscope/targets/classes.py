@@ -96,7 +96,7 @@ class AllClasses(Target):
     def resolved(self, outputs: Outputs, class_names: Sequence[str] | None) -> Targets:
         """A table with a column for every class."""
         batch, count = outputs.logits.shape
-        return Targets.of_classes(np.broadcast_to(np.arange(count), (batch, count)), self.of, self.sign)
+        return Targets.of_classes(np.tile(np.arange(count), (batch, 1)), self.of, self.sign)
 
     @classmethod
     def read(cls, text: str, of: Of, sign: int, names: Set[str]) -> Target | None:

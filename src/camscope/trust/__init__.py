@@ -6,6 +6,7 @@ from camscope.trust.chosen import Choice
 from camscope.trust.judgement import Judgement, load
 from camscope.trust.method_candidates import Candidate
 from camscope.trust.probed import Probed
+from camscope.trust.run_cost import Cost, RunCost
 from camscope.trust.saved_choice import SavedChoice, read_choice
 from camscope.trust.verdict import Check, Compared, Interval, Judged, Verdict
 
@@ -15,10 +16,12 @@ __all__ = [
     "Check",
     "Choice",
     "Compared",
+    "Cost",
     "Interval",
     "Judged",
     "Judgement",
     "Probed",
+    "RunCost",
     "SavedChoice",
     "Verdict",
     "bca_intervals",

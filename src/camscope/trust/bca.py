@@ -68,6 +68,54 @@ def bca_intervals(
     ]
 
 
+def crossed_intervals(
+    values: Float[np.ndarray, "unit what"],
+    first: Sequence[Any],
+    second: Sequence[Any],
+    *,
+    level: float = 0.95,
+    draws: int = _DRAWS,
+    seed: int = 0,
+) -> list[Interval]:
+    """Intervals of means over values that belong to two kinds of groups at once, such as mosaics and patients.
+
+    Values of one mosaic go together, and so do those of one patient, whose photos stand in several mosaics. The
+    variance of such a mean is that by the first groups, and that by the second, less that of single values, which both
+    count (Cameron, Gelbach & Miller, Journal of Business & Economic Statistics 2011, eq. 2.10). Here the squared
+    distances of an interval's ends from the mean are added up so; an end is no nearer than by the first groups alone.
+
+    Args:
+        values: see `bca_intervals`.
+        first: the group of each, of one kind.
+        second: the group of each, of the other.
+        level: see `bca_intervals`.
+        draws: see `bca_intervals`.
+        seed: see `bca_intervals`.
+
+    Raises:
+        InputError: see `bca_intervals`.
+    """
+    by_first, by_second, alone = (
+        bca_intervals(values, groups=groups, level=level, draws=draws, seed=seed)
+        for groups in (first, second, None)
+    )
+
+    def distance(by_first: float, by_second: float, alone: float) -> float:
+        if math.isinf(by_first) or math.isinf(by_second):
+            return math.inf
+        return math.sqrt(by_first**2 + max(by_second**2 - alone**2, 0.0))
+
+    return [
+        Interval(
+            a.value,
+            a.value - distance(a.value - a.low, b.value - b.low, c.value - c.low),
+            a.value + distance(a.high - a.value, b.high - b.value, c.high - c.value),
+            level,
+        )
+        for a, b, c in zip(by_first, by_second, alone, strict=True)
+    ]
+
+
 def _by_group(
     values: Float[np.ndarray, "unit what"], groups: Sequence[Any] | None
 ) -> tuple[Float[np.ndarray, "group what"], Float[np.ndarray, " group"]]:

@@ -13,6 +13,9 @@ from camscope.trust import sentences
 from camscope.trust.probed import Probed
 from camscope.trust.verdict import Judged, Verdict
 
+_MOST_NAMES = 8
+"""Maps that are named one by one where something is said of some."""
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Findings(Tabular):
@@ -99,17 +102,19 @@ class Findings(Tabular):
         if len(rows) == 1:
             return self.sentence(rows[0])
         if len(self.explanation) > 1:
-            return sentences.told_of_images(rows, self.explanation.noun, len(self.explanation))
+            noun, wrong = self.explanation.noun, len({row.image for row in rows if row.mistake})
+            told = sentences.told_of_images(rows, noun, len(self.explanation))
+            return " ".join(filter(None, [told, sentences.of_mistakes(wrong, noun)]))
         said = []
         for _, group in groupby(rows, key=lambda row: row.target):
             some = list(group)
             names = [self.name(row) for row in some]
             if len(some) == 1:
-                said.append(self.sentence(some[0]))
+                said.append(sentences.told(some[0], self.evidence(some[0]), self.probes_of(some[0])))
                 continue
             probes = map(self.probes_of, some)
             said.append(sentences.sentence_of_maps(some, names, self.evidence(some[0]), probes))
-        return " ".join(said)
+        return " ".join(filter(None, [*said, sentences.of_mistake(rows)]))
 
     def table(self) -> TextTable:
         """A row for each map, with the columns in which they differ and the numbers of the verdict."""
@@ -153,7 +158,10 @@ class Findings(Tabular):
                     for check in row.checks
                 ]
             lines += [(number, "", note) for note in row.notes]
-        return "\n".join([*([f"{tried}. Intervals: 95 %."] if tried else []), *self._said(lines)])
+        mistakes = dict.fromkeys((row.image, row.mistake) for row in self.rows if row.mistake)
+        wrong = [f"{image_name(self.explanation, image)}: {mistake}." for image, mistake in mistakes]
+        intervals = [f"{tried}. Intervals: 95 %."] if tried else []
+        return "\n".join([*intervals, *self._said(lines), *(wrong if len(self.explanation) > 1 else [])])
 
     def _said(self, lines: Sequence[tuple[int, str, str]]) -> list[str]:
         """Lines, each once: what it is about, the maps that it is said of, unless it is of all, and what is said."""
@@ -162,8 +170,12 @@ class Findings(Tabular):
             of.setdefault((about, text), set()).add(number)
         said = []
         for (about, text), some in sorted(of.items(), key=lambda one: one[0][0] == ""):
-            names = dict.fromkeys(self._name_among(number, some) for number in sorted(some))
-            who = "" if len(some) == len(self.rows) else f"{sentences.listed(names)}: "
+            names = list(dict.fromkeys(self._name_among(number, some) for number in sorted(some)))
+            shown = [
+                *names[:_MOST_NAMES],
+                *([f"{len(names) - _MOST_NAMES} more"] if names[_MOST_NAMES:] else []),
+            ]
+            who = "" if len(some) == len(self.rows) else f"{sentences.listed(shown)}: "
             said.append(f"{about}{who}{text}")
         return said
 
@@ -171,7 +183,8 @@ class Findings(Tabular):
         """What a row's map is called where something is said of some rows: with its target, unless that is of all."""
         row, name = self.rows[number], self.name(self.rows[number])
         alike = (i for i, one in enumerate(self.rows) if self.name(one) == name and one.image == row.image)
-        return name if all(i in some for i in alike) else f"{name} of {row.target}"
+        own = name if all(i in some for i in alike) else f"{name} of {row.target}"
+        return f"{own} in {image_name(self.explanation, row.image)}" if len(self.explanation) > 1 else own
 
 
 def _in_words(probed: Probed) -> str:

@@ -167,6 +167,7 @@ def _plain_row(row: Judged, maps: Findings) -> dict[str, Any]:
             for one in row.checks
         ],
         "notes": list(row.notes),
+        "mistake": row.mistake,
     }
 
 
@@ -200,7 +201,8 @@ def _probed(file: Archive, one: Mapping[str, Any]) -> tuple[tuple[int, tuple[int
 
 
 def _row(one: Mapping[str, Any]) -> Judged:
-    method, layer, target, why = strings_in([one[name] for name in ("method", "layer", "target", "why")])
+    words = ("method", "layer", "target", "why", "mistake")
+    method, layer, target, why, mistake = strings_in([one[name] for name in words])
     return Judged(
         image=whole_number(one["image"], "image"),
         method=method,
@@ -220,6 +222,7 @@ def _row(one: Mapping[str, Any]) -> Judged:
         },
         checks=tuple(_check(about) for about in one["checks"]),
         notes=tuple(strings_in(one["notes"])),
+        mistake=mistake,
     )
 
 

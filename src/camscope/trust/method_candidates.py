@@ -26,7 +26,7 @@ class Candidate:
         layers: likewise; None leaves the layer to the automatic choice.
         at: the layer as people read it.
         ranked: by what it was ranked on the first half: the mean share of its positive map in the right part.
-        located: the same on the second half, with its interval over mosaics; NaN if there is none.
+        located: the same on the second half, with its interval over mosaics and over groups; NaN if there is none.
         score: its mean score on the photos of the second half, with its interval.
         over: by the name of each baseline: its mean score, and the lead over it with its one-sided lower bound.
         lead: how much the recommended one is better than this one, with its one-sided lower bound.

@@ -75,7 +75,7 @@ def _lead(row: Judged, tried: str) -> str:
     return has
 
 
-def sentence(row: Judged, evidence: str, probes: int) -> str:
+def told(row: Judged, evidence: str, probes: int) -> str:
     """What is said of one map, with its numbers.
 
     Args:
@@ -84,6 +84,42 @@ def sentence(row: Judged, evidence: str, probes: int) -> str:
         probes: how many altered inputs it was tried on.
     """
     return f"{headline(row, evidence)}: {reasons(row, probes)}."
+
+
+def sentence(row: Judged, evidence: str, probes: int) -> str:
+    """The same, and what is to be said of the image where the model gets it wrong.
+
+    Args:
+        row: the map.
+        evidence: what it is of; see `evidence_of`.
+        probes: how many altered inputs it was tried on.
+    """
+    return " ".join(filter(None, [told(row, evidence, probes), of_mistake([row])]))
+
+
+def of_mistake(rows: Sequence[Judged]) -> str:
+    """What is said of maps of one image that the model gets wrong; "" of others.
+
+    Args:
+        rows: the maps.
+    """
+    if not rows[0].mistake:
+        return ""
+    what = "map is that" if len(rows) == 1 else "maps are those"
+    return f"But {rows[0].mistake}: the {what} of {listed(dict.fromkeys(row.target for row in rows))}."
+
+
+def of_mistakes(wrong: int, noun: str) -> str:
+    """How many of several images the model gets wrong, by their labels; "" if it gets none wrong.
+
+    Args:
+        wrong: how many.
+        noun: what an image is called.
+    """
+    if not wrong:
+        return ""
+    images = f"1 {noun} is" if wrong == 1 else f"{wrong} {noun}s are"
+    return f"By the labels {images} of another class than the model says: the maps are those of what was explained."
 
 
 def sentence_of_maps(

@@ -63,6 +63,8 @@ def _words(maps: Findings, rows: Sequence[Judged]) -> dict[str, str]:
         layers if len(layers) == 1 else (),
         [*maps.trials(rows), *more],
     )
+    if first.mistake:
+        caption = f"{sentences.of_mistake(rows)}\n{caption}"
     axes = {
         "level_label": "fidelity (rank correlation)",
         "x_label": "evidence removed (share of the map)",

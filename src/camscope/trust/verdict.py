@@ -88,6 +88,8 @@ class Judged:
         cells: the map on the grid of its probes: of a text at its words' tokens.
         checks: the further tests that were asked for.
         notes: what a reader must know.
+        mistake: what the label says of the image, where the model says otherwise; "" where it does not, or there is no
+            label.
     """
 
     image: int
@@ -105,6 +107,7 @@ class Judged:
     cells: Float[np.ndarray, " *grid"] = field(compare=False)
     checks: tuple[Check, ...] = ()
     notes: tuple[str, ...] = field(default=())
+    mistake: str = ""
 
     def check(self, name: str) -> Check | None:
         """What a further test says; None if the map was not put to it.

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from camscope.app.serving.drawn_masks import drawn, on_input
 from camscope.app.serving.held_models import HeldModel
-from camscope.app.serving.masks import drawn, on_input
 from camscope.app.serving.wishes import Scores
 from camscope.arrays import to_numpy
 from camscope.evidence import Responses
@@ -33,6 +33,7 @@ def altered_scores(model: HeldModel, photo: Photo, wish: Scores) -> dict[str, An
         InputError: if the mask is none.
         CamscopeError: if the targets do not suit the model.
     """
+    model.refuse_photos()
     explainer = model.explainer
     given = explainer.prepare(photo)
     inside, shown = on_input(drawn(wish.mask), given.input_images[0].geometry)

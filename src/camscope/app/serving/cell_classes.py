@@ -11,9 +11,11 @@ from camscope.app.serving.wishes import Cells
 from camscope.arrays import to_numpy
 from camscope.errors import InputError, LayerError, MethodError
 from camscope.images import Photo
+from camscope.methods.cam import cam
+from camscope.methods.registry import method_of
 from camscope.targets import AllClasses, class_name
 
-_EXACT = "cam"
+_EXACT = method_of(cam).name
 """The method that is the part of each cell in a logit, where the head is linear."""
 
 
@@ -29,6 +31,7 @@ def cell_classes(model: HeldModel, photo: Photo, wish: Cells) -> dict[str, Any]:
         InputError: if there is no such cell.
         CamscopeError: if the model does not take the photo.
     """
+    model.refuse_photos()
     explainer = model.explainer
     try:
         e = explainer(photo, methods=_EXACT, layers=wish.layer, targets=AllClasses())

@@ -14,10 +14,11 @@ from camscope.app.serving.altered_scores import altered_scores
 from camscope.app.serving.app_session import Session, done
 from camscope.app.serving.cell_classes import cell_classes
 from camscope.app.serving.explained_photo import encoded, explained_photo
+from camscope.app.serving.explained_text import explained_text
 from camscope.app.serving.held_models import HeldModel
 from camscope.app.serving.held_photos import HeldPhoto
 from camscope.app.serving.trust_stream import verdict_events, with_first
-from camscope.app.serving.wishes import Cells, Explain, OfPhoto, Scores, TrustWish
+from camscope.app.serving.wishes import Cells, Explain, ExplainText, OfPhoto, Scores, TrustWish
 from camscope.images import Photo
 
 _Answer: TypeAlias = Callable[[HeldModel, HeldPhoto, Photo, Any], dict[str, Any]]
@@ -29,6 +30,14 @@ router = APIRouter()
 async def _explain(request: Request, wish: Explain) -> Response:
     """Explain one photo: all methods, layers and targets from one forward. The answer is a view of the photo."""
     return await _answered(request, wish, explained_photo)
+
+
+@router.post("/texts", response_class=Response)
+async def _explain_text(request: Request, wish: ExplainText) -> Response:
+    """Explain a text: its words, and the evidence in each for every target."""
+    model = request.app.state.session.models.of(wish.model)
+    content = await done(request, model.worker, lambda: encoded(explained_text(model, wish)), page=wish.page)
+    return Response(content, media_type="application/json", headers={"Cache-Control": "no-store"})
 
 
 @router.post("/cells", response_class=Response)

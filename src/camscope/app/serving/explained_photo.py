@@ -7,9 +7,9 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from camscope.app.serving.drawn_masks import drawn, on_input
 from camscope.app.serving.held_models import HeldModel
 from camscope.app.serving.held_photos import HeldPhoto
-from camscope.app.serving.masks import drawn, on_input
 from camscope.app.serving.wishes import AtBox, AtInstance, AtRegion, Explain
 from camscope.app.view import View
 from camscope.images import Photo
@@ -32,6 +32,7 @@ def explained_photo(model: HeldModel, held: HeldPhoto, photo: Photo, wish: Expla
         CamscopeError: if that does not suit the model.
     """
     began = time.perf_counter()
+    model.refuse_photos()
     explainer = model.explainer
     given = explainer.prepare(photo)
     e = explainer(

@@ -5,18 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from PIL import Image
+
 from camscope.app.serving.refusals import NotFoundError
 from camscope.app.serving.worker import Worker
 from camscope.engine import Explainer
 from camscope.engine.listings import LayerTable, OfferTable
-from camscope.errors import CamscopeError, ModelError
+from camscope.errors import CamscopeError, InputError, ModelError
 from camscope.methods import list_methods
+from camscope.outputs import Dense
 from camscope.targets import TargetLike
 
 _CHEAPEST = next(m.name for m in list_methods() if m.baseline)
 """A method that takes no more than a forward."""
 
 _ASKED = 256
+_SIZE = (224, 224)
 
 
 class HeldModel:
@@ -37,11 +41,10 @@ class HeldModel:
         self._layers: dict[bool, LayerTable] = {}
         self._offers: OfferTable | None = None
         self._asked: dict[tuple[str, tuple[str, ...]], list[tuple[str, int | None, bool]]] = {}
+        self._dense = self._looked = False
         self.error: str | None = None
         self.worker.begin(self._load)
-        self.worker.begin(
-            self.layers
-        )  # looked at before they are asked for; what is wrong is said when they are
+        self.worker.begin(self._look)
 
     def _load(self) -> None:
         try:
@@ -51,10 +54,36 @@ class HeldModel:
         except Exception as error:  # a model of the user's own may raise anything, and the server stays
             self.error = f"{self.name} cannot be loaded: {type(error).__name__}: {error}"
 
+    def _look(self) -> None:
+        """Look at layers and outputs before they are asked for; what is wrong is said when they are."""
+        e = self._explainer
+        try:
+            if e is not None and not (e.reads_texts or e.hears_sounds):
+                self.layers()
+                if not (e.detects or e.compares_captions):
+                    size = _SIZE if e.preprocessing is None else e.preprocessing.input_size
+                    grey = Image.new("RGB", (size[1], size[0]), "gray")
+                    self._dense = isinstance(e.outputs(grey).predictions, Dense)
+        finally:
+            self._looked = True
+
+    def refuse_photos(self) -> None:
+        """Refuse photos for a model that takes something else.
+
+        Raises:
+            InputError: saying what.
+        """
+        e = self.explainer
+        if e.reads_texts or e.hears_sounds:
+            what, how = (
+                ("reads texts", "POST /api/texts") if e.reads_texts else ("takes sounds", "camscope explain")
+            )
+            raise InputError(f"The model {self.name} {what}, and this is a photo: {how} explains them.")
+
     @property
     def status(self) -> str:
         """`loading`, `ready` or `failed`."""
-        return "failed" if self.error is not None else "loading" if self._explainer is None else "ready"
+        return "failed" if self.error is not None else "ready" if self._looked else "loading"
 
     @property
     def explainer(self) -> Explainer:
@@ -115,14 +144,14 @@ class HeldModel:
 
     def facts(self) -> Mapping[str, Any]:
         """What a page is told of it."""
-        e = self._explainer
+        e = self._explainer if self._looked else None
         return {
             "id": self.id,
             "name": self.name,
             "spec": self.spec,
             "status": self.status,
             "error": self.error,
-            "kind": None if e is None else _kind(e),
+            "kind": None if e is None else "segmenter" if self._dense else _kind(e),
             "classes": None if e is None or e.class_names is None else len(e.class_names),
             "default_method": None if e is None else e.default_method,
         }

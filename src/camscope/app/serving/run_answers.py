@@ -202,6 +202,9 @@ def scatter_of(rows: RunRows, x: str, y: str, colour: str | None, *, limit: int)
         y: likewise.
         colour: column, or SQL, of a further value.
         limit: points at most; of more some are drawn by chance. Maps are compared of fewer.
+
+    Raises:
+        InputError: if no two columns of numbers are named.
     """
     if not (x.strip() and y.strip()):
         raise InputError("Name two columns of numbers, x and y, such as centroid_x and centroid_y.")

@@ -83,6 +83,7 @@ async def with_first(first: bytes, events: AsyncGenerator[bytes]) -> AsyncIterat
 
 
 def _judged(model: HeldModel, photo: Photo, wish: TrustWish, told: Any) -> dict[str, Any]:
+    model.refuse_photos()
     judgement = model.explainer.trust(
         photo,
         methods=wish.method,

@@ -88,6 +88,19 @@ class Explain(OfPhoto):
     side: Side = 1024
 
 
+class ExplainText(Wish):
+    """Explain one text."""
+
+    model: Id
+    text: Annotated[str, Field(min_length=1, max_length=100_000)]
+    methods: Texts = Field([], description="None is the model's default.")
+    layers: Texts = Field([], description="None is the automatic choice.")
+    targets: Texts = Field([], description="None is the top classes.")
+    top: Annotated[int, Field(ge=1, le=20)] | None = None
+    seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
+    page: Page = None
+
+
 class Cells(OfPhoto):
     """What each cell of a layer's grid says for every class; of one cell, where its row and column are named."""
 

@@ -15,26 +15,25 @@ from torchvision.models.detection import FCOS, FasterRCNN
 from torchvision.models.detection.ssd import SSD
 from torchvision.ops import clip_boxes_to_image
 
+from camscope.libraries.found_candidates import OfCandidates, WithCandidates, levels_of_anchors
 from camscope.models.batch import Batch
 from camscope.models.torch.hooks.session import hook_after, hook_before
 from camscope.outputs import Detections, Task
 
 
-class Found(list[Any]):
+class Found(WithCandidates, list[Any]):
     """What the model returns, a dictionary for each image, with what it was made from.
 
     Attributes:
         parts: the outputs of some modules in that forward, by name; for `roi_heads` its inputs.
-        detections: all candidates.
     """
 
     def __init__(self, returned: Sequence[Any], parts: dict[str, Any]) -> None:
         super().__init__(returned)
         self.parts = parts
-        self.detections: Detections | None = None
 
 
-class Detector:
+class Detector(OfCandidates):
     """The output decoder of a torchvision detector.
 
     Args:
@@ -52,16 +51,6 @@ class Detector:
         decode = _two_stages if isinstance(model, FasterRCNN) else _one_stage
         found.detections = decode(model, parts, batch.space)
         return found
-
-    def logits(self, raw: Found) -> Float[torch.Tensor, "batch class"]:
-        """The logit of each class: that of its best candidate."""
-        assert raw.detections is not None
-        scores: torch.Tensor = raw.detections.scores
-        return scores
-
-    def predictions(self, raw: Found, batch: Batch) -> Detections | None:
-        """All candidates."""
-        return raw.detections
 
     def within(self, model: nn.Module) -> Sequence[str]:
         """The trunk that every FPN level is made from."""
@@ -152,7 +141,7 @@ def _anchor_levels(
     each = model.anchor_generator.num_anchors_per_location()
     counts = [m.shape[2] * m.shape[3] * n for m, n in zip(maps, each, strict=True)]
     assert sum(counts) == count
-    return np.broadcast_to(np.repeat(np.arange(len(counts)), counts), (batch, count))
+    return levels_of_anchors(counts, batch)
 
 
 def _two_stages(model: Any, parts: dict[str, Any], size: tuple[int, ...]) -> Detections:

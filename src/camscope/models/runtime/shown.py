@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from camscope.errors import CamscopeError, LayerError, nearest
 from camscope.models.batch import Batch
 from camscope.models.grid import candidate_grids
 from camscope.models.layer import Layer, without_grid
 from camscope.models.observing import is_dense
-from camscope.models.place import answer, find_grid, with_altered_copies
-from camscope.models.runtime.runs import Part, Runtime
+from camscope.models.other_inputs import other_inputs, without_others
+from camscope.models.place import Answer, answer, find_grid, with_altered_copies
+from camscope.models.runtime.runs import Part, Run, Runtime
 from camscope.models.runtime.scoring import Scoring
 
 
@@ -73,40 +76,69 @@ def show(runtime: Runtime, scoring: Scoring, image: Batch) -> Shown:
         )  # where it is not the altered copies that it does not take, it says so of the image
         raise
     parts = {part.name: part for part in runtime.parts()}
-    layers: list[Layer] = []
-    unchanged: set[str] = set()
-    met: list[tuple[int, ...]] = []
-    shape_of_input = image.x.shape if not image.of_tokens else (1, 1, *image.x.shape[1:])
-    for name, values in run.values.items():
-        if values.shape[0] != len(copies):
-            continue
-        part = parts.get(name, Part(name, "", outline=False))
-        answered = answer(values[0], list(values[1:]))
-        if not answered.changed:
-            unchanged.add(name)
-        candidates = candidate_grids(values[:1].shape, shape_of_input, met)
-        grid = find_grid(answered, candidates, keeps_axes=part.keeps_axes)
-        if grid is not None:
-            if not grid.layout.startswith("tokens"):
-                met.append(grid.space)
-            layers.append(
-                Layer(
-                    name,
-                    part.kind,
-                    values[:1].shape,
-                    grid,
-                    1,
-                    part.outline,
-                    not part.pools,
-                    in_place=max(0.0, answered.agreement(grid)),
-                )
-            )
+    answers = {
+        name: answer(values[0], list(values[1:]))
+        for name, values in run.values.items()
+        if len(values) == len(copies)
+    }
+    layers = _layers(run, answers, parts, image)
+    others = _answers_to_others(runtime, image, layers)
+    if others:
+        layers = _layers(run, answers, parts, image, others)
     logits = scoring.logits(run, copies)
     return Shown(
-        layers=tuple(layers),
+        layers=layers,
         shapes={name: (1, *values.shape[1:]) for name, values in run.values.items()},
-        unchanged=frozenset(unchanged),
+        unchanged=frozenset(name for name, answered in answers.items() if not answered.changed),
         parts=parts,
         dense=is_dense(logits, copies.x),
         outputs=logits.shape[1] if logits.ndim > 1 else 1,
     )
+
+
+def _layers(
+    run: Run,
+    answers: Mapping[str, Answer],
+    parts: Mapping[str, Part],
+    image: Batch,
+    others: Mapping[str, Sequence[tuple[int, Answer]]] = MappingProxyType({}),
+) -> tuple[Layer, ...]:
+    """The layers with a grid.
+
+    Args:
+        run: of the image and its altered copies.
+        answers: to these, of every layer that was run on each of them.
+        parts: every layer that can be named.
+        image: a batch of one.
+        others: how layers answer to other inputs, with how many positions each of these has.
+    """
+    layers: list[Layer] = []
+    met: list[tuple[int, ...]] = []
+    shape_of_input = image.x.shape if not image.of_tokens else (1, 1, *image.x.shape[1:])
+    for name, answered in answers.items():
+        part = parts.get(name, Part(name, "", outline=False))
+        shape = run.values[name][:1].shape
+        candidates = candidate_grids(shape, shape_of_input, met)
+        grid = find_grid(answered, candidates, keeps_axes=part.keeps_axes)
+        if grid is not None:
+            grid = without_others(grid, answered, others.get(name, ()))
+        if grid is None:
+            continue
+        if not grid.layout.startswith("tokens"):
+            met.append(grid.space)
+        in_place = max(0.0, answered.agreement(grid))
+        layers.append(Layer(name, part.kind, shape, grid, 1, part.outline, not part.pools, in_place=in_place))
+    return tuple(layers)
+
+
+def _answers_to_others(
+    runtime: Runtime, image: Batch, layers: Sequence[Layer]
+) -> dict[str, list[tuple[int, Answer]]]:
+    """How layers answer to other inputs, of those along which as many positions stand as along a layer's grid."""
+    spaces = {layer.grid.space for layer in layers if len(layer.grid.space) == 1}
+    found: dict[str, list[tuple[int, Answer]]] = {}
+    for other in other_inputs(image, spaces):
+        for name, values in runtime.run(other.rows, None).values.items():
+            if len(values) == len(other.rows):
+                found.setdefault(name, []).append((other.positions, answer(values[0], list(values[1:]))))
+    return found

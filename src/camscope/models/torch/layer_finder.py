@@ -19,6 +19,7 @@ from camscope.models.torch.anatomy.examine import Anatomy, examine
 from camscope.models.torch.anatomy.going_in import source_of_input
 from camscope.models.torch.anatomy.reach import Probe, reaching
 from camscope.models.torch.anatomy.vocabulary import Embeddings, check_vocabulary, refused
+from camscope.models.torch.anatomy.whole_call import Call
 from camscope.models.torch.axes_out_of_place import noticing_axes_out_of_place
 from camscope.models.torch.forwards import Forwards
 from camscope.models.torch.hooks.modules import find_layer
@@ -249,14 +250,17 @@ class LayerFinder:
             explaining(self._model),
             explaining_how_inputs_were_read(batch),
         ):
-            return examine(self._model, self._forwards.to_logits(image), image.x)
+            return examine(self._model, self._forwards.to_logits(image), image.x, self._whole(image))
+
+    def _whole(self, image: Batch) -> Call:
+        return Call(image, self._forwards.call)
 
     def _look_on_tokens(self, batch: Batch) -> Anatomy:
         text = batch.most_telling()
         x: torch.Tensor = text.x
         try:
             with explaining(self._model), Embeddings(self._model, x) as seen:
-                anatomy = examine(self._model, self._forwards.to_logits(text), x)
+                anatomy = examine(self._model, self._forwards.to_logits(text), x, self._whole(text))
         except (RuntimeError, IndexError) as error:
             raise refused(x, error) from error
         self._vocabulary = seen.vocabulary

@@ -21,8 +21,29 @@ TRIES = 4
 _WAIT = 0.25
 """Seconds before it is read again; twice as many each time."""
 
-_FINAL = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError, ValueError, ImportError)
+_FINAL = (
+    FileExistsError,
+    FileNotFoundError,
+    PermissionError,
+    IsADirectoryError,
+    NotADirectoryError,
+    ValueError,
+    ImportError,
+)
 """What another try does not change."""
+
+_ADMITTED = {
+    "s3": "aws configure, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; FSSPEC_S3_ANON=true for a public bucket; "
+    "AWS_ENDPOINT_URL for another server than Amazon's",
+    "gs": "gcloud auth application-default login, or GOOGLE_APPLICATION_CREDENTIALS; FSSPEC_GS_TOKEN=anon for a public "
+    "bucket",
+    "hf": "hf auth login, or HF_TOKEN",
+}
+"""How one is let in, by protocol."""
+
+
+_IN_PAGES = ("s3://", "s3a://")
+"""Buckets that are listed page by page."""
 
 
 class Entry(NamedTuple):
@@ -56,12 +77,13 @@ def folder_of(path: str) -> str:
     return path.rpartition("/")[0] if is_url(path) else str(Path(path).parent)
 
 
-def patiently(read: Callable[[], T], what: str) -> T:
-    """Read something; where the network or a disk fails, again after a while, a few times.
+def patiently(read: Callable[[], T], what: str, done: str = "read") -> T:
+    """Read or write something; where the network or a disk fails, again after a while, a few times.
 
     Args:
         read: reads it.
         what: it is, for the message.
+        done: what is done with it, likewise.
 
     Raises:
         ImageError: if it failed each time.
@@ -70,11 +92,19 @@ def patiently(read: Callable[[], T], what: str) -> T:
     for attempt in range(1, TRIES + 1):
         try:
             return read()
+        except PermissionError as error:
+            if not is_url(what):
+                raise
+            raise ImageError(f"'{what}' cannot be {done}: {words_of(error, what)}.") from error
         except _FINAL:
             raise
         except Exception as error:  # libraries behind fsspec raise errors of their own
+            if _is_refusal(error):  # before a server is asked
+                raise ImageError(f"'{what}' cannot be {done}: {words_of(error, what)}.") from error
             if attempt == TRIES:
-                raise ImageError(f"'{what}' could not be read, {TRIES} times: {_words(error)}.") from error
+                raise ImageError(
+                    f"'{what}' could not be {done}, {TRIES} times: {words_of(error, what)}."
+                ) from error
             time.sleep(_WAIT * 2 ** (attempt - 1))
     raise AssertionError
 
@@ -94,7 +124,7 @@ def opened(path: str) -> Iterator[IO[bytes]]:
         with Path(path).open("rb") as stream:
             yield stream
         return
-    files, place = _file_system(path)
+    files, place = file_system(path)
     with files.open(place, "rb") as stream:
         yield cast(IO[bytes], stream)
 
@@ -113,7 +143,7 @@ def content(path: str, first: int = 0, count: int | None = None) -> bytes:
 
     def read() -> bytes:
         if is_url(path):
-            files, place = _file_system(path)
+            files, place = file_system(path)
             return bytes(files.cat_file(place, first or None, None if count is None else first + count))
         with opened(path) as stream:
             stream.seek(first)
@@ -128,7 +158,7 @@ def content(path: str, first: int = 0, count: int | None = None) -> bytes:
     except (OSError, ValueError) as error:
         if isinstance(error, InputError):
             raise
-        raise ImageError(f"'{path}' cannot be read: {_words(error)}.") from error
+        raise ImageError(f"'{path}' cannot be read: {words_of(error, path)}.") from error
     if count is not None and len(found) < count:
         raise ImageError(
             f"'{path}' ends {count - len(found)} bytes too early: it has changed since it was listed."
@@ -140,7 +170,7 @@ def is_folder(path: str) -> bool:
     """Whether there is a folder."""
     if not is_url(path):
         return Path(path).is_dir()
-    files, place = _file_system(path)
+    files, place = file_system(path)
     return bool(patiently(partial(files.isdir, place), path))
 
 
@@ -148,7 +178,7 @@ def is_file(path: str) -> bool:
     """Whether there is a file."""
     if not is_url(path):
         return Path(path).is_file()
-    files, place = _file_system(path)
+    files, place = file_system(path)
     return bool(patiently(partial(files.isfile, place), path))
 
 
@@ -164,18 +194,51 @@ def entries(folder: str) -> list[Entry]:
     try:
         found = _listed(folder)
     except OSError as error:
-        raise InputError(f"The folder '{folder}' cannot be listed: {_words(error)}.") from error
+        raise InputError(f"The folder '{folder}' cannot be listed: {words_of(error, folder)}.") from error
     shown = [one for one in found if not one.name.startswith(".")]
     return sorted(shown, key=lambda one: (natural_key(one.name), one.name))
 
 
 def walk(folder: str) -> Iterator[str]:
-    """All files below a folder, one folder after another, in natural order, without hidden ones."""
+    """All files below a folder without hidden ones, as a stream.
+
+    One folder after another, in natural order; of a bucket of S3's page by page, in the bucket's order, so that there
+    may be any number in one folder.
+
+    Args:
+        folder: its path or URL.
+
+    Raises:
+        InputError: if a folder cannot be listed.
+    """
+    if folder.startswith(_IN_PAGES):
+        yield from _pages(folder)
+        return
     for one in entries(folder):
         if one.is_folder:
             yield from walk(one.path)
         else:
             yield one.path
+
+
+def _pages(folder: str) -> Iterator[str]:
+    """The objects below a folder of S3's, a thousand at a time."""
+    files, place = file_system(folder)
+    bucket, _, prefix = place.rstrip("/").partition("/")
+    prefix = f"{prefix}/" if prefix else ""
+    asked = {"Bucket": bucket, "Prefix": prefix}
+    while True:
+        try:
+            page = patiently(partial(files.call_s3, "list_objects_v2", **asked), folder)
+        except OSError as error:
+            raise InputError(f"The folder '{folder}' cannot be listed: {words_of(error, folder)}.") from error
+        for one in page.get("Contents", ()):
+            inside = str(one["Key"])[len(prefix) :]
+            if inside and not inside.endswith("/") and not any(p.startswith(".") for p in inside.split("/")):
+                yield f"{folder.rstrip('/')}/{inside}"
+        if not page.get("IsTruncated"):
+            return
+        asked["ContinuationToken"] = page["NextContinuationToken"]
 
 
 def matching(pattern: str) -> list[str]:
@@ -185,7 +248,7 @@ def matching(pattern: str) -> list[str]:
 
         found = [path for path in glob.glob(pattern, recursive=True) if Path(path).is_file()]  # noqa: PTH207
     else:
-        files, place = _file_system(pattern)
+        files, place = file_system(pattern)
         found = [str(files.unstrip_protocol(one)) for one in patiently(partial(files.glob, place), pattern)]
     return sorted(found, key=lambda path: (natural_key(path), path))
 
@@ -194,7 +257,7 @@ def _listed(folder: str) -> list[Entry]:
     if not is_url(folder):
         with os.scandir(folder) as found:
             return [Entry(one.path, one.name, one.is_dir()) for one in found]
-    files, place = _file_system(folder)
+    files, place = file_system(folder)
     known = patiently(partial(files.ls, place, detail=True), folder)
     return [
         Entry(
@@ -207,7 +270,15 @@ def _listed(folder: str) -> list[Entry]:
     ]
 
 
-def _file_system(path: str) -> tuple[Any, str]:
+def file_system(path: str) -> tuple[Any, str]:
+    """What fsspec reads a URL with, and how that calls the path.
+
+    Args:
+        path: the URL.
+
+    Raises:
+        InputError: if there is no way to read such URLs; the message says what to install.
+    """
     try:
         from fsspec.core import url_to_fs
     except ImportError as error:
@@ -215,10 +286,25 @@ def _file_system(path: str) -> tuple[Any, str]:
     try:
         files, place = url_to_fs(path)
     except (ImportError, ValueError) as error:
-        raise InputError(f"'{path}': {_words(error)}.") from error
+        raise InputError(f"'{path}': {words_of(error, path)}.") from error
     return files, str(place)
 
 
-def _words(error: Exception) -> str:
+def words_of(error: Exception, path: str) -> str:
+    """What an error says, in one line; of one that is about who asks, how one is let in.
+
+    Args:
+        error: of a library behind fsspec.
+        path: what was to be read or written.
+    """
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return str(text).splitlines()[0].rstrip(".")
+    line = str(text).splitlines()[0].rstrip(".")
+    protocol = {"s3a": "s3", "gcs": "gs"}.get(found := path.partition("://")[0], found)
+    if protocol in _ADMITTED and (_is_refusal(error) or isinstance(error, PermissionError)):
+        return f"{line}. Who are you? Say it with {_ADMITTED[protocol]}"
+    return line
+
+
+def _is_refusal(error: Exception) -> bool:
+    """Whether a library does not know who asks, and so cannot ask a server."""
+    return "Credential" in type(error).__name__

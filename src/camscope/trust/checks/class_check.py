@@ -11,6 +11,7 @@ from camscope.arrays import to_numpy
 from camscope.metrics.measured_maps import can_be_judged
 from camscope.metrics.rank_correlation import rank_correlations
 from camscope.trust.checks.registry import Asked, Place, check
+from camscope.trust.run_cost import Cost
 from camscope.trust.verdict import Check, Interval
 
 NAME = "class"
@@ -19,7 +20,7 @@ _SAME = 1e-6
 """Maps whose ranks differ by less are one map."""
 
 
-@check(NAME)
+@check(NAME, cost=lambda asked: Cost())  # both classes are explained beside what is asked for
 def class_check(asked: Asked) -> Mapping[Place, Check]:
     """1 − the rank correlation of the raw maps of the top class and of the runner-up; of all targets of an image alike.
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from camscope.errors import InputError, nearest
 from camscope.metrics.explains import Explains
 from camscope.results import Explanation
 from camscope.targets import TargetsLike
+from camscope.trust.run_cost import Cost
 from camscope.trust.verdict import Check, Interval
 
 FIDELITY = "fidelity"
@@ -51,18 +52,35 @@ _ALL = "all"
 Testing: TypeAlias = Callable[[Asked], Mapping[Place, Check]]
 """A further test: what it says of maps; of those that it leaves out it says nothing."""
 
-_CHECKS: dict[str, Testing] = {}
+Costing: TypeAlias = Callable[[Asked], Cost]
+"""What a further test is going to ask of the model, told before it is run."""
 
 
-def check(name: str) -> Callable[[Testing], Testing]:
+class Further(NamedTuple):
+    """A further test.
+
+    Attributes:
+        run: says what it finds.
+        cost: tells what it asks of the model.
+    """
+
+    run: Testing
+    cost: Costing
+
+
+_CHECKS: dict[str, Further] = {}
+
+
+def check(name: str, *, cost: Costing) -> Callable[[Testing], Testing]:
     """Register a further test.
 
     Args:
         name: the word that asks for it.
+        cost: what it is going to ask of the model, exactly; it is told before a long run.
     """
 
     def registered(testing: Testing) -> Testing:
-        _CHECKS[name] = testing
+        _CHECKS[name] = Further(testing, cost)
         return testing
 
     return registered
@@ -110,7 +128,7 @@ def names_of_checks(given: str | Sequence[str]) -> tuple[str, ...]:
     return known if _ALL in names else tuple(dict.fromkeys(names))
 
 
-def checks_named(names: str | Sequence[str]) -> dict[str, Testing]:
+def checks_named(names: str | Sequence[str]) -> dict[str, Further]:
     """The further tests that words stand for; fidelity is none of them, and may be among the words.
 
     Raises:

@@ -6,9 +6,11 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from camscope.metrics.answers import distinct_maps
 from camscope.metrics.measured_maps import named_maps
-from camscope.metrics.removal_gain import srg
+from camscope.metrics.removal_gain import SRG_SHARES, srg
 from camscope.trust.checks.registry import Asked, Place, check
+from camscope.trust.run_cost import Cost
 from camscope.trust.verdict import Check, Interval
 
 NAME = "srg"
@@ -16,7 +18,11 @@ NAME = "srg"
 _SAYS = "how much more of the probability is left where the least relevant goes first (0 by chance)"
 
 
-@check(NAME)
+def _cost(asked: Asked) -> Cost:
+    return Cost(altered=2 * len(SRG_SHARES) * distinct_maps(asked.explanation))
+
+
+@check(NAME, cost=_cost)
 def srg_check(asked: Asked) -> Mapping[Place, Check]:
     """The symmetric relevance gain of each map; see `camscope.metrics.srg`. It is told, and nothing fails by it."""
     e = asked.explanation

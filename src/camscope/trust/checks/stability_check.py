@@ -7,15 +7,26 @@ from collections.abc import Mapping
 import numpy as np
 
 from camscope.errors import InputError
+from camscope.metrics.made_again import calls_of
 from camscope.metrics.measured_maps import explained_names
-from camscope.metrics.sensitivity import STAYED, stability
+from camscope.metrics.sensitivity import COPIES, STAYED, check_copies, stability
 from camscope.trust.checks.registry import Asked, Place, check, untold
+from camscope.trust.run_cost import Cost
 from camscope.trust.verdict import Check, Interval
 
 NAME = "stability"
 
 
-@check(NAME)
+def _cost(asked: Asked) -> Cost:
+    e = asked.explanation
+    try:
+        check_copies(asked.inputs, asked.targets)
+    except InputError:  # as the test is going to say
+        return Cost()
+    return Cost(again=COPIES * len(e) * len(calls_of(e)))
+
+
+@check(NAME, cost=_cost)
 def stability_check(asked: Asked) -> Mapping[Place, Check]:
     """The mean rank correlation of a map with those of eight copies that are nearly the same input.
 

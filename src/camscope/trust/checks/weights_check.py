@@ -7,9 +7,11 @@ from collections.abc import Mapping
 import numpy as np
 
 from camscope.errors import InputError, ModelError
+from camscope.metrics.made_again import calls_of
 from camscope.metrics.measured_maps import explained_names
-from camscope.metrics.randomisation import LOWER, model_randomisation
+from camscope.metrics.randomisation import DRAWS, LOWER, model_randomisation
 from camscope.trust.checks.registry import Asked, Place, check, untold
+from camscope.trust.run_cost import Cost
 from camscope.trust.verdict import Check, Interval
 
 NAME = "weights"
@@ -18,7 +20,16 @@ _MOST = 0.5
 """The lower bound of the likeness, from which on a map does not follow the weights."""
 
 
-@check(NAME)
+def _cost(asked: Asked) -> Cost:
+    e = asked.explanation
+    try:
+        asked.explainer.weighted_layers(asked.inputs)
+    except (InputError, ModelError):  # no copy can be made, as the test is going to say
+        return Cost()
+    return Cost(again=2 * DRAWS * len(e) * len(calls_of(e)))
+
+
+@check(NAME, cost=_cost)
 def weights_check(asked: Asked) -> Mapping[Place, Check]:
     """The map beside those of five copies with all weights drawn anew, and of five with another head alone.
 

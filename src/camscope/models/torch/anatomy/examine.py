@@ -17,6 +17,7 @@ from camscope.models.torch.anatomy.ending import Found, find_classifier, find_en
 from camscope.models.torch.anatomy.layers import layers_of
 from camscope.models.torch.anatomy.rows import Apart, Together, met, rows_of
 from camscope.models.torch.anatomy.trace import Forward, Trace, tracing
+from camscope.models.torch.anatomy.whole_call import Call
 from camscope.models.torch.hooks.modules import first_tensor
 
 
@@ -103,7 +104,7 @@ class Anatomy:
         raise without_grid(name, self.shapes[name], self.layers, unchanged=name in self.unchanged)
 
 
-def examine(model: nn.Module, forward: Forward, image: torch.Tensor) -> Anatomy:
+def examine(model: nn.Module, forward: Forward, image: torch.Tensor, call: Call | None = None) -> Anatomy:
     """Run an image and copies with an altered patch, and see what every module puts out.
 
     Call it inside `explaining(model)`.
@@ -112,14 +113,17 @@ def examine(model: nn.Module, forward: Forward, image: torch.Tensor) -> Anatomy:
         model: an unwrapped module.
         forward: runs the model and selects its logits.
         image: a batch of one.
+        call: the whole call for that image, where the model takes more.
     """
     batch = rows_of(image)
     with torch.no_grad():
         trace, logits = _traced(model, forward, batch)
+        layers = layers_of(model, trace, image)
+        others = call.answers(model, layers, apart=isinstance(trace.rows, Apart)) if call is not None else {}
     tensor = first_tensor(logits)
     classifier = find_classifier(trace.outputs, tensor)
     return Anatomy(
-        layers=layers_of(model, trace, image),
+        layers=layers_of(model, trace, image, others) if others else layers,
         shapes=trace.shapes,
         unchanged=trace.unchanged,
         of_complex=frozenset(trace.of_complex),

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
+from typing import TypeAlias
 
 import torch
 from torch import nn
 
 from camscope.models.grid import Grid, candidate_grids
+from camscope.models.other_inputs import without_others
 from camscope.models.place import Answer, find_grid
+from camscope.models.torch.anatomy.rows import Spot
 from camscope.models.torch.anatomy.trace import Output
+
+OfOthers: TypeAlias = Mapping[Spot, Sequence[tuple[int, Answer]]]
+"""By the spot of an output how it answers to each of the other inputs, with how many positions that input has."""
 
 
 class Grids:
@@ -20,9 +28,11 @@ class Grids:
 
     Args:
         image: what the model was run on, a batch of one.
+        others: how the outputs answer to other inputs, where there are some along which a grid may stand.
     """
 
-    def __init__(self, image: torch.Tensor) -> None:
+    def __init__(self, image: torch.Tensor, others: OfOthers = MappingProxyType({})) -> None:
+        self._others = others
         self._input_shape = _with_channel(image)
         self._seen: list[tuple[int, ...]] = []
         self._found: dict[int, Grid] = {}
@@ -39,6 +49,8 @@ class Grids:
             grid = self.of(output.shape, output.answer, keeps_axes=keeps, convolution=is_convolution)
         if grid is None and mixes:
             grid = self._as_before(output)
+        if self._others and grid is not None and output.answer is not None:
+            grid = without_others(grid, output.answer, self._others.get(output.spot, ()))
         if grid is not None:
             self._found[id(output)] = grid
         if grid is not None and not grid.layout.startswith("tokens") and grid.space not in self._seen:

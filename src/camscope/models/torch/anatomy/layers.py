@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
+
 import torch
 from torch import nn
 
 from camscope.models.grid import Grid
 from camscope.models.layer import Layer
-from camscope.models.torch.anatomy.grids import Grids
+from camscope.models.torch.anatomy.grids import Grids, OfOthers
 from camscope.models.torch.anatomy.structure import attention_modules, outline, parents
 from camscope.models.torch.anatomy.trace import Output, Trace
 from camscope.models.torch.hooks.modules import named_layers
@@ -22,7 +24,9 @@ _POOLING = (
 )
 
 
-def layers_of(model: nn.Module, trace: Trace, image: torch.Tensor) -> tuple[Layer, ...]:
+def layers_of(
+    model: nn.Module, trace: Trace, image: torch.Tensor, others: OfOthers = MappingProxyType({})
+) -> tuple[Layer, ...]:
     """Every module whose output has a grid, in the order they finish.
 
     Where several modules put out the very same tensor all can be found by name, but only the outermost stands for it:
@@ -32,12 +36,13 @@ def layers_of(model: nn.Module, trace: Trace, image: torch.Tensor) -> tuple[Laye
         model: an unwrapped module.
         trace: of one forward.
         image: what it was run on, a batch of one.
+        others: see `camscope.models.torch.anatomy.grids.Grids`.
     """
     modules = named_layers(model)
     in_outline = set(outline(model))
     attention = attention_modules(model)
     layers: dict[str, Layer] = {}
-    grids = Grids(image)
+    grids = Grids(image, others)
     for output in trace.outputs:
         grid = grids.of_output(output)
         if grid is None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 import torch
-from jaxtyping import Float, Shaped
+from jaxtyping import Shaped
 from torch import nn
 
 from camscope.arrays import to_numpy
@@ -16,6 +16,8 @@ from camscope.models.place import Answer, answer, with_altered_copies
 from camscope.models.torch.hooks.modules import first_tensor, named_layers
 from camscope.models.torch.hooks.session import hook_after
 from camscope.models.torch.precision import widened
+
+Given = TypeVar("Given")
 
 Spot: TypeAlias = tuple[str, int, str]
 """Where a forward met a tensor: a module by name, which of its calls (from 1), and `input` or `output`."""
@@ -94,19 +96,17 @@ def rows_of(image: Shaped[torch.Tensor, "one ..."]) -> Shaped[torch.Tensor, "row
     return torch.from_numpy(rows).to(image)
 
 
-def met(
-    model: nn.Module, forward: Callable[[torch.Tensor], Any], x: Float[torch.Tensor, "one ..."]
-) -> dict[Spot, torch.Tensor]:
+def met(model: nn.Module, forward: Callable[[Given], Any], given: Given) -> dict[Spot, torch.Tensor]:
     """The tensors that one forward met, of those that could have a grid.
 
     Args:
         model: an unwrapped module.
         forward: runs it.
-        x: a batch of one.
+        given: what it is run on.
     """
     found: dict[Spot, torch.Tensor] = {}
     with _noting(model, found):
-        forward(x)
+        forward(given)
     return found
 
 

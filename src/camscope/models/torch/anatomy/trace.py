@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from camscope.models.place import Answer
-from camscope.models.torch.anatomy.rows import Rows
+from camscope.models.torch.anatomy.rows import Rows, Spot
 from camscope.models.torch.hooks.activations import MODULES
 from camscope.models.torch.hooks.modules import count_tensors, first_tensor, named_layers
 from camscope.models.torch.hooks.session import hook_after, hook_before
@@ -79,6 +79,7 @@ class Output:
         with_others: those of the names that put out further tensors with this one. The network may go on with one of
             these, so such a module does not stand for this tensor alone.
         given_on: those of the names that got this very tensor and did nothing to it (identity, dropout in eval mode).
+        call: which call of the innermost module put it out, from 1.
     """
 
     tensor: weakref.ref[torch.Tensor]
@@ -92,6 +93,12 @@ class Output:
     modules: list[nn.Module] = field(default_factory=list)
     with_others: set[str] = field(default_factory=set)
     given_on: set[str] = field(default_factory=set)
+    call: int = 1
+
+    @property
+    def spot(self) -> Spot:
+        """Where a forward meets it."""
+        return (self.names[0], self.call, "output")
 
     @property
     def follows(self) -> Output | None:
@@ -166,6 +173,7 @@ class Trace:
                 self.rows.answer(tensor, (name, self.calls[name], "output")),
                 self._came(inputs),
                 isinstance(inputs, tuple) and len(inputs) == 1 and isinstance(inputs[0], torch.Tensor),
+                call=self.calls[name],
             )
             self.outputs.append(known)
         known.names.append(name)

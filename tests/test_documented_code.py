@@ -1,0 +1,106 @@
+"""What the README and the site show runs: every block of Python, and every command as far as its options are read.
+
+A page's blocks run from top to bottom, as a reader would copy them. What a page takes for granted stands in a comment
+before its first block, `<!-- given … -->`; a block that is not run says why above it, `<!-- not run: … -->`.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+import textwrap
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from cyclopts import CycloptsError
+
+from camscope.cli.app import app
+from tests.documented_world import prepared
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [page for page in PAGES if "_build" not in page.parts and "gallery" not in page.parts]
+
+_PART = re.compile(
+    r"<!-- given\n(?P<given>.*?)-->|<!-- not run: (?P<why>[^>]+?) -->|^```python\n(?P<block>.*?)^```",
+    re.DOTALL | re.MULTILINE,
+)
+_COMMAND = re.compile(r"^(?: {4}|\$ )?(camscope [a-z].*)$")
+_FENCE = re.compile(r"^```(?:sh|console|bash)?\n(.*?)^```", re.DOTALL | re.MULTILINE)
+_PLACEHOLDER = re.compile(r"…|\.\.\.")
+_PIPED = re.compile(r"\s(?:\||>|&&|#)\s")
+
+
+@dataclass(frozen=True)
+class Block:
+    """Code of a page, and the line that it begins in."""
+
+    code: str
+    line: int
+
+
+def blocks(page: str) -> Iterator[Block]:
+    """The blocks of a page that are to be run, in their order, those given in comments too."""
+    skipped = False
+    for part in _PART.finditer(page):
+        line = page[: part.start()].count("\n") + 2
+        if part["why"]:
+            skipped = True
+            continue
+        if part["given"]:
+            yield Block(part["given"], line)
+        elif not skipped:
+            yield Block(part["block"], line)
+        skipped = False
+
+
+def commands(page: str) -> list[str]:
+    """The lines that call camscope, indented or in a fence, without comments and what they are piped into."""
+    fenced = [line for fence in _FENCE.findall(page) for line in fence.splitlines()]
+    indented = [line for line in page.splitlines() if line.startswith(("    ", "$ "))]
+    found = [match[1] for line in dict.fromkeys([*fenced, *indented]) if (match := _COMMAND.match(line))]
+    return [_PIPED.split(line)[0].strip() for line in found if not _PLACEHOLDER.search(line)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_the_python_of_a_page_runs_from_top_to_bottom(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    prepared(tmp_path)
+    names: dict[str, object] = {"__name__": "page"}
+    for block in blocks(page.read_text("utf-8")):
+        padded = "\n" * (block.line - 1) + textwrap.dedent(block.code)
+        exec(compile(padded, str(page), "exec"), names)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_the_commands_of_a_page_have_options_that_exist(page):
+    for line in commands(page.read_text("utf-8")):
+        words = shlex.split(line)[1:]
+        try:
+            app.parse_args(words, print_error=False, exit_on_error=False)
+        except CycloptsError as error:
+            pytest.fail(f"{line}\n{error}")
+
+
+def test_what_is_run_is_told_from_what_is_not():
+    page = (
+        "<!-- given\nx = 1\n-->\n```python\ny = x\n```\n"
+        "<!-- not run: no network -->\n```python\nz\n```\n```python\nw = y\n```\n"
+    )
+    assert [block.code for block in blocks(page)] == ["x = 1\n", "y = x\n", "w = y\n"]
+    assert [block.line for block in blocks(page)] == [2, 5, 12]
+
+
+def test_commands_are_read_without_their_comments():
+    page = (
+        "    camscope explain a.jpg --out maps   # to look at\n\ncamscope is a library\n"
+        "$ camscope layers --model demo\n```sh\ncamscope methods --json | head\n```\n"
+    )
+    assert commands(page) == [
+        "camscope methods --json",
+        "camscope explain a.jpg --out maps",
+        "camscope layers --model demo",
+    ]
