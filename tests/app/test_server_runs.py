@@ -108,6 +108,7 @@ def test_mean_maps_and_points(served, rows):
 
 FOREIGN = [
     "1=1)); COPY rows TO '{out}'; SELECT ((1",
+    "1=1)); COPY rows TO '{run}/stolen.parquet'; SELECT * FROM (SELECT * FROM rows WHERE ((1=1",
     "1=1) UNION ALL SELECT * FROM (rows WHERE (1=1",
     "1=1)) --",
     "1=1; DROP VIEW rows",
