@@ -10,6 +10,7 @@ import pytest
 from benchmarks import photos as photos_module
 from benchmarks.photos import FOLDERS, MissingPhotosError, check, photos
 from benchmarks.trust.__main__ import main, run
+from benchmarks.trust.in_mosaics import share_in_mosaic
 from benchmarks.trust.kept_rows import KEPT, Row, append, read
 from benchmarks.trust.page import END, FIGURE, LEAST, START, localisation, made
 from benchmarks.trust.ranking import agreement, standings, together, wilson
@@ -126,6 +127,29 @@ def test_where_tests_contradict_each_other_on_the_page_they_do_in_the_rows(kept)
         {"srg": {k: v.value for k, v in srg.items()}, "fidelity": {k: v.value for k, v in fidelity.items()}}
     )
     assert table[0, 1] > 0.9
+
+
+def test_maps_that_follow_the_weights_are_those_that_the_page_says(kept):
+    own = standings([r for r in kept if (r.model, r.test) == ("demo", "checks")])
+    follows = {s.method: s.means["follows_weights"] for s in own}
+    assert min(follows[m].value for m in ("gradcam", "finercam")) > 0.9
+    assert max(follows[m].value for m in ("layercam", "gradcam++")) < 0.15
+    assert follows["guided-gradcam"].value == 0
+    assert 0.15 < follows["guided-gradcam"].high < 0.3  # none of so few may be some of many
+    alike = {s.method: s.means["other_class"].value for s in own}
+    assert alike["centre"] == alike["mean-activation"] == 0 < alike["gradcam"]
+
+
+def test_of_each_network_there_are_mosaics_that_know_chance(kept):
+    for model in ("demo", "lite1"):
+        found = {s.method: s.means["in_mosaic"] for s in standings(of_test(kept, model, "mosaics"))}
+        assert found["centre"].value == pytest.approx(0.25, abs=0.005)
+        assert found["random"].low < 0.25 < found["random"].high
+        assert found["gradcam"].low > 0.5
+
+
+def of_test(rows: list[Row], model: str, test: str) -> list[Row]:
+    return [r for r in rows if (r.model, r.test) == (model, test)]
 
 
 def test_fidelity_ranks_as_the_mosaics_do(kept):
@@ -292,3 +316,14 @@ def test_the_verdict_of_each_method_is_kept_with_what_it_is_made_of(explainer):
         assert values[name]["verdict"] == said.verdict.name
         assert values[name]["fidelity"] == pytest.approx(said.fidelity.value, abs=1e-4)
     assert facts["removed 7×7"] == pytest.approx(0.2)
+
+
+def test_a_photo_is_found_in_a_mosaic_that_it_stands_in():
+    """A cat beside three others; what knows no class has its area's share."""
+    cat = next(photo for photo in photos() if photo.file == "chelsea.png")
+    e, shares = share_in_mosaic(
+        camscope.Explainer("demo"), cat.image, ["gradcam", "centre"], ["scikit-image"]
+    )
+    assert len(e) == 1
+    assert shares["gradcam"] > 0.4
+    assert shares["centre"] == pytest.approx(0.25)

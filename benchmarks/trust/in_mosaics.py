@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 import camscope
-from benchmarks.photos import photos
+from benchmarks.photos import FOLDERS, photos
 from camscope import metrics
 from camscope.arrays import to_numpy
 from camscope.inputs import images_of_batch
@@ -22,19 +22,28 @@ PARTS = 4
 
 
 def share_in_mosaic(
-    explainer: camscope.Explainer, image: Image.Image, methods: Sequence[str]
+    explainer: camscope.Explainer,
+    image: Image.Image,
+    methods: Sequence[str],
+    packages: Sequence[str] = tuple(FOLDERS),
 ) -> tuple[camscope.Explanation, dict[str, float]]:
     """The share of each method's positive map that lies on the photo, in a 2×2 mosaic of it and three others.
 
     The map is of the photo's own top class. The others are photos of one thing each, of three other top classes; which
     quarter the photo is in is drawn by its pixels.
 
+    Args:
+        explainer: of the model.
+        image: the photo.
+        methods: whose maps are measured.
+        packages: that the others are taken from.
+
     Returns:
         the photo by itself, explained; and the shares, NaN where a map is positive nowhere.
     """
     alone = explainer(image, methods="centre")
     own = _top(alone)
-    parts = [x for _, x in _others(explainer, own)]
+    parts = [x for _, x in _others(explainer, own, tuple(packages))]
     place = zlib.crc32(image.tobytes()) % PARTS
     given = explainer.prepare([image])
     parts.insert(place, np.asarray(given.batch.x))
@@ -60,21 +69,23 @@ def share_in_mosaic(
     return alone, dict(zip(methods, found.tolist(), strict=True))
 
 
-def _others(explainer: camscope.Explainer, own: int) -> list[tuple[int, np.ndarray]]:
+def _others(
+    explainer: camscope.Explainer, own: int, packages: tuple[str, ...]
+) -> list[tuple[int, np.ndarray]]:
     """The first three photos of one thing, of three classes that are not this one."""
     by_class: dict[int, np.ndarray] = {}
-    for number, x in _things(explainer):
+    for number, x in _things(explainer, packages):
         if number != own:
             by_class.setdefault(number, x)
     return list(by_class.items())[: PARTS - 1]
 
 
 @cache
-def _things(explainer: camscope.Explainer) -> list[tuple[int, np.ndarray]]:
+def _things(explainer: camscope.Explainer, packages: tuple[str, ...]) -> list[tuple[int, np.ndarray]]:
     """The photos of one thing as the model takes them, each with its top class, the surest first."""
     found = []
     for photo in photos():
-        if photo.kind == "object":
+        if photo.kind == "object" and photo.package in packages:
             given = explainer.prepare([photo.image])
             e = explainer(given, methods="centre")
             found.append((float(np.asarray(e.probabilities).max()), _top(e), np.asarray(given.batch.x)))

@@ -40,6 +40,11 @@ DIRECTIONS = {
     "insertion": True,
     "deletion": False,
     "road": True,
+    "in_mosaic": True,
+    "other_class": None,
+    "other_weights": False,
+    "follows_weights": True,
+    "stability": None,
 }
 """Whether more is better; None where neither end is."""
 
@@ -74,7 +79,12 @@ def made(rows: Sequence[Row]) -> str:
         for name, own in _by_model(rows, test).items():
             parts += [f"### {title}: {REAL_MODELS[name].what}", "", _of_photos(own), ""]
             parts += [*_verdict_table(standings(own), _mosaics() if name == "demo" else {}), ""]
-    for test, title in (("seen", "SRG, confidence, and what the maps are like"), ("curves", "Curves")):
+    for test, title in (
+        ("mosaics", "In mosaics"),
+        ("checks", "Other classes, other weights, nearly the same photo"),
+        ("seen", "SRG, confidence, and what the maps are like"),
+        ("curves", "Curves"),
+    ):
         for name, own in _by_model(rows, test).items():
             parts += [f"### {title}: {REAL_MODELS[name].what}", "", _of_photos(own), "", *_numbers(own), ""]
     parts += [*_agreement(rows), "", *_too_few(rows), END]

@@ -28,8 +28,17 @@ NUMBERS = (
     "insertion",
     "deletion",
     "road",
+    "in_mosaic",
+    "other_class",
+    "other_weights",
+    "follows_weights",
+    "stability",
 )
 """What is averaged over photos."""
+
+
+SHARES = ("follows_weights",)
+"""Of these the rows say yes or no."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +126,10 @@ def _standing(method: str, rows: Sequence[Row]) -> Standing:
     for name in numbers:
         judged = [row for row in given if row.values[method][name] is not None]
         if judged:
-            means[name] = _mean([_number(row, method, name) for row in judged], judged)
+            measured = [_number(row, method, name) for row in judged]
+            means[name] = (
+                wilson(round(sum(measured)), len(measured)) if name in SHARES else _mean(measured, judged)
+            )
             photos = photos or len(judged)
     if verdicts:
         for baseline in BASELINES:

@@ -39,6 +39,8 @@ export interface RawMap {
   /** float32, little endian, base64. */
   values: string;
   note: string;
+  /** Of all that was made with it, if an engine made it. */
+  notes?: string[];
 }
 
 export interface Photo {

@@ -339,6 +339,8 @@ class ModelEvidence:
         guided_gradients: ∂score/∂x with guided ReLUs (Springenberg et al. 2015); None if no method asked.
         attention: the attention layers of a transformer; None if no method asked.
         seed: seeds whatever a method draws at random.
+        stand_in: of texts, the token that `masked` puts in place of what is left out; None of what is no text, or if
+            none is known.
         shared: intermediate results that several methods use; see `camscope.methods.shared`.
     """
 
@@ -350,6 +352,7 @@ class ModelEvidence:
     guided_gradients: Float[Array, "batch target channel *size"] | None = None
     attention: Attention | None = None
     seed: int = 0
+    stand_in: str | None = None
     shared: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
 
 

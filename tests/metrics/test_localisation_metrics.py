@@ -8,7 +8,9 @@ import torch
 
 import camscope
 from camscope import metrics
+from camscope.errors import InputError
 from camscope.metrics.box_accuracy import best_overlaps, overlap
+from tests.metrics.small_models import classifier
 
 RNG = np.random.default_rng(0)
 
@@ -183,6 +185,7 @@ def test_baselines_stand_beside_by_one_argument():
         (np.ones((3, 8, 8), bool), {}, "Masks for 3 images, and maps of 2"),
         (np.zeros((2, 8, 8), bool), {}, "The mask of image 0 is empty"),
         (np.ones((2, 8, 8), bool), {"size": (9, 9)}, "masks have a size of their own"),
+        ([[(0, 0, 4, 4)], []], {"size": (8, 8)}, "Image 1 has no box"),
     ],
 )
 def test_regions_that_do_not_fit_are_refused(regions, options, message):
@@ -217,3 +220,20 @@ def test_maps_that_are_none_are_refused(maps, options, message):
 def test_baselines_are_of_an_explainer_with_inputs_or_of_activations():
     with pytest.raises(camscope.InputError, match="activations need none"):
         metrics.baseline_maps(np.zeros((1, 2, 3, 3)), np.zeros((1, 3, 8, 8)))
+
+
+def test_regions_of_another_size_than_the_explained_input_are_refused():
+    """As masks and boxes of the photo on disk are, which was resized and cropped since."""
+    _, explainer = classifier()
+    x = torch.from_numpy(RNG.normal(size=(1, 2, 14, 14)))
+    e = explainer(x, methods="gradcam", layers="features.3")
+    there = np.zeros((1, 14, 14), bool)
+    there[:, 2:6, 2:6] = True
+    boxed = metrics.energy_inside(e, [(2, 2, 6, 6)], size=(14, 14))["gradcam"]
+    assert metrics.energy_inside(e, there)["gradcam"] == pytest.approx(boxed)
+    words = "in 28 × 28 pixels, and the model's input has 14 × 14"
+    for measure in (metrics.energy_inside, metrics.pointing_game, metrics.pixel_average_precision):
+        with pytest.raises(InputError, match=words):
+            measure(e, there.repeat(2, 1).repeat(2, 2))
+    with pytest.raises(InputError, match=words):
+        metrics.energy_inside(e, [(2, 2, 6, 6)], size=(28, 28))

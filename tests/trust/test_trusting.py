@@ -212,7 +212,9 @@ def test_texts_are_probed_by_their_words_left_out_each_by_its_own_tokens():
     assert not judged.why
     ((key, probed),) = found.probes.items()
     assert key == (1, (24,))
-    assert set(probed.imputers) == {"left out"}
+    assert set(probed.imputers) == {"the token <unk>"}
+    assert "without 20 % of 24 cells, filled by the token <unk> (128)" in repr(found)
+    assert "gradcam in text 0: The map has 4 cells" in repr(found)
     alone = explainer.trust(long, targets=0, methods="gradcam", progress=False).rows[0]
     assert (alone.fidelity.value, alone.p) == pytest.approx((judged.fidelity.value, judged.p))
     numbers = torch.tensor([words[word] for word in split(long)])

@@ -13,7 +13,7 @@ import type { Layered, Pair, Photo, RawMap, Target, View } from "../view";
 export function merged(view: View, number: number, answer: View, asked: string[]): View {
   const photos = [...view.photos];
   const [photo] = answer.photos;
-  if (photo) photos[number] = mergedPhoto(photos[number]!, photo, asked);
+  if (photo) photos[number] = mergedPhoto(photos[number]!, photo, asked, answer.notes);
   return {
     ...view,
     model: answer.model,
@@ -25,7 +25,7 @@ export function merged(view: View, number: number, answer: View, asked: string[]
   };
 }
 
-function mergedPhoto(before: Photo, photo: Photo, asked: string[]): Photo {
+function mergedPhoto(before: Photo, photo: Photo, asked: string[], notes: string[]): Photo {
   const targets: Target[] = [...before.targets];
   const places = photo.targets.map((target, i) => {
     const named = asked.length ? { ...target, asked: asked[i]! } : { ...target, rank: i };
@@ -34,7 +34,7 @@ function mergedPhoto(before: Photo, photo: Photo, asked: string[]): Photo {
     targets[at] = { ...targets[at]!, ...named };
     return at;
   });
-  const maps = photo.maps.map((map) => ({ ...map, target: places[map.target]! }));
+  const maps = photo.maps.map((map) => ({ ...map, target: places[map.target]!, notes }));
   return {
     ...before,
     geometry: photo.geometry,

@@ -2,10 +2,13 @@
 
 import { batch, computed, signal } from "@preact/signals";
 
-import { modelNumber, photoNumber, views } from "../state/given";
-import { shown } from "../state/shown";
+import { modelNumber, views } from "../state/given";
+import { goTo } from "../state/listing";
+import { tell } from "../state/notices";
+import { showWhatIsSaid, shown } from "../state/shown";
 import type { EngineStart, Photo, View } from "../view";
 import * as api from "./api";
+import { sentenceOf } from "./client";
 
 /** What the engine says of itself; null in a report, which has none. */
 export const engine = signal<api.EngineState | null>(null);
@@ -34,7 +37,13 @@ export async function begin(start: EngineStart): Promise<void> {
 async function follow(): Promise<void> {
   while (engine.value?.models.some((one) => one.status === "loading")) {
     await new Promise((go) => setTimeout(go, POLL));
-    const said = await api.state();
+    let said: api.EngineState;
+    try {
+      said = await api.state();
+    } catch (error) {
+      tell(sentenceOf(error));
+      return;
+    }
     const stored = engine.value.models.filter((one) => !said.models.some((other) => other.id === one.id));
     engine.value = { ...said, models: [...said.models, ...stored] };
   }
@@ -85,7 +94,8 @@ export function lookAtNew(photos: api.HeldPhoto[]): void {
   batch(() => {
     const first = views.value[0]?.photos.length ?? 0;
     hold(photos);
-    photoNumber.value = first;
+    goTo(first);
+    showWhatIsSaid();
     if (!shown.value.length) shown.value = [{ model: modelNumber.value, method: "", layer: "", target: 0 }];
   });
 }

@@ -52,6 +52,8 @@ export function Drawing() {
         <dl class="keys">
           <dt>space</dt>
           <dd>hold it for the photo alone</dd>
+          <dt>arrows</dt>
+          <dd>on a picture: from cell to cell</dd>
           <dt>j, k</dt>
           <dd>next photo, photo before</dd>
           <dt>[ and ]</dt>

@@ -34,6 +34,9 @@ export function DrawnBox() {
   return <div class="box drawn" style={boxStyle(Math.min(a[1], b[1]), Math.min(a[0], b[0]), Math.max(a[1], b[1]), Math.max(a[0], b[0]))} />;
 }
 
+/** More boxes hide the picture; the list has them all. */
+const MOST_BOXES = 8;
+
 /** What a detector found: a click explains it. */
 export function FoundBoxes({ of }: { of: Found }) {
   const places = facts.places.value;
@@ -42,12 +45,12 @@ export function FoundBoxes({ of }: { of: Found }) {
   const chosen = wordsOf(of.target);
   return (
     <>
-      {places.instances.map((one) => {
+      {places.instances.slice(0, MOST_BOXES).map((one) => {
         const [x0, y0, x1, y1] = one.box;
         return (
           <button
             key={one.target}
-            class={`box ${one.target === chosen ? "chosen" : ""}`}
+            class={`box ${one.target === chosen || one.number === of.one.target ? "chosen" : ""}`}
             style={boxStyle(x0 / width, y0 / height, x1 / width, y1 / height)}
             aria-label={`${one.name}, number ${one.number + 1}`}
             title={one.name}

@@ -20,10 +20,12 @@ export function Methods() {
     <section aria-labelledby="methods">
       <h2 id="methods">How it is made</h2>
       {view.photos[0]?.id === undefined ? <Made last={last} /> : <All />}
-      <p class="said">
-        <strong>{last.method || "…"}</strong> {last.layer && `at ${last.layer}`}
-        {isAutomatic(last) && <span class="quiet"> · the layer was chosen for you</span>}
-      </p>
+      {last.method && (
+        <p class="said">
+          <strong>{last.method}</strong> {last.layer && `at ${last.layer}`}
+          {isAutomatic(last) && <span class="quiet"> · the layer was chosen for you</span>}
+        </p>
+      )}
       {(advice || about) && (
         <p class="quiet">
           {advice} {about && `Costs ${about.cost}.`} <cite>{about?.paper ?? plain?.paper}</cite>

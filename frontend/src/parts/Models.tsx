@@ -34,7 +34,7 @@ export function Models() {
       )}
       {one.status === "failed" && (
         <p class="warning" role="alert">
-          {one.name} could not be loaded: {one.error}
+          {one.name} cannot be asked: {one.error}
         </p>
       )}
     </section>

@@ -14,7 +14,7 @@ import { swipe, type Found } from "../state/shown";
 import { tool } from "../state/tool";
 import { percent } from "./Bar";
 import { BrushedLayer, DrawnBox, FoundBoxes, Pointer } from "./Layers";
-import { pointed } from "./pointed";
+import { pointByKey, pointed } from "./pointed";
 
 interface Props {
   of: Found;
@@ -63,7 +63,12 @@ export function Pane({ of, heat, table, title, detail, signed, meanwhile, beside
       <div
         class={`picture tool-${beside && tool.value === "look" ? "swipe" : tool.value}`}
         style={{ aspectRatio: `${width} / ${height}` }}
+        tabIndex={0}
+        role="group"
+        aria-label={`${title} ${detail}: arrow keys point at the cells`}
         {...pointed(beside !== undefined)}
+        onKeyDown={(event) => pointByKey(event, map?.shape ?? [10, 10], photo.geometry)}
+        onBlur={() => (cursor.value = null)}
       >
         <div class="moved" style={{ transform: moved }}>
           <img src={photo.picture} alt={`${photo.name}, the photo below the map`} draggable={false} />
@@ -101,7 +106,7 @@ function Reading({ heat, of, signed, ofMap }: ReadingProps) {
   const threshold = chosenThreshold.value;
   const left = signed || threshold === 0 ? null : above(heat, threshold);
   return (
-    <p class="reading">
+    <p class="reading" aria-live="polite">
       <BelowPointer heat={heat} of={of} signed={signed} ofMap={ofMap} />
       {left && (
         <span>

@@ -14,12 +14,12 @@ export function Places() {
     <section aria-labelledby="places">
       <h2 id="places">{places.kind === "instances" ? "What it found" : "Regions"}</h2>
       {places.kind === "instances" && (
-        <ul class="choices">
+        <ul class="choices found" aria-label="Instances" tabIndex={0}>
           {places.instances.map((one) => (
             <li key={one.target}>
               <button
                 class="main"
-                aria-pressed={shown.shown.value.some((other) => other.target === one.target)}
+                aria-pressed={shown.shown.value.some((other) => other.target === one.target || other.target === one.number)}
                 onClick={(event) => shown.showTarget(one.target, shown.adds(event))}
               >
                 <span>

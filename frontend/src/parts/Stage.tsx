@@ -1,13 +1,13 @@
 /** The panes: side by side, one with a divider, or the difference of two. */
 
-import { keyOf, lacksCaptions, refused, seconds } from "../engine/explaining";
-import { model } from "../engine/models";
+import { askAgain, keyOf, lacksCaptions, refused, seconds } from "../engine/explaining";
+import { engine, model } from "../engine/models";
 import * as drawing from "../state/drawing";
 import * as given from "../state/given";
 import { compared, heat } from "../state/heats";
 import * as shown from "../state/shown";
 import { tool } from "../state/tool";
-import type { RawMap } from "../view";
+import type { Photo, RawMap } from "../view";
 import { inWords, percent } from "./Bar";
 import { Choices } from "./Choices";
 import { Legend } from "./Legend";
@@ -54,13 +54,24 @@ function Meanwhile({ of }: { of: shown.Found }) {
   if (of.map) return null;
   if (lacksCaptions(of.one)) return <p class="meanwhile">Write captions: the photo is compared with them.</p>;
   const why = of.photo.id === undefined ? "This map is not in the report." : refused.value.get(keyOf(of.photo.id, of.one));
-  if (why) return <p class="meanwhile wrong" role="alert">{why}</p>;
-  if (model.value?.status === "failed")
-    return <p class="meanwhile wrong">{model.value.name} could not be loaded: the reason stands under “Model”.</p>;
-  const what = of.one.method || model.value?.default_method || "the map";
+  if (why)
+    return (
+      <p class="meanwhile wrong" role="alert">
+        {why}{" "}
+        {of.photo.id !== undefined && (
+          <button class="link" onClick={askAgain}>
+            ask again
+          </button>
+        )}
+      </p>
+    );
+  const by = engine.value?.models[of.one.model];
+  if (by?.status === "failed")
+    return <p class="meanwhile wrong">{by.name} cannot be asked: the reason stands under “Model”.</p>;
+  const what = of.one.method || by?.default_method || "the map";
   return (
     <p class="meanwhile" role="status">
-      {model.value?.status === "loading" ? `${model.value.name} is being loaded …` : `${what} is being made …`}
+      {by?.status === "loading" ? `${by.name} is being loaded …` : `${what} is being made …`}
     </p>
   );
 }
@@ -136,13 +147,18 @@ export function Stage() {
           {maps.length > 2 && mode !== "side" && ` ${mode === "swipe" ? "Swiped" : "Compared"} are the first two of ${maps.length}.`}
         </p>
       )}
-      {[...photo.notes, ...given.view.value.notes].map((note) => (
+      {notesOf(photo, maps).map((note) => (
         <p class="note" key={note}>
           {note}
         </p>
       ))}
     </main>
   );
+}
+
+/** What a careful reader should be told of what is shown. */
+function notesOf(photo: Photo, maps: There[]): string[] {
+  return [...new Set([...photo.notes, ...given.view.value.notes, ...maps.flatMap((one) => one.map.notes ?? [])])];
 }
 
 /** What the model says and how long its map took, in one line. */

@@ -5,7 +5,7 @@ import { photo } from "../state/given";
 import { cursor, WHOLE, zoom } from "../state/pointer";
 import { adding, showTarget, swipe } from "../state/shown";
 import { drawn, tool } from "../state/tool";
-import type { Pair } from "../view";
+import type { Geometry, Pair } from "../view";
 
 const MOST_ZOOM = 12;
 const DOUBLE_CLICK_ZOOM = 3;
@@ -49,6 +49,21 @@ export function pointed(split: boolean) {
       if (tool.value === "look") zoomBy(zoom.value.factor > 1 ? 0 : DOUBLE_CLICK_ZOOM, shareAt(event));
     },
   };
+}
+
+const ARROWS: Record<string, Pair> = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
+
+/** Arrow keys go from cell to cell of the map. */
+export function pointByKey(event: KeyboardEvent, shape: Pair, geometry: Geometry): void {
+  const way = ARROWS[event.key];
+  if (!way) return;
+  event.preventDefault();
+  const from = cursor.value ?? [0.5, 0.5];
+  const go = (axis: 0 | 1) => {
+    const cell = geometry.input_size[axis] / (shape[axis] * geometry.scale[axis] * geometry.photo_size[axis]);
+    return Math.min(Math.max(from[axis] + way[axis] * cell, 0), 0.999999);
+  };
+  cursor.value = cursor.value ? [go(0), go(1)] : [0.5, 0.5];
 }
 
 /** Zoom by a factor; what is at this point stays there. */

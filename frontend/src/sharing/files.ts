@@ -76,8 +76,10 @@ export function saveJson(): void {
 
 /** The raw maps that are shown, by names that say what they are of. */
 export function saveNpz(): void {
-  const arrays = described().map((one) => ({
-    name: [one.method, one.layer, one.target?.title ?? ""].join("|").replace(/[\\/]/g, "-"),
+  const all = described();
+  const models = new Set(all.map((one) => one.model));
+  const arrays = all.map((one) => ({
+    name: [...(models.size > 1 ? [one.model] : []), one.method, one.layer, one.target?.title ?? ""].join("|").replace(/[\\/]/g, "-"),
     shape: one.shape,
     values: one.values,
   }));

@@ -5,6 +5,7 @@ import { computed, signal } from "@preact/signals";
 import type { Photo } from "../view";
 import { photoNumber, view } from "./given";
 import { WHOLE, zoom } from "./pointer";
+import { leavePlaces } from "./shown";
 
 export type Order = "given" | "sure" | "unsure" | "name";
 
@@ -34,6 +35,7 @@ function searched(photo: Photo): string {
 }
 
 export function goTo(number: number): void {
+  if (number !== photoNumber.value) leavePlaces();
   photoNumber.value = number;
   zoom.value = WHOLE;
 }

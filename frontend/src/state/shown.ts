@@ -86,6 +86,24 @@ export const adding = signal(false);
 /** Whether a click adds: with Shift, Ctrl or Command, or where that is switched on. */
 export const adds = (event: MouseEvent): boolean => event.shiftKey || event.ctrlKey || event.metaKey || adding.value;
 
+/** Whether a target is a place in one photo, which means nothing in another. */
+const isOfOnePhoto = (target: string | number) => typeof target === "string" && /^(not:)?(instance|at):/.test(target);
+
+const isClass = (target: string | number) => typeof target === "string" && /^(not:)?\d+$/.test(target);
+
+/** Show what the model says first in place of some targets; what is then the same is shown once. */
+function showFirst(inPlaceOf: (target: string | number) => boolean): void {
+  const now = shown.value.map((one) => (inPlaceOf(one.target) ? { ...one, target: 0 } : one));
+  if (now.some((one, at) => one !== shown.value[at]))
+    shown.value = now.filter((one, at) => now.findIndex((other) => same(one, other)) === at);
+}
+
+/** Let go of places in the photo that was looked at before. */
+export const leavePlaces = (): void => showFirst(isOfOnePhoto);
+
+/** Show what the model says of a new photo, whatever class was chosen before; captions stay. */
+export const showWhatIsSaid = (): void => showFirst((target) => isOfOnePhoto(target) || isClass(target));
+
 /** Show the last map's method and layer for another target. */
 export function showTarget(target: string | number, beside: boolean): void {
   const last = shown.value[shown.value.length - 1];

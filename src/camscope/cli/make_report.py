@@ -174,7 +174,7 @@ def _of_run(
     if not images:
         raise InputError(f"No row of the run '{rows.path}' is so: there is nothing to report on.")
     shown = min(images, limit)
-    name = rows.path.resolve().name
+    name = (rows.path.resolve() if isinstance(rows.path, Path) else rows.path).name
     view = View(title or f"{name}: where {spec} looks", spec, side=side_of(shown))
     with quiet_stdout(as_json), bar("reading", shown=shown > 2) as told:
         left_out = add_run(view, rows, most=limit, told=in_steps(told, shown))

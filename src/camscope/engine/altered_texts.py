@@ -115,7 +115,8 @@ def altered_texts(
     for row, text in enumerate(texts):
         there[row, 0, text.first : text.first + len(text)] = found[row].there
     whole = Responses.concatenated(said).rows(np.argsort(order))
-    return ModelEvidence(there, whole, AlteredTexts(model.adapter, found, stand_in))
+    masked = AlteredTexts(model.adapter, found, stand_in)
+    return ModelEvidence(there, whole, masked, stand_in=None if stand_in is None else stand_in[1])
 
 
 def _in_words(text: Text) -> Bool[np.ndarray, " token"]:

@@ -14,10 +14,10 @@ from camscope.composition import parse
 from camscope.errors import MethodError, either
 from camscope.evidence import Need
 from camscope.methods import list_methods
+from camscope.metrics.cells_of_maps import grid_of
 from camscope.metrics.explains import Explains
 from camscope.results import Explanation, Key
 from camscope.targets import PerImage
-from camscope.trust.cells import grid_of
 from camscope.trust.method_candidates import OF_MODEL
 from camscope.trust.probes import probes_on
 

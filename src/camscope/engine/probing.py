@@ -35,8 +35,16 @@ def _left_out(x: Bool[np.ndarray, "1 1 token"], cells: Bool[np.ndarray, "probe c
 IMPUTERS: Mapping[str, FillCells] = {"blur": _blurred, "road": Neighbours().cells}
 """What takes the place of removed cells, half of the probes each: a blurred copy, and ROAD's neighbour solve."""
 
-OF_TEXTS: Mapping[str, FillCells] = {"left out": _left_out}
-"""Words are left out: the model reads its tokenizer's mask token there."""
+
+def fills_of(seen: ModelEvidence, places: Places) -> Mapping[str, FillCells]:
+    """What takes the place of removed cells, by its name: of texts the tokenizer's token for a word that is left out.
+
+    Args:
+        seen: runs the model.
+        places: where the input can be altered.
+    """
+    return IMPUTERS if places.at is None else {f"the token {seen.stand_in}": _left_out}
+
 
 Progress: TypeAlias = Callable[[int, int], object]
 """Gets how many altered inputs the model has answered and explained again, and how many there are to be."""
@@ -94,7 +102,7 @@ class Asking:
 
     def _without(self, removed: Bool[np.ndarray, " probe *grid"], share: float) -> Probed:
         """What the model says without these cells."""
-        fills = IMPUTERS if self.places.at is None else OF_TEXTS
+        fills = fills_of(self.seen, self.places)
         seen, image, x = self.seen, self.image, self.places.x
         assert seen.masked is not None
         count, names = len(removed), list(fills)

@@ -20,11 +20,11 @@ from camscope.errors import InputError, LayerError, keyword
 from camscope.evidence import Evidence
 from camscope.methods.agnostic import centre, mean_activation
 from camscope.methods.registry import method_of
+from camscope.metrics.cells_of_maps import grid_of, on_grid
 from camscope.metrics.explains import Explains
 from camscope.metrics.text_places import Places, places_of
 from camscope.results import Explanation, Key, Status
 from camscope.targets import TargetsLike, asks_for_classes
-from camscope.trust.cells import grid_of, on_grid
 from camscope.trust.checks import Asked, Place, checks_named, names_of_checks
 from camscope.trust.checks.class_check import NAME as CLASS
 from camscope.trust.checks.registry import FIDELITY

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from camscope.arrays import Array, resize
 from camscope.metrics.measured_maps import Maps, named_maps
 from camscope.metrics.metric import Values, metric
-from camscope.metrics.true_regions import region_masks
+from camscope.metrics.true_regions import regions_of
 
 
 @metric(
@@ -44,7 +44,7 @@ def pointing_game(
     from scipy import ndimage
 
     named = named_maps(maps, baselines)
-    masks = region_masks(regions, size, named.batch)
+    masks = regions_of(regions, size, maps, named.batch)
     near = [mask | (ndimage.distance_transform_edt(~mask) < tolerance) for mask in masks]
 
     def hit(one: Float[np.ndarray, "*space"], image: int) -> float:
@@ -76,7 +76,7 @@ def energy_inside(
         InputError: if the regions do not fit the maps or the input.
     """
     named = named_maps(maps, baselines)
-    masks = region_masks(regions, size, named.batch)
+    masks = regions_of(regions, size, maps, named.batch)
 
     def share(one: Float[np.ndarray, "*space"], image: int) -> float:
         large = at_size(np.maximum(one, 0), masks.shape[1:])

@@ -13,7 +13,7 @@ from camscope.errors import InputError
 from camscope.metrics.localisation import at_size
 from camscope.metrics.measured_maps import Maps, can_be_judged, named_maps
 from camscope.metrics.metric import Found, metric
-from camscope.metrics.true_regions import region_masks
+from camscope.metrics.true_regions import regions_of
 
 
 @metric(higher_is_better=True, paper="Choe et al., CVPR 2020, arXiv:2001.07437, PxAP")
@@ -40,7 +40,7 @@ def pixel_average_precision(
         InputError: if the masks do not fit the maps, or nothing counts.
     """
     named = named_maps(maps, baselines)
-    inside = region_masks(masks, None, named.batch)
+    inside = regions_of(masks, None, maps, named.batch)
     counts = ~_ignored(ignore, inside.shape)
     if not (inside & counts).any():
         raise InputError("Every pixel inside the masks is ignored: there is nothing to be found.")

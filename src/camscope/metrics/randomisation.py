@@ -40,7 +40,7 @@ def model_randomisation(
     """Mean over draws of the rank correlation of |M| and |M'|, M' of a copy whose weights are all drawn anew.
 
     A map that looks the same shows the input, and not what the model does with it: it fails where `beside`'s lower 95 %
-    bound (one-sided, Student's t over the draws) is above 0.5. Of a map finer than 14 cells along an axis the place and
+    bound (one-sided, Student's t over the draws) is above 0.5. Of a map of more than 196 cells the place and
     the detail are looked at, and the larger counts: guided Grad-CAM takes its place from the head, and its detail from
     the picture, which only head_only=True brings to light. An instance is the one at the same box; NaN where the copy
     finds none there. A region where its class is predicted is that of the copy.

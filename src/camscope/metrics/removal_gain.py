@@ -28,7 +28,7 @@ _BLURRED = Blur()
 _SOLVED = Neighbours()
 
 Cells = Literal["own", "pixels"]
-"""What is removed at a time: the map's own cells (grouped where there are more than 14 along an axis), or pixels."""
+"""What is removed at a time: the map's own cells (neighbours grouped where there are more than 196), or pixels."""
 
 
 @metric(

@@ -8,13 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 
-from camscope.arrays import Array, area_shares, resize
+from camscope.arrays import Array, resize
 from camscope.evidence import Variants
 from camscope.imputing import Imputer, check_imputer, imputed, pixels_of_cells
 from camscope.metrics.answers import Alter
-
-_FINEST = 14
-"""Cells along each axis, at most: finer grids are grouped."""
+from camscope.metrics.cells_of_maps import grid_of, on_grid
 
 
 @dataclass(frozen=True)
@@ -53,16 +51,15 @@ def by_pixels(one: Float[np.ndarray, "*space"], size: Sequence[int], seed: int) 
 
 
 def by_cells(one: Float[np.ndarray, "*space"], size: Sequence[int], seed: int) -> Order:
-    """The order of the map's own cells, whose pixels go together; grids finer than 14 along an axis are grouped.
+    """The order of the map's own cells, whose pixels go together; of many, neighbours are grouped (`grid_of`).
 
     Args:
         one: the map.
         size: of the input.
         seed: of the draw that orders what is equal.
     """
-    cells = [min(n, of_input, -(-n // -(-n // _FINEST))) for n, of_input in zip(one.shape, size, strict=True)]
-    ranks = _ranks(np.asarray(area_shares(one[None], cells)[0]), seed)
-    return Order(pixels_of_cells(ranks[None], size)[0], int(np.prod(cells)))
+    ranks = _ranks(on_grid(one, grid_of(one.shape, size)), seed)
+    return Order(pixels_of_cells(ranks[None], size)[0], ranks.size)
 
 
 def removing(

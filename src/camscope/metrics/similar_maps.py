@@ -7,13 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
-from camscope.arrays import area_shares, resize
+from camscope.arrays import resize
 from camscope.imputing.removed_cells import nearest_cells
+from camscope.metrics.cells_of_maps import grid_of, on_grid
 from camscope.metrics.measured_maps import can_be_judged
 from camscope.metrics.rank_correlation import rank_correlations
-
-FINEST = 14
-"""Cells along each axis, at most, that say where; what a finer map shows within one of them is detail."""
 
 
 def rank_correlation(a: Float[np.ndarray, "*space"], b: Float[np.ndarray, "*space"]) -> float:
@@ -28,19 +26,19 @@ def rank_correlation(a: Float[np.ndarray, "*space"], b: Float[np.ndarray, "*spac
 def likeness(a: Float[np.ndarray, "*space"], b: Float[np.ndarray, "*space"]) -> float:
     """How alike two maps are in size, |a| and |b|: in where they show something, or in what they show there.
 
-    A map of at most 14 cells along each axis says where, by the rank correlation of its cells. A finer one also says
-    what is there: that is the mean of the rank correlations within such cells. The larger of both counts, since a
-    reader sees both.
+    A map of at most 196 cells, such as 14 × 14, says where, by the rank correlation of its cells. A finer one also says
+    what is there: that is the mean of the rank correlations within cells of such a grid (`grid_of`). The larger of both
+    counts, since a reader sees both.
 
     Args:
         a: a map.
         b: another one of the same shape.
     """
     one, other = np.abs(a), np.abs(b)
-    grid = [min(n, -(-n // -(-n // FINEST))) for n in a.shape]
-    if tuple(grid) == a.shape:
+    grid = grid_of(a.shape, a.shape)
+    if grid == a.shape:
         return rank_correlation(one, other)
-    place = rank_correlation(*(np.asarray(area_shares(m[None], grid)[0]) for m in (one, other)))
+    place = rank_correlation(*(on_grid(m, grid) for m in (one, other)))
     if np.isnan(place):
         return place
     return max(place, _within(one, other, grid))
@@ -61,7 +59,7 @@ def likeness_within_reach(a: Float[np.ndarray, "*space"], b: Float[np.ndarray, "
     return rank_correlation(np.abs(a[reached]), np.abs(b[reached]))
 
 
-def _within(a: Float[np.ndarray, "*space"], b: Float[np.ndarray, "*space"], grid: list[int]) -> float:
+def _within(a: Float[np.ndarray, "*space"], b: Float[np.ndarray, "*space"], grid: tuple[int, ...]) -> float:
     """The mean rank correlation within the cells of a grid in which both maps vary; −1 if they do in none."""
     parts = np.zeros(a.shape, np.int64)
     for axis, (n, cells) in enumerate(zip(a.shape, grid, strict=True)):

@@ -10,7 +10,32 @@ from jaxtyping import Bool
 
 from camscope.arrays import Box, to_numpy
 from camscope.errors import InputError
-from camscope.metrics.measured_maps import check_images
+from camscope.metrics.measured_maps import Maps, check_images
+from camscope.results import Explanation
+
+
+def regions_of(
+    regions: Any, size: Sequence[int] | None, maps: Maps, images: int
+) -> Bool[np.ndarray, " batch *size"]:
+    """Regions of maps; see `region_masks`. Those of an explanation are of its input, whose size is known.
+
+    Args:
+        regions: see `region_masks`.
+        size: see there.
+        maps: as they were given.
+        images: see there.
+
+    Raises:
+        InputError: see there; or if masks have another size than the input.
+    """
+    masks = region_masks(regions, size, images)
+    if isinstance(maps, Explanation) and masks.shape[1:] != tuple(maps.input_size):
+        own, expected = (" × ".join(map(str, one)) for one in (masks.shape[1:], maps.input_size))
+        raise InputError(
+            f"Regions in {own} pixels, and the model's input has {expected} (rows, columns): boxes and masks are of "
+            "the input, behind resize and crop, and not of the photo as it lies on disk."
+        )
+    return masks
 
 
 def region_masks(regions: Any, size: Sequence[int] | None, images: int) -> Bool[np.ndarray, " batch *size"]:
@@ -63,6 +88,8 @@ def image_boxes(regions: Any, size: Sequence[int], images: int) -> list[list[Box
         InputError: if one has no extent, does not lie inside, or there are not as many lists as images.
     """
     listed = [to_numpy(own).tolist() for own in regions]
+    if none := [image for image, own in enumerate(listed) if isinstance(own, list) and not own]:
+        raise InputError(f"Image {none[0]} has no box: there is nothing to be found. Leave it out.")
     if listed and not isinstance(listed[0], list):
         raise InputError(
             f"Boxes {tuple(listed)}: expected one entry for each image, [{tuple(listed)}] for one image."

@@ -75,6 +75,10 @@ class BucketPath:
         """The folder that it is in."""
         return BucketPath(folder_of(self.url.rstrip("/")))
 
+    def resolve(self) -> BucketPath:
+        """The same: behind a URL nothing stands for another."""
+        return self
+
     def is_file(self) -> bool:
         """Whether there is such a file."""
         self._look_anew()

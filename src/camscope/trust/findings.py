@@ -13,6 +13,9 @@ from camscope.trust import sentences
 from camscope.trust.probed import Probed
 from camscope.trust.verdict import Judged, Verdict
 
+_MOST_NAMES = 8
+"""Maps that are named one by one where something is said of some."""
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Findings(Tabular):
@@ -167,8 +170,12 @@ class Findings(Tabular):
             of.setdefault((about, text), set()).add(number)
         said = []
         for (about, text), some in sorted(of.items(), key=lambda one: one[0][0] == ""):
-            names = dict.fromkeys(self._name_among(number, some) for number in sorted(some))
-            who = "" if len(some) == len(self.rows) else f"{sentences.listed(names)}: "
+            names = list(dict.fromkeys(self._name_among(number, some) for number in sorted(some)))
+            shown = [
+                *names[:_MOST_NAMES],
+                *([f"{len(names) - _MOST_NAMES} more"] if names[_MOST_NAMES:] else []),
+            ]
+            who = "" if len(some) == len(self.rows) else f"{sentences.listed(shown)}: "
             said.append(f"{about}{who}{text}")
         return said
 
@@ -176,7 +183,8 @@ class Findings(Tabular):
         """What a row's map is called where something is said of some rows: with its target, unless that is of all."""
         row, name = self.rows[number], self.name(self.rows[number])
         alike = (i for i, one in enumerate(self.rows) if self.name(one) == name and one.image == row.image)
-        return name if all(i in some for i in alike) else f"{name} of {row.target}"
+        own = name if all(i in some for i in alike) else f"{name} of {row.target}"
+        return f"{own} in {image_name(self.explanation, row.image)}" if len(self.explanation) > 1 else own
 
 
 def _in_words(probed: Probed) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from camscope.errors import InputError, LayerError, ModelError
+from camscope.errors import InputError, ModelError
 from camscope.evidence import ATTENDED, LinearHead, Need
 from camscope.models.adapter import Forward, LayerNeeds
 from camscope.models.batch import Batch
@@ -20,7 +20,6 @@ from camscope.models.observing import Ending, OutputRules
 from camscope.models.said_grid import SaidGrid
 from camscope.models.torch.anatomy.behind_pooling import verified_head
 from camscope.models.torch.attention.observe import attention_of
-from camscope.models.torch.backwards.curvature import twice_differentiable
 from camscope.models.torch.backwards.libragrad import balanced_gradients
 from camscope.models.torch.forwards import Forwards
 from camscope.models.torch.further_passes import FurtherPasses
@@ -36,14 +35,15 @@ from camscope.models.torch.hooks.record import InputOf, Recorder
 from camscope.models.torch.hooks.session import exclusive
 from camscope.models.torch.hooks.state import explaining
 from camscope.models.torch.hooks.surroundings import set_aside
-from camscope.models.torch.inputs import check_values, explaining_how_inputs_were_read, prepared
+from camscope.models.torch.inputs import check_values, prepared
 from camscope.models.torch.layer_finder import LayerFinder
 from camscope.models.torch.learning_head import check_foldable
 from camscope.models.torch.observation import TorchObservation
 from camscope.models.torch.provenance import description
+from camscope.models.torch.recorded_forwards import RecordedForwards
 from camscope.models.torch.redrawing import redrawn, weighted_layers
 from camscope.models.torch.remembered import Remembered
-from camscope.models.torch.reruns.suffix import Kept, Plan, keeping
+from camscope.models.torch.reruns.suffix import Kept, Plan
 from camscope.models.torch.suffix_plans import SuffixPlans
 from camscope.models.torch.training_step import TrainingSteps
 from camscope.models.torch.users_forward import (
@@ -88,10 +88,7 @@ class TorchAdapter:
         self._forwards = Forwards(self.model, self.decoder, self.rules)
         self._layers = LayerFinder(self._forwards)
         self._plans = SuffixPlans(self._forwards)
-        self._uses: Remembered[dict[str, Uses]] = Remembered(self.model)
-        """How the uses of layers' outputs are found, by signature and name, once they were looked for."""
-        self._makers: Remembered[set[str]] = Remembered(self.model)
-        """Names of layers that make something else from their output before they put it out, by signature."""
+        self._recorded = RecordedForwards(self._forwards, self._layers)
         self._attentive: Remembered[bool] = Remembered(self.model)
         """By the signature of a batch: that the model's attention was found to give maps."""
 
@@ -233,6 +230,7 @@ class TorchAdapter:
         adapter = TorchAdapter(twin, self.decoder, task=self.rules.task)
         # the same layers have the same grids, which answers of weights that mean nothing would not tell
         adapter._layers = self._layers
+        adapter._recorded = RecordedForwards(adapter._forwards, self._layers)
         return adapter
 
     @contextmanager
@@ -264,14 +262,12 @@ class TorchAdapter:
                 layer: self._plans.plan(batch, layer) for layer, some in needs.items() if Need.SUFFIX in some
             }
             kept = {layer: Kept(batch=len(batch)) for layer in plans}
-            recorder, classifier_input, (raw, logits, ending) = self._forward(batch, needs, plans, kept)
+            recorder, classifier_input, run = self._recorded.run(batch, needs, plans, kept)
             for layer, parts in kept.items():
-                self._check_alterable(batch, layer)
-                parts.uses = self._uses.get(batch.signature, dict).get(layer.name, Uses.OF_TENSOR)
+                self._recorded.check_alterable(batch, layer)
+                parts.uses = self._recorded.uses(batch).get(layer.name, Uses.OF_TENSOR)
                 parts.inputs = batch.x
-            yield self._observation(
-                batch, needs, recorder, classifier_input, (raw, logits, ending), plans=plans, kept=kept
-            )
+            yield self._observation(batch, needs, recorder, classifier_input, run, plans=plans, kept=kept)
 
     def _observation(
         self,
@@ -322,78 +318,6 @@ class TorchAdapter:
             ),
         )
 
-    def _forward(
-        self, batch: Batch, needs: LayerNeeds, plans: Mapping[Layer, Plan], kept: Mapping[Layer, Kept]
-    ) -> tuple[Recorder, InputOf | None, tuple[Any, torch.Tensor, Ending]]:
-        """The forward of a batch that keeps what the needs ask for.
-
-        It is run again if it shows that the uses of a layer's output are not found as they were looked for. That is
-        remembered.
-
-        Args:
-            batch: the inputs.
-            needs: at each target layer.
-            plans: how the part after some of the layers is run.
-            kept: by the same layers, takes what that part needs.
-
-        Returns:
-            what was recorded, what went into the classifier (see `_recording`), and see `Forwards.run`.
-        """
-        anatomy, uses = self._layers.anatomy(batch), self._uses.get(batch.signature, dict)
-        # the input as an object of its own: nothing about the caller's is changed
-        own = batch.others(_alias).with_x(_alias(batch.x))
-        put_back_random = _random_state(own.x.device)
-        while True:
-            with self._recording(batch, needs, plans, kept, uses) as (recorder, classifier_input):
-                run = self._forwards.run(own, anatomy)
-            self._makers.get(batch.signature, set).update(recorder.making_others)
-            uses.update(dict.fromkeys(recorder.looked_at, Uses.OF_TENSOR) | recorder.found)
-            if not (recorder.obstructed or (recorder.found and recorder.starts_graph)):
-                return recorder, classifier_input, run
-            put_back_random()
-
-    @contextmanager
-    def _recording(
-        self,
-        batch: Batch,
-        needs: LayerNeeds,
-        plans: Mapping[Layer, Plan],
-        kept: Mapping[Layer, Kept],
-        uses: Mapping[str, Uses],
-    ) -> Iterator[tuple[Recorder, InputOf | None]]:
-        """Within this context a forward of the batch keeps what the needs ask for, and no more.
-
-        Args:
-            batch: the inputs.
-            needs: at each target layer.
-            plans: how the part after some of the layers is run.
-            kept: by the same layers, takes what that part needs.
-            uses: how the uses of layers' outputs are found, by name.
-
-        Yields:
-            recorder: takes the layers' activations.
-            classifier_input: takes what goes into the classifier; None if that is not wanted or there is none.
-        """
-        head = self._layers.anatomy(batch).head
-        wanted = frozenset[Need]().union(*needs.values())
-        with_graph = bool(wanted & {Need.GRADIENTS, Need.CURVATURE})
-        with ExitStack() as stack:
-            if not with_graph:
-                stack.enter_context(torch.no_grad())
-            for layer, plan in plans.items():
-                stack.enter_context(keeping(self.model, plan, kept[layer]))
-            look = with_graph or Need.SUFFIX in wanted
-            recorder = stack.enter_context(
-                Recorder(self.model, needs, start_graph=with_graph, uses=uses, look_within=look)
-            )
-            classifier_input = None
-            if head and wanted & {Need.GRADIENTS, Need.LINEAR_HEAD}:
-                classifier_input = stack.enter_context(InputOf(self.model.get_submodule(head[0])))
-            if Need.CURVATURE in wanted:
-                stack.enter_context(twice_differentiable())
-            stack.enter_context(explaining_how_inputs_were_read(batch))
-            yield recorder, classifier_input
-
     # ------------------------------------------------------------------ the user's own forward
 
     def following(
@@ -418,7 +342,7 @@ class TorchAdapter:
         """
         wanted = frozenset[Need]().union(*needs.values())
         with_graph = Need.GRADIENTS in wanted and not torch.is_inference_mode_enabled()
-        uses = self._uses.get(batch.signature, dict)
+        uses = self._recorded.uses(batch)
         if with_graph and any(layer.name not in uses for layer in needs):
             with self.exclusive(), self.observe(batch.most_telling(), needs):
                 pass  # how the uses of these layers' outputs are found is known now
@@ -465,25 +389,6 @@ class TorchAdapter:
         )
         return output, forward
 
-    def _check_alterable(self, batch: Batch, layer: Layer) -> None:
-        """Refuse a layer whose altered output would not reach all that the model makes of it.
-
-        Raises:
-            LayerError: naming a layer in it that puts the same out, if there is one.
-        """
-        if layer.name not in self._makers.get(batch.signature, set):
-            return
-        inside = [
-            other.name
-            for other in self._layers.anatomy(batch).layers
-            if other.name.startswith(f"{layer.name}.") and other.shape == layer.shape
-        ]
-        hint = f"the layer that makes it, perhaps {inside[-1]!r}" if inside else "another layer"
-        raise LayerError(
-            f"The layer {layer.name!r} makes something else from its output too, before it puts it out, and altered "
-            f"activations would not reach that. Choose {hint}, or a method that alters none: gradcam."
-        )
-
     # ------------------------------------------------------------------ what outlives it
 
     def programs(self) -> TorchPrograms:
@@ -514,21 +419,3 @@ class TorchAdapter:
     def describe(self) -> Mapping[str, Any]:
         """Class, framework, device, precision and weights digest of the model."""
         return description(self.model)
-
-
-def _alias(value: Any) -> Any:
-    """The same memory as another object, where it is a tensor."""
-    return value.detach() if isinstance(value, torch.Tensor) else value
-
-
-def _random_state(device: torch.device) -> Callable[[], None]:
-    """What puts back the state of random numbers as it is now."""
-    state = torch.get_rng_state()
-    on_device = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
-
-    def put_back() -> None:
-        torch.set_rng_state(state)
-        if on_device is not None:
-            torch.cuda.set_rng_state(on_device, device)
-
-    return put_back

@@ -1,4 +1,4 @@
-"""The cells of a map: the grid that is probed, and a map on that grid."""
+"""The cells of a map: the grid whose cells are removed and compared, and a map on that grid."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from jaxtyping import Float
 from camscope.arrays import area_shares
 
 _MOST = 14 * 14
-"""Cells that a grid has at most: of more, a few hundred probes say too little."""
+"""Cells that a grid has at most: of more, a few hundred probes say too little, and what differs is detail."""
 
 
 def grid_of(space: Sequence[int], size: Sequence[int]) -> tuple[int, ...]:
-    """The grid that maps are probed on: their own cells, neighbours grouped along the longest axes where they are many.
+    """The grid that maps are taken on: their own cells, neighbours grouped along the longest axes where they are many.
 
     A picture's grid has 14 × 14 cells at most, a signal's 196, a volume's such as 4 × 7 × 7.
 
@@ -36,5 +36,5 @@ def grid_of(space: Sequence[int], size: Sequence[int]) -> tuple[int, ...]:
 
 
 def on_grid(maps: Float[np.ndarray, " ..."], grid: Sequence[int]) -> Float[np.ndarray, " ..."]:
-    """Maps on the grid they are probed on: the mean over each of its cells, the last axes being space."""
+    """Maps on such a grid: the mean over each of its cells, the last axes being space."""
     return np.asarray(area_shares(np.asarray(maps, np.float64)[None], grid)[0])
