@@ -289,7 +289,14 @@ def _row(name: str, took: Sequence[Took], plain: Sequence[Took], first: Sequence
 
 def _table(rows: Sequence[Row], where: str) -> Table:
     table = Table(
-        "", "images/s", "× plain loop", "ms of processors / image", "× plain loop", "aim", title=where
+        "",
+        "images/s",
+        "× plain loop",
+        "ms of processors / image",
+        "× plain loop",
+        "start",
+        "aim",
+        title=where,
     )
     for row in rows:
         aim = "" if row.aim is None else f"≥ {row.aim:g}{'' if row.ratio >= row.aim else '  missed'}"

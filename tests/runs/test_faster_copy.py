@@ -14,6 +14,7 @@ from camscope import Explainer
 from camscope.arrays import to_numpy
 from camscope.errors import CamscopeWarning, InputError, ModelError
 from camscope.images import Preprocessing
+from camscope.models.torch.hooks.modules import at_rest, versions
 from camscope.runs import batch_size, faster_copy, run
 from camscope.runs.run_plan import Plan
 from tests.runs.conftest import write_photos
@@ -206,3 +207,20 @@ def test_the_batch_is_kept_in_the_store_and_is_no_part_of_the_plan(folder, tmp_p
     one, other = (Plan.read(tmp_path / name) for name in ("run", "other"))
     assert (one.batch, other.batch) == (16, 3)
     assert one.identity == other.identity
+
+
+def test_weights_at_rest_are_looked_at_less_closely():
+    """What PyTorch writes is seen all the same, and all that was written when the rest ends."""
+    model = normed()
+    with at_rest(model):
+        known = versions(model)
+        model[0].weight.detach().numpy()[0] = 5
+        assert versions(model) == known
+        with torch.no_grad():
+            model[0].bias.add_(1)
+        assert versions(model) != known
+        with torch.no_grad():
+            model[0].bias.sub_(1)
+    assert versions(model)[1] != known[1]
+    with Explainer(model).at_rest(), Explainer(model).at_rest():
+        pass

@@ -70,13 +70,15 @@ class Model:
         Raises:
             ModelError: if its framework has none.
         """
-        made = getattr(self.adapter, "optimised", None)
-        if made is None:
+        own: Any = self.adapter
+        if not hasattr(own, "model") or not hasattr(own, "rules"):
             raise ModelError(
-                f"There is no optimised copy of a {self.adapter.describe()['framework']} model: it is explained as it "
-                "is. Leave optimised out."
+                f"There is no optimised copy of a {own.describe()['framework']} model: it is explained as it is. Leave "
+                "optimised out."
             )
-        adapter: Adapter = made(half=half)
+        adapter = doorway_of(own.model).adapt(
+            own.model, own.decoder, task=own.rules.task, optimised=_HALF if half else True
+        )
         return dataclasses.replace(self, adapter=adapter, space=Space(adapter))
 
     # ------------------------------------------------------------------ inputs

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import re
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -53,8 +54,6 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 def free_what_is_held() -> None:
     """Give back what a failed batch had, before a smaller one is tried."""
-    import sys
-
     gc.collect()
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available():
@@ -62,8 +61,7 @@ def free_what_is_held() -> None:
 
 
 def _on_cuda(run: Callable[[], Any], images: int, device: str) -> int:
-    import torch
-
+    torch: Any = sys.modules["torch"]  # which has made what runs there
     run()  # the first allocates what is kept
     before = torch.cuda.memory_allocated(device)
     torch.cuda.reset_peak_memory_stats(device)

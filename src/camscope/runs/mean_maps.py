@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from camscope.arrays import displayed, resize, whole
+from camscope.runs.arrow_numbers import numbers_in
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,12 +70,24 @@ def shown_maps(
         batch: with the columns `map`, `map_shape`, `scale` and `method`.
         facts: of the plan; say whether a method's evidence against is left out.
     """
+    cells, starts = _in_one_piece(batch["map"])
     shapes, scales = batch["map_shape"].to_pylist(), batch["scale"].to_pylist()
-    methods, maps = batch["method"].to_pylist(), batch["map"]
-    for row, shape in enumerate(shapes):
+    alike: dict[tuple[str, tuple[int, ...]], list[int]] = {}
+    for row, (method, shape) in enumerate(zip(batch["method"].to_pylist(), shapes, strict=True)):
         if shape is not None:
-            raw = raw_map(maps[row], shape, scales[row])
-            yield row, displayed(raw, rectified=bool(facts[methods[row]]["rectified"]))
+            alike.setdefault((method, tuple(shape)), []).append(row)
+    found: dict[int, Float[np.ndarray, "*space"]] = {}
+    for (method, shape), rows in alike.items():  # at once: one by one takes ten times as long
+        places = starts[rows][:, None] + np.arange(math.prod(shape))
+        raw = whole(cells[places].reshape(-1, *shape), np.array([scales[row] for row in rows], np.float32))
+        found |= zip(rows, displayed(raw, rectified=bool(facts[method]["rectified"])), strict=True)
+    yield from sorted(found.items(), key=lambda one: one[0])
+
+
+def _in_one_piece(column: Any) -> tuple[np.ndarray, np.ndarray]:
+    """The numbers of a column of lists one after another, and where those of each row begin."""
+    lists = column.combine_chunks() if hasattr(column, "combine_chunks") else column
+    return numbers_in(lists.values), numbers_in(lists.offsets)
 
 
 def raw_map(cell: Any, shape: Any, scale: float) -> Float[np.ndarray, "*space"]:

@@ -105,16 +105,6 @@ class TorchAdapter:
         """Within it only PyTorch writes to the weights, if anything does, so that calls look at them less closely."""
         return at_rest(self.model)
 
-    def optimised(self, *, half: bool = False) -> TorchAdapter:
-        """One that runs the passes on a faster copy of the model, see `camscope.models.torch.optimise`.
-
-        Args:
-            half: whether the copy is in half precision.
-        """
-        from camscope.models.torch.optimise import OptimisedAdapter
-
-        return OptimisedAdapter(self.model, self.decoder, task=self.rules.task, half=half)
-
     # ------------------------------------------------------------------ the input
 
     def is_tensor(self, value: Any) -> bool:
