@@ -866,3 +866,11 @@ def test_a_number_that_is_a_classs_name_is_that_name_however_it_is_written():
     contrast = resolve("2 vs 10", MULTICLASS, names)
     assert (contrast.classes[0, 0], contrast.against[0].classes[0, 0]) == (3, 2)
     assert resolve(2, MULTICLASS, names).classes[0, 0] == 2
+
+
+def test_the_targets_of_some_images_are_theirs_with_their_signs():
+    signs = np.array([[1], [-1]])
+    table = replace(Targets.of_classes(np.array([[1], [2]]), "logit", 1), signs=signs)
+    taken = table.images(np.array([1, 0, 1]))
+    assert taken.classes.tolist() == [[2], [1], [2]]
+    assert taken.signs.tolist() == [[-1], [1], [-1]]

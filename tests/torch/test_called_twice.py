@@ -119,3 +119,19 @@ def test_a_block_stands_for_what_the_activation_that_it_shares_puts_out():
     assert chosen is not None
     assert chosen.name == "2"
     assert camscope.explain(model, X).layers == ("2",)
+
+
+def test_a_layer_that_runs_again_is_listed_where_it_ran_last():
+    class Shared(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            torch.manual_seed(0)
+            self.first, self.second = nn.Conv2d(3, 6, 3, padding=1), nn.Conv2d(6, 6, 3, padding=1)
+            self.act, self.head = nn.ReLU(), nn.Linear(6, 3)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.head(self.act(self.second(self.act(self.first(x)))).mean((2, 3)))
+
+    layers, chosen = camscope.Explainer(Shared().eval()).layers(torch.randn(1, 3, 16, 16), every=True)
+    assert [layer.name for layer in layers] == ["first", "second", "act"]
+    assert (chosen.name, chosen.calls) == ("act", 2)
