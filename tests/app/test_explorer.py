@@ -134,7 +134,9 @@ def app(two) -> Iterator[str]:
 def context(browser, app) -> Iterator[object]:
     opened = browser.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True)
     opened.set_default_timeout(SLOWEST)
-    opened.new_page().goto(app)  # from here on the cookie is there
+    first = opened.new_page()
+    first.goto(app)  # from here on the cookie is there
+    first.close()
     yield opened
     opened.close()
 

@@ -32,8 +32,7 @@ export function askForFacts(): void {
   effect(() => {
     const one = model.value;
     if (one?.status !== "ready") return;
-    if (!layersOf.peek().has(one.id)) void keep(layersOf, one.id, async () => (await api.layers(one.id)).layers, []);
-    if (!methodsOf.peek().has(one.id)) void keep(methodsOf, one.id, async () => (await api.methods(one.id)).methods, []);
+    if (!layersOf.peek().has(one.id)) void layersThenMethods(one.id);
   });
   effect(() => {
     const one = model.value;
@@ -49,6 +48,12 @@ export function askForFacts(): void {
     };
     void keep(placesOf, key, find, { kind: "none", why: "" });
   });
+}
+
+/** One after the other: a browser has few connections to a server, and other tabs want some of them. */
+async function layersThenMethods(id: string): Promise<void> {
+  await keep(layersOf, id, async () => (await api.layers(id)).layers, []);
+  await keep(methodsOf, id, async () => (await api.methods(id)).methods, []);
 }
 
 async function keep<T>(
