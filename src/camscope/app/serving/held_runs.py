@@ -41,6 +41,7 @@ class HeldRun:
     def __init__(self, id: str, path: Path) -> None:
         self.id, self.path, self.name = id, path, path.resolve().name
         self.worker, self.slow = Worker(f"run {self.name}"), Worker(f"means of {self.name}")
+        self.reader = Worker(f"photos of {self.name}")  # no page of rows waits for them
         self._photos: dict[int, HeldPhoto] = {}
         self._opened: RunRows | None = None
         self._state: object = None
@@ -134,7 +135,8 @@ class HeldRun:
         """
         with self._asking:
             self.explanation(image)
-            found = self.rows().where(f"id = {int(image)}").limit(1).to_arrow(columns=["source"])
+            opened = self.rows().opened
+            found = opened.ask(f"SELECT source FROM {opened.of_images([image])} LIMIT 1")
         source = str(found["source"][0])
         return PurePath(source).name or source
 

@@ -149,7 +149,7 @@ async def _photo(
     def answer() -> bytes:
         return session.photos.picture(run.photo(image, session.photos), side)
 
-    content = await done(request, run.worker, answer)
+    content = await done(request, run.reader, answer)
     return Response(content, media_type="image/webp", headers={"Cache-Control": "private, max-age=3600"})
 
 
