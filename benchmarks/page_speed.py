@@ -1,155 +1,108 @@
-"""How fast the page is in Chromium, on this machine: medians of `--times` tries, in milliseconds.
+"""From a slider to the picture, how large the page is, and how soon it can be used: in Chromium, on this machine.
 
-    python -m benchmarks.page_speed                   # slider, start, bundle
-    python -m benchmarks.page_speed --rows 1000000    # and pages of a run of so many rows, which is made first
-    python -m benchmarks.page_speed --run FOLDER      # the same of a run that is there
-
-A slider is timed from its event to the last of 12 canvases of 512 px that is painted; a page of rows from a jump of the
-scroll bar to the last tile in sight that is there.
+python -m benchmarks.page_speed
 """
 
 from __future__ import annotations
 
-import argparse
 import gzip
 import json
+import os
+import platform
 import shutil
 import statistics
 import tempfile
-from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
-from playwright.sync_api import sync_playwright
+import numpy as np
+import torch
+from PIL import Image
+from playwright.sync_api import Page, sync_playwright
+from torch import nn
 
 import camscope
-from benchmarks.app_speed import many_rows, serving
 from camscope.app import View, write_report
-from camscope.app.serving import Session
 
-PANES, SIDE = 12, 512
+PANES = 12
+SIDE = 512
+MOVES = 60
 
-SLIDER = """async (times) => {
-  const slider = document.querySelector('input[type=range][aria-label="Opacity"], label.row input[type=range]');
-  const put = CanvasRenderingContext2D.prototype.putImageData;
-  let last = 0;
-  CanvasRenderingContext2D.prototype.putImageData = function (...given) {
-    put.apply(this, given);
-    last = performance.now();
-  };
-  const taken = [];
-  for (let i = 0; i < times; i++) {
-    const began = performance.now();
-    slider.value = i % 2 ? 0.4 : 0.7;
-    slider.dispatchEvent(new Event("input", { bubbles: true }));
-    await new Promise((go) => setTimeout(go, 150));
-    taken.push(last - began);
-  }
-  return taken;
+_DRAW = """async ([name, moves]) => {
+    const row = [...document.querySelectorAll(".row")].find((one) => one.textContent.includes(name));
+    const slider = row.querySelector("input");
+    const times = [];
+    for (let i = 0; i < moves; i++) {
+        await new Promise((go) => requestAnimationFrame(() => setTimeout(go)));
+        slider.value = 0.3 + 0.5 * (i % 2) + i / 1000;
+        const began = performance.now();
+        slider.dispatchEvent(new Event("input", { bubbles: true }));
+        await new Promise((go) => {
+            const way = new MessageChannel();
+            way.port1.onmessage = go;
+            way.port2.postMessage(0);
+        });
+        times.push(performance.now() - began);
+    }
+    return times;
 }"""
 
-STARTED = """
-const page = new MutationObserver(() => {
-  if (window.started || !document.querySelector("#page button, #page input")) return;
-  window.started = performance.now();
-});
-page.observe(document, { childList: true, subtree: true });
-"""
 
-JUMP = """async ([share]) => {
-  const tiles = document.querySelector(".tiles");
-  const began = performance.now();
-  tiles.scrollTop = share * tiles.scrollHeight;
-  const frame = () => new Promise((go) => requestAnimationFrame(go));
-  await frame();
-  await frame();
-  while (document.querySelector(".tile.waiting") || !document.querySelector("button.tile")) await frame();
-  return performance.now() - began;
-}"""
+class Many(nn.Module):
+    """A network with as many classes as there are panes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = nn.Sequential(nn.Conv2d(3, 16, 16, 16), nn.ReLU())
+        self.head = nn.Linear(16, PANES)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.features(x).mean((2, 3)))
+
+
+def report(folder: Path) -> Path:
+    """A report of one photo with a map for each pane."""
+    torch.manual_seed(0)
+    preprocessing = camscope.Preprocessing(input_size=(224, 224), resize=224, mean=(0.0,) * 3, std=(1.0,) * 3)
+    explainer = camscope.Explainer(Many().eval(), preprocessing=preprocessing)
+    pixels = np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+    photo = Image.fromarray(pixels).resize((SIDE, SIDE), Image.Resampling.BICUBIC)
+    view = View("", "demo", SIDE)
+    view.add(explainer(photo, methods="gradcam", targets=list(range(PANES)), layers="features"))
+    return write_report(view, folder / "r.html")[0]
+
+
+def milliseconds(page: Page, slider: str) -> tuple[float, float]:
+    """The median and the 95th percentile from a slider's move to the painted panes."""
+    times = page.evaluate(_DRAW, [slider, MOVES])[5:]
+    return statistics.median(times), float(np.quantile(times, 0.95))
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--times", type=int, default=15)
-    parser.add_argument("--rows", type=int, default=0, help="rows of a run, whose pages are timed too")
-    parser.add_argument("--run", type=Path, help="a run that is there, in place of a made-up one")
-    given = parser.parse_args()
+    """Print all of it."""
+    print(f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
+    page_files = files("camscope.app") / "page"
+    size = sum(len(gzip.compress((page_files / name).read_bytes())) for name in ("page.js", "page.css"))
+    print(f"the page, compressed: {size / 1000:.1f} kB")
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as started:
+        path = report(Path(folder))
         browser = started.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        for what, size in bundle():
-            print(f"| {what} | {size} |", flush=True)
-        for what, taken in measured(browser, Path(folder), given):
-            print(f"| {what} | {statistics.median(taken):.0f} ms |", flush=True)
+        page = browser.new_page(viewport={"width": 1600, "height": 1200})
+        one = {"model": 0, "method": "gradcam", "layer": "features"}
+        state = {"shown": [{**one, "target": target} for target in range(PANES)]}
+        page.goto(f"{path.as_uri()}#{quote(json.dumps(state))}")
+        page.wait_for_selector(".reading")
+        assert page.locator(".pane canvas").count() == PANES
+        for slider in ("Opacity", "Hide below"):
+            median, slow = milliseconds(page, slider)
+            print(f"{slider}, {PANES} panes at {SIDE} px: {median:.1f} ms (95 %: {slow:.1f} ms)")
+        page.goto("about:blank")
+        page.goto(path.as_uri())
+        ready = page.evaluate("performance.getEntriesByType('navigation')[0].domInteractive")
+        print(f"interactive after {ready:.0f} ms")
         browser.close()
-
-
-def bundle() -> Iterator[tuple[str, str]]:
-    for name in ("page.js", "page.css"):
-        content = (files("camscope.app") / "page" / name).read_bytes()
-        yield f"{name}, compressed", f"{len(gzip.compress(content, 9)) / 1000:.0f} kB"
-
-
-def measured(browser: Any, folder: Path, given: argparse.Namespace) -> Iterator[tuple[str, list[float]]]:
-    report = twelve_panes(folder)
-    page = browser.new_page(viewport={"width": 1600, "height": 1000})
-    page.goto(report)
-    page.wait_for_function(f"document.querySelectorAll('.pane canvas').length === {PANES}")
-    yield f"slider to picture, {PANES} panes of {SIDE} px", page.evaluate(SLIDER, given.times)
-    page.close()
-    session = Session()
-    run = given.run or (many_rows(folder, given.rows) if given.rows else None)
-    if run is not None:
-        session.folders.add(run)
-    with serving(session) as client:
-        address = f"{client.base_url}/?token={session.token}"
-        taken = []
-        for _ in range(given.times):
-            context = browser.new_context(viewport={"width": 1280, "height": 900}, bypass_csp=True)
-            page = context.new_page()
-            page.add_init_script(STARTED)
-            page.goto(address)
-            page.wait_for_function("window.started")
-            taken.append(page.evaluate("window.started"))
-            context.close()
-        yield "until the page can be used", taken
-        if run is not None:
-            yield from gallery(browser, address, given.times)
-
-
-def twelve_panes(folder: Path) -> str:
-    """A report of one photo with twelve maps, all of which are shown."""
-    e = camscope.explain("demo", "sample:cat", targets=f"top{PANES}")
-    view = View("", "demo", SIDE)
-    view.add(e)
-    (file,) = write_report(view, folder / "panes.html")
-    method, layer = next(iter(e.raw))
-    shown = [{"model": 0, "method": method, "layer": layer, "target": number} for number in range(PANES)]
-    return f"{file.as_uri()}#{quote(json.dumps({'shown': shown}))}"
-
-
-def gallery(browser: Any, address: str, times: int) -> Iterator[tuple[str, list[float]]]:
-    page = browser.new_page(viewport={"width": 1280, "height": 900}, bypass_csp=True)
-    page.set_default_timeout(120_000)
-    page.goto(address)
-    page.wait_for_selector("button.tile")
-    count = page.locator(".rows-title p").first.inner_text().split(" rows")[0]
-    for what, order in (
-        ("a page of the gallery", None),
-        ("the same sorted by a number", "evidence at the edge"),
-    ):
-        if order is not None:
-            page.get_by_role("combobox", name="Sort").select_option(order)
-            page.wait_for_function(
-                "!document.querySelector('.tile.waiting') && document.querySelector('button.tile')"
-            )
-        taken = [page.evaluate(JUMP, [((7 * number + 3) % 97) / 97]) for number in range(times)]
-        yield f"{what}, {count} rows", taken
-    page.close()
 
 
 if __name__ == "__main__":
