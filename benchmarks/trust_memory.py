@@ -50,7 +50,9 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    explainer = camscope.Explainer(network(), preprocessing=camscope.Preprocessing(input_size=(56, 56), resize=64))
+    explainer = camscope.Explainer(
+        network(), preprocessing=camscope.Preprocessing(input_size=(56, 56), resize=64)
+    )
     photos = [data.coffee(), data.chelsea(), data.astronaut()]
     process = psutil.Process()
     for number, (which, more, left, top) in enumerate(crops(given.photos), start=1):
