@@ -136,7 +136,8 @@ class HeldRun:
         """
         with self._asking:
             self.explanation(image)
-            found = self.rows().where(f"id = {int(image)}").limit(1).to_arrow(columns=["source"])
+            opened = self.rows().opened
+            found = opened.ask(f"SELECT source FROM {opened.of_images([image])} LIMIT 1")
         source = str(found["source"][0])
         return PurePath(source).name or source
 
