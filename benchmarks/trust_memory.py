@@ -2,8 +2,8 @@
 
     python -m benchmarks.trust_memory --photos 500
 
-judges a map of each of so many crops of scikit-image's photos by all tests, on a small network with random weights: what
-it says does not matter here. It prints the memory that the process holds (resident, in MiB) as it goes.
+judges a map of each of so many crops of scikit-image's photos by all tests, on a small network with random weights:
+what it says does not matter here. It prints the memory that the process holds (resident, in MiB) as it goes.
 """
 
 from __future__ import annotations
