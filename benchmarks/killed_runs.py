@@ -89,7 +89,9 @@ def killed(place: Path, told: argparse.Namespace) -> None:
             running.end()
             running = None
         elif kind == "worker":
-            recent = [pid for _, pid, _ in counts.lines()[-100:] if pid not in dead]
+            recent: list[int] = []
+            while not recent:
+                recent = [pid for _, pid, _ in counts.lines()[-100:] if pid not in dead and _lives(pid)]
             dead.add(recent[-1])
             os.kill(recent[-1], signal.SIGKILL)
             met[kind] += 1
@@ -115,6 +117,10 @@ def killed(place: Path, told: argparse.Namespace) -> None:
     )
     if cluster is not None:
         cluster.shutdown()
+
+
+def _lives(pid: int) -> bool:
+    return Path(f"/proc/{pid}").exists()
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from torch import nn
 
 import camscope
 from camscope.runs import run
-from camscope.runs.local_engine import Progress
+from camscope.runs.shard_engine import Progress
 
 
 def main(*, images: int = 20_000, side: int = 32) -> None:

@@ -99,7 +99,9 @@ def main(*, rows: int = 1_000_000, store: Path | None = None, json_file: Path | 
         said = subprocess.run(
             [sys.executable, "-c", code, str(path)], check=True, stdout=subprocess.PIPE
         ).stdout
-    found = json.loads(said)
+        sizes = {name: _bytes_in(path / name) for name in ("shards", "inputs", "index.parquet")}
+        sizes["shard_files"] = len(list((path / "shards").iterdir()))
+    found = {"rows": rows, "bytes": sizes, **json.loads(said)}
     print(f"opened in {found['open_ms'][0]:.0f} ms ({found['open_ms'][1]:.0f} of processors)")
     for where, sort, offset, count, wall, processors in found["pages"]:
         question = f"{where or 'all'}, by {sort or 'id'}, from {offset:,} of {count:,}"
@@ -107,6 +109,11 @@ def main(*, rows: int = 1_000_000, store: Path | None = None, json_file: Path | 
     print(f"{found['peak_mib']} MiB at most")
     if json_file is not None:
         json_file.write_text(json.dumps(found, indent=1) + "\n")
+
+
+def _bytes_in(path: Path) -> int:
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files if file.is_file())
 
 
 if __name__ == "__main__":

@@ -392,3 +392,11 @@ def test_as_many_tokens_as_a_grid_that_was_met_and_a_few_in_front_are_of_no_othe
     met = candidate_grids(shape, given, [(17,)])
     assert Grid("tokens", (17,), 8, prefix=1) in met.likely
     assert not [grid for grid in met.possible if grid.layout == "tokens"]
+
+
+def test_of_grids_with_as_many_positions_the_one_that_was_met_last_is_the_likeliest():
+    likely = candidate_grids((1, 64, 24), PHOTO, [(4, 16), (8, 8)]).likely
+    usual = [
+        grid.space for grid in likely if grid.layout == "tokens" and not grid.prefix and grid.order is None
+    ]
+    assert usual == [(8, 8), (4, 16)]

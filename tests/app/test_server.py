@@ -203,6 +203,22 @@ def test_layers_methods_and_classes_of_a_model(served):
     assert served.client.get("/api/models/m2/layers").json()["kind"] == "ModelError"
 
 
+def test_photos_come_between_two_methods_that_are_tried(served):
+    """To try all methods takes seconds: who asks for a map meanwhile does not wait for all of them."""
+    model = served.session.models.of("m1")
+    photo = served.dropped()
+    served.post("/api/explain", model="m1", photo=photo)
+    model._offers = None
+    with ThreadPoolExecutor(2) as pool:
+        tried = pool.submit(served.get, "/api/models/m1/methods")
+        wait_for(lambda: model._offers is not None)
+        served.post("/api/explain", model="m1", photo=photo, seed=55)
+        assert not tried.done()
+        same = pool.submit(served.get, "/api/models/m1/methods")
+        assert tried.result(60) == same.result(60)
+    assert len(tried.result()["methods"]) == len(camscope.list_methods())
+
+
 def test_cells_add_up_to_the_logit_where_the_head_is_linear(served):
     photo = served.dropped()
     found = served.post("/api/cells", model="m1", photo=photo, layer="pooled", top=3)

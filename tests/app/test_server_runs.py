@@ -13,7 +13,7 @@ import pytest
 
 import camscope
 from camscope.errors import InputError
-from tests.app.conftest import Served, colours, serving
+from tests.app.conftest import Served, serving
 
 pytest.importorskip("fastapi", reason="needs the app extra")
 pytest.importorskip("duckdb", reason="needs the runs extra")
@@ -233,8 +233,9 @@ def test_what_is_no_run_and_no_training_is_told_apart(tmp_path, run_folder):
 
     session = Session()
     assert not session.folders.add(tmp_path)
+    with pytest.raises(InputError, match=r"Name them: camscope app '.*a run'"):
+        session.folders.add(run_folder.parent)
     shutil.copytree(run_folder, tmp_path / "broken")
     (tmp_path / "broken" / "plan.json").write_text("{")
     with pytest.raises(InputError, match="damaged"):
         session.folders.add(tmp_path / "broken")
-    assert colours().class_names is not None

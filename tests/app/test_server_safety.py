@@ -44,7 +44,10 @@ def test_without_the_token_nothing_is_given(served, path, token):
     headers = {} if token is None else {"X-Camscope-Token": token.encode()}
     answer = httpx.get(served.base + path, headers=headers)
     assert answer.status_code == 401
-    assert answer.json()["kind"] == "TokenError"
+    if path == "/":  # a person reads it
+        assert "open the whole address" in answer.text
+    else:
+        assert answer.json()["kind"] == "TokenError"
     assert served.session.token not in answer.text
 
 
@@ -182,6 +185,12 @@ def test_dropped_photos_and_answers_take_no_more_memory_than_they_may(monkeypatc
     for there in ids[2:]:
         assert photos.read(photos.of(there)).size == (40, 60)
     assert len(photos._pixels) == 2
+    monkeypatch.setattr(held_photos, "_MOST_HELD", 2)
+    first = photos.add_again("a", lambda: None)
+    assert photos.holds(first)
+    for _ in range(2):
+        photos.add_again("b", lambda: None)
+    assert not photos.holds(first)
     kept = KeptAnswers(most=100)
     for i in range(9):
         kept.put(i, b"x" * 30)

@@ -225,7 +225,8 @@ def test_baselines_are_of_an_explainer_with_inputs_or_of_activations():
 def test_regions_of_another_size_than_the_explained_input_are_refused():
     """As masks and boxes of the photo on disk are, which was resized and cropped since."""
     _, explainer = classifier()
-    e = explainer(RNG.normal(size=(1, 2, 14, 14)), methods="gradcam", layers="features.3")
+    x = torch.from_numpy(RNG.normal(size=(1, 2, 14, 14)))
+    e = explainer(x, methods="gradcam", layers="features.3")
     there = np.zeros((1, 14, 14), bool)
     there[:, 2:6, 2:6] = True
     boxed = metrics.energy_inside(e, [(2, 2, 6, 6)], size=(14, 14))["gradcam"]

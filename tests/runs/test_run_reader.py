@@ -294,7 +294,7 @@ def test_a_store_of_many_rows_is_paged(finished, tmp_path):
     finish(RunStore(path), Plan.read(path))
     rows = camscope.runs.open(path)
     assert rows.columns == [*before.columns[:-3], "similarity", *before.columns[-3:]]
-    assert rows.to_pandas(maps=True).drop(columns="similarity").equals(before.to_pandas(maps=True))
+    assert rows.to_arrow(maps=True).drop_columns("similarity").equals(before.to_arrow(maps=True))
     assert len(rows) == len(before) == 6_000
     page = rows.where("top1 = 'bee'").sort("ring_share", descending=True).limit(50, offset=100)
     found = page.to_pandas(maps=True)

@@ -206,6 +206,17 @@ def test_more_targets_than_fit_the_budget_are_taken_in_turns_to_the_same_end(mon
         assert torch.equal(in_turns.channels[layer].index, at_once.channels[layer].index)
 
 
+@pytest.mark.filterwarnings("ignore::camscope.errors.CamscopeWarning")
+def test_weights_of_the_head_are_those_of_the_targets_that_are_taken_together():
+    """Guided Grad-CAM takes four targets at a time, so then what is made of the head's weights is too."""
+    model, x = Net(gap_head()).double().eval(), x64()
+    order = [4, 3, 2, 1, 0]
+    together = camscope.explain(model, x, methods=["cam", "hirescam", "guided-gradcam"], targets=order)
+    alone = camscope.explain(model, x, methods=["cam", "hirescam"], targets=order)
+    for method in ("cam", "hirescam"):
+        torch.testing.assert_close(together.maps(method), alone.maps(method), rtol=1e-12, atol=0)
+
+
 # ---------------------------------------------------------------------- no more than needed
 
 

@@ -252,6 +252,12 @@ NOT_LINEAR = {
     "LayerNorm after the pooling": NormBefore,
     "a scale after the linear layer": lambda: nn.Sequential(*gap_head(), Apply(lambda z: z * 1.1)),
     "a temperature learnt after it": lambda: nn.Sequential(*gap_head(), Apply(lambda z: z / 0.9)),
+    "a scale that rounding does not explain": lambda: nn.Sequential(
+        *gap_head(), Apply(lambda z: z * (1 + 1e-8))
+    ),
+    "features that rounding does not explain": lambda: nn.Sequential(
+        Apply(lambda x: x * (1 + 4e-9)), *gap_head()
+    ),
     "average and maximum pooling side by side": Concatenated,
     "the average twice, side by side": lambda: Concatenated(repeat=True),
     "a ReLU after the linear layer": lambda: nn.Sequential(*gap_head(), nn.ReLU()),

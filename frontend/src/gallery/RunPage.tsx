@@ -196,7 +196,7 @@ function onKey(event: KeyboardEvent, gallery: Gallery, open: (card: Card) => voi
   if (on?.matches("input, select, textarea") || event.ctrlKey || event.metaKey || event.altKey) return;
   if (gallery.tab.value !== "photos") return;
   const columns = gallery.columns.value;
-  const inTiles = on === document.body || on?.closest(".tiles");
+  const inTiles = on === document.body || on?.closest(".tiles, .places");
   const steps: Record<string, number> = {
     j: 1,
     k: -1,
@@ -204,6 +204,7 @@ function onKey(event: KeyboardEvent, gallery: Gallery, open: (card: Card) => voi
   };
   const by = steps[event.key];
   if (by !== undefined) {
+    gallery.takesFocus = true;
     gallery.step(by);
     event.preventDefault();
   } else if (inTiles && event.key === "Home") gallery.step(-Infinity);

@@ -28,8 +28,9 @@ interface Props {
 export function Tile({ gallery, card, index, side, current, open }: Props) {
   const button = useRef<HTMLButtonElement>(null);
   useEffect(() => {
-    if (current && document.activeElement?.closest(".tiles") && document.activeElement !== button.current)
-      button.current?.focus({ preventScroll: true });
+    if (!current || !button.current || !(gallery.takesFocus || document.activeElement?.closest(".tiles"))) return;
+    gallery.takesFocus = false;
+    button.current.focus({ preventScroll: true });
   }, [current, card]);
   if (!card) return <div class="tile waiting" style={{ height: `${side}px` }} aria-hidden="true" />;
   const shows = gallery.order.value.shows;

@@ -22,6 +22,9 @@ const EVERYTHING: Choice = {
   method: null, layer: null, target: null, by: "top1", of: null, wrong: false, failed: false, sql: "",
 };
 
+/** What an address keeps of a gallery. */
+type Kept = Partial<{ choice: Partial<Choice>; order: string; descending: boolean; tab: Tab }>;
+
 export class Gallery {
   readonly about = signal<About | null>(null);
   readonly error = signal("");
@@ -45,6 +48,8 @@ export class Gallery {
   readonly arrived = signal(0);
   /** Where the list was left. */
   top = 0;
+  /** Whether the tile that is current takes the focus when it is there. */
+  takesFocus = false;
 
   readonly condition = computed(() => conditionOf(this.choice.value));
   readonly kind = computed(() => kindOf(this.choice.value).join(" AND "));
@@ -91,24 +96,28 @@ export class Gallery {
   }
 
   /** What an address keeps of it. */
-  readonly kept = computed(() => ({
-    choice: this.choice.value,
-    order: this.order.value.words,
-    descending: this.order.value.descending,
-    tab: this.tab.value,
-  }));
+  readonly kept = computed<Kept | null>(() =>
+    this.about.value === null
+      ? this.restored.value // it is not there yet, and not forgotten
+      : {
+          choice: this.choice.value,
+          order: this.order.value.words,
+          descending: this.order.value.descending,
+          tab: this.tab.value,
+        },
+  );
 
-  private restored: Partial<{ choice: Partial<Choice>; order: string; descending: boolean; tab: Tab }> | null = null;
+  private readonly restored = signal<Kept | null>(null);
 
   /** Look at what an address has kept, as far as it is there. */
   restore(kept: unknown): void {
-    this.restored = typeof kept === "object" ? kept : null;
+    this.restored.value = typeof kept === "object" ? kept : null;
     if (this.about.value) this.restoreNow();
   }
 
   private restoreNow(): void {
-    const { choice, order, descending, tab } = this.restored ?? {};
-    this.restored = null;
+    const { choice, order, descending, tab } = this.restored.value ?? {};
+    this.restored.value = null;
     if (choice) this.choice.value = { ...this.choice.value, ...plain(choice) };
     const found = this.orders().find((one) => one.words === order);
     if (found) this.order.value = { ...found, descending: descending ?? found.descending };

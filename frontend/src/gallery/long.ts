@@ -35,7 +35,7 @@ export class LongScroll {
     if (this.factor === 1) this.top = bar;
     else if (bar <= 0) this.top = 0;
     else if (bar >= this.height - this.view - 1) this.top = most;
-    else this.top = Math.abs(step) < 2 * this.view ? this.top + step : bar * this.factor;
+    else this.top = Math.abs(step) < 4 * this.view ? this.top + step : bar * this.factor;
     this.top = Math.min(Math.max(this.top, 0), most);
     this.bar = bar;
   }

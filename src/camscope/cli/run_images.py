@@ -219,9 +219,9 @@ def _facts(done: Done) -> dict[str, Any]:
         "complete": done.complete,
         "images_per_second": done.progress.rate,
         "torn": list(done.torn),
+        "notes": [done.said] if done.said else [],
         "changed": list(done.changed),
         "lost": list(done.progress.lost),
-        "notes": [done.said] if done.said else [],
     }
     if done.progress.done:
         failures = open_run(done.path).failures
@@ -241,10 +241,10 @@ def _close(people: Console, done: Done, facts: dict[str, Any]) -> None:
         markup=False,
         soft_wrap=True,
     )
-    if done.changed:
-        show_notes(people, [f"a new run, since these changed: {'; '.join(done.changed)}"])
     if done.said:
         people.print(done.said, markup=False, soft_wrap=True)
+    if done.changed:
+        show_notes(people, [f"a new run, since these changed: {'; '.join(done.changed)}"])
     if done.torn:
         show_notes(people, [f"{len(done.torn)} torn shard(s) of a crash were made anew"])
     if progress.lost:

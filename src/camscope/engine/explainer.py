@@ -5,16 +5,16 @@ from __future__ import annotations
 import copy
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from array_api_compat import array_namespace
 from jaxtyping import Float
 
 from camscope.arrays import Array, detached
-from camscope.composition import Setting
+from camscope.composition import Setting, list_methods
 from camscope.engine.altering import altering
 from camscope.engine.call import MethodsLike, read_call
 from camscope.engine.choice_plan import Asked, By
@@ -25,7 +25,7 @@ from camscope.engine.layer_choice import Layers
 from camscope.engine.length_buckets import length_buckets
 from camscope.engine.listings import LayerTable, OfferTable
 from camscope.engine.model import open_model
-from camscope.engine.offering import Trial
+from camscope.engine.offering import Offer, Trial
 from camscope.engine.other_weights import weighted_layers, with_other_weights
 from camscope.engine.over_batches import Only, Over
 from camscope.engine.own_forward import Watched
@@ -561,6 +561,16 @@ class Explainer:
         other._model = with_other_weights(self._model, inputs, seed, head_only, layers)
         return other
 
+    def at_rest(self) -> AbstractContextManager[None]:
+        """For many calls one after another: within it nothing but PyTorch writes to the weights, if anything does.
+
+        Each call looks whether the weights are still those that it knows. What is written through NumPy, or through
+        `p.data`, is seen by adding up all values, which takes a tenth of the time of a small model; within this it is
+        left out.
+        """
+        found = getattr(self._model.adapter, "at_rest", nullcontext)()
+        return cast("AbstractContextManager[None]", found)
+
     def optimised(self, *, half: bool = False) -> Explainer:
         """The same on a copy of the model made for inference: batch norm folded, channels last (PyTorch).
 
@@ -779,9 +789,27 @@ class Explainer:
             InputError: as for `layers`.
         """
         with self._model.adapter.exclusive():
+            return OfferTable(self.offers(inputs, size=size))
+
+    @keywords("explainer.offers({})")
+    def offers(self, inputs: Any = None, *, size: Sequence[int] | None = None) -> Iterator[Offer]:
+        """The same methods one by one, each as it was tried: between two of them others may have the model.
+
+        Args:
+            inputs: see `methods`.
+            size: see `methods`.
+
+        Raises:
+            InputError: as for `layers`.
+        """
+        exclusive = self._model.adapter.exclusive
+        with exclusive():
             given, batch = self._looked_at(inputs, size)
-            setting = Setting(0, self._model.black(given))
-            return OfferTable(Trial(self._model.adapter, batch.images(slice(1)), setting).offers())
+            trial = Trial(self._model.adapter, batch.images(slice(1)), Setting(0, self._model.black(given)))
+        for method in list_methods():
+            with exclusive():
+                offer = trial.offer(method)
+            yield offer
 
     def _looked_at(self, inputs: Any, size: Sequence[int] | None) -> tuple[Inputs | None, Batch]:
         """What is run to see what there is of the model: the inputs, or noise of a size; of texts the longest."""

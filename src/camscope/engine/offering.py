@@ -13,7 +13,6 @@ from camscope.composition import (
     Setting,
     Wrapper,
     by_fpn_level,
-    list_methods,
     modifiers_of,
     simplified,
 )
@@ -69,18 +68,19 @@ class Trial:
     setting: Setting
     _gathered: dict[Hashable, CamscopeError | None] = field(default_factory=dict)
 
-    def offers(self) -> list[Offer]:
-        """All methods, in the order of `camscope.list_methods`."""
-        return [Offer(m, self._why_not(m)) for m in list_methods()]
+    def offer(self, m: Method | Named) -> Offer:
+        """One method, and why the model does not offer it.
 
-    def _why_not(self, m: Method | Named) -> str:
+        Args:
+            m: the method.
+        """
         try:
             self._check(m)
         except TargetError:  # on noise a detector sees nothing that could be explained
-            return ""
+            return Offer(m)
         except CamscopeError as error:
-            return str(error)
-        return ""
+            return Offer(m, str(error))
+        return Offer(m)
 
     def _check(self, m: Method | Named) -> None:
         """Refuse a method that the model does not offer.

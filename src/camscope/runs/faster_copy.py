@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -22,6 +23,9 @@ LONG = 128
 TOLERANCE, TOLERANCE_OF_HALF = 1e-3, 0.1
 """So far, as a share of the largest, maps and scores on the copy may be off; in bfloat16 two digits agree."""
 
+_made: WeakKeyDictionary[Explainer, dict[Precision, Explainer]] = WeakKeyDictionary()
+"""The explainer on each copy, by that of the model itself: a copy is made once."""
+
 
 @dataclass(frozen=True)
 class Chosen:
@@ -30,12 +34,12 @@ class Chosen:
     Attributes:
         precision: of the copy, or empty.
         said: what was found, in a sentence; empty where there was nothing to find.
-        first: the explanation of the first batch, by what was chosen.
+        provenance: of the first batch, as it was explained by what was chosen.
     """
 
     precision: Precision
     said: str
-    first: Explanation
+    provenance: Mapping[str, Any]
 
 
 def check_wanted(wanted: Any) -> None:
@@ -58,7 +62,12 @@ def explainer_on(explainer: Explainer, precision: Precision) -> Explainer:
         explainer: of the model itself.
         precision: see `Chosen`.
     """
-    return explainer.optimised(half=precision == "bfloat16") if precision else explainer
+    if not precision:
+        return explainer
+    made = _made.setdefault(explainer, {})
+    if precision not in made:
+        made[precision] = explainer.optimised(half=precision == "bfloat16")
+    return made[precision]
 
 
 def choose(
@@ -82,28 +91,31 @@ def choose(
         ModelError: if the copy is asked for and gives something else, or there is none.
     """
     if wanted is False or (wanted is None and (images < LONG or not _has_copy(explainer))):
-        return Chosen("", "", plain)
+        return Chosen("", "", plain.provenance)
     half = wanted == "bfloat16"
+    precision: Precision = "bfloat16" if half else "float32"
     tolerance = TOLERANCE_OF_HALF if half else TOLERANCE
     try:
-        fast = again(explainer.optimised(half=half))
+        fast = again(explainer_on(explainer, precision))
         off = difference(plain, fast)
     except CamscopeError as error:
         if wanted is not None:
             raise
-        return Chosen("", f"The model is explained as it is, since its optimised copy fails: {error}", plain)
+        return Chosen(
+            "", f"The model is explained as it is, since its optimised copy fails: {error}", plain.provenance
+        )
     name = "optimised copy of the model" + (" in bfloat16" if half else "")
     found = (
         f"on the first {len(plain.targets)} images maps and scores differ by {off:.0e} of the largest at most"
     )
     if off <= tolerance:
-        return Chosen("bfloat16" if half else "float32", f"Explained on an {name}: {found}.", fast)
+        return Chosen(precision, f"Explained on an {name}: {found}.", fast.provenance)
     if wanted is not None:
         raise ModelError(
             f"The {name} does not give what the model gives: {found}, where {tolerance:g} is allowed. Leave "
             f"{keyword('optimised', wanted)} out."
         )
-    return Chosen("", f"The model is explained as it is: of its optimised copy {found}.", plain)
+    return Chosen("", f"The model is explained as it is: of its optimised copy {found}.", plain.provenance)
 
 
 def difference(one: Explanation, other: Explanation) -> float:

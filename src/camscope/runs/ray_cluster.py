@@ -6,11 +6,9 @@ import logging
 import math
 import os
 import socket
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from camscope.errors import InputError, MissingExtraError, keyword
@@ -43,10 +41,6 @@ def ray_module() -> Any:
     Raises:
         MissingExtraError: if it is not installed.
     """
-    if "ray" not in sys.modules and _has_token():
-        os.environ.setdefault(
-            "RAY_AUTH_MODE", "token"
-        )  # as `ray start` does; clusters without tokens take it too
     try:
         import ray
     except ImportError as error:
@@ -132,16 +126,10 @@ def refuse_silent(address: str | None) -> None:
         raise InputError(_no_answer(address, why)) from error
 
 
-def _has_token() -> bool:
-    """Whether there is a token of Ray's, by which a cluster knows who may use it."""
-    named = any(name in os.environ for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"))
-    return named or (Path.home() / ".ray" / "auth_token").is_file()
-
-
 def _no_answer(address: str, why: str) -> str:
     return (
         f"No cluster answers at {address} ({why}). Is it up (ray status, on its head), is this the port of its head "
-        "(6379 mostly, and not the dashboard's 8265), may this machine reach it, and has it the token of the head "
-        "(~/.ray/auth_token), if that has one? Without "
-        f"{keyword('address')} the cluster is taken that this machine is in."
+        "(6379 mostly, and not the dashboard's 8265), and may this machine reach it? One that says 'Token "
+        "authentication is enabled' when it is started wants RAY_AUTH_MODE=token, and its ~/.ray/auth_token here. "
+        f"Without {keyword('address')} the cluster is taken that this machine is in."
     )

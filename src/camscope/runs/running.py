@@ -148,8 +148,8 @@ def run(
     carried_by = engine_named(engine, address, actors)
     carried_by.check(model, model_options)
     part = Share.read(share)
-    given = {"top": top, "shard_size": shard_size, "batch": batch, "workers": workers, "actors": actors}
     check_wanted(optimised)
+    given = {"top": top, "shard_size": shard_size, "batch": batch, "workers": workers, "actors": actors}
     _check({name: number for name, number in given.items() if number is not None})
     words = _targets(targets)
     expressions = tuple(parse(one).name for text in _listed(methods) or () for one in split(text))
@@ -246,15 +246,17 @@ def _begun(
     """The plan of a new run: the list of inputs is written, and the first batch is explained."""
     written = inputs.write(find_inputs(data, options), _TRIED)
     e, again = _first(explainer, asked, written.head, batch or _IN_FIRST)
-    chosen = choose(explainer, e, again, wanted=optimised, images=written.count)
-    e = chosen.first
     layers = e.provenance["layers"]
     at = None
     if asked.layers is None and list(layers.get("layers", {})) == [layers.get("choice")]:
         at = (layers["choice"],)
+    own_layers = at or asked.layers  # chosen once, by the model itself
+    chosen = choose(explainer, e, lambda own: again(own, own_layers), wanted=optimised, images=written.count)
     if batch is None:
         own = explainer_on(explainer, chosen.precision)
-        batch = fitting(lambda: again(own), len(e.targets), str(e.provenance.get("device", "cpu")))
+        batch = fitting(
+            lambda: again(own, own_layers), len(e.targets), str(e.provenance.get("device", "cpu"))
+        )
     return Plan(
         asked=asked,
         data=tuple(os.fspath(one) for one in ([data] if isinstance(data, (str, os.PathLike)) else data)),
@@ -265,7 +267,7 @@ def _begun(
         classes=e.logits.shape[1],
         class_names=None if e.class_names is None else tuple(e.class_names),
         facts={name: vars(facts) for name, facts in e.facts.items()},
-        provenance={k: v for k, v in e.provenance.items() if k != "labels"},
+        provenance={k: v for k, v in chosen.provenance.items() if k != "labels"} | {"layers": layers},
         created=now(),
         optimised=chosen.precision,
         optimised_said=chosen.said,
@@ -274,7 +276,7 @@ def _begun(
 
 def _first(
     explainer: Explainer, asked: Asked, head: Sequence[Input], batch: int
-) -> tuple[Explanation, Callable[[Explainer], Explanation]]:
+) -> tuple[Explanation, Callable[[Explainer, tuple[str, ...] | None], Explanation]]:
     """The explanation of the first batch that can be read, and what explains it again.
 
     It says what suits the model before anything is written.
@@ -292,12 +294,15 @@ def _first(
                 sources = [one for one, _ in these]
 
                 def again(
-                    own: Explainer, sources: list[Input] = sources, photos: list[ReadPhoto] = photos
+                    own: Explainer,
+                    layers: tuple[str, ...] | None,
+                    sources: list[Input] = sources,
+                    photos: list[ReadPhoto] = photos,
                 ) -> Explanation:
-                    return explained(own, sources, photos, asked.methods, asked.layers, targets, asked.seed)
+                    return explained(own, sources, photos, asked.methods, layers, targets, asked.seed)
 
                 try:
-                    return again(explainer), again
+                    return again(explainer, asked.layers), again
                 except (InputError, TargetError) as error:  # of one image, perhaps
                     refused = refused or error
     if refused is not None:

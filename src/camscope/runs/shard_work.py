@@ -70,6 +70,10 @@ class Work:
         Raises:
             CamscopeError: if what is asked for does not suit the model.
         """
+        with self._explainer.at_rest():
+            return self._table(number, inputs)
+
+    def _table(self, number: int, inputs: Iterable[Pair]) -> Any:
         pa, _ = pyarrow_modules()
         rows: list[Row] = []
         first = number * self.plan.asked.shard_size

@@ -20,7 +20,7 @@ Message: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 App: TypeAlias = Callable[[Message, Receive, Send], Awaitable[None]]
-Refuse: TypeAlias = Callable[[RefusedError], App]
+Refuse: TypeAlias = Callable[[RefusedError, str], App]
 
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
@@ -44,7 +44,7 @@ class Guard:
         token: what every request must have.
         host: that the server listens on.
         port: likewise.
-        refuse: makes an answer of a refusal.
+        refuse: makes an answer of a refusal and the path that was asked for.
         limits: how many bytes a request may have, by the beginning of its path; the first that fits counts.
     """
 
@@ -65,7 +65,11 @@ class Guard:
             name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]
         }
 
+        answered = False
+
         async def answer(message: Message) -> None:
+            nonlocal answered
+            answered = message["type"] == "http.response.body" and not message.get("more_body", False)
             if message["type"] == "http.response.start":
                 message["headers"] = [*message.get("headers", ()), *_HEADERS]
             await send(message)
@@ -74,9 +78,13 @@ class Guard:
             self._check(scope, headers)
             bounded = self._bounded(scope["path"], headers, receive)
         except RefusedError as refusal:
-            await self._refuse(refusal)(scope, receive, answer)
+            await self._refuse(refusal, scope["path"])(scope, receive, answer)
             return
-        await self._app(scope, bounded, answer)
+        try:
+            await self._app(scope, bounded, answer)
+        except Exception:
+            if not answered:  # a fault that was told is no reason to cut the connection, too
+                raise
 
     def _check(self, scope: Message, headers: dict[str, str]) -> None:
         """Refuse what comes from elsewhere, and what has no token.

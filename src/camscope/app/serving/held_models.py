@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -39,33 +40,24 @@ class HeldModel:
         self._open = open
         self._explainer: Explainer | None = None
         self._layers: dict[bool, LayerTable] = {}
-        self._offers: OfferTable | None = None
+        self._offers: asyncio.Future[OfferTable] | None = None
         self._asked: dict[tuple[str, tuple[str, ...]], list[tuple[str, int | None, bool]]] = {}
-        self._dense = self._looked = False
+        self._kind: str | None = None
         self.error: str | None = None
         self.worker.begin(self._load)
-        self.worker.begin(self._look)
 
     def _load(self) -> None:
         try:
             self._explainer = self._open()
+            self._kind = _kind(self._explainer)
         except CamscopeError as error:
             self.error = str(error)
         except Exception as error:  # a model of the user's own may raise anything, and the server stays
             self.error = f"{self.name} cannot be loaded: {type(error).__name__}: {error}"
-
-    def _look(self) -> None:
-        """Look at layers and outputs before they are asked for; what is wrong is said when they are."""
-        e = self._explainer
-        try:
-            if e is not None and not (e.reads_texts or e.hears_sounds):
-                self.layers()
-                if not (e.detects or e.compares_captions):
-                    size = _SIZE if e.preprocessing is None else e.preprocessing.input_size
-                    grey = Image.new("RGB", (size[1], size[0]), "gray")
-                    self._dense = isinstance(e.outputs(grey).predictions, Dense)
-        finally:
-            self._looked = True
+        else:
+            self.worker.begin(
+                self.layers
+            )  # behind all photos that wait; what is wrong is said when they are asked for
 
     def refuse_photos(self) -> None:
         """Refuse photos for a model that takes something else.
@@ -83,7 +75,7 @@ class HeldModel:
     @property
     def status(self) -> str:
         """`loading`, `ready` or `failed`."""
-        return "failed" if self.error is not None else "ready" if self._looked else "loading"
+        return "failed" if self.error is not None else "loading" if self._kind is None else "ready"
 
     @property
     def explainer(self) -> Explainer:
@@ -110,15 +102,26 @@ class HeldModel:
             self._layers[every] = self.explainer.layers(every=every)
         return self._layers[every]
 
-    def methods(self) -> OfferTable:
-        """All methods, tried on the model once.
+    async def methods(self) -> OfferTable:
+        """All methods, tried on the model once, and one by one, so that photos come in between.
 
         Raises:
             ModelError: if the model could not be loaded.
         """
         if self._offers is None:
-            self._offers = self.explainer.methods()
-        return self._offers
+            self._offers = asyncio.ensure_future(self._tried())
+        try:
+            return await asyncio.shield(self._offers)
+        except CamscopeError:
+            self._offers = None
+            raise
+
+    async def _tried(self) -> OfferTable:
+        explainer = await self.worker.do(lambda: self.explainer)
+        offers, found = explainer.offers(), OfferTable()
+        while (offer := await self.worker.do(lambda: next(offers, None))) is not None:
+            found.append(offer)
+        return found
 
     def asked(
         self, photo: str, given: Any, words: tuple[str, ...], targets: Sequence[TargetLike]
@@ -144,14 +147,14 @@ class HeldModel:
 
     def facts(self) -> Mapping[str, Any]:
         """What a page is told of it."""
-        e = self._explainer if self._looked else None
+        e = None if self._kind is None else self._explainer
         return {
             "id": self.id,
             "name": self.name,
             "spec": self.spec,
             "status": self.status,
             "error": self.error,
-            "kind": None if e is None else "segmenter" if self._dense else _kind(e),
+            "kind": self._kind,
             "classes": None if e is None or e.class_names is None else len(e.class_names),
             "default_method": None if e is None else e.default_method,
         }
@@ -164,7 +167,14 @@ def _kind(explainer: Explainer) -> str:
         return "sounds"
     if explainer.detects:
         return "detector"
-    return "captions" if explainer.compares_captions else "classifier"
+    if explainer.compares_captions:
+        return "captions"
+    size = _SIZE if explainer.preprocessing is None else explainer.preprocessing.input_size
+    grey = Image.new("RGB", (size[1], size[0]), "gray")
+    try:
+        return "segmenter" if isinstance(explainer.outputs(grey).predictions, Dense) else "classifier"
+    except InputError:  # it does not say how photos are prepared, or takes none: who gives one is told so
+        return "classifier"
 
 
 class HeldModels:

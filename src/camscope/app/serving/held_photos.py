@@ -20,6 +20,9 @@ from camscope.images import Photo, read_photo, read_photo_bytes
 _BYTES_HELD = 512 * 2**20
 """Of dropped photos, as files; the oldest are let go of beyond."""
 
+_MOST_HELD = 10_000
+"""Photos that the server was not started with; the oldest are let go of beyond."""
+
 _PIXELS_HELD = 100_000_000
 """Of photos that were looked at last, which are kept as pixels."""
 
@@ -105,6 +108,15 @@ class HeldPhotos:
         self._keep(held, photo)
         return held
 
+    def holds(self, held: HeldPhoto) -> bool:
+        """Whether a photo is still there.
+
+        Args:
+            held: which.
+        """
+        with self._lock:
+            return held.id in self._held
+
     def of(self, id: str) -> HeldPhoto:
         """One of them.
 
@@ -142,14 +154,7 @@ class HeldPhotos:
         Raises:
             ImageError: if it cannot be read.
         """
-        pixels = self.read(held).pixels
-        factor = side / max(pixels.size)
-        if factor < 1:
-            small = (max(1, round(pixels.width * factor)), max(1, round(pixels.height * factor)))
-            pixels = pixels.resize(small, Image.Resampling.LANCZOS, reducing_gap=2.0)
-        stored = BytesIO()
-        pixels.save(stored, "WEBP", quality=_QUALITY, method=2)
-        return stored.getvalue()
+        return webp(self.read(held), side)
 
     def _add(self, name: str, read: Callable[[], Photo], *, given: bool, bytes: int) -> HeldPhoto:
         held = HeldPhoto(secrets.token_urlsafe(12), name, given, bytes, read)
@@ -157,7 +162,7 @@ class HeldPhotos:
             self._held[held.id] = held
             dropped = [photo for photo in self._held.values() if not photo.given]
             total = sum(photo.bytes for photo in dropped)
-            while total > _BYTES_HELD and len(dropped) > 1:
+            while (total > _BYTES_HELD or len(dropped) > _MOST_HELD) and len(dropped) > 1:
                 oldest = dropped.pop(0)
                 total -= oldest.bytes
                 del self._held[oldest.id]
@@ -172,6 +177,23 @@ class HeldPhotos:
             while total > _PIXELS_HELD and len(self._pixels) > 1:
                 _, oldest = self._pixels.popitem(last=False)
                 total -= oldest.size[0] * oldest.size[1]
+
+
+def webp(photo: Photo, side: int) -> bytes:
+    """A photo as WebP.
+
+    Args:
+        photo: the photo.
+        side: its longer one in pixels, at most.
+    """
+    pixels = photo.pixels
+    factor = side / max(pixels.size)
+    if factor < 1:
+        small = (max(1, round(pixels.width * factor)), max(1, round(pixels.height * factor)))
+        pixels = pixels.resize(small, Image.Resampling.LANCZOS, reducing_gap=2.0)
+    stored = BytesIO()
+    pixels.save(stored, "WEBP", quality=_QUALITY, method=2)
+    return stored.getvalue()
 
 
 def plain_name(name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -11,8 +12,8 @@ from typing import Any, TypeVar
 from camscope.app.serving.held_photos import HeldPhoto, HeldPhotos
 from camscope.app.serving.refusals import NotFoundError
 from camscope.app.serving.worker import Worker
-from camscope.errors import CamscopeWarning
-from camscope.images import Photo
+from camscope.errors import CamscopeWarning, InputError
+from camscope.images import Photo, is_image_name
 from camscope.results import Explanation
 from camscope.runs import RunRows
 from camscope.runs import open as open_run
@@ -41,6 +42,7 @@ class HeldRun:
     def __init__(self, id: str, path: Path) -> None:
         self.id, self.path, self.name = id, path, path.resolve().name
         self.worker, self.slow = Worker(f"run {self.name}"), Worker(f"means of {self.name}")
+        self.pictures = Worker(f"photos of {self.name}")
         self._photos: dict[int, HeldPhoto] = {}
         self._opened: RunRows | None = None
         self._state: object = None
@@ -148,21 +150,28 @@ class HeldRun:
         Raises:
             InputError: if there is no such image, or it could not be explained.
         """
-        if image not in self._photos:
-            self._photos[image] = photos.add_again(
-                self.name_of(image), lambda: _photo(self.explanation(image))
-            )
-        return self._photos[image]
+        held = self._photos.get(image)
+        if held is None or not photos.holds(held):
+            held = self._photos[image] = photos.add_again(self.name_of(image), lambda: self.read_photo(image))
+        return held
+
+    def read_photo(self, image: int) -> Photo:
+        """The photo of an image, read again.
+
+        Args:
+            image: its number.
+
+        Raises:
+            InputError: if there is no such image, or it could not be explained.
+            ImageError: if it cannot be read any more.
+        """
+        shown = self.explanation(image).input_image(0)
+        return Photo(shown.picture, shown.source, shown.notes)
 
     def facts(self) -> Mapping[str, Any]:
         """What a page is told of it."""
         rows = self.rows()
         return {"id": self.id, "name": self.name, "rows": self._count, "complete": rows.is_complete}
-
-
-def _photo(e: Explanation) -> Photo:
-    shown = e.input_image(0)
-    return Photo(shown.picture, shown.source, shown.notes)
 
 
 class HeldTraining:
@@ -213,7 +222,7 @@ class HeldFolders:
             path: the folder.
 
         Raises:
-            InputError: if it is one, and nothing of it can be read.
+            InputError: if it is one, and nothing of it can be read; or if it holds some.
         """
         if (path / PLAN).is_file():
             held = HeldRun(f"r{len(self._runs) + 1}", path)
@@ -223,6 +232,13 @@ class HeldFolders:
             training = HeldTraining(f"t{len(self._trainings) + 1}", path)
             self._trainings[training.id] = training
             return True
+        inside = sorted({file.parent for name in (PLAN, SAMPLES) for file in path.glob(f"*/{name}")})
+        inside += sorted(file.parents[1] for file in path.glob(f"*/maps/{SAMPLES}"))
+        if inside and not any(is_image_name(str(file)) for file in path.iterdir()):
+            raise InputError(
+                f"'{path}' is no run and no training, but in it are some. Name them: "
+                f"camscope app {' '.join(shlex.quote(str(one)) for one in inside[:4])}{' …' if len(inside) > 4 else ''}"
+            )
         return False
 
     def runs(self) -> Iterator[HeldRun]:

@@ -25,7 +25,7 @@ async def _layers(request: Request, id: str, every: bool = False) -> dict[str, A
 async def _methods(request: Request, id: str) -> dict[str, Any]:
     """All methods, each with one honest line and its price; and why the model does not offer one."""
     model = _session(request).models.of(id)
-    return methods_of(await done(request, model.worker, model.methods))
+    return methods_of(await model.methods())
 
 
 @router.get("/models/{id}/classes")

@@ -10,6 +10,7 @@ from fastapi.responses import Response
 
 from camscope.app.serving.app_session import Session, done
 from camscope.app.serving.explained_photo import encoded
+from camscope.app.serving.held_photos import webp
 from camscope.app.serving.held_runs import HeldRun
 from camscope.app.serving.map_scatter import AXES
 from camscope.app.serving.run_answers import about_of, chosen_rows, facets_of, means_of, page_of, scatter_of
@@ -143,13 +144,8 @@ async def _photo(
     request: Request, id: str, image: int, side: Annotated[int, Query(ge=16, le=4096)] = 160
 ) -> Response:
     """The photo of one image as WebP."""
-    session = _session(request)
-    run = session.folders.run(id)
-
-    def answer() -> bytes:
-        return session.photos.picture(run.photo(image, session.photos), side)
-
-    content = await done(request, run.worker, answer)
+    run = _session(request).folders.run(id)
+    content = await done(request, run.pictures, lambda: webp(run.read_photo(image), side))
     return Response(content, media_type="image/webp", headers={"Cache-Control": "private, max-age=3600"})
 
 

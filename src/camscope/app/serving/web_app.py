@@ -21,7 +21,7 @@ from camscope.app.serving import (
 )
 from camscope.app.serving.app_session import MOST_BYTES, Session
 from camscope.app.serving.guard import Guard, cookie_name
-from camscope.app.serving.refusals import NotFoundError, RefusedError, TooLargeError
+from camscope.app.serving.refusals import NotFoundError, RefusedError, TokenError, TooLargeError
 from camscope.errors import CamscopeError
 
 _LIMITS = {"/api/photos": 4 * MOST_BYTES, "/api/report": MOST_BYTES, "/": 8 * 2**20}
@@ -81,7 +81,9 @@ def _said(status: int, error: str, kind: str) -> JSONResponse:
     return JSONResponse({"error": error, "kind": kind}, status, headers={"Cache-Control": "no-store"})
 
 
-def _refusal(refusal: RefusedError) -> Response:
+def _refusal(refusal: RefusedError, path: str) -> Response:
+    if path == "/" and isinstance(refusal, TokenError):  # a person looks at this
+        return HTMLResponse(page_file.NO_TOKEN, refusal.status, headers={"Cache-Control": "no-store"})
     return _said(refusal.status, str(refusal), type(refusal).__name__)
 
 

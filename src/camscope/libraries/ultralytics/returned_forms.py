@@ -29,7 +29,16 @@ _OVERLAP = 0.7
 
 
 def all_candidates(returned: Any, branches: Branches, size: tuple[int, int]) -> Detections:
-    """All candidates, by whichever of the forms fits in numbers what was returned."""
+    """All candidates, by whichever of the forms fits in numbers what was returned.
+
+    Args:
+        returned: by the network.
+        branches: what those of its head put out.
+        size: of the input, (height, width).
+
+    Raises:
+        ModelError: if none of the forms fits.
+    """
     y = next(tensors_of(returned), None)
     if y is not None and y.ndim == 3:
         y = y.detach()

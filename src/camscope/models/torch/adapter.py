@@ -24,7 +24,13 @@ from camscope.models.torch.backwards.libragrad import balanced_gradients
 from camscope.models.torch.forwards import Forwards
 from camscope.models.torch.further_passes import FurtherPasses
 from camscope.models.torch.hooks.grafting import Uses
-from camscope.models.torch.hooks.modules import check_has_values, check_not_scripted, tensors_of, unwrap
+from camscope.models.torch.hooks.modules import (
+    at_rest,
+    check_has_values,
+    check_not_scripted,
+    tensors_of,
+    unwrap,
+)
 from camscope.models.torch.hooks.record import InputOf, Recorder
 from camscope.models.torch.hooks.session import exclusive
 from camscope.models.torch.hooks.state import explaining
@@ -94,6 +100,10 @@ class TorchAdapter:
         """
         with exclusive(self.model), set_aside(self.model):
             yield
+
+    def at_rest(self) -> AbstractContextManager[None]:
+        """Within it only PyTorch writes to the weights, if anything does, so that calls look at them less closely."""
+        return at_rest(self.model)
 
     def optimised(self, *, half: bool = False) -> TorchAdapter:
         """One that runs the passes on a faster copy of the model, see `camscope.models.torch.optimise`.
