@@ -99,7 +99,8 @@ def test_mistakes_are_found_before_the_model_is_loaded(run, patches, arguments, 
     [
         (
             ["patches/red"],
-            "'red' 4. Add photos of other classes; or rank without mosaics, by fidelity alone: --by",
+            "'red' 4. Add photos of other classes; or rank without mosaics, by fidelity alone: --by "
+            "fidelity. For anything to be claimed it takes 50 photos.",
         ),
         (["patches/red/0.png"], "there is one photo: nothing is left for the other half"),
         (["patches/nobody.png"], "No photo of 1 can be read. 'patches/nobody.png' does not exist"),

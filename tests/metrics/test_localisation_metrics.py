@@ -183,6 +183,17 @@ def test_baselines_stand_beside_by_one_argument():
         ([(0, 0, 4)] * 2, {"size": (8, 8)}, "The box"),
         (np.ones((2, 8, 8)), {}, "Masks must hold booleans"),
         (np.ones((3, 8, 8), bool), {}, "Masks for 3 images, and maps of 2"),
+        (np.ones((2, 8, 8), int), {}, r"hold booleans, True inside, and these hold int64: masks > 0"),
+        (
+            np.ones((2, 1, 8, 8), bool),
+            {},
+            r"shape \(2, 1, 8, 8\).*masks\[:, 0\] without the axis of channels",
+        ),
+        (np.ones((8, 8), bool), {}, r"shape \(8, 8\).*masks\[None\] of one image"),
+        ([np.ones((8, 8), bool), np.ones((8, 9), bool)], {}, r"Masks of several sizes \(8 × 8, 8 × 9\)"),
+        ([("0", 0, 4, 4)] * 2, {"size": (8, 8)}, "whole pixels"),
+        ([[(0, 0, 4, 4), (0, 0)]] * 2, {"size": (8, 8)}, r"The box \(0, 0\) of image 0"),
+        (None, {"size": (8, 8)}, "Regions None: expected masks"),
         (np.zeros((2, 8, 8), bool), {}, "The mask of image 0 is empty"),
         (np.ones((2, 8, 8), bool), {"size": (9, 9)}, "masks have a size of their own"),
         ([[(0, 0, 4, 4)], []], {"size": (8, 8)}, "Image 1 has no box"),
@@ -222,6 +233,29 @@ def test_baselines_are_of_an_explainer_with_inputs_or_of_activations():
         metrics.baseline_maps(np.zeros((1, 2, 3, 3)), np.zeros((1, 3, 8, 8)))
 
 
+def test_a_mask_of_each_image_may_stand_in_a_list_and_boxes_may_be_of_any_numbers():
+    maps = RNG.random((2, 1, 8, 8))
+    masks = RNG.random((2, 8, 8)) > 0.5
+    expected = metrics.energy_inside(maps, masks)["map"]
+    for given in ([*masks], tuple(map(torch.from_numpy, masks)), torch.from_numpy(masks)):
+        np.testing.assert_array_equal(metrics.energy_inside(maps, given)["map"], expected)
+    boxes = np.array([(1, 2, 5, 6), (0, 0, 4, 8)])
+    expected = metrics.energy_inside(maps, boxes.tolist(), size=(8, 8))["map"]
+    each = [torch.from_numpy(boxes[i : i + 1]) for i in (0, 1)]
+    for given in (boxes, boxes.astype(float), [*map(tuple, boxes)], each):
+        np.testing.assert_array_equal(metrics.energy_inside(maps, given, size=(8, 8))["map"], expected)
+
+
+def test_masks_are_not_taken_for_boxes_and_boxes_not_for_masks():
+    maps = RNG.random((1, 1, 8, 8))
+    with pytest.raises(camscope.InputError, match="Masks were given: expected for each image a box"):
+        metrics.max_box_accuracy(maps, np.ones((1, 8, 8), bool), size=(8, 8))
+    with pytest.raises(camscope.InputError, match="size=8: expected the input's size along each axis"):
+        metrics.max_box_accuracy(maps, [(0, 0, 4, 4)], size=8)
+    with pytest.raises(camscope.InputError, match=r"max_box_accuracy and metrics\.energy_inside take boxes"):
+        metrics.pixel_average_precision(maps, [(0, 0, 4, 4)])
+
+
 def test_regions_of_another_size_than_the_explained_input_are_refused():
     """As masks and boxes of the photo on disk are, which was resized and cropped since."""
     _, explainer = classifier()
@@ -235,5 +269,6 @@ def test_regions_of_another_size_than_the_explained_input_are_refused():
     for measure in (metrics.energy_inside, metrics.pointing_game, metrics.pixel_average_precision):
         with pytest.raises(InputError, match=words):
             measure(e, there.repeat(2, 1).repeat(2, 2))
-    with pytest.raises(InputError, match=words):
-        metrics.energy_inside(e, [(2, 2, 6, 6)], size=(28, 28))
+    for measure in (metrics.energy_inside, metrics.max_box_accuracy):
+        with pytest.raises(InputError, match=words):
+            measure(e, [(2, 2, 6, 6)], size=(28, 28))

@@ -226,5 +226,5 @@ def test_masks_that_leave_nothing_to_find_are_refused():
     ):
         with pytest.raises(camscope.InputError, match=message):
             metrics.pixel_average_precision(one, masks, **options)
-    with pytest.raises(camscope.InputError, match="say its size"):
+    with pytest.raises(camscope.InputError, match="Expected masks, an array of the batch"):
         metrics.pixel_average_precision(one, [(0, 0, 2, 2)])

@@ -311,6 +311,12 @@ def test_a_score_that_does_not_move_a_grid_of_few_cells_and_a_model_that_only_gu
     fixed = camscope.Explainer(Fixed(nn.Conv2d(2, 2, 3, padding=1)))
     assert "does not move" in unjudged(fixed, X[:1].float(), layers="0", methods="mean-activation")
 
+    certain, sure = classifier()
+    certain.register_forward_hook(lambda module, args, logits: logits - torch.tensor([0, 0, 1e16, 0]))
+    said = unjudged(sure, X[:1], layers="features.3", targets=2)
+    assert "gives class 2 no probability here" in said
+    assert "there is none to lose. Explain a class that it thinks possible" in said
+
     coarse = nn.Sequential(nn.Conv2d(2, 3, 7, stride=7), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
     why = unjudged(camscope.Explainer(coarse), X[:1].float(), layers="1", methods="gradcam")
     assert "2×2 cells" in why
@@ -328,6 +334,18 @@ def test_a_score_that_does_not_move_a_grid_of_few_cells_and_a_model_that_only_gu
     assert "10% of the image removed" in why
     assert "another top class" in why
     assert done[-1] == (256, 256)  # once with fewer cells
+
+
+def test_of_a_class_that_is_all_but_impossible_it_is_told():
+    net, explainer = classifier()
+    probable = explainer.trust(X[:1], targets=[2, camscope.targets.Class(2, sign=-1)])
+    shift = net.register_forward_hook(lambda module, args, logits: logits - torch.tensor([0, 0, 60, 0]))
+    judgement = explainer.trust(X[:1], targets=[2, camscope.targets.Class(2, sign=-1)])
+    shift.remove()
+    words = "gives class 2 a probability of less than 0.01% here"
+    assert [words in repr(j) for j in (probable, judgement)] == [False, True]
+    assert [any(words in note for note in row.notes) for row in judgement.rows] == [True, False]
+    assert not judgement.rows[0].why
 
 
 @pytest.mark.parametrize(

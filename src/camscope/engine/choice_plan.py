@@ -14,6 +14,7 @@ from camscope.engine.mosaic_trials import Mosaics
 from camscope.engine.trusting import check_probes
 from camscope.errors import InputError, keyword, nearest
 from camscope.targets import class_name
+from camscope.trust.method_candidates import ENOUGH
 from camscope.trust.mosaics import GRIDS, dealt
 
 By: TypeAlias = Literal["mosaics", "fidelity"]
@@ -96,7 +97,8 @@ def _no_mosaics(looked: Looked) -> str:
     return (
         f"A mosaic needs photos of two classes at least, and each half of the photos its own. The model's top classes "
         f"of the {len(usable)} photos that may be used: {of}{' …' if len(numbers) > 4 else ''}. Add photos of other "
-        f"classes; or rank without mosaics, by {MEASURE} alone: {keyword('by', 'fidelity')}."
+        f"classes; or rank without mosaics, by {MEASURE} alone: {keyword('by', 'fidelity')}. "
+        f"For anything to be claimed it takes {ENOUGH} photos."
     )
 
 

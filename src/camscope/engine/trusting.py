@@ -218,7 +218,15 @@ def _claim(
         tuple(baselines),
         unfit.get(status, ""),
         (*_notes(e, place), *(() if means else (_NO_MEAN,))),
+        _probability(e, image, target),
     )
+
+
+def _probability(e: Explanation, image: int, target: int) -> float:
+    """That of the class whose evidence is explained; NaN of what has none, as evidence against a class."""
+    info = e.targets[image][target]
+    found = None if info.sign < 0 or info.against else e.probability(image, target)
+    return float("nan") if found is None else found
 
 
 def _there(e: Explanation, place: Place, ground: Places) -> Float[np.ndarray, "*space"]:

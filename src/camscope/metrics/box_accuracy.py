@@ -13,7 +13,7 @@ from camscope.errors import InputError
 from camscope.metrics.localisation import at_size
 from camscope.metrics.measured_maps import Maps, can_be_judged, named_maps
 from camscope.metrics.metric import Values, metric
-from camscope.metrics.true_regions import image_boxes
+from camscope.metrics.true_regions import check_size, check_size_of_input, image_boxes
 
 _LEVELS = 255
 """Maps are cut at whole levels from 0 to 254, as the authors' code does, which makes bytes of them."""
@@ -54,7 +54,9 @@ def max_box_accuracy(
     if components not in ("largest", "all"):
         raise InputError(f"components={components!r}: expected 'largest' or 'all'.")
     named = named_maps(maps, baselines)
+    check_size(size)
     true = image_boxes(boxes, size, named.batch)
+    check_size_of_input(size, maps)
 
     def accuracy(own: Float[np.ndarray, "batch target *space"], target: int) -> float:
         best = np.array(

@@ -44,7 +44,7 @@ def pointing_game(
     from scipy import ndimage
 
     named = named_maps(maps, baselines)
-    masks = regions_of(regions, size, maps, named.batch)
+    masks = regions_of(regions, size, maps, named)
     near = [mask | (ndimage.distance_transform_edt(~mask) < tolerance) for mask in masks]
 
     def hit(one: Float[np.ndarray, "*space"], image: int) -> float:
@@ -76,7 +76,7 @@ def energy_inside(
         InputError: if the regions do not fit the maps or the input.
     """
     named = named_maps(maps, baselines)
-    masks = regions_of(regions, size, maps, named.batch)
+    masks = regions_of(regions, size, maps, named)
 
     def share(one: Float[np.ndarray, "*space"], image: int) -> float:
         large = at_size(np.maximum(one, 0), masks.shape[1:])

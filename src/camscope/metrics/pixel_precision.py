@@ -13,7 +13,7 @@ from camscope.errors import InputError
 from camscope.metrics.localisation import at_size
 from camscope.metrics.measured_maps import Maps, can_be_judged, named_maps
 from camscope.metrics.metric import Found, metric
-from camscope.metrics.true_regions import regions_of
+from camscope.metrics.true_regions import masks_in, regions_of
 
 
 @metric(higher_is_better=True, paper="Choe et al., CVPR 2020, arXiv:2001.07437, PxAP")
@@ -40,7 +40,12 @@ def pixel_average_precision(
         InputError: if the masks do not fit the maps, or nothing counts.
     """
     named = named_maps(maps, baselines)
-    inside = regions_of(masks, None, maps, named.batch)
+    if masks_in(masks) is None:
+        raise InputError(
+            "Expected masks, an array of the batch × the input's size, True inside. metrics.max_box_accuracy and "
+            "metrics.energy_inside take boxes."
+        )
+    inside = regions_of(masks, None, maps, named)
     counts = ~_ignored(ignore, inside.shape)
     if not (inside & counts).any():
         raise InputError("Every pixel inside the masks is ignored: there is nothing to be found.")

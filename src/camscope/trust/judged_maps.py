@@ -33,6 +33,12 @@ between −0.2 and 0.2 in 19 of 20 cases."""
 _STILL = 1e-6
 """A score that moves by a smaller share of itself does not move: that is the rounding of single precision."""
 
+_NONE = 1e-30
+"""A smaller probability is none: it is of the size of what single precision cannot hold."""
+
+_HARDLY = 1e-4
+"""Of what has a smaller probability it is told."""
+
 
 @dataclass(frozen=True, eq=False)
 class Baseline:
@@ -62,6 +68,7 @@ class Claim:
         baselines: what it must beat, the simplest first.
         unfit: why it cannot be judged, or "".
         notes: what a reader must know.
+        probability: that the model gives to the class with nothing removed; NaN of what has none.
     """
 
     method: str
@@ -72,6 +79,7 @@ class Claim:
     baselines: tuple[Baseline, ...]
     unfit: str = ""
     notes: tuple[str, ...] = ()
+    probability: float = float("nan")
 
 
 def judged(image: int, claims: Sequence[Claim], probed: Probed, seed: int) -> list[Judged]:
@@ -175,6 +183,11 @@ def _unfit(claim: Claim, probed: Probed, ceiling: Float[np.ndarray, " target"]) 
     if not np.isfinite(drops).all():
         return f"The model gives {claim.target} no probability, or none that is finite, with parts removed."
     if np.ptp(drops) <= _STILL * abs(probed.clean[claim.column]):
+        if claim.probability < _NONE:
+            return (
+                f"The model gives {claim.target} no probability here, with parts removed or without, so there is none "
+                "to lose. Explain a class that it thinks possible; without a target it is the top class."
+            )
         return f"The score of {claim.target} does not move, whatever is removed."
     if not tells(probed, ceiling)[claim.column]:
         return (
@@ -234,7 +247,7 @@ def _measured(
                 chance=Interval(float(middle), float(lowest), float(highest)),
                 baselines=compared,
                 cells=claim.cells,
-                notes=(*claim.notes, *_of_probes(probed)),
+                notes=(*claim.notes, *_of_class(claim), *_of_probes(probed)),
             )
         )
     return found
@@ -243,6 +256,16 @@ def _measured(
 def _interval(value: float, resampled: Float[np.ndarray, " resample"]) -> Interval:
     low, high = np.percentile(resampled, _TWO_SIDED)
     return Interval(float(value), float(low), float(high))
+
+
+def _of_class(claim: Claim) -> tuple[str, ...]:
+    """What must be known of a class that the model thinks all but impossible."""
+    if not claim.probability < _HARDLY:
+        return ()
+    return (
+        f"The model gives {claim.target} a probability of less than {_HARDLY:.2%} here: the map is of what would speak "
+        "for it, and not of something that the model has seen.",
+    )
 
 
 def _of_probes(probed: Probed) -> tuple[str, ...]:
