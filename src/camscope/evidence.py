@@ -339,8 +339,7 @@ class ModelEvidence:
         guided_gradients: ∂score/∂x with guided ReLUs (Springenberg et al. 2015); None if no method asked.
         attention: the attention layers of a transformer; None if no method asked.
         seed: seeds whatever a method draws at random.
-        stand_in: of texts, the token that `masked` puts in place of what is left out; None of what is no text, or if
-            none is known.
+        stand_in: of texts, what `masked` puts in place of what is left out, in words; None of what is no text.
         shared: intermediate results that several methods use; see `camscope.methods.shared`.
     """
 

@@ -156,12 +156,68 @@ def test_weights_and_classes_are_asked_of_texts_too_and_what_is_not_says_why(cnn
 
 
 @QUIET
-def test_a_tokenizer_with_nothing_to_stand_for_a_word_is_told_how_to_have_it():
-    explainer = camscope.Explainer(transformer("Roberta"), tokenizer=byte_level())
-    e = explainer(TEXTS)
-    assert np.isfinite(metrics.class_sensitivity(explainer, TEXTS, e)["gradcam"]).all()  # nothing is left out
+def test_where_no_token_stands_for_a_word_the_mean_embedding_does_and_leaves_nothing_behind():
+    model = transformer("Roberta").eval()
+    explainer = camscope.Explainer(model, tokenizer=byte_level())
+    random = np.random.default_rng(0)
+    with explainer.altering(TEXTS, targets=1) as seen:
+        assert seen.stand_in == "the mean embedding"
+        left = seen.inputs[1] & (random.random((5, *seen.inputs.shape[1:])) > 0.3)
+        left[0] = seen.inputs[1]
+        said = seen.masked(1, 5, lambda some: left[some]).scores
+        clean = seen.responses.scores[1]
+    given = byte_level()(TEXTS[1], return_tensors="pt")
+    table = model.get_input_embeddings()
+    kept = torch.from_numpy(left[:, 0, : given["input_ids"].shape[1]])
+    kept[:, [0, -1]] = True  # <s> and </s>
+    with torch.no_grad():
+        own = table(given["input_ids"])
+        embedded = torch.where(kept[..., None], own, table.weight.mean(0))
+        # without numbers RoBERTa cannot tell padding from them, and counts positions alike: from 2
+        expected = torch.cat([model(inputs_embeds=one[None]).logits for one in embedded])[:, 1:]
+    torch.testing.assert_close(torch.as_tensor(said), expected, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(torch.as_tensor(said)[0], torch.as_tensor(clean))
+    assert not any(module._forward_hooks for module in model.modules())
+    judgement = explainer.trust(" ".join(TEXTS), probes=32, progress=False)
+    assert "filled by the mean embedding (32)" in repr(judgement)
+    assert not judgement.rows[0].why
+
+
+def test_token_numbers_alone_are_left_out_too(bag):
+    net, _ = bag
+    ids = torch.tensor([numbers(TEXTS[0])])
+    explainer = camscope.Explainer(net, task="regression")
+    with explainer.altering(ids) as seen:
+        left = np.ones((1, 1, ids.shape[1]), bool)
+        left[0, 0, [1, 4]] = False
+        said = seen.masked(0, 1, lambda some: left[some]).scores
+    with torch.no_grad():
+        each = net.embedding(ids)
+        each[0, [1, 4]] = net.embedding.weight.mean(0)
+        torch.testing.assert_close(torch.as_tensor(said), net.sum(each).sum(1))
+
+
+@pytest.mark.parametrize("seen_twice", [False, True])
+def test_words_that_nothing_can_stand_for_are_told_how_to_have_it(seen_twice):
+    class Odd(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.table = nn.Embedding(9, 4)
+            self.layer = nn.Conv1d(4, 4, 3, padding=1)
+            self.head = nn.Linear(4, 2)
+
+        def forward(self, ids):
+            x = self.table(ids) if seen_twice else self.table.weight[ids]
+            if seen_twice:
+                x = x + self.table(ids.roll(1, 1))  # as an encoder and a decoder do
+            return self.head(self.layer(x.mT).relu().mean(2))
+
+    net = Odd().eval()
+    ids = torch.arange(8)[None]
+    explainer = camscope.Explainer(net)
     with pytest.raises(camscope.InputError, match=r"tokenizer.mask_token = '…' of a Hugging Face tokenizer"):
-        metrics.srg(explainer, TEXTS, e)
+        metrics.srg(explainer, ids, np.arange(8.0)[None, None])
+    assert not any(module._forward_hooks for module in net.modules())
 
 
 def test_maps_that_are_coarser_than_the_tokens_are_taken_of_one_text_at_a_time(cnn):

@@ -1,8 +1,9 @@
-"""What a model says of texts in which words are left out: their tokens replaced by one that stands for nothing."""
+"""What a model says of texts in which words are left out: their tokens replaced by what stands for nothing."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +16,7 @@ from camscope.engine.model import Model
 from camscope.errors import InputError
 from camscope.evidence import ModelEvidence, Responses, Variants
 from camscope.inputs import Inputs
-from camscope.models.adapter import Adapter
+from camscope.models.adapter import Adapter, EmbeddingAdapter
 from camscope.models.batch import Batch
 from camscope.models.observing import responses, slices_of
 from camscope.outputs import Outputs
@@ -43,38 +44,59 @@ class AlteredTexts:
     Attributes:
         adapter: runs the model.
         rows: the texts.
-        stand_in: the number and the name of the token that is put in place of one that is gone; None if none is known.
+        token: the number of the token that is put in place of one that is gone; None if none is known: then it is the
+            mean embedding, where the adapter can put that there.
     """
 
     adapter: Adapter
     rows: Mapping[int, _Row]
-    stand_in: tuple[int, str] | None
+    token: int | None
 
     def __call__(self, image: int, count: int, variants: Variants) -> Responses:
         """The responses to variants of one text, each `1 token` of booleans: True where a token is left.
 
         Raises:
-            InputError: if no token is known that stands for nothing.
+            InputError: if nothing is known that stands for nothing.
         """
-        if self.stand_in is None:
-            raise InputError(
-                "A word that is left out must be replaced by something, and this model's tokenizer has no token for "
-                "it, neither a mask nor one for unknown words. Name one: tokenizer.mask_token = '…' of a Hugging Face "
-                "tokenizer, camscope.Vocabulary(numbers, unknown='…') of a plain vocabulary; token numbers alone need "
-                "Explainer(model, tokenizer=…)."
-            )
         row = self.rows[image]
         own = np.asarray(to_numpy(row.batch.x))[0]
         first, found = row.text.first, []
         for some in slices_of(count, max(1, _TOKENS // len(own))):
             numbers = np.arange(some.start, some.stop)
             left = np.asarray(variants(numbers), bool)[:, 0, first : first + len(own)]
-            tokens: Int[np.ndarray, "chunk token"] = np.where(left | ~row.there, own, self.stand_in[0])
+            gone = ~left & row.there
+            tokens: Int[np.ndarray, "chunk token"] = np.where(
+                gone, own if self.token is None else self.token, own
+            )
             altered = row.batch.altered(from_indices(tokens.astype(own.dtype), like=row.batch.x))
-            with self.adapter.observe(altered, {}) as seen:
+            with self.without(altered, gone), self.adapter.observe(altered, {}) as seen:
                 targets = row.targets.images(np.zeros(len(numbers), np.int64))
                 found.append(responses(targets, seen.outputs))
         return Responses.concatenated(found)
+
+    def without(
+        self, altered: Batch, gone: Bool[np.ndarray, "chunk token"]
+    ) -> AbstractContextManager[object]:
+        """Within it the model sees nothing of what is gone: where a token stands for that, it does so already.
+
+        Args:
+            altered: copies of a text.
+            gone: True where a token is left out.
+
+        Raises:
+            InputError: if nothing is known that stands for nothing.
+        """
+        if self.token is not None:
+            return nullcontext()
+        if isinstance(self.adapter, EmbeddingAdapter) and self.adapter.embeds(altered):
+            return self.adapter.mean_embedding(altered, gone)
+        raise InputError(
+            "A word that is left out must be replaced by something. This model's tokenizer has no token for it, "
+            "neither a mask nor one for unknown words, and where the model looks its embeddings up, to put their mean "
+            "there, is not known. Name a token: tokenizer.mask_token = '…' of a Hugging Face tokenizer, "
+            "camscope.Vocabulary(numbers, unknown='…') of a plain vocabulary; token numbers alone need "
+            "Explainer(model, tokenizer=…)."
+        )
 
 
 def altered_texts(
@@ -115,8 +137,9 @@ def altered_texts(
     for row, text in enumerate(texts):
         there[row, 0, text.first : text.first + len(text)] = found[row].there
     whole = Responses.concatenated(said).rows(np.argsort(order))
-    masked = AlteredTexts(model.adapter, found, stand_in)
-    return ModelEvidence(there, whole, masked, stand_in=None if stand_in is None else stand_in[1])
+    masked = AlteredTexts(model.adapter, found, None if stand_in is None else stand_in[0])
+    words = "the mean embedding" if stand_in is None else f"the token {stand_in[1]}"
+    return ModelEvidence(there, whole, masked, stand_in=words)
 
 
 def _in_words(text: Text) -> Bool[np.ndarray, " token"]:

@@ -495,7 +495,8 @@ class Explainer:
         The copies are made and run chunk by chunk. All targets of an image are read from the same runs.
 
         Of texts `seen.inputs` are `batch 1 token` of booleans, True at the tokens of words, and an altered copy is made
-        by setting some to False: these are replaced by the tokenizer's mask token, or else by that for unknown words.
+        by setting some to False: these are replaced by the tokenizer's mask token, or else by that for unknown words;
+        where it has neither, PyTorch's models see the mean of all their word embeddings there.
         What is no word ([CLS], padding) stays.
 
             with explainer.altering("a film I loved") as seen:
@@ -510,7 +511,7 @@ class Explainer:
             A context, in which the model is held as during a call; see `camscope.evidence.ModelEvidence`.
 
         Raises:
-            InputError, ImageError, TargetError: as for a call. `masked` raises an InputError for texts, if no token is
+            InputError, ImageError, TargetError: as for a call. `masked` raises an InputError for texts, if nothing is
                 known that stands for nothing.
         """
         return altering(self._model, inputs, targets, explained_input)

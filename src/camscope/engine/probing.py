@@ -37,13 +37,13 @@ IMPUTERS: Mapping[str, FillCells] = {"blur": _blurred, "road": Neighbours().cell
 
 
 def fills_of(seen: ModelEvidence, places: Places) -> Mapping[str, FillCells]:
-    """What takes the place of removed cells, by its name: of texts the tokenizer's token for a word that is left out.
+    """What takes the place of removed cells, by its name: of texts what stands for a word that is left out.
 
     Args:
         seen: runs the model.
         places: where the input can be altered.
     """
-    return IMPUTERS if places.at is None else {f"the token {seen.stand_in}": _left_out}
+    return IMPUTERS if places.at is None else {str(seen.stand_in): _left_out}
 
 
 Progress: TypeAlias = Callable[[int, int], object]

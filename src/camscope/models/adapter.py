@@ -9,6 +9,9 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
+import numpy as np
+from jaxtyping import Bool
+
 from camscope.evidence import Evidence, ModelEvidence, Need
 from camscope.models.batch import Batch
 from camscope.models.layer import Layer
@@ -292,6 +295,29 @@ class Adapter(Protocol):
 
         The keys, as far as the framework tells: `model` (its class), `framework` (with its version), `device`, `dtype`
         and `weights_sha256` (a digest of the weights, so that a map can be traced to them).
+        """
+        ...
+
+
+@runtime_checkable
+class EmbeddingAdapter(Adapter, Protocol):
+    """An adapter that can put the mean embedding in place of tokens, where no token stands for nothing."""
+
+    def embeds(self, batch: Batch) -> bool:
+        """Whether it is known where the model looks the tokens of such a batch up."""
+        ...
+
+    def mean_embedding(
+        self, batch: Batch, gone: Bool[np.ndarray, "batch token"]
+    ) -> AbstractContextManager[None]:
+        """Within this context the model sees the mean embedding in place of some tokens of this batch.
+
+        Args:
+            batch: the texts.
+            gone: True where a token is left out.
+
+        Raises:
+            InputError: at its end, if the model may have seen these tokens all the same.
         """
         ...
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
+from jaxtyping import Bool
 from torch import nn
 
 from camscope.errors import InputError, ModelError
@@ -24,6 +25,7 @@ from camscope.models.torch.backwards.libragrad import balanced_gradients
 from camscope.models.torch.forwards import Forwards
 from camscope.models.torch.further_passes import FurtherPasses
 from camscope.models.torch.hooks.grafting import Uses
+from camscope.models.torch.hooks.mean_embedding import mean_embedding
 from camscope.models.torch.hooks.modules import (
     at_rest,
     check_has_values,
@@ -135,6 +137,17 @@ class TorchAdapter:
         """The call with captions, for a model whose classes they are."""
         assert isinstance(self.decoder, CaptionDecoder)
         return self.decoder.with_captions(self.model, batch, texts)
+
+    def embeds(self, batch: Batch) -> bool:
+        """Whether the model looks the tokens of such a batch up in an `nn.Embedding`."""
+        return self._layers.embeds(batch)
+
+    def mean_embedding(
+        self, batch: Batch, gone: Bool[np.ndarray, "batch token"]
+    ) -> AbstractContextManager[None]:
+        """Put the mean embedding in place of tokens. See `camscope.models.torch.hooks.mean_embedding`."""
+        there = torch.from_numpy(gone).to(batch.x.device)
+        return mean_embedding(self.model, batch.x, there)
 
     # ------------------------------------------------------------------ the layers
 

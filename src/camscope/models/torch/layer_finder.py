@@ -102,6 +102,11 @@ class LayerFinder:
         if self._vocabulary is not None:
             check_vocabulary(batch.x, self._vocabulary)
 
+    def embeds(self, batch: Batch) -> bool:
+        """Whether the model was seen to look the tokens of such a batch up in a table."""
+        self.anatomy(batch)
+        return self._vocabulary is not None
+
     def choose(self, batch: Batch) -> Sequence[Layer]:
         """The automatic choice, then the runners-up. See `camscope.models.adapter.Adapter.choose`."""
         known = self._for(batch)
