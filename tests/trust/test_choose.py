@@ -182,6 +182,11 @@ def test_photos_of_one_group_are_one_witness_in_mosaics_too():
     two = explainer().choose(photographed, groups=[number // 30 for number in range(60)], **options)
     assert two.mosaics[1] > 5
     assert (two.best.located.low, two.best.located.high) == (-math.inf, math.inf)
+    over = [both for compared in two.best.over.values() for both in (compared.fidelity, compared.difference)]
+    scores = [one.score for one in (two.best, *two.baselines)]
+    assert {one.low for one in (*scores, *over, two.best.lead)} == {-math.inf}
+    assert len(scores) == 4
+    assert {*two.best.over} == {"centre", "mean-activation", "random"}
     several = explainer().choose(photographed, groups=[number // 5 for number in range(60)], **options)
     assert 0 < several.best.located.low < several.best.located.high < 1
 

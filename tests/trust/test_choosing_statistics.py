@@ -65,6 +65,26 @@ def test_the_lead_is_of_the_first_candidate_and_ties_have_none():
     assert leads[0].low == 0 >= leads[2].low
 
 
+def test_images_of_one_group_count_once_in_every_interval():
+    """Five equal photos of each patient are as much as one."""
+    scores, other = RNG.standard_normal((2, 2, 30))
+    once = compare_candidates(scores, [{"a": other[0]}, {"a": other[1]}], None, 3)
+    often = compare_candidates(
+        scores.repeat(5, axis=1),
+        [{"a": other[0].repeat(5)}, {"a": other[1].repeat(5)}],
+        np.arange(30).repeat(5).tolist(),
+        3,
+    )
+    for one, five in zip(once, often, strict=True):
+        for a, b in (
+            (one.score, five.score),
+            (one.lead, five.lead),
+            (one.over["a"].fidelity, five.over["a"].fidelity),
+            (one.over["a"].difference, five.over["a"].difference),
+        ):
+            assert (b.value, b.low, b.high) == pytest.approx((a.value, a.low, a.high), abs=1e-9)
+
+
 def test_what_cannot_be_judged_counts_as_chance_and_the_first_of_equals_stays_first():
     values = np.array([[0.3, 0.3], [np.nan, 0.9], [0.6, 0.6], [0.6, 0.6], [np.nan, np.nan]])
     order, means = ranked(values, 0.25)

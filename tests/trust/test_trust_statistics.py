@@ -6,6 +6,7 @@ import itertools
 import numpy as np
 import pytest
 from scipy import stats
+from sklearn.linear_model import Ridge
 
 from camscope.imputing import pixels_of_cells
 from camscope.metrics.cells_of_maps import grid_of, on_grid
@@ -164,6 +165,35 @@ def test_a_ceiling_is_out_of_sample_so_that_noise_has_none():
     assert np.quantile(np.abs(found), 0.95) < 0.25
     shifted = (removed @ random.normal(size=(49, 1))).T + 100 * (np.arange(128) % 2)
     assert ceilings(removed, shifted, halves, 0)[0] > 0.97  # what is one imputer's alone is no map's to say
+
+
+@pytest.mark.parametrize(("noise", "seed", "best"), [(0, 0, 0.1), (1, 0, 3.0), (1, 3, 30.0)])
+def test_a_ceiling_is_that_of_the_best_of_three_ridges_on_folds_they_were_not_fitted_to(noise, seed, best):
+    truth = smooth_maps(np.random.default_rng(seed), 1, 1)
+    probed = probed_by(additive(truth), noise=noise, seed=seed)
+    removed, drops = probed.removed.reshape(128, -1).astype(float), probed.drops[:, 0]
+    halves = halves_of(probed.imputers)
+    random = np.random.default_rng(seed)
+    fold = np.empty(128, int)
+    for half in halves.values():
+        fold[half] = random.permutation(np.arange(64) % 4)
+
+    def reached(ridge):
+        predicted = np.empty(128)
+        for out in range(4):
+            x, level = removed.copy(), np.empty(128)
+            for half in halves.values():  # what is the same for all probes of an imputer is taken off
+                known = half[fold[half] != out]
+                x[half] -= removed[known].mean(0)
+                level[half] = drops[known].mean()
+            known, asked = fold != out, fold == out
+            fitted = Ridge(alpha=ridge, fit_intercept=False).fit(x[known], (drops - level)[known])
+            predicted[asked] = fitted.predict(x[asked]) + level[asked]
+        return np.mean([stats.spearmanr(predicted[half], drops[half])[0] for half in halves.values()])
+
+    each = {ridge: reached(ridge) for ridge in (0.1, 3.0, 30.0)}
+    assert max(each, key=each.get) == best
+    assert ceilings(removed, probed.drops.T, halves, seed)[0] == pytest.approx(each[best], abs=1e-9)
 
 
 def test_probes_that_mostly_change_the_top_class_and_still_tell_something_are_told():
