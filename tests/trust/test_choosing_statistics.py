@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+from camscope.engine.choice_plan import Asked, mosaics_of
+from camscope.engine.looking import Looked
 from camscope.trust import bca_intervals
 from camscope.trust.comparing_candidates import compare_candidates, ranked
 from camscope.trust.halves import first_half
@@ -144,6 +146,25 @@ def test_as_many_mosaics_as_there_can_be_where_one_class_has_most_images():
     assert len(images) == 4  # the four small classes have 12 images, three for each mosaic
     assert dealt(classes[:33], RNG.random(33), 4).shape == (0, 4)
     assert dealt(np.zeros(9, int), RNG.random(9), 2).shape == (0, 2)
+
+
+def test_each_half_has_64_mosaics_at_most():
+    n = 1200
+    looked = Looked(
+        numbers=np.arange(n),
+        classes=np.arange(n) % 4,
+        confidence=np.linspace(0.2, 1, n),
+        usable=np.ones(n, bool),
+        groups=None,
+        first=np.arange(n) < n // 2,
+        usual=np.zeros(4),
+        names=None,
+        notes=(),
+    )
+    asked = Asked(None, None, "mosaics", None, 0, False, lambda told: None, {})
+    first, second, notes = mosaics_of(looked, asked)
+    assert (len(first), len(second), first.parts, notes) == (64, 64, 4, [])
+    assert set(second.images.ravel().tolist()) == set(range(n - 256, n))  # the most confident
 
 
 def test_the_part_of_a_class_is_drawn():

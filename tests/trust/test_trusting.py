@@ -76,6 +76,7 @@ def test_drops_are_those_of_log_probabilities_of_the_image_without_the_cells(jud
         np.testing.assert_allclose(probed.drops[probe], (before - after)[[0, 2]], atol=1e-9)
         assert probed.top[probe] == int(after.argmax())
     np.testing.assert_allclose(probed.clean, before[[0, 2]], atol=1e-12)
+    np.testing.assert_allclose(probed.kept_probability, np.exp(-probed.drops).mean(0), atol=1e-9)
     assert set(probed.imputers) == {"blur", "road"}
     assert probed.imputers.count("blur") == 64
     logits = net(X)
@@ -245,9 +246,8 @@ def test_where_no_layer_has_a_grid_there_is_no_mean_activation_to_beat():
 
 def test_a_baseline_is_no_better_than_itself():
     _, explainer = classifier()
-    found = explainer.trust(
-        X[:1], methods=["centre", "mean-activation"], layers="features.3", checks="fidelity"
-    )
+    found = explainer.trust(X, methods=["centre", "mean-activation"], layers="features.3", checks="fidelity")
+    assert [row.image for row in found.rows] == [0, 0, 1, 1]
     for row in found.rows:
         assert row.baselines[row.method].difference.value == pytest.approx(0, abs=1e-12)
         assert row.verdict != Verdict.BEATS
@@ -328,11 +328,12 @@ def test_a_score_that_does_not_move_a_grid_of_few_cells_and_a_model_that_only_gu
     torch.manual_seed(0)
     guessing = camscope.Explainer(Guessing(nn.Conv2d(2, 8, 3, padding=1), nn.MaxPool2d(2)).double())
     done = []
-    why = unjudged(
-        guessing, X[:1], layers="1", methods="eigencam", probes=128, progress=lambda *told: done.append(told)
-    )
-    assert "10% of the image removed" in why
-    assert "another top class" in why
+    options = {"layers": "1", "methods": "eigencam", "probes": 128, "checks": "fidelity"}
+    judgement = guessing.trust(X[:1], progress=lambda *told: done.append(told), **options)
+    assert "10% of the image removed" in judgement.rows[0].why
+    assert "another top class" in judgement.rows[0].why
+    probed = judgement.probes[0, (7, 7)]
+    assert set(probed.removed.sum((1, 2)).tolist()) == {5}  # of 49 cells, where it was 10
     assert done[-1] == (256, 256)  # once with fewer cells
 
 
