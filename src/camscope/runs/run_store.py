@@ -42,7 +42,7 @@ MARK = b"camscope"
 
 @dataclass(frozen=True)
 class Unfinished(Collection[int]):
-    """The numbers of shards that are to be done, in order; a bit of memory for each shard of the run.
+    """The numbers of shards that are to be done, in order; a byte of memory for each shard of the run.
 
     Attributes:
         own: the shards that are done here.
