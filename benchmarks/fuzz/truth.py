@@ -236,7 +236,9 @@ class Truth:
             if keep:
                 kept.append(new)
                 new = new.clone()
-            return (new, *output[1:]) if isinstance(output, tuple) else new
+            if not isinstance(output, tuple):
+                return new
+            return tuple(new if one is output[0] else one for one in output)  # the same may come out twice
 
         handle = self._module.register_forward_hook(hook)
         try:
