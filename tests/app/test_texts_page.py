@@ -11,6 +11,7 @@ import torch
 
 import camscope
 from tests.app.browsing import eventually, served
+from tests.app.conftest import colours, png
 from tests.texts import TextCNN, split
 
 pytest.importorskip("fastapi", reason="needs the extra app")
@@ -32,8 +33,8 @@ def reader() -> camscope.Explainer:
 def app() -> Iterator[str]:
     """A photo and a model of photos, and one that reads texts."""
     session = Session()
-    session.photos.add_file("sample:cat")
-    session.models.add("demo", lambda: camscope.Explainer("demo"), spec="demo")
+    session.photos.add_bytes(png(), "red.png", max_pixels=10**6).given = True
+    session.models.add("colours", colours)
     session.models.add("reader", reader)
     for model in session.models:
         model.worker.begin(lambda: None).result()
@@ -148,7 +149,7 @@ def test_a_changed_text_is_read_again_an_empty_one_is_not_and_a_link_restores_al
 
 
 def test_a_photo_can_be_looked_at_again(page):
-    page.get_by_role("button", name=re.compile("^demo")).click()
+    page.get_by_role("button", name=re.compile("^colours")).click()
     page.wait_for_selector(".pane canvas:not(.before)")
     assert page.get_by_label("A text").count() == 0
     page.get_by_role("button", name="reader").click()
