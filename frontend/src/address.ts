@@ -11,6 +11,7 @@ import { place, placeIn, type Place } from "./places";
 import * as drawing from "./state/drawing";
 import { photo as chosenPhoto, photoNumber, view, views } from "./state/given";
 import { zoom } from "./state/pointer";
+import { text } from "./texts/text";
 import * as shown from "./state/shown";
 import type { Pair } from "./view";
 
@@ -31,6 +32,8 @@ interface Kept {
   /** A run or a training that is looked at, and which of its rows. */
   place?: Place;
   rows?: unknown;
+  /** What a model that reads texts is given. */
+  text?: string;
   brushed?: { strokes: Stroke[]; fill: "blur" | "mean"; does: "hide" | "keep" };
 }
 
@@ -46,6 +49,9 @@ function read(): Partial<Kept> {
   }
 }
 
+/** Of a text, in letters: browsers and mail programs cut longer addresses. */
+const LONGEST = 4000;
+
 /** What an address keeps of what is shown now. */
 export function now(): Kept {
   const of = chosenPhoto.value;
@@ -60,6 +66,7 @@ export function now(): Kept {
     threshold: drawing.threshold.value,
     colormap: drawing.colormap.value,
     scale: drawing.scale.value,
+    ...(text.value ? { text: text.value.slice(0, LONGEST) } : {}),
     ...(zoom.value.factor > 1 ? { zoom: zoom.value } : {}),
     ...(place.value.kind === "photos" ? {} : { place: place.value }),
     ...(place.value.kind === "run" ? { rows: galleryOf(place.value.id).kept.value } : {}),
@@ -91,6 +98,7 @@ export function restore(kept: Partial<Kept>): void {
   batch(() => {
     restorePlace(kept);
     restorePhoto(kept);
+    if (typeof kept.text === "string") text.value = kept.text;
     const there = (Array.isArray(kept.shown) ? kept.shown : [])
       .map((one) => ({ ...one, model: one?.model ?? 0 }))
       .filter(isThere);

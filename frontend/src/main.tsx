@@ -19,6 +19,8 @@ import { shown } from "./state/shown";
 import "./style.css";
 import "./gallery/gallery.css";
 import "./evolve/evolve.css";
+import { readTexts } from "./texts/text";
+import "./texts/texts.css";
 import { followTheme } from "./theme";
 import { embedded, type EngineStart, type View } from "./view";
 
@@ -54,6 +56,7 @@ async function startEngine(start: EngineStart): Promise<void> {
   measureWhatIsBrushed();
   listenToCells();
   searchClasses();
+  readTexts();
   takeFiles();
 }
 

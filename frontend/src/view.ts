@@ -17,6 +17,10 @@ export interface Scored {
   probability: number | null;
 }
 
+/** Whether evidence against a class is explained: the probability of that class is not its own. */
+export const isAgainst = (target: Target): boolean =>
+  (target.asked ?? target.spec ?? "").startsWith("not:");
+
 export interface Target {
   /** As the page asked for it, if an engine made it. */
   asked?: string;

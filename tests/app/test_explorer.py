@@ -243,6 +243,9 @@ def test_classes_are_chosen_compared_searched_and_turned_around(page):
     page.get_by_label("evidence against blue").click(modifiers=["Shift"])
     eventually(page, lambda: page.locator(".reading").count() == 2)
     assert page.locator(".pane strong").all_inner_texts() == ["blue", "not blue"]
+    with_share, without = page.locator(".pane figcaption span").all_inner_texts()
+    assert "%" in with_share
+    assert "%" not in without
     page.get_by_label("compare several").check()
     choices(page).get_by_role("button", name="green").first.click()
     eventually(page, lambda: page.locator(".reading").count() == 3)

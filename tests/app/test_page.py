@@ -108,6 +108,9 @@ def test_a_class_is_chosen_and_another_compared(page):
     assert page.locator(".pane").count() == 1
     assert "less" in page.locator(".pane figcaption").inner_text()
     assert not np.array_equal(a, b)
+    alpha = drawn(page)[..., 3]  # where both maps say the same, the photo is seen
+    assert alpha.min() < 20
+    assert alpha.max() > 140
     page.get_by_role("button", name="swipe").click()
     assert page.locator(".pane canvas").count() == 2
     choices.get_by_role("button", name="red").click()

@@ -171,6 +171,41 @@ export const trust = (
   signal: AbortSignal,
 ) => stream("trust", asked, signal);
 
+export interface TextWish {
+  model: string;
+  text: string;
+  methods: string[];
+  layers: string[];
+  targets: string[];
+  top?: number;
+}
+
+export interface TextTarget {
+  title: string;
+  index: number | null;
+  score: number;
+  probability: number | null;
+}
+
+/** The evidence in each word; null where it is no number. */
+export interface TextMap {
+  method: string;
+  layer: string;
+  target: number;
+  evidence: (number | null)[];
+  note: string;
+}
+
+export interface TextAnswer {
+  words: { text: string; glued: boolean }[];
+  top: Scored[];
+  targets: TextTarget[];
+  maps: TextMap[];
+  notes: string[];
+}
+
+export const explainText = (wish: TextWish, signal: AbortSignal) => post<TextAnswer>("texts", wish, signal);
+
 /** A page that opens offline with this view in it. */
 export const report = (view: View) => postForFile("report", view);
 

@@ -17,6 +17,10 @@ export const refused = signal<ReadonlyMap<string, string>>(new Map());
 const automatic = signal<ReadonlySet<string>>(new Set());
 const automaticKey = (one: Shown) => JSON.stringify([one.model, one.method, one.layer]);
 export const isAutomatic = (one: Shown): boolean => automatic.value.has(automaticKey(one));
+/** Say that the engine chose the layer of a map. */
+export const choseLayer = (one: Shown): void => {
+  automatic.value = new Set(automatic.value).add(automaticKey(one));
+};
 
 /** How long the last map took, in seconds. */
 export const seconds = signal<number | null>(null);
@@ -41,7 +45,7 @@ export function explainWhatIsShown(): void {
     const models = engine.value?.models ?? [];
     const wanted = new Map<string, Found>();
     for (const one of found.value)
-      if (!one.map && one.photo.id && models[one.one.model]?.status !== "failed" && !lacksCaptions(one.one))
+      if (!one.map && one.photo.id && isAsked(models[one.one.model]) && !lacksCaptions(one.one))
         wanted.set(keyOf(one.photo.id, one.one), one);
     for (const [key, control] of asked) {
       if (wanted.has(key)) continue;
@@ -52,6 +56,9 @@ export function explainWhatIsShown(): void {
       if (!asked.has(key) && !refused.value.has(key)) void ask(key, one, models[one.one.model]!.id);
   });
 }
+
+/** Whether a model is asked of photos: not if it failed, nor if it reads texts. */
+const isAsked = (model: api.Model | undefined): boolean => model?.status !== "failed" && model?.kind !== "texts";
 
 /** Forget what was refused, so that it is asked for again. */
 export function askAgain(): void {
@@ -96,7 +103,7 @@ async function ask(key: string, { one, photo }: Found, model: string): Promise<v
       seconds.value = answer.seconds;
       if (!made) return;
       const found = { ...one, method: made.method, layer: made.layer };
-      if (!one.layer) automatic.value = new Set(automatic.value).add(automaticKey(found));
+      if (!one.layer) choseLayer(found);
       shown.value = shown.value.map((other) => (keyOf(photo.id!, other) === key ? found : other));
     });
   } catch (error) {

@@ -27,6 +27,16 @@ export function tableOf(colours: Uint8Array, opacity: number, threshold: number,
   return new Uint32Array(bytes.buffer);
 }
 
+const FULL_AT = 1 / 3;
+
+/** A signed table whose colours fade towards zero, so that the photo is seen where there is little to say. */
+export function fading(table: Table): Table {
+  const bytes = new Uint8ClampedArray(table.slice().buffer);
+  for (let level = 0; level < 256; level++)
+    bytes[level * 4 + 3]! *= Math.min(1, Math.abs(level - 127.5) / 127.5 / FULL_AT);
+  return new Uint32Array(bytes.buffer);
+}
+
 /** All panes are painted through one picture, since most have the same size. */
 let last: { image: ImageData; pixels: Uint32Array } | null = null;
 

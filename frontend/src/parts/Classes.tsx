@@ -9,6 +9,7 @@ import { shortName } from "../engine/pointing";
 import * as searching from "../engine/searching";
 import { photo as chosenPhoto } from "../state/given";
 import * as shown from "../state/shown";
+import { rows as rowsOfWords, readsTexts, top } from "../texts/text";
 import type { Target } from "../view";
 import { Bar, inWords } from "./Bar";
 
@@ -24,7 +25,7 @@ interface Row {
 }
 
 export function Classes() {
-  const rows = rowsOf();
+  const rows = readsTexts.value ? rowsOfText() : rowsOf();
   const kind = facts.places.value?.kind === "instances" ? "detector" : model.value?.kind;
   return (
     <section aria-labelledby="classes">
@@ -43,7 +44,7 @@ export function Classes() {
         ))}
       </ul>
       {kind === "captions" && <Caption />}
-      {kind === "classifier" && <Search />}
+      {(kind === "classifier" || kind === "texts") && <Search />}
     </section>
   );
 }
@@ -81,7 +82,19 @@ function rowsOf(): Row[] {
   return rows;
 }
 
+/** What the model says of a text. */
+const rowsOfText = (): Row[] =>
+  top.value.map(({ index, name, probability, logit }) => ({
+    title: shortName(name),
+    probability,
+    score: logit,
+    ask: String(index),
+    against: `not:${index}`,
+  }));
+
 function isShown(ask: string | number): boolean {
+  if (readsTexts.value)
+    return rowsOfWords.value.some(({ one, target }) => (typeof one.target === "number" ? String(target?.index) : one.target) === ask);
   const photo = chosenPhoto.value!;
   const number = shown.targetNumber(photo, ask);
   return shown.shown.value.some((one) => {

@@ -8,13 +8,16 @@ import { Methods } from "./Methods";
 import { Models } from "./Models";
 import { Places } from "./Places";
 import { Share } from "./Share";
+import { readsTexts } from "../texts/text";
+import { TextControls } from "../texts/TextControls";
 import { Trust } from "./Trust";
 
 export function Controls() {
   return (
     <aside class="controls" aria-label="What is shown">
       <Models />
-      {photo.value && (
+      {readsTexts.value && <TextControls />}
+      {photo.value && !readsTexts.value && (
         <>
           <Brush />
           <Places />

@@ -4,6 +4,7 @@ import { useSignal } from "@preact/signals";
 
 import * as facts from "../engine/facts";
 import { isAutomatic } from "../engine/explaining";
+import { engine, model } from "../engine/models";
 import { view as chosenView } from "../state/given";
 import * as shown from "../state/shown";
 
@@ -19,7 +20,7 @@ export function Methods() {
   return (
     <section aria-labelledby="methods">
       <h2 id="methods">How it is made</h2>
-      {view.photos[0]?.id === undefined ? <Made last={last} /> : <All />}
+      {engine.value ? <All /> : <Made last={last} />}
       {last.method && (
         <p class="said">
           <strong>{last.method}</strong> {last.layer && `at ${last.layer}`}
@@ -128,7 +129,7 @@ function Layers() {
         </output>
       </label>
       <p class="quiet">
-        {layer ? `${layer.grid!.join("×")} cells, ${layer.channels ?? "?"} channels` : last.layer}
+        {layer ? `${layer.grid!.join("×")} ${model.value?.kind === "texts" ? "positions" : "cells"}, ${layer.channels ?? "?"} channels` : last.layer}
         {layer && !layer.reaches_score && " · its places do not reach the score"}
         {now.length === 1 && at > 0 && (
           <>

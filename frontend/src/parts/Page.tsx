@@ -7,6 +7,7 @@ import { openRow } from "../gallery/opening";
 import { RunPage } from "../gallery/RunPage";
 import { place } from "../places";
 import * as given from "../state/given";
+import { readsTexts } from "../texts/text";
 import { theme, type Theme } from "../theme";
 import { Controls } from "./Controls";
 import { Notices } from "./Notices";
@@ -39,7 +40,7 @@ function Head() {
     <header class="head">
       <span class="name">camscope</span>
       <Places />
-      {engine.value ? place.value.kind === "photos" && <OpenPhotos /> : <span>{view.title}</span>}
+      {engine.value ? place.value.kind === "photos" && !readsTexts.value && <OpenPhotos /> : <span>{view.title}</span>}
       {view.pages.length > 0 && (
         <nav class="pages" aria-label="Files of this report">
           {view.pages.map((page) => (
@@ -69,7 +70,7 @@ function Head() {
 
 /** Photos, and what a model looks at in one of them. */
 export function Explorer() {
-  const several = given.view.value.photos.length > 1;
+  const several = given.view.value.photos.length > 1 && !readsTexts.value;
   return (
     <div class={several ? "columns" : "columns one-photo"}>
       {several && <Photos />}

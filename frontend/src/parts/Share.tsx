@@ -17,7 +17,7 @@ export function Share() {
     <section aria-labelledby="share">
       <h2 id="share">Share</h2>
       <div class="segments">
-        {!view.framed && <Copy words={linkOf} label="copy the link" />}
+        {!view.framed && <CopyLink />}
         {engine && <button onClick={() => void saveReport()}>report</button>}
       </div>
       <div class="segments">
@@ -39,7 +39,9 @@ export function Share() {
   );
 }
 
-function Lines({ words }: { words: string }) {
+export const CopyLink = () => <Copy words={linkOf} label="copy the link" />;
+
+export function Lines({ words }: { words: string }) {
   return (
     <div class="lines">
       <pre tabIndex={0}>{words}</pre>

@@ -7,7 +7,9 @@ import * as given from "../state/given";
 import { compared, heat } from "../state/heats";
 import * as shown from "../state/shown";
 import { tool } from "../state/tool";
-import type { Photo, RawMap } from "../view";
+import { readsTexts } from "../texts/text";
+import { TextStage } from "../texts/TextStage";
+import { isAgainst, type Photo, type RawMap } from "../view";
 import { inWords, percent } from "./Bar";
 import { Choices } from "./Choices";
 import { Legend } from "./Legend";
@@ -26,7 +28,7 @@ export function titleOf(one: shown.Found): string {
 export function detailOf(one: shown.Found, all: shown.Found[]): string {
   const several = (of: (one: shown.Found) => string) => new Set(all.map(of)).size > 1;
   return [
-    one.target && inWords(one.target.probability, one.target.score),
+    one.target && !isAgainst(one.target) && inWords(one.target.probability, one.target.score),
     ...(several((other) => other.view.model) ? [one.view.model] : []),
     ...(several((other) => other.one.method) || all.length === 1 ? [one.one.method] : []),
     ...(several((other) => other.one.layer) || all.length === 1 ? [one.one.layer] : []),
@@ -77,6 +79,7 @@ function Meanwhile({ of }: { of: shown.Found }) {
 }
 
 export function Stage() {
+  if (readsTexts.value) return <TextStage />;
   const photo = given.photo.value;
   if (!photo) return <DropZone />;
   const all = shown.found.value;

@@ -3,10 +3,10 @@
 import { isOneLayer, isPlace } from "../engine/explaining";
 import { wordsOf, type Found } from "../state/shown";
 
-const unique = (words: string[]) => [...new Set(words)];
-const python = (word: string) => JSON.stringify(word);
-const shell = (word: string) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`);
-const listed = (words: string[]) => (words.length === 1 ? words[0]! : `[${words.join(", ")}]`);
+export const unique = (words: string[]) => [...new Set(words)];
+export const python = (word: string) => JSON.stringify(word);
+export const shell = (word: string) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`);
+export const listed = (words: string[]) => (words.length === 1 ? words[0]! : `[${words.join(", ")}]`);
 
 /** What is shown of one model. */
 interface Part {

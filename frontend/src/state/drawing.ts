@@ -2,7 +2,7 @@
 
 import { computed, signal } from "@preact/signals";
 
-import { tableOf } from "../maps/colours";
+import { fading, tableOf } from "../maps/colours";
 import { bytesOf } from "../view";
 import { view } from "./given";
 
@@ -32,4 +32,4 @@ function tableFor(signed: boolean) {
 }
 
 export const table = computed(() => tableFor(signedColours.value));
-export const differenceTable = computed(() => tableFor(true));
+export const differenceTable = computed(() => fading(tableFor(true)));

@@ -1,0 +1,118 @@
+/** One text and what models say of it: its words, each with its evidence for every target. */
+
+import { batch, computed, effect, signal } from "@preact/signals";
+
+import * as api from "../engine/api";
+import { isOver, sentenceOf } from "../engine/client";
+import { choseLayer, isOneLayer } from "../engine/explaining";
+import { engine, model } from "../engine/models";
+import { modelNumber } from "../state/given";
+import { same, shown, type Shown } from "../state/shown";
+
+/** What is written in the field. */
+export const text = signal("");
+/** The word below the pointer, in all rows of words. */
+export const pointedWord = signal<number | null>(null);
+
+/** Whether the model that the controls speak of reads texts. */
+export const readsTexts = computed(() => model.value?.kind === "texts");
+
+interface Read {
+  text: string;
+  /** null where it was refused. */
+  answer: api.TextAnswer | null;
+  why: string;
+}
+
+/** What was answered last of each map, also of an older text, which is shown until the new answer is there. */
+const answers = signal<ReadonlyMap<string, Read>>(new Map());
+const MOST = 64;
+
+const keyOf = (one: Shown) => JSON.stringify([one.model, one.method, one.layer, one.target]);
+
+/** A row of words: one map, as far as it is there. */
+export interface Row {
+  one: Shown;
+  answer: api.TextAnswer | null;
+  /** Of the words, for the target. */
+  map: api.TextMap | null;
+  target: api.TextTarget | null;
+  why: string;
+  /** Whether it is of an older text than the one in the field. */
+  old: boolean;
+}
+
+/** What is shown of the text, in order. */
+export const rows = computed<Row[]>(() => {
+  if (!readsTexts.value) return [];
+  return shown.value
+    .filter((one) => one.model === modelNumber.value)
+    .map((one) => {
+      const read = answers.value.get(keyOf(one));
+      const answer = read?.answer ?? null;
+      const number = typeof one.target === "number" ? one.target : 0;
+      const map = answer?.maps.find((other) => other.target === number) ?? answer?.maps[0] ?? null;
+      const target = map && answer!.targets[map.target]!;
+      return { one, answer, map, target, why: read?.why ?? "", old: read?.text !== text.value };
+    });
+});
+
+/** The classes that the model says of the text. */
+export const top = computed(() => rows.value.find((row) => row.answer)?.answer?.top ?? []);
+
+const LATER = 200;
+
+/** Ask for what is shown and not there, from now on; what is typed meanwhile is asked in its place. */
+export function readTexts(): void {
+  effect(() => {
+    if (!readsTexts.value || shown.value.some((one) => one.model === modelNumber.value)) return;
+    shown.value = [{ model: modelNumber.value, method: "", layer: "", target: 0 }];
+  });
+  effect(() => {
+    const written = text.value;
+    const missing = written.trim() ? rows.value.filter((row) => row.old) : [];
+    if (!missing.length) return;
+    const control = new AbortController();
+    const timer = setTimeout(() => missing.forEach(({ one }) => void ask(written, one, control.signal)), LATER);
+    return () => {
+      clearTimeout(timer);
+      control.abort();
+    };
+  });
+}
+
+async function ask(written: string, one: Shown, signal: AbortSignal): Promise<void> {
+  const { id, classes } = engine.value!.models[one.model]!;
+  try {
+    const answer = await api.explainText(
+      {
+        model: id,
+        text: written,
+        methods: one.method ? [one.method] : [],
+        layers: isOneLayer(one.layer) ? [one.layer] : [],
+        targets: typeof one.target === "string" ? [one.target] : [],
+        ...(typeof one.target === "number" && classes ? { top: Math.min(classes, MOST_CLASSES) } : {}),
+      },
+      signal,
+    );
+    const made = answer.maps[0];
+    batch(() => {
+      const found = { ...one, method: made?.method ?? one.method, layer: made?.layer ?? one.layer };
+      if (!one.layer) choseLayer(found);
+      keep(found, { text: written, answer, why: "" });
+      shown.value = shown.value.map((other) => (same(other, one) ? found : other));
+    });
+  } catch (error) {
+    if (!isOver(error)) keep(one, { text: written, answer: null, why: sentenceOf(error) });
+  }
+}
+
+const MOST_CLASSES = 5;
+
+function keep(one: Shown, read: Read): void {
+  const kept = new Map(answers.value);
+  kept.delete(keyOf(one));
+  kept.set(keyOf(one), read);
+  if (kept.size > MOST) kept.delete(kept.keys().next().value!);
+  answers.value = kept;
+}

@@ -1,0 +1,163 @@
+"""Words to hover, in a real browser: a model that reads texts gets a field in place of photos."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+import camscope
+from tests.app.browsing import eventually, served
+from tests.app.conftest import colours, png
+from tests.texts import TextCNN, split
+
+pytest.importorskip("fastapi", reason="needs the extra app")
+from camscope.app.serving import Session
+
+SLOWEST = 120_000
+TEXT = "A film I loved, not hated <img src=x onerror=document.title='caught'>."
+
+
+def reader() -> camscope.Explainer:
+    torch.manual_seed(0)
+    words = {word: number for number, word in enumerate(["<unk>", *sorted(set(split(TEXT)))])}
+    return camscope.Explainer(
+        TextCNN(len(words), classes=3).eval(), tokenizer=words, class_names=["bad", "good", "neither"]
+    )
+
+
+@pytest.fixture(scope="module")
+def app() -> Iterator[str]:
+    """A photo and a model of photos, and one that reads texts."""
+    session = Session()
+    session.photos.add_bytes(png(), "red.png", max_pixels=10**6).given = True
+    session.models.add("colours", colours)
+    session.models.add("reader", reader)
+    for model in session.models:
+        model.worker.begin(lambda: None).result()
+    with served(session) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def words() -> dict:
+    """What the library says: by target, the words and their evidence."""
+    e = reader()(TEXT, targets=["0", "1", "2", "not:1"])
+    return {
+        name: e.words(target=number) for number, name in enumerate(["bad", "good", "neither", "not good"])
+    }
+
+
+@pytest.fixture
+def page(browser, app) -> Iterator[object]:
+    context = browser.new_context(viewport={"width": 1200, "height": 850})
+    context.set_default_timeout(SLOWEST)
+    opened = context.new_page()
+    wrong: list[str] = []
+    opened.on("pageerror", lambda error: wrong.append(str(error)))
+    opened.goto(app)
+    opened.get_by_role("button", name="reader").click()
+    opened.get_by_label("A text").fill(TEXT)
+    opened.wait_for_selector(".words .word")
+    yield opened
+    assert not wrong
+    assert opened.title() != "caught"
+    context.close()
+
+
+def strengths(page, row: int = 0) -> list[float]:
+    """How strong the ground of each word is, with its sign."""
+    styles = (
+        page.locator(".words")
+        .nth(row)
+        .locator(".word")
+        .evaluate_all("all => all.map((one) => one.style.background)")
+    )
+    found = [re.search(r"--(for|against)\) ([\d.]+)%", style) for style in styles]
+    return [float(one[2]) * (1 if one[1] == "for" else -1) for one in found if one]
+
+
+def shown(page) -> list[str]:
+    """Of what the rows of words are."""
+    return page.locator("figcaption strong").all_inner_texts()
+
+
+def test_words_stand_as_they_are_written_on_the_colour_of_their_evidence(page, words):
+    [title] = shown(page)
+    expected = [value for _, value in words[title]]
+    assert page.locator(".words .word").all_inner_texts() == [word for word, _ in words[title]]
+    assert "loved, not" in page.locator(".words").inner_text()
+    most = max(map(abs, expected))
+    assert strengths(page) == pytest.approx([62 * value / most for value in expected], abs=0.06)
+
+
+def test_a_word_below_the_pointer_or_an_arrow_key_says_its_value(page, words):
+    [title] = shown(page)
+    page.locator(".words .word", has_text="loved").hover()
+    value = dict(words[title])["loved"]
+    said = page.locator(".reading").inner_text().replace("−", "-")
+    assert float(said.split()[0]) == pytest.approx(value, rel=0.01)
+    assert f"loved speaks {'for' if value > 0 else 'against'} {title}" in said
+    page.locator(".words").focus()
+    page.mouse.move(5, 5)
+    for _ in range(2):
+        page.keyboard.press("ArrowRight")
+    assert page.locator(".word.pointed").inner_text() == words[title][1][0]
+
+
+def test_classes_evidence_against_and_a_second_row(page, words):
+    page.get_by_role("button", name=re.compile("^good")).click()
+    eventually(page, lambda: shown(page) == ["good"])
+    page.get_by_role("button", name="evidence against good").click(modifiers=["Shift"])
+    eventually(page, lambda: shown(page) == ["good", "not good"])
+    assert "%" not in page.locator("figcaption span").nth(1).inner_text()  # that is the probability of good
+    assert strengths(page, 1) == pytest.approx([-one for one in strengths(page)], abs=0.06)
+    page.locator(".words").nth(1).locator(".word").first.hover()
+    assert page.locator(".word.pointed").count() == 2  # one pointer for all rows
+    page.get_by_role("button", name=re.compile("^take not good")).click()
+    eventually(page, lambda: shown(page) == ["good"])
+
+
+def test_methods_and_layers_are_chosen_as_for_photos_and_the_lines_say_them(page):
+    assert "the layer was chosen for you" in page.locator(".said").inner_text()
+    page.get_by_role("button", name=re.compile("^hirescam")).click()
+    eventually(page, lambda: "hirescam · relu" in page.locator("figcaption").inner_text())
+    page.keyboard.press("[")
+    eventually(page, lambda: "hirescam · conv" in page.locator("figcaption").inner_text())
+    page.get_by_text("The lines that make this").click()
+    line = page.locator(".lines pre").inner_text().splitlines()[-2]
+    assert line == f'e = explainer({json.dumps(TEXT)}, methods="hirescam", layers="conv")'
+
+
+def test_a_changed_text_is_read_again_an_empty_one_is_not_and_a_link_restores_all(page):
+    page.get_by_role("button", name=re.compile("^neither")).click()
+    eventually(page, lambda: shown(page) == ["neither"])
+    page.get_by_label("A text").fill("hated")
+    eventually(page, lambda: page.locator(".words .word").all_inner_texts() == ["hated"])
+    page.wait_for_timeout(400)
+    page.reload()
+    eventually(
+        page,
+        lambda: page.locator(".words .word").all_inner_texts() == ["hated"] and shown(page) == ["neither"],
+    )
+    page.get_by_label("A text").fill("  ")
+    eventually(page, lambda: page.locator(".words").count() == 0)
+    assert page.locator(".warning").count() == 0
+
+
+def test_a_photo_can_be_looked_at_again(page):
+    page.get_by_role("button", name=re.compile("^colours")).click()
+    page.wait_for_selector(".pane canvas:not(.before)")
+    assert page.get_by_label("A text").count() == 0
+    page.get_by_role("button", name="reader").click()
+    eventually(page, lambda: page.locator(".words .word").count() > 3)
+
+
+def test_a_text_that_is_refused_says_why(page):
+    page.get_by_label("A text").fill("​")
+    page.wait_for_selector("[role=alert], .words")
+    page.get_by_label("A text").fill("x" * 100_001)
+    page.wait_for_selector("[role=alert]")
