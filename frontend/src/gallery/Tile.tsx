@@ -28,7 +28,9 @@ interface Props {
 export function Tile({ gallery, card, index, side, current, open }: Props) {
   const button = useRef<HTMLButtonElement>(null);
   useEffect(() => {
-    if (!current || !button.current || !(gallery.takesFocus || document.activeElement?.closest(".tiles"))) return;
+    // keys may be faster than effects: what is no longer current must not take the focus, nor become current by it
+    if (!current || gallery.current.peek() !== index || !button.current) return;
+    if (!gallery.takesFocus && !document.activeElement?.closest(".tiles")) return;
     gallery.takesFocus = false;
     button.current.focus({ preventScroll: true });
   }, [current, card]);
