@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import os
 import signal
 import sys
@@ -53,7 +54,11 @@ def local(photos, tmp_path_factory) -> Path:
 
 def begin(cluster, photos, counts, out, **options):
     given = {"shard_size": SIZE, "batch": 4, "workers": 1, "progress": False, "actors": 3, **options}
-    return run(photos, model=counts.spec, out=out, engine="ray", address=cluster.address, **given)
+    printing = builtins.print
+    try:
+        return run(photos, model=counts.spec, out=out, engine="ray", address=cluster.address, **given)
+    finally:
+        assert builtins.print is printing
 
 
 def check_same(out: Path, local: Path) -> None:

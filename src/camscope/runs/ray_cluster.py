@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import logging
 import math
 import os
@@ -60,6 +61,7 @@ def connected(address: str | None) -> Iterator[Any]:
         InputError: if it does not answer.
         MissingExtraError: if Ray is not installed.
     """
+    printed = builtins.print
     ray = ray_module()
     if ray.is_initialized():
         yield ray
@@ -76,6 +78,7 @@ def connected(address: str | None) -> Iterator[Any]:
     finally:
         with suppress(Exception):  # a head that is gone
             ray.shutdown()
+        builtins.print = printed  # Ray puts one of its own in its place
 
 
 def places(nodes: Sequence[Mapping[str, Any]], count: int | None, *, on_gpus: bool) -> Places:
