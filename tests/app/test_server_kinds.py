@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import base64
 
 import numpy as np
@@ -28,6 +29,7 @@ def segmenter() -> camscope.Explainer:
     return camscope.Explainer(UNet().eval(), preprocessing=preprocessing)
 
 
+@functools.cache  # models are loaded beside each other, and weights drawn by one seed at a time
 def reader() -> camscope.Explainer:
     from tests.texts import TextCNN
 
