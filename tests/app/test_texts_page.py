@@ -137,8 +137,9 @@ def test_methods_and_layers_are_chosen_as_for_photos_and_the_lines_say_them(page
 def test_a_changed_text_is_read_again_an_empty_one_is_not_and_a_link_restores_all(page):
     page.get_by_role("button", name=re.compile("^neither")).click()
     eventually(page, lambda: shown(page) == ["neither"])
+    now = ["A", "film", "I", "hated"]
     page.get_by_label("A text").fill("A film I hated")
-    eventually(page, lambda: page.locator(".words .word").all_inner_texts() == ["A", "film", "I", "hated"])
+    eventually(page, lambda: page.locator(".words .word").all_inner_texts() == now)
     page.wait_for_timeout(400)
     page.reload()
     eventually(

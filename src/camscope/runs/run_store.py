@@ -122,10 +122,14 @@ class RunStore:
             hold = leased(self.path, taken=taken)
         with hold:
             make_folder(self.shards)
-            for folder in (self.path, self.shards):
-                if isinstance(folder, Path):
-                    sweep(folder)
+            self._sweep()
             yield
+            self._sweep()  # what workers of other machines left that were lost meanwhile
+
+    def _sweep(self) -> None:
+        for folder in (self.path, self.shards):
+            if isinstance(folder, Path):
+                sweep(folder)
 
     def finished(self, plan: Plan) -> tuple[Bool[np.ndarray, " shard"], list[int]]:
         """Which shards are there and whole, and those that are torn, which count as not there.
