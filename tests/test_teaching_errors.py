@@ -8,7 +8,9 @@ import torch
 from torch import nn
 
 import camscope
-from camscope import Class, Contrast, PerImage, TopK, render
+from camscope import Class, Contrast, ModelError, PerImage, TopK, render
+from camscope.errors import first_line
+from camscope.models.torch.doorway import move
 
 X = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 
@@ -130,3 +132,25 @@ def test_a_file_may_give_a_model_in_a_wrapper(tmp_path):
     explainer = camscope.Explainer(f"{tmp_path / 'made.py'}:made")
     assert explainer.preprocessing.source == "timm pretrained_cfg"
     assert explainer(X, targets="b").targets[0][0].index == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (ValueError("no such axis\nat the third line"), "no such axis"),
+        (ValueError("\n  behind an empty line"), "behind an empty line"),
+        (NotImplementedError(), "NotImplementedError"),
+        (RuntimeError("  \n "), "RuntimeError"),
+    ],
+)
+def test_what_another_error_says_first_is_quoted_and_one_without_words_by_its_kind(error, said):
+    assert first_line(error) == said
+
+
+def test_a_device_that_fails_without_a_word_is_told():
+    class Stays(torch.nn.Linear):
+        def to(self, *args, **kwargs):
+            raise NotImplementedError
+
+    with pytest.raises(ModelError, match="cannot be moved to 'cpu': NotImplementedError"):
+        move(Stays(3, 2), "cpu")

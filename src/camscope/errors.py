@@ -110,6 +110,15 @@ def keyword(name: str, value: object = ..., *, like: str = "") -> str:
     return f"{option} {shlex.quote(str(value))}"
 
 
+def first_line(error: BaseException) -> str:
+    """What an error says first, to be quoted in a sentence; its kind, if it says nothing.
+
+    Args:
+        error: somebody else's.
+    """
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
 def nearest(name: str, valid: Iterable[str], *, count: int = 3) -> str:
     """Give the hint `` Did you mean 'x' or 'y'?`` for a misspelt name, or an empty string.
 

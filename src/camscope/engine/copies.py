@@ -41,7 +41,7 @@ from camscope.engine.requests import (
     same_gradients,
     uses_libragrad,
 )
-from camscope.errors import CamscopeError, InputError, MethodError
+from camscope.errors import CamscopeError, InputError, MethodError, first_line
 from camscope.evidence import Evidence, Need
 from camscope.methods import Method
 from camscope.models.adapter import Adapter
@@ -371,7 +371,7 @@ def size_refused(wrapper: Wrapper, copy: Batch, batch: Batch) -> Iterator[None]:
             isinstance(error, CamscopeError) and not isinstance(error, InputError)
         ):
             raise
-        said = str(error).splitlines()[0] if str(error) else type(error).__name__
+        said = first_line(error)
         raise InputError(
             f"{wrapper.short_name} runs the model at {copy.space}, a size it does not take; "
             f"{wrapper.method.name} alone runs it at the input's own. It said: {said}"

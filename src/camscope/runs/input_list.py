@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
-from camscope.errors import InputError, keyword
+from camscope.errors import InputError, first_line, keyword
 from camscope.runs.needed_packages import pyarrow_modules
 from camscope.runs.sources.one_input import Input
 from camscope.runs.store_paths import StorePath, make_folder, parquet_read, remove_tree, written_whole
@@ -136,7 +136,7 @@ class InputList:
             ) from error
         except (pa.ArrowException, OSError) as error:
             raise InputError(
-                f"'{file}' is damaged, so the run cannot go on ({str(error).splitlines()[0]}). Begin it anew: "
+                f"'{file}' is damaged, so the run cannot go on ({first_line(error)}). Begin it anew: "
                 f"{keyword('restart', True)}."
             ) from error
         return [Input(**row) for row in rows]

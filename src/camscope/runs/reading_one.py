@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 from PIL import Image
 
-from camscope.errors import CamscopeError, ImageError
+from camscope.errors import CamscopeError, ImageError, first_line
 from camscope.images import SAMPLE_PREFIX, Geometry, Photo, Preprocessing, read_photo_bytes, sample_path
 from camscope.runs.sources.one_input import Input
 from camscope.runs.sources.parquet_files import parquet_file
@@ -153,4 +153,4 @@ def _arrow_column(file: str, column: str) -> Any:
     try:
         return ipc.open_stream(pyarrow.memory_map(file)).read_all()[column]
     except (pyarrow.ArrowException, OSError) as error:
-        raise ImageError(f"'{file}' cannot be read: {str(error).splitlines()[0]}.") from error
+        raise ImageError(f"'{file}' cannot be read: {first_line(error)}.") from error

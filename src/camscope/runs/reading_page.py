@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int64
 
-from camscope.errors import InputError
+from camscope.errors import InputError, first_line
 from camscope.runs.arrow_numbers import as_arrow, numbers_in
 from camscope.runs.needed_packages import pyarrow_modules
 from camscope.runs.sorted_keys import ids_of, key_of
@@ -86,7 +86,7 @@ def _of_shard(names: Sequence[str], file: StorePath, keys: Int64[np.ndarray, " r
         table = parquet_read(file, lambda shard: shard.read(names, use_threads=False))
     except (pa.ArrowException, OSError) as error:
         raise InputError(
-            f"'{file}' is damaged: {str(error).splitlines()[0]}. Run the same camscope run again, which makes this "
+            f"'{file}' is damaged: {first_line(error)}. Run the same camscope run again, which makes this "
             "shard anew and no other."
         ) from error
     return table.take(as_arrow(np.flatnonzero(np.isin(_keys(table), keys))))

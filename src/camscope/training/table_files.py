@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, TypeAlias
 
-from camscope.errors import InputError, MissingExtraError
+from camscope.errors import InputError, MissingExtraError, first_line
 
 Cell: TypeAlias = "str | list[str]"
 
@@ -90,7 +90,7 @@ def _parquet(file: Path) -> Columns:
     try:
         table = parquet.read_table(file)
     except (pyarrow.ArrowException, OSError) as error:
-        raise InputError(f"'{file}' is no readable Parquet file: {str(error).splitlines()[0]}") from error
+        raise InputError(f"'{file}' is no readable Parquet file: {first_line(error)}") from error
     return {name: [cell_of(value) for value in table[name].to_pylist()] for name in table.column_names}
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from camscope.errors import InputError, ModelError, keyword
+from camscope.errors import InputError, ModelError, first_line, keyword
 from camscope.images import Preprocessing
 from camscope.libraries import recognise
 from camscope.libraries.factories import digest_of, is_factory
@@ -286,7 +286,7 @@ def check_outputs(model: Any, preprocessing: Preprocessing, classes: int, spec: 
         with torch.no_grad():
             logits = model.eval()(torch.zeros(shape, device=next(model.parameters()).device))
     except RuntimeError as error:
-        reason = str(error).splitlines()[0]
+        reason = first_line(error)
         raise ModelError(
             f"{spec or type(model).__name__} does not take inputs of shape {shape}: {reason}"
         ) from error

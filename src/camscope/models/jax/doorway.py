@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from camscope.errors import ModelError
+from camscope.errors import ModelError, first_line
 from camscope.models.decoding import OutputDecoder
 from camscope.models.jax.split_model import SplitFunction, SplitModel
 from camscope.models.jax.with_state import WithState
@@ -87,7 +87,7 @@ def move(model: Any, device: str) -> Any:
     try:
         jax.devices({"cuda": "gpu"}.get(kind, kind))
     except RuntimeError as error:
-        raise ModelError(f"The model cannot be moved to {device!r}: {str(error).splitlines()[0]}") from error
+        raise ModelError(f"The model cannot be moved to {device!r}: {first_line(error)}") from error
     seen = tappable(model)
     weights = seen.weights(seen.now()[1]).values()
     here = {

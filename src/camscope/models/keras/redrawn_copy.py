@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from camscope.errors import ModelError, nearest
+from camscope.errors import ModelError, first_line, nearest
 from camscope.models.drawn_weights import drawn_like
 from camscope.models.keras.backends import to_numpy
 from camscope.models.keras.layer_names import named_layers
@@ -50,7 +50,7 @@ def copied(model: Any, run: Callable[[Any], object]) -> Any:
         twin.set_weights(model.get_weights())
     except Exception as error:
         raise ModelError(
-            f"The model {model.name!r} cannot be copied ({str(error).splitlines()[0]}), and its own weights are left "
+            f"The model {model.name!r} cannot be copied ({first_line(error)}), and its own weights are left "
             "as they are, so it is not asked what its maps would be with others. A class of your own needs get_config."
         ) from error
     return twin

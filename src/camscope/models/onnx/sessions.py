@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import onnx
 import onnxruntime
 
-from camscope.errors import ModelError
+from camscope.errors import ModelError, first_line
 from camscope.fair_lock import FairLock, held
 from camscope.models.last_used import LastUsed
 from camscope.models.onnx.onnx_model import OnnxModel, bytes_of
@@ -72,5 +72,5 @@ class _Session:
 
 def said(error: Exception) -> str:
     """What an error of ONNX Runtime says, without its code and the place in its source."""
-    text = str(error).strip().splitlines()[0]
+    text = first_line(error)
     return text.split(" : ", 3)[-1] if text.startswith("[ONNXRuntimeError]") else text

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from camscope.errors import CamscopeError, InputError
+from camscope.errors import CamscopeError, InputError, first_line
 from camscope.models.checks import expected_axes
 
 
@@ -33,7 +33,7 @@ def noticing_axes_out_of_place(
     except CamscopeError:
         raise
     except (RuntimeError, ValueError, AssertionError, IndexError) as error:
-        said = f"It said: {str(error).splitlines()[0] if str(error) else type(error).__name__}"
+        said = f"It said: {first_line(error)}"
         if x.ndim == 2 and x.is_floating_point():
             raise InputError(f"{expected_axes(x)} The model said: {said.partition(': ')[2]}") from error
         first = next((m for m in model.modules() if isinstance(m, nn.modules.conv._ConvNd)), None)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 from torch.export import ExportedProgram
 
-from camscope.errors import ModelError
+from camscope.errors import ModelError, first_line
 from camscope.models.decoding import OutputDecoder
 from camscope.models.file_kinds import why_no_program
 from camscope.models.torch.hooks import modules
@@ -62,4 +62,4 @@ def move(model: nn.Module, device: str) -> nn.Module:
     try:
         return model.to(device)
     except (RuntimeError, AssertionError) as error:
-        raise ModelError(f"The model cannot be moved to {device!r}: {str(error).splitlines()[0]}") from error
+        raise ModelError(f"The model cannot be moved to {device!r}: {first_line(error)}") from error

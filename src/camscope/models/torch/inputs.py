@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from camscope.errors import InputError, ModelError
+from camscope.errors import InputError, ModelError, first_line
 from camscope.models.axes import check_space
 from camscope.models.batch import Batch
 from camscope.models.checks import check_axes, check_finite
@@ -73,7 +73,7 @@ def explaining_how_inputs_were_read(batch: Batch) -> Iterator[None]:
         raise InputError(
             f"The model does not run on these inputs: {tuple(batch.x.shape)} with {', '.join(map(str, shapes))}. "
             f"Those with {len(batch)} rows, as many as the batch, were taken to belong to its images, one row each; "
-            f"others to all of them. It said: {str(error).splitlines()[0]}"
+            f"others to all of them. It said: {first_line(error)}"
         ) from error
 
 
@@ -93,7 +93,7 @@ def noticing_complex_weights(model: nn.Module) -> Iterator[None]:
             "The model's weights are complex and do not take real numbers, of which maps are made. Explain a model "
             "around it that takes real numbers, makes them complex and puts out real scores: in its forward "
             "self.model(torch.complex(*x.chunk(2, 1))).abs(), say, where the two parts are channels. It said: "
-            f"{str(error).splitlines()[0]}"
+            f"{first_line(error)}"
         ) from error
 
 

@@ -12,7 +12,7 @@ from jaxtyping import Shaped
 from torch import nn
 from torch.nn.utils.spectral_norm import SpectralNorm
 
-from camscope.errors import ModelError, nearest
+from camscope.errors import ModelError, first_line, nearest
 from camscope.models.drawn_weights import drawn_like
 from camscope.models.torch.hooks.modules import first_tensor, quantised_parts, scripted_parts
 
@@ -141,7 +141,7 @@ def _copied(model: nn.Module) -> nn.Module:
         return copy.deepcopy(model)
     except Exception as error:
         raise ModelError(
-            f"This {type(model).__name__} cannot be copied (copy.deepcopy: {str(error).splitlines()[0]}), and its own "
+            f"This {type(model).__name__} cannot be copied (copy.deepcopy: {first_line(error)}), and its own "
             "weights are left as they are: so it is not asked what its maps would be with others."
         ) from error
 

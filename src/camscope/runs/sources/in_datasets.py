@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from camscope.errors import InputError, keyword
+from camscope.errors import InputError, first_line, keyword
 from camscope.runs.sources.one_input import INSIDE, DataOptions, Input, Kind
 from camscope.runs.sources.parquet_files import features_of, parquet_file
 from camscope.runs.sources.remote_files import beside, content, is_file
@@ -82,7 +82,7 @@ def _images_of_arrow(file: str, options: DataOptions) -> Iterator[Input]:
                     yield _row(file, column, row + i, _named(said, names), "arrow", 0, row + i)
                 row += batch.num_rows
     except (pyarrow.ArrowException, OSError) as error:
-        raise InputError(f"'{file}' is no readable Arrow file: {str(error).splitlines()[0]}") from error
+        raise InputError(f"'{file}' is no readable Arrow file: {first_line(error)}") from error
 
 
 def _row(file: str, column: str, row: int, label: str | None, kind: Kind, first: int, second: int) -> Input:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from camscope.errors import InputError, MissingExtraError
+from camscope.errors import InputError, MissingExtraError, first_line
 from camscope.runs.sources.remote_files import opened
 from camscope.training.table_files import cell_of
 
@@ -34,7 +34,7 @@ def parquet_file(file: str) -> Iterator[Any]:
         with opened(file) as stream:
             yield parquet.ParquetFile(stream)
     except (pyarrow.ArrowException, OSError) as error:
-        raise InputError(f"'{file}' is no readable Parquet file: {str(error).splitlines()[0]}") from error
+        raise InputError(f"'{file}' is no readable Parquet file: {first_line(error)}") from error
 
 
 def columns_of(file: str) -> list[str]:

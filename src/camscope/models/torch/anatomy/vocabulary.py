@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from camscope.errors import InputError
+from camscope.errors import InputError, first_line
 from camscope.models.torch.hooks.session import hook_before
 
 
@@ -81,7 +81,7 @@ def too_long(tokens: int, limit: str) -> InputError:
 
 def refused(x: torch.Tensor, error: Exception) -> InputError:
     """What to say where a model does not run on some token numbers."""
-    said = str(error).splitlines()[0] if str(error) else type(error).__name__
+    said = first_line(error)
     return InputError(
         f"The model does not run on a text of {x.shape[1]} tokens (token numbers of shape {tuple(x.shape)}): it is too "
         f"long, or too short for a convolution, or something that goes with it is missing. It said: {said}"

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Shaped
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from camscope.errors import ModelError
+from camscope.errors import ModelError, first_line
 from camscope.models.torch.hooks.grafting import Source, gradients_by
 
 
@@ -60,7 +60,7 @@ def curvature(
                 raise
             raise ModelError(
                 "The model has an operation that cannot be differentiated twice, which 'shapley' needs; 'gradcam' "
-                f"takes the first derivative alone. PyTorch said: {str(error).splitlines()[0]}"
+                f"takes the first derivative alone. PyTorch said: {first_line(error)}"
             ) from error
         products.append(product)
     return [gradient.detach() for gradient in gradients], products

@@ -17,7 +17,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv, StatelessSymbolicContext
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from camscope.errors import ModelError
+from camscope.errors import ModelError, first_line
 from camscope.evidence import Evidence, LinearHead
 from camscope.models.map_programs import MapsOf
 from camscope.models.torch.exporting.decompositions import PooledContiguously, backwards_as_forwards
@@ -142,5 +142,5 @@ def reason_of(error: BaseException) -> str:
     """What PyTorch says first of why something cannot be exported, as a sentence."""
     while error.__cause__ is not None:
         error = error.__cause__
-    words = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    words = first_line(error)
     return words if words.endswith((".", "!", "?")) else f"{words}."

@@ -18,7 +18,7 @@ from torch.autograd.grad_mode import _unsafe_preserve_version_counter
 from torch.autograd.graph import GradientEdge
 from torch.utils import swap_tensors
 
-from camscope.errors import ModelError
+from camscope.errors import ModelError, first_line
 
 
 class Uses(Enum):
@@ -165,7 +165,7 @@ def gradients_by(
         raise ModelError(
             "The model writes into a tensor of which PyTorch needs the old values for a gradient (`y = sigmoid(x); "
             "y *= 2`, say), so it has none, in training either. Write `y = y * 2` there, or take a method without "
-            f"gradients, such as 'eigencam' or 'ablationcam'. PyTorch said: {str(error).splitlines()[0]}"
+            f"gradients, such as 'eigencam' or 'ablationcam'. PyTorch said: {first_line(error)}"
         ) from error
     each = iter(found)
     summed = []
