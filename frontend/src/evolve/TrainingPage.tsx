@@ -5,6 +5,7 @@ import { useEffect, useRef } from "preact/hooks";
 import { percent } from "../gallery/Tile";
 import { GROUPS } from "../gallery/lasso";
 import { paint } from "../maps/colours";
+import { Range } from "../parts/Range";
 import * as drawing from "../state/drawing";
 import { Curves, type Curve } from "./Curves";
 import { trainingOf, type Pane, type Shared, type Told, type Training } from "./training";
@@ -58,18 +59,7 @@ export function TrainingPage({ id, name }: { id: string; name: string }) {
                 ))}
               </select>
             </label>
-            <label>
-              Maps
-              <input
-                type="range"
-                min="0"
-                max="1"
-                step="0.01"
-                aria-label="Opacity of the maps"
-                value={drawing.opacity.value}
-                onInput={(event) => (drawing.opacity.value = event.currentTarget.valueAsNumber)}
-              />
-            </label>
+            <Range name="Maps" label="Opacity of the maps" of={drawing.opacity} />
           </div>
         </header>
         {training.error.value && (

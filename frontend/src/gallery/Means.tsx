@@ -1,13 +1,12 @@
 /** The mean map of each class: where the model looks for it. */
 
 import { useSignal } from "@preact/signals";
-import { useEffect } from "preact/hooks";
 
-import { isOver, sentenceOf } from "../engine/client";
 import { Bare } from "./Bare";
 import type { Gallery } from "./gallery";
 import * as rows from "./rows";
 import type { About } from "./rows";
+import { useAsked } from "./useAsked";
 
 const BY = { label: "as labelled", top1: "as predicted", target: "as explained", right: "right and wrong" };
 const SIDE = 148;
@@ -15,21 +14,11 @@ const MOST = 300;
 
 export function Means({ gallery, about }: { gallery: Gallery; about: About }) {
   const by = useSignal<keyof typeof BY>(about.labelled ? "label" : "top1");
-  const found = useSignal<rows.Means | null>(null);
-  const error = useSignal("");
   const where = gallery.condition.value;
-  useEffect(() => {
-    const stop = new AbortController();
-    found.value = null;
-    error.value = "";
-    rows
-      .means(gallery.run, by.value === "right" ? "label = top1" : by.value, where, stop.signal)
-      .then((means) => (found.value = means))
-      .catch((reason: unknown) => {
-        if (!isOver(reason)) error.value = sentenceOf(reason);
-      });
-    return () => stop.abort();
-  }, [by.value, where]);
+  const { found, error } = useAsked(
+    (stop) => rows.means(gallery.run, by.value === "right" ? "label = top1" : by.value, where, stop),
+    [by.value, where],
+  );
   const words = (value: string | number | boolean | null) =>
     by.value === "right" ? { true: "right", false: "wrong", null: "without a label" }[String(value)]! : String(value ?? "no value");
   const shown = [...(found.value?.means ?? [])].sort((a, b) => b.count - a.count).slice(0, MOST);

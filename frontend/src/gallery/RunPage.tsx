@@ -3,6 +3,7 @@
 import { useEffect } from "preact/hooks";
 
 import { Legend } from "../parts/Legend";
+import { Range } from "../parts/Range";
 import * as drawing from "../state/drawing";
 import { commandOf, pythonOf } from "./asked";
 import { Filters } from "./Filters";
@@ -134,30 +135,8 @@ function Bar({ gallery, about }: { gallery: Gallery; about: About }) {
           >
             {order.descending ? "↓" : "↑"}
           </button>
-          <label>
-            Maps
-            <input
-              type="range"
-              min="0"
-              max="1"
-              step="0.01"
-              aria-label="Opacity of the maps"
-              value={drawing.opacity.value}
-              onInput={(event) => (drawing.opacity.value = event.currentTarget.valueAsNumber)}
-            />
-          </label>
-          <label>
-            Size
-            <input
-              type="range"
-              min="96"
-              max="360"
-              step="8"
-              aria-label="Size of the tiles"
-              value={gallery.side.value}
-              onInput={(event) => (gallery.side.value = event.currentTarget.valueAsNumber)}
-            />
-          </label>
+          <Range name="Maps" label="Opacity of the maps" of={drawing.opacity} />
+          <Range name="Size" label="Size of the tiles" of={gallery.side} min={96} max={360} step={8} />
         </div>
       )}
       <Chips gallery={gallery} />

@@ -3,13 +3,13 @@
 import { useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 
-import { isOver, sentenceOf } from "../engine/client";
 import { Bare } from "./Bare";
 import type { Gallery } from "./gallery";
 import { Grid } from "./Grid";
 import { GROUPS, inside, ticks, type Line } from "./lasso";
 import * as rows from "./rows";
 import type { About, Card, Key, Points } from "./rows";
+import { useAsked } from "./useAsked";
 
 const MAPS = ["maps-1", "maps-2"];
 const EDGE = { left: 46, right: 12, top: 12, bottom: 34 };
@@ -37,21 +37,11 @@ const named = (axis: string) =>
 export function Scatter({ gallery, about, open }: { gallery: Gallery; about: About; open: (card: Card) => void }) {
   const x = useSignal("maps-1");
   const y = useSignal("maps-2");
-  const found = useSignal<Grouped | null>(null);
-  const error = useSignal("");
   const where = gallery.condition.value;
-  useEffect(() => {
-    const stop = new AbortController();
-    found.value = null;
-    error.value = "";
-    rows
-      .points(gallery.run, x.value, y.value, where, about.labelled, stop.signal)
-      .then((points) => (found.value = grouped(points)))
-      .catch((reason: unknown) => {
-        if (!isOver(reason)) error.value = sentenceOf(reason);
-      });
-    return () => stop.abort();
-  }, [x.value, y.value, where, about.rows]);
+  const { found, error } = useAsked(
+    async (stop) => grouped(await rows.points(gallery.run, x.value, y.value, where, about.labelled, stop)),
+    [x.value, y.value, where, about.rows],
+  );
   const axes = [...MAPS, ...about.numbers];
   const chosen = gallery.among.value;
   return (
