@@ -22,7 +22,7 @@ from camscope.errors import InputError, MethodError, MissingExtraError, TargetEr
 from camscope.images import find_photos
 from camscope.runs import Done, run
 from camscope.runs.run_plan import Plan
-from camscope.runs.run_store import mark_of
+from camscope.runs.run_store import RunStore, mark_of
 from camscope.surviving import held
 from tests.runs.conftest import write_photos
 
@@ -418,3 +418,19 @@ def test_a_full_disk_stops_the_run_and_leaves_nothing_half(folder, explainer, tm
     assert "make room, and run the same again" in said
     assert os.listdir(tmp_path / "run" / "shards") == []  # noqa: PTH208
     assert begin(folder, explainer, tmp_path / "run").complete
+
+
+def test_what_is_left_aside_is_taken_away_at_both_ends(tmp_path):
+    store = RunStore(tmp_path / "run")
+
+    def left() -> Path:
+        folder = store.shards / ".shard-0000001.parquet.lost"
+        folder.mkdir(parents=True)
+        (folder / "shard-0000001.parquet").write_bytes(b"half")
+        return folder
+
+    before = left()
+    with store.held():
+        assert not before.exists()
+        meanwhile = left()  # by a worker of another machine, which is lost
+    assert not meanwhile.exists()
