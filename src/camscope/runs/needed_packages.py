@@ -1,7 +1,8 @@
-"""The packages that stores of runs need, imported when they are used."""
+"""The packages that runs need, imported when they are used."""
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 from camscope.errors import MissingExtraError
@@ -14,11 +15,8 @@ def check_installed() -> None:
         MissingExtraError: if pyarrow, filelock or fsspec is not installed.
     """
     pyarrow_modules()
-    try:
-        import filelock  # noqa: F401
-        import fsspec  # noqa: F401
-    except ImportError as error:
-        raise MissingExtraError("a run", "runs") from error
+    for name in ("filelock", "fsspec"):
+        _imported(name, "a run", "runs")
 
 
 def pyarrow_modules() -> tuple[Any, Any]:
@@ -27,12 +25,7 @@ def pyarrow_modules() -> tuple[Any, Any]:
     Raises:
         MissingExtraError: if pyarrow is not installed.
     """
-    try:
-        import pyarrow
-        from pyarrow import parquet
-    except ImportError as error:
-        raise MissingExtraError("a run", "runs") from error
-    return pyarrow, parquet
+    return _imported("pyarrow", "a run", "runs"), _imported("pyarrow.parquet", "a run", "runs")
 
 
 def duckdb_module() -> Any:
@@ -41,8 +34,20 @@ def duckdb_module() -> Any:
     Raises:
         MissingExtraError: if it is not installed.
     """
+    return _imported("duckdb", "reading a run", "runs")
+
+
+def ray_module() -> Any:
+    """`ray`.
+
+    Raises:
+        MissingExtraError: if it is not installed.
+    """
+    return _imported("ray", "engine ray", "ray")
+
+
+def _imported(name: str, what: str, extra: str) -> Any:
     try:
-        import duckdb
+        return importlib.import_module(name)
     except ImportError as error:
-        raise MissingExtraError("reading a run", "runs") from error
-    return duckdb
+        raise MissingExtraError(what, extra) from error

@@ -12,7 +12,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
-from camscope.errors import InputError, MissingExtraError, keyword
+from camscope.errors import InputError, keyword
+from camscope.runs.needed_packages import ray_module
 
 PATIENCE = 10.0
 """Seconds in which an address must answer."""
@@ -34,19 +35,6 @@ class Places:
     count: int
     cores: float
     gpus: float
-
-
-def ray_module() -> Any:
-    """`ray`.
-
-    Raises:
-        MissingExtraError: if it is not installed.
-    """
-    try:
-        import ray
-    except ImportError as error:
-        raise MissingExtraError("engine ray", "ray") from error
-    return ray
 
 
 @contextmanager

@@ -12,7 +12,8 @@ from typing import Any
 
 from camscope.errors import InputError
 from camscope.runs.model_of_run import packed
-from camscope.runs.ray_cluster import Places, connected, places, ray_module, refuse_silent
+from camscope.runs.needed_packages import ray_module
+from camscope.runs.ray_cluster import Places, connected, places, refuse_silent
 from camscope.runs.ray_worker import Order, Refused, ShardWorker
 from camscope.runs.shard_engine import Job, Progress, Told
 from camscope.runs.shard_loop import ShardDone, failed_in
