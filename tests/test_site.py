@@ -24,6 +24,8 @@ def site(tmp_path_factory) -> Path:
     place = tmp_path_factory.mktemp("site")
     ours = shutil.ignore_patterns("_build", "gallery", "__pycache__")
     shutil.copytree(ROOT / "docs", place / "docs", ignore=ours)
+    for shown in ("CHANGELOG.md", "CONTRIBUTING.md"):  # pages of the site include them
+        shutil.copy(ROOT / shown, place)
     command = [
         sys.executable,
         "-m",
