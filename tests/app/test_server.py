@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 import camscope
+from camscope.app import built_page
 from tests.app.conftest import HOSTILE, colours, module_of, png
 
 pytest.importorskip("fastapi", reason="needs the app extra")
@@ -262,12 +263,17 @@ def test_scores_of_a_photo_with_a_part_hidden(served):
     nothing = served.post("/api/scores", model="m1", photo=photo, mask=[[0]], targets=["red"])
     assert nothing["removed"] == 0
     assert nothing["targets"][0]["before"] == nothing["targets"][0]["after"]
-    top = hidden["top"]["before"]
     view = served.post("/api/explain", model="m1", photo=photo)["photos"][0]["top"]
-    assert [one["name"] for one in top] == [one["name"] for one in view]
+    assert [one["name"] for one in hidden["classes"]] == [one["name"] for one in view]
     np.testing.assert_allclose(
-        [one["probability"] for one in top], [one["probability"] for one in view], rtol=1e-4
+        [one["before"]["probability"] for one in hidden["classes"]],
+        [one["probability"] for one in view],
+        rtol=1e-4,
     )
+    few = served.post("/api/scores", model="m1", photo=photo, mask=right, fill="mean", top=1)["classes"]
+    assert {one["name"] for one in few} == {  # each is known with the change and without it
+        max(hidden["classes"], key=lambda one: one[when]["score"])["name"] for when in ("before", "after")
+    }
     packed = {"shape": [1, 2], "values": base64.b64encode(bytes([0, 255])).decode()}
     same = served.post("/api/scores", model="m1", photo=photo, mask=packed, fill="mean", targets=["red"])
     assert same == hidden
@@ -380,7 +386,5 @@ def test_the_page_is_the_built_one_and_says_that_there_is_an_engine(served):
     assert data["colormaps"][0]["name"] == "inferno"
     script = served.client.get("/page.js")
     assert script.headers["content-type"].startswith("text/javascript")
-    assert script.text == (camscope.app.report_file.files("camscope.app") / "page" / "page.js").read_text(
-        "utf-8"
-    )
+    assert script.text == built_page.built("page.js")
     assert served.client.get("/page.css").status_code == 200
