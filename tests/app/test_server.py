@@ -44,12 +44,21 @@ def test_the_state_names_all_that_is_there_and_why_a_model_failed(served):
     assert "Did you mean 'timm:resnet18'?" in named["error"]
     assert named["spec"] == "timm:resnt18"
     assert "ZeroDivisionError" in broken["error"]
-    (photo,) = state["photos"]
+    photo = state["photos"][0]
     assert (photo["name"].rsplit("/", 1)[-1], photo["given"]) == ("given.png", True)
     assert state["runs"] == [{"id": "r1", "name": "a run", "rows": 48, "complete": True}]
     assert state["trainings"][0]["name"] == "maps"
     said = served.refused("/api/explain", model="m2", photo=photo["id"])
     assert said == {"error": named["error"], "kind": "ModelError"}
+
+
+def test_a_dropped_photo_is_among_the_photos_from_then_on_and_that_of_a_row_is_not(served):
+    dropped = served.dropped()
+    of_row = served.get("/api/runs/r1/rows/0")["photos"][0]["id"]
+    there = {one["id"]: one["given"] for one in served.get("/api/state")["photos"]}
+    assert there[dropped] is False
+    assert of_row not in there
+    assert served.client.get(f"/api/photos/{of_row}/picture").status_code == 200
 
 
 def test_dropped_photos_can_be_seen_and_a_broken_one_is_named(served):
