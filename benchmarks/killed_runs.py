@@ -29,7 +29,6 @@ SIZE = 8
 BUSY = {
     "RAY_health_check_timeout_ms": "300000",
     "RAY_gcs_rpc_server_reconnect_timeout_s": "900",
-    "RAY_raylet_start_wait_time_s": "600",
 }
 """A node that only gets no processor on a busy machine is not taken for dead; one that was killed is, since its port is
 closed."""

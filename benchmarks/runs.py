@@ -7,8 +7,9 @@ method Grad-CAM at the default layer, with all that a run does: reading, explain
 a DataLoader with as many workers, torchvision's transforms, an eager float32 forward and an arg-max; the loops of other
 libraries make their maps in it, one Grad-CAM a batch, and keep nothing. All take turns in one process, so that a
 machine that is busy for a while slows all. A run keeps the memory that it frees (`camscope.runs.kept_memory`), which
-few loops do; so there is the plain loop with that too. Times are on the wall, and of all processors, children included. What each
-takes before it has its pace (processes, imports, the copy of the model) is measured on a few images and taken off.
+few loops do; so there is the plain loop with that too. Times are on the wall, and of all processors, children included.
+What each takes before it has its pace (processes, imports, the copy of the model) is measured on a few images and taken
+off.
 """
 
 from __future__ import annotations
