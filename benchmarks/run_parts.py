@@ -89,7 +89,8 @@ def measure(folder: Path, batch: int, precision: Precision) -> dict[str, float]:
                 lambda: explained(own, some, photos, ["gradcam"], [LAYER], None, 0),  # noqa: B023
             )
             numbered = [Numbered(first + i, one, Label(None, None)) for i, one in enumerate(some)]
-            rows += sum(clock.took("numbers, rows", lambda: rows_of(e, numbered, photos, 5)), [])  # noqa: B023
+            for of_image in clock.took("numbers, rows", lambda: rows_of(e, numbered, photos, 5)):  # noqa: B023
+                rows += of_image
             if warm:
                 warm, clock, rows = False, Clock(), []
         table = clock.took("Parquet", lambda: pa.Table.from_pylist(rows, schema=schema()))
