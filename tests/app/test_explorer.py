@@ -452,6 +452,12 @@ def test_what_is_brushed_is_hidden_and_the_scores_change(page):
     assert page.locator(".brushed").count() == 0
     with page.expect_response("**/api/scores"):
         page.get_by_role("button", name="brush what the map shows").click()  # without a pointer, too
+    page.get_by_role("button", name="clear").click()
+    eventually(page, lambda: page.locator(".change").count() == 0)
+    page.locator(".picture").first.focus()
+    page.keyboard.press("ArrowLeft")
+    with page.expect_response("**/api/scores"):
+        page.keyboard.press("Enter")
 
 
 def test_a_map_is_judged_in_words_with_its_bar(page):

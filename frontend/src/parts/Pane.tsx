@@ -83,6 +83,12 @@ export function Pane({ of, heat, table, title, detail, signed, meanwhile, beside
         </div>
         {meanwhile}
       </div>
+      {photo.axes && (
+        <p class="time-axis">
+          <span>{timeOf(photo.axes, 0)}</span>
+          <span>{timeOf(photo.axes, 1)}</span>
+        </p>
+      )}
       {beside && (
         <input
           class="swipe"
@@ -136,10 +142,15 @@ function BelowPointer({ heat, of, signed, ofMap }: ReadingProps) {
 }
 
 /** When (and at which frequency) a point of a sound's picture is. */
-function placeIn({ time, unit, frequency, frequency_unit }: Axes, [down, across]: Pair): string {
-  const when = time[0] + across * (time[1] - time[0]);
-  const words = unit === "s" ? ` at ${when.toFixed(2)} s` : ` at step ${Math.floor(when)}`;
+function placeIn(axes: Axes, [down, across]: Pair): string {
+  const { frequency, frequency_unit } = axes;
+  const words = ` at ${timeOf(axes, across)}`;
   if (!frequency) return words;
   const height = frequency[1] - down * (frequency[1] - frequency[0]);
   return `${words}, ${height.toPrecision(2)} ${frequency_unit}`;
+}
+
+function timeOf({ time, unit }: Axes, share: number): string {
+  const when = time[0] + share * (time[1] - time[0]);
+  return unit === "s" ? `${when.toFixed(2)} s` : `step ${Math.floor(when)}`;
 }
