@@ -76,7 +76,7 @@ def test_instances_of_a_detector_are_listed_explained_and_found_by_a_box_around_
     assert "matches no detection" in said["error"]
     scores = kinds.post("/api/scores", model="m1", photo=photo, mask=[[1]], fill="mean")
     assert scores["targets"][0]["before"]["score"] != scores["targets"][0]["after"]["score"]
-    assert scores["top"]["before"] == []
+    assert scores["classes"] == []
 
 
 def noise() -> bytes:
@@ -119,3 +119,27 @@ def test_words_of_a_text(kinds):
     assert "reads no texts" in kinds.refused("/api/texts", model="m2", text="a film")["error"]
     said = kinds.refused("/api/explain", model="m3", photo=kinds.dropped(png()))
     assert "reads texts" in said["error"]
+
+
+def test_words_of_a_text_are_left_out_or_alone_left(kinds):
+    text = "a film i loved"
+    with reader().altering(text, targets=["good"]) as seen:
+        without = seen.masked(0, 1, lambda _: seen.inputs & (np.arange(4) != 3))
+        alone = seen.masked(0, 1, lambda _: seen.inputs & (np.arange(4) == 3))
+    for mode, expected, gone in (("hide", without, 1 / 4), ("keep", alone, 3 / 4)):
+        said = kinds.post("/api/texts/scores", model="m3", text=text, words=[3], mode=mode, targets=["good"])
+        (target,) = said["targets"]
+        assert target["before"]["score"] == pytest.approx(float(seen.responses.scores[0, 0]), abs=1e-5)
+        assert target["after"]["score"] == pytest.approx(float(expected.scores[0, 0]), abs=1e-5)
+        assert {one["name"] for one in said["classes"]} == {"good", "bad"}
+        assert said["removed"] == gone
+    said = kinds.refused("/api/texts/scores", model="m3", text=text, words=[4])
+    assert "no word 4: this text has 4 words" in said["error"]
+
+
+def test_the_map_of_a_text_is_judged(kinds):
+    said = kinds.client.post("/api/trust", json={"model": "m3", "text": "a film i loved", "probes": 32})
+    assert said.status_code == 200, said.text
+    assert "event: verdict" in said.text
+    assert "a photo or of a text" in kinds.refused("/api/trust", model="m3")["error"]
+    assert "reads no texts" in kinds.refused("/api/trust", model="m2", text="a film")["error"]

@@ -22,6 +22,8 @@ from tests.runs.conftest import write_photos
 from tests.runs.killable import Running
 from tests.runs.test_run_store import files_in, rows_in
 
+pytestmark = pytest.mark.slow
+
 SQUASHED = Preprocessing(input_size=(32, 32), resize=(32, 32), crop="squash")
 
 
@@ -69,7 +71,6 @@ def test_a_run_that_is_killed_at_random_ends_as_one_that_is_not(tmp_path):
     check_killed(write_photos(tmp_path / "photos", 64), tmp_path, kills=4, longest=3.0)
 
 
-@pytest.mark.slow
 def test_the_same_of_fifty_kills_and_two_thousand_images(tmp_path):
     check_killed(write_photos(tmp_path / "photos", 2000), tmp_path, kills=50, longest=2.0)
 

@@ -9,7 +9,7 @@ import { numbersOf, type Photo, type View } from "../view";
 import { pngOf, svgOf, type Figure, type Panel } from "./figure";
 import { npz } from "./npz";
 
-function download(name: string, blob: Blob): void {
+export function download(name: string, blob: Blob): void {
   const link = document.createElement("a");
   link.href = URL.createObjectURL(blob);
   link.download = name;

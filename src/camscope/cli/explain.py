@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from cyclopts import Parameter
 from rich.console import Console
@@ -17,7 +17,7 @@ from camscope.cli.find_sources import find_sources
 from camscope.cli.model_options import ModelOptions
 from camscope.cli.out_folder import free_folder, prepared_folder
 from camscope.cli.output import console, print_json, quiet_stdout
-from camscope.cli.pictures import USUAL_OPACITY, USUAL_SIZE, OverlaySize, Pictures
+from camscope.cli.pictures import USUAL_OPACITY, USUAL_SIZE, Kind, OverlaySize, Pictures
 from camscope.cli.request import (
     USUAL_BATCH,
     USUAL_FOLDER,
@@ -30,6 +30,7 @@ from camscope.cli.request import (
     read_style,
     read_words,
 )
+from camscope.cli.run_table import RunTable
 from camscope.cli.sources import Sources
 from camscope.errors import InputError
 from camscope.outputs import Task
@@ -62,7 +63,7 @@ def explain(
     batch: int = USUAL_BATCH,
     seed: int = 0,
     trust_pickle: Annotated[bool, Parameter(negative="")] = False,
-    image_format: Annotated[Literal["png", "webp"], Parameter("--format")] = "png",
+    image_format: Annotated[Kind | None, Parameter("--format")] = None,
     overlay_size: OverlaySize = USUAL_SIZE,
     overwrite: Annotated[bool, Parameter(negative="")] = False,
     resume: Annotated[bool, Parameter(negative="")] = False,
@@ -128,13 +129,14 @@ def explain(
         Read a file that can run code: with it a whole pickled model is --model FILE.pth. Only for files you would run
         as a program.
     image_format
-        Of the pictures: png, or webp, which is smaller.
+        Of the pictures: png, jpg, which is quick to write, or webp, which is small. Default: png, which is exact; of
+        more than 3 photos jpg.
     overlay_size
         Pixels along the longer side of an overlay, at most; `full` stands for the photo's own.
     overwrite
         Write into --out all the same, over files that have the same name.
     resume
-        Go on with the run in --out that was stopped: photos that its table has are left out.
+        Go on with the run in --out that was stopped: what its table has is left out, and nothing is done twice.
     as_json
         Print machine-readable output on stdout, and nothing else there.
     """
@@ -142,7 +144,7 @@ def explain(
     request = Request(
         save=read_kinds(save),
         inputs=read_inputs(photos, _NO_INPUT),
-        pictures=Pictures(read_style(colormap, opacity), f".{image_format}", read_size(overlay_size)),
+        pictures=Pictures(read_style(colormap, opacity), image_format, read_size(overlay_size)),
         methods=read_methods(method if saved is None else [saved.method]),
         targets=tuple(target or ()),
         top=top,
@@ -197,9 +199,10 @@ def _in_a_free_folder(request: Request, sources: Sources, people: Console) -> Re
     free = free_folder(request.out, stems, sources.names)
     if free == request.out:
         return request
+    resume = table is not None and RunTable(table, request.told()).could_go_on(sources.names)
     people.print(
         f"{request.out} has files of these {sources.noun}s already; those of this run are in {free} "
-        "(--overwrite: in the same folder).",
+        f"({'--resume: go on with that run; ' if resume else ''}--overwrite: in the same folder).",
         markup=False,
         soft_wrap=True,
     )

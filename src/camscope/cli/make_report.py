@@ -13,11 +13,11 @@ from camscope.app import View, check_report, write_report
 from camscope.app.run_report import MOST, add_run, side_of
 from camscope.app.view import GONE
 from camscope.cli.app import say_error
-from camscope.cli.batches import batches_of
 from camscope.cli.model_options import ModelOptions
 from camscope.cli.output import console, print_json, quiet_stdout
 from camscope.cli.photo_sources import Photos
 from camscope.cli.pictures import Pictures
+from camscope.cli.reading_ahead import explained_in_batches
 from camscope.cli.request import USUAL_BATCH, Request, read_inputs, read_methods, read_words
 from camscope.cli.showing import show_files, show_notes
 from camscope.engine.progress_bar import bar, in_steps
@@ -118,7 +118,7 @@ def report(
     request = Request(
         save=(),
         inputs=read_inputs(photos, _NO_INPUT),
-        pictures=Pictures({}, ".png", "full"),
+        pictures=Pictures({}, None, "full"),
         methods=read_methods(method),
         targets=tuple(target or ()),
         top=top,
@@ -141,15 +141,18 @@ def report(
         view = View(title or f"Where {model} looks", model, side=side_of(len(sources.names)))
         options = request.explainer_options(instances=explainer.detects)
         size = 1 if explainer.keeps_sizes else request.batch
-        with bar("explaining", shown=len(sources.names) > 2) as told:
+        with (
+            bar("explaining", shown=len(sources.names) > 2) as told,
+            explained_in_batches(explainer, sources, sources.names, size, options) as batches,
+        ):
             advance = in_steps(told, len(sources.names))
-            for some in batches_of(sources.names, size):
-                for name, outcome in sources.explained(explainer, some, options):
+            for outcomes in batches:
+                for name, outcome in outcomes:
                     if isinstance(outcome, InputError):
                         failed.append((name, str(outcome)))
                     else:
                         view.add(outcome)
-                advance(len(some))
+                advance(len(outcomes))
         for name, reason in failed:
             say_error(reason if name in reason else f"{name}: {reason}")
         written = [str(path) for path in write_report(view, out)] if view.photos else []

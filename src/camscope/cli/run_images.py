@@ -34,7 +34,7 @@ _OPTIMISED: dict[str, bool | str | None] = {"auto": None, "yes": True, "no": Fal
 
 def run_images(
     *data: Annotated[str, Parameter(allow_leading_hyphen=True)],
-    out: str,
+    out: str | None = None,
     model: str = "demo",
     method: Annotated[list[str] | None, Parameter(negative="")] = None,
     target: Annotated[list[str] | None, Parameter(negative="", allow_leading_hyphen=True)] = None,
@@ -145,6 +145,10 @@ def run_images(
     """
     given = read_inputs(data, _NO_DATA)
     _refuse_options(given)
+    if out is None:
+        raise InputError(
+            f"Where to? Say a folder for the run: {shlex.join(['camscope', 'run', *given])} --out RUN."
+        )
     options = ModelOptions(model, weights, trust_pickle, device, task, classes, preprocessing, num_classes)
     people = console(stderr=as_json)
     with quiet_stdout(as_json):
@@ -190,7 +194,7 @@ def _refuse_options(given: Sequence[str]) -> None:
             raise InputError(f"camscope run has no option {word}.{nearest(word, options)}")
 
 
-def merge_runs(*runs: str, out: str) -> None:
+def merge_runs(*runs: str, out: str | None = None) -> None:
     """Join the shares of a run, made with --shard, into one run.
 
     Parameters
@@ -200,6 +204,9 @@ def merge_runs(*runs: str, out: str) -> None:
     out
         The folder of the whole run.
     """
+    if out is None:
+        given = shlex.join(["camscope", "runs", "merge", *runs])
+        raise InputError(f"Where to? Say a folder for the whole run: {given} --out RUN.")
     path = merge(runs, out)
     rows = open_run(path)
     people = console()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from PIL import Image
 
@@ -21,6 +21,16 @@ _CHEAPEST = next(m.name for m in list_methods() if m.baseline)
 """A method that takes no more than a forward."""
 
 _ASKED = 256
+
+
+class NamedTarget(NamedTuple):
+    """What a target is called in an input, its class, and whether it has a probability."""
+
+    title: str
+    index: int | None
+    probable: bool
+
+
 _SIZE = (224, 224)
 
 
@@ -41,7 +51,7 @@ class HeldModel:
         self._explainer: Explainer | None = None
         self._layers: dict[bool, LayerTable] = {}
         self._offers: asyncio.Future[OfferTable] | None = None
-        self._asked: dict[tuple[str, tuple[str, ...]], list[tuple[str, int | None, bool]]] = {}
+        self._asked: dict[tuple[str, tuple[str, ...]], list[NamedTarget]] = {}
         self._kind: str | None = None
         self.error: str | None = None
         self.worker.begin(self._load)
@@ -71,6 +81,17 @@ class HeldModel:
                 ("reads texts", "POST /api/texts") if e.reads_texts else ("takes sounds", "camscope explain")
             )
             raise InputError(f"The model {self.name} {what}, and this is a photo: {how} explains them.")
+
+    def refuse_all_but_texts(self) -> None:
+        """Refuse texts for a model that reads none.
+
+        Raises:
+            InputError: saying what to do.
+        """
+        if not self.explainer.reads_texts:
+            raise InputError(
+                f"The model {self.name} reads no texts: drop a photo, or start with one that does."
+            )
 
     @property
     def status(self) -> str:
@@ -124,21 +145,21 @@ class HeldModel:
         return found
 
     def asked(
-        self, photo: str, given: Any, words: tuple[str, ...], targets: Sequence[TargetLike]
-    ) -> list[tuple[str, int | None, bool]]:
-        """What targets are called in a photo, their classes, and whether they have a probability; found out once.
+        self, input: str, given: Any, words: tuple[str, ...], targets: Sequence[TargetLike]
+    ) -> list[NamedTarget]:
+        """What targets are called in an input, their classes, and whether they have a probability; found out once.
 
         Args:
-            photo: its id.
-            given: the photo as it was prepared.
+            input: a photo's id, or a text.
+            given: the input as it was prepared.
             words: the targets as they were written.
             targets: likewise, as they are explained.
         """
-        key = (photo, words)
+        key = (input, words)
         if key not in self._asked:
             e = self.explainer(given, methods=_CHEAPEST, targets=targets)
             self._asked[key] = [
-                (title, info.index, e.probability(0, number) is not None)
+                NamedTarget(title, info.index, e.probability(0, number) is not None)
                 for number, (title, info) in enumerate(zip(e.titles[0], e.targets[0], strict=True))
             ]
             while len(self._asked) > _ASKED:

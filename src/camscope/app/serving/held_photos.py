@@ -38,6 +38,7 @@ class HeldPhoto:
         id: what requests call it; by chance, so that nobody guesses it.
         name: what people call it.
         given: whether the server was started with it.
+        listed: whether it is among the photos of the page: it was given or dropped, and is no row of a run.
         bytes: how large its file is, where the server holds it.
         size: (height, width) in pixels, once it was read.
     """
@@ -45,6 +46,7 @@ class HeldPhoto:
     id: str
     name: str
     given: bool
+    listed: bool
     bytes: int
     size: tuple[int, int] | None = field(default=None, init=False)
     _read: Callable[[], Photo]
@@ -63,11 +65,11 @@ class HeldPhotos:
         self._pixels: OrderedDict[str, Photo] = OrderedDict()
         self._lock = threading.Lock()
 
-    def given(self) -> Iterator[HeldPhoto]:
-        """Those that the server was started with."""
+    def listed(self) -> Iterator[HeldPhoto]:
+        """Those that the server was started with, and those that were dropped."""
         with self._lock:
             held = list(self._held.values())
-        return (photo for photo in held if photo.given)
+        return (photo for photo in held if photo.listed)
 
     def add_file(self, path: str) -> HeldPhoto:
         """Have a photo that the server was started with; it is read when it is first looked at.
@@ -75,7 +77,7 @@ class HeldPhotos:
         Args:
             path: a file, or `sample:NAME`.
         """
-        return self._add(path, lambda: read_photo(path), given=True, bytes=0)
+        return self._add(path, lambda: read_photo(path), given=True, listed=True, bytes=0)
 
     def add_again(self, name: str, read: Callable[[], Photo]) -> HeldPhoto:
         """Have a photo that can be read again, such as that of a run's row.
@@ -84,7 +86,7 @@ class HeldPhotos:
             name: what people call it.
             read: reads it.
         """
-        return self._add(name, read, given=False, bytes=0)
+        return self._add(name, read, given=False, listed=False, bytes=0)
 
     def add_bytes(self, content: bytes, name: str, *, max_pixels: int) -> HeldPhoto:
         """Have a photo that a page sent. It is read at once.
@@ -103,6 +105,7 @@ class HeldPhotos:
             called,
             lambda: read_photo_bytes(content, called, max_pixels=max_pixels),
             given=False,
+            listed=True,
             bytes=len(content),
         )
         self._keep(held, photo)
@@ -156,8 +159,10 @@ class HeldPhotos:
         """
         return webp(self.read(held), side)
 
-    def _add(self, name: str, read: Callable[[], Photo], *, given: bool, bytes: int) -> HeldPhoto:
-        held = HeldPhoto(secrets.token_urlsafe(12), name, given, bytes, read)
+    def _add(
+        self, name: str, read: Callable[[], Photo], *, given: bool, listed: bool, bytes: int
+    ) -> HeldPhoto:
+        held = HeldPhoto(secrets.token_urlsafe(12), name, given, listed, bytes, read)
         with self._lock:
             self._held[held.id] = held
             dropped = [photo for photo in self._held.values() if not photo.given]
