@@ -182,7 +182,9 @@ def _keep(folder: Path, model: str, method: str, some: Sequence[Photo], *, again
         row.ran[method] = e.methods[0]
         if method == "gradcam":
             row.layer = e.layers[0]
-            row.said = [(e.targets[i][0].name, round(float(e.probability(i, 0) or 0), 3)) for i in range(len(some))]
+            row.said = [
+                (e.targets[i][0].name, round(float(e.probability(i, 0) or 0), 3)) for i in range(len(some))
+            ]
         file.parent.mkdir(parents=True, exist_ok=True)
         picture.save(file, quality=QUALITY, method=6)
     _write(folder, rows)

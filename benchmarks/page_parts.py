@@ -25,7 +25,9 @@ def put(page: Path, name: str, text: str) -> None:
     before, found, rest = whole.partition(_begin(name))
     _, ended, after = rest.partition(_end(name))
     if not (found and ended):
-        raise SystemExit(f"{page} lacks the lines '{_begin(name)}' and '{_end(name)}', between which it goes.")
+        raise SystemExit(
+            f"{page} lacks the lines '{_begin(name)}' and '{_end(name)}', between which it goes."
+        )
     page.write_text(before + marked(name, text) + after, "utf-8")
 
 

@@ -19,7 +19,8 @@ def test_the_numbers_of_a_page_are_those_of_the_files(page):
 
 
 @pytest.mark.parametrize(
-    ("name", "rows", "key"), [("speed", "rows", "ratio"), ("family", "lines", "seconds"), ("localisation", "rows", "mean")]
+    ("name", "rows", "key"),
+    [("speed", "rows", "ratio"), ("family", "lines", "seconds"), ("localisation", "rows", "mean")],
 )
 def test_another_measurement_makes_another_readme(tmp_path, name, rows, key):
     shutil.copytree(KEPT, tmp_path / "kept")
@@ -52,6 +53,9 @@ def test_a_page_without_marks_is_told_from_one_with_them(tmp_path):
     page = tmp_path / "page.md"
     page.write_text("by hand\n\n<!-- part: of code -->\nold\n<!-- end of part -->\n\nby hand too\n")
     put(page, "part: of code", "new")
-    assert page.read_text() == "by hand\n\n<!-- part: of code -->\n\nnew\n\n<!-- end of part -->\n\nby hand too\n"
+    assert (
+        page.read_text()
+        == "by hand\n\n<!-- part: of code -->\n\nnew\n\n<!-- end of part -->\n\nby hand too\n"
+    )
     with pytest.raises(SystemExit, match="other"):
         put(page, "other: of code", "new")

@@ -216,7 +216,8 @@ def _decode(image: Image.Image, name: str, source: str | None) -> Photo:
 
 def _upright(image: Image.Image) -> tuple[Image.Image, list[str]]:
     try:
-        return ImageOps.exif_transpose(image), []
+        turned = image.getexif().get(ExifTags.Base.Orientation, 1) != 1
+        return ImageOps.exif_transpose(image) if turned else image, []
     except Exception:  # only the tags are damaged, not the pixels
         return image, ["EXIF unreadable, shown unrotated"]
 
