@@ -76,8 +76,8 @@ BUGS: list[Bug] = [
         ("channels are named by their rank", 'f"channel {int(k)}"', 'f"channel {i}"'),
         (
             "overlays show target 0 whatever is asked",
-            "render.overlay(photo, heat[t], signed",
-            "render.overlay(photo, heat[0], signed",
+            "e.raw[method, layer][:, t : t + 1]",
+            "e.raw[method, layer][:, :1]",
         ),
         (
             "notes of the first image under every image",
@@ -112,8 +112,8 @@ BUGS: list[Bug] = [
         ),
         (
             "overlays forget what they are asked for in colour",
-            "heat[t], signed=signed, **style)",
-            'heat[t], signed=signed, opacity=style["opacity"])',
+            "heat, signed=signed, **style)",
+            'heat, signed=signed, opacity=style["opacity"])',
         ),
     ),
     *_in(
@@ -176,7 +176,7 @@ BUGS: list[Bug] = [
     *_in(
         "results/maps.py",
         _PIXELS,
-        ("scale=batch takes image 0 always", 'heat[image if scale == "batch" else 0]', "heat[0]"),
+        ("scale=batch takes image 0 always", '[image if scale == "batch" else 0]', "[0]"),
         (
             "heatmaps on the photo are of the first image",
             "self.raw[key][image : image + 1]\n",

@@ -23,7 +23,7 @@ from camscope.models.torch.adapter import TorchAdapter
 from camscope.models.torch.forwards import Forwards
 from camscope.models.torch.hooks.copying import copied
 from camscope.models.torch.hooks.modules import Versions, first_tensor, named_layers, versions
-from camscope.models.torch.hooks.settings import Settings, changed, settings
+from camscope.models.torch.hooks.read_by_forward import Settings, changed, settings
 from camscope.models.torch.hooks.state import explaining
 from camscope.models.torch.observation import TorchObservation
 from camscope.models.torch.remembered import Modules
@@ -39,7 +39,7 @@ class _Copy:
         folded: the name of each convolution, by it the name of the batch norm that was folded into it.
         versions: the weights it was made from, see `hooks.modules.versions`.
         modules: those it was made from.
-        settings: theirs, see `hooks.settings`.
+        settings: theirs, see `hooks.read_by_forward`.
         written: settings that the forward itself writes, as a model does that keeps what it has computed.
     """
 
