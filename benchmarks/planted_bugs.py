@@ -938,7 +938,7 @@ BUGS: list[Bug] = [
     ),
     *_in(
         "models/torch/layer_finder.py",
-        ("tests/engine/test_notes.py",),
+        ("tests/torch/test_layers.py",),
         (
             "a layer that is dead on the first image is refused",
             "            found = self._look(most_telling.images(slice(image, image + 1)))",

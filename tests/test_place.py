@@ -203,10 +203,12 @@ def test_as_many_channels_as_rows_and_columns():
 
 
 @pytest.mark.parametrize(("front", "behind"), [(0, 1), (1, 1), (0, 4), (1, 4), (3, 2)])
-def test_how_many_tokens_stand_behind_is_told_by_numbers(front, behind):
-    some = [layer(x, Grid("tokens", (6, 10), 24, front)) for x in rows(WIDE)]
+@pytest.mark.parametrize(("given", "space"), [(WIDE, (6, 10)), (PHOTO, (16, 16))], ids=["wide", "fine"])
+def test_how_many_tokens_stand_behind_is_told_by_numbers(front, behind, given, space):
+    """On a fine grid one position more or less is nearly as much in place."""
+    some = [layer(x, Grid("tokens", space, 24, front)) for x in rows(given)]
     both = [np.concatenate([x, x.mean(0, keepdims=True).repeat(behind, 0)]) for x in some]
-    assert found(both, WIDE, [(6, 10)]) == Grid("tokens", (6, 10), 24, front, suffix=behind)
+    assert found(both, given, [space]) == Grid("tokens", space, 24, front, suffix=behind)
 
 
 def test_all_layers_of_a_forward_tell_how_many_tokens_stand_in_front():
