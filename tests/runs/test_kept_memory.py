@@ -91,7 +91,9 @@ def test_a_run_keeps_memory_while_it_explains(folder, tmp_path, monkeypatch):
     told = []
     monkeypatch.setattr(kept_memory, "_mallopt", lambda: lambda option, value: told.append(option))
     seen = []
-    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 5))
+    network = nn.Sequential(
+        nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 5)
+    )
     network.register_forward_pre_hook(lambda *_: seen.append(len(told)))
     squashed = camscope.Preprocessing(input_size=(32, 32), resize=(32, 32), crop="squash")
     explainer = camscope.Explainer(network.eval(), preprocessing=squashed)
