@@ -38,7 +38,9 @@ def test_every_picture_is_shown_and_every_one_that_is_shown_is_there():
     shown = set(re.findall(r"\]\(pictures/([^)]+)\)", pages))
     there = {str(file.relative_to(PICTURES)) for file in PICTURES.rglob("*.webp")}
     assert shown == there
-    assert set(re.findall(r"!\[([^\]]{0,30})\]", pages)) == set(), "a picture without a text that says what it shows"
+    assert set(re.findall(r"!\[([^\]]{0,30})\]", pages)) == set(), (
+        "a picture without a text that says what it shows"
+    )
 
 
 @pytest.mark.parametrize("model", MODELS)
