@@ -30,7 +30,7 @@ DIFFER = {
     "captum": "",
     "pytorch-grad-cam": "Ablation-CAM, Eigen-CAM, FEM",
 }
-"""The libraries beside each other, and those of their formulas that differ from the papers': see docs/facts/peers.md."""
+"""The libraries beside each other, and their formulas that differ from the papers': see docs/facts/peers.md."""
 
 NAME = "measured: made by python -m benchmarks.kept_numbers"
 
@@ -88,8 +88,8 @@ def readme(numbers: Numbers) -> str:
     """The section of speed and truth."""
     where, _, how = numbers.speed["machine"].partition("; ")
     lines = [
-        f"{how.partition(',')[0].capitalize()} of 224² on an {where.replace(', ', ' with ')}, as a multiple of the bare "
-        "forward, in brackets the peak memory\nlikewise ([all figures](docs/facts/speed.md); no GPU was at hand):",
+        f"{how.partition(',')[0].capitalize()} of 224² on an {where.replace(', ', ' with ')}, as a multiple of the "
+        "bare forward, in brackets the peak memory\nlikewise ([all figures](docs/facts/speed.md); no GPU was at hand):",
         "",
         f"| {GRAD_CAM} | {' | '.join(MODELS.values())} | formulas that differ from the paper's |",
         "|---|---:|---:|---:|---|",
@@ -109,8 +109,8 @@ def readme(numbers: Numbers) -> str:
         f"{numbers.seconds(ablation, 'pytorch-grad-cam'):.0f} s.",
         "Do maps point at the right thing? Share of the map on the right photo of 2×2 mosaics (chance 0.25): Finer-CAM "
         f"{share['finercam']},",
-        f"Grad-CAM {share['gradcam']}, Ablation-CAM {share['ablationcam']}, Score-CAM {share['scorecam']}, LayerCAM and "
-        f"Grad-CAM++ {' and '.join(alike)}, what knows no class {share['mean-activation']}",
+        f"Grad-CAM {share['gradcam']}, Ablation-CAM {share['ablationcam']}, Score-CAM {share['scorecam']}, LayerCAM "
+        f"and Grad-CAM++ {' and '.join(alike)}, what knows no class {share['mean-activation']}",
         "([table](docs/facts/localisation.md)). Which of them beat their baselines photo by photo: the "
         "[leaderboard](docs/leaderboard.md).",
     ]
@@ -125,9 +125,9 @@ def speed(numbers: Numbers) -> str:
     _, _, rest = numbers.speed["machine"].partition("; ")
     where = numbers.speed["machine"].partition(";")[0].replace(", ", " with ")
     lines = [
-        f"Measured by `benchmarks/speed.py` on an {where}: {rest}. Each figure is a multiple of the bare forward of the "
-        "same batch\n(`no_grad`), good to about ±5 %; in brackets the peak memory, weights included, as a multiple of the "
-        "forward's.",
+        f"Measured by `benchmarks/speed.py` on an {where}: {rest}. Each figure is a multiple of the bare forward "
+        "of the same batch\n(`no_grad`), good to about ±5 %; in brackets the peak memory, weights included, as a "
+        "multiple of the forward's.",
         "",
         f"| | {' | '.join(MODELS.values())} |",
         "|---|---:|---:|---:|",

@@ -158,7 +158,10 @@ def hub() -> str:
     """The table of all families."""
     parts = []
     for name, title in FAMILIES.items():
-        parts += [f"## [{title}]({name}.md)", "| method | what it is for, and what it gets wrong |\n|---|---|"]
+        parts += [
+            f"## [{title}]({name}.md)",
+            "| method | what it is for, and what it gets wrong |\n|---|---|",
+        ]
         parts[-1] += "".join(f"\n| `{m.name}` | {m.advice} |" for m in members(name))
     return "\n\n".join(parts)
 

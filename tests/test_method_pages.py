@@ -1,4 +1,4 @@
-"""The pages of methods: all methods stand on one, as they say of themselves, with the pictures that the gallery made."""
+"""The pages of methods: all methods stand on one, as they say of themselves, with the gallery's pictures."""
 
 from __future__ import annotations
 

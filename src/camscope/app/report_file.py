@@ -75,6 +75,10 @@ def report(
 
     Raises:
         InputError: if there is no photo, these are no explanations of photos by one model, or the path is no `.html`.
+
+    Example:
+        >>> [file.name for file in camscope.report(camscope.explain("demo", "photo.jpg"), "report.html")]
+        ['report.html']
     """
     check_report(path)
     view = View(title or "", spec, side)
