@@ -2,9 +2,8 @@
 
     python benchmarks/jax_speed.py                   # batch 8, 224², 10 rounds
     python benchmarks/jax_speed.py --batch 2 --size 128 --repeats 5
-    python benchmarks/jax_speed.py --cpu             # seconds of the processor: for a busy machine
 
-The weights are random, which costs the same. Both sides get the same batch, and run in turns: measure.py. The first
+The weights are random, which costs the same. Both sides get the same batch, and run in turns: in_turns.py. The first
 call, which compiles, is told apart.
 """
 
@@ -16,12 +15,11 @@ import cyclopts
 import flax
 import jax
 import numpy as np
-import torch
 from flax import nnx
 from rich.console import Console
 
 import camscope
-from measure import paired
+from in_turns import prices, show
 
 WORKS = {
     "gradcam, the top class, last stage": {"methods": "gradcam"},
@@ -79,14 +77,13 @@ def _conv(n_in: int, n_out: int, size: int, stride: int, rngs: nnx.Rngs) -> nnx.
     return nnx.Conv(n_in, n_out, (size, size), stride, use_bias=False, rngs=rngs)
 
 
-def main(*, batch: int = 8, size: int = 224, repeats: int = 10, cpu: bool = False) -> None:
+def main(*, batch: int = 8, size: int = 224, repeats: int = 10) -> None:
     """Print how long each work takes, as a multiple of the bare forward.
 
     Args:
         batch: how many images.
         size: of each, in pixels.
         repeats: rounds that count.
-        cpu: count the processor's seconds of this process, and not those on the clock.
     """
     model = ResNet50(nnx.Rngs(0))
     model.eval()
@@ -105,10 +102,8 @@ def main(*, batch: int = 8, size: int = 224, repeats: int = 10, cpu: bool = Fals
         explainer(x, **options)
         console.print(f"{name + ', first call':40} {time.perf_counter() - start:8.2f} s")
     works = {name: lambda options=options: explainer(x, **options) for name, options in WORKS.items()}
-    clock = time.process_time if cpu else time.perf_counter
-    times = paired(lambda: jax.block_until_ready(bare(state, x)), works, repeats, torch.device("cpu"), clock)
-    for name, found in times.items():
-        console.print(f"{name:40} {found.ratio:6.2f} × the forward  {found.seconds:7.3f} s")
+    found = prices(lambda: jax.block_until_ready(bare(state, x)), works, repeats)
+    show(found, console, {name: "aim: 1.1" for name in WORKS if name.endswith("last stage")})
 
 
 if __name__ == "__main__":

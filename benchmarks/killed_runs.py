@@ -27,11 +27,12 @@ from camscope.runs.run_store import number_of
 SIZE = 8
 
 BUSY = {
-    "RAY_health_check_timeout_ms": "300000",
-    "RAY_gcs_rpc_server_reconnect_timeout_s": "900",
+    "RAY_health_check_timeout_ms": "120000",
+    "RAY_agent_register_timeout_ms": "300000",
+    "RAY_memory_monitor_refresh_ms": "0",
 }
-"""A node that only gets no processor on a busy machine is not taken for dead; one that was killed is, since its port is
-closed."""
+"""A node that only gets no processor on a busy machine is not taken for dead, and what others have in memory ends no
+worker; a node that was killed is missed, since its port is closed."""
 
 
 def finished(out: Path) -> set[int]:

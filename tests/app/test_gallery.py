@@ -75,6 +75,10 @@ def test_rows_are_sorted_filtered_and_asked_as_the_library_does(page, rows):
     eventually(page, lambda: names(page) == of(rows.where(KIND).sort("ring_share", descending=True)))
     page.get_by_role("button", name="turn around").click()
     eventually(page, lambda: names(page) == of(rows.where(KIND).sort("ring_share")))
+    page.get_by_role("combobox", name="Sort").select_option("least to be trusted")
+    assert "camscope trust FOLDER" in page.locator(".rows-main .note").inner_text()
+    page.get_by_role("combobox", name="Sort").select_option("evidence at the edge")
+    page.get_by_role("button", name="turn around").click()
     page.get_by_role("checkbox", name="wrong only").check()
     eventually(page, lambda: names(page) == of(rows.where(f"{KIND} AND label != top1").sort("ring_share")))
     page.get_by_role("checkbox", name="wrong only").uncheck()
@@ -186,6 +190,24 @@ def test_what_is_drawn_around_is_shown(page, rows):
     assert names(page) == wrong[: len(names(page))]  # those in sight
     page.get_by_role("button", name="show them as photos").click()
     assert "drawn around" in page.locator(".chips").inner_text()
+
+
+def test_going_back_goes_back_to_the_rows_and_to_the_class(page, rows):
+    page.wait_for_timeout(400)
+    page.locator(".class-counts").get_by_role("button", name="red").click()
+    eventually(page, lambda: len(names(page)) == 6)
+    page.wait_for_timeout(400)
+    chosen = names(page)[0]
+    page.locator("button.tile").first.click()
+    page.wait_for_selector(f"h1:has-text('{chosen}')")
+    page.wait_for_timeout(400)
+    page.go_back()
+    page.wait_for_selector("button.tile")
+    eventually(page, lambda: len(names(page)) == 6)
+    page.go_back()
+    eventually(page, lambda: names(page) == of(rows.where(KIND)))
+    page.go_forward()
+    eventually(page, lambda: len(names(page)) == 6)
 
 
 def test_a_link_restores_the_rows(page, browser, served):

@@ -7,6 +7,10 @@ import subprocess
 import sys
 
 import pytest
+from torch import nn
+
+import camscope
+from camscope.runs import kept_memory
 
 COUNTED = """
 import ctypes, resource
@@ -70,5 +74,28 @@ def test_a_reader_keeps_the_blocks_of_a_photo_and_no_larger_ones():
     assert (asked(said, size=48), asked(said, size=80)) == ("False", "True")
 
 
-def test_who_has_set_the_library_is_left_alone():
-    assert asked("print(faults(memory_kept()) > 2)", size=80, MALLOC_ARENA_MAX="2") == "True"
+@pytest.mark.parametrize(
+    ("name", "value", "left"),
+    [
+        ("MALLOC_TRIM_THRESHOLD_", "131072", "True"),
+        ("GLIBC_TUNABLES", "glibc.malloc.mmap_threshold=131072", "True"),
+        ("MALLOC_ARENA_MAX", "2", "False"),
+    ],
+)
+def test_who_has_set_the_library_is_left_alone(name, value, left):
+    assert asked("print(faults(memory_kept()) > 2)", size=80, **{name: value}) == left
+
+
+def test_a_run_keeps_memory_while_it_explains(folder, tmp_path, monkeypatch):
+    """The first images, which the plan is made of, come before."""
+    told = []
+    monkeypatch.setattr(kept_memory, "_mallopt", lambda: lambda option, value: told.append(option))
+    seen = []
+    network = nn.Sequential(
+        nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 5)
+    )
+    network.register_forward_pre_hook(lambda *_: seen.append(len(told)))
+    squashed = camscope.Preprocessing(input_size=(32, 32), resize=(32, 32), crop="squash")
+    explainer = camscope.Explainer(network.eval(), preprocessing=squashed)
+    camscope.runs.run(folder, model=explainer, out=tmp_path / "run", progress=False, workers=1)
+    assert (seen[0], seen[-1], len(told)) == (0, 2, 5)

@@ -123,14 +123,14 @@ def poisoned(tmp_path, monkeypatch):
 
 def test_a_photo_that_kills_its_reader_is_named_and_the_others_are_read(poisoned, folder):
     inputs = list(find_inputs(str(folder)))
-    with Readers(2, SQUASHED, ahead=8, patience=4) as readers:
+    with Readers(2, SQUASHED, ahead=8, patience=10) as readers:
         found = {Path(one.source).stem: read for one, read in readers.read(inputs)}
     assert list(found) == [Path(one.source).stem for one in inputs]  # in order
     lost = {name: read.reason for name, read in found.items() if isinstance(read, Unread)}
     assert lost.keys() == {"1", "2", "3", "6"}
     assert "crashed (SIGSEGV), twice" in lost["1"]
     assert "was killed, as the system does where memory runs out" in lost["2"]
-    assert "was not done after 4 seconds, twice" in lost["3"]
+    assert "was not done after 10 seconds, twice" in lost["3"]
     assert "ended with status 3, twice" in lost["6"]
 
 

@@ -1,6 +1,6 @@
 /** Photos that are dropped, pasted or picked. */
 
-import { batch, signal } from "@preact/signals";
+import { batch, computed, signal } from "@preact/signals";
 
 import { tell } from "../state/notices";
 import { show } from "../state/shown";
@@ -8,11 +8,13 @@ import { write } from "../texts/leavingOut";
 import { readsTexts } from "../texts/text";
 import * as api from "./api";
 import { sentenceOf } from "./client";
-import { engine, lookAtNew } from "./models";
+import { engine, lookAtNew, model } from "./models";
 
 /** Whether files are held over the page. */
 export const held = signal(false);
 export const sending = signal(0);
+/** What is opened: whatever the chosen model takes. */
+export const what = computed(() => (model.value?.kind === "sounds" ? "sounds" : "photos"));
 
 const isText = (file: File) => file.type.startsWith("text/plain") || /\.txt$/i.test(file.name);
 

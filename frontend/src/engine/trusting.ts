@@ -22,7 +22,7 @@ export interface ToJudge {
   key: string;
   asked: Parameters<typeof api.trust>[0] | null;
   /** What is hidden of. */
-  what: "photo" | "text";
+  what: "photo" | "sound" | "text";
 }
 
 /** A map of a photo. */
@@ -32,7 +32,7 @@ export function mapToJudge({ one, photo, target }: Found): ToJudge {
   return {
     key: keyOf(photo.id ?? photo.name, { ...one, target: named ?? one.target }),
     asked: model && photo.id && named ? { model: model.id, photo: photo.id, method: one.method, layer: one.layer, target: named } : null,
-    what: "photo",
+    what: photo.axes ? "sound" : "photo",
   };
 }
 

@@ -2,6 +2,7 @@
 
 import * as brushing from "../engine/brushing";
 import * as drawing from "../state/drawing";
+import { photo } from "../state/given";
 import { heat } from "../state/heats";
 import { maps } from "../state/shown";
 import { tool } from "../state/tool";
@@ -19,7 +20,7 @@ export function Brush() {
   return (
     <section aria-labelledby="brush" class="brush">
       <h2 id="brush">Brush</h2>
-      <p class="quiet">Paint on the picture and see what the model says of the rest.</p>
+      <p class="quiet">Paint on the picture, or point by arrow keys and press Enter, and see what the model says of the rest.</p>
       <Choices
         name="What happens to what is brushed"
         value={brushing.does.value}
@@ -29,7 +30,7 @@ export function Brush() {
       <Choices
         name="What is put in its place"
         value={brushing.fill.value}
-        of={{ blur: "blurred", mean: "mean colour" }}
+        of={{ blur: "blurred", mean: photo.value?.axes ? "mean" : "mean colour" }}
         choose={(fill) => (brushing.fill.value = fill)}
       />
       <Slider name="Size" of={brushing.radius} min={0.01} max={0.25} />

@@ -96,9 +96,9 @@ function All() {
         {reasons.map(({ why, names }) => (
           <li key={why} class="refused">
             <b>{names.join(", ")}</b>
-            <span class="why">
-              refused: <Shortened words={why} />
-            </span>
+            <div class="why">
+              <Shortened words={`refused: ${why}`} />
+            </div>
           </li>
         ))}
       </ul>
@@ -111,7 +111,7 @@ function All() {
 function reasonsOf(refused: MethodFacts[]): { why: string; names: string[] }[] {
   const all = new Map<string, string[]>();
   for (const { name, why_not } of refused) {
-    const why = why_not.replaceAll(name, "it");
+    const why = why_not.startsWith(`${name} `) ? `it${why_not.slice(name.length)}` : why_not;
     all.set(why, [...(all.get(why) ?? []), name]);
   }
   return [...all].map(([why, names]) => ({ why, names }));
@@ -131,7 +131,7 @@ function Shortened({ words }: { words: string }) {
 
 /** The first sentence, or what stands before a colon in a long one; and what follows. */
 function inTwo(words: string): [string, string] {
-  const end = /[.:;] /.exec(words);
+  const end = /(?<!refused)[.:;] /.exec(words);
   return end ? [words.slice(0, end.index), words.slice(end.index + 2)] : [words, ""];
 }
 

@@ -5,11 +5,13 @@ from camscope.arrays.halving import displayed, halved, whole
 from camscope.arrays.host import detached, to_numpy, with_array_api
 from camscope.arrays.localise import Box, Components, boxes_of, mask_of
 from camscope.arrays.normalise import Scale, check_scale, is_flat, scaled
+from camscope.arrays.one_thread import product_on_one_thread
 from camscope.arrays.ops import (
     Array,
     channel_sum,
     from_indices,
     from_numpy,
+    multiplying_by,
     noting_channel_sums,
     over_space,
     relu,
@@ -34,9 +36,11 @@ __all__ = [
     "halved",
     "is_flat",
     "mask_of",
+    "multiplying_by",
     "noting_channel_sums",
     "over_space",
     "place",
+    "product_on_one_thread",
     "relu",
     "resize",
     "scaled",

@@ -7,7 +7,7 @@ their device, and NumPy and JAX arrays stay what they are.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, TypeAlias
@@ -16,6 +16,8 @@ import numpy as np
 from array_api_compat import array_namespace, device
 from einops import einsum, reduce
 from jaxtyping import Float, Int, Shaped
+
+from camscope.arrays.one_thread import product_on_one_thread
 
 Array: TypeAlias = Any
 """An array of any library that follows the array API."""
@@ -40,6 +42,26 @@ def noting_channel_sums() -> Iterator[list[tuple[Array, Array]]]:
         _noted.reset(token)
 
 
+Product: TypeAlias = Callable[
+    [Float[np.ndarray, "row inner"], Float[np.ndarray, "inner column"]], Float[np.ndarray, "row column"]
+]
+
+_SMALL = 2**24
+"""Products of up to so many multiplications are made at once by the thread that asks: see `product_on_one_thread`."""
+
+_multiplied_by: ContextVar[Product] = ContextVar("_multiplied_by", default=np.matmul)
+
+
+@contextmanager
+def multiplying_by(product: Product) -> Iterator[None]:
+    """Within this context large products of matrices in `channel_sum` of NumPy arrays are made by this function."""
+    token = _multiplied_by.set(product)
+    try:
+        yield
+    finally:
+        _multiplied_by.reset(token)
+
+
 def channel_sum(
     weights: Float[Array, "batch target channel *grid"], activations: Float[Array, "batch channel *space"]
 ) -> Float[Array, "batch target *space"]:
@@ -49,16 +71,23 @@ def channel_sum(
     if _constant_over_space(weights):
         per_channel = weights[(..., *_first(weights, 3))]
         if isinstance(activations, np.ndarray):  # whose einsum does without the fast product of matrices
-            if (
-                per_channel.strides[0] == 0
-            ):  # the same weights for every image: one product, which is faster than many
+            if per_channel.strides[0] == 0:
+                # the same weights for every image: one product, which is faster than many
                 columns = np.moveaxis(activations, 1, 0).reshape(activations.shape[1], -1)
-                sums = (per_channel[0] @ columns).reshape(-1, len(activations), *activations.shape[2:])
-                return np.moveaxis(sums, 1, 0)
+                sums = _multiplied(per_channel[0], columns)
+                return np.moveaxis(sums.reshape(-1, len(activations), *activations.shape[2:]), 1, 0)
             flat = activations.reshape(*activations.shape[:2], -1)
-            return (per_channel @ flat).reshape(*per_channel.shape[:2], *activations.shape[2:])
+            each = [_multiplied(w, A) for w, A in zip(per_channel, flat, strict=True)]
+            return np.stack(each).reshape(*per_channel.shape[:2], *activations.shape[2:])
         return einsum(per_channel, activations, "b t c, b c ... -> b t ...")
     return reduce(weights * activations[:, None], "b t c ... -> b t ...", "sum")
+
+
+def _multiplied(
+    a: Float[np.ndarray, "row inner"], b: Float[np.ndarray, "inner column"]
+) -> Float[np.ndarray, "row column"]:
+    small = a.shape[0] * b.shape[0] * b.shape[1] <= _SMALL
+    return product_on_one_thread(a, b) if small else _multiplied_by.get()(a, b)
 
 
 def space_sum(

@@ -14,7 +14,7 @@ from camscope.cli.app import STOPPED, say_error
 from camscope.cli.batches import explain_all, table_of
 from camscope.cli.closing import close
 from camscope.cli.find_sources import find_sources
-from camscope.cli.model_options import ModelOptions
+from camscope.cli.model_options import DEMO, ModelOptions
 from camscope.cli.out_folder import free_folder, prepared_folder
 from camscope.cli.output import console, print_json, quiet_stdout
 from camscope.cli.pictures import USUAL_OPACITY, USUAL_SIZE, Kind, OverlaySize, Pictures
@@ -33,7 +33,6 @@ from camscope.cli.request import (
 from camscope.cli.run_table import RunTable
 from camscope.cli.sources import Sources
 from camscope.errors import InputError
-from camscope.outputs import Task
 from camscope.trust import SavedChoice, read_choice
 
 _NO_INPUT = (
@@ -44,7 +43,7 @@ _NO_INPUT = (
 
 def explain(
     *photos: str,
-    model: str = "demo",
+    model: ModelOptions = DEMO,
     method: Annotated[list[str] | None, Parameter(negative="")] = None,
     target: Annotated[list[str] | None, Parameter(negative="", allow_leading_hyphen=True)] = None,
     layer: Annotated[list[str] | None, Parameter(negative="")] = None,
@@ -54,15 +53,8 @@ def explain(
     save: str = USUAL_KINDS,
     colormap: str | None = None,
     opacity: float = USUAL_OPACITY,
-    weights: str | None = None,
-    num_classes: int | None = None,
-    task: Task | None = None,
-    classes: Path | None = None,
-    preprocessing: Annotated[str | None, Parameter(negative="", allow_leading_hyphen=True)] = None,
-    device: str | None = None,
     batch: int = USUAL_BATCH,
     seed: int = 0,
-    trust_pickle: Annotated[bool, Parameter(negative="")] = False,
     image_format: Annotated[Kind | None, Parameter("--format")] = None,
     overlay_size: OverlaySize = USUAL_SIZE,
     overwrite: Annotated[bool, Parameter(negative="")] = False,
@@ -78,9 +70,7 @@ def explain(
         "a text", several, or a .txt file with one text a line. For a model that takes sounds:
         .wav files, folders, globs.
     model
-        demo (EfficientNet-Lite0 with ImageNet weights), timm:NAME, torchvision:NAME, hf:NAME-OR-FOLDER (Hugging
-        Face), keras:NAME-OR-FILE, onnx:FILE.onnx, or FILE.py:FACTORY
-        (a function that returns the model; its attributes `preprocessing`, `tokenizer` and `class_names` are used).
+        Which model, and how it is opened; see `camscope.cli.model_options.ModelOptions`.
     method
         One, or several separated by commas; `camscope methods` lists them. Default: gradcam (of a detector: hirescam).
         With parameters and compositions if you like: "scorecam(top=64)", "smooth(layercam, n=16)",
@@ -106,28 +96,10 @@ def explain(
         Any name of the cmap catalogue, such as inferno (the default), magma, viridis, jet.
     opacity
         Of the heatmap on the photo, 0 to 1.
-    weights
-        A weights file (safetensors, or a PyTorch checkpoint, read without running code), or `random`. The head becomes
-        as large as that in the file.
-    num_classes
-        How many classes a model is to have that is made by name, where no weights say it.
-    task
-        What the outputs mean. Found from the model; say `multilabel` for one that returns logits.
-    classes
-        A file of class names, if the model does not know its own: one a line, or JSON (a list, class_to_idx, id2label).
-    preprocessing
-        How photos are prepared, where the model does not say it: 0-1, -1-1 or 0-255 (the whole photo at the input's
-        size, with values in that range), imagenet, keras:resnet50 (as for keras.applications' models), each with a size
-        if the model takes any (0-1@96); or FILE.json, the fields of camscope.Preprocessing.
-    device
-        cpu, cuda, cuda:1, mps …
     batch
         How many photos to run at a time.
     seed
         For methods that draw at random.
-    trust_pickle
-        Read a file that can run code: with it a whole pickled model is --model FILE.pth. Only for files you would run
-        as a program.
     image_format
         Of the pictures: png, jpg, which is quick to write, or webp, which is small. Default: png, which is exact; of
         more than 3 photos jpg.
@@ -149,7 +121,7 @@ def explain(
         targets=tuple(target or ()),
         top=top,
         layers=tuple(read_words(layer)) if saved is None else (saved.layers or ()),
-        model=ModelOptions(model, weights, trust_pickle, device, task, classes, preprocessing, num_classes),
+        model=model,
         out=out,
         batch=batch,
         seed=seed,

@@ -50,7 +50,7 @@ class Texts:
                 e = explainer(list(read.values()), **options)
         except InputError as error:
             if len(read) == 1:
-                yield Outcome(*read, error)
+                yield Outcome(next(iter(read)), error)
                 return
             for name, text in read.items():
                 yield from self.explained(explainer, {name: text}, options)

@@ -59,7 +59,7 @@ def _panel(e: Explanation, row: Mapping[str, Any], ordered_by: Sequence[str]) ->
     target, k = divmod(row["row"], len(e.raw))
     small = dataclasses.replace(e, input_images=e.input_images.shrunk(_SIDE))
     (panel,) = heatmap_panels(small, 0, *list(e.raw)[k], targets=[target])
-    numbers = [f"{name} {row[name]:.3g}" for name in ordered_by if isinstance(row[name], float)]
+    numbers = [f"{name} {row[name]:.3f}" for name in ordered_by if isinstance(row[name], float)]
     name = PurePosixPath(small.input_image(0).source or "").name
     label = f"is {row['label']}" if row["label"] not in (None, row["top1"]) else ""
     lines = ([panel.subtitle, *numbers], [name, label])

@@ -20,13 +20,16 @@ _MIB = 1 << 20
 _LARGEST_BLOCK, _LARGEST_END, _MOST_BLOCKS = 32 * _MIB, 64 * _MIB, 1 << 16
 """Where glibc itself puts these as soon as a block of 32 MiB was freed, which is as far as it goes."""
 
-_OWN = ("MALLOC_", "GLIBC_TUNABLES")
-"""Who sets one of these has chosen."""
+_CHOSEN = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "MALLOC_MMAP_MAX_")
+"""Who sets one of these in the environment has chosen, or the same among `GLIBC_TUNABLES`."""
 
 
 @contextmanager
 def memory_kept() -> Iterator[None]:
-    """Keep what is freed until the end, when all of it is given back; nothing changes where glibc is not at work."""
+    """Keep what is freed until the end, when all of it is given back; nothing changes where glibc is not at work.
+
+    Blocks above 64 MiB that another thread than the main one asks for are given back all the same.
+    """
     mallopt = _mallopt()
     if mallopt is None:
         yield
@@ -62,7 +65,8 @@ def give_back() -> None:
 
 def _mallopt() -> Callable[[int, int], int] | None:
     """Of the C library; None where it is another than glibc, or its user has chosen."""
-    if any(name.startswith(_OWN) for name in os.environ):
+    tuned = "glibc.malloc." in os.environ.get("GLIBC_TUNABLES", "")
+    if tuned or any(name in os.environ for name in _CHOSEN):
         return None
     with suppress(AttributeError, OSError, ValueError):
         if (os.confstr("CS_GNU_LIBC_VERSION") or "").startswith("glibc"):

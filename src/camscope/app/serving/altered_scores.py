@@ -10,11 +10,11 @@ from jaxtyping import Float
 
 from camscope.app.serving.drawn_masks import drawn, on_input
 from camscope.app.serving.held_models import HeldModel, NamedTarget
+from camscope.app.serving.held_photos import Given
 from camscope.app.serving.wishes import Scores, TextScores
 from camscope.arrays import to_numpy
 from camscope.errors import InputError
 from camscope.evidence import Responses
-from camscope.images import Photo
 from camscope.imputing import Blur, Mean
 from camscope.targets import AllClasses, Instance, TargetLike, TopK, class_name
 
@@ -22,7 +22,7 @@ _FILLS = {"blur": Blur, "mean": Mean}
 _TOP = 3
 
 
-def altered_scores(model: HeldModel, photo: Photo, wish: Scores) -> dict[str, Any]:
+def altered_scores(model: HeldModel, photo: Given, wish: Scores) -> dict[str, Any]:
     """Hide a part of a photo, or keep nothing else, and run the model on it once.
 
     Args:
@@ -34,10 +34,9 @@ def altered_scores(model: HeldModel, photo: Photo, wish: Scores) -> dict[str, An
         InputError: if the mask is none.
         CamscopeError: if the targets do not suit the model.
     """
-    model.refuse_photos()
-    explainer = model.explainer
+    explainer = model.takes(photo)
     given = explainer.prepare(photo)
-    inside, shown = on_input(drawn(wish.mask), given.input_images[0].geometry)
+    inside, shown = on_input(drawn(wish.mask), given.input_images.geometry(0))
     removed = inside if wish.mode == "hide" else shown & ~inside
     asked, targets = _asked(model, given, wish.photo, wish.targets)
     of_classes = not (explainer.detects or explainer.compares_captions)

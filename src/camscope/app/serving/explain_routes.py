@@ -16,13 +16,12 @@ from camscope.app.serving.cell_classes import cell_classes
 from camscope.app.serving.explained_photo import encoded, explained_photo
 from camscope.app.serving.explained_text import explained_text
 from camscope.app.serving.held_models import HeldModel
-from camscope.app.serving.held_photos import HeldPhoto
+from camscope.app.serving.held_photos import Given, HeldPhoto
 from camscope.app.serving.trust_stream import verdict_events, with_first
 from camscope.app.serving.wishes import Cells, Explain, ExplainText, OfPhoto, Scores, TextScores, TrustWish
 from camscope.errors import InputError
-from camscope.images import Photo
 
-_Answer: TypeAlias = Callable[[HeldModel, HeldPhoto, Photo, Any], dict[str, Any]]
+_Answer: TypeAlias = Callable[[HeldModel, HeldPhoto, Given, Any], dict[str, Any]]
 
 router = APIRouter()
 
@@ -69,7 +68,7 @@ async def _trust(request: Request, wish: TrustWish) -> StreamingResponse:
     session: Session = request.app.state.session
     model = session.models.of(wish.model)
     if wish.photo is not None and wish.text is None:
-        given: Photo | str = await run_in_threadpool(session.photos.read, session.photos.of(wish.photo))
+        given: Given | str = await run_in_threadpool(session.photos.read, session.photos.of(wish.photo))
     elif wish.text is not None and wish.photo is None:
         given = wish.text
     else:
@@ -84,7 +83,7 @@ async def _trust(request: Request, wish: TrustWish) -> StreamingResponse:
 
 
 async def _answered(
-    request: Request, wish: OfPhoto, answer: Callable[[HeldModel, HeldPhoto, Photo, Any], Any]
+    request: Request, wish: OfPhoto, answer: Callable[[HeldModel, HeldPhoto, Given, Any], Any]
 ) -> Response:
     """The answer of a model to a wish: what it gave before, or else from its own thread."""
     session: Session = request.app.state.session

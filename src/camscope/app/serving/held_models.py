@@ -1,13 +1,15 @@
-"""The models of a server: each is loaded in a thread of its own, and a model that cannot be loaded says why."""
+"""The models of a server: each has a thread of its own, and one that cannot be loaded says why."""
 
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from PIL import Image
 
+from camscope.app.serving.held_photos import Given
 from camscope.app.serving.refusals import NotFoundError
 from camscope.app.serving.worker import Worker
 from camscope.engine import Explainer
@@ -15,10 +17,15 @@ from camscope.engine.listings import LayerTable, OfferTable
 from camscope.errors import CamscopeError, InputError, ModelError
 from camscope.methods import list_methods
 from camscope.outputs import Dense
+from camscope.signals import Sound
 from camscope.targets import TargetLike
 
 _CHEAPEST = next(m.name for m in list_methods() if m.baseline)
 """A method that takes no more than a forward."""
+
+_LOADING = threading.Lock()
+"""Models are loaded one after the other: packages that import their parts as they are needed, as transformers does, are
+no more than half there for a second thread."""
 
 _ASKED = 256
 
@@ -58,7 +65,8 @@ class HeldModel:
 
     def _load(self) -> None:
         try:
-            self._explainer = self._open()
+            with _LOADING:
+                self._explainer = self._open()
             self._kind = _kind(self._explainer)
         except CamscopeError as error:
             self.error = str(error)
@@ -69,18 +77,26 @@ class HeldModel:
                 self.layers
             )  # behind all photos that wait; what is wrong is said when they are asked for
 
-    def refuse_photos(self) -> None:
-        """Refuse photos for a model that takes something else.
+    def takes(self, given: Given) -> Explainer:
+        """The explainer, for a photo or a sound.
+
+        Args:
+            given: what is to be explained.
 
         Raises:
-            InputError: saying what.
+            InputError: if the model takes something else, saying what.
+            ModelError: if it could not be loaded.
         """
         e = self.explainer
-        if e.reads_texts or e.hears_sounds:
-            what, how = (
-                ("reads texts", "POST /api/texts") if e.reads_texts else ("takes sounds", "camscope explain")
+        this = "sound" if isinstance(given, Sound) else "photo"
+        if e.reads_texts:
+            raise InputError(
+                f"The model {self.name} reads texts, and this is a {this}: write one into its field."
             )
-            raise InputError(f"The model {self.name} {what}, and this is a photo: {how} explains them.")
+        if e.hears_sounds != (this == "sound"):
+            other = "sounds: drop a .wav file" if e.hears_sounds else "photos: drop one"
+            raise InputError(f"The model {self.name} takes {other}. This is a {this}.")
+        return e
 
     def refuse_all_but_texts(self) -> None:
         """Refuse texts for a model that reads none.

@@ -10,21 +10,21 @@ from typing import Any
 
 from camscope.app.serving.explained_photo import encoded
 from camscope.app.serving.held_models import HeldModel
+from camscope.app.serving.held_photos import Given
 from camscope.app.serving.wishes import TrustWish
 from camscope.errors import CamscopeError
-from camscope.images import Photo
 
 
 class _Cancelled(BaseException):
     """Nobody wants the verdict any more. No error, so that nothing on its way takes it for one."""
 
 
-async def verdict_events(model: HeldModel, given: Photo | str, wish: TrustWish) -> AsyncGenerator[bytes]:
+async def verdict_events(model: HeldModel, given: Given | str, wish: TrustWish) -> AsyncGenerator[bytes]:
     """Server-sent events: `progress` as probes are answered, and at last `verdict` or `error`.
 
     Args:
         model: that is asked.
-        given: the photo or the text whose map is judged.
+        given: the photo, the sound or the text whose map is judged.
         wish: which map, and by what.
 
     Yields:
@@ -82,11 +82,11 @@ async def with_first(first: bytes, events: AsyncGenerator[bytes]) -> AsyncIterat
             yield _event("error", {"error": str(error), "kind": type(error).__name__})
 
 
-def _judged(model: HeldModel, given: Photo | str, wish: TrustWish, told: Any) -> dict[str, Any]:
+def _judged(model: HeldModel, given: Given | str, wish: TrustWish, told: Any) -> dict[str, Any]:
     if isinstance(given, str):
         model.refuse_all_but_texts()
     else:
-        model.refuse_photos()
+        model.takes(given)
     judgement = model.explainer.trust(
         given,
         methods=wish.method,

@@ -21,6 +21,7 @@ from camscope.models.onnx.declared_inputs import declared_inputs
 from camscope.models.onnx.fingerprint import description
 from camscope.models.onnx.onnx_graph import OnnxGraph, tensor_of
 from camscope.models.onnx.onnx_model import OnnxModel
+from camscope.models.onnx.products import product
 from camscope.models.onnx.quantised import last_linear, with_real_numbers
 from camscope.models.onnx.row_by_row import Together
 from camscope.models.onnx.score_tensor import Scores, ending_of, find_scores
@@ -175,6 +176,12 @@ class OnnxRuntime:
         session = self._sessions.of(("head",), lambda: up_to(self.graph, read, nodes))
         weight, *bias = session.run(read, self._given(batch.images(slice(1))))
         return found.arranged(weight, bias[0] if bias else None)
+
+    def product(
+        self, a: Float[np.ndarray, "row inner"], b: Float[np.ndarray, "inner column"]
+    ) -> Float[np.ndarray, "row column"]:
+        """The matrix product, by ONNX Runtime on the CPU."""
+        return product(a, b)
 
     def differentiated(self, batch: Batch, layers: Collection[str]) -> NoReturn:
         """It cannot be."""

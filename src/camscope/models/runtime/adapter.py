@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
 
-from camscope.arrays import to_numpy
+from camscope.arrays import multiplying_by, to_numpy
 from camscope.errors import InputError, ModelError
 from camscope.evidence import Need
 from camscope.models.adapter import LayerNeeds
@@ -21,6 +21,7 @@ from camscope.models.observing import OutputRules
 from camscope.models.runtime.finding import LayersByRuns
 from camscope.models.runtime.linear_head import HeadFinder
 from camscope.models.runtime.runs import (
+    Multiplies,
     PullBack,
     RedrawsWeights,
     Run,
@@ -83,7 +84,7 @@ class RuntimeAdapter:
             if not hasattr(value, "shape") or not hasattr(value, "dtype"):
                 return value
             array = to_numpy(value)
-            return array.astype(self.runtime.dtype) if is_floating(array) else array
+            return array.astype(self.runtime.dtype, copy=False) if is_floating(array) else array
 
         x = converted(given.given)
         if not isinstance(x, np.ndarray):
@@ -174,12 +175,16 @@ class RuntimeAdapter:
         assert not libragrad
         names = [layer.name for layer in needs]
         by_gradients = [layer for layer, some in needs.items() if Need.GRADIENTS in some]
+        multiplying = (
+            multiplying_by(self.runtime.product) if isinstance(self.runtime, Multiplies) else nullcontext()
+        )
         if all(self._heads.tells_gradients(kind_of(layer, batch)) for layer in by_gradients):
             seen = self._observation(batch, self.runtime.run(batch, names))
             if not seen.to_pull_back(needs):  # the heads tell these gradients too: no graph is needed
-                yield seen
+                with multiplying:
+                    yield seen
                 return
-        with self.runtime.differentiated(batch, names) as (run, pull_back):
+        with self.runtime.differentiated(batch, names) as (run, pull_back), multiplying:
             yield self._observation(batch, run, pull_back)
 
     def _observation(self, batch: Batch, run: Run, pull_back: PullBack | None = None) -> RunObservation:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float
 
+from camscope.arrays import product_on_one_thread
 from camscope.models.last_used import LastUsed
 from camscope.models.observing import slices_of
 
@@ -78,8 +79,8 @@ class AffineHead:
             tolerance: how far a score may be off, as a share of the size of its terms.
         """
         mean = _mean(self.features(activations))
-        expected = mean.astype(np.float64) @ self.weight.T + self.bias
-        size = np.abs(mean) @ self._size.T + np.abs(self.bias)
+        expected = product_on_one_thread(mean.astype(np.float64), self.weight.T) + self.bias
+        size = product_on_one_thread(np.abs(mean), self._size.T) + np.abs(self.bias)
         masked = np.isneginf(scores)
         off = np.abs(np.where(masked, expected, scores) - expected)
         good: np.ndarray = (np.isfinite(size) & (off <= tolerance * size)).all(axis=1)

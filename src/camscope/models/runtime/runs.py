@@ -122,6 +122,17 @@ class RunsBetween(Protocol):
 
 
 @runtime_checkable
+class Multiplies(Protocol):
+    """A runtime that multiplies large matrices on its own threads: those of NumPy would be in their way afterwards."""
+
+    def product(
+        self, a: Float[np.ndarray, "row inner"], b: Float[np.ndarray, "inner column"]
+    ) -> Float[np.ndarray, "row column"]:
+        """The matrix product, in the precision of both."""
+        ...
+
+
+@runtime_checkable
 class RedrawsWeights(Protocol):
     """A runtime that can make a copy of its model with weights drawn anew."""
 
