@@ -1,6 +1,6 @@
 """All methods × six photos × three models with real weights, as the pictures of the site's pages of methods.
 
-    python -m benchmarks.gallery                           # about an hour on one core; it goes on where it was stopped
+    python -m benchmarks.gallery                           # half an hour on one core; it goes on where it was stopped
     python -m benchmarks.gallery --models demo --methods gradcam finercam --again
 
 makes a strip for each model and method, the map of each photo's top class in the model's own choice of layer, and keeps
@@ -15,7 +15,7 @@ import json
 import sys
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -63,8 +63,11 @@ CHEAPER = {
 }
 """What runs here in place of a method at its defaults, which would take hours."""
 
-LAST = (*CHEAPER, "pcam+", "pcam-", "pcam", "polycam+", "polycam-", "polycam")
+LAST = tuple(CHEAPER)
 """The methods of many forwards are made after all others."""
+
+WHEN_NAMED = ("pcam+", "pcam-", "pcam", "polycam+", "polycam-", "polycam")
+"""A forward and more for each channel of each layer, minutes for one photo: only where `--methods` names them."""
 
 
 @dataclass
@@ -149,7 +152,8 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--models", nargs="+", choices=MODELS, default=MODELS, metavar="NAME")
-    parser.add_argument("--methods", nargs="+", choices=names, default=names, metavar="NAME")
+    usual = [name for name in names if name not in WHEN_NAMED]
+    parser.add_argument("--methods", nargs="+", choices=names, default=usual, metavar="NAME")
     parser.add_argument("--out", type=Path, default=PICTURES, metavar="FOLDER")
     parser.add_argument("--again", action="store_true", help="also what is there")
     given = parser.parse_args()
@@ -165,13 +169,10 @@ def main() -> None:
 
 def _keep(folder: Path, model: str, method: str, some: Sequence[Photo], *, again: bool) -> None:
     """Make a strip, or note why there is none; what is known of it is written with it."""
-    rows, file = kept(folder), folder / strip_file(model, method)
-    row = rows.setdefault(model, Kept())
-    if not again and (method in row.refused or (method in row.ran and file.exists())):
+    known, file = kept(folder).get(model, Kept()), folder / strip_file(model, method)
+    if not again and (method in known.refused or (method in known.ran and file.exists())):
         return
-    start = time.process_time()
-    row.ran.pop(method, None)
-    row.refused.pop(method, None)
+    start, row = time.process_time(), Kept()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", camscope.CamscopeWarning)
@@ -187,11 +188,20 @@ def _keep(folder: Path, model: str, method: str, some: Sequence[Photo], *, again
             ]
         file.parent.mkdir(parents=True, exist_ok=True)
         picture.save(file, quality=QUALITY, method=6)
-    _write(folder, rows)
+    _write(folder, model, row)
     print(f"{time.process_time() - start:7.1f} s  {model}  {method}", file=sys.stderr, flush=True)
 
 
-def _write(folder: Path, rows: Mapping[str, Kept]) -> None:
+def _write(folder: Path, model: str, new: Kept) -> None:
+    """Add what is new to what lies there by now: several may be at work."""
+    rows = kept(folder)
+    row = rows.setdefault(model, Kept())
+    for method in (*new.ran, *new.refused):
+        row.ran.pop(method, None)
+        row.refused.pop(method, None)
+    row.ran |= new.ran
+    row.refused |= new.refused
+    row.layer, row.said = new.layer or row.layer, new.said or row.said
     text = json.dumps({name: asdict(row) for name, row in rows.items()}, indent=1, ensure_ascii=False)
     (folder / "gallery.json").write_text(text + "\n", "utf-8")
 

@@ -6,7 +6,19 @@ import re
 
 import numpy as np
 import pytest
-from benchmarks.gallery import GAP, MODELS, PHOTOS, PICTURES, SIDE, chosen, kept, made, strip_file
+from benchmarks.gallery import (
+    GAP,
+    LAST,
+    MODELS,
+    PHOTOS,
+    PICTURES,
+    SIDE,
+    WHEN_NAMED,
+    chosen,
+    kept,
+    made,
+    strip_file,
+)
 from benchmarks.methods_page import FAMILIES, NAME, PAGES, members, parts, trusted
 from benchmarks.page_parts import marked
 from PIL import Image
@@ -46,7 +58,10 @@ def test_every_picture_is_shown_and_every_one_that_is_shown_is_there():
 @pytest.mark.parametrize("model", MODELS)
 def test_every_method_was_run_or_refused_with_a_reason(model):
     row = kept()[model]
-    assert sorted([*row.ran, *row.refused]) == sorted(METHODS), "run: python -m benchmarks.gallery"
+    assert set(METHODS) - {*row.ran, *row.refused} <= {*WHEN_NAMED, *(() if model == "demo" else LAST)}, (
+        "run: python -m benchmarks.gallery"
+    )
+    assert not set(row.ran) & set(row.refused)
     assert all(len(why) > 20 for why in row.refused.values())
     assert all((PICTURES / strip_file(model, method)).is_file() for method in row.ran)
 

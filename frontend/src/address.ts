@@ -118,7 +118,7 @@ export function followAddress(): void {
  * engine filled in.
  */
 function isSameView(before: Kept, after: Kept): boolean {
-  if (!before.shown.length) return true; // there was nothing to see yet
+  if (before.place.kind === "photos" && !before.shown.length) return true; // there was nothing to see yet
   const viewOf = ({ place, id, photo, mode, scale }: Kept) => JSON.stringify([place, id ?? photo, mode, scale]);
   if (viewOf(before) !== viewOf(after) || before.shown.length !== after.shown.length) return false;
   if (before.rows && JSON.stringify(before.rows) !== JSON.stringify(after.rows)) return false;

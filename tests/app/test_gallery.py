@@ -210,6 +210,28 @@ def test_going_back_goes_back_to_the_rows_and_to_the_class(page, rows):
     eventually(page, lambda: len(names(page)) == 6)
 
 
+def test_going_back_leads_from_a_training_to_the_run_where_there_is_no_photo(
+    browser, run_folder, training_folder
+):
+    from camscope.app.serving import Session
+
+    session = Session()
+    for folder in (run_folder, training_folder):
+        session.folders.add(folder)
+    with serving(session) as alone:
+        page = opened(browser, alone)
+        page.wait_for_selector("button.tile")
+        page.wait_for_timeout(400)
+        page.get_by_role("button", name="maps training").click()
+        page.wait_for_selector(".step-pane")
+        page.wait_for_timeout(400)
+        page.go_back()
+        page.wait_for_selector("button.tile")
+        words = page.locator(".tile .words").first  # nothing of the page of texts is on it
+        assert words.evaluate("one => getComputedStyle(one).borderTopWidth") == "0px"
+        page.close()
+
+
 def test_a_link_restores_the_rows(page, browser, served):
     page.get_by_role("combobox", name="Sort").select_option("least sure")
     page.get_by_role("checkbox", name="wrong only").check()

@@ -354,3 +354,29 @@ print([name for name in ("flax", "equinox", "torch") if name in sys.modules])
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("shape", "said"),
+    [
+        (
+            (2, 3, 16, 16),
+            r"Its channels come first; if the model wants them last, pass np\.moveaxis\(x, 1, -1\)",
+        ),
+        (
+            (2, 16, 16, 4),
+            r"Its channels come last; if the model wants them first, pass np\.moveaxis\(x, -1, 1\)",
+        ),
+        ((2, 16, 16, 5), r"but 5 // 1 != 3\.$"),
+    ],
+)
+def test_channels_that_do_not_fit_are_told_of_the_other_place(shape: Any, said: str):
+    with pytest.raises(camscope.errors.InputError, match=said):
+        camscope.Explainer(Net())(np.zeros(shape, np.float32))
+
+
+def test_a_tensor_of_another_library_is_an_input_like_any_other():
+    torch = pytest.importorskip("torch")
+    x = np.random.default_rng(0).standard_normal((2, 16, 16, 3)).astype(np.float32)
+    explainer = camscope.Explainer(Net())
+    assert np.array_equal(explainer(torch.from_numpy(x)).maps(), explainer(x).maps())

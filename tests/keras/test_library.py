@@ -330,7 +330,7 @@ def test_files_that_are_no_models(tmp_path):
         "only.weights.h5": "holds weights only",
         "only.h5": "holds weights only",
         "own.keras": "a class or function of your own",
-        "text.keras": "not a readable Keras model",
+        "text.keras": "not a readable Keras model: a .keras file is a zip archive",
         "text.h5": "not a readable Keras model",
         "absent.keras": "There is no file",
         "model.pb": "does not end in",

@@ -15,6 +15,7 @@ from camscope.cli import main
 from camscope.errors import InputError, LayerError, MethodError
 from camscope.images import to_photo
 from camscope.models.onnx import onnx_runtime
+from camscope.models.onnx.products import product
 from tests.onnx.graphs import conv, convolved, graph, node, random_x, weights
 
 HOW = camscope.Preprocessing((16, 16), (16, 16), crop="squash", mean=(0.5, 0.4, 0.3), std=(0.2, 0.3, 0.4))
@@ -257,3 +258,43 @@ def test_a_layer_that_is_cut_off_behind_a_concatenation_reaches_nothing():
     reach = {layer.name: layer.reaches for layer in found}
     assert {"/stem", "/left", "/both", "/last"} <= {name for name, reaches in reach.items() if reaches}
     assert [name for name, reaches in reach.items() if not reaches] == ["/right"]
+
+
+def test_a_tensor_of_another_library_is_an_input_like_any_other():
+    torch = pytest.importorskip("torch")
+    x = random_x(2, 3, 16, 16)
+    explainer = camscope.Explainer(network())
+    expected = explainer(x, methods="cam", targets="all")
+    found = explainer(torch.from_numpy(x).requires_grad_(), methods="cam", targets="all")
+    assert np.array_equal(found.maps(), expected.maps())
+    with pytest.raises(InputError, match=r"takes x: float32 \(batch, 3, 16, 16\); got shape \(3, 16, 16\)"):
+        explainer(torch.from_numpy(x[0]))
+
+
+@pytest.mark.parametrize(
+    ("channels_last", "shape", "said"),
+    [
+        (True, (2, 3, 16, 16), r"Its channels come first: pass np\.moveaxis\(x, 1, -1\)"),
+        (False, (2, 16, 16, 3), r"Its channels come last: pass np\.moveaxis\(x, -1, 1\)"),
+        (False, (2, 3, 17, 16), r"\(batch, 3, 16, 16\)\.$"),
+    ],
+)
+def test_channels_in_the_other_place_are_told_where_they_belong(channels_last, shape, said):
+    with pytest.raises(InputError, match=said):
+        camscope.Explainer(network(channels_last=channels_last))(random_x(*shape))
+
+
+def test_a_list_of_arrays_says_how_several_inputs_are_given():
+    with pytest.raises(
+        InputError, match=r"several inputs goes into a tuple, \(a, b\), or a dictionary by name"
+    ):
+        camscope.Explainer(network())([random_x(1, 3, 16, 16), PHOTO])
+
+
+def test_products_are_made_by_onnx_runtime():
+    rng = np.random.default_rng(0)
+    for dtype, tolerance in ((np.float32, 1e-6), (np.float64, 1e-14)):
+        a, b = rng.standard_normal((7, 300)).astype(dtype), rng.standard_normal((9, 300)).astype(dtype).T
+        found, exact = product(a, b), a.astype(float) @ b.astype(float)
+        assert found.dtype == dtype
+        assert (np.abs(found - exact) <= tolerance * (np.abs(a) @ np.abs(b))).all()

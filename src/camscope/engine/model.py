@@ -181,7 +181,7 @@ class Model:
         if size is None and own is None:
             raise InputError(
                 "The model's input size is not known; give a size, such as 224 by 224, or an input, such as noise of "
-                "shape (1, 3, 224, 224), or token numbers if it reads texts."
+                "shape (1, 3, 224, 224) or (1, 224, 224, 3), or token numbers if it reads texts."
             )
         channels = self.info.photo.channels if preprocessing is None else len(preprocessing.mean)
         space = own if size is None else size

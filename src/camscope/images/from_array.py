@@ -50,7 +50,7 @@ def _check_shape(shape: tuple[int, ...]) -> None:
         if shape[0] in _CHANNELS:
             remedy = (
                 " Its channels come first: pass np.moveaxis(photo, 0, -1); or, if it was prepared for the model, "
-                "a tensor with a batch axis, torch.from_numpy(photo)[None]."
+                "a tensor with a batch axis: torch.from_numpy(photo)[None], or photo[None] without PyTorch."
             )
         raise InputError(f"The photo has shape {shape}; {expected}{remedy}")
 
@@ -78,7 +78,10 @@ def _check_floats(low: float, high: float) -> None:
     if np.isnan(low):
         remedy = "Replace its NaNs first, e.g. with np.nan_to_num."
     elif low < 0:
-        remedy = "If it is already normalised for the model, undo that with Preprocessing.denormalise."
+        remedy = (
+            "If it is already normalised for the model, undo that with Preprocessing.denormalise, or give it as a "
+            "tensor with a batch axis."
+        )
     else:
         remedy = "If its values are 0 to 255, divide by 255 or pass photo.astype(np.uint8)."
     raise InputError(

@@ -227,7 +227,8 @@ def _is_photo(value: Any) -> bool:
 def _refuse_list(inputs: Iterable[Any]) -> bool:
     kinds = sorted({type(one).__name__ for one in inputs})
     raise InputError(
-        f"A list may hold photos only, not {', '.join(kinds)}. Stack tensors into one batch (torch.stack, np.stack)."
+        f"A list may hold photos only, not {', '.join(kinds)}. Stack tensors into one batch (torch.stack, np.stack); "
+        "what a model takes as several inputs goes into a tuple, (a, b), or a dictionary by name."
     )
 
 

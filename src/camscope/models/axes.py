@@ -75,6 +75,22 @@ def from_usual(
     return array_namespace(x).permute_dims(x, tuple(order.index(axis) for axis in range(ndim)))
 
 
+def where_channels_belong(given: Sequence[int], taken: Sequence[int | None]) -> str:
+    """How an input whose channels are out of place is put right; empty if they are not.
+
+    Args:
+        given: its shape.
+        taken: the shape that the model takes, None where any size will do.
+    """
+    if len(given) != len(taken) or len(given) < 3:
+        return ""
+    if given[1] == taken[-1] != given[-1]:
+        return " Its channels come first: pass np.moveaxis(x, 1, -1)."
+    if given[-1] == taken[1] != given[1]:
+        return " Its channels come last: pass np.moveaxis(x, -1, 1)."
+    return ""
+
+
 def _order(ndim: int, space: Sequence[int]) -> list[int]:
     """The model's axes in the order batch, channel (if there are any), space."""
     return [0, *(axis for axis in range(1, ndim) if axis not in space), *space]

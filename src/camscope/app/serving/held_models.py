@@ -34,7 +34,7 @@ class NamedTarget(NamedTuple):
     """What a target is called in an input, its class, and whether it has a probability."""
 
     title: str
-    index: int | None
+    number: int | None
     probable: bool
 
 

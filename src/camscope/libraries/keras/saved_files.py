@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,11 @@ _ONLY_WEIGHTS = (
 def _in_words(path: Path, error: Exception) -> str:
     """Why a file could not be loaded, and what to do."""
     said = str(error)
+    if path.suffix == ".keras" and path.is_file() and not zipfile.is_zipfile(path):
+        return (
+            f"{path} is not a readable Keras model: a .keras file is a zip archive, and this is none. Was it "
+            "downloaded or saved in full? A model in Keras' older format ends in .h5."
+        )
     if "safe_mode" in said or "unsafe_deserialization" in said or "safe mode" in said:
         return (
             f"{path} holds Python code (a Lambda layer, mostly): reading it would run that, so it was refused. Put the "

@@ -240,7 +240,7 @@ class Programs:
             shapes = ", ".join(str(tuple(array.shape)) for array in call.given.arrays)
             raise InputError(
                 f"{self._name}, which is called with {self._signature}, does not run on an input of shape {shapes}: "
-                f"{type(error).__name__}: {_first_line(error)}"
+                f"{type(error).__name__}: {_first_line(error)}{_other_place(call.given.batch.given.shape)}"
             ) from error
         return record
 
@@ -260,6 +260,20 @@ _LOOKS_AT_VALUES = (
     jax.errors.NonConcreteBooleanIndexError,
 )
 """What JAX raises where Python code depends on numbers that are not known yet."""
+
+
+def _other_place(shape: Sequence[int]) -> str:
+    """How channels are put into the other place, of an input that looks as if it had some; a model does not say where.
+
+    Args:
+        shape: of the input.
+    """
+    looks = [axis for axis in (1, -1) if len(shape) > 3 and shape[axis] in (1, 3, 4)]
+    if looks == [1]:
+        return " Its channels come first; if the model wants them last, pass np.moveaxis(x, 1, -1)."
+    if looks == [-1]:
+        return " Its channels come last; if the model wants them first, pass np.moveaxis(x, -1, 1)."
+    return ""
 
 
 def _first_line(error: BaseException) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import keras
 
 from camscope.errors import CamscopeError, InputError, nearest
+from camscope.models.axes import where_channels_belong
 from camscope.models.batch import Batch
 
 
@@ -93,10 +94,8 @@ def _put_right(given: tuple[int, ...], model: Any) -> str:
     if len(inputs) != 1 or len(inputs[0]) != len(given):
         return ""
     taken = inputs[0]
-    if given[1] == taken[-1] != given[-1]:
-        return " Its channels come first: pass np.moveaxis(x, 1, -1)."
-    if given[-1] == taken[1] != given[1]:
-        return " Its channels come last: pass np.moveaxis(x, -1, 1)."
+    if moved := where_channels_belong(given, taken):
+        return moved
     if given[1:-1] != taken[1:-1] or taken[-1] != 3:
         return ""
     if given[-1] == 1:

@@ -10,6 +10,7 @@ import numpy as np
 from onnx import helper
 
 from camscope.errors import InputError
+from camscope.models.axes import where_channels_belong
 from camscope.models.onnx.onnx_graph import OnnxGraph
 
 
@@ -60,7 +61,8 @@ class DeclaredInput:
         """
         array = np.asarray(value)
         if not self._fits(array):
-            raise InputError(f"The input {self.name!r} has the shape {array.shape}. {takes}")
+            moved = where_channels_belong(array.shape, self.shape or ())
+            raise InputError(f"The input {self.name!r} has the shape {array.shape}. {takes}{moved}")
         if self.is_pixels and array.dtype.kind == "f":
             limits = np.iinfo(self.dtype)
             array = np.clip(np.rint(array), limits.min, limits.max)

@@ -69,8 +69,13 @@ class RuntimeAdapter:
     # ------------------------------------------------------------------ the input
 
     def is_tensor(self, value: Any) -> bool:
-        """Whether a value is an input that is preprocessed already."""
-        return self.runtime.is_tensor(value)
+        """Whether a value is an input that is preprocessed already: the model's own, or a tensor of another library.
+
+        NumPy's arrays, which photos may be too, are what the runtime takes them for.
+        """
+        if isinstance(value, np.ndarray) or not (hasattr(value, "shape") and hasattr(value, "dtype")):
+            return self.runtime.is_tensor(value)
+        return True
 
     def batch(self, given: Batch) -> Batch:
         """The inputs as NumPy arrays in the model's precision, pixels too.

@@ -28,6 +28,10 @@ BATCH_AXIS = "batch"
 """The name of the axis that may have any size."""
 
 
+_MOST_ROWS = 2**31 - 1
+"""In a batch. Without a limit PyTorch 2.7 finds that a graph does not hold for the greatest number there is."""
+
+
 def traced(module: WithMaps, given: Float[torch.Tensor, "batch ..."], *, backward: bool) -> ExportedProgram:
     """The forward of a model with maps as a graph.
 
@@ -42,7 +46,7 @@ def traced(module: WithMaps, given: Float[torch.Tensor, "batch ..."], *, backwar
     with _saying_what_cannot_be_traced(), torch.no_grad():
         graph = _with_backward(module, given) if backward else module
         return torch.export.export(
-            graph, (given,), dynamic_shapes=({0: Dim(BATCH_AXIS, min=1)},), strict=False
+            graph, (given,), dynamic_shapes=({0: Dim(BATCH_AXIS, min=1, max=_MOST_ROWS)},), strict=False
         )
 
 
