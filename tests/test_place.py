@@ -307,6 +307,23 @@ def test_what_a_convolution_puts_out_has_its_channels_first():
     assert {layer.name: layer.grid.layout for layer in found} == {"patches": "channels-first"}
 
 
+def test_a_convolution_over_tokens_does_not_keep_the_grid_that_went_in():
+    """As in an MLP-Mixer: every token goes into every other, and what comes out has the shape of what went in."""
+    torch.manual_seed(0)
+
+    class Mixer(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.patches, self.norm = nn.Conv2d(3, 16, 8, 8), nn.LayerNorm(16)
+            self.mix, self.head = nn.Conv1d(64, 64, 1), nn.Linear(16, 3)
+
+        def forward(self, x):
+            return self.head(self.mix(self.norm(self.patches(x).flatten(2).mT)).mean(1))
+
+    found, _ = camscope.Explainer(Mixer().eval()).layers(torch.randn(1, 3, 64, 64), every=True)
+    assert [layer.name for layer in found] == ["patches", "norm"]
+
+
 def test_a_layer_that_does_not_depend_on_the_input_says_so():
     torch.manual_seed(0)
 
