@@ -800,8 +800,8 @@ BUGS: list[Bug] = [
         ("tests/test_place.py",),
         (
             "each layer says by itself how many tokens stand in front",
-            "self._agreements.get(any_width, 0.0) + agreement",
-            "agreement",
+            "best = told[0] if told else max(",
+            "best = max(",
         ),
     ),
     *_in(

@@ -212,7 +212,7 @@ def test_how_many_tokens_stand_behind_is_told_by_numbers(front, behind, given, s
 
 
 def test_all_layers_of_a_forward_tell_how_many_tokens_stand_in_front():
-    """One that sees far says little of one position more or less; those before it, which see less far, count too."""
+    """One that sees far says little of one position more or less; the first, which sees least far, tells it for all."""
     before, after = Grid("tokens", (14, 14), 24, 1), Grid("tokens", (14, 14), 24, 0, suffix=1)
     in_front = InFront()
     assert in_front.best([(before, 0.9), (after, 0.8)]) == before

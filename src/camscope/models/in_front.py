@@ -1,8 +1,7 @@
 """How many of the tokens that are no position stand in front of a grid, and how many behind: no shape says.
 
-One token more or less in front moves a map by one position, of which a single layer that sees far, looked at with one
-altered patch, tells little. The layers of a forward keep their tokens where they are, so all that came before count;
-the first ones, which see least far, tell most.
+One token more or less in front moves a map by one position, of which a layer that sees far tells little. The layers of
+a forward keep their tokens where they are, so the first that met them tells it for all: it sees least far.
 """
 
 from __future__ import annotations
@@ -17,17 +16,16 @@ class InFront:
     """Tells grids apart that differ in this alone. One for each forward, to be asked in the order of its outputs."""
 
     def __init__(self) -> None:
-        self._agreements: dict[Grid, float] = {}
+        self._told: set[Grid] = set()
 
     def best(self, alike: Iterable[tuple[Grid, float]]) -> Grid:
-        """The grid on which this output and those before it answered most in place.
+        """The grid that an output before told, or else the one on which this output answers most in place.
 
         Args:
             alike: grids of one output that differ in their tokens in front and behind, and how well each agrees.
         """
-        together: dict[Grid, float] = {}
-        for grid, agreement in alike:
-            any_width = replace(grid, channels=0)
-            together[grid] = self._agreements.get(any_width, 0.0) + agreement
-            self._agreements[any_width] = together[grid]
-        return max(together, key=lambda grid: together[grid])
+        agreements = dict(alike)
+        told = [grid for grid in agreements if replace(grid, channels=0) in self._told]
+        best = told[0] if told else max(agreements, key=lambda grid: agreements[grid])
+        self._told.add(replace(best, channels=0))
+        return best
