@@ -1,5 +1,6 @@
 # make demo   sets up and explains a sample photo with real ImageNet weights, offline
-# make test   sets up and runs all tests
+# make test   sets up and runs the tests, but for those that take long: a quarter of an hour on two cores
+# make slow   runs those that take long: real trainings, random networks, kills, clusters, notebooks, peers' weights
 # make alone  sets up what ONNX, JAX and Keras on JAX need, without PyTorch, and runs their tests there
 # make keras  runs the tests of Keras on TensorFlow and on JAX too (make test has PyTorch's backend)
 # make page   builds the page of reports from frontend/, with npm; what it builds is kept in src/camscope/app/page
@@ -16,14 +17,14 @@ RUN_ALONE = set -e; $$VENV/bin/python -m pip --disable-pip-version-check install
 	$$VENV/bin/python -c 'import importlib.util as u; assert u.find_spec("torch") is None, "not alone"'; \
 	$$VENV/bin/python -m pytest
 
-.PHONY: demo test alone keras keras-on-jax page page-of-sources test-app docs wheel lint types bench leaderboard fuzz clean
+.PHONY: demo test slow alone keras keras-on-jax page page-of-sources test-app docs wheel lint types bench leaderboard fuzz clean
 
 demo: $(VENV)/.demo
 	@$(BIN)/camscope explain sample:cat
 	@echo "The command is $(BIN)/camscope here; '. $(BIN)/activate' makes it camscope."
 
-test: $(VENV)/.test $(VENV)/.models
-	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+test slow: $(VENV)/.test $(VENV)/.models
+	@$(BIN)/python -m pytest -m '$(if $(filter slow,$@),slow,not slow)' -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 # what each of these brings, in an environment of its own, in which there is no PyTorch
 alone: pyproject.toml constraints.txt keras-on-jax

@@ -26,6 +26,14 @@ from camscope.runs.run_store import number_of
 
 SIZE = 8
 
+BUSY = {
+    "RAY_health_check_timeout_ms": "120000",
+    "RAY_agent_register_timeout_ms": "300000",
+    "RAY_memory_monitor_refresh_ms": "0",
+}
+"""A node that only gets no processor on a busy machine is not taken for dead, and what others have in memory ends no
+worker; a node that was killed is missed, since its port is closed."""
+
 
 def finished(out: Path) -> set[int]:
     folder = out / "shards"
@@ -60,7 +68,7 @@ def killed(place: Path, told: argparse.Namespace) -> None:
     cluster: Any = None
     nodes: list[Any] = []
     if told.engine == "ray":
-        os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+        os.environ |= BUSY | {"RAY_USAGE_STATS_ENABLED": "0"}
         from ray.cluster_utils import Cluster
 
         cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})

@@ -2,6 +2,7 @@
 
     python -m benchmarks.localisation             # the methods that take seconds
     python -m benchmarks.localisation --markdown  # all of them (about an hour on one core), as the site's table
+    python -m benchmarks.localisation --markdown --json-file benchmarks/kept/localisation.json
 
 prints, for each method, the share of the positive map's mass that lies on the photo of the class it explains. A 2×2
 mosaic gives that truth without any annotation; chance is 0.25. `tests/test_localisation.py` holds the bounds.
@@ -10,10 +11,12 @@ mosaic gives that truth without any annotation; chance is 0.25. `tests/test_loca
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -228,6 +231,25 @@ def table(results: Sequence[Result]) -> str:
     return "\n".join(lines)
 
 
+def kept(results: Sequence[Result]) -> str:
+    """The same as JSON, of which `benchmarks.kept_numbers` makes what README and site say."""
+    rows = [
+        {
+            "name": r.name,
+            "ran": r.ran,
+            "class_specific": r.class_specific,
+            "mean": float(r.shares.mean()),
+            "lowest": float(r.shares.min()),
+            "shown": float(r.shown.mean()),
+            "heaviest": float(r.heaviest.mean()),
+            "maps": len(r.shares),
+        }
+        for r in results
+    ]
+    machine = f"torch {torch.__version__}; no number depends on the machine's speed"
+    return json.dumps({"machine": machine, "rows": rows}, indent=1, ensure_ascii=False) + "\n"
+
+
 LEGEND = f"""
 Share of the positive map's mass on the photo of the class it explains, in 2×2 mosaics of known photos (chance 0.25),
 EfficientNet-Lite0 with ImageNet's weights at its last layer, a fusion over the last layer of each resolution. *As
@@ -239,12 +261,16 @@ shown*: the same of the heatmap, whose lowest value is 0 (what stays above a flo
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--markdown", action="store_true", help="all methods, as the site's table")
+    parser.add_argument("--json-file", type=Path, metavar="FILE", help="also keep the rows there")
     parser.add_argument("methods", nargs="*", help="only these")
     given = parser.parse_args()
     names = given.methods or applicable()
     if not (given.markdown or given.methods):
         names = [name for name in names if name not in RUNS]
-    print(table(measure(names)))
+    results = measure(names)
+    if given.json_file:
+        given.json_file.write_text(kept(results), "utf-8")
+    print(table(results))
     print(LEGEND)
 
 

@@ -2,7 +2,8 @@
 
     python -m benchmarks.runs --json-file runs.json
     python -m benchmarks.run_pages --json-file run_pages.json
-    python -m benchmarks.scale runs.json run_pages.json --write docs/scale.md
+    python -m benchmarks.run_parts --json-file parts.json
+    python -m benchmarks.scale runs.json run_pages.json parts.json --write docs/scale.md
 
 The tables of the page stand between two marks, and are written anew; the prices are assumptions, and options.
 """
@@ -22,6 +23,7 @@ BEGIN, END = "<!-- computed -->", "<!-- end -->"
 def main(
     runs: Path,
     pages: Path,
+    parts: Path,
     *,
     core_hour: float = 0.04,
     gigabyte_month: float = 0.023,
@@ -34,6 +36,7 @@ def main(
     Args:
         runs: rows of `benchmarks.runs`.
         pages: what `benchmarks.run_pages` found.
+        parts: what `benchmarks.run_parts` found.
         core_hour: dollars for an hour of a core.
         gigabyte_month: dollars for keeping a gigabyte for a month.
         cores: at work together.
@@ -46,6 +49,8 @@ def main(
             _costs(speed, store, core_hour, gigabyte_month, cores),
             "",
             _limits(store, shard_size),
+            "",
+            _parts(json.loads(parts.read_text())),
             "",
             f"Measured on: {speed['machine']}. Of {store['rows']:,} rows: opened in {store['open_ms'][1]:.0f} ms of "
             f"processors, {store['peak_mib']} MiB at most.",
@@ -92,6 +97,14 @@ def _limits(store: Any, shard_size: int) -> str:
             f"| {count:,} | {files[0]:,} | {files[0] * opened:,.1f} s | {files[1]:,} | {files[1] * opened:,.1f} s | "
             f"{count * wide['index.parquet'] / rows / 1e9:,.1f} GB | {count // 1000:,} |"
         )
+    return "\n".join(lines)
+
+
+def _parts(found: Any) -> str:
+    lines = [f"| ms of a processor an image | {' | '.join(found)} |", "|---|" + "---:|" * len(found)]
+    for part in next(iter(found.values())):
+        lines.append(f"| {part} | {' | '.join(f'{one[part]:.1f}' for one in found.values())} |")
+    lines.append(f"| together | {' | '.join(f'{sum(one.values()):.1f}' for one in found.values())} |")
     return "\n".join(lines)
 
 

@@ -1,7 +1,7 @@
 """Docstrings as the site shows them: names in single backticks are code, and so are the lines that are indented.
 
 The docstrings are written to be read in a terminal. What stands between single backticks there is code; a block that is
-indented behind an empty line is an example.
+indented behind an empty line is an example, and so are lines that begin with `>>>`, with what they print.
 """
 
 from __future__ import annotations
@@ -29,16 +29,17 @@ def with_examples(lines: list[str]) -> list[tuple[str, bool]]:
         lines: of a docstring.
     """
     found: list[tuple[str, bool]] = []
-    inside, sections = False, False
+    inside, sections, session = False, False, False
     for line in lines:
         sections = sections or bool(_SECTION.match(line.strip()))
+        session = line.strip().startswith(">>>") or (session and bool(line.strip()))
         indented = line.startswith("    ") and bool(line.strip())
         if indented and not inside and not sections and (not found or not found[-1][0].strip()):
             found += [(".. code-block:: python", True), ("", True)]
             inside = True
         elif line.strip() and not indented:
             inside = False
-        found.append((line, inside))
+        found.append((line, inside or session))
     return found
 
 

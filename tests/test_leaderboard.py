@@ -54,6 +54,7 @@ def judged(fidelity: float | None, verdict: str = "BEATS") -> dict:
 # ---------------------------------------------------------------------- the page
 
 
+@pytest.mark.slow
 def test_every_number_of_the_page_comes_from_the_rows(kept):
     assert START in PAGE
     part = START + PAGE.partition(START)[2].partition(END)[0] + END
@@ -307,6 +308,7 @@ def test_maps_that_are_multiples_of_another_are_measured_once(explainer):
     assert set(maps) == {"gradcam", "centre"}
 
 
+@pytest.mark.slow
 def test_the_verdict_of_each_method_is_kept_with_what_it_is_made_of(explainer):
     cat = next(photo for photo in photos() if photo.file == "chelsea.png")
     e, values, facts = _trusted(explainer, cat.image, ["gradcam", "centre"])

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from benchmarks.kept_numbers import Numbers
 from benchmarks.localisation import CLASSES, FEW, MOSAICS, on_the_right_photo, quarters
 from benchmarks.localisation import mosaics as make_mosaics
 
@@ -59,6 +60,15 @@ def test_methods_that_drop_negative_weights_localise_worse(shares, method):
     assert shares[method].min() > 0.30
     assert shares[method].max() < 0.55
     assert (shares[method] < shares["gradcam"] - 0.2).all()
+
+
+@pytest.mark.slow
+def test_the_kept_table_says_the_same(shares):
+    kept = Numbers().localisation
+    for method, found in shares.items():
+        assert abs(found.mean() - kept[method]["mean"]) < 0.0051, method
+        assert abs(found.min() - kept[method]["lowest"]) < 0.0051, method
+        assert len(found) == kept[method]["maps"]
 
 
 @pytest.mark.slow

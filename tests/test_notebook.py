@@ -98,6 +98,7 @@ def pictures(found: list) -> list[np.ndarray]:
     return [np.asarray(Image.open(io.BytesIO(base64.b64decode(one))).convert("RGB")) for one in encoded]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["bare", "figure", "by methods", "gallery", "compare", "text figure"])
 def test_one_picture_stands_under_the_cell(outputs, name):
     (picture,) = pictures(outputs[name])

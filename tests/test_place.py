@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -11,6 +13,7 @@ from torch import nn
 import camscope
 from camscope.arrays import resize
 from camscope.models.grid import Grid, candidate_grids
+from camscope.models.in_front import InFront
 from camscope.models.place import Answer, answer, find_grid, with_altered_copies
 from camscope.models.torch.anatomy.grids import Grids
 from camscope.models.torch.anatomy.trace import Came, Output
@@ -197,6 +200,25 @@ def test_as_many_channels_as_rows_and_columns():
     expected = (gradient.mean((1, 2), keepdim=True) * seen["a"]).sum(-1).detach()
     ours = camscope.explain(model, x, layers="block", targets=1).maps()[0]
     torch.testing.assert_close(ours, expected, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize(("front", "behind"), [(0, 1), (1, 1), (0, 4), (1, 4), (3, 2)])
+@pytest.mark.parametrize(("given", "space"), [(WIDE, (6, 10)), (PHOTO, (16, 16))], ids=["wide", "fine"])
+def test_how_many_tokens_stand_behind_is_told_by_numbers(front, behind, given, space):
+    """On a fine grid one position more or less is nearly as much in place."""
+    some = [layer(x, Grid("tokens", space, 24, front)) for x in rows(given)]
+    both = [np.concatenate([x, x.mean(0, keepdims=True).repeat(behind, 0)]) for x in some]
+    assert found(both, given, [space]) == Grid("tokens", space, 24, front, suffix=behind)
+
+
+def test_all_layers_of_a_forward_tell_how_many_tokens_stand_in_front():
+    """One that sees far says little of one position more or less; those before it, which see less far, count too."""
+    before, after = Grid("tokens", (14, 14), 24, 1), Grid("tokens", (14, 14), 24, 0, suffix=1)
+    in_front = InFront()
+    assert in_front.best([(before, 0.9), (after, 0.8)]) == before
+    wider = [(replace(before, channels=48), 0.60), (replace(after, channels=48), 0.61)]
+    assert in_front.best(wider) == wider[0][0]
+    assert InFront().best(wider) == wider[1][0]
 
 
 class Columns(nn.Module):

@@ -1,18 +1,11 @@
-"""The README is short, opens with the two commands, and leads on; the table of methods is the methods' own."""
+"""The README is short, opens with the two commands, and leads on."""
 
 import re
 from pathlib import Path
 
-from benchmarks.methods_page import marked
-
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
 LINK = re.compile(r"\]\(([^)#]+)")
-
-
-def test_the_table_of_methods_is_what_the_methods_say_of_themselves():
-    page = (ROOT / "docs" / "facts" / "methods.md").read_text("utf-8")
-    assert marked() in page, "run: python -m benchmarks.methods_page docs/facts/methods.md"
 
 
 def test_it_opens_with_the_two_commands():

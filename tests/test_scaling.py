@@ -167,3 +167,21 @@ def test_a_misspelt_scale_names_the_nearest():
 def test_a_range_must_be_two_finite_numbers_in_a_tuple(wrong):
     with pytest.raises(InputError):
         check_scale(wrong)
+
+
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("holds", ["numbers", "nan", "infinity", "nothing", "flat"])
+def test_numpy_takes_fewer_passes_to_the_same_bits(scale, holds):
+    """Pictures are scaled by NumPy, whose shorter way must be the same as that of every other library."""
+    maps = np.random.default_rng(0).normal(size=(2, 3, 5, 4)).astype(np.float32)
+    if holds == "nan":
+        maps[:, :, :2] = np.nan
+    elif holds == "infinity":
+        maps[0, 1, 2, 3], maps[1, 0, 0, 0] = np.inf, -np.inf
+    elif holds == "nothing":
+        maps[1, 2] = np.nan
+    elif holds == "flat":
+        maps[0, 0], maps[1] = 0.3, 0.0
+    before = maps.copy()
+    np.testing.assert_array_equal(scaled(maps, scale), scaled(torch.from_numpy(maps), scale).numpy())
+    np.testing.assert_array_equal(maps, before)

@@ -66,6 +66,28 @@ class Spectrogram(nn.Module):
         return self.fc(self.block(self.patches(x[:, None].mT).flatten(2).mT).mean(1))
 
 
+class Turned(nn.Module):
+    """Of `batch time frequency`: no layer has it in this order."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.fc = nn.Conv2d(1, 8, 3, 2, 1), nn.Linear(8, 3)
+
+    def forward(self, x):
+        return self.fc(self.conv(x[:, None].mT).relu().mean((2, 3)))
+
+
+class SequenceFirst(nn.Module):
+    """Of `batch step feature`, whose states are `step batch feature`."""
+
+    def __init__(self):
+        super().__init__()
+        self.rnn, self.fc = nn.LSTM(10, 12), nn.Linear(12, 3)
+
+    def forward(self, x):
+        return self.fc(self.rnn(x.transpose(0, 1))[0].mean(0))
+
+
 class Frames(nn.Module):
     """Of `batch frame channel height width`."""
 
@@ -120,6 +142,7 @@ MODELS = {
     "long LSTM": (lambda: Recurrent(40, 32), (2, 50, 40), (50,), (50,), 1),  # 7 × 7 and one in front
     "transformer": (Transformer, (2, 40, 12), (40,), (40,), 1),
     "spectrogram": (Spectrogram, (2, 96, 48), (12, 6), (96, 48), (1, 2)),
+    "turned spectrogram": (Turned, (2, 40, 16), (8, 20), (16, 40), (2, 1)),
     "video": (Frames, (1, 6, 3, 16, 16), (6, 16, 16), (6, 16, 16), (1, 3, 4)),
     "tubes": (Tubes, (1, 8, 3, 32, 32), (4, 4, 4), (8, 32, 32), (1, 3, 4)),
     "channels last": (ChannelsLast, (1, 24, 16, 3), (24, 16), (24, 16), (1, 2)),
@@ -132,6 +155,16 @@ def built(name):
     torch.manual_seed(0)
     build, shape, grid, size, space = MODELS[name]
     return build().eval(), torch.randn(shape), grid, size, space
+
+
+def test_what_has_its_batch_second_is_refused_saying_so():
+    torch.manual_seed(0)
+    explainer, x = camscope.Explainer(SequenceFirst().eval()), torch.randn(2, 20, 10)
+    for call in ({}, {"layers": "rnn"}):
+        with pytest.raises(
+            camscope.LayerError, match=r"rnn.*\(20, 1, 12\).*batch stands second.*batch_first=True"
+        ):
+            explainer(x, **call)
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -60,7 +60,7 @@ warnings.filterwarnings("ignore", category=UserWarning, module="fastai")
 # %%
 # The data
 # --------
-# In the pets' data set the name of a cat's breed begins with a capital letter, that of a dog's does not. The
+# In the pets' dataset the name of a cat's breed begins with a capital letter, that of a dog's does not. The
 # silhouettes are pasted anywhere on photos of grass, gravel and bricks, and written to files that keep to these
 # names. So everything below is the same for both, and for these pictures it is known where the animal is.
 

@@ -1,4 +1,4 @@
-/** The state in the page's address, so that a link restores it. */
+/** The state in the page's address, so that a link restores it, and going back as well. */
 
 import { batch, effect } from "@preact/signals";
 
@@ -10,7 +10,8 @@ import type { Stroke } from "./maps/strokes";
 import { place, placeIn, type Place } from "./places";
 import * as drawing from "./state/drawing";
 import { photo as chosenPhoto, photoNumber, view, views } from "./state/given";
-import { zoom } from "./state/pointer";
+import { WHOLE, zoom } from "./state/pointer";
+import { leftOut } from "./texts/leavingOut";
 import { text } from "./texts/text";
 import * as shown from "./state/shown";
 import type { Pair } from "./view";
@@ -29,11 +30,14 @@ interface Kept {
   colormap: string;
   scale: drawing.ScaleName;
   zoom?: typeof zoom.value;
-  /** A run or a training that is looked at, and which of its rows. */
-  place?: Place;
+  /** What is looked at, and which rows of a run. */
+  place: Place;
   rows?: unknown;
   /** What a model that reads texts is given. */
   text?: string;
+  /** The words of it that are brushed, and what happens to them. */
+  leftOut?: number[];
+  does?: "hide" | "keep";
   brushed?: { strokes: Stroke[]; fill: "blur" | "mean"; does: "hide" | "keep" };
 }
 
@@ -66,30 +70,61 @@ export function now(): Kept {
     threshold: drawing.threshold.value,
     colormap: drawing.colormap.value,
     scale: drawing.scale.value,
-    ...(text.value ? { text: text.value.slice(0, LONGEST) } : {}),
+    ...(text.value ? { text: text.value } : {}),
+    ...(leftOut.value.size ? { leftOut: [...leftOut.value], does: does.value } : {}),
     ...(zoom.value.factor > 1 ? { zoom: zoom.value } : {}),
-    ...(place.value.kind === "photos" ? {} : { place: place.value }),
+    place: place.value,
     ...(place.value.kind === "run" ? { rows: galleryOf(place.value.id).kept.value } : {}),
     ...(strokes.value.length ? { brushed: { strokes: strokes.value, fill: fill.value, does: does.value } } : {}),
   };
 }
 
-const written = () => `#${encodeURIComponent(JSON.stringify(now()))}`;
+const written = (kept: Kept) =>
+  `#${encodeURIComponent(JSON.stringify({ ...kept, ...(kept.text ? { text: kept.text.slice(0, LONGEST) } : {}) }))}`;
 
 /** The link that restores what is shown. It has no token in it. */
-export const linkOf = (): string => `${location.href.split("#")[0]}${written()}`;
+export const linkOf = (): string => `${location.href.split("#")[0]}${written(now())}`;
 
 const LATER = 200;
 
-/** Restore what the address says, as far as it is there, and keep the address up to date. */
+/** What is as it is where nothing else is kept: going back takes away what came later. */
+const NOTHING_MORE: Partial<Kept> = { zoom: WHOLE, text: "", leftOut: [], brushed: { strokes: [], fill: "blur", does: "hide" } };
+
+/** Restore what the address says, as far as it is there, and keep the address and the way back up to date. */
 export function followAddress(): void {
   restore(read());
-  addEventListener("hashchange", () => restore(read()));
+  let last = now();
   let timer = 0;
+  const write = () => {
+    const kept = now();
+    if (isSameView(last, kept)) history.replaceState(kept, "", written(kept));
+    else history.pushState(kept, "", written(kept));
+    last = kept;
+  };
+  addEventListener("popstate", (event: PopStateEvent) => {
+    clearTimeout(timer);
+    restore({ ...NOTHING_MORE, ...((event.state as Kept | null) ?? read()) });
+    last = now();
+  });
   effect(() => {
-    const address = written();
+    now();
     clearTimeout(timer); // browsers refuse an address that changes with every move
-    timer = setTimeout(() => history.replaceState(null, "", address), LATER);
+    timer = setTimeout(write, LATER);
+  });
+}
+
+/**
+ * Whether one goes back over both at once: what sliders, brush and zoom changed is no view of its own, nor is what the
+ * engine filled in.
+ */
+function isSameView(before: Kept, after: Kept): boolean {
+  if (before.place.kind === "photos" && !before.shown.length) return true; // there was nothing to see yet
+  const viewOf = ({ place, id, photo, mode, scale }: Kept) => JSON.stringify([place, id ?? photo, mode, scale]);
+  if (viewOf(before) !== viewOf(after) || before.shown.length !== after.shown.length) return false;
+  if (before.rows && JSON.stringify(before.rows) !== JSON.stringify(after.rows)) return false;
+  return before.shown.every((one, at) => {
+    const other = after.shown[at]!;
+    return one.model === other.model && one.target === other.target && (!one.method || one.method === other.method);
   });
 }
 
@@ -99,6 +134,8 @@ export function restore(kept: Partial<Kept>): void {
     restorePlace(kept);
     restorePhoto(kept);
     if (typeof kept.text === "string") text.value = kept.text;
+    if (Array.isArray(kept.leftOut)) leftOut.value = new Set(kept.leftOut.filter((one) => Number.isInteger(one) && one >= 0));
+    if (kept.does === "keep" || kept.does === "hide") brushing.does.value = kept.does;
     const there = (Array.isArray(kept.shown) ? kept.shown : [])
       .map((one) => ({ ...one, model: one?.model ?? 0 }))
       .filter(isThere);
@@ -118,8 +155,9 @@ export function restore(kept: Partial<Kept>): void {
 
 function restorePlace({ place: there, rows }: Partial<Kept>): void {
   const at = placeIn(there);
-  const known = at?.kind === "run" ? engine.value?.runs : at?.kind === "training" ? engine.value?.trainings : [];
-  if (!at || !known?.some((one) => "id" in at && one.id === at.id)) return;
+  if (!at) return;
+  const known = at.kind === "run" ? engine.value?.runs : engine.value?.trainings;
+  if (at.kind !== "photos" && !known?.some((one) => one.id === at.id)) return;
   if (at.kind === "run") galleryOf(at.id).restore(rows);
   place.value = at;
 }
@@ -134,7 +172,7 @@ function restorePhoto({ photo, id, name, size }: Partial<Kept>): void {
 
 function restoreBrush(brushed: Kept["brushed"]): void {
   const strokes = Array.isArray(brushed?.strokes) ? brushed.strokes.filter(isStroke) : [];
-  if (!brushed || !strokes.length) return;
+  if (!brushed) return;
   batch(() => {
     brushing.strokes.value = strokes;
     brushing.fill.value = brushed.fill === "mean" ? "mean" : "blur";

@@ -10,6 +10,8 @@ import { step } from "./state/listing";
 import { cursor, WHOLE, zoom } from "./state/pointer";
 import { show, shown } from "./state/shown";
 import { tool } from "./state/tool";
+import * as leavingOut from "./texts/leavingOut";
+import { readsTexts } from "./texts/text";
 
 const ZOOM = 1.5;
 
@@ -46,8 +48,9 @@ export function listenToKeys(): void {
     if (event.ctrlKey || event.metaKey) {
       if (event.key.toLowerCase() !== "z" || !engine.value) return;
       event.preventDefault();
-      if (event.shiftKey) brushing.redo();
-      else brushing.undo();
+      const { undo, redo } = readsTexts.value ? leavingOut : brushing;
+      if (event.shiftKey) redo();
+      else undo();
       return;
     }
     if (event.key === " " && !pressing(event.target)) {

@@ -5,7 +5,7 @@ import { measureWhatIsBrushed } from "./engine/brushing";
 import { sentenceOf } from "./engine/client";
 import { explainWhatIsShown } from "./engine/explaining";
 import { askForFacts } from "./engine/facts";
-import { begin, engine } from "./engine/models";
+import { begin, engine, followOtherTabs } from "./engine/models";
 import { takeFiles } from "./engine/opening";
 import { listenToCells } from "./engine/pointing";
 import { searchClasses } from "./engine/searching";
@@ -19,6 +19,7 @@ import { shown } from "./state/shown";
 import "./style.css";
 import "./gallery/gallery.css";
 import "./evolve/evolve.css";
+import { measureWhatIsLeftOut } from "./texts/leavingOut";
 import { readTexts } from "./texts/text";
 import "./texts/texts.css";
 import { followTheme } from "./theme";
@@ -57,7 +58,9 @@ async function startEngine(start: EngineStart): Promise<void> {
   listenToCells();
   searchClasses();
   readTexts();
+  measureWhatIsLeftOut();
   takeFiles();
+  followOtherTabs();
 }
 
 const what = embedded();

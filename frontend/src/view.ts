@@ -8,6 +8,17 @@ export interface Geometry {
   input_size: Pair;
   scale: Pair;
   offset: Pair;
+  /** How far beyond its edges the input still knows of the picture, in its own steps: of sounds, whose windows overlap. */
+  reach?: Pair;
+}
+
+/** What the axes of a sound's picture are; a frequency only where maps tell them apart. */
+export interface Axes {
+  time: Pair;
+  /** Of time: seconds, or steps where a rate is not known. */
+  unit: "s" | "steps";
+  frequency?: Pair;
+  frequency_unit?: string;
 }
 
 export interface Scored {
@@ -59,6 +70,8 @@ export interface Photo {
   /** A data: address, or one that the engine answers. */
   picture: string;
   geometry: Geometry;
+  /** Of a sound, which is shown as a picture. */
+  axes?: Axes;
   top: Scored[];
   targets: Target[];
   maps: RawMap[];

@@ -15,7 +15,12 @@ from camscope.arrays import Array, from_indices
 
 
 class Need(enum.Enum):
-    """What a method declares it needs, cheapest first. The planner gathers the union in the fewest passes."""
+    """What a method declares it needs, cheapest first. The planner gathers the union in the fewest passes.
+
+    Example:
+        >>> [m.name for m in camscope.list_methods() if camscope.Need.ATTENTION in m.needs]
+        ['rollout', 'attention']
+    """
 
     ACTIVATIONS = "activations"
     """One forward, no autograd graph."""
@@ -372,6 +377,12 @@ class Evidence:
         model: what was seen of the model as a whole; None if no method asked for anything but the layer.
         seed: seeds whatever a method draws at random.
         shared: intermediate results that several methods use; see `camscope.methods.shared`.
+
+    Example:
+        >>> from camscope.methods import get_method
+        >>> evidence = camscope.Evidence(activations=torch.ones(1, 8, 4, 4))
+        >>> get_method("mean-activation")(evidence).shape
+        torch.Size([1, 1, 4, 4])
     """
 
     activations: Float[Array, "batch channel *space"]

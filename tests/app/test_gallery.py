@@ -75,6 +75,10 @@ def test_rows_are_sorted_filtered_and_asked_as_the_library_does(page, rows):
     eventually(page, lambda: names(page) == of(rows.where(KIND).sort("ring_share", descending=True)))
     page.get_by_role("button", name="turn around").click()
     eventually(page, lambda: names(page) == of(rows.where(KIND).sort("ring_share")))
+    page.get_by_role("combobox", name="Sort").select_option("least to be trusted")
+    assert "camscope trust FOLDER" in page.locator(".rows-main .note").inner_text()
+    page.get_by_role("combobox", name="Sort").select_option("evidence at the edge")
+    page.get_by_role("button", name="turn around").click()
     page.get_by_role("checkbox", name="wrong only").check()
     eventually(page, lambda: names(page) == of(rows.where(f"{KIND} AND label != top1").sort("ring_share")))
     page.get_by_role("checkbox", name="wrong only").uncheck()
@@ -186,6 +190,46 @@ def test_what_is_drawn_around_is_shown(page, rows):
     assert names(page) == wrong[: len(names(page))]  # those in sight
     page.get_by_role("button", name="show them as photos").click()
     assert "drawn around" in page.locator(".chips").inner_text()
+
+
+def test_going_back_goes_back_to_the_rows_and_to_the_class(page, rows):
+    page.wait_for_timeout(400)
+    page.locator(".class-counts").get_by_role("button", name="red").click()
+    eventually(page, lambda: len(names(page)) == 6)
+    page.wait_for_timeout(400)
+    chosen = names(page)[0]
+    page.locator("button.tile").first.click()
+    page.wait_for_selector(f"h1:has-text('{chosen}')")
+    page.wait_for_timeout(400)
+    page.go_back()
+    page.wait_for_selector("button.tile")
+    eventually(page, lambda: len(names(page)) == 6)
+    page.go_back()
+    eventually(page, lambda: names(page) == of(rows.where(KIND)))
+    page.go_forward()
+    eventually(page, lambda: len(names(page)) == 6)
+
+
+def test_going_back_leads_from_a_training_to_the_run_where_there_is_no_photo(
+    browser, run_folder, training_folder
+):
+    from camscope.app.serving import Session
+
+    session = Session()
+    for folder in (run_folder, training_folder):
+        session.folders.add(folder)
+    with serving(session) as alone:
+        page = opened(browser, alone)
+        page.wait_for_selector("button.tile")
+        page.wait_for_timeout(400)
+        page.get_by_role("button", name="maps training").click()
+        page.wait_for_selector(".step-pane")
+        page.wait_for_timeout(400)
+        page.go_back()
+        page.wait_for_selector("button.tile")
+        words = page.locator(".tile .words").first  # nothing of the page of texts is on it
+        assert words.evaluate("one => getComputedStyle(one).borderTopWidth") == "0px"
+        page.close()
 
 
 def test_a_link_restores_the_rows(page, browser, served):

@@ -7,6 +7,7 @@ import hashlib
 import html.parser
 import json
 import re
+from io import BytesIO
 
 import numpy as np
 import pytest
@@ -157,13 +158,32 @@ def test_what_a_report_cannot_show_is_refused(explained, explainer, tmp_path):
         write_report(view, tmp_path / "nowhere" / "r.html")
     with pytest.raises(InputError, match="explained otherwise"):
         view.add(explained["gradcam"])
-    signal = camscope.explain(
-        nn.Sequential(nn.Conv1d(1, 2, 3), nn.AdaptiveAvgPool1d(1), nn.Flatten()).eval(),
-        torch.randn(1, 1, 9),
+    volume = camscope.explain(
+        nn.Sequential(nn.Conv3d(1, 2, 3), nn.AdaptiveAvgPool3d(1), nn.Flatten()).eval(),
+        torch.randn(1, 1, 9, 9, 9),
         layers="0",
     )
-    with pytest.raises(InputError, match="explanation of signals"):
-        View("").add(signal)
+    with pytest.raises(InputError, match="without pictures"):
+        View("").add(volume)
+
+
+def test_a_signal_is_reported_on_a_picture_of_its_wave():
+    x = torch.zeros(1, 1, 8)
+    x[..., 4:] = 1
+    e = camscope.explain(
+        nn.Sequential(nn.Conv1d(1, 2, 1), nn.AdaptiveAvgPool1d(1), nn.Flatten()).eval(), x, layers="0"
+    )
+    view = View("")
+    view.add(e)
+    (photo,) = view.photos
+    assert photo["maps"][0]["shape"] == [1, 8]
+    assert photo["axes"] == {"time": [0, 8], "unit": "steps"}
+    picture = Image.open(BytesIO(base64.b64decode(photo["picture"].split(",")[1]))).convert("L")
+    light = np.asarray(picture) > 100
+    assert light.shape == (256, 1024)
+    rows = np.array([column.nonzero()[0].mean() for column in light.T])
+    assert rows[:500] == pytest.approx(127.5, abs=3)  # zero lies in the middle
+    assert rows[524:] == pytest.approx(0, abs=3)  # one above
 
 
 def test_numbers_that_json_has_not_become_null(explained):

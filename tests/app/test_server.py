@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 import camscope
+from camscope.app import built_page
 from tests.app.conftest import HOSTILE, colours, module_of, png
 
 pytest.importorskip("fastapi", reason="needs the app extra")
@@ -43,12 +44,21 @@ def test_the_state_names_all_that_is_there_and_why_a_model_failed(served):
     assert "Did you mean 'timm:resnet18'?" in named["error"]
     assert named["spec"] == "timm:resnt18"
     assert "ZeroDivisionError" in broken["error"]
-    (photo,) = state["photos"]
+    photo = state["photos"][0]
     assert (photo["name"].rsplit("/", 1)[-1], photo["given"]) == ("given.png", True)
     assert state["runs"] == [{"id": "r1", "name": "a run", "rows": 48, "complete": True}]
     assert state["trainings"][0]["name"] == "maps"
     said = served.refused("/api/explain", model="m2", photo=photo["id"])
     assert said == {"error": named["error"], "kind": "ModelError"}
+
+
+def test_a_dropped_photo_is_among_the_photos_from_then_on_and_that_of_a_row_is_not(served):
+    dropped = served.dropped()
+    of_row = served.get("/api/runs/r1/rows/0")["photos"][0]["id"]
+    there = {one["id"]: one["given"] for one in served.get("/api/state")["photos"]}
+    assert there[dropped] is False
+    assert of_row not in there
+    assert served.client.get(f"/api/photos/{of_row}/picture").status_code == 200
 
 
 def test_dropped_photos_can_be_seen_and_a_broken_one_is_named(served):
@@ -262,12 +272,17 @@ def test_scores_of_a_photo_with_a_part_hidden(served):
     nothing = served.post("/api/scores", model="m1", photo=photo, mask=[[0]], targets=["red"])
     assert nothing["removed"] == 0
     assert nothing["targets"][0]["before"] == nothing["targets"][0]["after"]
-    top = hidden["top"]["before"]
     view = served.post("/api/explain", model="m1", photo=photo)["photos"][0]["top"]
-    assert [one["name"] for one in top] == [one["name"] for one in view]
+    assert [one["name"] for one in hidden["classes"]] == [one["name"] for one in view]
     np.testing.assert_allclose(
-        [one["probability"] for one in top], [one["probability"] for one in view], rtol=1e-4
+        [one["before"]["probability"] for one in hidden["classes"]],
+        [one["probability"] for one in view],
+        rtol=1e-4,
     )
+    few = served.post("/api/scores", model="m1", photo=photo, mask=right, fill="mean", top=1)["classes"]
+    assert {one["name"] for one in few} == {  # each is known with the change and without it
+        max(hidden["classes"], key=lambda one: one[when]["score"])["name"] for when in ("before", "after")
+    }
     packed = {"shape": [1, 2], "values": base64.b64encode(bytes([0, 255])).decode()}
     same = served.post("/api/scores", model="m1", photo=photo, mask=packed, fill="mean", targets=["red"])
     assert same == hidden
@@ -380,7 +395,5 @@ def test_the_page_is_the_built_one_and_says_that_there_is_an_engine(served):
     assert data["colormaps"][0]["name"] == "inferno"
     script = served.client.get("/page.js")
     assert script.headers["content-type"].startswith("text/javascript")
-    assert script.text == (camscope.app.report_file.files("camscope.app") / "page" / "page.js").read_text(
-        "utf-8"
-    )
+    assert script.text == built_page.built("page.js")
     assert served.client.get("/page.css").status_code == 200

@@ -5,10 +5,14 @@ from __future__ import annotations
 import functools
 import json
 import re
+import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
+from io import BytesIO
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import camscope
 from tests.app.browsing import eventually, served
@@ -121,6 +125,116 @@ def test_classes_evidence_against_and_a_second_row(page, words):
     assert page.locator(".word.pointed").count() == 2  # one pointer for all rows
     page.get_by_role("button", name=re.compile("^take not good")).click()
     eventually(page, lambda: shown(page) == ["good"])
+
+
+def test_the_class_that_the_model_says_is_shown_once_and_taken_away_again(page):
+    [title] = shown(page)
+    page.get_by_role("button", name=re.compile("^evidence against")).first.click(modifiers=["Shift"])
+    eventually(page, lambda: len(shown(page)) == 2)
+    page.get_by_role("button", name=re.compile(f"^{title}")).click(modifiers=["Shift"])
+    eventually(page, lambda: shown(page) == [f"not {title}"])
+
+
+def test_words_are_left_out_or_kept_alone_and_the_scores_change(page, words):
+    [title] = shown(page)
+    number = [word for word, _ in words[title]].index("loved")
+    with reader().altering(TEXT, targets=[title]) as seen:
+        left = seen.inputs.copy()
+        left[..., number] = False
+        without = seen.masked(0, 1, lambda _: left)
+        alone = seen.masked(0, 1, lambda _: ~left)
+    panel = page.locator("section[aria-labelledby=brush]")
+
+    def says(told) -> bool:
+        row = panel.locator("tbody tr").first.inner_text()
+        return row.split("\t")[-1].strip() == f"{100 * float(told.probabilities[0, 0]):.1f} %"
+
+    page.locator(".words .word").nth(number).click()
+    eventually(page, lambda: panel.locator(".change").count() == 1 and says(without))
+    assert page.locator(".word.gone").all_inner_texts() == ["loved"]
+    panel.get_by_role("button", name="keep alone").click()
+    eventually(page, lambda: says(alone))
+    assert page.locator(".word.gone").count() == len(words[title]) - 1
+    page.keyboard.press("Control+z")
+    eventually(page, lambda: panel.locator(".change").count() == 0)
+    panel.get_by_role("button", name="redo").click()
+    eventually(page, lambda: says(alone))
+    panel.get_by_role("button", name="leave out").click()
+    panel.get_by_role("button", name="clear").click()
+    page.locator(".words").focus()
+    page.mouse.move(5, 5)
+    for key in ["ArrowRight"] * (number + 1) + ["Enter"]:  # without a pointer, too
+        page.keyboard.press(key)
+    eventually(page, lambda: panel.locator(".change").count() == 1 and says(without))
+    page.get_by_label("A text").fill("A film")
+    assert page.locator(".word.gone").count() == 0  # they were words of another text
+
+
+def test_two_rows_are_swiped_and_taken_from_one_another(page, words):
+    page.get_by_role("button", name=re.compile("^good")).click()
+    eventually(page, lambda: shown(page) == ["good"])
+    page.get_by_role("button", name=re.compile("^bad")).click(modifiers=["Shift"])
+    eventually(page, lambda: shown(page) == ["good", "bad"])
+    own = {
+        name: [v / max(abs(w) for _, w in words[name]) for _, v in words[name]] for name in ("good", "bad")
+    }
+    page.get_by_role("button", name="difference").click()
+    expected = [62 * (a - b) / 2 for a, b in zip(own["good"], own["bad"], strict=True)]
+    assert strengths(page) == pytest.approx(expected, abs=0.06)
+    assert shown(page) == ["good less bad"]
+    page.get_by_role("button", name="swipe").click()
+    page.get_by_label("How many words are coloured").fill("0.25")
+    first = round(0.25 * len(own["good"]))
+    expected = [62 * one for one in own["good"][:first] + own["bad"][first:]]
+    assert strengths(page) == pytest.approx(expected, abs=0.06)
+    page.get_by_role("button", name="row by row").click()
+    page.get_by_label("Hide below").fill("0.5")
+    expected = [62 * one if abs(one) >= 0.5 else 0 for one in own["good"]]
+    assert strengths(page) == pytest.approx(expected, abs=0.06)
+    kept = sum(abs(one) >= 0.5 for one in own["good"])
+    assert f"shown: {kept} of {len(expected)} words" in page.locator(".reading").first.inner_text()
+
+
+def test_words_are_judged(page):
+    page.get_by_role("button", name="judge this map").click()
+    page.wait_for_selector(".verdict")
+    assert "fidelity" in page.locator("section[aria-labelledby=trust]").inner_text().lower()
+
+
+def test_words_are_saved(page, words):
+    [title] = shown(page)
+
+    def saved(name: str) -> bytes:
+        with page.expect_download() as found:
+            page.get_by_role("button", name=name, exact=True).click()
+        return found.value.path().read_bytes()
+
+    with np.load(BytesIO(saved("npz"))) as arrays:
+        (name,) = arrays.files
+        np.testing.assert_allclose(arrays[name], [value for _, value in words[title]], rtol=1e-5)
+    assert name == f"gradcam|relu|{title}"
+    (told,) = json.loads(saved("JSON"))["maps"]
+    assert told["words"] == [word for word, _ in words[title]]
+    figure = ElementTree.fromstring(saved("SVG"))
+    written = [one.text for one in figure.iter("{http://www.w3.org/2000/svg}text")]
+    assert [one for one in written if one in told["words"]] == told["words"]
+    assert Image.open(BytesIO(saved("PNG"))).width == 1200
+
+
+def test_a_text_file_is_dropped(page):
+    page.get_by_role("button", name=re.compile("^colours")).click()
+    page.wait_for_selector(".pane canvas:not(.before)")
+    page.wait_for_timeout(400)  # what one passes by faster is not gone back to
+    page.evaluate(
+        """() => {
+            const data = new DataTransfer();
+            data.items.add(new File(["I hated it"], "review.txt", {type: "text/plain"}));
+            document.body.dispatchEvent(new DragEvent("drop", {dataTransfer: data, bubbles: true}));
+        }"""
+    )
+    eventually(page, lambda: page.locator(".words .word").all_inner_texts() == ["I", "hated", "it"])
+    page.go_back()
+    page.wait_for_selector(".pane canvas:not(.before)")
 
 
 def test_methods_and_layers_are_chosen_as_for_photos_and_the_lines_say_them(page):

@@ -79,6 +79,7 @@ def state(notebook, name: str) -> dict:
     ]
 
 
+@pytest.mark.slow
 def test_a_notebook_has_a_widget_and_the_figure_for_where_none_runs(notebook):
     (shown,) = outputs(notebook, "first")
     assert {WIDGET, "text/html"} <= set(shown.data)

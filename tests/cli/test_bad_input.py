@@ -157,8 +157,16 @@ WRONG = {
     "sample": (["sample:catt"], "Did you mean 'cat'"),
     "empty folder": (["nothing"], "hold no file with an image's suffix"),
     "glob": (["*.nothing"], "No image matches '*.nothing'"),
-    "out is a file": (["p", "--out", "two.txt"], "--out two.txt cannot be made a folder"),
-    "out is under a file": (["p", "--out", "two.txt/maps"], "--out two.txt/maps cannot be made a folder"),
+    "a table": (["table.csv"], "camscope run table.csv --out RUN"),
+    "a URL": (["s3://bucket/photos"], "camscope run s3://bucket/photos --out RUN"),
+    "a run": (["a-run"], "camscope browse a-run looks at it"),
+    "labels": (["p", "--target", "labels"], "--target labels is for camscope run"),
+    "resume and overwrite": (["p", "--resume", "--overwrite"], "say one of both"),
+    "out is a file": (["p", "--out", "two.txt"], "--out two.txt is a file, or lies below one"),
+    "out is under a file": (
+        ["p", "--out", "two.txt/maps"],
+        "--out two.txt/maps is a file, or lies below one",
+    ),
 }
 
 
@@ -167,6 +175,9 @@ def test_wrong_usage_teaches_and_writes_nothing(run, photo, case):
     arguments, words = WRONG[case]
     Path("nothing").mkdir()
     Path("two.txt").write_text("one\ntwo\n")
+    Path("table.csv").write_text("image\nx.png\n")
+    Path("a-run").mkdir()
+    Path("a-run/plan.json").touch()
     ran = run("explain", *(photo if a == "p" else a for a in arguments), *MODEL, "--json")
     said = " ".join(ran.err.replace("│", " ").split())
     assert ran.status == 2

@@ -12,12 +12,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from camscope import Explainer, render
 from camscope.cli.file_names import stems_of_photos, stems_of_texts
 from camscope.cli.out_folder import free_folder
-from camscope.cli.writers import Writers
-from camscope.errors import InputError
+from camscope.cli.photo_sources import Photos
+from camscope.cli.reading_ahead import explained_in_batches
+from camscope.cli.run_table import RunTable
+from camscope.cli.writers import cores
+from camscope.errors import InputError, either, read_as_options
 from camscope.images import find_photos
-from tests.cli.brightness import SPEC
+from camscope.results import Explanation
+from tests.cli.brightness import SPEC, bright
 
 MODEL = ("--model", SPEC)
 
@@ -105,7 +110,7 @@ def test_a_run_mirrors_the_folders(run, folders):
         (["out/x-figure.png"], "out-2"),
         (["out/x-figure.png", "out-2/a/y-gradcam-layer-cat.webp"], "out-3"),
         (["out/a/x.json"], "out"),
-        (["out/x.png", "out/x.xml", "out/x-2.jpg", "out/-x.png"], "out"),  # no run writes these
+        (["out/x.png", "out/x.xml", "out/x-2.jpeg", "out/-x.png"], "out"),  # no run writes these
         (["out/a/y.z-figure.png"], "out-2"),
     ],
 )
@@ -172,7 +177,7 @@ def test_the_pictures_of_an_earlier_run_are_no_photos(run, pixels):
     assert run("explain", named, *MODEL, "--save", "json").status == 0, "who names one wants it"
 
 
-@pytest.mark.parametrize("picture", ["png", "webp"])
+@pytest.mark.parametrize("picture", ["png", "webp", "jpg"])
 def test_nor_are_those_that_were_written_into_the_folder_of_the_photos(run, pixels, picture):
     Path("mine").mkdir()
     for name in ("mine/x.png", "mine/x-2.png"):
@@ -310,12 +315,137 @@ def test_an_error_leaves_no_empty_folder(run, pixels):
     assert Path("mine").is_dir()  # which was there before
 
 
-def test_what_cannot_be_written_is_said_by_whoever_waits(tmp_path):
-    def refused(path: Path) -> None:
-        raise OSError(28, "No space left on device")
+# ---------------------------------------------------------------- kills, full disks and two at once
 
-    with pytest.raises(InputError, match="No space left"), Writers() as writers:
-        writers.write(tmp_path / "a", refused)
-    with pytest.raises(InputError, match="No space left"), Writers() as writers:  # noqa: PT012
-        writers.write(tmp_path / "a", refused)
-        writers.finish()
+
+def test_a_killed_run_is_gone_on_with_and_nothing_is_done_twice(run, pixels):
+    """Torn lines are dropped, files that are gone are made anew, and what is whole is left alone."""
+    names = made(pixels, 6)
+    asked = (*names, *MODEL, "--save", "json,overlay", "--target", "0")
+    assert run("explain", *asked).status == 0
+    whole, table = Path("camscope-out/photos.csv").read_text(), Path("camscope-out/photos.csv")
+    lines = whole.splitlines(keepends=True)
+    table.write_text("".join(lines[:5]) + lines[5][:9])  # killed while it wrote of the fifth
+    gone, kept = (Path(f"camscope-out/{name}-gradcam-seen-bright.jpg") for name in ("01", "02"))
+    gone.unlink()
+    before = kept.stat().st_mtime_ns
+    ran = run("explain", *asked)
+    assert "(--resume: go on with that run; --overwrite: in the same folder)" in ran.out
+    ran = run("explain", *asked, "--resume")
+    assert ran.status == 0, ran.err
+    assert "3 of 3 photos explained, 3 were before; the files are in camscope-out." in ran.out
+    assert gone.exists()
+    assert kept.stat().st_mtime_ns == before
+    assert sorted(table.read_text().splitlines()) == sorted(whole.splitlines())
+    assert "0 of 0 photos explained, 6 were before" in run("explain", *asked, "--resume").out
+    assert "--resume" not in run("explain", *asked).out, "there is nothing to go on with"
+
+
+def test_a_table_is_there_before_the_first_file(run, pixels, monkeypatch):
+    """So whoever is killed in the first batch can go on."""
+    names = made(pixels, 4)
+    seen = []
+
+    def looking(e, path, **options):
+        seen.append(Path("camscope-out/photos.csv").read_text())
+        return kept(e, path, **options)
+
+    kept = Explanation.save
+    monkeypatch.setattr(Explanation, "save", looking)
+    assert run("explain", *names, *MODEL, "--save", "npz").status == 0
+    assert seen[0].startswith("source,class")
+    first, *_ = Path("camscope-out/photos.csv").read_text().splitlines(keepends=True)
+    Path("camscope-out/photos.csv").write_text(first)
+    ran = run("explain", *names, *MODEL, "--save", "npz", "--resume")
+    assert "4 of 4 photos explained; the files" in ran.out
+
+
+def test_two_runs_that_begin_at_once_do_not_mix(tmp_path):
+    first, second = RunTable(tmp_path / "photos.csv"), RunTable(tmp_path / "photos.csv")
+    first.begin(over=False)
+    with pytest.raises(InputError, match=r"of another run.*--out.*--resume"):
+        second.begin(over=False)
+    second.begin(over=True)
+
+
+def test_a_full_disk_ends_the_run_and_the_table_has_what_is_there(run, pixels, monkeypatch):
+    """Photos are in it whose files are there, and no other; no file is torn; the same again does the others."""
+    names = made(pixels, 6)
+
+    def filling(e, path, **options):
+        if "03" in Path(path).name:
+            Path(path).write_bytes(b"half")
+            raise OSError(28, "No space left on device")
+        return kept(e, path, **options)
+
+    kept = Explanation.save
+    monkeypatch.setattr(Explanation, "save", filling)
+    ran = run("explain", *names, *MODEL, "--save", "npz", "--batch", "2")
+    assert ran.status == 2
+    assert "Cannot write to camscope-out: No space left on device" in ran.err
+    noted = {row["source"] for row in rows("camscope-out/photos.csv")}
+    assert set(names[:3]) <= noted
+    assert {name.replace("png", "npz") for name in noted} | {"photos.csv"} == names_below("camscope-out")
+    monkeypatch.setattr(Explanation, "save", kept)
+    assert run("explain", *names, *MODEL, "--save", "npz", "--batch", "2", "--resume").status == 0
+    assert sorted(row["source"] for row in rows("camscope-out/photos.csv")) == names
+
+
+def test_the_next_photos_are_read_while_one_batch_is_explained(pixels, tmp_path):
+    """And no more than so many: photos are large."""
+    files = [str(tmp_path / f"{i:02d}.png") for i in range(6 * cores())]
+    for file in files:
+        Image.fromarray(pixels).save(file)
+    Path(files[1]).write_bytes(b"none")
+    read: set[str] = set()
+
+    class Watched(Photos):
+        def read(self, explainer, name):
+            read.add(name)
+            return super().read(explainer, name)
+
+    sources, explainer = Watched(files, tmp_path / "out"), Explainer(bright())
+    with explained_in_batches(explainer, sources, files, 2, {"targets": [0]}) as outcomes:
+        for number, batch in enumerate(outcomes):
+            assert read <= set(files[: 2 * number + 2 + 2 * cores()])
+            assert {one.name for one in batch} == set(files[2 * number : 2 * number + 2])
+            assert [one.name for one in batch if isinstance(one.found, InputError)] == files[1:2][number:]
+    assert read == set(files)
+    read.clear()
+    with explained_in_batches(explainer, sources, files, 2, {"targets": [0]}) as outcomes:
+        next(outcomes)
+    assert read <= set(files[: 2 + 2 * cores()]), "what was begun ends with whoever wanted it"
+
+
+def test_threads_speak_the_words_of_the_command(run, pixels):
+    """Errors name what one types, and not Python: also those of photos that are read ahead."""
+    Image.fromarray(pixels).save("x.png")
+    explainer = Explainer(bright())
+
+    class Speaking(Photos):
+        def read(self, explainer, name):
+            raise InputError(either("Python", "the command"))
+
+    sources = Speaking(["x.png"], Path("out"))
+    with (
+        read_as_options({}),
+        explained_in_batches(explainer, sources, ["x.png"], 1, {}) as outcomes,
+    ):
+        assert [str(one.found) for one in next(outcomes)] == ["the command"]
+
+
+def test_many_pictures_are_light_unless_another_kind_is_asked_for(run, pixels):
+    """A folder's overlays are JPEG, which is quick; of a few photos they are exact; each says who made it."""
+    names = made(pixels, 4)
+    assert run("explain", *names, *MODEL, "--save", "overlay", "--target", "0").status == 0
+    assert run("explain", *names, *MODEL, "--save", "overlay", "--target", "0", "--format", "png").status == 0
+    light, exact = sorted(Path("camscope-out").glob("*.jpg")), sorted(Path("camscope-out-2").glob("*.png"))
+    assert len(light) == len(exact) == 4
+    for one, other in zip(light, exact, strict=True):
+        a, b = (np.asarray(Image.open(path), dtype=float) for path in (one, other))
+        assert np.corrcoef(a.ravel(), b.ravel())[0, 1] > 0.95
+        assert render.was_saved_here(one)
+    assert (
+        run("explain", *names[:3], *MODEL, "--save", "overlay", "--out", "few", "--target", "0").status == 0
+    )
+    assert {path.suffix for path in Path("few").iterdir()} == {".png"}

@@ -104,7 +104,7 @@ def test_browse_shows_mean_maps_and_the_unusual(run, made, tmp_path):
     [
         (["run", "--out", "x"], "Which images?"),
         (["run", "PHOTOS", "--out", "x", "--methd", "cam"], "no option --methd. Did you mean '--method'"),
-        (["run", "PHOTOS"], "--out requires an argument"),
+        (["run", "PHOTOS"], "--out RUN."),
         (["run", "PHOTOZ", "--out", "x"], "photoz'."),
         (["run", "PHOTOS", "--out", "RUN", "--method", "layercam"], "Changed: the methods"),
         (["run", "PHOTOS", "--out", "x", "--shard", "3/2"], "1/8 to 8/8"),
@@ -114,15 +114,72 @@ def test_browse_shows_mean_maps_and_the_unusual(run, made, tmp_path):
         (["browse", "PHOTOS"], "is no run"),
         (["browse", "RUN", "--where", "labl = 1"], "Did you mean 'label'"),
         (["browse", "RUN", "--sort", "rings"], "Did you mean 'ring_share'"),
-        (["browse", "RUN", "--save", "x.jpg"], ".png, .webp, .csv"),
-        (["browse", "RUN", "--means", "label", "--save", "x.csv"], ".png, .webp"),
+        (["browse", "RUN", "--save", "x.gif"], ".png, .webp, .jpg, .csv"),
+        (["browse", "RUN", "--means", "label", "--save", "x.csv"], ".png, .webp, .jpg."),
+        (["browse", "RUN", "--means", "label", "--sort", "area"], "--sort area orders rows: leave it out"),
+        (["browse", "RUN", "--means", "label", "--unusual", "label"], "say one of both"),
+        (["browse", "RUN", "--descending"], "By which column?"),
+        (["browse"], "Which run?"),
+        (["browse", "PHOTOZ"], "camscope run DATA --out"),
+        (["browse", "FILE"], "is a file. Give the folder of a run"),
+        (["run", "PHOTOS", "--out", "FILE"], "is a file, or lies below one. Say another name"),
+        (["run", "PHOTOS", "--out", "FILE/x"], "is a file, or lies below one. Say another name"),
+        (["run", "WHERE/x", "--out", "x"], "There is no folder"),
+        (["runs", "merge", "RUN"], "--out RUN."),
         (["browse", "RUN", "--limit", "-1"], "0 or more"),
         (["runs", "merge", "PHOTOS", "--out", "x"], "no share of a run"),
     ],
 )
 def test_newcomers_mistakes(words, said, run, folder, made, tmp_path):
-    names = {"PHOTOS": folder, "PHOTOZ": tmp_path / "photoz", "RUN": made}
+    names = {"PHOTOS": folder, "PHOTOZ": tmp_path / "photoz", "RUN": made, "FILE": folder / "ant" / "0.png"}
+    names |= {"FILE/x": folder / "ant" / "0.png" / "x", "WHERE/x": tmp_path / "where" / "x"}
     model = ["--model", SPEC, *SMALL] if words[0] == "run" else []
     found = run(*(names.get(word, word) for word in words), *model)
     assert found.status == 2
     assert said in " ".join((found.out + found.err).split())
+
+
+@pytest.mark.parametrize(
+    ("table", "options", "said"),
+    [
+        (
+            "image,label\nx.png,ant\n",
+            (),
+            "relative to the folder '.': if the images are in another, say --images",
+        ),
+        (
+            "image,label\n{0},horse\n{0},mule\n",
+            ("--target", "labels"),
+            "labels: 'horse' and 'mule'. --classes FILE",
+        ),
+        ("image\n{0}\n", ("--target", "labels"), "none has a label. Labels are the names of folders"),
+        ("image,label\n", (), "only its header, 'image', 'label'"),
+        ("", (), "holds nothing"),
+    ],
+)
+def test_a_run_that_cannot_begin_says_what_next_and_leaves_nothing(
+    run, folder, tmp_path, table, options, said
+):
+    (tmp_path / "table.csv").write_text(table.format(folder / "ant" / "0.png"))
+    found = run("run", "table.csv", "--model", SPEC, "--out", "new/run", *options, *SMALL)
+    assert found.status == 2
+    assert said in " ".join(found.err.split())
+    assert [file.name for file in tmp_path.iterdir()] == ["table.csv"]
+
+
+def test_a_label_that_some_images_do_not_have_is_a_row_of_the_run(run, folder, tmp_path):
+    """Nothing is lost: the others are explained, and those are rows that say why not."""
+    photos = sorted(folder.glob("ant/*.png"))[:3]
+    lines = [f"{photos[0]},horse", f"{photos[1]},bright", str(photos[2]) + ","]
+    (tmp_path / "table.csv").write_text("\n".join(["image,label", *lines]))
+    found = run("run", "table.csv", "--model", SPEC, "--out", "run", "--target", "labels", "--json", *SMALL)
+    facts = json.loads(found.out)
+    assert (facts["images"], facts["failed"], facts["complete"]) == (3, 2, True)
+    assert {"'horse' is no class of the model", "it has no label"} == {
+        why.rpartition(": ")[2].rstrip(".") for why in facts["reasons"].values()
+    }
+
+
+def test_browse_says_why_a_page_is_empty(run, made):
+    assert "--limit 20 and --offset 100 leave none of them" in run("browse", made, "--offset", "100").out
+    assert "No row is so." in run("browse", made, "--where", "area > 2").out

@@ -204,6 +204,7 @@ def test_the_mean_map_of_every_class_in_three_lines(explainer, x, top):
         torch.testing.assert_close(mean, expected, rtol=0, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_nothing_of_the_batches_before_is_kept(explainer, x):
     alive: list[weakref.ref[torch.Tensor]] = []
 

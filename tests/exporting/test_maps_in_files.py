@@ -18,6 +18,7 @@ def exported(request, tmp_path_factory):
     return request.param, *written(request.param, tmp_path_factory.mktemp("exported"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rows", [1, 5])
 def test_every_method_gives_the_maps_that_camscope_gives(exported, rows):
     case, net, layer, run = exported

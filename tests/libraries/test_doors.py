@@ -31,6 +31,7 @@ MODULES = sorted(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", MODULES)
 def test_a_librarys_file_is_imported_without_any_of_the_others(module):
     """With every optional library but its own made impossible to import."""

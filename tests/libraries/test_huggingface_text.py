@@ -49,6 +49,7 @@ def padded() -> dict[str, torch.Tensor]:
     return {"input_ids": ids * mask, "attention_mask": mask}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_every_build_gives_maps_and_a_batch_is_one_by_one(name):
     """The layer is the last whose tokens reach the score; padding is no position, for layers and for attention."""

@@ -83,6 +83,7 @@ def test_a_server_that_does_not_answer_is_not_waited_for(monkeypatch):
     assert said == "127.0.0.1 cannot be reached: no answer within 0.05 seconds"
 
 
+@pytest.mark.slow
 def test_timm_is_not_even_imported_where_nothing_was_ever_fetched(closed, tmp_path):
     code = (
         "import sys; from camscope.libraries.loading import load_model\n"

@@ -142,6 +142,7 @@ def test_the_map_is_that_by_hand(model):
     torch.testing.assert_close(maps, expected, rtol=1e-3, atol=1e-4 * float(expected.abs().max()))
 
 
+@pytest.mark.slow
 def test_a_batch_is_its_images_one_by_one_and_methods_that_alter_them_run(model):
     methods = ["gradcam", "rise(n=4)"]
     whole = camscope.explain(model, asked(model, 2, CAT, DOG), targets=Instance(0, 1), methods=methods)

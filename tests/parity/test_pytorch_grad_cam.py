@@ -86,6 +86,7 @@ def test_gradcam_hirescam_layercam(name, layer):
         assert_same(e.maps(method), raw)
 
 
+@pytest.mark.slow
 @QUIET
 @pytest.mark.parametrize(("name", "layer"), CASES)
 def test_xgradcam(name, layer):

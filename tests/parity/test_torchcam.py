@@ -34,6 +34,7 @@ def test_gradcam_and_layercam(name, layer):
         assert_same(e.maps(method), theirs(PEERS[method], case, layer))
 
 
+@pytest.mark.slow
 @QUIET
 @pytest.mark.parametrize(("name", "layer"), CASES)
 def test_xgradcam(name, layer):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from camscope.arrays import to_numpy
 from camscope.errors import CamscopeWarning, InputError, ModelError
 from camscope.images import Preprocessing
 from camscope.models.torch.hooks.modules import at_rest, versions
+from camscope.models.torch.optimise import OptimisedAdapter
 from camscope.runs import batch_size, faster_copy, run
 from camscope.runs.run_plan import Plan
 from tests.runs.conftest import write_photos
@@ -101,6 +103,48 @@ def test_a_copy_that_gives_something_else_is_not_taken(
     assert Plan.read(done.path).optimised == ""
     with pytest.raises(ModelError, match="does not"):
         begin(folder, tmp_path / "asked", Fickle(scale), optimised=True)
+
+
+class Blurred(nn.ReLU):
+    """Moves a hundredth of each value to the next cell, around the edges: what is pooled stays."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        own = super().forward(x)
+        return own + 0.01 * (own.roll(1, dims=-1) - own)
+
+
+def off_by_a_hundredth(network: nn.Sequential, where: str) -> None:
+    """Plant a fault: into the maps alone, or into the scores."""
+    if where == "maps":
+        network[5] = Blurred()
+    else:
+        with torch.no_grad():
+            network[8].weight.mul_(1.01)
+
+
+@pytest.mark.parametrize("where", ["maps", "scores"])
+def test_a_copy_that_is_a_hundredth_off_is_refused(where, long, folder, tmp_path, monkeypatch):
+    """By the first batch of the run, since the fault comes after the copy was tried on its own."""
+    own, spoilt = OptimisedAdapter._copy, []
+
+    def faulty(self, batch):
+        made = own(self, batch)
+        if made.adapter.model not in spoilt:
+            spoilt.append(made.adapter.model)
+            off_by_a_hundredth(made.adapter.model, where)
+        return made
+
+    monkeypatch.setattr(OptimisedAdapter, "_copy", faulty)
+    done = begin(folder, tmp_path / "run", normed())
+    assert spoilt
+    assert done.said.startswith("The model is explained as it is")
+    off = float(re.search(r"differ by (\S+) of the largest", done.said)[1])
+    assert 1e-3 < off < 3e-2
+    assert Plan.read(done.path).optimised == ""
+    begin(folder, tmp_path / "plain", normed(), optimised=False)
+    np.testing.assert_array_equal(maps_in(done.path), maps_in(tmp_path / "plain"))
+    with pytest.raises(ModelError, match="does not give what the model gives"):
+        begin(folder, tmp_path / "asked", normed(), optimised=True)
 
 
 def test_half_precision_only_where_it_is_asked_for(folder, tmp_path):

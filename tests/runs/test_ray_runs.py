@@ -21,6 +21,8 @@ from tests.runs.counted import Counts, numbered_photos
 from tests.runs.killable import Running
 from tests.runs.test_run_store import files_in, rows_in
 
+pytestmark = pytest.mark.slow
+
 SIZE = 8
 COUNT = 25 * SIZE
 
@@ -88,7 +90,6 @@ def check_counted(counts: Counts, lost: int, *drivers: int | None) -> None:
     assert sum(len(pids) - 1 for pids in processes.values()) <= lost
 
 
-@pytest.mark.slow
 def test_a_node_and_a_worker_that_are_lost_cost_what_they_were_at(cluster, photos, local, tmp_path):
     """The store is that of one machine all the same."""
     counts = Counts(tmp_path / "counts", slow=0.2)
@@ -113,7 +114,6 @@ def test_a_node_and_a_worker_that_are_lost_cost_what_they_were_at(cluster, photo
     assert begin(cluster, photos, counts, tmp_path / "run").progress.now == 0
 
 
-@pytest.mark.slow
 def test_a_driver_that_is_stopped_or_killed_goes_on(cluster, photos, local, tmp_path):
     counts, out = Counts(tmp_path / "counts", slow=0.1), tmp_path / "run"
     options = {"model": counts.spec, "engine": "ray", "address": cluster.address, "actors": 2}
@@ -143,7 +143,6 @@ def test_a_driver_that_is_stopped_or_killed_goes_on(cluster, photos, local, tmp_
     check_same(out, local)
 
 
-@pytest.mark.slow
 def test_a_model_that_cannot_be_sent_is_refused_with_what_can(cluster, photos, tmp_path):
     class Unsent(torch.nn.Sequential):
         def __reduce__(self):
@@ -160,7 +159,6 @@ def test_a_model_that_cannot_be_sent_is_refused_with_what_can(cluster, photos, t
         )  # fmt: skip
 
 
-@pytest.mark.slow
 def test_workers_that_have_something_else_than_the_driver_are_refused(cluster, photos, tmp_path):
     """The weights differ, as a file may between nodes; nothing is written then."""
     counts = Counts(tmp_path / "counts")
@@ -174,7 +172,6 @@ def test_workers_that_have_something_else_than_the_driver_are_refused(cluster, p
     assert finished(tmp_path / "run") == set()
 
 
-@pytest.mark.slow
 def test_a_shard_that_workers_are_lost_with_is_given_up_and_the_others_are_done(cluster, tmp_path):
     """As by the memory guard of the system, which kills with -9."""
     photos = numbered_photos(tmp_path / "photos", 4 * SIZE)

@@ -25,6 +25,8 @@ from camscope.runs.store_paths import BucketPath, store_path
 from tests.runs.conftest import write_photos
 from tests.runs.test_run_store import files_in, rows_in
 
+pytestmark = pytest.mark.slow
+
 KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
 
 

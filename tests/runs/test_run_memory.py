@@ -13,6 +13,7 @@ from tests.runs.conftest import write_photos
 from tests.runs.test_faster_copy import normed
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="the system does not say what is in memory")
 def test_memory_and_handles_stay_the_same(tmp_path):
     """Of 640 images of 150 kB each as the model takes them: 66 MB, if those of the last 448 were kept."""

@@ -56,7 +56,11 @@ def test_pages_are_what_sql_gives(by, descending, few, rows, monkeypatch):
         assert (page.count, page.offset, len(page)) == (len(expected), offset, len(page.rows))
 
 
-def test_any_numbers_are_in_the_order_of_sql(rng):
+@pytest.mark.parametrize(("few", "most_text"), [(20_000, 0), (0, 1 << 20), (0, 0)])
+def test_any_numbers_and_texts_are_in_the_order_of_sql(few, most_text, rng, monkeypatch):
+    """By the numbers of a text's values, by the texts themselves, and by DuckDB."""
+    for name, value in {"_FEW_VALUES": few, "_MOST_TEXT": most_text, "_NEAR": 0}.items():
+        monkeypatch.setattr(sorted_keys, name, value)
     values = rng.choice([-np.inf, -2.5, -0.0, 0.0, 1e-40, 3, np.inf, np.nan, None], 500).tolist()
     names = rng.choice(["a", "b", "é", "", None, "Z"], 500).tolist()
     table = pa.table(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -12,7 +14,7 @@ import pytest
 from PIL import Image
 
 import camscope
-from camscope import Explainer
+from camscope import Explainer, render
 from camscope.arrays import to_numpy
 from camscope.errors import ImageError, InputError
 from camscope.images import find_photos
@@ -256,6 +258,19 @@ def test_comparing_two_methods(rows, one):
     assert least.is_monotonic_increasing
     with pytest.raises(InputError, match="no column 'sim'"):
         found.sort("sim")
+
+
+def test_a_sheet_says_of_each_row_what_it_was_ordered_by_and_which_it_is(one, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(render, "picture", lambda rows, **style: drawn.extend(itertools.chain(*rows)))
+    rows = one.where("status = 'ok'").sort("ring_share").limit(3)
+    rows.sheet()
+    known = rows.to_pandas()
+    for panel, (_, row) in zip(drawn, known.iterrows(), strict=True):
+        numbers, which = panel.subtitle.splitlines()
+        assert numbers.endswith(f"% · ring_share {row['ring_share']:.3f}")
+        assert which.startswith(Path(row["source"]).name)
+        assert which.endswith(f" · is {row['label']}") == (row["label"] != row["top1"])
 
 
 def test_a_sheet_has_a_picture_for_each_row(one):

@@ -5,6 +5,7 @@ The reference is always the same network without its ending, by autograd and wit
 
 from __future__ import annotations
 
+import types
 from collections.abc import Callable
 from typing import Any
 
@@ -159,6 +160,30 @@ def test_what_is_written_into_afterwards_is_no_sigmoid_any_more(by):
     # PyTorch needs the sigmoid's output for its gradient, in training as here
     with pytest.raises(camscope.ModelError, match=r"writes into a tensor.*'eigencam'"):
         camscope.explain(model, X, layers=LAYER, targets=[2])
+
+
+def _relu_after_relu(m: Heads, x: torch.Tensor) -> torch.Tensor:
+    return m.a(functional.relu_(functional.relu_(m.features(x))).mean((2, 3)))
+
+
+def _part_in_place(m: Heads, x: torch.Tensor) -> torch.Tensor:
+    first, second = m.features(x).chunk(2, 1)
+    gate = torch.sigmoid(first)
+    first.relu_()
+    return m.a(torch.cat([first, gate * second], 1).mean((2, 3)))
+
+
+@pytest.mark.parametrize("forward", [_relu_after_relu, _part_in_place])
+def test_a_model_without_a_gradient_is_refused_in_words_and_explained_without(forward):
+    """PyTorch's own backward fails on it, on the way back or on the way there."""
+    model = made(lambda m, a, b: a)
+    model.forward = types.MethodType(forward, model)
+    for call in ({}, {"methods": "eigencam"}, {"layers": "features.0"}):
+        with pytest.raises(camscope.ModelError, match=r"writes into a tensor.*name a layer.*'eigencam'"):
+            camscope.explain(model, X, **call)
+    found = camscope.explain(model, X, layers="features.0", methods=["eigencam", "ablationcam"], targets=[1])
+    with torch.no_grad():
+        torch.testing.assert_close(found.logits, model(X))
 
 
 UNPROVEN = {

@@ -295,6 +295,46 @@ def test_tokens_become_the_grid_whatever_stands_in_front_of_them(prefix, size):
     assert (moved != 0).sum() == 1
 
 
+@pytest.mark.parametrize("columns", [False, True], ids=["rows", "columns"])
+@pytest.mark.parametrize(("front", "behind"), [(0, 1), (1, 1), (0, 4), (1, 4), (2, 3), (3, 0)])
+def test_tokens_behind_the_grid_move_no_map(front, behind, columns):
+    """The class token at the end, registers behind: against autograd, each position's own token."""
+    model, x = Between(front, behind, columns).double().eval(), batch(2, 3, 24, 40, dtype=torch.float64)
+    layers = ["block", "mixed"]
+    e = camscope.explain(model, x, methods="hirescam", layers=layers, targets=[1])
+    for name in layers:
+        with torch.enable_grad():
+            tokens = []
+            handle = model.get_submodule(name).register_forward_hook(lambda _m, _i, o: tokens.append(o))  # noqa: B023
+            (gradient,) = torch.autograd.grad(model(x)[:, 1].sum(), tokens)
+            handle.remove()
+        products = (gradient * tokens[0]).sum(2).detach()[:, front : front + 60]
+        expected = products.unflatten(1, (10, 6)).mT if columns else products.unflatten(1, (6, 10))
+        torch.testing.assert_close(e.raw["hirescam", name][:, 0], expected, rtol=1e-9, atol=1e-12)
+
+
+class Between(nn.Module):
+    """Patches of 4, with learned tokens in front of them and behind, in two layers of attention."""
+
+    def __init__(self, front: int, behind: int, columns: bool) -> None:
+        super().__init__()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(2)
+            self.embed = nn.Conv2d(3, 16, 4, 4)
+            self.front = nn.Parameter(torch.randn(1, front, 16))
+            self.behind = nn.Parameter(torch.randn(1, behind, 16))
+            self.position = nn.Parameter(0.3 * torch.randn(1, 60 + front + behind, 16))
+            self.block = nn.TransformerEncoderLayer(16, 4, 32, 0.0, batch_first=True, norm_first=True)
+            self.mixed = nn.TransformerEncoderLayer(16, 4, 32, 0.0, batch_first=True, norm_first=True)
+        self.head, self.columns = linear(16, 4, 0), columns
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.embed(x)
+        x = (x.mT if self.columns else x).flatten(2).mT
+        some = [self.front.expand(len(x), -1, -1), x, self.behind.expand(len(x), -1, -1)]
+        return self.head(self.mixed(self.block(torch.cat(some, 1) + self.position)).mean(1))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("spec", "options", "size", "stride"),

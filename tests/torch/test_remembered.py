@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import types
+
 import pytest
 import torch
 from torch import nn
@@ -67,6 +69,59 @@ def test_an_optimised_copy_is_made_anew_when_a_module_without_weights_is_replace
     explainer(X)
     model.body[2] = nn.Tanh()
     torch.testing.assert_close(explainer(X).logits, model.eval()(X).detach(), rtol=1e-4, atol=1e-5)
+
+
+# ---------------------------------------------------------------------- another setting
+
+
+class Set(nn.Module):
+    """A net whose forward reads settings, and keeps what it has computed last."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net, self.scale, self.parts = Net(), 1.0, {"first": {"weight": 1.0}}
+        self.calls, self.kept = 0, None
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.calls += 1
+        self.kept = self.net(x)
+        return self.scale * self.parts["first"]["weight"] * self.kept
+
+
+def other_forward(model: Set) -> None:
+    model.forward = types.MethodType(lambda self, x: -self.net(x), model)
+
+
+SETTINGS = {
+    "a number": lambda model: setattr(model, "scale", -2.0),
+    "one in a dictionary": lambda model: model.parts["first"].update(weight=-2.0),
+    "a stride": lambda model: setattr(model.net.body[0], "stride", (1, 1)),
+    "the forward": other_forward,
+    "a hook": lambda model: model.net.head.register_forward_hook(lambda _m, _i, output: -output),
+}
+
+
+@pytest.mark.parametrize("change", SETTINGS.values(), ids=SETTINGS)
+def test_an_optimised_copy_is_made_anew_when_a_setting_is_another(change):
+    model = Set().eval()
+    model(X)  # what it keeps now is on a graph
+    explainer = camscope.Explainer(model, optimised=True)
+    explainer(X, layers="net.stem.2")
+    change(model)
+    found = explainer(X, layers="net.stem.2")
+    torch.testing.assert_close(found.logits, model(X).detach(), rtol=1e-4, atol=1e-5)
+    assert same(found, camscope.explain(model, X, layers="net.stem.2", optimised=True))
+
+
+def test_what_the_forward_itself_writes_does_not_make_the_copy_anew():
+    model = Set().eval()
+    adapter = OptimisedAdapter(model)
+    given = Batch((X,), {})
+    first = adapter._copy(given)
+    model(X)
+    assert adapter._copy(given) is first
+    model.scale = 3.0
+    assert adapter._copy(given) is not first
 
 
 # ---------------------------------------------------------------------- many sizes

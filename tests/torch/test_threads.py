@@ -360,6 +360,7 @@ INTERRUPTED: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], str]] = {
 POINTS = 24
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", INTERRUPTED)
 def test_an_interrupt_anywhere_leaves_nothing_behind(case, untouched):
     make, shape, method = INTERRUPTED[case]

@@ -40,6 +40,7 @@ def planted():
     )
 
 
+@pytest.mark.slow
 def test_it_says_where_for_grad_cam_and_not_for_the_centre_or_noise(planted):
     verdicts = {
         method: Counter(row.verdict for row in planted.rows if row.method == method)

@@ -234,6 +234,7 @@ def test_the_adversaries_come_last():
     assert all(row.fidelity.value < 0.3 for name, row in rows.items() if name != "truth")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("grid", "smooth", "true"),
     [

@@ -383,6 +383,7 @@ def test_tests_can_be_asked_for_by_one_word_and_are_listed():
     assert list_checks()[:2] == ("fidelity", "class")
 
 
+@pytest.mark.slow
 def test_memory_is_flat_over_many_inputs():
     """What is kept from one to the next (the moves of a grid, ROAD's matrices) is bounded."""
     _, explainer = classifier()

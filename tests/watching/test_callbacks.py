@@ -213,6 +213,7 @@ def train_hf(folder, watching=None, *, epochs=2, resume=None):
     return model, torch.get_rng_state()
 
 
+@pytest.mark.slow
 def test_hugging_face(tmp_path):
     alone, state = train_hf(tmp_path / "alone")
     watching = callbacks.huggingface(recorder_of(tmp_path / "maps"))

@@ -183,6 +183,7 @@ dist.destroy_process_group()
 """
 
 
+@pytest.mark.slow
 def test_of_several_processes_the_first_one_looks(tmp_path):
     code = DISTRIBUTED.format(root=str(ROOT), folder=tmp_path)
     processes = [subprocess.Popen([sys.executable, "-c", code, str(rank)], cwd=ROOT) for rank in (0, 1)]

@@ -105,9 +105,11 @@ export interface Said {
   probability: number | null;
 }
 
+/** What is said without a part, beside what is said with it. */
 export interface Altered {
   targets: { title: string; index: number | null; before: Said; after: Said }[];
-  top: { before: Scored[]; after: Scored[] };
+  /** Those that are likely before or after, the likely before first. */
+  classes: { index: number; name: string; before: Said; after: Said }[];
   removed: number;
 }
 
@@ -166,8 +168,9 @@ export const scores = (
   signal: AbortSignal,
 ) => post<Altered>("scores", { ...asked, page: `scores ${page}` }, signal);
 
+/** Of a photo or of a text. */
 export const trust = (
-  asked: { model: string; photo: string; method: string; layer: string; target: string },
+  asked: { model: string; method: string; layer: string; target: string } & ({ photo: string } | { text: string }),
   signal: AbortSignal,
 ) => stream("trust", asked, signal);
 
@@ -205,6 +208,11 @@ export interface TextAnswer {
 }
 
 export const explainText = (wish: TextWish, signal: AbortSignal) => post<TextAnswer>("texts", wish, signal);
+
+export const textScores = (
+  asked: { model: string; text: string; words: number[]; mode: "hide" | "keep"; targets: string[] },
+  signal: AbortSignal,
+) => post<Altered>("texts/scores", { ...asked, page: `scores ${page}` }, signal);
 
 /** A page that opens offline with this view in it. */
 export const report = (view: View) => postForFile("report", view);

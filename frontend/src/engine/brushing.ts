@@ -42,8 +42,16 @@ export const brushed = computed(() => {
   const of = photo.value;
   if (!of || !strokes.value.length) return null;
   const shape = gridOf(of.size);
-  return { shape, cells: covered(strokes.value, shape) };
+  const cells = covered(strokes.value, shape);
+  const alongTime = of.axes && of.geometry.input_size[0] === 1; // the model knows no above and below
+  return { shape, cells: alongTime ? wholeColumns(cells, shape) : cells };
 });
+
+function wholeColumns(cells: Uint8Array, [, width]: Pair): Uint8Array {
+  const columns = new Uint8Array(width);
+  cells.forEach((cell, at) => (columns[at % width]! |= cell));
+  return cells.map((_, at) => columns[at % width]!);
+}
 
 export function beginStroke(at: Pair): void {
   strokes.value = [...strokes.value, { kind: "line", points: [rounded(at)], radius: radius.value }];

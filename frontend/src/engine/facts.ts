@@ -37,7 +37,7 @@ export function askForFacts(): void {
   effect(() => {
     const one = model.value;
     const of = photo.value;
-    if (one?.status !== "ready" || one.kind === "texts" || !of?.id || !of.maps.length || placeless.has(one.id)) return; // the map comes first
+    if (one?.status !== "ready" || one.kind === "texts" || one.kind === "sounds" || !of?.id || !of.maps.length || placeless.has(one.id)) return; // the map comes first
     const id = of.id;
     const key = placesKey();
     if (placesOf.peek().has(key)) return;

@@ -39,6 +39,7 @@ function mergedPhoto(before: Photo, photo: Photo, asked: string[], notes: string
     ...before,
     geometry: photo.geometry,
     size: photo.size,
+    ...(photo.axes ? { axes: photo.axes, picture: photo.picture } : {}),
     top: photo.top.length ? photo.top : before.top,
     targets,
     maps: unionBy(before.maps, maps, keyOf),

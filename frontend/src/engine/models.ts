@@ -66,9 +66,21 @@ function viewOf(one: api.Model, start: EngineStart): View {
   };
 }
 
-/** Add photos to the list, as those of every model. */
+/** Add photos to the list, as those of every model; those that are there stay. */
 export function hold(photos: api.HeldPhoto[]): void {
-  views.value = views.value.map((view) => ({ ...view, photos: [...view.photos, ...photos.map(unexplained)] }));
+  const there = new Set(views.value[0]?.photos.map((one) => one.id));
+  const fresh = photos.filter((one) => !there.has(one.id));
+  if (fresh.length) views.value = views.value.map((view) => ({ ...view, photos: [...view.photos, ...fresh.map(unexplained)] }));
+}
+
+/** Photos that were dropped in another tab are there when one comes back to this one. */
+export function followOtherTabs(): void {
+  addEventListener("focus", () => {
+    api.state().then(
+      ({ photos }) => hold(photos),
+      () => undefined, // whoever asks for something next is told
+    );
+  });
 }
 
 function unexplained(photo: api.HeldPhoto): Photo {
@@ -92,9 +104,8 @@ function unexplained(photo: api.HeldPhoto): Photo {
 export function lookAtNew(photos: api.HeldPhoto[]): void {
   if (!photos.length) return;
   batch(() => {
-    const first = views.value[0]?.photos.length ?? 0;
     hold(photos);
-    goTo(first);
+    goTo(views.value[0]?.photos.findIndex((one) => one.id === photos[0]!.id) ?? 0);
     showWhatIsSaid();
     if (!shown.value.length) shown.value = [{ model: modelNumber.value, method: "", layer: "", target: 0 }];
   });

@@ -17,25 +17,36 @@ export type Trusted =
 /** What is known of each map, by its key. */
 export const trusted = signal<ReadonlyMap<string, Trusted>>(new Map());
 
-export const trustKey = ({ photo, one, target }: Found) =>
-  keyOf(photo.id ?? photo.name, { ...one, target: wordsOf(target) ?? one.target });
+/** A map that can be judged: by what it is known, and what is asked; null where its target has no words. */
+export interface ToJudge {
+  key: string;
+  asked: Parameters<typeof api.trust>[0] | null;
+  /** What is hidden of. */
+  what: "photo" | "sound" | "text";
+}
+
+/** A map of a photo. */
+export function mapToJudge({ one, photo, target }: Found): ToJudge {
+  const named = wordsOf(target);
+  const model = engine.value?.models[one.model];
+  return {
+    key: keyOf(photo.id ?? photo.name, { ...one, target: named ?? one.target }),
+    asked: model && photo.id && named ? { model: model.id, photo: photo.id, method: one.method, layer: one.layer, target: named } : null,
+    what: photo.axes ? "sound" : "photo",
+  };
+}
 
 function note(key: string, what: Trusted): void {
   trusted.value = new Map(trusted.value).set(key, what);
 }
 
 /** Judge a map; the verdict comes with its bar, and its progress before. */
-export async function judge(found: Found): Promise<void> {
-  const { one, photo, target } = found;
-  const model = engine.value?.models[one.model];
-  const named = wordsOf(target);
-  if (!model || !photo.id || !named) return;
-  const key = trustKey(found);
+export async function judge({ key, asked }: ToJudge): Promise<void> {
+  if (!asked) return;
   const control = new AbortController();
   const stop = () => control.abort();
   note(key, { stage: "running", progress: null, stop });
   try {
-    const asked = { model: model.id, photo: photo.id, method: one.method, layer: one.layer, target: named };
     for await (const { event, data } of api.trust(asked, control.signal)) {
       if (event === "progress") note(key, { stage: "running", progress: data as api.Progress, stop });
       if (event === "verdict") note(key, { stage: "done", verdict: (data as { rows: api.Verdict[] }).rows[0]! });

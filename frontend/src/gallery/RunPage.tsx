@@ -38,6 +38,11 @@ export function RunPage({ run, open }: { run: string; open: (run: string, card: 
             {gallery.error.value}
           </p>
         )}
+        {gallery.order.value.missing && gallery.tab.value === "photos" && (
+          <p class="note" role="status">
+            {gallery.order.value.missing}
+          </p>
+        )}
         {gallery.gone.value > 0 && gallery.tab.value === "photos" && (
           <p class="note" role="status">
             Photos of this run are not where they were, or have changed since. Their maps are shown without them.

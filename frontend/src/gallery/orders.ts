@@ -8,11 +8,22 @@ export interface Order {
   descending: boolean;
   /** The number that is shown with each row. */
   shows: string | null;
+  /** Why there is no such order in this run, and what to do. */
+  missing?: string;
 }
 
 const order = (words: string, sort: string, descending: boolean, shows: string | null = sort): Order => ({
   words, sort, descending, shows,
 });
+
+const NO_TRUST: Order = {
+  words: "least to be trusted",
+  sort: "",
+  descending: false,
+  shows: null,
+  missing:
+    "This run does not say how far its maps can be trusted: that takes a hundred forwards and more for each photo. Open one and press “judge this map”, or judge a folder by camscope trust FOLDER. The rows stand as in the run.",
+};
 
 /** What people look for first. */
 export function usualOrders(about: About): Order[] {
@@ -23,7 +34,7 @@ export function usualOrders(about: About): Order[] {
     ...(about.labelled ? [order("wrong and sure of it", "error", true, null)] : []),
     order("most sure", "top1_probability", true, null),
     order("least sure", "top1_probability", false, null),
-    ...(trust ? [order("least to be trusted", trust, false)] : []),
+    trust ? order("least to be trusted", trust, false) : NO_TRUST,
     order("evidence at the edge", "ring_share", true),
     order("evidence in the corners", "corner_share", true),
     order("looks at little", "area", false),

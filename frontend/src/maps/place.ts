@@ -18,12 +18,12 @@ interface Steps {
   share: Float32Array;
 }
 
-function stepsAlong(count: number, cells: number, scale: number, offset: number, input: number): Steps {
+function stepsAlong(count: number, cells: number, scale: number, offset: number, input: number, reach = 0): Steps {
   const low = new Int32Array(count);
   const share = new Float32Array(count);
   for (let i = 0; i < count; i++) {
     const at = (i + 0.5) * scale + offset;
-    if (at < 0 || at >= input) {
+    if (at < -reach || at >= input + reach) {
       low[i] = -1;
       continue;
     }
@@ -46,8 +46,8 @@ function stepsAlong(count: number, cells: number, scale: number, offset: number,
 export function place(map: Float32Array, shape: Pair, geometry: Geometry, rectified: boolean): Placed {
   const [rows, columns] = shape;
   const [height, width] = geometry.photo_size;
-  const down = stepsAlong(height, rows, geometry.scale[0], geometry.offset[0], geometry.input_size[0]);
-  const across = stepsAlong(width, columns, geometry.scale[1], geometry.offset[1], geometry.input_size[1]);
+  const down = stepsAlong(height, rows, geometry.scale[0], geometry.offset[0], geometry.input_size[0], geometry.reach?.[0]);
+  const across = stepsAlong(width, columns, geometry.scale[1], geometry.offset[1], geometry.input_size[1], geometry.reach?.[1]);
   const cells = rectified ? map.map((value) => (value < 0 ? 0 : value)) : map;
   const values = new Float32Array(width * height).fill(NaN);
   const line = new Float32Array(columns + 1);
@@ -76,7 +76,11 @@ export function place(map: Float32Array, shape: Pair, geometry: Geometry, rectif
 /** The cell of the map below a point of the picture (in its pixels); null where the model does not see it. */
 export function cellAt(y: number, x: number, shape: Pair, geometry: Geometry): Pair | null {
   const at: Pair = [y * geometry.scale[0] + geometry.offset[0], x * geometry.scale[1] + geometry.offset[1]];
-  const found = at.map((value, axis) => Math.floor((value * shape[axis]!) / geometry.input_size[axis]!));
+  const found = at.map((value, axis) => {
+    const [input, reach] = [geometry.input_size[axis]!, geometry.reach?.[axis] ?? 0];
+    const within = value < 0 && value >= -reach ? 0 : value >= input && value < input + reach ? input - 1e-6 : value;
+    return Math.floor((within * shape[axis]!) / input);
+  });
   const inside = found.every((cell, axis) => cell >= 0 && cell < shape[axis]!);
   return inside ? (found as Pair) : null;
 }

@@ -9,7 +9,7 @@ import { shortName } from "../engine/pointing";
 import * as searching from "../engine/searching";
 import { photo as chosenPhoto } from "../state/given";
 import * as shown from "../state/shown";
-import { rows as rowsOfWords, readsTexts, top } from "../texts/text";
+import { askFor, rows as rowsOfWords, readsTexts, top } from "../texts/text";
 import type { Target } from "../view";
 import { Bar, inWords } from "./Bar";
 
@@ -88,13 +88,12 @@ const rowsOfText = (): Row[] =>
     title: shortName(name),
     probability,
     score: logit,
-    ask: String(index),
+    ask: askFor(index),
     against: `not:${index}`,
   }));
 
 function isShown(ask: string | number): boolean {
-  if (readsTexts.value)
-    return rowsOfWords.value.some(({ one, target }) => (typeof one.target === "number" ? String(target?.index) : one.target) === ask);
+  if (readsTexts.value) return rowsOfWords.value.some(({ one }) => one.target === ask);
   const photo = chosenPhoto.value!;
   const number = shown.targetNumber(photo, ask);
   return shown.shown.value.some((one) => {
@@ -131,6 +130,9 @@ function Choice({ row }: { row: Row }) {
   );
 }
 
+/** How a class that was searched for is asked for. */
+const askOf = (index: number) => (readsTexts.value ? askFor(index) : String(index));
+
 function Search() {
   const many = model.value?.classes;
   const { words, results, foundClasses, problem } = searching;
@@ -144,7 +146,7 @@ function Search() {
         onInput={(event) => (words.value = event.currentTarget.value)}
         onKeyDown={(event) => {
           const first = results.value[0];
-          if (event.key === "Enter" && first) shown.showTarget(String(first.index), shown.adds(event as unknown as MouseEvent));
+          if (event.key === "Enter" && first) shown.showTarget(askOf(first.index), shown.adds(event as unknown as MouseEvent));
           if (event.key === "Escape") words.value = "";
         }}
       />
@@ -155,7 +157,7 @@ function Search() {
           {results.value.map((one) => (
             <Choice
               key={one.index}
-              row={{ title: shortName(one.name), probability: null, score: null, ask: String(one.index), against: `not:${one.index}` }}
+              row={{ title: shortName(one.name), probability: null, score: null, ask: askOf(one.index), against: `not:${one.index}` }}
             />
           ))}
         </ul>

@@ -1,6 +1,8 @@
 /** The column of what can be chosen. */
 
+import { mapToJudge } from "../engine/trusting";
 import { photo } from "../state/given";
+import { maps } from "../state/shown";
 import { Brush } from "./Brush";
 import { Classes } from "./Classes";
 import { Drawing } from "./Drawing";
@@ -13,6 +15,7 @@ import { TextControls } from "../texts/TextControls";
 import { Trust } from "./Trust";
 
 export function Controls() {
+  const last = maps.value[maps.value.length - 1];
   return (
     <aside class="controls" aria-label="What is shown">
       <Models />
@@ -24,7 +27,7 @@ export function Controls() {
           <Classes />
           <Methods />
           <Drawing />
-          <Trust />
+          {last?.photo.id !== undefined && <Trust of={mapToJudge(last)} />}
           <Share />
         </>
       )}

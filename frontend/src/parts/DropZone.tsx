@@ -1,7 +1,7 @@
 /** Where there is no photo yet. */
 
 import { engine } from "../engine/models";
-import { sending } from "../engine/opening";
+import { sending, what } from "../engine/opening";
 import { OpenPhotos } from "./OpenPhotos";
 
 export function DropZone() {
@@ -9,8 +9,8 @@ export function DropZone() {
   return (
     <main class="stage empty">
       <div class="drop">
-        <h1>Drop a photo here</h1>
-        <p class="quiet">or paste one, or</p>
+        <h1>{what.value === "sounds" ? "Drop a sound here" : "Drop a photo here"}</h1>
+        <p class="quiet">{what.value === "sounds" ? "a .wav file, or" : "or paste one, or"}</p>
         <OpenPhotos />
         <p class="quiet">{sending.value ? "It is being read …" : "It stays on this machine."}</p>
       </div>

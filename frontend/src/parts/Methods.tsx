@@ -2,6 +2,7 @@
 
 import { useSignal } from "@preact/signals";
 
+import type { MethodFacts } from "../engine/api";
 import * as facts from "../engine/facts";
 import { isAutomatic } from "../engine/explaining";
 import { engine, model } from "../engine/models";
@@ -67,6 +68,8 @@ function All() {
   const listed = facts.methods.value.filter(
     (one) => !sought || `${one.name} ${one.advice} ${one.paper}`.toLowerCase().includes(sought),
   );
+  const offered = listed.filter((one) => one.offered);
+  const reasons = reasonsOf(listed.filter((one) => !one.offered));
   return (
     <>
       <input
@@ -77,26 +80,59 @@ function All() {
         onInput={(event) => (words.value = event.currentTarget.value)}
       />
       <ul class="choices methods" aria-label="Methods" tabIndex={0}>
-        {listed.map((one) => (
+        {offered.map((one) => (
           <li key={one.name}>
             <button
               class="main"
               aria-pressed={now.some((other) => other.method === one.name)}
-              aria-disabled={!one.offered}
-              title={one.offered ? one.advice : one.why_not}
-              onClick={(event) =>
-                one.offered && shown.show({ ...last, method: one.name }, shown.adds(event))
-              }
+              title={one.advice}
+              onClick={(event) => shown.show({ ...last, method: one.name }, shown.adds(event))}
             >
               <span>{one.name}</span>
-              <span class="why">{one.offered ? shortCost(one.cost) : `refused: ${one.why_not}`}</span>
+              <span class="why">{shortCost(one.cost)}</span>
             </button>
+          </li>
+        ))}
+        {reasons.map(({ why, names }) => (
+          <li key={why} class="refused">
+            <b>{names.join(", ")}</b>
+            <div class="why">
+              <Shortened words={`refused: ${why}`} />
+            </div>
           </li>
         ))}
       </ul>
       {listed.length === 0 && facts.methods.value.length > 0 && <p class="quiet">No method is called that.</p>}
     </>
   );
+}
+
+/** Why methods are refused, each reason once with all methods that it is true of. */
+function reasonsOf(refused: MethodFacts[]): { why: string; names: string[] }[] {
+  const all = new Map<string, string[]>();
+  for (const { name, why_not } of refused) {
+    const why = why_not.startsWith(`${name} `) ? `it${why_not.slice(name.length)}` : why_not;
+    all.set(why, [...(all.get(why) ?? []), name]);
+  }
+  return [...all].map(([why, names]) => ({ why, names }));
+}
+
+/** A reason's first sentence; the rest is there for who wants it. */
+function Shortened({ words }: { words: string }) {
+  const [first, rest] = inTwo(words);
+  if (!rest) return <>{first}</>;
+  return (
+    <details>
+      <summary>{first}</summary>
+      {rest}
+    </details>
+  );
+}
+
+/** The first sentence, or what stands before a colon in a long one; and what follows. */
+function inTwo(words: string): [string, string] {
+  const end = /(?<!refused)[.:;] /.exec(words);
+  return end ? [words.slice(0, end.index), words.slice(end.index + 2)] : [words, ""];
 }
 
 /** The price without what changes it. */

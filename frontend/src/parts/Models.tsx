@@ -46,7 +46,8 @@ function choose(number: number, beside: boolean): void {
   const models = engine.value!.models;
   const now = shown.shown.value;
   const last = now[now.length - 1] ?? { model: number, method: "", layer: "", target: 0 };
-  const alike = models[number]!.classes === models[last.model]?.classes;
+  const [to, from] = [models[number]!, models[last.model]];
+  const alike = to.kind === from?.kind && to.classes === from.classes;
   modelNumber.value = number;
   shown.show({ ...last, model: number, method: "", layer: "", target: alike ? last.target : 0 }, beside);
 }

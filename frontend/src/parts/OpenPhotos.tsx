@@ -1,14 +1,14 @@
 /** Picking photos from this machine. */
 
-import { open, sending } from "../engine/opening";
+import { open, sending, what } from "../engine/opening";
 
 export function OpenPhotos() {
   return (
     <label class="open">
-      {sending.value ? "reading …" : "open photos"}
+      {sending.value ? "reading …" : `open ${what.value}`}
       <input
         type="file"
-        accept="image/*"
+        accept="image/*,.wav"
         multiple
         onChange={(event) => {
           const files = [...(event.currentTarget.files ?? [])];

@@ -12,6 +12,7 @@ import { valueAt } from "../state/heats";
 import { cursor, zoom } from "../state/pointer";
 import { swipe, type Found } from "../state/shown";
 import { tool } from "../state/tool";
+import type { Axes, Pair } from "../view";
 import { percent } from "./Bar";
 import { BrushedLayer, DrawnBox, FoundBoxes, Pointer } from "./Layers";
 import { pointByKey, pointed } from "./pointed";
@@ -71,7 +72,7 @@ export function Pane({ of, heat, table, title, detail, signed, meanwhile, beside
         onBlur={() => (cursor.value = null)}
       >
         <div class="moved" style={{ transform: moved }}>
-          <img src={photo.picture} alt={`${photo.name}, the photo below the map`} draggable={false} />
+          <img class={heat ? "" : "waiting"} src={photo.picture} alt={`${photo.name}, the photo below the map`} draggable={false} />
           <canvas ref={canvas} class={heat ? "" : "before"} style={beside ? clip(`0 ${rest} 0 0`) : {}} />
           {beside && <canvas ref={second} style={clip(`0 0 0 ${split}`)} />}
           <FoundBoxes of={of} />
@@ -82,6 +83,12 @@ export function Pane({ of, heat, table, title, detail, signed, meanwhile, beside
         </div>
         {meanwhile}
       </div>
+      {photo.axes && (
+        <p class="time-axis">
+          <span>{timeOf(photo.axes, 0)}</span>
+          <span>{timeOf(photo.axes, 1)}</span>
+        </p>
+      )}
       {beside && (
         <input
           class="swipe"
@@ -128,8 +135,22 @@ function BelowPointer({ heat, of, signed, ofMap }: ReadingProps) {
   return (
     <span>
       <b>{value.toFixed(2)}</b>
-      {cell && ` in cell ${cell[0]}, ${cell[1]} of ${map!.shape[0]}×${map!.shape[1]}`}
+      {photo.axes ? placeIn(photo.axes, at) : cell && ` in cell ${cell[0]}, ${cell[1]} of ${map!.shape[0]}×${map!.shape[1]}`}
       {speaks && <em class="speaks"> {speaks}</em>}
     </span>
   );
+}
+
+/** When (and at which frequency) a point of a sound's picture is. */
+function placeIn(axes: Axes, [down, across]: Pair): string {
+  const { frequency, frequency_unit } = axes;
+  const words = ` at ${timeOf(axes, across)}`;
+  if (!frequency) return words;
+  const height = frequency[1] - down * (frequency[1] - frequency[0]);
+  return `${words}, ${height.toPrecision(2)} ${frequency_unit}`;
+}
+
+function timeOf({ time, unit }: Axes, share: number): string {
+  const when = time[0] + share * (time[1] - time[0]);
+  return unit === "s" ? `${when.toFixed(2)} s` : `step ${Math.floor(when)}`;
 }

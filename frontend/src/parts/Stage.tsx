@@ -101,7 +101,7 @@ export function Stage() {
         <Chosen />
         {photo.id !== undefined && <Tools />}
       </header>
-      <div class={`panes count-${mode === "side" ? Math.min(all.length, 4) : 1}`}>
+      <div class={`panes count-${mode === "side" ? Math.min(all.length, 4) : 1}${photo.axes ? " wide" : ""}`}>
         {mode === "side" &&
           all.map((one, number) => (
             <Pane

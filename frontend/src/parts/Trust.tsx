@@ -1,29 +1,24 @@
 /** Whether the map can be trusted: the verdict in words, and its bar. */
 
 import type { Bounds, Verdict } from "../engine/api";
-import { judge, trusted, trustKey } from "../engine/trusting";
-import { maps, wordsOf } from "../state/shown";
+import { judge, trusted, type ToJudge } from "../engine/trusting";
 import type { Pair } from "../view";
 
-export function Trust() {
-  const all = maps.value;
-  const one = all[all.length - 1];
-  if (!one || one.photo.id === undefined) return null;
-  const known = trusted.value.get(trustKey(one));
-  const named = wordsOf(one.target);
+export function Trust({ of }: { of: ToJudge }) {
+  const known = trusted.value.get(of.key);
   return (
     <section aria-labelledby="trust">
       <h2 id="trust">Can I trust it?</h2>
       {known?.stage !== "running" && known?.stage !== "done" && (
         <>
           <p class="quiet">
-            Hides parts of the photo at random and asks whether the map knew which of them matter. Takes seconds to
+            Hides parts of the {of.what} at random and asks whether the map knew which of them matter. Takes seconds to
             minutes.
           </p>
-          <button class="wide" disabled={!named} onClick={() => void judge(one)}>
+          <button class="wide" disabled={!of.asked} onClick={() => void judge(of)}>
             judge this map
           </button>
-          {!named && <p class="quiet">A target without a name cannot be judged here.</p>}
+          {!of.asked && <p class="quiet">A target without a name cannot be judged here.</p>}
         </>
       )}
       <div aria-live="polite">

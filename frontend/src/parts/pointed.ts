@@ -53,8 +53,12 @@ export function pointed(split: boolean) {
 
 const ARROWS: Record<string, Pair> = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
 
-/** Arrow keys go from cell to cell of the map. */
+/** Arrow keys go from cell to cell of the map; Enter brushes there, where one brushes. */
 export function pointByKey(event: KeyboardEvent, shape: Pair, geometry: Geometry): void {
+  if (event.key === "Enter" && tool.value === "brush" && cursor.value) {
+    event.preventDefault();
+    beginStroke(cursor.value);
+  }
   const way = ARROWS[event.key];
   if (!way) return;
   event.preventDefault();

@@ -9,7 +9,7 @@ import { numbersOf, type Photo, type View } from "../view";
 import { pngOf, svgOf, type Figure, type Panel } from "./figure";
 import { npz } from "./npz";
 
-function download(name: string, blob: Blob): void {
+export function download(name: string, blob: Blob): void {
   const link = document.createElement("a");
   link.href = URL.createObjectURL(blob);
   link.download = name;
@@ -102,7 +102,7 @@ export async function saveReport(): Promise<void> {
 }
 
 async function withPicture({ id, ...photo }: Photo): Promise<Photo> {
-  if (id === undefined) return photo;
+  if (id === undefined || photo.picture.startsWith("data:")) return photo; // of a sound it is that of the model
   const response = await fetch(api.pictureOf(id, REPORT_SIDE));
   const blob = await response.blob();
   return { ...photo, picture: await addressOf(blob) };

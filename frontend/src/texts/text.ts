@@ -6,6 +6,7 @@ import * as api from "../engine/api";
 import { isOver, sentenceOf } from "../engine/client";
 import { choseLayer, isOneLayer } from "../engine/explaining";
 import { engine, model } from "../engine/models";
+import type { ToJudge } from "../engine/trusting";
 import { modelNumber } from "../state/given";
 import { same, shown, type Shown } from "../state/shown";
 
@@ -59,6 +60,24 @@ export const rows = computed<Row[]>(() => {
 
 /** The classes that the model says of the text. */
 export const top = computed(() => rows.value.find((row) => row.answer)?.answer?.top ?? []);
+
+/** How a class of the text is asked for: the one that stands there as what the model says is not asked for twice. */
+export const askFor = (index: number): string | number =>
+  rows.value.find(({ one, target }) => typeof one.target === "number" && target?.index === index)?.one.target ??
+  String(index);
+
+/** How the class of a row is written; null while it is not known. */
+export const classOf = ({ one, target }: Row): string | null =>
+  typeof one.target === "string" ? one.target : target?.index == null ? null : String(target.index);
+
+/** The map of a row, to be judged. */
+export function textToJudge(row: Row): ToJudge {
+  const { one, map } = row;
+  const of = engine.value?.models[one.model];
+  const target = classOf(row);
+  const asked = of && map && target !== null ? { model: of.id, text: text.value, method: map.method, layer: map.layer, target } : null;
+  return { key: JSON.stringify(["text", text.value, of?.id, map?.method, map?.layer, target]), asked, what: "text" };
+}
 
 const LATER = 200;
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from functools import cached_property
-from importlib.resources import files
 from typing import Any
 
 import anywidget
 import traitlets
 
+from camscope.app.built_page import built
 from camscope.app.report_file import report_page
 from camscope.app.view import View
 from camscope.results import Explanation
@@ -39,7 +39,7 @@ class Widget(anywidget.AnyWidget):
         InputError: if these are no photos.
     """
 
-    _esm = (files("camscope.app") / "page" / "widget.js").read_text("utf-8")
+    _esm = built("widget.js")
     page = traitlets.Unicode().tag(sync=True)
     shown = traitlets.Dict().tag(sync=True)
     height = traitlets.Int(_HEIGHT).tag(sync=True)

@@ -7,10 +7,10 @@ import hashlib
 import html
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
 
+from camscope.app.built_page import built, in_html
 from camscope.app.run_report import add_run
 from camscope.app.view import View
 from camscope.errors import InputError, check_folder
@@ -75,6 +75,10 @@ def report(
 
     Raises:
         InputError: if there is no photo, these are no explanations of photos by one model, or the path is no `.html`.
+
+    Example:
+        >>> [file.name for file in camscope.report(camscope.explain("demo", "photo.jpg"), "report.html")]
+        ['report.html']
     """
     check_report(path)
     view = View(title or "", spec, side)
@@ -150,13 +154,13 @@ def report_page(document: dict[str, Any]) -> str:
     Args:
         document: the view, as `View.to_dict` gives it, with the files of its report.
     """
-    script, style = (_inline(name) for name in ("page.js", "page.css"))
+    script, style = (built(name).replace("</", "<\\/") for name in ("page.js", "page.css"))  # ends no element
     return _PAGE.format(
         title=html.escape(document["title"]),
         policy=_POLICY.format(style=_hash(style), script=_hash(script)),
         style=style,
         script=script,
-        view=_in_html(document),
+        view=in_html(document),
     )
 
 
@@ -169,17 +173,6 @@ def _parts(sizes: Sequence[int], largest: int) -> Iterator[range]:
             start, sum_ = number, 0
         sum_ += size
     yield range(start, len(sizes))
-
-
-def _inline(name: str) -> str:
-    """A file of the page, so that it can stand inside of an HTML file."""
-    return (files("camscope.app") / "page" / name).read_text("utf-8").replace("</", "<\\/")
-
-
-def _in_html(document: dict[str, Any]) -> str:
-    """JSON that no name in it can end: `<` is written by its number."""
-    text = json.dumps(document, ensure_ascii=False, allow_nan=False)
-    return text.replace("<", "\\u003c")
 
 
 def _hash(text: str) -> str:

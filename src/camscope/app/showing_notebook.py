@@ -7,6 +7,7 @@ import importlib
 import sys
 from typing import Any
 
+from camscope.app.view import has_pictures
 from camscope.errors import InputError, MissingExtraError
 from camscope.results import Explanation
 
@@ -30,8 +31,7 @@ def show(e: Explanation, *, title: str | None = None, spec: str | None = None, h
             "with its engine."
         )
     display: Any = importlib.import_module("IPython.display")
-    photos = not (e.of_texts or e.of_signals) and all(map(e.input_images.has, range(len(e))))
-    if not photos:
+    if not has_pictures(e):
         display.display(display.HTML(e._repr_html_()))
         return
     try:

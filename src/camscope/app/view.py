@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Float
 from PIL import Image
 
+from camscope.app.sound_picture import SIZE, as_rows, pictured
 from camscope.arrays import to_numpy
 from camscope.composition import parse
 from camscope.errors import ImageError, InputError
@@ -67,17 +68,17 @@ class View:
         """Add the photos of one explanation. Where a photo is gone, its maps are shown without it.
 
         Args:
-            e: of photos, by the same model, methods and layers as those before.
+            e: of photos or sounds, by the same model, methods and layers as those before.
             names: what each photo is called; None takes its file's name.
             address: where a browser finds the picture of a photo, by its number in the explanation; None puts the
                 picture itself there.
 
         Raises:
-            InputError: if it is of texts, signals or volumes, of another model, or by other methods or at other layers.
+            InputError: if it is of texts or volumes, of another model, or by other methods or at other layers.
         """
-        if e.of_texts or e.of_signals or not all(map(e.input_images.has, range(len(e)))):
+        if not has_pictures(e):
             raise InputError(
-                f"A report shows photos, and this is an explanation of {e.noun}s without pictures. "
+                f"A report shows photos and sounds, and this is an explanation of {e.noun}s without pictures. "
                 "e.figure() and e.save(FILE.npz) show and keep it."
             )
         facts = _facts_of(e)
@@ -136,6 +137,16 @@ class View:
         }
 
 
+def has_pictures(e: Explanation) -> bool:
+    """Whether the page can show it: of photos, or of signals that there still are.
+
+    Args:
+        e: an explanation.
+    """
+    there = e.input_images.has_signal if e.of_signals else e.input_images.has
+    return not e.of_texts and all(map(there, range(len(e))))
+
+
 def _facts_of(e: Explanation) -> dict[str, Any]:
     versions = e.provenance.get("versions") or {}
     return {
@@ -164,11 +175,7 @@ def about_method(name: str, paper: str, *, rectified: bool) -> dict[str, Any]:
 
 
 def _photo(e: Explanation, image: int, side: int, name: str | None, address: str | None) -> dict[str, Any]:
-    try:
-        whole = e.input_image(image)
-    except ImageError as gone:
-        whole, address = _without_photo(e, image, side, str(gone)), None
-    shown = whole.shrunk(side)
+    shown = _signal_facts(e, image) if e.of_signals else _photo_facts(e, image, side, address)
     label = None if e.labels is None else str(e.labels[image])
     top = [
         {"index": index, "name": name, "logit": logit, "probability": probability}
@@ -178,20 +185,43 @@ def _photo(e: Explanation, image: int, side: int, name: str | None, address: str
         "name": image_name(e, image) if name is None else name,
         "label": label,
         "wrong": None if label is None or not top else top[0]["name"] != label,
-        "size": [*e.input_images.geometry(image).photo_size],
-        "picture": address_of(shown.picture) if address is None else address,
-        "geometry": shown.geometry.to_dict(),
+        **shown,
         "top": top,
         "targets": [_target(e, image, number) for number in range(len(e.targets[image]))],
         "maps": [
-            _map(key, number, one, e.status[key][image][number].words)
+            _map(key, number, one, e.status[key][image][number].words, e.of_signals)
             for key, raw in e.raw.items()
             for number, one in enumerate(to_numpy(raw)[image])
         ],
-        "notes": list(whole.notes),
     }
     found: dict[str, Any] = finite(facts)
     return found
+
+
+def _photo_facts(e: Explanation, image: int, side: int, address: str | None) -> dict[str, Any]:
+    try:
+        whole = e.input_image(image)
+    except ImageError as gone:
+        whole, address = _without_photo(e, image, side, str(gone)), None
+    shown = whole.shrunk(side)
+    return {
+        "size": [*e.input_images.geometry(image).photo_size],
+        "picture": address_of(shown.picture) if address is None else address,
+        "geometry": shown.geometry.to_dict(),
+        "notes": list(whole.notes),
+    }
+
+
+def _signal_facts(e: Explanation, image: int) -> dict[str, Any]:
+    signal = e.signal(image)
+    shown = pictured(signal)
+    return {
+        "size": [*SIZE],
+        "picture": address_of(shown.picture),
+        "geometry": shown.geometry,
+        "axes": shown.axes,
+        "notes": list(signal.notes),
+    }
 
 
 def _without_photo(e: Explanation, image: int, side: int, why: str) -> InputImage:
@@ -225,7 +255,10 @@ def _written(info: TargetInfo) -> str | None:
     return f"not:{words}" if info.sign < 0 else words
 
 
-def _map(key: Key, number: int, one: Float[np.ndarray, "height width"], note: str) -> dict[str, Any]:
+def _map(
+    key: Key, number: int, one: Float[np.ndarray, "*space"], note: str, of_signals: bool
+) -> dict[str, Any]:
+    one = as_rows(one) if of_signals else one
     return {
         "method": key[0],
         "layer": key[1],

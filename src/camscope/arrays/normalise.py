@@ -6,6 +6,7 @@ import math
 from numbers import Real
 from typing import Literal, TypeAlias, get_args
 
+import numpy as np
 from array_api_compat import array_namespace
 from jaxtyping import Bool, Float
 
@@ -56,16 +57,34 @@ def scaled(
     if isinstance(scale, tuple):
         return xp.clip((maps - scale[0]) / (scale[1] - scale[0]), 0, 1)
     axes = tuple(range({"map": 2, "image": 1, "batch": 0}.get(scale, 2), maps.ndim))
-    finite = xp.isfinite(maps)
-    high = xp.max(xp.where(finite, maps, -xp.inf), axis=axes, keepdims=True)
-    low = xp.min(xp.where(finite, maps, xp.inf), axis=axes, keepdims=True)
+    low, high = _ends(maps, axes)
     if scale == "signed":
         low, high = -xp.maximum(-low, high), xp.maximum(-low, high)
     extent = high - low
     flat = is_flat(low, high)
-    heat = xp.clip((maps - low) / xp.where(flat, xp.ones_like(extent), extent), 0, 1)
+    divisor = xp.where(flat, xp.ones_like(extent), extent)
+    if isinstance(maps, np.ndarray) and not flat.any():  # at the size of a photo each array more is felt
+        stretched = maps - low
+        stretched /= divisor
+        return np.clip(stretched, 0, 1, out=stretched)
+    heat = xp.clip((maps - low) / divisor, 0, 1)
     level = 0.5 if scale == "signed" else 0.0
     return xp.where(flat & ~xp.isnan(maps), xp.full_like(heat, level), heat)
+
+
+def _ends(
+    maps: Float[Array, "batch target *space"], axes: tuple[int, ...]
+) -> tuple[Float[Array, " ..."], Float[Array, " ..."]]:
+    """The lowest and the highest finite value along some axes, which stay with size 1."""
+    if isinstance(maps, np.ndarray):
+        low, high = np.fmin.reduce(maps, axes, keepdims=True), np.fmax.reduce(maps, axes, keepdims=True)
+        if np.isfinite(low).all() and np.isfinite(high).all():  # NaN was left out, and there is no infinity
+            return low, high
+    xp = array_namespace(maps)
+    finite = xp.isfinite(maps)
+    high = xp.max(xp.where(finite, maps, -xp.inf), axis=axes, keepdims=True)
+    low = xp.min(xp.where(finite, maps, xp.inf), axis=axes, keepdims=True)
+    return low, high
 
 
 def is_flat(low: Float[Array, "*maps"], high: Float[Array, "*maps"]) -> Bool[Array, "*maps"]:

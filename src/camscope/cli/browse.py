@@ -23,13 +23,13 @@ from camscope.runs import MeanMap, RunRows
 from camscope.runs import open as open_run
 from camscope.targets import short_names
 
-_PICTURES = (".png", ".webp")
+_PICTURES = (".png", ".webp", ".jpg")
 _SIDE = 224
 _SHOWN = ("label", "top1", "target", "method", "layer", "status")
 
 
 def browse(
-    run: str,
+    run: str | None = None,
     *,
     where: str | None = None,
     sort: str | None = None,
@@ -63,12 +63,17 @@ def browse(
     unusual
         Of each class in this column the images whose maps are least like its mean map: label, top1 or target.
     save
-        Where to write: a contact sheet (.png, .webp), or the rows (.csv).
+        Where to write: a contact sheet (.png, .webp, .jpg), or the rows (.csv).
     colormap
         Any name of the cmap catalogue.
     as_json
         Print machine-readable output on stdout, and nothing else there.
     """
+    if run is None:
+        raise InputError(
+            "Which run? Give its folder, which camscope run --out has made: camscope browse RUN."
+        )
+    _check_words(means, unusual, sort, limit, offset, descending=descending)
     _check_save(save, means)
     style = read_style(colormap)
     every = open_run(run)
@@ -87,10 +92,26 @@ def browse(
     if as_json:
         print_json({"run": str(run), "complete": rows.is_complete, "rows": count, "shown": table})
     else:
-        _show(people, every, table, count, offset, sort)
+        beside = sort or ("similarity" if unusual is not None else None)
+        _show(people, every, table, count, limit, offset, beside)
     if save is not None:
         _save(shown, save, style)
         show_files(people, [str(save)])
+
+
+def _check_words(
+    means: str | None, unusual: str | None, sort: str | None, limit: int, offset: int, *, descending: bool
+) -> None:
+    """Refuse what would not be heeded."""
+    if means is not None and unusual is not None:
+        raise InputError("--means shows classes, and --unusual images: say one of both.")
+    if means is not None and sort is not None:
+        raise InputError(f"--means shows a map for each class, and --sort {sort} orders rows: leave it out.")
+    if descending and sort is None:
+        raise InputError("--descending says how --sort orders. By which column? --sort ring_share, say.")
+    for option, number in (("--limit", limit), ("--offset", offset)):
+        if number < 0:
+            raise InputError(f"{option} {number}: expected a number of rows, 0 or more.")
 
 
 def _check_save(save: Path | None, means: str | None) -> None:
@@ -104,7 +125,13 @@ def _check_save(save: Path | None, means: str | None) -> None:
 
 
 def _show(
-    people: Console, every: RunRows, table: list[dict[str, Any]], count: int, offset: int, sort: str | None
+    people: Console,
+    every: RunRows,
+    table: list[dict[str, Any]],
+    count: int,
+    limit: int,
+    offset: int,
+    sort: str | None,
 ) -> None:
     plan = every.opened.plan
     part = "" if every.is_complete else f" ({len(every.opened.files)} of {plan.shards} shards are there)"
@@ -112,7 +139,8 @@ def _show(
         f"{plan.asked.model}, {plan.count:,} images{part}; {count:,} rows", markup=False, soft_wrap=True
     )
     if not table:
-        people.print("No row is so.")
+        rest = f"--limit {limit} and --offset {offset} leave none of them." if count else "No row is so."
+        people.print(rest)
         return
     columns = [name for name in _SHOWN if name == "top1" or len({row[name] for row in table} - {None}) > 1]
     if all(row["target"] == row["top1"] for row in table) and "target" in columns:

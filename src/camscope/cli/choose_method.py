@@ -16,7 +16,7 @@ from rich.markup import escape
 
 from camscope import render
 from camscope.cli.app import say_error
-from camscope.cli.model_options import ModelOptions
+from camscope.cli.model_options import DEMO, ModelOptions
 from camscope.cli.output import console, print_json, quiet_stdout
 from camscope.cli.photo_sources import in_folders
 from camscope.cli.request import read_inputs, read_methods, read_words
@@ -24,7 +24,6 @@ from camscope.cli.showing import plain_table, show_files, show_notes
 from camscope.engine.looking import FOLDERS
 from camscope.errors import InputError, MissingExtraError, check_folder
 from camscope.images import find_photos
-from camscope.outputs import Task
 from camscope.trust import Choice
 
 _NO_PHOTOS = (
@@ -35,7 +34,7 @@ _NO_PHOTOS = (
 
 def choose(
     *photos: str,
-    model: str = "demo",
+    model: ModelOptions = DEMO,
     methods: Annotated[list[str] | None, Parameter(("--methods", "--method"), negative="")] = None,
     layers: Annotated[list[str] | None, Parameter(("--layers", "--layer"), negative="")] = None,
     out: Path = Path("choice.json"),
@@ -43,14 +42,7 @@ def choose(
     groups: str | None = None,
     by: Literal["mosaics", "fidelity"] = "mosaics",
     probes: int | None = None,
-    weights: str | None = None,
-    num_classes: int | None = None,
-    task: Task | None = None,
-    classes: Path | None = None,
-    preprocessing: Annotated[str | None, Parameter(negative="", allow_leading_hyphen=True)] = None,
-    device: str | None = None,
     seed: int = 0,
-    trust_pickle: Annotated[bool, Parameter(negative="")] = False,
     overwrite: Annotated[bool, Parameter(negative="")] = False,
     as_json: Annotated[bool, Parameter("--json", negative="")] = False,
 ) -> None:
@@ -63,10 +55,8 @@ def choose(
     photos
         A folder, files or globs: photos of at least two classes (four are better), at least 50 in all.
     model
-        demo, timm:NAME, torchvision:NAME, hf:NAME-OR-FOLDER, keras:NAME-OR-FILE, onnx:FILE.onnx, FILE.py:FACTORY, or
-        the folder of a training run.
-
-    Methods:
+        Which model, and how it is opened; see `camscope.cli.model_options.ModelOptions`.
+    methods : list[str]
         The candidates, separated by commas; `camscope methods` lists them. Default: those that cost no more than a
         forward and a short backward.
     layers
@@ -84,22 +74,8 @@ def choose(
         mosaics; or fidelity, where no mosaics can be made, as of photos of one class.
     probes
         How many altered copies of each photo fidelity is measured by. Default: 128, or 256 for maps of more than 7×7.
-    weights
-        A weights file, or `random`.
-    num_classes
-        How many classes a model is to have that is made by name, where no weights say it.
-    task
-        What the outputs mean. Found from the model; say `multilabel` for one that returns logits.
-    classes
-        A file of class names, if the model does not know its own.
-    preprocessing
-        How photos are prepared, where the model does not say it; see `camscope explain --help`.
-    device
-        cpu, cuda, cuda:1, mps …
     seed
         Of the split, the mosaics and the bootstrap.
-    trust_pickle
-        Read a file that can run code. Only for files you would run as a program.
     overwrite
         Write over --out if it is there.
     as_json
@@ -109,11 +85,10 @@ def choose(
     of_groups = None if groups is None else _groups(groups, found)
     candidates, places = list(read_methods(methods)) or None, read_words(layers) or None
     file = _free(out, overwrite)
-    options = ModelOptions(model, weights, trust_pickle, device, task, classes, preprocessing, num_classes)
     people = console(stderr=as_json)
     with quiet_stdout(as_json):
         with people.status("loading the model …") if people.is_terminal else nullcontext():
-            explainer = options.open()
+            explainer = model.open()
         choice = explainer.choose(
             found,
             methods=candidates,
@@ -133,7 +108,7 @@ def choose(
         return
     _show(people, choice, written)
     people.print("Try next:", style="bold")
-    again = shlex.join(["camscope", "explain", "PHOTO", *options.words(), "--as", written[0]])
+    again = shlex.join(["camscope", "explain", "PHOTO", *model.words(), "--as", written[0]])
     people.print(f"  {again}", markup=False, soft_wrap=True)
 
 

@@ -7,12 +7,10 @@ import shlex
 from rich.console import Console
 from rich.markup import escape
 
-from camscope.cli.batches import Done
+from camscope.cli.batches import MOST_LISTED, Done
 from camscope.cli.request import Request
 from camscope.cli.showing import percent, plain_table
 from camscope.cli.sources import Sources
-
-_MOST_LINES = 20
 
 
 def close(people: Console, done: Done, sources: Sources, request: Request, *, asked: Request) -> None:
@@ -25,7 +23,7 @@ def close(people: Console, done: Done, sources: Sources, request: Request, *, as
         request: what was done.
         asked: what was asked for; the folder may be another.
     """
-    if done.table is not None:
+    if done.table is not None and done.results:
         _list(people, done)
     if done.table is not None or done.failed:
         _count(people, done, sources, request)
@@ -40,19 +38,19 @@ def close(people: Console, done: Done, sources: Sources, request: Request, *, as
 def _list(people: Console, done: Done) -> None:
     """The best class of each input, as far as they are few enough to be read; the others are in the table's file."""
     table = plain_table()
-    for result in done.results[:_MOST_LINES]:
+    for result in done.results[:MOST_LISTED]:
         best = result["top"][0]
         mark = "[yellow]untrained[/]" if result.get("untrained") else ""
         table.add_row(escape(result["source"]), percent(best["probability"], ""), escape(best["name"]), mark)
     people.print(table)
-    if (more := len(done.results) - _MOST_LINES) > 0:
+    if (more := done.explained - MOST_LISTED) > 0:
         people.print(f"and {more} more: the whole table is {done.table}", markup=False, soft_wrap=True)
 
 
 def _count(people: Console, done: Done, sources: Sources, request: Request) -> None:
-    wrote = f"; the files are in {request.out}" if done.results else ""
+    wrote = f"; the files are in {request.out}" if done.explained else ""
     before = f", {done.skipped} were before" if done.skipped else ""
-    count = f"{len(done.results)} of {done.total} {sources.noun}s"
+    count = f"{done.explained} of {done.total} {sources.noun}s"
     people.print(f"{count} explained{before}{wrote}.", markup=False, soft_wrap=True)
 
 

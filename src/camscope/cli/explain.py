@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from cyclopts import Parameter
 from rich.console import Console
@@ -14,10 +14,10 @@ from camscope.cli.app import STOPPED, say_error
 from camscope.cli.batches import explain_all, table_of
 from camscope.cli.closing import close
 from camscope.cli.find_sources import find_sources
-from camscope.cli.model_options import ModelOptions
+from camscope.cli.model_options import DEMO, ModelOptions
 from camscope.cli.out_folder import free_folder, prepared_folder
 from camscope.cli.output import console, print_json, quiet_stdout
-from camscope.cli.pictures import USUAL_OPACITY, USUAL_SIZE, OverlaySize, Pictures
+from camscope.cli.pictures import USUAL_OPACITY, USUAL_SIZE, Kind, OverlaySize, Pictures
 from camscope.cli.request import (
     USUAL_BATCH,
     USUAL_FOLDER,
@@ -30,9 +30,9 @@ from camscope.cli.request import (
     read_style,
     read_words,
 )
+from camscope.cli.run_table import RunTable
 from camscope.cli.sources import Sources
 from camscope.errors import InputError
-from camscope.outputs import Task
 from camscope.trust import SavedChoice, read_choice
 
 _NO_INPUT = (
@@ -43,7 +43,7 @@ _NO_INPUT = (
 
 def explain(
     *photos: str,
-    model: str = "demo",
+    model: ModelOptions = DEMO,
     method: Annotated[list[str] | None, Parameter(negative="")] = None,
     target: Annotated[list[str] | None, Parameter(negative="", allow_leading_hyphen=True)] = None,
     layer: Annotated[list[str] | None, Parameter(negative="")] = None,
@@ -53,16 +53,9 @@ def explain(
     save: str = USUAL_KINDS,
     colormap: str | None = None,
     opacity: float = USUAL_OPACITY,
-    weights: str | None = None,
-    num_classes: int | None = None,
-    task: Task | None = None,
-    classes: Path | None = None,
-    preprocessing: Annotated[str | None, Parameter(negative="", allow_leading_hyphen=True)] = None,
-    device: str | None = None,
     batch: int = USUAL_BATCH,
     seed: int = 0,
-    trust_pickle: Annotated[bool, Parameter(negative="")] = False,
-    image_format: Annotated[Literal["png", "webp"], Parameter("--format")] = "png",
+    image_format: Annotated[Kind | None, Parameter("--format")] = None,
     overlay_size: OverlaySize = USUAL_SIZE,
     overwrite: Annotated[bool, Parameter(negative="")] = False,
     resume: Annotated[bool, Parameter(negative="")] = False,
@@ -77,9 +70,7 @@ def explain(
         "a text", several, or a .txt file with one text a line. For a model that takes sounds:
         .wav files, folders, globs.
     model
-        demo (EfficientNet-Lite0 with ImageNet weights), timm:NAME, torchvision:NAME, hf:NAME-OR-FOLDER (Hugging
-        Face), keras:NAME-OR-FILE, onnx:FILE.onnx, or FILE.py:FACTORY
-        (a function that returns the model; its attributes `preprocessing`, `tokenizer` and `class_names` are used).
+        Which model, and how it is opened; see `camscope.cli.model_options.ModelOptions`.
     method
         One, or several separated by commas; `camscope methods` lists them. Default: gradcam (of a detector: hirescam).
         With parameters and compositions if you like: "scorecam(top=64)", "smooth(layercam, n=16)",
@@ -105,36 +96,19 @@ def explain(
         Any name of the cmap catalogue, such as inferno (the default), magma, viridis, jet.
     opacity
         Of the heatmap on the photo, 0 to 1.
-    weights
-        A weights file (safetensors, or a PyTorch checkpoint, read without running code), or `random`. The head becomes
-        as large as that in the file.
-    num_classes
-        How many classes a model is to have that is made by name, where no weights say it.
-    task
-        What the outputs mean. Found from the model; say `multilabel` for one that returns logits.
-    classes
-        A file of class names, if the model does not know its own: one a line, or JSON (a list, class_to_idx, id2label).
-    preprocessing
-        How photos are prepared, where the model does not say it: 0-1, -1-1 or 0-255 (the whole photo at the input's
-        size, with values in that range), imagenet, keras:resnet50 (as for keras.applications' models), each with a size
-        if the model takes any (0-1@96); or FILE.json, the fields of camscope.Preprocessing.
-    device
-        cpu, cuda, cuda:1, mps …
     batch
         How many photos to run at a time.
     seed
         For methods that draw at random.
-    trust_pickle
-        Read a file that can run code: with it a whole pickled model is --model FILE.pth. Only for files you would run
-        as a program.
     image_format
-        Of the pictures: png, or webp, which is smaller.
+        Of the pictures: png, jpg, which is quick to write, or webp, which is small. Default: png, which is exact; of
+        more than 3 photos jpg.
     overlay_size
         Pixels along the longer side of an overlay, at most; `full` stands for the photo's own.
     overwrite
         Write into --out all the same, over files that have the same name.
     resume
-        Go on with the run in --out that was stopped: photos that its table has are left out.
+        Go on with the run in --out that was stopped: what its table has is left out, and nothing is done twice.
     as_json
         Print machine-readable output on stdout, and nothing else there.
     """
@@ -142,12 +116,12 @@ def explain(
     request = Request(
         save=read_kinds(save),
         inputs=read_inputs(photos, _NO_INPUT),
-        pictures=Pictures(read_style(colormap, opacity), f".{image_format}", read_size(overlay_size)),
+        pictures=Pictures(read_style(colormap, opacity), image_format, read_size(overlay_size)),
         methods=read_methods(method if saved is None else [saved.method]),
         targets=tuple(target or ()),
         top=top,
         layers=tuple(read_words(layer)) if saved is None else (saved.layers or ()),
-        model=ModelOptions(model, weights, trust_pickle, device, task, classes, preprocessing, num_classes),
+        model=model,
         out=out,
         batch=batch,
         seed=seed,
@@ -197,9 +171,10 @@ def _in_a_free_folder(request: Request, sources: Sources, people: Console) -> Re
     free = free_folder(request.out, stems, sources.names)
     if free == request.out:
         return request
+    resume = table is not None and RunTable(table, request.told()).could_go_on(sources.names)
     people.print(
         f"{request.out} has files of these {sources.noun}s already; those of this run are in {free} "
-        "(--overwrite: in the same folder).",
+        f"({'--resume: go on with that run; ' if resume else ''}--overwrite: in the same folder).",
         markup=False,
         soft_wrap=True,
     )

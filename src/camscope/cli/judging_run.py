@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 
 from camscope import render
-from camscope.cli.photo_sources import Photos, read_for
+from camscope.cli.photo_sources import Photos
 from camscope.cli.price import telling_price
 from camscope.cli.showing import FEW
 from camscope.cli.showing_verdicts import show_judgement
@@ -22,7 +22,6 @@ from camscope.engine.explainer import Explainer
 from camscope.engine.looking import FOLDERS
 from camscope.engine.trusting import check_probes
 from camscope.errors import InputError, nearest, without_warnings
-from camscope.signals import to_sound
 from camscope.targets import parse_target
 from camscope.trust import Judged, Judgement, list_checks
 
@@ -192,11 +191,8 @@ def judge_all(
 
 
 def _read(explainer: Explainer, sources: Sources, name: str) -> Any:
-    if isinstance(sources, Sounds):
-        return explainer.prepare(to_sound(name))
-    if isinstance(sources, Texts):
-        return [sources.text(name)]
-    return [read_for(explainer, name)]
+    read = sources.read(explainer, name)
+    return explainer.prepare(read) if isinstance(sources, Sounds) else [read]
 
 
 def _write(judgement: Judgement, stem: Path, style: Mapping[str, Any]) -> list[str]:

@@ -13,11 +13,11 @@ from camscope.app import View, check_report, write_report
 from camscope.app.run_report import MOST, add_run, side_of
 from camscope.app.view import GONE
 from camscope.cli.app import say_error
-from camscope.cli.batches import batches_of
-from camscope.cli.model_options import ModelOptions
+from camscope.cli.model_options import DEMO, ModelOptions
 from camscope.cli.output import console, print_json, quiet_stdout
 from camscope.cli.photo_sources import Photos
 from camscope.cli.pictures import Pictures
+from camscope.cli.reading_ahead import explained_in_batches
 from camscope.cli.request import USUAL_BATCH, Request, read_inputs, read_methods, read_words
 from camscope.cli.showing import show_files, show_notes
 from camscope.engine.progress_bar import bar, in_steps
@@ -31,20 +31,15 @@ _NO_INPUT = "Which photos? Give files, folders, globs, or samples: camscope repo
 
 def report(
     *photos: str,
-    model: str = "demo",
+    model: ModelOptions = DEMO,
     out: Path = Path("report.html"),
     method: Annotated[list[str] | None, Parameter(negative="")] = None,
     target: Annotated[list[str] | None, Parameter(negative="", allow_leading_hyphen=True)] = None,
     layer: Annotated[list[str] | None, Parameter(negative="")] = None,
     top: int | None = None,
     title: str | None = None,
-    weights: str | None = None,
-    classes: Path | None = None,
-    preprocessing: Annotated[str | None, Parameter(negative="", allow_leading_hyphen=True)] = None,
-    device: str | None = None,
     batch: int = USUAL_BATCH,
     seed: int = 0,
-    trust_pickle: Annotated[bool, Parameter(negative="")] = False,
     where: str | None = None,
     sort: str | None = None,
     descending: Annotated[bool, Parameter(negative="")] = False,
@@ -60,7 +55,7 @@ def report(
         Files, folders, globs, or sample:NAME; a broken one is named, and the rest goes on. Or the folder of a run: its
         maps are taken as they are stored.
     model
-        demo, timm:NAME, torchvision:NAME, hf:NAME-OR-FOLDER, keras:NAME-OR-FILE, onnx:FILE.onnx or FILE.py:FACTORY.
+        Which model, and how it is opened; see `camscope.cli.model_options.ModelOptions`.
     out
         The file. A report of more than about 10 MB becomes several that lead to one another.
     method
@@ -73,20 +68,10 @@ def report(
         How many of each photo's top classes to explain, if no target is given. Default: 3.
     title
         Of the report.
-    weights
-        A weights file, or `random`.
-    classes
-        A file of class names, if the model does not know its own.
-    preprocessing
-        How photos are prepared, where the model does not say it; see `camscope explain --help`.
-    device
-        cpu, cuda, cuda:1, mps …
     batch
         How many photos to run at a time.
     seed
         For methods that draw at random.
-    trust_pickle
-        Read a file that can run code. Only for files you would run as a program.
     where
         Of a run: a condition in SQL, such as "label != top1".
     sort
@@ -103,10 +88,7 @@ def report(
     people = console(stderr=as_json)
     if any(is_run(one) for one in photos):
         _check_file(out, overwrite=overwrite)
-        given = {
-            "method": method, "target": target, "layer": layer, "top": top, "weights": weights, "classes": classes,
-            "preprocessing": preprocessing, "device": device,
-        }  # fmt: skip
+        given = {"method": method, "target": target, "layer": layer, "top": top, **model.changed()}
         _check_run(photos, [name for name, value in given.items() if value is not None])
         rows = open_run(photos[0])
         rows = rows if where is None else rows.where(where)
@@ -118,12 +100,12 @@ def report(
     request = Request(
         save=(),
         inputs=read_inputs(photos, _NO_INPUT),
-        pictures=Pictures({}, ".png", "full"),
+        pictures=Pictures({}, None, "full"),
         methods=read_methods(method),
         targets=tuple(target or ()),
         top=top,
         layers=tuple(read_words(layer)),
-        model=ModelOptions(model, weights, trust_pickle, device, None, classes, preprocessing),
+        model=model,
         out=out,
         batch=batch,
         seed=seed,
@@ -138,18 +120,21 @@ def report(
                 "A report shows photos, and this model reads something else: camscope explain shows it."
             )
         sources = Photos(request.inputs, out)
-        view = View(title or f"Where {model} looks", model, side=side_of(len(sources.names)))
+        view = View(title or f"Where {model.name} looks", model.name, side=side_of(len(sources.names)))
         options = request.explainer_options(instances=explainer.detects)
         size = 1 if explainer.keeps_sizes else request.batch
-        with bar("explaining", shown=len(sources.names) > 2) as told:
+        with (
+            bar("explaining", shown=len(sources.names) > 2) as told,
+            explained_in_batches(explainer, sources, sources.names, size, options) as batches,
+        ):
             advance = in_steps(told, len(sources.names))
-            for some in batches_of(sources.names, size):
-                for name, outcome in sources.explained(explainer, some, options):
+            for outcomes in batches:
+                for name, outcome in outcomes:
                     if isinstance(outcome, InputError):
                         failed.append((name, str(outcome)))
                     else:
                         view.add(outcome)
-                advance(len(some))
+                advance(len(outcomes))
         for name, reason in failed:
             say_error(reason if name in reason else f"{name}: {reason}")
         written = [str(path) for path in write_report(view, out)] if view.photos else []

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from cyclopts import Parameter
 
 from camscope.cli.collecting import loading
 from camscope.cli.files import read_class_names
@@ -14,28 +16,36 @@ from camscope.errors import InputError
 from camscope.outputs import Task
 
 
+@Parameter(name="*")
 @dataclass(frozen=True)
 class ModelOptions:
-    """What a command's options say of the model.
+    """Which model, and how it is opened: the options of every command that explains, with their help.
 
     Attributes:
-        name: `demo`, `timm:NAME`, `FILE.py:FACTORY` and so on; see `Explainer`.
-        weights: a file, or `random`.
-        trust_pickle: whether a weights file may run code.
-        device: where the model is moved to.
-        task: what its outputs mean, where that is not to be found out.
-        classes: a file of class names.
-        preprocessing: how photos are prepared, by a name or a file; None leaves it to the model.
-        num_classes: how many outputs the model is to have, where no weights say it.
+        name: demo (EfficientNet-Lite0 with ImageNet weights), timm:NAME, torchvision:NAME, hf:NAME-OR-FOLDER (Hugging
+            Face), keras:NAME-OR-FILE, onnx:FILE.onnx, the folder of a training run, or FILE.py:FACTORY
+            (a function that returns the model; its attributes `preprocessing`, `tokenizer` and `class_names` are used).
+        weights: A weights file (safetensors, or a PyTorch checkpoint, read without running code), or `random`. The head
+            becomes as large as that in the file.
+        trust_pickle: Read a file that can run code: with it a whole pickled model is --model FILE.pth. Only for files
+            you would run as a program.
+        device: cpu, cuda, cuda:1, mps …
+        task: What the outputs mean. Found from the model; say `multilabel` for one that returns logits.
+        classes: A file of class names, if the model does not know its own: one a line, or JSON (a list, class_to_idx,
+            id2label).
+        preprocessing: How photos are prepared, where the model does not say it: 0-1, -1-1 or 0-255 (the whole photo at
+            the input's size, with values in that range), imagenet, keras:resnet50 (as for keras.applications' models),
+            each with a size if the model takes any (0-1@96); or FILE.json, the fields of camscope.Preprocessing.
+        num_classes: How many classes a model is to have that is made by name, where no weights say it.
     """
 
-    name: str
+    name: Annotated[str, Parameter("--model")] = "demo"
     weights: str | None = None
-    trust_pickle: bool = False
+    trust_pickle: Annotated[bool, Parameter(negative="")] = False
     device: str | None = None
     task: Task | None = None
     classes: Path | None = None
-    preprocessing: str | None = None
+    preprocessing: Annotated[str | None, Parameter(negative="", allow_leading_hyphen=True)] = None
     num_classes: int | None = None
 
     def open(self) -> Explainer:
@@ -68,6 +78,14 @@ class ModelOptions:
         }
         return {name: value for name, value in given.items() if value is not None}
 
+    def changed(self) -> dict[str, Any]:
+        """What says how the model is opened, where it is not the default."""
+        return {
+            name: value
+            for name, value in vars(self).items()
+            if name != "name" and value != getattr(DEMO, name)
+        }
+
     def words(self) -> list[str]:
         """The words on the command line that give the same model, its outputs and its preprocessing again."""
         given = {"--task": self.task, "--classes": self.classes, "--preprocessing": self.preprocessing}
@@ -80,6 +98,10 @@ class ModelOptions:
         trust = ["--trust-pickle"] if self.trust_pickle else []
         given = {"--model": name, "--weights": self.weights, "--num-classes": self.num_classes}
         return [*words_of(given), *trust]
+
+
+DEMO = ModelOptions()
+"""The model that needs no words."""
 
 
 def words_of(given: Mapping[str, object]) -> list[str]:

@@ -14,6 +14,7 @@ from camscope.cli.model_options import ModelOptions
 from camscope.cli.output import console
 from camscope.errors import MissingExtraError, without_warnings
 from camscope.images import find_photos, photo_size
+from camscope.signals import names_sound, to_sound
 
 
 def open_app(
@@ -30,7 +31,7 @@ def open_app(
     Parameters
     ----------
     given
-        Photos, folders of photos, sample:NAME, or the folders of runs and trainings.
+        Photos, folders of photos, sample:NAME, .wav files, or the folders of runs and trainings.
     model
         demo, timm:NAME, torchvision:NAME, hf:NAME-OR-FOLDER, keras:NAME-OR-FILE, onnx:FILE.onnx or FILE.py:FACTORY. Say
         it again for several. Default: demo.
@@ -51,6 +52,11 @@ def open_app(
         raise MissingExtraError("camscope app", "app") from error
     session = Session()
     others = [one for one in given if not (Path(one).is_dir() and session.folders.add(Path(one)))]
+    sounds = [one for one in others if names_sound(one)]
+    for sound in sounds:
+        to_sound(sound)  # it is there, and a sound
+        session.photos.add_file(sound)
+    others = [one for one in others if one not in sounds]
     for photo in find_photos(others) if others else []:
         if photo in others:
             photo_size(photo)  # what was named is there, and a photo

@@ -42,8 +42,14 @@ def prepared_folder(out: Path) -> Iterator[None]:
     made = [folder for folder in (out, *out.parents) if not folder.exists()]
     try:
         out.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise InputError(
+            f"--out {out} is a file, or lies below one, and files go into a folder. Say another."
+        ) from error
     except OSError as error:
-        raise InputError(f"--out {out} cannot be made a folder: {error.strerror or error}") from error
+        raise InputError(
+            f"--out {out} cannot be made a folder: {error.strerror or error}. Say another, where you may write."
+        ) from error
     try:
         yield
     finally:
@@ -52,7 +58,7 @@ def prepared_folder(out: Path) -> Iterator[None]:
                 folder.rmdir()
 
 
-_PICTURES = (".png", ".webp", ".html")
+_PICTURES = (".png", ".webp", ".jpg", ".html")
 _OTHERS = (".npz", ".json", ".csv")
 """What a run writes: pictures with words behind the name, and files of numbers without."""
 

@@ -14,6 +14,7 @@ from camscope import render
 from camscope.cli.file_names import ending_of, start_of, stems_of_photos
 from camscope.cli.showing import show_notes, show_statuses
 from camscope.cli.sources import Again, File, Outcome
+from camscope.cli.writers import cores
 from camscope.engine.explainer import Explainer
 from camscope.errors import InputError, without_warnings
 from camscope.images import Photo, find_photos, read_photo
@@ -34,35 +35,25 @@ class Photos:
     """
 
     noun = "photo"
+    drawn_at_once = cores()
 
     def __init__(self, given: Sequence[str], out: Path) -> None:
+        for one in given:
+            _refuse_what_runs_take(one)
         self.names: Sequence[str] = _without(out, find_photos(given), given)
         self.stems: Mapping[str, Path] = stems_of_photos(given, self.names)
 
+    def read(self, explainer: Explainer, name: str) -> Photo:
+        """Read a photo; see `read_for`."""
+        return read_for(explainer, name)
+
     def explained(
-        self, explainer: Explainer, names: Sequence[str], options: Mapping[str, Any]
+        self, explainer: Explainer, read: Mapping[str, Photo], options: Mapping[str, Any]
     ) -> Iterator[Outcome]:
-        """Those that cannot be read, then those that can, from one run of the model.
-
-        Args:
-            explainer: of the model.
-            names: which photos.
-            options: of the explainer's call.
-
-        Raises:
-            CamscopeError: if the options do not suit the model.
-        """
-        readable: dict[str, Photo] = {}
-        for name in names:
-            try:
-                readable[name] = read_for(explainer, name)
-            except InputError as error:
-                yield Outcome(name, error)
-        if not readable:
-            return
+        """All from one run of the model; see `Sources`."""
         with without_warnings():
-            e = explainer(list(readable.values()), **options)
-        for i, name in enumerate(readable):
+            e = explainer(list(read.values()), **options)
+        for i, name in enumerate(read):
             yield Outcome(name, e[i])
 
     def overlays(self, e: Explanation, style: Mapping[str, Any]) -> Iterator[File]:
@@ -83,6 +74,28 @@ class Photos:
             f"{again(without=['--save'])} --save channels   # the feature maps the score is made of",
             f"{again(inputs=['YOUR-FOLDER'])}   # all photos in a folder, with a table",
         ]
+
+
+_OF_RUNS = (".csv", ".tsv", ".parquet", ".pq", ".tar", ".txt")
+
+
+def _refuse_what_runs_take(given: str) -> None:
+    """Refuse what is no photo here, and what another command does take.
+
+    Raises:
+        InputError: naming that command.
+    """
+    path = Path(given)
+    if (path / "plan.json").is_file():
+        raise InputError(
+            f"'{given}' is a run, which has been explained: camscope browse {given} looks at it."
+        )
+    if "://" in given or (path.suffix.lower() in _OF_RUNS and path.is_file()):
+        what = "a URL" if "://" in given else f"a {path.suffix.lower()} file"
+        raise InputError(
+            f"'{given}' is {what}, and photos are files and folders of this machine here. camscope run takes tables, "
+            f"lists, .tar files and URLs: camscope run {given} --out RUN."
+        )
 
 
 def _without(out: Path, found: Sequence[str], given: Sequence[str]) -> list[str]:

@@ -12,6 +12,7 @@ from camscope.cli.model_options import ModelOptions, words_of
 from camscope.cli.pictures import OverlaySize, Pictures
 from camscope.cli.writing import KINDS
 from camscope.composition import Expression, parse, split
+from camscope.engine.over_batches import LABELS
 from camscope.errors import InputError, nearest
 from camscope.targets import Instance, TargetLike, TopK, parse_target
 
@@ -64,7 +65,15 @@ class Request:
     def __post_init__(self) -> None:
         if self.batch < 1 or (self.top is not None and self.top < 1):
             raise InputError("--batch and --top must be at least 1.")
+        if self.resume and self.overwrite:
+            raise InputError(
+                "--resume leaves what is there, and --overwrite writes over it: say one of both."
+            )
         for text in self.targets:
+            if text == LABELS:
+                raise InputError(
+                    f"--target {LABELS} is for camscope run, which reads labels. Here say a class: --target NAME."
+                )
             parse_target(text)
 
     def explainer_options(self, *, instances: bool = False) -> dict[str, Any]:

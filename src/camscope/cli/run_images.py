@@ -5,19 +5,17 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 from rich.console import Console
 
 from camscope.cli.app import STOPPED, app
-from camscope.cli.model_options import ModelOptions
+from camscope.cli.model_options import DEMO, ModelOptions
 from camscope.cli.output import console, print_json, quiet_stdout
 from camscope.cli.request import read_inputs, read_methods, read_words
 from camscope.cli.showing import show_notes
 from camscope.errors import InputError, nearest
-from camscope.outputs import Task
 from camscope.runs import Done, merge, run
 from camscope.runs import open as open_run
 from camscope.runs.engines import LOCAL
@@ -34,8 +32,8 @@ _OPTIMISED: dict[str, bool | str | None] = {"auto": None, "yes": True, "no": Fal
 
 def run_images(
     *data: Annotated[str, Parameter(allow_leading_hyphen=True)],
-    out: str,
-    model: str = "demo",
+    out: str | None = None,
+    model: ModelOptions = DEMO,
     method: Annotated[list[str] | None, Parameter(negative="")] = None,
     target: Annotated[list[str] | None, Parameter(negative="", allow_leading_hyphen=True)] = None,
     layer: Annotated[list[str] | None, Parameter(negative="")] = None,
@@ -44,12 +42,6 @@ def run_images(
     label: str | None = None,
     path: str | None = None,
     images: str | None = None,
-    weights: str | None = None,
-    num_classes: int | None = None,
-    task: Task | None = None,
-    classes: Path | None = None,
-    preprocessing: Annotated[str | None, Parameter(negative="", allow_leading_hyphen=True)] = None,
-    device: str | None = None,
     batch: int | None = None,
     optimised: Annotated[Literal["auto", "yes", "no", "bfloat16"], Parameter(negative="")] = "auto",
     shard_size: int = SHARD_SIZE,
@@ -62,7 +54,6 @@ def run_images(
     engine: str = LOCAL,
     address: str | None = None,
     actors: int | None = None,
-    trust_pickle: Annotated[bool, Parameter(negative="")] = False,
     as_json: Annotated[bool, Parameter("--json", negative="")] = False,
 ) -> int:
     """Explain a folder, a table or a bucket of images into a store of Parquet files that cannot be lost.
@@ -79,8 +70,7 @@ def run_images(
     out
         The folder of the run; or its URL, s3://bucket/run.
     model
-        demo, timm:NAME, torchvision:NAME, hf:NAME-OR-FOLDER, keras:NAME-OR-FILE, onnx:FILE.onnx, FILE.py:FACTORY, or
-        the folder of a training run.
+        Which model, and how it is opened; see `camscope.cli.model_options.ModelOptions`.
     method
         One, or several separated by commas; `camscope methods` lists them. Default: gradcam (of a detector: hirescam).
     target
@@ -98,18 +88,6 @@ def run_images(
         Of a table: the path of an image, made of columns: {ID}.jpg.
     images
         Of a table: the folder or URL that its paths are relative to.
-    weights
-        A weights file, or `random`.
-    num_classes
-        How many classes a model is to have that is made by name, where no weights say it.
-    task
-        What the outputs mean. Found from the model; say `multilabel` for one that returns logits.
-    classes
-        A file of class names, if the model does not know its own.
-    preprocessing
-        How photos are prepared, where the model does not say it; see `camscope explain --help`.
-    device
-        cpu, cuda, cuda:1, mps …
     batch
         How many images run at a time. Default: what fits the memory, at most 16 on a processor and 256 on a GPU, or
         what the run was begun with.
@@ -138,19 +116,20 @@ def run_images(
         Of the cluster: HOST:PORT of its head. Default: the cluster that this machine is in, or else a new one on it.
     actors
         How many workers of the cluster. Default: one for each GPU, or for each four cores where there is none.
-    trust_pickle
-        Read a file that can run code. Only for files you would run as a program.
     as_json
         Print machine-readable output on stdout, and nothing else there.
     """
     given = read_inputs(data, _NO_DATA)
     _refuse_options(given)
-    options = ModelOptions(model, weights, trust_pickle, device, task, classes, preprocessing, num_classes)
+    if out is None:
+        raise InputError(
+            f"Where to? Say a folder for the run: {shlex.join(['camscope', 'run', *given])} --out RUN."
+        )
     people = console(stderr=as_json)
     with quiet_stdout(as_json):
         done = run(
             list(given),
-            model=options.name,
+            model=model.name,
             out=out,
             methods=[one.name for one in read_methods(method)] or None,
             layers=read_words(layer) or None,
@@ -172,7 +151,7 @@ def run_images(
             engine=engine,
             address=address,
             actors=actors,
-            **options.keywords(),
+            **model.keywords(),
         )
     facts = _facts(done)
     if as_json:
@@ -190,7 +169,7 @@ def _refuse_options(given: Sequence[str]) -> None:
             raise InputError(f"camscope run has no option {word}.{nearest(word, options)}")
 
 
-def merge_runs(*runs: str, out: str) -> None:
+def merge_runs(*runs: str, out: str | None = None) -> None:
     """Join the shares of a run, made with --shard, into one run.
 
     Parameters
@@ -200,6 +179,9 @@ def merge_runs(*runs: str, out: str) -> None:
     out
         The folder of the whole run.
     """
+    if out is None:
+        given = shlex.join(["camscope", "runs", "merge", *runs])
+        raise InputError(f"Where to? Say a folder for the whole run: {given} --out RUN.")
     path = merge(runs, out)
     rows = open_run(path)
     people = console()

@@ -14,7 +14,7 @@ from camscope.cli.sources import Again, File, Outcome
 from camscope.engine.explainer import Explainer
 from camscope.errors import InputError, without_warnings
 from camscope.results.explanation import Explanation
-from camscope.signals import find_sounds, to_sound
+from camscope.signals import Sound, find_sounds, to_sound
 
 
 class Sounds:
@@ -28,27 +28,23 @@ class Sounds:
     """
 
     noun = "sound"
+    drawn_at_once = 1
 
     def __init__(self, given: Sequence[str]) -> None:
         self.names: Sequence[str] = find_sounds(given)
         self.stems: Mapping[str, Path] = stems_of_photos(given, self.names)
 
+    def read(self, explainer: Explainer, name: str) -> Sound:
+        """Read a sound."""
+        return to_sound(name)
+
     def explained(
-        self, explainer: Explainer, names: Sequence[str], options: Mapping[str, Any]
+        self, explainer: Explainer, read: Mapping[str, Sound], options: Mapping[str, Any]
     ) -> Iterator[Outcome]:
-        """Each by itself, since sounds have several lengths.
-
-        Args:
-            explainer: of the model.
-            names: which sounds.
-            options: of the explainer's call.
-
-        Raises:
-            CamscopeError: if the options do not suit the model.
-        """
-        for name in names:
+        """Each by itself, since sounds have several lengths; see `Sources`."""
+        for name, sound in read.items():
             try:
-                given = explainer.prepare(to_sound(name))
+                given = explainer.prepare(sound)
             except InputError as error:
                 yield Outcome(name, error)
                 continue

@@ -40,21 +40,37 @@ class Sources(Protocol):
         noun: what one of them is called.
         names: what each of them is called, in order, each once.
         stems: what the names of the files of each begin with, by what it is called.
+        drawn_at_once: how many of their pictures may be drawn at a time.
     """
 
     noun: str
     names: Sequence[str]
     stems: Mapping[str, Path]
+    drawn_at_once: int
 
-    def explained(
-        self, explainer: Explainer, names: Sequence[str], options: Mapping[str, Any]
-    ) -> Iterator[Outcome]:
-        """Read and explain some of them, in one run of the model; one that fails leaves the others.
+    def read(self, explainer: Explainer, name: str) -> Any:
+        """Read one of them; may be called by several threads at once.
 
         Args:
             explainer: of the model.
-            names: which of them.
+            name: what it is called.
+
+        Raises:
+            InputError: if it cannot be read.
+        """
+
+    def explained(
+        self, explainer: Explainer, read: Mapping[str, Any], options: Mapping[str, Any]
+    ) -> Iterator[Outcome]:
+        """Explain some of them, in one run of the model where that can be; one that fails leaves the others.
+
+        Args:
+            explainer: of the model.
+            read: what `read` gave, by what each is called; at least one.
             options: of the explainer's call.
+
+        Raises:
+            CamscopeError: if the options do not suit the model.
         """
 
     def overlays(self, e: Explanation, style: Mapping[str, Any]) -> Iterator[File]:

@@ -30,44 +30,32 @@ class Texts:
     """
 
     noun = "text"
+    drawn_at_once = 1
 
     def __init__(self, given: Sequence[str]) -> None:
         self._texts = find_texts(given)
         self.names: Sequence[str] = list(self._texts)
         self.stems: Mapping[str, Path] = stems_of_texts(self.names)
 
-    def text(self, name: str) -> str:
-        """One of them.
-
-        Args:
-            name: what it is called.
-        """
+    def read(self, explainer: Explainer, name: str) -> str:
+        """One of them, which was read already."""
         return self._texts[name]
 
     def explained(
-        self, explainer: Explainer, names: Sequence[str], options: Mapping[str, Any]
+        self, explainer: Explainer, read: Mapping[str, str], options: Mapping[str, Any]
     ) -> Iterator[Outcome]:
-        """All from one run of the model; if it refuses one, each from a run of its own.
-
-        Args:
-            explainer: of the model.
-            names: which texts.
-            options: of the explainer's call.
-
-        Raises:
-            CamscopeError: if the options do not suit the model.
-        """
+        """All from one run of the model; if it refuses one, each from a run of its own. See `Sources`."""
         try:
             with without_warnings():
-                e = explainer([self._texts[name] for name in names], **options)
+                e = explainer(list(read.values()), **options)
         except InputError as error:
-            if len(names) == 1:
-                yield Outcome(names[0], error)
+            if len(read) == 1:
+                yield Outcome(next(iter(read)), error)
                 return
-            for name in names:
-                yield from self.explained(explainer, [name], options)
+            for name, text in read.items():
+                yield from self.explained(explainer, {name: text}, options)
             return
-        for i, name in enumerate(names):
+        for i, name in enumerate(read):
             yield Outcome(name, e[i])
 
     def overlays(self, e: Explanation, style: Mapping[str, Any]) -> Iterator[File]:

@@ -20,7 +20,7 @@ from camscope.cli.judging_run import (
     read_probes,
     sources_of,
 )
-from camscope.cli.model_options import ModelOptions
+from camscope.cli.model_options import DEMO, ModelOptions
 from camscope.cli.out_folder import free_folder, prepared_folder
 from camscope.cli.output import console, print_json, quiet_stdout
 from camscope.cli.photo_sources import Photos, in_folders
@@ -28,7 +28,6 @@ from camscope.cli.request import USUAL_FOLDER, read_inputs, read_methods, read_s
 from camscope.cli.showing import FEW
 from camscope.cli.showing_verdicts import show_many
 from camscope.cli.sources import Sources
-from camscope.outputs import Task
 from camscope.trust.sentences import of_mistakes, told_of_images
 
 _NO_INPUT = "Which photo? Give files, folders, globs, or a sample: camscope trust sample:cat"
@@ -36,7 +35,7 @@ _NO_INPUT = "Which photo? Give files, folders, globs, or a sample: camscope trus
 
 def trust(
     *photos: str,
-    model: str = "demo",
+    model: ModelOptions = DEMO,
     method: Annotated[list[str] | None, Parameter(negative="")] = None,
     target: Annotated[list[str] | None, Parameter(negative="", allow_leading_hyphen=True)] = None,
     layer: Annotated[list[str] | None, Parameter(negative="")] = None,
@@ -46,14 +45,7 @@ def trust(
     out: Path = USUAL_FOLDER,
     colormap: str | None = None,
     opacity: float | None = None,
-    weights: str | None = None,
-    num_classes: int | None = None,
-    task: Task | None = None,
-    classes: Path | None = None,
-    preprocessing: Annotated[str | None, Parameter(negative="", allow_leading_hyphen=True)] = None,
-    device: str | None = None,
     seed: int = 0,
-    trust_pickle: Annotated[bool, Parameter(negative="")] = False,
     overwrite: Annotated[bool, Parameter(negative="")] = False,
     as_json: Annotated[bool, Parameter("--json", negative="")] = False,
 ) -> int:
@@ -69,7 +61,7 @@ def trust(
         Files, folders, globs, or sample:NAME. For a model that takes sounds: .wav files, folders, globs. For one that
         reads texts: "a text", several, or a .txt file with one text a line.
     model
-        demo, timm:NAME, torchvision:NAME, hf:NAME-OR-FOLDER, keras:NAME-OR-FILE, onnx:FILE.onnx or FILE.py:FACTORY.
+        Which model, and how it is opened; see `camscope.cli.model_options.ModelOptions`.
     method
         One, or several separated by commas; `camscope methods` lists them. Default: gradcam (of a detector: hirescam).
         More methods cost no further run of the model.
@@ -94,22 +86,8 @@ def trust(
         Any name of the cmap catalogue.
     opacity
         Of the heatmap on the photo, 0 to 1.
-    weights
-        A weights file, or `random`.
-    num_classes
-        How many classes a model is to have that is made by name, where no weights say it.
-    task
-        What the outputs mean. Found from the model; say `multilabel` for one that returns logits.
-    classes
-        A file of class names, if the model does not know its own.
-    preprocessing
-        How photos are prepared, as for `camscope explain`, where the model does not say it.
-    device
-        cpu, cuda, cuda:1, mps …
     seed
         Of the parts that are removed, of chance, and of methods that draw at random.
-    trust_pickle
-        Read a checkpoint that can run code. Only for files you would run as a program.
     overwrite
         Write into --out all the same, over files that have the same name.
     as_json
@@ -125,11 +103,10 @@ def trust(
         seed=seed,
         style=read_style(colormap, opacity),
     )
-    options = ModelOptions(model, weights, trust_pickle, device, task, classes, preprocessing, num_classes)
     people = console(stderr=as_json)
     with prepared_folder(out), quiet_stdout(as_json):
         with people.status("loading the model …") if people.is_terminal else nullcontext():
-            explainer = options.open()
+            explainer = model.open()
         sources = sources_of(explainer, given, out)
         of_classes = isinstance(sources, Photos) and in_folders(sources.names, given)
         wanted = replace(wanted, folders=labels == "folders" and of_classes)

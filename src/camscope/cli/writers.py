@@ -1,64 +1,52 @@
-"""Files written in threads beside the model: compressing pictures takes as long as explaining them."""
+"""Files drawn and written in threads beside the model: that takes longer than to explain."""
 
 from __future__ import annotations
 
 import os
-from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
+from contextvars import copy_context
+from functools import partial
 from types import TracebackType
-from typing import Self
+from typing import ParamSpec, Self, TypeVar
 
-from camscope.errors import InputError
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 
-_THREADS = min(4, os.cpu_count() or 1)
-_WAITING = 4 * _THREADS
-"""So many files may wait: more would fill the memory where the disk is slow."""
+
+def cores() -> int:
+    """How many threads are of use: one for each core, four at most, since each holds photos."""
+    own = getattr(os, "sched_getaffinity", None)
+    return min(4, len(own(0)) if own else os.cpu_count() or 1)
 
 
 class Writers:
-    """A context in which files are written. When it ends, also by Ctrl-C, all that were begun are written."""
+    """A context in which inputs are drawn and their files written. When it ends, also by Ctrl-C, all begun are there.
+
+    NumPy and Pillow draw beside Python, so threads do what processes would, which each would import all of this first,
+    and be sent every photo.
+
+    Args:
+        count: of inputs that are drawn at a time. matplotlib draws one.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._pool = ThreadPoolExecutor(count, thread_name_prefix="camscope-writer")
 
     def __enter__(self) -> Self:
-        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="camscope-writer")
-        self._begun: deque[Future[None]] = deque()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._pool.shutdown()
-        if kind is None:
-            self.finish()
 
-    def write(self, path: Path, writes: Callable[[Path], object]) -> None:
-        """Have a file written.
+    def begin(self, writes: Callable[_P, _T], *args: _P.args, **options: _P.kwargs) -> Future[_T]:
+        """Have the files of an input drawn and written.
 
         Args:
-            path: of the file; its folder is made.
-            writes: writes it to a path.
-
-        Raises:
-            InputError: if an earlier file could not be written.
+            writes: does so.
+            args: of it.
+            options: of it.
         """
-        while len(self._begun) >= _WAITING or (self._begun and self._begun[0].done()):
-            self._begun.popleft().result()
-        self._begun.append(self._pool.submit(_write, path, writes))
-
-    def finish(self) -> None:
-        """Wait until all is written.
-
-        Raises:
-            InputError: if a file could not be.
-        """
-        while self._begun:
-            self._begun.popleft().result()
-
-
-def _write(path: Path, writes: Callable[[Path], object]) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        writes(path)
-    except OSError as error:
-        raise InputError(f"Cannot write to {path.parent}: {error.strerror or error}") from error
+        return self._pool.submit(partial(copy_context().run, writes, *args, **options))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TypeAlias
@@ -14,7 +15,6 @@ from camscope import render
 from camscope.cli.file_names import ending_of
 from camscope.cli.pictures import Pictures
 from camscope.cli.sources import File, Sources
-from camscope.cli.writers import Writers
 from camscope.errors import InputError
 from camscope.results import figures
 from camscope.results.explanation import Explanation
@@ -71,18 +71,16 @@ def write(
     e: Explanation,
     stem: Path,
     kinds: Sequence[str],
-    writers: Writers,
     *,
     sources: Sources,
     pictures: Pictures,
 ) -> list[str]:
-    """Have files of these kinds written beside each other.
+    """Write files of these kinds beside each other.
 
     Args:
         e: the explanation of one input.
         stem: the folder, and what the name of every file begins with.
         kinds: some of `KINDS`.
-        writers: who write them.
         sources: what the input is one of.
         pictures: how they look.
 
@@ -105,9 +103,26 @@ def write(
             if isinstance(content, Image.Image):
                 content, ending = partial(render.save_picture, content), ending + pictures.suffix
             path = _unused(stem.with_name(stem.name + ending), written)
-            writers.write(path, content)
+            _write(path, content)
             written.append(str(path))
     return written
+
+
+def _write(path: Path, writes: Callable[[Path], object]) -> None:
+    """Write a file beside its place first, under one name for each, so that in its place it is whole or not at all."""
+    if path.is_dir():
+        raise InputError(
+            f"'{path}' is a folder, and no file. Take it away, or say another folder with --out."
+        )
+    part = path.with_name(f".{path.stem}.part{path.suffix}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        writes(part)
+        part.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise InputError(f"Cannot write to {path.parent}: {error.strerror or error}") from error
 
 
 def _unused(path: Path, written: Sequence[str]) -> Path:

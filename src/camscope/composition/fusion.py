@@ -32,6 +32,11 @@ class Fuse(LayerFusion):
     Attributes:
         how: `max` (LayerCAM, eq. 9), `product` (RefineCAM), `mean`, or `cascade` (Poly-CAM).
         gamma: γ of the tanh that scales the shallower layers for `max`.
+
+    Example:
+        >>> e = camscope.explain(model, x, methods=camscope.Fuse("layercam", how="mean"))
+        >>> e.methods
+        ('fuse(layercam, how=mean)',)
     """
 
     how: Fusion = "max"

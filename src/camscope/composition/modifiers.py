@@ -45,6 +45,11 @@ class Finer(_OfClasses):
         gamma: γ; 0 gives the inner method itself.
         count: how many similar classes, those whose logits are closest; all others, if the model has fewer.
         weighting: how the similar classes are averaged; see `camscope.targets.Weighting`.
+
+    Example:
+        >>> e = camscope.explain(model, x, methods=camscope.Finer("layercam"))
+        >>> e.methods
+        ('finer(layercam)',)
     """
 
     gamma: NonNegative = 0.6
@@ -60,7 +65,13 @@ class Finer(_OfClasses):
 @composition
 @dataclass(frozen=True)
 class Rest(_OfClasses):
-    """The inner method, explaining the ReST score: logit + log-probability (Cai 2025, arXiv:2501.06261)."""
+    """The inner method, explaining the ReST score: logit + log-probability (Cai 2025, arXiv:2501.06261).
+
+    Example:
+        >>> e = camscope.explain(model, x, methods=camscope.Rest("gradcam"))
+        >>> e.methods
+        ('rest(gradcam)',)
+    """
 
     word: ClassVar[str] = "rest"
 
@@ -79,6 +90,11 @@ class Pca(Modifier):
     no paper): what few channels do by themselves is left out. Two things differ: the sign, which a decomposition
     leaves open, is the one that agrees with the map itself, and the map stays signed until it is shown. Evidence of
     which the channels share little is lost with the noise, so the sum over the map says nothing of the score.
+
+    Example:
+        >>> e = camscope.explain(model, x, methods=camscope.Pca("gradcam"))
+        >>> e.methods
+        ('pca(gradcam)',)
     """
 
     word: ClassVar[str] = "pca"
@@ -131,6 +147,11 @@ class Balanced(Modifier):
 
     LibraGrad (Mehri et al., CVPR 2025, arXiv:2411.16760) treats attention weights, the scale of a LayerNorm and the
     gates of GELU and SiLU as constants in the backward. The forward is the model's own.
+
+    Example:
+        >>> e = camscope.explain(model, x, methods=camscope.Balanced("gradcam"))
+        >>> e.methods
+        ('balanced(gradcam)',)
     """
 
     word: ClassVar[str] = "balanced"

@@ -131,7 +131,12 @@ class MethodTable(Tabular, list[Method | Named]):
 
 
 def list_methods() -> MethodTable:
-    """All methods and named compositions: methods first, then the compositions, baselines last."""
+    """All methods and named compositions: methods first, then the compositions, baselines last.
+
+    Example:
+        >>> [m.name for m in camscope.list_methods() if not m.class_specific][:3]
+        ['rollout', 'attention', 'eigencam']
+    """
     methods = registered()
     family = [m for m in methods if not m.baseline]
     return MethodTable([*family, *NAMED.values(), *(m for m in methods if m.baseline)])

@@ -104,6 +104,11 @@ class Sess(Wrapper):
     Attributes:
         scales: how many sizes, the picture's own among them; 12 are 122 windows.
         drop: the share of the windows that are left out, those in which the class is least probable (pre-filter ratio).
+
+    Example:
+        >>> e = camscope.explain(model, x, methods=camscope.Sess("gradcam", scales=2))
+        >>> e.methods
+        ('sess(gradcam, scales=2)',)
     """
 
     scales: Count = 12

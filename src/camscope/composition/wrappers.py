@@ -111,6 +111,11 @@ class Smooth(Wrapper):
         average: `maps` averages the maps of the copies. `gradients` averages the gradients (and their powers) of the
             copies, and makes one map of these and the clean activations, as Smooth Grad-CAM++ does (Omeiza et al. 2019,
             arXiv:1908.01224); for FullGrad it averages the parts of the score.
+
+    Example:
+        >>> e = camscope.explain(model, x, methods=camscope.Smooth("layercam", n=2))
+        >>> e.methods
+        ('smooth(layercam, n=2)',)
     """
 
     n: Count = 16
@@ -150,6 +155,11 @@ class Augment(Wrapper):
     Attributes:
         transforms: one for each copy: `identity`, `flip` (left–right), `flipud` or `rot90`, or a factor of brightness
             such as `0.9`, or both with a `*` between them: `flip*0.9`.
+
+    Example:
+        >>> e = camscope.explain(model, x, methods=camscope.Augment("gradcam"))
+        >>> e.methods
+        ('augment(gradcam)',)
     """
 
     transforms: tuple[str, ...] = ("0.9", "1.0", "1.1", "flip*0.9", "flip", "flip*1.1")
@@ -185,6 +195,11 @@ class MultiScale(Wrapper):
         sizes: the factors to the input's own size.
         at: the resolution at which activations and gradients are averaged: the `layer`'s grid at the largest size, or
             the `input`'s own size, as in the paper, which takes channels × height × width of memory.
+
+    Example:
+        >>> e = camscope.explain(model, x, methods=camscope.MultiScale("hirescam", sizes=(1, 2)))
+        >>> e.methods
+        ('multiscale(hirescam, sizes=[1, 2])',)
     """
 
     sizes: tuple[Factor, ...] = (1.0, 1.5, 2.0)
@@ -223,6 +238,11 @@ class PathIntegral(Wrapper):
         baseline: where the path begins: `black`, `zero` (zero in the preprocessed input, which is the mean colour), or
             `blur` (the input without detail).
         n: how many images are on the path; the last is the input itself.
+
+    Example:
+        >>> e = camscope.explain(model, x, methods=camscope.PathIntegral("gradcam", n=3))
+        >>> e.methods
+        ('path(gradcam, n=3)',)
     """
 
     baseline: Baseline = "black"

@@ -99,6 +99,13 @@ class Explainer:
     Raises:
         InputError: if `task` or `optimised` is none of its values.
         ModelError: if the model cannot be loaded or hooked.
+
+    Example:
+        >>> explainer = camscope.Explainer(model)
+        >>> explainer(x, targets="top3").heatmaps().shape
+        torch.Size([2, 3, 96, 96])
+        >>> explainer(x, targets=camscope.AllClasses()).maps().shape
+        torch.Size([2, 1000, 3, 3])
     """
 
     @keywords("camscope.Explainer(model, {})")
@@ -857,6 +864,11 @@ def explain(
     Raises:
         ModelError: if the model cannot be loaded or hooked.
         InputError, LayerError, MethodError, TargetError: see `Explainer.__call__`.
+
+    Example:
+        >>> e = camscope.explain(model, x, methods=["gradcam", "layercam"], targets=[281, 285])
+        >>> e.maps("layercam").shape  # image × target × rows × columns
+        torch.Size([2, 2, 3, 3])
     """
     explainer = Explainer(model, **model_options)
     return explainer(

@@ -24,7 +24,8 @@ class Space:
     A signal may be `batch channel time` or `batch time feature`, a spectrogram `batch time frequency` without a
     channel, a video may have its frames before its channels. For each of these the layers are asked how well they
     answer in place where a patch of it is altered, and the axes along which they do are taken. Images keep the usual
-    order, `batch channel height width`, as long as any layer answers in it.
+    order, `batch channel height width`, as long as any layer answers in it. A spectrogram that the model turns on its
+    side before it looks at it is taken as it is turned, if no layer answers in its own order.
 
     Attributes:
         adapter: runs the model.
@@ -59,7 +60,8 @@ class Space:
         in_place |= {space: self._in_place(batch, space) for space in others}
         best = max(in_place.values())
         if best == 0:
-            return usual
+            turned = (2, 1) if len(batch.given.shape) == 3 else usual
+            return turned if self._in_place(batch, turned) > 0 else usual
         most = max(len(space) for space, found in in_place.items() if found >= _MORE_AXES * best)
         of_most = {space: found for space, found in in_place.items() if len(space) == most}
         best = max(of_most.values())

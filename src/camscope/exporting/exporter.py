@@ -101,6 +101,11 @@ def export(
         MethodError: for a method that does not exist or cannot be exported; the message names those that can.
         MissingExtraError: if a package that writes such files is not installed.
         ModelError: if the model cannot be exported, or the file does not give the same maps.
+
+    Example:
+        >>> written = camscope.export(model, "model.onnx", size=(64, 64))
+        >>> written.method, written.map_size, written.verified.maps < 1e-4
+        ('cam', (2, 2), True)
     """
     path = Path(out)
     check_folder(path)

@@ -55,6 +55,11 @@ class Preprocessing:
 
     Raises:
         InputError: a value is not valid.
+
+    Example:
+        >>> seen = camscope.Preprocessing(input_size=(224, 224), resize=256)
+        >>> seen(Image.open("photo.jpg")).shape
+        (3, 224, 224)
     """
 
     input_size: tuple[int, int]

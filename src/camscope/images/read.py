@@ -14,7 +14,7 @@ from typing import IO
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from camscope.errors import CamscopeError, ImageError, InputError, either
+from camscope.errors import CamscopeError, ImageError, InputError, either, nearest
 from camscope.images.find import SAMPLE_PREFIX, sample_path
 from camscope.images.from_array import array_to_rgb
 from camscope.images.modes import to_rgb
@@ -150,12 +150,21 @@ def _opened(path: str | os.PathLike[str], max_pixels: int) -> Iterator[tuple[Ima
         raise ImageError(f"{name} cannot be read: {error}.") from error
 
 
+def _names_in(folder: Path) -> list[str]:
+    try:
+        return os.listdir(folder)  # noqa: PTH208
+    except OSError:
+        return []
+
+
 def _check_file(file: Path, name: str) -> None:
     try:
         size = file.stat().st_size
     except (FileNotFoundError, NotADirectoryError) as error:
         near = next((parent for parent in file.parents if parent.is_dir()), None)
-        hint = f" Its folder is missing too; '{near}' exists." if near and near != file.parent else ""
+        hint = f" Its folder is missing too; '{near}' exists."
+        if near is None or near == file.parent:
+            hint = nearest(file.name, _names_in(file.parent))
         raise ImageError(f"{name} does not exist.{hint}") from error
     if file.is_dir():
         raise ImageError(
@@ -207,7 +216,8 @@ def _decode(image: Image.Image, name: str, source: str | None) -> Photo:
 
 def _upright(image: Image.Image) -> tuple[Image.Image, list[str]]:
     try:
-        return ImageOps.exif_transpose(image), []
+        turned = image.getexif().get(ExifTags.Base.Orientation, 1) != 1
+        return ImageOps.exif_transpose(image) if turned else image, []
     except Exception:  # only the tags are damaged, not the pixels
         return image, ["EXIF unreadable, shown unrotated"]
 

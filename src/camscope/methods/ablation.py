@@ -113,7 +113,7 @@ def recipro_cam_gaussian(
     "vit-reciprocam",
     needs={Need.ACTIVATIONS, Need.SUFFIX},
     paper="Byun & Lee 2023, arXiv:2310.02588, OpenVINO-XAI's code",
-    advice="For transformers that read a CLS token; at the last block's norm1 it equals OpenVINO-XAI's map. At a "
+    advice="For transformers that read a class token; at the last block's norm1 it equals OpenVINO-XAI's map. At a "
     "block's output the next LayerNorm undoes the weights.",
     cost=_POSITIONS,
     rectified=False,

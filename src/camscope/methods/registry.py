@@ -201,6 +201,14 @@ def method(
     Raises:
         MethodError: if another function or a composition has that name already or the name has capitals, or the
             function has no docstring.
+
+    Example:
+        >>> @camscope.method("largest", needs={camscope.Need.ACTIVATIONS}, advice="For this page", class_specific=False)
+        ... def largest(evidence):
+        ...     "max_k A^k."
+        ...     return evidence.activations.amax(1, keepdim=True)
+        >>> camscope.explain(model, x, methods="largest").maps().shape
+        torch.Size([2, 1, 3, 3])
     """
 
     def register(function: MapFunction) -> MapFunction:

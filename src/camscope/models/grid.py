@@ -42,7 +42,7 @@ class Grid:
         prefix: tokens in front of the grid that are no position: CLS, distillation, registers.
         order: the axes of space as tokens count them, the slowest first: (1, 0) is column after column, (1, 2, 0) place
             after place of a video, each with its frames. None is the usual order, row after row.
-        suffix: tokens behind the grid that are no position: those of detections (YOLOS).
+        suffix: tokens behind the grid that are no position: those of detections (YOLOS), registers, a class token.
     """
 
     layout: Layout
@@ -133,6 +133,10 @@ class Grid:
         ordered = tokens.reshape(*leading, *(self.space[axis] for axis in self.order))
         back = (2 + self.order.index(axis) for axis in range(len(self.space)))
         return array_namespace(ordered).permute_dims(ordered, (0, 1, *back))
+
+    def is_but_for_others(self, grid: Grid) -> bool:
+        """Whether a grid is this one, but for how many of the other tokens stand in front and how many behind."""
+        return replace(self, prefix=grid.prefix, suffix=grid.suffix) == grid
 
     def describe(self) -> str:
         """The grid in words, for tables: `14×14 tokens + 1 prefix`."""
@@ -268,7 +272,8 @@ def _axes_grids(
 def _met_tokens(shape: Sequence[int], met: Sequence[tuple[int, ...]]) -> Iterator[_Ranked]:
     """Tokens of a grid that was met before; those that leave fewer over first, and of equals the one met last.
 
-    Where more are left over than are usual in front, all but so many may stand behind the grid.
+    Those left over may stand in front of the grid or behind it, a few of them here and the others there; where they are
+    more than are usual in front, all but so many may stand behind.
     """
     for layout, count, channels in token_axes(shape):
         for space in reversed(met):
@@ -279,6 +284,9 @@ def _met_tokens(shape: Sequence[int], met: Sequence[tuple[int, ...]]) -> Iterato
             if 0 <= prefix <= min(MOST_PREFIX_TOKENS, max(5, math.prod(space))):
                 unlikely = _BEHIND_PREFIX + prefix if prefix else 0
                 yield from _all_orders(unlikely, Grid(layout, space, channels, prefix))
+            for behind in range(1, prefix + 1) if prefix <= max(_USUAL_PREFIX_TOKENS) else ():
+                grid = Grid(layout, space, channels, prefix - behind, suffix=behind)
+                yield from _all_orders(_BEFORE_OTHERS + behind, grid)
 
 
 def _cut_tokens(

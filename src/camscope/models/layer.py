@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from camscope.errors import LayerError
@@ -78,6 +78,20 @@ def without_grid(
         else "in no order of its numbers does it answer in place to an altered patch of the input"
     )
     return LayerError(
-        f"The layer {name!r} has no spatial grid: its output has shape {shape} for one image, and {why}.{hint} If you "
-        "know its positions, say them: Explainer(model, grid=…)."
+        f"The layer {name!r} has no spatial grid: its output has shape {shape} for one image, and {why}.{hint} "
+        f"{of_batch_second([shape]) or 'If you know its positions, say them: Explainer(model, grid=…).'}"
+    )
+
+
+def of_batch_second(shapes: Iterable[tuple[int, ...]]) -> str:
+    """What to say where layers put out their batch behind their positions; empty if none does.
+
+    Args:
+        shapes: of outputs for one image.
+    """
+    if not any(len(shape) == 3 and shape[0] > 1 and shape[1] == 1 for shape in shapes):
+        return ""
+    return (
+        "Its batch stands second, as it does in nn.LSTM, nn.TransformerEncoder and nn.MultiheadAttention unless they "
+        "are made with batch_first=True; with that its positions are found."
     )

@@ -19,6 +19,7 @@ from jaxtyping import Float, Shaped
 
 from camscope.arrays import Array, to_numpy
 from camscope.models.grid import FEW, Candidates, Grid
+from camscope.models.in_front import InFront
 from camscope.models.observing import NARROW
 
 CENTRES = (
@@ -222,7 +223,9 @@ def answer(clean: Float[Array, "*shape"], altered: Sequence[Float[Array, "*shape
     return Answer((look(clean, altered),))
 
 
-def find_grid(answer: Answer, candidates: Candidates, *, keeps_axes: bool = False) -> Grid | None:
+def find_grid(
+    answer: Answer, candidates: Candidates, *, keeps_axes: bool = False, in_front: InFront | None = None
+) -> Grid | None:
     """The candidate that a layer answers on in place; None if there is none.
 
     Args:
@@ -230,6 +233,7 @@ def find_grid(answer: Answer, candidates: Candidates, *, keeps_axes: bool = Fals
         candidates: what grids its shape leaves.
         keeps_axes: whether the layer is of a kind that keeps the axes of space as they are, as a convolution is. Where
             it sees all of a small grid from each position, or is dead, the grid that was met before is its grid.
+        in_front: what the outputs before it told of the tokens in front of a grid and behind it.
     """
     kept = candidates.kept[0] if keeps_axes and len(candidates.kept) == 1 else None
     if not answer.changed:
@@ -247,10 +251,8 @@ def find_grid(answer: Answer, candidates: Candidates, *, keeps_axes: bool = Fals
             ),
             None,
         )
-        if found is not None and found.suffix:  # how many stand in front and how many behind, no shape says
-            return max((pair for pair in tried if pair[0].suffix), key=lambda pair: pair[1])[0]
         if found is not None:
-            return found
+            return (in_front or InFront()).best(pair for pair in tried if found.is_but_for_others(pair[0]))
     return kept if kept is not None and answer.is_everywhere_on(kept) else None
 
 

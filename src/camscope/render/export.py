@@ -75,21 +75,25 @@ def save(figure: Figure, path: str | Path, dpi: float = 150) -> None:
 
 
 def save_picture(picture: Image.Image, path: str | Path) -> None:
-    """Write an RGB picture as PNG, quickly and not as small as can be, or as WebP.
+    """Write an RGB picture as PNG, quickly and not as small as can be, as JPEG, or as WebP.
 
     Args:
         picture: What to write.
-        path: Where to; the suffix is `.png` or `.webp`.
+        path: Where to; the suffix is `.png`, `.jpg` or `.webp`.
 
     Raises:
         OSError: The file cannot be written.
     """
-    if Path(path).suffix == ".webp":
-        exif = Image.Exif()
-        exif[_SOFTWARE] = _OURS
-        picture.save(path, quality=90, method=2, exif=exif)
-    else:
+    suffix = Path(path).suffix.lower()
+    if suffix == ".png":
         Path(path).write_bytes(_quick_png(picture))
+        return
+    exif = Image.Exif()
+    exif[_SOFTWARE] = _OURS
+    how: dict[str, Any] = {".webp": {"method": 2}, ".jpg": {"subsampling": 0}}[
+        suffix
+    ]  # letters keep their edges
+    picture.save(path, quality=90, exif=exif, **how)
 
 
 def was_saved_here(path: str | Path) -> bool:

@@ -54,6 +54,10 @@ def compare(
     Raises:
         InputError: if there is nothing to compare with, an explanation has several maps, or they are of other images.
         IndexError: if there is no such image.
+
+    Example:
+        >>> first, second = (camscope.explain(model, x, methods=m) for m in ("gradcam", "eigencam"))
+        >>> camscope.compare(first, second).savefig("two.png")
     """
     every = (first, *others)
     keys = [_only_map(e, number) for number, e in enumerate(every)]

@@ -19,7 +19,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Explanation(Maps):
-    """What `explain` returns: the maps (see `camscope.results.maps.Maps`), with ways to show and to keep them."""
+    """What `explain` returns: the maps (see `camscope.results.maps.Maps`), with ways to show and to keep them.
+
+    Example:
+        >>> e = camscope.explain(model, x, methods=["gradcam", "eigencam"])
+        >>> e.methods, e.layers
+        (('gradcam', 'eigencam'), ('layer4',))
+        >>> e["eigencam"].figure(image=1).savefig("second.png")
+    """
 
     @keywords("e.overlay({})")
     def overlay(

@@ -48,6 +48,11 @@ def fuse(maps: Any, *others: Any, how: str = "mean", gamma: float = 2.0) -> Any:
     Raises:
         InputError: if there is nothing to fuse, or what is given is of other images, other parts of them, or other
             targets or shapes.
+
+    Example:
+        >>> e = camscope.explain(model, x, methods=["gradcam", "layercam"])
+        >>> camscope.fuse(e.maps("gradcam"), e.maps("layercam"), how="mean").shape
+        torch.Size([2, 1, 3, 3])
     """
     if how not in _WAYS:
         raise InputError(f"how={how!r}: expected one of {', '.join(_WAYS)}.{nearest(str(how), _WAYS)}")

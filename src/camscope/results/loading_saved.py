@@ -37,6 +37,11 @@ def load(path: str | Path) -> Explanation:
 
     Raises:
         InputError: if the file is missing or is not an explanation.
+
+    Example:
+        >>> file = camscope.explain(model, x).save("maps.npz")
+        >>> camscope.load(file).maps().shape
+        (2, 1, 3, 3)
     """
     with reading(path, "an explanation") as file:
         return _explanation(file)

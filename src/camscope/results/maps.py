@@ -117,11 +117,11 @@ class Maps(MapData):
         image, key = self.number(image), self.key(method, layer)
         g = self.input_images.geometry(image)
         maps = self.raw[key] if scale == "batch" else self.raw[key][image : image + 1]
-        shown = self._displayed(key, maps, rectify, scale)
+        # on the host: a map is small, and at the size of a photo it is large
+        shown = self._displayed(key, to_numpy(maps), rectify, scale)
         reach = g.reach if isinstance(g, SignalGeometry) else None
         placed = place(shown, g.photo_size, g.scale, g.offset, g.input_size, order, reach)
-        heat = to_numpy(scaled(placed, scale))
-        return np.asarray(heat[image if scale == "batch" else 0])
+        return np.asarray(scaled(placed, scale)[image if scale == "batch" else 0])
 
     @keywords("e.masks({})")
     def masks(

@@ -52,6 +52,10 @@ def overlay(
     Raises:
         ImageError: if the photo cannot be read.
         InputError: if the map is not one map, holds infinity, or an option is not valid.
+
+    Example:
+        >>> camscope.overlay("photo.jpg", np.eye(4)).size  # as large as the photo
+        (451, 300)
     """
     check_scale(scale)
     picture = to_photo(_channels_last(photo)).pixels

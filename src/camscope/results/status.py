@@ -11,7 +11,12 @@ from camscope.arrays import is_flat
 
 
 class Status(enum.StrEnum):
-    """What to know of a map before one looks at it."""
+    """What to know of a map before one looks at it.
+
+    Example:
+        >>> camscope.explain(model, x).status["gradcam", "layer4"][0][0]
+        <Status.OK: 'ok'>
+    """
 
     OK = "ok"
     FLAT = "flat"

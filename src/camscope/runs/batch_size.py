@@ -10,6 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from camscope.runs.kept_memory import give_back
+
 USUAL = 16
 """On a processor: of larger batches less stays in its caches, and each image takes longer."""
 
@@ -55,6 +57,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 def free_what_is_held() -> None:
     """Give back what a failed batch had, before a smaller one is tried."""
     gc.collect()
+    give_back()
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available():
         torch.cuda.empty_cache()

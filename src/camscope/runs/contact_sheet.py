@@ -27,14 +27,16 @@ def contact_sheet(
     rows: Sequence[Mapping[str, Any]],
     columns: int | None,
     style: Mapping[str, Any],
+    ordered_by: Sequence[str] = (),
 ) -> Image.Image:
     """Draw a sheet.
 
     Args:
         explanation: gives that of an image, by its id.
-        rows: `id`, `row`, `label` and `top1` of each; perhaps `similarity`.
+        rows: `id`, `row`, `label` and `top1` of each, and what they are ordered by.
         columns: how many stand side by side; None chooses.
         style: options of `camscope.render.figure`.
+        ordered_by: the columns of numbers that are to be read beside each.
 
     Raises:
         InputError: if there is no row that can be shown.
@@ -42,7 +44,7 @@ def contact_sheet(
     panels, lost = [], ""
     for row in rows[:MOST]:
         try:
-            panels.append(_panel(explanation(row["id"]), row))
+            panels.append(_panel(explanation(row["id"]), row, ordered_by))
         except (ImageError, InputError) as error:  # it failed, or is gone or another one since
             lost = str(error)
     if not panels:
@@ -52,12 +54,14 @@ def contact_sheet(
     return render.picture(render.grid_of(panels, columns), **given)
 
 
-def _panel(e: Explanation, row: Mapping[str, Any]) -> Panel:
+def _panel(e: Explanation, row: Mapping[str, Any], ordered_by: Sequence[str]) -> Panel:
+    """Its heatmap; below the title a line of numbers, and one that says which image it is."""
     target, k = divmod(row["row"], len(e.raw))
     small = dataclasses.replace(e, input_images=e.input_images.shrunk(_SIDE))
     (panel,) = heatmap_panels(small, 0, *list(e.raw)[k], targets=[target])
+    numbers = [f"{name} {row[name]:.3f}" for name in ordered_by if isinstance(row[name], float)]
     name = PurePosixPath(small.input_image(0).source or "").name
     label = f"is {row['label']}" if row["label"] not in (None, row["top1"]) else ""
-    like = "" if row.get("similarity") is None else f"similarity {row['similarity']:.2f}"
-    words = " · ".join(filter(None, [panel.subtitle, label, like, name]))
+    lines = ([panel.subtitle, *numbers], [name, label])
+    words = "\n".join(" · ".join(filter(None, line)) for line in lines)
     return dataclasses.replace(panel, subtitle=words)

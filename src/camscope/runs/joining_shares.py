@@ -33,14 +33,17 @@ def merge(parts: Sequence[str | os.PathLike[str]], out: str | os.PathLike[str]) 
         InputError: if shares are of several plans, one is missing, not finished or there twice, or the folder cannot be
             written.
     """
-    given = [store_path(os.fspath(one)) for one in parts]
+    named = [store_path(os.fspath(one)) for one in parts]
+    given = named
     own = store_path(os.fspath(out))
     if len(given) == 1 and not (given[0] / PLAN).is_file():
         inside = (given[0] / name for name in sorted(name for name, _ in names_in(given[0])))
         given = [one for one in inside if absolute(one) != absolute(own) and (one / PLAN).is_file()]
     if not given:
+        of_which = f" in '{named[0]}'" if named else ""
         raise InputError(
-            "There is no share of a run to merge. Give the folders that camscope run --shard wrote to."
+            f"There is no share of a run{of_which} to merge. Give the folders that camscope run --shard 1/2 and its "
+            "like wrote to, or the one folder that these are in."
         )
     check_installed()
     plans = {path: Plan.read(path) for path in given}
@@ -89,7 +92,8 @@ def _check_all_there(plans: dict[StorePath, Plan]) -> None:
     absent = [str(Share(n, count)) for n in range(1, count + 1) if Share(n, count) not in shares]
     if absent:
         raise InputError(
-            f"Of {count} shares {len(absent)} are missing: {', '.join(absent[:8])}. Run them first."
+            f"Of {count} shares {len(absent)} are missing: {', '.join(absent[:8])}. Run them first, the same "
+            f"with --shard {absent[0]} into a folder of its own; then give all of them."
         )
 
 

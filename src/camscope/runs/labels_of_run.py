@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from camscope.engine.over_batches import LABELS
+from camscope.errors import TargetError, either, keyword, nearest
 from camscope.targets import class_name
 
 
@@ -24,7 +26,7 @@ class Label:
 
 @dataclass(frozen=True)
 class LabelReader:
-    """Gives the class that a label means: by its name, one of its synonyms, either written_so, or its index.
+    """Gives the class that a label means: by its name, one of its synonyms, either written so, or its index.
 
     Attributes:
         count: how many classes the model has.
@@ -63,3 +65,42 @@ class LabelReader:
             **{name: index for name, index in found.items() if name not in twice},
             **dict(zip(names, range(len(names)), strict=True)),
         }
+
+
+def check_some_known(labels: Iterable[str | None], reader: LabelReader) -> None:
+    """Refuse to explain images as what they are labelled as where none has a label that the model knows.
+
+    Args:
+        labels: of all images, as they came, as a stream, which is read until one is known.
+        reader: gives the classes that they mean.
+
+    Raises:
+        TargetError: saying what labels there are, and what classes.
+    """
+    found: dict[str, None] = {}
+    for label in labels:
+        if reader.read(label).index is not None:
+            return
+        if label is not None and len(found) < _SHOWN:
+            found[label] = None
+    asked = keyword("targets", LABELS)
+    if not found:
+        raise TargetError(
+            f"{asked} explains each image as what it is labelled as, and none has a label. Labels are the names of "
+            f"folders below the one given, the column of a table that {keyword('labels', like='NAME')} says, or stand "
+            f"behind a tab in a list. Without {either('targets', '--target')} the top class of each is explained."
+        )
+    listed = " and ".join(map(repr, found))
+    if reader.names is None:
+        classes = f"whose {reader.count} classes have no names"
+    else:
+        classes = f"which knows {', '.join(map(repr, reader.names[:_SHOWN]))}{' …' if reader.count > _SHOWN else ''}"
+    near = nearest(next(iter(found)), reader.names or ())
+    raise TargetError(
+        f"{asked}: no label of these images is a class of the model, {classes}; the first labels: {listed}.{near} "
+        f"{keyword('class_names', like='FILE')} names the classes, one a line in the order of the model's outputs; "
+        f"without {either('targets', '--target')} the top class of each is explained."
+    )
+
+
+_SHOWN = 5

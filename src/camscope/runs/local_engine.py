@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from camscope.runs.kept_memory import memory_kept
 from camscope.runs.shard_engine import Job, Progress, Told
 from camscope.runs.shard_loop import ShardLoop, readers_of
 from camscope.surviving import stopped_by_signals
@@ -23,7 +24,7 @@ class LocalEngine:
         """See `camscope.runs.shard_engine.Engine`."""
         work, progress = job.work, job.at_the_begin(todo)
         begun = time.perf_counter()
-        with readers_of(work, job.readers) as readers, stopped_by_signals() as stop:
+        with memory_kept(), readers_of(work, job.readers) as readers, stopped_by_signals() as stop:
 
             def read_so_far(count: int) -> None:
                 if count % work.batch == 0:

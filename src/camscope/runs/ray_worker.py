@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from camscope.errors import CamscopeError, InputError
+from camscope.runs.kept_memory import memory_kept
 from camscope.runs.model_of_run import explainer_of, facts_of, unpacked
 from camscope.runs.reader_processes import Readers
 from camscope.runs.run_plan import Plan
@@ -88,10 +89,11 @@ class ShardWorker:
             else:
                 todo.append(shard)
         try:
-            for done in self._loop.carry_out(todo, lambda count: None):
-                yield done
-                if self._stop.is_set():
-                    return
+            with memory_kept():
+                for done in self._loop.carry_out(todo, lambda count: None):
+                    yield done
+                    if self._stop.is_set():
+                        return
         except CamscopeError as error:
             yield Refused(f"On {platform.node()}: {error}")
 

@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from camscope.images import Preprocessing
+from camscope.runs.kept_memory import keep_some_memory
 from camscope.runs.reading_one import read_input
 
 FIRST_TO_GO = 800
@@ -21,6 +22,9 @@ FIRST_TO_GO = 800
 
 GIVES_WAY = 2
 """By so much it gives way to the threads of the model, which wait for each other where one of them has no core."""
+
+KEPT = 256 << 20
+"""Bytes of free memory that it keeps: a photo of 16 megapixels is a quarter of it."""
 
 
 def work() -> None:
@@ -31,6 +35,7 @@ def work() -> None:
         Path("/proc/self/oom_score_adj").write_text(str(FIRST_TO_GO))
     with suppress(OSError, AttributeError):
         os.nice(GIVES_WAY)
+    keep_some_memory(KEPT)
     questions = sys.stdin.buffer
     with suppress(EOFError, BrokenPipeError, KeyboardInterrupt):
         preprocessing: Preprocessing | None = pickle.load(questions)

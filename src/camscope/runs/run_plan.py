@@ -180,12 +180,15 @@ class Plan:
             version = document.pop("format")
             if version == FORMAT:
                 return cls(**_plan(document))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             raise InputError(why_no_run(folder)) from None
         except OSError as error:
             raise InputError(f"{file} cannot be read: {error.strerror or error}.") from error
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise InputError(f"{file} is damaged, or no plan of a run ({error}).") from error
+            raise InputError(
+                f"{file} is damaged, or no plan of a run ({error}). The Parquet files beside it open with pandas, "
+                f"Polars and DuckDB all the same; {keyword('restart', True)} takes them away, and the run begins anew."
+            ) from error
         older = "an older" if isinstance(version, int) and version < FORMAT else "a newer"
         raise InputError(
             f"'{folder}' was written by {older} camscope: its store is of version {version}, this one reads {FORMAT}. "
@@ -220,12 +223,13 @@ def why_no_run(folder: StorePath) -> str:
     if not folder.exists():
         beside = folder.parent.iterdir() if folder.parent.is_dir() else ()
         runs = [one.name for one in beside if (one / PLAN).is_file()]
-        return f"There is no run '{folder}'.{nearest(folder.name, runs)}"
+        near = nearest(folder.name, runs)
+        return f"There is no run '{folder}'.{near or f' camscope run DATA --out {folder} makes one.'}"
     if not folder.is_dir():
         return f"'{folder}' is a file. Give the folder of a run, in which {PLAN} lies."
     inside = sorted(str(one.parent) for one in folder.glob(f"*/{PLAN}"))
     hint = f" In it are runs: {', '.join(inside[:4])}{' …' if len(inside) > 4 else ''}." if inside else ""
-    return f"'{folder}' is no run: it has no {PLAN}. camscope run DATA --out '{folder}' makes one.{hint}"
+    return f"'{folder}' is no run: it has no {PLAN}.{hint or ' camscope run DATA --out RUN makes one.'}"
 
 
 def _plan(document: dict[str, Any]) -> dict[str, Any]:

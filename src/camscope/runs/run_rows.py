@@ -323,8 +323,10 @@ class RunRows:
         Raises:
             InputError: if there is nothing to show.
         """
-        keys = self._columns(["id", "row", "label", "top1", "similarity"], optional=["similarity"])
-        return contact_sheet(self.explanation, keys.to_pylist(), columns, style)
+        known = [one.by for one in self.order if one.by in self.columns]
+        numbers = [name for name in known if name != "top1_probability"]  # which each has in any case
+        keys = self._columns(list(dict.fromkeys(["id", "row", "label", "top1", *numbers])))
+        return contact_sheet(self.explanation, keys.to_pylist(), columns, style, numbers)
 
     @property
     def question(self) -> str:

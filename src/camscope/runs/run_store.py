@@ -6,7 +6,7 @@ import json
 import os
 import re
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -108,9 +108,12 @@ class RunStore:
     def held(self) -> Iterator[None]:
         """Have the folder, keep other processes out, and take away what a killed write left.
 
+        If no run is begun in it by the end, nothing is left: neither of the run, nor of folders that were made for it.
+
         Raises:
             InputError: if another process runs in it, it cannot be made, or it holds something else than a run.
         """
+        made = _missing(self.path)
         self._make()
         taken = (
             f"Another process is writing the run '{self.path}'. Wait until it is done; or share the work: "
@@ -120,11 +123,24 @@ class RunStore:
             hold = held(self.path, taken=taken, what="a run", extra="runs")
         else:
             hold = leased(self.path, taken=taken)
-        with hold:
-            make_folder(self.shards)
-            self._sweep()
-            yield
-            self._sweep()  # what workers of other machines left that were lost meanwhile
+        try:
+            with hold:
+                make_folder(self.shards)
+                self._sweep()
+                try:
+                    yield
+                    self._sweep()  # what workers of other machines left that were lost meanwhile
+                finally:
+                    if not self.is_begun:
+                        remove_tree(self.path / INPUTS)
+                        remove_tree(self.shards)
+                        for folder in made[:1]:
+                            with suppress(OSError):
+                                (folder / LOCK).unlink()  # while it is held
+        finally:
+            with suppress(OSError):  # a run was begun, or something else was put there
+                for folder in made:
+                    folder.rmdir()
 
     def _sweep(self) -> None:
         for folder in (self.path, self.shards):
@@ -189,9 +205,13 @@ class RunStore:
         try:
             make_folder(self.path)
             inside = {name for name, _ in names_in(self.path)} - {LOCK, LEASE}
+        except (FileExistsError, NotADirectoryError) as error:
+            raise InputError(
+                f"A run is a folder, and '{self.path}' is a file, or lies below one. Say another name."
+            ) from error
         except OSError as error:
             raise InputError(
-                f"The folder '{self.path}' cannot be made: {error.strerror or error}."
+                f"The folder '{self.path}' cannot be made: {error.strerror or error}. Say another, where you may write."
             ) from error
         ours = {PLAN, SHARDS, INPUTS, INDEX}
         strange = sorted(name for name in inside - ours if not name.startswith("."))
@@ -208,6 +228,13 @@ class RunStore:
         for name in (SHARDS, INPUTS):
             remove_tree(self.path / name)
         make_folder(self.shards)
+
+
+def _missing(path: StorePath) -> list[Path]:
+    """The folder and those above it that are not there yet, from the innermost; none of a bucket."""
+    if not isinstance(path, Path):
+        return []
+    return [folder for folder in (path, *path.parents) if not os.path.lexists(folder)]
 
 
 def number_of(name: str) -> int | None:

@@ -19,6 +19,7 @@ from camscope.runs.engines import LOCAL, engine_named
 from camscope.runs.faster_copy import check_wanted, choose, explainer_on
 from camscope.runs.finishing import finish
 from camscope.runs.input_list import InputList, Share
+from camscope.runs.labels_of_run import LabelReader, check_some_known
 from camscope.runs.model_of_run import explainer_of, facts_of
 from camscope.runs.needed_packages import check_installed
 from camscope.runs.reader_processes import Readers
@@ -30,7 +31,9 @@ from camscope.runs.shard_engine import Job, Progress, Told
 from camscope.runs.shard_loop import having_failures
 from camscope.runs.shard_work import Pair, explained
 from camscope.runs.sources.finding_inputs import DataLike, find_inputs
+from camscope.runs.sources.in_tables import is_table
 from camscope.runs.sources.one_input import DataOptions, Input
+from camscope.runs.sources.remote_files import folder_of
 from camscope.runs.store_paths import StorePath, store_path
 from camscope.targets import parse_target
 from camscope.training.run_folder import now
@@ -245,7 +248,11 @@ def _begun(
 ) -> Plan:
     """The plan of a new run: the list of inputs is written, and the first batch is explained."""
     written = inputs.write(find_inputs(data, options), _TRIED)
-    e, again = _first(explainer, asked, written.head, batch or _IN_FIRST)
+    e, again = _first(explainer, asked, written.head, batch or _IN_FIRST, data, options)
+    if asked.targets == (LABELS,):
+        shards = Share.read(asked.share).shards(-(-written.count // asked.shard_size))
+        labels = (one.label for shard in shards for one in inputs.of_shard(shard))
+        check_some_known(labels, LabelReader(e.logits.shape[1], e.class_names))
     layers = e.provenance["layers"]
     at = None
     if asked.layers is None and list(layers.get("layers", {})) == [layers.get("choice")]:
@@ -259,7 +266,7 @@ def _begun(
         )
     return Plan(
         asked=asked,
-        data=tuple(os.fspath(one) for one in ([data] if isinstance(data, (str, os.PathLike)) else data)),
+        data=tuple(os.fspath(one) for one in _all_of(data)),
         count=written.count,
         inputs_sha256=written.sha256,
         at=at,
@@ -275,7 +282,12 @@ def _begun(
 
 
 def _first(
-    explainer: Explainer, asked: Asked, head: Sequence[Input], batch: int
+    explainer: Explainer,
+    asked: Asked,
+    head: Sequence[Input],
+    batch: int,
+    data: DataLike,
+    options: DataOptions,
 ) -> tuple[Explanation, Callable[[Explainer, tuple[str, ...] | None], Explanation]]:
     """The explanation of the first batch that can be read, and what explains it again.
 
@@ -309,7 +321,24 @@ def _first(
         raise refused
     raise InputError(
         f"None of the first {len(head)} images can be read, so the run was not begun. The first: {wrong[0]}"
+        f"{_where(data, options)}"
     )
+
+
+def _where(data: DataLike, options: DataOptions) -> str:
+    """Where the images of a table are looked for, for a message; nothing if the data are no table."""
+    table = next((os.fspath(one) for one in _all_of(data) if is_table(os.fspath(one))), None)
+    if table is None:
+        return ""
+    base = options.images if options.images is not None else folder_of(table)
+    return (
+        f" The paths in '{table}' are relative to the folder '{base or '.'}': if the images are in another, say "
+        f"{keyword('images', like='FOLDER')}."
+    )
+
+
+def _all_of(data: DataLike) -> list[str | os.PathLike[str]]:
+    return [data] if isinstance(data, (str, os.PathLike)) else list(data)
 
 
 def _readable(pairs: Iterable[Pair], wrong: list[str]) -> Iterator[tuple[Input, ReadPhoto]]:

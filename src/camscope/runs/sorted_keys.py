@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Int64, UInt32, UInt64
 
-from camscope.runs.arrow_numbers import numbers_in, without_value
+from camscope.runs.arrow_numbers import as_arrow, numbers_in, without_value
 
 _ROW_BITS = 20
 """A row's key is the number of its image and, in so many bits, its own number among the rows of that image."""
@@ -21,6 +21,9 @@ _KEPT_BYTES = 64 << 20
 
 _FEW_VALUES = 20_000
 """A text of so many values at most is sorted by their numbers; one of more takes long."""
+
+_MOST_TEXT = 128 << 20
+"""A text of so many bytes at most is sorted in memory; of more it is sorted by DuckDB, which can lay parts on disk."""
 
 _NEAR = 1000
 """So far, rows that are sorted by such a text are found without sorting them all."""
@@ -107,7 +110,8 @@ class SortedKeys:
                 sql = f"SELECT {KEY} FROM ({chosen}) ORDER BY {by}"
                 if not keep or offset + limit <= _NEAR:
                     return numbers_in(self.ask(f"{sql} LIMIT {limit} OFFSET {offset}")["key"])
-                keys = numbers_in(self.ask(sql)["key"])
+                keys = self._by_text(chosen, order)
+                keys = numbers_in(self.ask(sql)["key"]) if keys is None else keys
             self._keep(asked, keys)
         return keys[offset : offset + limit]
 
@@ -137,6 +141,35 @@ class SortedKeys:
             first = np.argsort(every)
             every, ranks = every[first], ranks[first]
         return np.asarray(every[_sorted_places(ranks)])
+
+    def _by_text(self, chosen: str, order: tuple[Order, ...]) -> Int64[np.ndarray, " row"] | None:
+        """All keys, where rows are sorted by a text that fits the memory; None where it is none, or does not.
+
+        DuckDB's own sort holds rows as they are sorted several times.
+        """
+        import pyarrow as pa
+        from pyarrow import compute
+
+        if len(order) > 1:
+            return None
+        ((by, descending),) = order
+        found, texts, size = [], [], 0
+        for part in self.stream(f"SELECT {KEY}, ({by}\n) AS value FROM ({chosen})"):
+            size += part["value"].nbytes
+            if not pa.types.is_string(part["value"].type) or size > _MOST_TEXT:
+                return None
+            found.append(numbers_in(part["key"]))
+            texts.append(part["value"])
+        if not found:
+            return np.zeros(0, np.int64)
+        keys, values = np.concatenate(found), pa.chunked_array(texts)
+        del found, texts
+        if (keys[1:] < keys[:-1]).any():
+            first = np.argsort(keys)
+            keys, values = keys[first], values.take(as_arrow(first))
+        towards = "descending" if descending else "ascending"
+        places = compute.array_sort_indices(values, order=towards, null_placement="at_end")  # a stable sort
+        return np.asarray(keys[numbers_in(places)])
 
 
 class Ranking:

@@ -6,6 +6,7 @@ import os
 import struct
 import warnings
 from collections.abc import Mapping
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -85,13 +86,30 @@ def resampled(sound: Sound, rate: float) -> Sound:
 
 
 def _read(path: Path) -> Sound:
-    suffix = path.suffix.lower()
     if path.is_dir():
         raise InputError(
             f"{path} is a folder. Its sounds are camscope.signals.find_sounds([{str(path)!r}]), a list."
         )
     if not path.is_file():
         raise InputError(f"There is no file {path}. This model takes sounds: .wav files, or arrays.")
+    return _of_wav(path, path)
+
+
+def read_sound_bytes(content: bytes, name: str) -> Sound:
+    """Read a sound from the content of its file.
+
+    Args:
+        content: of a .wav file.
+        name: what it is called, for messages.
+
+    Raises:
+        InputError: if it is none, cannot be read, is empty, or has values that are no numbers.
+    """
+    return _of_wav(BytesIO(content), Path(name))
+
+
+def _of_wav(given: Path | BytesIO, path: Path) -> Sound:
+    suffix = path.suffix.lower()
     if suffix in OTHER_SOUNDS:
         raise InputError(
             f"{path}: of sounds only .wav files are read. Convert it (ffmpeg -i {path.name} {path.stem}.wav), or read "
@@ -104,7 +122,7 @@ def _read(path: Path) -> Sound:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", wavfile.WavFileWarning)  # of chunks with titles and the like
-            rate, array = wavfile.read(path)
+            rate, array = wavfile.read(given)
     except _BROKEN as error:
         raise InputError(
             f"{path} cannot be read as a .wav file of plain samples ({error}). Write it anew: ffmpeg -i {path.name} "

@@ -18,6 +18,11 @@ class Caption(Class):
 
     Its logit is the scaled cosine similarity of the photo and the caption; its probability is among the captions of
     the call (CLIP), or by itself (SigLIP).
+
+    Example:
+        >>> against = -camscope.Caption("a dog")  # explain(clip, "photo.jpg", targets=["a cat", against])
+        >>> against.which, against.sign
+        ('a dog', -1)
     """
 
     which: str

@@ -20,7 +20,13 @@ from camscope.targets.target import Target, written
 
 @dataclass(frozen=True)
 class Class(Target):
-    """The score of one class, by index or name. `-Class(i)`: evidence against it."""
+    """The score of one class, by index or name. `-Class(i)`: evidence against it.
+
+    Example:
+        >>> e = camscope.explain(model, x, targets=[camscope.Class(281), -camscope.Class(281)])
+        >>> torch.allclose(e.maps()[:, 0], -e.maps()[:, 1], atol=1e-6)
+        True
+    """
 
     which: int | str
     of: Of = "logit"
@@ -52,6 +58,11 @@ class TopK(Target):
         sign: −1 for evidence against.
         or_fewer: take all classes where the model has fewer than k (not counting those that it masks out by a logit
             of −∞), in place of an error.
+
+    Example:
+        >>> e = camscope.explain(model, x, targets=camscope.TopK(3))
+        >>> e.scores[0].tolist() == sorted(e.scores[0].tolist(), reverse=True)
+        True
     """
 
     k: int = 1
@@ -85,7 +96,12 @@ class TopK(Target):
 @written
 @dataclass(frozen=True)
 class AllClasses(Target):
-    """Every class, in the model's order."""
+    """Every class, in the model's order.
+
+    Example:
+        >>> camscope.explain(model, x, targets=camscope.AllClasses()).maps().shape
+        torch.Size([2, 1000, 3, 3])
+    """
 
     of: Of = "logit"
     sign: int = 1
@@ -119,6 +135,11 @@ class Contrast(Target):
         weighting: how the others are averaged; see `Weighting`.
         of: which score.
         sign: −1 for evidence against.
+
+    Example:
+        >>> e = camscope.explain(model, x, targets=camscope.Contrast(281, against=[282, 285]))
+        >>> e.maps().shape
+        torch.Size([2, 1, 3, 3])
     """
 
     which: int | str

@@ -46,6 +46,12 @@ class Instance(PredictionTarget):
 
     Raises:
         TargetError: if `box` is neither a box nor a number.
+
+    Example:
+        >>> camscope.Instance(0)  # the detection with the highest score: explain(detector, x, targets=…)
+        Instance(box=0, which=None, of='logit', sign=1)
+        >>> camscope.Instance((10, 20, 90, 80), "dog").which  # the dog that lies there
+        'dog'
     """
 
     box: int | Sequence[float] = 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from camscope.outputs import Of
@@ -70,7 +71,7 @@ class TargetInfo:
         return f"not {words}" if self.sign < 0 else words
 
 
-def short_names(class_names: Sequence[str] | None) -> dict[str, str]:
+def short_names(class_names: Sequence[str] | None) -> Mapping[str, str]:
     """The short name of each class: its first synonym, since ImageNet's names list up to ten, with commas between.
 
     A name whose first part is that of another class as well (`cat, black` beside `cat, white`) stays whole.
@@ -81,7 +82,12 @@ def short_names(class_names: Sequence[str] | None) -> dict[str, str]:
     Returns:
         The short names, by the whole ones.
     """
-    first = {name: name.partition(",")[0].strip() for name in class_names or ()}
+    return _short_names(tuple(class_names or ()))
+
+
+@lru_cache(maxsize=8)  # asked for each image, while the classes are those of one model
+def _short_names(class_names: tuple[str, ...]) -> Mapping[str, str]:
+    first = {name: name.partition(",")[0].strip() for name in class_names}
     count = Counter(part.lower() for part in first.values())
     return {name: part if part and count[part.lower()] == 1 else name for name, part in first.items()}
 

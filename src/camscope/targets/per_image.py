@@ -27,6 +27,11 @@ class PerImage:
 
     Raises:
         TargetError: for an array that holds no class indices.
+
+    Example:
+        >>> e = camscope.explain(model, x, targets=camscope.PerImage([281, 3]))
+        >>> [targets[0].index for targets in e.targets]
+        [281, 3]
     """
 
     targets: Sequence[TargetLike | Sequence[TargetLike]]

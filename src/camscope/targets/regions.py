@@ -49,6 +49,11 @@ class Region(PredictionTarget):
 
     Raises:
         TargetError: if `where` is none of these.
+
+    Example:
+        >>> segmenter = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), torch.nn.ReLU(), torch.nn.Conv2d(8, 5, 1))
+        >>> camscope.explain(segmenter, x, targets=camscope.Region(2), layers="1").maps().shape
+        torch.Size([2, 1, 94, 94])
     """
 
     which: int | str | None = None

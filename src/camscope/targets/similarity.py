@@ -25,6 +25,13 @@ class Similarity(PredictionTarget):
         to: one embedding for all images, or one for each; `Explainer.embed` gives them.
         name: what the other embedding is of, for labels.
         sign: −1 for what makes them different.
+
+    Example:
+        >>> with torch.no_grad():
+        ...     other = model(x[:1])[0]
+        >>> e = camscope.explain(model, x, targets=camscope.Similarity(other))
+        >>> round(float(e.scores[0, 0]), 3)
+        1.0
     """
 
     to: Float[Array, "*batch feature"] | Sequence[float]

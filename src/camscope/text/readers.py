@@ -83,6 +83,11 @@ class Vocabulary:
 
     Raises:
         InputError: for an empty vocabulary, or an `unknown` that is not in it.
+
+    Example:
+        >>> words = camscope.Vocabulary({"a": 1, "good": 2, "film": 3, "?": 0}, unknown="?")
+        >>> words("a fine film")
+        [('a', 1), ('fine', 0), ('film', 3)]
     """
 
     def __init__(

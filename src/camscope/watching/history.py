@@ -24,6 +24,13 @@ class History(Records):
     history.figure()              # samples × steps, each with its probability
     history.at_epochs([5, 50]).figure()
     history.settling(box=(8, 8, 24, 24)).mass
+
+    Example:
+        >>> recorder = camscope.Recorder("watched", x, targets=[281])
+        >>> for step in range(4):  # of a training
+        ...     recorder.step(model)
+        >>> camscope.History.open("watched").steps.tolist()
+        [1, 2, 4]
     """
 
     @classmethod

@@ -63,6 +63,12 @@ class Recorder:
 
     Raises:
         InputError: if `when` or a board is none.
+
+    Example:
+        >>> recorder = camscope.Recorder("run", x, targets=[281])
+        >>> for step in range(4):  # of a training
+        ...     recorder.step(model)
+        >>> recorder.epoch(model)
     """
 
     @keywords("camscope.Recorder(out, samples, {})", passes_on=Explainer.__init__)

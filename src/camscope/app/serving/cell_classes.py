@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from camscope.app.serving.held_models import HeldModel
+from camscope.app.serving.held_photos import Given
 from camscope.app.serving.wishes import Cells
 from camscope.arrays import to_numpy
 from camscope.errors import InputError, LayerError, MethodError
-from camscope.images import Photo
 from camscope.methods.cam import cam
 from camscope.methods.registry import method_of
 from camscope.targets import AllClasses, class_name
@@ -19,7 +19,7 @@ _EXACT = method_of(cam).name
 """The method that is the part of each cell in a logit, where the head is linear."""
 
 
-def cell_classes(model: HeldModel, photo: Photo, wish: Cells) -> dict[str, Any]:
+def cell_classes(model: HeldModel, photo: Given, wish: Cells) -> dict[str, Any]:
     """The classes that cells speak for: w_c · F(cell), whose mean over the cells is the logit but for its bias.
 
     Args:
@@ -31,8 +31,7 @@ def cell_classes(model: HeldModel, photo: Photo, wish: Cells) -> dict[str, Any]:
         InputError: if there is no such cell.
         CamscopeError: if the model does not take the photo.
     """
-    model.refuse_photos()
-    explainer = model.explainer
+    explainer = model.takes(photo)
     try:
         e = explainer(photo, methods=_EXACT, layers=wish.layer, targets=AllClasses())
     except (MethodError, LayerError) as error:

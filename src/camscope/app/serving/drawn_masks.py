@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import Any
+from functools import reduce
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float
 from camscope.app.serving.wishes import Grid, Mask
 from camscope.errors import InputError
 from camscope.images import Geometry
+from camscope.signals import SignalGeometry
 
 _INSIDE = 0.5
 
@@ -56,21 +57,24 @@ def _of_bytes(mask: Grid) -> Float[np.ndarray, "height width"]:
 
 
 def on_input(
-    mask: Float[np.ndarray, "rows columns"], geometry: Geometry
-) -> tuple[Bool[np.ndarray, "height width"], Bool[np.ndarray, "height width"]]:
-    """A mask of a photo at the pixels of the model's input, and which of them show the photo.
+    mask: Float[np.ndarray, "rows columns"], geometry: Geometry | SignalGeometry
+) -> tuple[Bool[np.ndarray, "*space"], Bool[np.ndarray, "*space"]]:
+    """A mask of a photo, or of a sound's picture, at the places of the model's input, and which of them show it.
 
     Args:
-        mask: over the whole photo.
-        geometry: where the photo lies in the input.
+        mask: over the whole picture. Of a sound it is over time, to the right, and over frequency, upwards; where the
+            model is given no frequencies, a time is inside if the mask is at any height.
+        geometry: where the photo or the sound lies in the input.
     """
-    places: list[Any] = []
-    shown: list[Any] = []
-    for axis in range(2):
+    if isinstance(geometry, SignalGeometry):
+        mask = mask[::-1].T if len(geometry.photo_size) > 1 else mask.max(0)
+    places: list[np.ndarray] = []
+    shown: list[np.ndarray] = []
+    for axis in range(mask.ndim):
         along = (np.arange(geometry.input_size[axis]) + 0.5 - geometry.offset[axis]) / geometry.scale[axis]
         share = along / geometry.photo_size[axis]
         shown.append((share >= 0) & (share < 1))
         places.append(np.clip((share * mask.shape[axis]).astype(int), 0, mask.shape[axis] - 1))
     inside = mask[np.ix_(*places)] >= _INSIDE
-    photo = shown[0][:, None] & shown[1][None, :]
-    return inside & photo, photo
+    there = reduce(np.logical_and, np.meshgrid(*shown, indexing="ij", sparse=True))
+    return inside & there, there

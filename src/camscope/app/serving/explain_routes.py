@@ -10,18 +10,18 @@ from fastapi import APIRouter, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import Response, StreamingResponse
 
-from camscope.app.serving.altered_scores import altered_scores
+from camscope.app.serving.altered_scores import altered_scores, altered_text_scores
 from camscope.app.serving.app_session import Session, done
 from camscope.app.serving.cell_classes import cell_classes
 from camscope.app.serving.explained_photo import encoded, explained_photo
 from camscope.app.serving.explained_text import explained_text
 from camscope.app.serving.held_models import HeldModel
-from camscope.app.serving.held_photos import HeldPhoto
+from camscope.app.serving.held_photos import Given, HeldPhoto
 from camscope.app.serving.trust_stream import verdict_events, with_first
-from camscope.app.serving.wishes import Cells, Explain, ExplainText, OfPhoto, Scores, TrustWish
-from camscope.images import Photo
+from camscope.app.serving.wishes import Cells, Explain, ExplainText, OfPhoto, Scores, TextScores, TrustWish
+from camscope.errors import InputError
 
-_Answer: TypeAlias = Callable[[HeldModel, HeldPhoto, Photo, Any], dict[str, Any]]
+_Answer: TypeAlias = Callable[[HeldModel, HeldPhoto, Given, Any], dict[str, Any]]
 
 router = APIRouter()
 
@@ -35,9 +35,13 @@ async def _explain(request: Request, wish: Explain) -> Response:
 @router.post("/texts", response_class=Response)
 async def _explain_text(request: Request, wish: ExplainText) -> Response:
     """Explain a text: its words, and the evidence in each for every target."""
-    model = request.app.state.session.models.of(wish.model)
-    content = await done(request, model.worker, lambda: encoded(explained_text(model, wish)), page=wish.page)
-    return Response(content, media_type="application/json", headers={"Cache-Control": "no-store"})
+    return await _said_of_text(request, wish, explained_text)
+
+
+@router.post("/texts/scores", response_class=Response)
+async def _text_scores(request: Request, wish: TextScores) -> Response:
+    """What the model says if words of a text are left out, or nothing else is left, beside what it says as it is."""
+    return await _said_of_text(request, wish, altered_text_scores)
 
 
 @router.post("/cells", response_class=Response)
@@ -62,9 +66,14 @@ async def _scores(request: Request, wish: Scores) -> Response:
 async def _trust(request: Request, wish: TrustWish) -> StreamingResponse:
     """Whether a map can be trusted, as server-sent events; whoever closes the connection ends it."""
     session: Session = request.app.state.session
-    model, held = session.models.of(wish.model), session.photos.of(wish.photo)
-    photo = await run_in_threadpool(session.photos.read, held)
-    events = verdict_events(model, photo, wish)
+    model = session.models.of(wish.model)
+    if wish.photo is not None and wish.text is None:
+        given: Given | str = await run_in_threadpool(session.photos.read, session.photos.of(wish.photo))
+    elif wish.text is not None and wish.photo is None:
+        given = wish.text
+    else:
+        raise InputError("A verdict is of a photo or of a text: name one of them.")
+    events = verdict_events(model, given, wish)
     first = await anext(events)  # what is asked wrongly is refused before anything is streamed
     return StreamingResponse(
         with_first(first, events),
@@ -74,7 +83,7 @@ async def _trust(request: Request, wish: TrustWish) -> StreamingResponse:
 
 
 async def _answered(
-    request: Request, wish: OfPhoto, answer: Callable[[HeldModel, HeldPhoto, Photo, Any], Any]
+    request: Request, wish: OfPhoto, answer: Callable[[HeldModel, HeldPhoto, Given, Any], Any]
 ) -> Response:
     """The answer of a model to a wish: what it gave before, or else from its own thread."""
     session: Session = request.app.state.session
@@ -86,4 +95,13 @@ async def _answered(
         call = partial(answer, model, held, photo, wish)
         found = await done(request, model.worker, lambda: encoded(call()), page=wish.page)
         session.kept.put(key, found)
-    return Response(found, media_type="application/json", headers={"Cache-Control": "no-store"})
+    return _json(found)
+
+
+async def _said_of_text(request: Request, wish: Any, answer: Callable[[HeldModel, Any], Any]) -> Response:
+    model = request.app.state.session.models.of(wish.model)
+    return _json(await done(request, model.worker, lambda: encoded(answer(model, wish)), page=wish.page))
+
+
+def _json(content: bytes) -> Response:
+    return Response(content, media_type="application/json", headers={"Cache-Control": "no-store"})

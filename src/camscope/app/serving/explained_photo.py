@@ -9,17 +9,16 @@ from typing import Any
 
 from camscope.app.serving.drawn_masks import drawn, on_input
 from camscope.app.serving.held_models import HeldModel
-from camscope.app.serving.held_photos import HeldPhoto
+from camscope.app.serving.held_photos import Given, HeldPhoto
 from camscope.app.serving.wishes import AtBox, AtInstance, AtRegion, Explain
 from camscope.app.view import View
-from camscope.images import Photo
 from camscope.inputs import InputImages
 from camscope.targets import Instance, Region, TargetLike, TopK
 
 _TOP = 3
 
 
-def explained_photo(model: HeldModel, held: HeldPhoto, photo: Photo, wish: Explain) -> dict[str, Any]:
+def explained_photo(model: HeldModel, held: HeldPhoto, photo: Given, wish: Explain) -> dict[str, Any]:
     """Explain a photo.
 
     Args:
@@ -32,8 +31,7 @@ def explained_photo(model: HeldModel, held: HeldPhoto, photo: Photo, wish: Expla
         CamscopeError: if that does not suit the model.
     """
     began = time.perf_counter()
-    model.refuse_photos()
-    explainer = model.explainer
+    explainer = model.takes(photo)
     given = explainer.prepare(photo)
     e = explainer(
         given,
@@ -72,7 +70,7 @@ def _targets(wish: Explain, shown: InputImages, *, instances: bool) -> Sequence[
     elif isinstance(at, AtRegion) and at.region is None:
         named.append(Region(at.which))
     elif isinstance(at, AtRegion) and at.region is not None:
-        inside, _ = on_input(drawn(at.region), shown[0].geometry)
+        inside, _ = on_input(drawn(at.region), shown.geometry(0))
         named.append(Region(at.which, inside))
     if named:
         return named

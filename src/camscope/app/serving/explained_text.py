@@ -6,7 +6,6 @@ from typing import Any
 
 from camscope.app.serving.held_models import HeldModel
 from camscope.app.serving.wishes import ExplainText
-from camscope.errors import InputError
 from camscope.results.saving import finite
 from camscope.targets import TopK
 
@@ -24,9 +23,8 @@ def explained_text(model: HeldModel, wish: ExplainText) -> dict[str, Any]:
         InputError: if the model reads no texts.
         CamscopeError: if what is asked for does not suit it.
     """
+    model.refuse_all_but_texts()
     explainer = model.explainer
-    if not explainer.reads_texts:
-        raise InputError(f"The model {model.name} reads no texts: drop a photo, or start with one that does.")
     e = explainer(
         wish.text,
         methods=wish.methods or None,

@@ -1,13 +1,15 @@
-"""The models of a server: each is loaded in a thread of its own, and a model that cannot be loaded says why."""
+"""The models of a server: each has a thread of its own, and one that cannot be loaded says why."""
 
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from PIL import Image
 
+from camscope.app.serving.held_photos import Given
 from camscope.app.serving.refusals import NotFoundError
 from camscope.app.serving.worker import Worker
 from camscope.engine import Explainer
@@ -15,12 +17,27 @@ from camscope.engine.listings import LayerTable, OfferTable
 from camscope.errors import CamscopeError, InputError, ModelError
 from camscope.methods import list_methods
 from camscope.outputs import Dense
+from camscope.signals import Sound
 from camscope.targets import TargetLike
 
 _CHEAPEST = next(m.name for m in list_methods() if m.baseline)
 """A method that takes no more than a forward."""
 
+_LOADING = threading.Lock()
+"""Models are loaded one after the other: packages that import their parts as they are needed, as transformers does, are
+no more than half there for a second thread."""
+
 _ASKED = 256
+
+
+class NamedTarget(NamedTuple):
+    """What a target is called in an input, its class, and whether it has a probability."""
+
+    title: str
+    number: int | None
+    probable: bool
+
+
 _SIZE = (224, 224)
 
 
@@ -41,14 +58,15 @@ class HeldModel:
         self._explainer: Explainer | None = None
         self._layers: dict[bool, LayerTable] = {}
         self._offers: asyncio.Future[OfferTable] | None = None
-        self._asked: dict[tuple[str, tuple[str, ...]], list[tuple[str, int | None, bool]]] = {}
+        self._asked: dict[tuple[str, tuple[str, ...]], list[NamedTarget]] = {}
         self._kind: str | None = None
         self.error: str | None = None
         self.worker.begin(self._load)
 
     def _load(self) -> None:
         try:
-            self._explainer = self._open()
+            with _LOADING:
+                self._explainer = self._open()
             self._kind = _kind(self._explainer)
         except CamscopeError as error:
             self.error = str(error)
@@ -59,18 +77,37 @@ class HeldModel:
                 self.layers
             )  # behind all photos that wait; what is wrong is said when they are asked for
 
-    def refuse_photos(self) -> None:
-        """Refuse photos for a model that takes something else.
+    def takes(self, given: Given) -> Explainer:
+        """The explainer, for a photo or a sound.
+
+        Args:
+            given: what is to be explained.
 
         Raises:
-            InputError: saying what.
+            InputError: if the model takes something else, saying what.
+            ModelError: if it could not be loaded.
         """
         e = self.explainer
-        if e.reads_texts or e.hears_sounds:
-            what, how = (
-                ("reads texts", "POST /api/texts") if e.reads_texts else ("takes sounds", "camscope explain")
+        this = "sound" if isinstance(given, Sound) else "photo"
+        if e.reads_texts:
+            raise InputError(
+                f"The model {self.name} reads texts, and this is a {this}: write one into its field."
             )
-            raise InputError(f"The model {self.name} {what}, and this is a photo: {how} explains them.")
+        if e.hears_sounds != (this == "sound"):
+            other = "sounds: drop a .wav file" if e.hears_sounds else "photos: drop one"
+            raise InputError(f"The model {self.name} takes {other}. This is a {this}.")
+        return e
+
+    def refuse_all_but_texts(self) -> None:
+        """Refuse texts for a model that reads none.
+
+        Raises:
+            InputError: saying what to do.
+        """
+        if not self.explainer.reads_texts:
+            raise InputError(
+                f"The model {self.name} reads no texts: drop a photo, or start with one that does."
+            )
 
     @property
     def status(self) -> str:
@@ -124,21 +161,21 @@ class HeldModel:
         return found
 
     def asked(
-        self, photo: str, given: Any, words: tuple[str, ...], targets: Sequence[TargetLike]
-    ) -> list[tuple[str, int | None, bool]]:
-        """What targets are called in a photo, their classes, and whether they have a probability; found out once.
+        self, input: str, given: Any, words: tuple[str, ...], targets: Sequence[TargetLike]
+    ) -> list[NamedTarget]:
+        """What targets are called in an input, their classes, and whether they have a probability; found out once.
 
         Args:
-            photo: its id.
-            given: the photo as it was prepared.
+            input: a photo's id, or a text.
+            given: the input as it was prepared.
             words: the targets as they were written.
             targets: likewise, as they are explained.
         """
-        key = (photo, words)
+        key = (input, words)
         if key not in self._asked:
             e = self.explainer(given, methods=_CHEAPEST, targets=targets)
             self._asked[key] = [
-                (title, info.index, e.probability(0, number) is not None)
+                NamedTarget(title, info.index, e.probability(0, number) is not None)
                 for number, (title, info) in enumerate(zip(e.titles[0], e.targets[0], strict=True))
             ]
             while len(self._asked) > _ASKED:

@@ -1,4 +1,4 @@
-"""The photos of a server: those it was started with, and those that a page dropped."""
+"""The photos and sounds of a server: those it was started with, and those that a page dropped."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import PurePosixPath, PureWindowsPath
-from typing import Any
+from typing import Any, TypeAlias
 
 from PIL import Image
 
 from camscope.app.serving.refusals import NotFoundError
+from camscope.app.sound_picture import SIZE, picture_of_sound
 from camscope.images import Photo, read_photo, read_photo_bytes
+from camscope.signals import Sound, names_sound, read_sound_bytes, to_sound
 
 _BYTES_HELD = 512 * 2**20
 """Of dropped photos, as files; the oldest are let go of beyond."""
@@ -26,18 +28,22 @@ _MOST_HELD = 10_000
 _PIXELS_HELD = 100_000_000
 """Of photos that were looked at last, which are kept as pixels."""
 
+Given: TypeAlias = Photo | Sound
+"""What a model is asked about."""
+
 _LONGEST_NAME = 200
 _QUALITY = 85
 
 
 @dataclass(eq=False)
 class HeldPhoto:
-    """One photo.
+    """One photo, or a sound, which is looked at as its picture.
 
     Attributes:
         id: what requests call it; by chance, so that nobody guesses it.
         name: what people call it.
         given: whether the server was started with it.
+        listed: whether it is among the photos of the page: it was given or dropped, and is no row of a run.
         bytes: how large its file is, where the server holds it.
         size: (height, width) in pixels, once it was read.
     """
@@ -45,9 +51,10 @@ class HeldPhoto:
     id: str
     name: str
     given: bool
+    listed: bool
     bytes: int
     size: tuple[int, int] | None = field(default=None, init=False)
-    _read: Callable[[], Photo]
+    _read: Callable[[], Given]
 
     def facts(self) -> Mapping[str, Any]:
         """What a page is told of it."""
@@ -60,14 +67,14 @@ class HeldPhotos:
 
     def __init__(self) -> None:
         self._held: dict[str, HeldPhoto] = {}
-        self._pixels: OrderedDict[str, Photo] = OrderedDict()
+        self._pixels: OrderedDict[str, Given] = OrderedDict()
         self._lock = threading.Lock()
 
-    def given(self) -> Iterator[HeldPhoto]:
-        """Those that the server was started with."""
+    def listed(self) -> Iterator[HeldPhoto]:
+        """Those that the server was started with, and those that were dropped."""
         with self._lock:
             held = list(self._held.values())
-        return (photo for photo in held if photo.given)
+        return (photo for photo in held if photo.listed)
 
     def add_file(self, path: str) -> HeldPhoto:
         """Have a photo that the server was started with; it is read when it is first looked at.
@@ -75,7 +82,8 @@ class HeldPhotos:
         Args:
             path: a file, or `sample:NAME`.
         """
-        return self._add(path, lambda: read_photo(path), given=True, bytes=0)
+        read = to_sound if names_sound(path) else read_photo
+        return self._add(path, lambda: read(path), given=True, listed=True, bytes=0)
 
     def add_again(self, name: str, read: Callable[[], Photo]) -> HeldPhoto:
         """Have a photo that can be read again, such as that of a run's row.
@@ -84,10 +92,10 @@ class HeldPhotos:
             name: what people call it.
             read: reads it.
         """
-        return self._add(name, read, given=False, bytes=0)
+        return self._add(name, read, given=False, listed=False, bytes=0)
 
     def add_bytes(self, content: bytes, name: str, *, max_pixels: int) -> HeldPhoto:
-        """Have a photo that a page sent. It is read at once.
+        """Have a photo or a sound that a page sent. It is read at once.
 
         Args:
             content: of its file.
@@ -95,14 +103,21 @@ class HeldPhotos:
             max_pixels: a photo with more is refused.
 
         Raises:
-            ImageError: if it is none, damaged or too large.
+            ImageError, InputError: if it is none, damaged or too large.
         """
         called = plain_name(name)
-        photo = read_photo_bytes(content, called, max_pixels=max_pixels)
+
+        def read() -> Given:
+            if names_sound(called):
+                return read_sound_bytes(content, called)
+            return read_photo_bytes(content, called, max_pixels=max_pixels)
+
+        photo = read()
         held = self._add(
             called,
-            lambda: read_photo_bytes(content, called, max_pixels=max_pixels),
+            read,
             given=False,
+            listed=True,
             bytes=len(content),
         )
         self._keep(held, photo)
@@ -129,8 +144,8 @@ class HeldPhotos:
             raise NotFoundError("There is no such photo here (any more). Drop it again, or start with it.")
         return held
 
-    def read(self, held: HeldPhoto) -> Photo:
-        """The photo itself.
+    def read(self, held: HeldPhoto) -> Given:
+        """The photo or the sound itself.
 
         Raises:
             ImageError: if it cannot be read.
@@ -154,10 +169,12 @@ class HeldPhotos:
         Raises:
             ImageError: if it cannot be read.
         """
-        return webp(self.read(held), side)
+        return picture(self.read(held), side)
 
-    def _add(self, name: str, read: Callable[[], Photo], *, given: bool, bytes: int) -> HeldPhoto:
-        held = HeldPhoto(secrets.token_urlsafe(12), name, given, bytes, read)
+    def _add(
+        self, name: str, read: Callable[[], Given], *, given: bool, listed: bool, bytes: int
+    ) -> HeldPhoto:
+        held = HeldPhoto(secrets.token_urlsafe(12), name, given, listed, bytes, read)
         with self._lock:
             self._held[held.id] = held
             dropped = [photo for photo in self._held.values() if not photo.given]
@@ -169,24 +186,29 @@ class HeldPhotos:
                 self._pixels.pop(oldest.id, None)
         return held
 
-    def _keep(self, held: HeldPhoto, photo: Photo) -> None:
+    def _keep(self, held: HeldPhoto, photo: Given) -> None:
         with self._lock:
-            held.size = photo.size
+            held.size = SIZE if isinstance(photo, Sound) else photo.size
             self._pixels[held.id] = photo
-            total = sum(one.size[0] * one.size[1] for one in self._pixels.values())
+            total = sum(map(_numbers, self._pixels.values()))
             while total > _PIXELS_HELD and len(self._pixels) > 1:
                 _, oldest = self._pixels.popitem(last=False)
-                total -= oldest.size[0] * oldest.size[1]
+                total -= _numbers(oldest)
 
 
-def webp(photo: Photo, side: int) -> bytes:
-    """A photo as WebP.
+def _numbers(given: Given) -> int:
+    """How much is kept of it: its pixels, or samples."""
+    return given.samples.size if isinstance(given, Sound) else given.size[0] * given.size[1]
+
+
+def picture(given: Given, side: int) -> bytes:
+    """A photo, or the picture of a sound, as WebP.
 
     Args:
-        photo: the photo.
+        given: the photo or the sound.
         side: its longer one in pixels, at most.
     """
-    pixels = photo.pixels
+    pixels = picture_of_sound(given) if isinstance(given, Sound) else given.pixels
     factor = side / max(pixels.size)
     if factor < 1:
         small = (max(1, round(pixels.width * factor)), max(1, round(pixels.height * factor)))

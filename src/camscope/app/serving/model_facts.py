@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from camscope.app.serving.held_photos import Given
 from camscope.arrays import to_numpy
 from camscope.engine import Explainer
 from camscope.engine.listings import LayerTable, OfferTable
 from camscope.errors import near
-from camscope.images import Photo
 from camscope.methods import Method
 from camscope.models.layer import Layer
 from camscope.outputs import Dense, Detections
@@ -98,7 +98,7 @@ def classes_of(names: Sequence[str] | None, words: str, *, limit: int, offset: i
     return {"count": len(names), "found": len(found), "classes": classes, "why": ""}
 
 
-def instances_of(explainer: Explainer, photo: Photo) -> dict[str, Any]:
+def instances_of(explainer: Explainer, photo: Given) -> dict[str, Any]:
     """What a detector or a segmenter found in a photo, each with the target that explains it.
 
     Args:

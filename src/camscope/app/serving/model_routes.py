@@ -50,7 +50,7 @@ async def _instances(
     session = _session(request)
     model, held = session.models.of(id), session.photos.of(photo)
     read = await run_in_threadpool(session.photos.read, held)
-    return await done(request, model.worker, lambda: instances_of(model.explainer, read))
+    return await done(request, model.worker, lambda: instances_of(model.takes(read), read))
 
 
 def _session(request: Request) -> Session:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from importlib.metadata import version
-from importlib.resources import files
 
+from camscope.app.built_page import in_html
 from camscope.app.view import colour_maps
 
 POLICY = (
@@ -43,13 +42,4 @@ NO_TOKEN = """<!doctype html>
 def page() -> str:
     """The page."""
     data = {"engine": True, "version": version("camscope"), "colormaps": colour_maps()}
-    return _PAGE.format(data=json.dumps(data).replace("<", "\\u003c"))
-
-
-def part(name: str) -> str:
-    """A part of the page: its script or its style.
-
-    Args:
-        name: `page.js` or `page.css`.
-    """
-    return (files("camscope.app") / "page" / name).read_text("utf-8")
+    return _PAGE.format(data=in_html(data))

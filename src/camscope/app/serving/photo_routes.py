@@ -23,7 +23,7 @@ def _state(request: Request) -> dict[str, Any]:
     return {
         "version": version("camscope"),
         "models": [model.facts() for model in session.models],
-        "photos": [photo.facts() for photo in session.photos.given()],
+        "photos": [photo.facts() for photo in session.photos.listed()],
         "runs": [run.facts() for run in session.folders.runs()],
         "trainings": [training.facts() for training in session.folders.trainings()],
         "limits": {"bytes": MOST_BYTES, "pixels": MOST_PIXELS, "photos": MOST_AT_ONCE},

@@ -10,7 +10,7 @@ from fastapi.responses import Response
 
 from camscope.app.serving.app_session import Session, done
 from camscope.app.serving.explained_photo import encoded
-from camscope.app.serving.held_photos import webp
+from camscope.app.serving.held_photos import picture
 from camscope.app.serving.held_runs import HeldRun
 from camscope.app.serving.map_scatter import AXES
 from camscope.app.serving.run_answers import about_of, chosen_rows, facets_of, means_of, page_of, scatter_of
@@ -145,7 +145,7 @@ async def _photo(
 ) -> Response:
     """The photo of one image as WebP."""
     run = _session(request).folders.run(id)
-    content = await done(request, run.pictures, lambda: webp(run.read_photo(image), side))
+    content = await done(request, run.pictures, lambda: picture(run.read_photo(image), side))
     return Response(content, media_type="image/webp", headers={"Cache-Control": "private, max-age=3600"})
 
 

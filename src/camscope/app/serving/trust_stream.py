@@ -10,21 +10,21 @@ from typing import Any
 
 from camscope.app.serving.explained_photo import encoded
 from camscope.app.serving.held_models import HeldModel
+from camscope.app.serving.held_photos import Given
 from camscope.app.serving.wishes import TrustWish
 from camscope.errors import CamscopeError
-from camscope.images import Photo
 
 
 class _Cancelled(BaseException):
     """Nobody wants the verdict any more. No error, so that nothing on its way takes it for one."""
 
 
-async def verdict_events(model: HeldModel, photo: Photo, wish: TrustWish) -> AsyncGenerator[bytes]:
+async def verdict_events(model: HeldModel, given: Given | str, wish: TrustWish) -> AsyncGenerator[bytes]:
     """Server-sent events: `progress` as probes are answered, and at last `verdict` or `error`.
 
     Args:
         model: that is asked.
-        photo: whose map is judged.
+        given: the photo, the sound or the text whose map is judged.
         wish: which map, and by what.
 
     Yields:
@@ -47,7 +47,7 @@ async def verdict_events(model: HeldModel, photo: Photo, wish: TrustWish) -> Asy
     def judge() -> None:
         try:
             if not cancelled.is_set():
-                send(_event("verdict", _judged(model, photo, wish, told)))
+                send(_event("verdict", _judged(model, given, wish, told)))
         except _Cancelled:
             pass
         except Exception as error:
@@ -82,10 +82,13 @@ async def with_first(first: bytes, events: AsyncGenerator[bytes]) -> AsyncIterat
             yield _event("error", {"error": str(error), "kind": type(error).__name__})
 
 
-def _judged(model: HeldModel, photo: Photo, wish: TrustWish, told: Any) -> dict[str, Any]:
-    model.refuse_photos()
+def _judged(model: HeldModel, given: Given | str, wish: TrustWish, told: Any) -> dict[str, Any]:
+    if isinstance(given, str):
+        model.refuse_all_but_texts()
+    else:
+        model.takes(given)
     judgement = model.explainer.trust(
-        photo,
+        given,
         methods=wish.method,
         layers=wish.layer,
         targets=wish.target,
@@ -99,7 +102,7 @@ def _judged(model: HeldModel, photo: Photo, wish: TrustWish, told: Any) -> dict[
 
 def _words(done: int, total: int) -> str:
     if not done:
-        return f"The model is asked about {total} photos without some parts."
+        return f"The model is asked {total} times what it says without some parts."
     return f"{done} of {total} are answered."
 
 

@@ -11,6 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 from starlette.exceptions import HTTPException
 
+from camscope.app.built_page import built
 from camscope.app.serving import (
     explain_routes,
     model_routes,
@@ -66,15 +67,11 @@ def _serve_page(app: FastAPI, session: Session, port: int) -> None:
 
     @app.get("/page.js", include_in_schema=False)
     def script() -> Response:
-        return Response(
-            page_file.part("page.js"), media_type="text/javascript", headers={"Cache-Control": "no-cache"}
-        )
+        return Response(built("page.js"), media_type="text/javascript", headers={"Cache-Control": "no-cache"})
 
     @app.get("/page.css", include_in_schema=False)
     def style() -> Response:
-        return Response(
-            page_file.part("page.css"), media_type="text/css", headers={"Cache-Control": "no-cache"}
-        )
+        return Response(built("page.css"), media_type="text/css", headers={"Cache-Control": "no-cache"})
 
 
 def _said(status: int, error: str, kind: str) -> JSONResponse:

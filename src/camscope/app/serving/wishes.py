@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 Text = Annotated[str, Field(max_length=2_000)]
 Texts = Annotated[list[Text], Field(max_length=64)]
+Words = Annotated[str, Field(min_length=1, max_length=100_000)]
 Id = Annotated[str, Field(max_length=64)]
 Page = Annotated[
     str | None,
@@ -92,7 +93,7 @@ class ExplainText(Wish):
     """Explain one text."""
 
     model: Id
-    text: Annotated[str, Field(min_length=1, max_length=100_000)]
+    text: Words
     methods: Texts = Field([], description="None is the model's default.")
     layers: Texts = Field([], description="None is the automatic choice.")
     targets: Texts = Field([], description="None is the top classes.")
@@ -120,11 +121,26 @@ class Scores(OfPhoto):
     top: Annotated[int, Field(ge=1, le=20)] = 5
 
 
-class TrustWish(Wish):
-    """Whether a map can be trusted."""
+class TextScores(Wish):
+    """What the model says if words of a text are left out, or nothing else is left."""
 
     model: Id
-    photo: Id
+    text: Words
+    words: Annotated[list[Annotated[int, Field(ge=0, le=100_000)]], Field(max_length=100_000)] = Field(
+        description="Their numbers, from 0."
+    )
+    mode: Literal["hide", "keep"] = "hide"
+    targets: Texts = Field([], description="None is the top classes of the text as it is.")
+    top: Annotated[int, Field(ge=1, le=20)] = 5
+    page: Page = None
+
+
+class TrustWish(Wish):
+    """Whether a map can be trusted: of a photo, or of a text."""
+
+    model: Id
+    photo: Id | None = None
+    text: Words | None = None
     method: Text | None = None
     layer: Text | None = None
     target: Text | None = None

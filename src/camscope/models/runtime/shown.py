@@ -9,6 +9,7 @@ from types import MappingProxyType
 from camscope.errors import CamscopeError, LayerError, nearest
 from camscope.models.batch import Batch
 from camscope.models.grid import candidate_grids
+from camscope.models.in_front import InFront
 from camscope.models.layer import Layer, without_grid
 from camscope.models.observing import is_dense
 from camscope.models.other_inputs import other_inputs, without_others
@@ -114,12 +115,13 @@ def _layers(
     """
     layers: list[Layer] = []
     met: list[tuple[int, ...]] = []
+    in_front = InFront()
     shape_of_input = image.x.shape if not image.of_tokens else (1, 1, *image.x.shape[1:])
     for name, answered in answers.items():
         part = parts.get(name, Part(name, "", outline=False))
         shape = run.values[name][:1].shape
         candidates = candidate_grids(shape, shape_of_input, met)
-        grid = find_grid(answered, candidates, keeps_axes=part.keeps_axes)
+        grid = find_grid(answered, candidates, keeps_axes=part.keeps_axes, in_front=in_front)
         if grid is not None:
             grid = without_others(grid, answered, others.get(name, ()))
         if grid is None:

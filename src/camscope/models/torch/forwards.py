@@ -16,6 +16,7 @@ from camscope.models.observing import Ending, OutputRules, is_dense
 from camscope.models.torch.anatomy.ending import are_probabilities, is_between_0_and_1
 from camscope.models.torch.anatomy.examine import Anatomy
 from camscope.models.torch.hooks.activations import calls_of, logits_before
+from camscope.models.torch.hooks.grafting import refusing_overwriting
 from camscope.models.torch.hooks.surroundings import as_given
 from camscope.outputs import Outputs
 
@@ -84,8 +85,12 @@ class Forwards:
         return raw, output, Ending(between_0_and_1=is_between_0_and_1(output))
 
     def call(self, batch: Batch) -> Any:
-        """Run the model once, as the user would here, and give what it returns."""
-        with as_given():
+        """Run the model once, as the user would here, and give what it returns.
+
+        Raises:
+            ModelError: if it writes where PyTorch cannot follow, and a gradient is wanted.
+        """
+        with as_given(), refusing_overwriting():
             return self.decoder.call(self.model, batch)
 
     def logits(self, raw: Any) -> torch.Tensor:

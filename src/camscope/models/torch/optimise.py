@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import copy
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -21,7 +21,9 @@ from camscope.models.batch import Batch
 from camscope.models.decoding import OutputDecoder
 from camscope.models.torch.adapter import TorchAdapter
 from camscope.models.torch.forwards import Forwards
+from camscope.models.torch.hooks.copying import copied
 from camscope.models.torch.hooks.modules import Versions, first_tensor, named_layers, versions
+from camscope.models.torch.hooks.read_by_forward import Settings, changed, settings
 from camscope.models.torch.hooks.state import explaining
 from camscope.models.torch.observation import TorchObservation
 from camscope.models.torch.remembered import Modules
@@ -37,19 +39,29 @@ class _Copy:
         folded: the name of each convolution, by it the name of the batch norm that was folded into it.
         versions: the weights it was made from, see `hooks.modules.versions`.
         modules: those it was made from.
+        settings: theirs, see `hooks.read_by_forward`.
+        written: settings that the forward itself writes, as a model does that keeps what it has computed.
     """
 
     adapter: TorchAdapter
     folded: Mapping[str, str]
     versions: Versions
     modules: Modules
+    settings: Settings
+    written: AbstractSet[tuple[nn.Module, str]]
+
+    def is_of(self, model: nn.Module, now: Versions) -> bool:
+        """Whether it is a copy of the model as it is, whose weights are these."""
+        if self.versions != now or not self.modules.are_still_there():
+            return False
+        return changed(self.settings, settings(model)) <= self.written
 
 
 class OptimisedAdapter(TorchAdapter):
     """Finds layers on the user's model and runs the passes on a faster copy of it.
 
     The copy is made at the first call, checked against the model's own output on one image, and made anew when
-    the model's weights have changed, or a module was replaced.
+    the model's weights have changed, a module was replaced, or a setting is another (a stride, an adapter that is on).
 
     Args:
         model: see `TorchAdapter`.
@@ -111,10 +123,10 @@ class OptimisedAdapter(TorchAdapter):
     def _copy(self, batch: Batch) -> _Copy:
         """The copy, made anew if there is none of the weights as they are now; tried on the batch's first image."""
         now, known = versions(self.model), self._copied
-        if known is None or known.versions != now or not known.modules.are_still_there():
-            first = batch.images(slice(1))
+        if known is None or not known.is_of(self.model, now):
+            first, before = batch.images(slice(1)), settings(self.model)
             with explaining(self.model), torch.no_grad():
-                twin = copy.deepcopy(self.model)
+                twin = copied(self.model, "explain without optimised.")
                 of_twin = Forwards(twin, self.decoder, self.rules)
                 folded = fold_batch_norm(twin, lambda: of_twin.call(first))
                 twin.to(memory_format=torch.channels_last)
@@ -123,7 +135,10 @@ class OptimisedAdapter(TorchAdapter):
                 own = self._forwards.logits(self._forwards.call(first))
                 self._check_same(own, of_twin.logits(of_twin.call(self._formatted(first))))
             adapter = TorchAdapter(twin, self.decoder, task=self.rules.task)
-            known = self._copied = _Copy(adapter, folded, now, Modules(self.model))
+            after = settings(self.model)
+            known = self._copied = _Copy(
+                adapter, folded, now, Modules(self.model), after, changed(before, after)
+            )
         return known
 
     def _formatted(self, batch: Batch) -> Batch:

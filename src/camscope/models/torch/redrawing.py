@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -12,8 +11,9 @@ from jaxtyping import Shaped
 from torch import nn
 from torch.nn.utils.spectral_norm import SpectralNorm
 
-from camscope.errors import ModelError, first_line, nearest
+from camscope.errors import ModelError, nearest
 from camscope.models.drawn_weights import drawn_like
+from camscope.models.torch.hooks.copying import copied
 from camscope.models.torch.hooks.modules import first_tensor, quantised_parts, scripted_parts
 
 _POWER_STEPS = 30
@@ -64,7 +64,10 @@ def redrawn(
             raise ModelError(
                 f"There is no layer {unknown[0]!r} with weights.{nearest(unknown[0], set(owners.values()))}"
             )
-        twin = _copied(model)
+        twin = copied(
+            model,
+            "its own weights are left as they are, so it is not asked what its maps would be with others.",
+        )
         for name, tensor in _weights(twin):
             if owners[name] in wanted:
                 tensor.copy_(_drawn(tensor, seed, name))
@@ -134,16 +137,6 @@ def _check_drawable(model: nn.Module) -> None:
             f"{away[0]!r} is offloaded, so that it has no values here to draw others like. Load the model "
             "without offloading."
         )
-
-
-def _copied(model: nn.Module) -> nn.Module:
-    try:
-        return copy.deepcopy(model)
-    except Exception as error:
-        raise ModelError(
-            f"This {type(model).__name__} cannot be copied (copy.deepcopy: {first_line(error)}), and its own "
-            "weights are left as they are: so it is not asked what its maps would be with others."
-        ) from error
 
 
 def _drawn(tensor: Shaped[torch.Tensor, " ..."], seed: int, name: str) -> Shaped[torch.Tensor, " ..."]:

@@ -23,6 +23,9 @@ from camscope.targets import TargetInfo
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+_SHARED = ("image", "batch")
+"""The scales that several targets share."""
+
 _MOST_TARGETS = 19
 """The most heatmaps that a notebook shows by itself, besides the photo."""
 
@@ -105,10 +108,16 @@ def overlays(
     Raises:
         InputError: see `overlay`.
     """
-    heat = e.photo_heatmaps(image, method, layer, scale=scale, order=order)
     photo, signed = e.input_image(image).picture, scale == "signed"
-    for t in range(len(heat)) if targets is None else targets:
-        yield render.overlay(photo, heat[t], signed=signed, **style)
+    method, layer = e.key(method, layer)
+    together = e.photo_heatmaps(image, method, layer, scale=scale, order=order) if scale in _SHARED else None
+    for t in range(len(e.targets[image])) if targets is None else targets:
+        if together is None:  # one by one: at the size of a photo each is large
+            one = dataclasses.replace(e, raw={(method, layer): e.raw[method, layer][:, t : t + 1]})
+            heat = one.photo_heatmaps(image, method, layer, scale=scale, order=order)[0]
+        else:
+            heat = together[t]
+        yield render.overlay(photo, heat, signed=signed, **style)
 
 
 def usual_kind(e: Maps) -> str:

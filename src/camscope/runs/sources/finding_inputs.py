@@ -161,7 +161,14 @@ def _listed(lines: Iterable[str], name: str) -> Iterator[Input]:
 
 
 def _near(given: str) -> str:
-    """The nearest name in the folder where something is not."""
-    if is_url(given) or not Path(given).parent.is_dir():
-        return ""
-    return nearest(Path(given).name, [one.name for one in Path(given).parent.iterdir()])
+    """What may have been meant where something is not: a name in its folder, and if there is none, what is taken."""
+    if is_url(given):
+        return " Is the name right, and what stands before it?"
+    folder = Path(given).parent
+    if not folder.is_dir():
+        return f" There is no folder '{folder}' either; relative paths begin in '{Path.cwd()}'."
+    hint = nearest(Path(given).name, [one.name for one in folder.iterdir()])
+    return hint or (
+        f" It is looked for in '{folder.absolute()}'. Give images, folders, globs, a table (.csv, .tsv, .parquet), a "
+        "list (.txt), .tar files or URLs."
+    )

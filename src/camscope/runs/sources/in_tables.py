@@ -32,6 +32,11 @@ def images_of_table(file: str, options: DataOptions) -> Iterator[Input]:
     columns, rows = _read(file)
     name = f"'{file}'"
     first = list(itertools.islice(rows, _LOOKED_AT))
+    if not first:
+        there = f"only its header, {listed(list(columns))}" if any(columns) else "nothing"
+        raise InputError(
+            f"The table {name} holds {there}: expected a header, and below it a row for each image."
+        )
     base = options.images if options.images is not None else folder_of(file)
     label = _label(name, columns, options.labels)
     path = _path(name, columns, first, label, base, options)
@@ -39,6 +44,15 @@ def images_of_table(file: str, options: DataOptions) -> Iterator[Input]:
         known = dict(zip(columns, row, strict=True))
         said = known[label].strip() if label else ""
         yield Input(beside(base, path(known)), said or None)
+
+
+def is_table(file: str) -> bool:
+    """Whether a file is a table by its name.
+
+    Args:
+        file: its path or URL.
+    """
+    return Path(file).suffix.lower() in (*DELIMITERS, ".parquet", ".pq")
 
 
 def _read(file: str) -> tuple[list[str], Iterator[Sequence[str]]]:

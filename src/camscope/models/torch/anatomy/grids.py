@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from camscope.models.grid import Grid, candidate_grids
+from camscope.models.in_front import InFront
 from camscope.models.other_inputs import without_others
 from camscope.models.place import Answer, find_grid
 from camscope.models.torch.anatomy.rows import Spot
@@ -35,6 +36,7 @@ class Grids:
         self._others = others
         self._input_shape = _with_channel(image)
         self._seen: list[tuple[int, ...]] = []
+        self._in_front = InFront()
         self._found: dict[int, Grid] = {}
         """By the id of the output, all of which the trace holds."""
 
@@ -105,7 +107,7 @@ class Grids:
         candidates = candidate_grids(shape, self._input_shape, self._seen)
         if convolution:
             candidates = candidates.with_channels_in_front
-        return find_grid(answer, candidates, keeps_axes=keeps_axes)
+        return find_grid(answer, candidates, keeps_axes=keeps_axes, in_front=self._in_front)
 
 
 _KEEPING_AXES = (

@@ -17,7 +17,7 @@ from camscope.models.torch.anatomy.behind_pooling import is_vector, verified_hea
 from camscope.models.torch.anatomy.examine import Anatomy
 from camscope.models.torch.anatomy.head import Classifier
 from camscope.models.torch.anatomy.trace import Forward
-from camscope.models.torch.hooks.grafting import Source, Uses, differentiated
+from camscope.models.torch.hooks.grafting import Source, Uses, differentiated, refusing_overwriting
 from camscope.models.torch.hooks.modules import first_tensor, replace_first_tensor
 from camscope.models.torch.hooks.record import InputOf, Recorder, Seen
 from camscope.models.torch.hooks.session import hook_after
@@ -170,7 +170,8 @@ def _of_a_mix(ends: Sequence[torch.Tensor], sources: Sequence[Source]) -> Sequen
         return [None] * len(sources)
     generator = torch.Generator().manual_seed(0)
     mixes = [torch.rand(end.shape, generator=generator).add(0.5).to(end) for end in ends]
-    return torch.autograd.grad(ends, differentiated(sources), mixes, retain_graph=True, allow_unused=True)
+    with refusing_overwriting():
+        return torch.autograd.grad(ends, differentiated(sources), mixes, retain_graph=True, allow_unused=True)
 
 
 def _reach(

@@ -53,7 +53,10 @@ class Together:
     def shape(self, tensor: torch.Tensor) -> tuple[int, ...]:
         """The shape for one image."""
         first, *others = tensor.shape or (1,)
-        return (first // self._count if first % self._count == 0 else first, *others)
+        if first % self._count == 0:
+            return (first // self._count, *others)
+        # with the batch behind the positions, as in a sequence-first transformer
+        return (first, *(1 if axis == 0 and n == self._count else n for axis, n in enumerate(others)))
 
     def answer(self, tensor: torch.Tensor, spot: Spot) -> Answer | None:
         """How the rows differ."""

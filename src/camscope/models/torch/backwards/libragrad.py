@@ -49,6 +49,13 @@ def balanced_gradients(model: nn.Module) -> Iterator[None]:
 
     Args:
         model: whose parameters are constants.
+
+    Example:
+        >>> inputs = x.clone().requires_grad_()
+        >>> with camscope.balanced_gradients(model):
+        ...     score = model(inputs)[:, 281].sum()
+        >>> torch.autograd.grad(score, inputs)[0].shape
+        torch.Size([2, 3, 96, 96])
     """
     with surely(thread_state()):
         attention_is_constant.set(True)

@@ -8,7 +8,8 @@ object, is made to depend on the copy: whoever holds it takes part, no value cha
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from enum import Enum, auto
 from typing import Any, cast
 
@@ -130,6 +131,30 @@ def _parts(source: Source) -> Sequence[torch.Tensor | GradientEdge]:
     return cast(Sequence[GradientEdge], source) if several else [cast(torch.Tensor, source)]
 
 
+@contextmanager
+def refusing_overwriting() -> Iterator[None]:
+    """Around what runs the model with a graph, or goes back through it: say it where PyTorch has no gradient.
+
+    Raises:
+        ModelError: if the model writes into a tensor of which a gradient needs the old values, or cannot be followed.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if not any(words in str(error) for words in _OVERWRITTEN):
+            raise
+        raise ModelError(
+            "The model writes into a tensor of which PyTorch needs the old values for a gradient (`y = sigmoid(x); "
+            "y *= 2`, say, or a ReLU in place after another), or into one part of a `chunk`, or behind a full "
+            "backward hook: so it has no gradient, in training either. Write `y = y * 2` there; or name a layer, and "
+            f"a method without gradients, such as 'eigencam' or 'ablationcam'. PyTorch said: {first_line(error)}"
+        ) from error
+
+
+_OVERWRITTEN = ("modified by an inplace operation", "being modified inplace")
+"""Words of PyTorch's two errors of this kind: on the way back, and on the way there."""
+
+
 def gradients_by(
     end: Shaped[torch.Tensor, " ..."],
     tensors: Sequence[Shaped[torch.Tensor, " ..."]],
@@ -150,7 +175,7 @@ def gradients_by(
     Raises:
         ModelError: if the model has overwritten what is needed for that.
     """
-    try:
+    with refusing_overwriting():
         found = torch.autograd.grad(
             end,
             differentiated(sources),
@@ -159,14 +184,6 @@ def gradients_by(
             create_graph=create_graph,
             allow_unused=True,
         )
-    except RuntimeError as error:
-        if "modified by an inplace operation" not in str(error):
-            raise
-        raise ModelError(
-            "The model writes into a tensor of which PyTorch needs the old values for a gradient (`y = sigmoid(x); "
-            "y *= 2`, say), so it has none, in training either. Write `y = y * 2` there, or take a method without "
-            f"gradients, such as 'eigencam' or 'ablationcam'. PyTorch said: {first_line(error)}"
-        ) from error
     each = iter(found)
     summed = []
     for tensor, source in zip(tensors, sources, strict=True):

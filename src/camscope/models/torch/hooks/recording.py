@@ -140,6 +140,13 @@ def record(model: Any, layers: Iterable[str | nn.Module]) -> Iterator[Mapping[st
 
     Raises:
         LayerError: for a layer that does not exist (with the nearest name), or one whose output holds no tensor.
+
+    Example:
+        >>> with camscope.record(model, layers=["layer4"]) as seen:
+        ...     model(x)[:, 281].sum().backward()
+        >>> seen["layer4"].activations.shape == seen["layer4"].gradients.shape
+        True
+        >>> model.zero_grad()
     """
     if isinstance(layers, (str, nn.Module)):
         layers = [layers]
