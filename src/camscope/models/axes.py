@@ -84,11 +84,12 @@ def where_channels_belong(given: Sequence[int], taken: Sequence[int | None]) -> 
     """
     if len(given) != len(taken) or len(given) < 3:
         return ""
-    if given[1] == taken[-1] != given[-1]:
+    first, last = given[1] == taken[-1] != given[-1], given[-1] == taken[1] != given[1]
+    if first and last:  # a side as long as there are channels: the other axes tell
+        first = all(size in (None, other) for size, other in zip(taken[1:-1], given[2:], strict=True))
+    if first:
         return " Its channels come first: pass np.moveaxis(x, 1, -1)."
-    if given[-1] == taken[1] != given[1]:
-        return " Its channels come last: pass np.moveaxis(x, -1, 1)."
-    return ""
+    return " Its channels come last: pass np.moveaxis(x, -1, 1)." if last else ""
 
 
 def _order(ndim: int, space: Sequence[int]) -> list[int]:

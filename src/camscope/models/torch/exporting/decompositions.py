@@ -26,6 +26,7 @@ def backwards_as_forwards() -> dict[Any, Callable[..., Any]]:
         aten._adaptive_avg_pool3d_backward.default: partial(_adaptive_average, axes=3),
         aten.avg_pool2d_backward.default: partial(_average, axes=2),
         aten.avg_pool3d_backward.default: partial(_average, axes=3),
+        aten.max_pool2d_with_indices_backward.default: _maximum,
     }
 
 
@@ -70,6 +71,21 @@ def _adaptive_average(gradient: torch.Tensor, x: torch.Tensor, *, axes: int) -> 
         shares = [1 / (end - start) for start, end in windows]
         gradient = _spread(gradient, axis, size, windows, shares)
     return gradient
+
+
+def _maximum(
+    gradient: torch.Tensor,
+    x: torch.Tensor,
+    _kernel: Sequence[int],
+    _stride: Sequence[int],
+    _padding: Sequence[int],
+    _dilation: Sequence[int],
+    _ceil_mode: bool,
+    where: torch.Tensor,
+) -> torch.Tensor:
+    """Each maximum gives its gradient back to where it was found. PyTorch 2.7 has no way of its own."""
+    none = torch.zeros_like(x).flatten(-2)
+    return none.scatter_add(-1, where.flatten(-2), gradient.flatten(-2)).reshape(x.shape)
 
 
 def _average(
