@@ -259,3 +259,16 @@ def test_one_of_several_inputs_may_have_other_axes():
     model = Both().eval()
     e = camscope.explain(model, (torch.randn(2, 4), torch.randn(2, 40, 12)))
     assert tuple(e.maps().shape) == (2, 1, 40)
+
+
+@pytest.mark.parametrize("channels", [2, 3, 5])
+@pytest.mark.parametrize("inner", [4, 6, 7])
+def test_a_few_channels_are_never_taken_for_time(channels, inner):
+    """Two positions among seven agree by chance with a patch that is altered; forty do not."""
+    torch.manual_seed(channels * 100 + inner)
+    net = nn.Sequential(
+        nn.Conv1d(channels, inner, 1), nn.ReLU(), nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.Linear(inner, 3)
+    ).eval()  # fmt: skip
+    for seed in range(3):
+        x = torch.randn(1, channels, 40, generator=torch.Generator().manual_seed(seed))
+        assert camscope.Explainer(net)(x, methods="hirescam", targets=0).maps("hirescam").shape[2:] == (40,)

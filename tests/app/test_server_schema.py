@@ -43,6 +43,7 @@ def test_the_schema_names_every_route(schema):
         "POST /API/RUNS/{ID}/ROWS",
         "POST /API/SCORES",
         "POST /API/TEXTS",
+        "POST /API/TEXTS/SCORES",
         "POST /API/TRUST",
     ]
 

@@ -207,7 +207,7 @@ def test_wrong_usage_is_found_before_any_work(run, lamp, arguments, words):
     [
         (["lamp.png", "--layer", "seem"], 2, "Did you mean 'seen'?"),
         (["lamp.png", "--target", "brigth"], 2, "Did you mean 'bright'?"),
-        (["lamp.png", "--out", "lamp.png"], 2, "--out lamp.png cannot be made a folder"),
+        (["lamp.png", "--out", "lamp.png"], 2, "--out lamp.png is a file"),
         (["nothing/*.png"], 2, "No image matches 'nothing/*.png'"),
         (["nothing.png"], 1, "'nothing.png' does not exist"),
         (["beat.wav"], 1, "beat.wav is a sound, and this model takes photos"),

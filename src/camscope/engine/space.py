@@ -16,6 +16,9 @@ _AS_GOOD = 0.9
 _MORE_AXES = 0.8
 """More axes are taken, as of a spectrogram both, if they do as well as this share of the best with fewer."""
 
+_FEWEST = 6
+"""On fewer positions answers agree by chance: they are no match for many positions that answer in place."""
+
 
 @dataclass(frozen=True)
 class Space:
@@ -57,7 +60,11 @@ class Space:
         in_place = {usual: self._in_place(batch, usual)}
         if len(batch.given.shape) == 4 and in_place[usual] > 0:
             return usual
-        in_place |= {space: self._in_place(batch, space) for space in others}
+        shape = batch.given.shape
+        enough = [s for s in others if math.prod(shape[axis] for axis in s) >= _FEWEST]
+        in_place |= {
+            space: self._in_place(batch, space) for space in (enough if in_place[usual] > 0 else others)
+        }
         best = max(in_place.values())
         if best == 0:
             turned = (2, 1) if len(batch.given.shape) == 3 else usual

@@ -272,8 +272,9 @@ def _axes_grids(
 def _met_tokens(shape: Sequence[int], met: Sequence[tuple[int, ...]]) -> Iterator[_Ranked]:
     """Tokens of a grid that was met before; those that leave fewer over first, and of equals the one met last.
 
-    Those left over may stand in front of the grid or behind it, a few of them here and the others there; where they are
-    more than are usual in front, all but so many may stand behind.
+    Those left over may stand in front of the grid or behind it, a few of them here and the others there, if they are no
+    more than half as many as its positions: of two positions among six, say, one of the five pairs would agree by
+    chance. Where they are more than are usual in front, all but so many may stand behind.
     """
     for layout, count, channels in token_axes(shape):
         for space in reversed(met):
@@ -284,7 +285,8 @@ def _met_tokens(shape: Sequence[int], met: Sequence[tuple[int, ...]]) -> Iterato
             if 0 <= prefix <= min(MOST_PREFIX_TOKENS, max(5, math.prod(space))):
                 unlikely = _BEHIND_PREFIX + prefix if prefix else 0
                 yield from _all_orders(unlikely, Grid(layout, space, channels, prefix))
-            for behind in range(1, prefix + 1) if prefix <= max(_USUAL_PREFIX_TOKENS) else ():
+            few = 2 * prefix <= math.prod(space) and prefix <= max(_USUAL_PREFIX_TOKENS)
+            for behind in range(1, prefix + 1) if few else ():
                 grid = Grid(layout, space, channels, prefix - behind, suffix=behind)
                 yield from _all_orders(_BEFORE_OTHERS + behind, grid)
 
