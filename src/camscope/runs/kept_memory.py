@@ -2,7 +2,7 @@
 
 What a network puts out is tens of megabytes a layer. The C library gives blocks of that size back to the system when
 they are freed, and the system must zero each page of the next one: of EfficientNet-Lite0 in batches of 16 that took
-longer than half of the forward itself. So does the decoding of photos.
+more than half of the forward in a fresh process. So does the decoding of photos.
 """
 
 from __future__ import annotations
