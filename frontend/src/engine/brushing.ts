@@ -8,12 +8,10 @@ import { modelNumber, photo } from "../state/given";
 import { found, wordsOf } from "../state/shown";
 import { textOf, type Pair } from "../view";
 import * as api from "./api";
+import { measuredWhenever } from "./asking";
 import { captionsOf, comparesCaptions } from "./captions";
-import { isOver, sentenceOf } from "./client";
 import { isPlace } from "./explaining";
 import { model } from "./models";
-
-const DELAY = 70;
 
 export const strokes = signal<Stroke[]>([]);
 export const undone = signal<Stroke[]>([]);
@@ -21,10 +19,6 @@ export const undone = signal<Stroke[]>([]);
 export const radius = signal(0.06);
 export const fill = signal<"blur" | "mean">("blur");
 export const does = signal<"hide" | "keep">("hide");
-
-export const altered = signal<api.Altered | null>(null);
-export const problem = signal<string | null>(null);
-export const measuring = signal(false);
 
 /** The targets that are shown of the chosen model, as they are written; a brushed region has no words. */
 const named = computed(() => {
@@ -100,7 +94,16 @@ export function maskOf({ shape, cells }: { shape: Pair; cells: Uint8Array }): ap
   return { shape, values: textOf(cells) };
 }
 
-/** Ask what the model says of the altered photo whenever something was brushed; the latest wins. */
+/** What the model says of the altered photo. */
+const measured = measuredWhenever(() => {
+  const mask = brushed.value;
+  const wish = { model: model.value?.id, photo: photo.value?.id, fill: fill.value, mode: does.value, targets: named.value };
+  if (!mask || !wish.model || !wish.photo) return null;
+  return { ...wish, model: wish.model, photo: wish.photo, mask: maskOf(mask) };
+}, api.scores);
+export const { altered, problem, measuring } = measured;
+
+/** Measure whenever something is brushed, from now on. */
 export function measureWhatIsBrushed(): void {
   let last = photo.peek()?.id;
   effect(() => {
@@ -108,37 +111,5 @@ export function measureWhatIsBrushed(): void {
     if (id !== last) clear(); // strokes are of one photo
     last = id;
   });
-  effect(() => {
-    const mask = brushed.value;
-    const wish = { model: model.value?.id, photo: photo.value?.id, fill: fill.value, mode: does.value, targets: named.value };
-    if (!mask || !wish.model || !wish.photo) {
-      altered.value = null;
-      problem.value = null;
-      measuring.value = false;
-      return;
-    }
-    measuring.value = true;
-    const control = new AbortController();
-    const asked = { ...wish, model: wish.model, photo: wish.photo, mask: maskOf(mask) };
-    const timer = setTimeout(() => void measure(asked, control.signal), DELAY);
-    return () => {
-      clearTimeout(timer);
-      control.abort();
-    };
-  });
-}
-
-async function measure(asked: Parameters<typeof api.scores>[0], signal: AbortSignal): Promise<void> {
-  try {
-    const said = await api.scores(asked, signal);
-    if (signal.aborted) return;
-    altered.value = said;
-    problem.value = null;
-    measuring.value = false;
-  } catch (error) {
-    if (signal.aborted || isOver(error)) return;
-    altered.value = null;
-    problem.value = sentenceOf(error);
-    measuring.value = false;
-  }
+  measured.follow();
 }

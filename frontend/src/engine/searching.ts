@@ -3,6 +3,7 @@
 import { effect, signal } from "@preact/signals";
 
 import * as api from "./api";
+import { soon } from "./asking";
 import { isOver, sentenceOf } from "./client";
 import { model } from "./models";
 
@@ -25,10 +26,9 @@ export function searchClasses(): void {
       problem.value = null;
       return;
     }
-    const control = new AbortController();
-    const timer = setTimeout(async () => {
+    return soon(async (signal) => {
       try {
-        const { classes, found } = await api.classes(of.id, sought, control.signal);
+        const { classes, found } = await api.classes(of.id, sought, signal);
         results.value = classes;
         foundClasses.value = found;
         problem.value = null;
@@ -36,9 +36,5 @@ export function searchClasses(): void {
         if (!isOver(error)) problem.value = sentenceOf(error);
       }
     }, DELAY);
-    return () => {
-      clearTimeout(timer);
-      control.abort();
-    };
   });
 }

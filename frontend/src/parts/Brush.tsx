@@ -6,14 +6,14 @@ import { photo } from "../state/given";
 import { heat } from "../state/heats";
 import { maps } from "../state/shown";
 import { tool } from "../state/tool";
-import { Change } from "./Change";
+import { UndoButtons, WhatIsSaid } from "./Altering";
 import { Choices } from "./Choices";
 import { Slider } from "./Slider";
 
 const HALF = 0.5;
 
 export function Brush() {
-  const { strokes, undone, altered, problem } = brushing;
+  const { strokes, undone, undo, redo, clear } = brushing;
   const [first] = maps.value;
   if (tool.value !== "brush" && !strokes.value.length) return null;
   const threshold = drawing.threshold.value || HALF;
@@ -34,17 +34,12 @@ export function Brush() {
         choose={(fill) => (brushing.fill.value = fill)}
       />
       <Slider name="Size" of={brushing.radius} min={0.01} max={0.25} />
-      <div class="segments">
-        <button onClick={brushing.undo} disabled={!strokes.value.length}>
-          undo
-        </button>
-        <button onClick={brushing.redo} disabled={!undone.value.length}>
-          redo
-        </button>
-        <button onClick={brushing.clear} disabled={!strokes.value.length}>
-          clear
-        </button>
-      </div>
+      <UndoButtons
+        {...{ undo, redo, clear }}
+        canUndo={strokes.value.length > 0}
+        canRedo={undone.value.length > 0}
+        canClear={strokes.value.length > 0}
+      />
       {first && (
         <button
           class="wide"
@@ -55,10 +50,7 @@ export function Brush() {
           brush what the map shows above {Math.round(100 * threshold)} %
         </button>
       )}
-      {problem.value && <p class="warning">{problem.value}</p>}
-      <div aria-live="polite" class={brushing.measuring.value ? "measuring" : ""}>
-        {altered.value && <Change of={altered.value} what="input" />}
-      </div>
+      <WhatIsSaid of={brushing} what="input" />
     </section>
   );
 }

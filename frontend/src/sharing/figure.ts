@@ -1,5 +1,7 @@
 /** What is shown, as a figure for a paper: the panes with their titles and the key of the colours, as PNG or SVG. */
 
+import { element, fontOf, INK, pngOn, QUIET, svgWith, widthOf, writing } from "./paper";
+
 /** A pane as it stands in the page. */
 export interface Panel {
   title: string;
@@ -23,9 +25,6 @@ const TITLE = 26;
 const LINE = 34;
 const TOP = 96;
 const KEY = 18;
-const FONT = "Helvetica, Arial, sans-serif";
-const INK = "#1c1d20";
-const QUIET = "#5d6066";
 
 interface Placed {
   panel: Panel;
@@ -48,16 +47,12 @@ function layout(figure: Figure): { placed: Placed[]; width: number; height: numb
 }
 
 /** Words that fit into a width; what is cut ends with an ellipsis. */
-function fitted(words: string, width: number, font: string): string {
-  const context = document.createElement("canvas").getContext("2d")!;
-  context.font = font;
-  if (context.measureText(words).width <= width) return words;
+function fitted(words: string, width: number, size: number, bold: boolean): string {
+  if (widthOf(words, size, bold) <= width) return words;
   let end = words.length;
-  while (end > 1 && context.measureText(`${words.slice(0, end)}…`).width > width) end--;
+  while (end > 1 && widthOf(`${words.slice(0, end)}…`, size, bold) > width) end--;
   return `${words.slice(0, end)}…`;
 }
-
-const fontOf = (bold: boolean, size: number) => `${bold ? "600 " : ""}${size}px ${FONT}`;
 
 /** The photo and its maps, without words. */
 function picture({ panel, width, height }: Placed): HTMLCanvasElement {
@@ -80,61 +75,43 @@ function picture({ panel, width, height }: Placed): HTMLCanvasElement {
 
 export function pngOf(figure: Figure): Promise<Blob | null> {
   const { placed, width, height, bottom } = layout(figure);
-  const canvas = document.createElement("canvas");
-  canvas.width = width;
-  canvas.height = height;
-  const context = canvas.getContext("2d")!;
-  context.fillStyle = "#fff";
-  context.fillRect(0, 0, width, height);
-  const write = (words: string, x: number, y: number, size: number, bold: boolean, colour: string) => {
-    context.font = fontOf(bold, size);
-    context.fillStyle = colour;
-    context.fillText(words, x, y);
-  };
-  for (const one of placed) {
-    write(fitted(one.panel.title, one.width, fontOf(true, TITLE)), one.left, 40, TITLE, true, INK);
-    write(fitted(one.panel.detail, one.width, fontOf(false, KEY)), one.left, 40 + LINE, KEY, false, QUIET);
-    context.drawImage(picture(one), one.left, TOP);
-  }
-  if (figure.legend) {
+  return pngOn(width, height, (context) => {
+    const write = (words: string, x: number, y: number, size: number, bold: boolean, colour: string) => {
+      context.font = fontOf(size, bold);
+      context.fillStyle = colour;
+      context.fillText(words, x, y);
+    };
+    for (const one of placed) {
+      write(fitted(one.panel.title, one.width, TITLE, true), one.left, 40, TITLE, true, INK);
+      write(fitted(one.panel.detail, one.width, KEY, false), one.left, 40 + LINE, KEY, false, QUIET);
+      context.drawImage(picture(one), one.left, TOP);
+    }
+    if (!figure.legend) return;
     const { low, high, colours } = figure.legend;
     write(low, MARGIN, bottom + 44, KEY, false, QUIET);
-    const at = MARGIN + context.measureText(low).width + 12;
+    const at = MARGIN + widthOf(low, KEY) + 12;
     context.imageSmoothingEnabled = false;
     context.drawImage(colours, at, bottom + 30, 240, 16);
     write(high, at + 252, bottom + 44, KEY, false, QUIET);
-  }
-  return new Promise((done) => canvas.toBlob(done));
+  });
 }
 
 /** The same with its words as words, so that a paper's own font can be set. */
 export function svgOf(figure: Figure): Blob {
   const { placed, width, height, bottom } = layout(figure);
-  const space = "http://www.w3.org/2000/svg";
-  const element = (name: string, attributes: Record<string, string | number>, words?: string) => {
-    const made = document.createElementNS(space, name);
-    for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, String(value));
-    if (words !== undefined) made.textContent = words;
-    return made;
-  };
-  const text = (words: string, x: number, y: number, size: number, bold: boolean, colour: string) =>
-    element("text", { x, y, "font-size": size, fill: colour, ...(bold ? { "font-weight": 600 } : {}) }, words);
-  const root = element("svg", { viewBox: `0 0 ${width} ${height}`, width, height, "font-family": FONT });
-  for (const one of placed) {
-    root.append(
-      text(fitted(one.panel.title, one.width, fontOf(true, TITLE)), one.left, 40, TITLE, true, INK),
-      text(fitted(one.panel.detail, one.width, fontOf(false, KEY)), one.left, 40 + LINE, KEY, false, QUIET),
-      element("image", { x: one.left, y: TOP, width: one.width, height: one.height, href: picture(one).toDataURL("image/png") }),
-    );
-  }
+  const elements = placed.flatMap((one) => [
+    writing(fitted(one.panel.title, one.width, TITLE, true), one.left, 40, TITLE, true, INK),
+    writing(fitted(one.panel.detail, one.width, KEY, false), one.left, 40 + LINE, KEY, false, QUIET),
+    element("image", { x: one.left, y: TOP, width: one.width, height: one.height, href: picture(one).toDataURL("image/png") }),
+  ]);
   if (figure.legend) {
     const { low, high, colours } = figure.legend;
     const at = MARGIN + 12 + 0.55 * KEY * low.length;
-    root.append(
-      text(low, MARGIN, bottom + 44, KEY, false, QUIET),
+    elements.push(
+      writing(low, MARGIN, bottom + 44, KEY, false, QUIET),
       element("image", { x: at, y: bottom + 30, width: 240, height: 16, preserveAspectRatio: "none", href: colours.toDataURL("image/png") }),
-      text(high, at + 252, bottom + 44, KEY, false, QUIET),
+      writing(high, at + 252, bottom + 44, KEY, false, QUIET),
     );
   }
-  return new Blob([new XMLSerializer().serializeToString(root)], { type: "image/svg+xml" });
+  return svgWith(width, height, elements);
 }

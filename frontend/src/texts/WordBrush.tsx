@@ -1,12 +1,12 @@
 /** What was left out of a text, and what the model says without it. */
 
 import { does } from "../engine/brushing";
-import { Change } from "../parts/Change";
+import { UndoButtons, WhatIsSaid } from "../parts/Altering";
 import { Choices } from "../parts/Choices";
 import * as leaving from "./leavingOut";
 
 export function WordBrush() {
-  const { altered, problem, measuring, leftOut } = leaving;
+  const { undo, redo, clear } = leaving;
   return (
     <section aria-labelledby="brush" class="brush">
       <h2 id="brush">Leave words out</h2>
@@ -17,21 +17,13 @@ export function WordBrush() {
         of={{ hide: "leave out", keep: "keep alone" }}
         choose={(one) => (does.value = one)}
       />
-      <div class="segments">
-        <button onClick={leaving.undo} disabled={!leaving.canUndo.value}>
-          undo
-        </button>
-        <button onClick={leaving.redo} disabled={!leaving.canRedo.value}>
-          redo
-        </button>
-        <button onClick={leaving.clear} disabled={!leftOut.value.size}>
-          clear
-        </button>
-      </div>
-      {problem.value && <p class="warning">{problem.value}</p>}
-      <div aria-live="polite" class={measuring.value ? "measuring" : ""}>
-        {altered.value && <Change of={altered.value} what="text" />}
-      </div>
+      <UndoButtons
+        {...{ undo, redo, clear }}
+        canUndo={leaving.canUndo.value}
+        canRedo={leaving.canRedo.value}
+        canClear={leaving.leftOut.value.size > 0}
+      />
+      <WhatIsSaid of={leaving} what="text" />
     </section>
   );
 }

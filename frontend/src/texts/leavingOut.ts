@@ -1,14 +1,13 @@
 /** Words are left out (or kept alone), and what the model says changes at once. */
 
-import { batch, computed, effect, signal } from "@preact/signals";
+import { batch, computed, signal } from "@preact/signals";
 
 import * as api from "../engine/api";
+import { measuredWhenever } from "../engine/asking";
 import { does } from "../engine/brushing";
-import { isOver, sentenceOf } from "../engine/client";
 import { model } from "../engine/models";
 import { classOf, readsTexts, rows, text } from "./text";
 
-const DELAY = 70;
 const MOST_STEPS = 100;
 
 /** The numbers of the words that are brushed. */
@@ -17,10 +16,6 @@ const before = signal<ReadonlySet<number>[]>([]);
 const undone = signal<ReadonlySet<number>[]>([]);
 export const canUndo = computed(() => before.value.length > 0);
 export const canRedo = computed(() => undone.value.length > 0);
-
-export const altered = signal<api.Altered | null>(null);
-export const problem = signal<string | null>(null);
-export const measuring = signal(false);
 
 /** Whether a word is gone: it is left out, or others are kept alone. */
 export const isGone = (word: number): boolean =>
@@ -74,42 +69,10 @@ export function clear(): void {
 
 const targets = computed(() => [...new Set(rows.value.flatMap((row) => classOf(row) ?? []))]);
 
-/** Ask what the model says without these words whenever they change; the latest wins. */
-export function measureWhatIsLeftOut(): void {
-  effect(() => {
-    const wish = { model: model.value?.id, text: text.value, words: [...leftOut.value], mode: does.value, targets: targets.value };
-    if (!readsTexts.value || !wish.model || !wish.words.length || !wish.text.trim()) {
-      altered.value = null;
-      problem.value = null;
-      measuring.value = false;
-      return;
-    }
-    measuring.value = true;
-    const control = new AbortController();
-    const asked = { ...wish, model: wish.model };
-    const timer = setTimeout(() => void measure(asked, control.signal), DELAY);
-    return () => {
-      clearTimeout(timer);
-      control.abort();
-    };
-  });
-}
-
-async function measure(asked: Parameters<typeof api.textScores>[0], signal: AbortSignal): Promise<void> {
-  try {
-    const said = await api.textScores(asked, signal);
-    if (signal.aborted) return;
-    batch(() => {
-      altered.value = said;
-      problem.value = null;
-      measuring.value = false;
-    });
-  } catch (error) {
-    if (signal.aborted || isOver(error)) return;
-    batch(() => {
-      altered.value = null;
-      problem.value = sentenceOf(error);
-      measuring.value = false;
-    });
-  }
-}
+/** What the model says without these words. */
+const measured = measuredWhenever(() => {
+  const wish = { model: model.value?.id, text: text.value, words: [...leftOut.value], mode: does.value, targets: targets.value };
+  if (!readsTexts.value || !wish.model || !wish.words.length || !wish.text.trim()) return null;
+  return { ...wish, model: wish.model };
+}, api.textScores);
+export const { altered, problem, measuring, follow: measureWhatIsLeftOut } = measured;

@@ -3,6 +3,7 @@
 import { batch, computed, effect, signal } from "@preact/signals";
 
 import * as api from "../engine/api";
+import { soon } from "../engine/asking";
 import { isOver, sentenceOf } from "../engine/client";
 import { choseLayer, isOneLayer } from "../engine/explaining";
 import { engine, model } from "../engine/models";
@@ -91,12 +92,7 @@ export function readTexts(): void {
     const written = text.value;
     const missing = written.trim() ? rows.value.filter((row) => row.old) : [];
     if (!missing.length) return;
-    const control = new AbortController();
-    const timer = setTimeout(() => missing.forEach(({ one }) => void ask(written, one, control.signal)), LATER);
-    return () => {
-      clearTimeout(timer);
-      control.abort();
-    };
+    return soon((signal) => missing.forEach(({ one }) => void ask(written, one, signal)), LATER);
   });
 }
 

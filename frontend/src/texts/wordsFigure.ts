@@ -1,5 +1,6 @@
 /** Rows of coloured words as a figure for a paper: laid out once, drawn as PNG or SVG. */
 
+import { element, fontOf, INK, pngOn, QUIET, svgWith, widthOf, writing } from "../sharing/paper";
 import { STRONGEST } from "./Words";
 import { isColoured, type Line } from "./lines";
 
@@ -18,24 +19,12 @@ const MARGIN = 20;
 const SIZE = 24;
 const LINE = 42;
 const PAD = 4;
-const FONT = "Helvetica, Arial, sans-serif";
-const INK = "#1c1d20";
-const QUIET = "#5d6066";
 const FOR = "#f07f23";
 const AGAINST = "#3f8fe0";
-
-const fontOf = (size: number, bold: boolean) => `${bold ? "600 " : ""}${size}px ${FONT}`;
-
-const context = () => document.createElement("canvas").getContext("2d")!;
 
 /** @param legend what a cold and what a warm ground mean. */
 export function wordsFigure(lines: Line[], legend: [string, string]): WordsFigure {
   const shapes: Shape[] = [];
-  const measure = context();
-  const widthOf = (words: string, size: number, bold = false) => {
-    measure.font = fontOf(size, bold);
-    return measure.measureText(words).width;
-  };
   let y = MARGIN;
   for (const line of lines) {
     y += SIZE;
@@ -72,38 +61,26 @@ export function wordsFigure(lines: Line[], legend: [string, string]): WordsFigur
   return { width: WIDTH, height: y + MARGIN, shapes };
 }
 
-export function pngOf({ width, height, shapes }: WordsFigure): Promise<Blob | null> {
-  const canvas = document.createElement("canvas");
-  canvas.width = width;
-  canvas.height = height;
-  const on = canvas.getContext("2d")!;
-  on.fillStyle = "#fff";
-  on.fillRect(0, 0, width, height);
-  for (const shape of shapes) {
-    on.fillStyle = shape.colour;
-    on.globalAlpha = shape.kind === "ground" ? shape.opacity : 1;
-    if (shape.kind === "ground") on.fillRect(shape.x, shape.y, shape.width, shape.height);
-    else {
-      on.font = fontOf(shape.size, shape.bold);
-      on.fillText(shape.words, shape.x, shape.y);
+export const pngOf = ({ width, height, shapes }: WordsFigure): Promise<Blob | null> =>
+  pngOn(width, height, (on) => {
+    for (const shape of shapes) {
+      on.fillStyle = shape.colour;
+      on.globalAlpha = shape.kind === "ground" ? shape.opacity : 1;
+      if (shape.kind === "ground") on.fillRect(shape.x, shape.y, shape.width, shape.height);
+      else {
+        on.font = fontOf(shape.size, shape.bold);
+        on.fillText(shape.words, shape.x, shape.y);
+      }
     }
-  }
-  return new Promise((done) => canvas.toBlob(done));
-}
+  });
 
-export function svgOf({ width, height, shapes }: WordsFigure): Blob {
-  const element = (name: string, attributes: Record<string, string | number>, words?: string) => {
-    const made = document.createElementNS("http://www.w3.org/2000/svg", name);
-    for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, String(value));
-    if (words !== undefined) made.textContent = words;
-    return made;
-  };
-  const root = element("svg", { viewBox: `0 0 ${width} ${height}`, width, height, "font-family": FONT });
-  for (const shape of shapes)
-    root.append(
+export const svgOf = ({ width, height, shapes }: WordsFigure): Blob =>
+  svgWith(
+    width,
+    height,
+    shapes.map((shape) =>
       shape.kind === "ground"
         ? element("rect", { x: shape.x, y: shape.y, width: shape.width, height: shape.height, rx: 3, fill: shape.colour, opacity: shape.opacity.toFixed(3) })
-        : element("text", { x: shape.x, y: shape.y, "font-size": shape.size, fill: shape.colour, ...(shape.bold ? { "font-weight": 600 } : {}) }, shape.words),
-    );
-  return new Blob([new XMLSerializer().serializeToString(root)], { type: "image/svg+xml" });
-}
+        : writing(shape.words, shape.x, shape.y, shape.size, shape.bold, shape.colour),
+    ),
+  );
