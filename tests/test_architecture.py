@@ -66,6 +66,7 @@ ROOMS = [
     "keywords",
     "undoing",
     "fair_lock",
+    "cores",
     "plugins",
     "surviving",
     "arrays",
@@ -98,7 +99,7 @@ ROOMS = [
 TORCH_ROOMS = ["precision", "hooks", "anatomy", "reruns", "backwards", "attention"]
 """The same inside of `models/torch`, whose other modules stand above all of these."""
 
-HALL = {"__init__", "__main__", "errors", "keywords", "undoing", "fair_lock", "plugins", "evidence"}
+HALL = {"__init__", "__main__", "errors", "keywords", "undoing", "fair_lock", "cores", "plugins", "evidence"}
 """The modules that are in no room."""
 
 SAME_NAME = {"__init__", "adapter", "doorway", "registry"}

@@ -18,7 +18,7 @@ from camscope.cli.out_folder import free_folder
 from camscope.cli.photo_sources import Photos
 from camscope.cli.reading_ahead import explained_in_batches
 from camscope.cli.run_table import RunTable
-from camscope.cli.writers import cores
+from camscope.cli.writers import useful_threads
 from camscope.errors import InputError, either, read_as_options
 from camscope.images import find_photos
 from camscope.results import Explanation
@@ -393,7 +393,7 @@ def test_a_full_disk_ends_the_run_and_the_table_has_what_is_there(run, pixels, m
 
 def test_the_next_photos_are_read_while_one_batch_is_explained(pixels, tmp_path):
     """And no more than so many: photos are large."""
-    files = [str(tmp_path / f"{i:02d}.png") for i in range(6 * cores())]
+    files = [str(tmp_path / f"{i:02d}.png") for i in range(6 * useful_threads())]
     for file in files:
         Image.fromarray(pixels).save(file)
     Path(files[1]).write_bytes(b"none")
@@ -407,14 +407,14 @@ def test_the_next_photos_are_read_while_one_batch_is_explained(pixels, tmp_path)
     sources, explainer = Watched(files, tmp_path / "out"), Explainer(bright())
     with explained_in_batches(explainer, sources, files, 2, {"targets": [0]}) as outcomes:
         for number, batch in enumerate(outcomes):
-            assert read <= set(files[: 2 * number + 2 + 2 * cores()])
+            assert read <= set(files[: 2 * number + 2 + 2 * useful_threads()])
             assert {one.name for one in batch} == set(files[2 * number : 2 * number + 2])
             assert [one.name for one in batch if isinstance(one.found, InputError)] == files[1:2][number:]
     assert read == set(files)
     read.clear()
     with explained_in_batches(explainer, sources, files, 2, {"targets": [0]}) as outcomes:
         next(outcomes)
-    assert read <= set(files[: 2 + 2 * cores()]), "what was begun ends with whoever wanted it"
+    assert read <= set(files[: 2 + 2 * useful_threads()]), "what was begun ends with whoever wanted it"
 
 
 def test_threads_speak_the_words_of_the_command(run, pixels):

@@ -14,7 +14,7 @@ from camscope import render
 from camscope.cli.file_names import ending_of, start_of, stems_of_photos
 from camscope.cli.showing import show_notes, show_statuses
 from camscope.cli.sources import Again, File, Outcome
-from camscope.cli.writers import cores
+from camscope.cli.writers import useful_threads
 from camscope.engine.explainer import Explainer
 from camscope.errors import InputError, without_warnings
 from camscope.images import Photo, find_photos, read_photo
@@ -35,7 +35,7 @@ class Photos:
     """
 
     noun = "photo"
-    drawn_at_once = cores()
+    drawn_at_once = useful_threads()
 
     def __init__(self, given: Sequence[str], out: Path) -> None:
         for one in given:

@@ -14,7 +14,7 @@ from contextvars import copy_context
 from typing import Any
 
 from camscope.cli.sources import Outcome, Sources
-from camscope.cli.writers import cores
+from camscope.cli.writers import useful_threads
 from camscope.engine.explainer import Explainer
 from camscope.errors import InputError, without_warnings
 
@@ -50,7 +50,7 @@ def explained_in_batches(
                     found.append(Outcome(name, error))
             yield [*found, *(sources.explained(explainer, readable, options) if readable else ())]
 
-    threads = cores()
+    threads = useful_threads()
     pool = ThreadPoolExecutor(threads, thread_name_prefix="camscope-reader")
     with without_warnings():  # the filters belong to all threads: they are put back when these have ended
         try:

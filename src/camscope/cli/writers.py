@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
@@ -10,14 +9,15 @@ from functools import partial
 from types import TracebackType
 from typing import ParamSpec, Self, TypeVar
 
+from camscope.cores import own_cores
+
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 
-def cores() -> int:
+def useful_threads() -> int:
     """How many threads are of use: one for each core, four at most, since each holds photos."""
-    own = getattr(os, "sched_getaffinity", None)
-    return min(4, len(own(0)) if own else os.cpu_count() or 1)
+    return min(4, own_cores())
 
 
 class Writers:

@@ -14,6 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
+from camscope.cores import own_cores
 from camscope.images import Preprocessing
 from camscope.runs.reading_one import ReadPhoto, Unread
 from camscope.runs.sources.one_input import Input
@@ -37,7 +38,7 @@ class Readers:
     def __init__(
         self, count: int | None, preprocessing: Preprocessing | None, ahead: int, patience: float = PATIENCE
     ) -> None:
-        self._count = count or min(_MOST, _cores())
+        self._count = count or min(_MOST, own_cores())
         self._preprocessing, self._patience = preprocessing, patience
         self._ahead = max(ahead, self._count)
         self._own, self._all, self._closed = threading.local(), set[_Worker](), False
@@ -90,11 +91,6 @@ class Readers:
             self._own.worker.tell(self._preprocessing)
         worker: _Worker = self._own.worker
         return worker
-
-
-def _cores() -> int:
-    own = getattr(os, "sched_getaffinity", None)
-    return len(own(0)) if own else os.cpu_count() or 1
 
 
 class _DiedError(Exception):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from camscope.cores import own_cores
 from camscope.errors import InputError, MissingExtraError
 from camscope.images import Preprocessing
 from camscope.training.batching import Batches
@@ -147,5 +147,4 @@ def _workers(asked: int | None, preprocessing: Preprocessing) -> int:
         return asked
     if max(preprocessing.input_size) <= TINY:
         return 0
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(cores, _MOST_WORKERS)
+    return min(own_cores(), _MOST_WORKERS)
