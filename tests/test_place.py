@@ -439,3 +439,11 @@ def test_of_grids_with_as_many_positions_the_one_that_was_met_last_is_the_likeli
         grid.space for grid in likely if grid.layout == "tokens" and not grid.prefix and grid.order is None
     ]
     assert usual == [(8, 8), (4, 16)]
+
+
+def test_a_grid_of_few_positions_has_few_tokens_behind_it():
+    """Two positions among six agree with anything by chance, if each pair of them is tried."""
+    tried = candidate_grids((1, 6, 40), (1, 40, 2), [(2,)])
+    assert not [grid for grid in (*tried.likely, *tried.possible) if grid.space == (2,) and grid.suffix]
+    tried = candidate_grids((1, 12, 40), (1, 40, 8), [(8,)])
+    assert [grid for grid in (*tried.likely, *tried.possible) if grid.space == (8,) and grid.suffix]
