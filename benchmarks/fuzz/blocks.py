@@ -186,20 +186,23 @@ class Windows(nn.Module):
 
 
 class Embedding(nn.Module):
-    """From a grid to tokens, some more in front, and something added that tells the positions apart."""
+    """From a grid to tokens, with some that are no position, and something added that tells them apart."""
 
-    def __init__(self, at: Place, *, prefix: int, columns: bool) -> None:
+    def __init__(self, at: Place, *, others: tuple[int, ...], columns: bool) -> None:
         super().__init__()
-        self.out = Place("tokens", at.channels, at.space, prefix, columns)
-        self.front = nn.Parameter(torch.randn(1, prefix, at.channels)) if prefix else None
+        self.out = Place("tokens", at.channels, at.space, others, columns)
+        self.others = nn.Parameter(torch.randn(1, len(others), at.channels)) if others else None
         self.position = nn.Parameter(torch.randn(1, self.out.count, at.channels) * 0.1)
         self.inside: dict[str, Place] = {}
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """From `batch channel *space` to `batch token channel`."""
         tokens = (x.transpose(2, 3) if self.out.columns else x).flatten(2).transpose(1, 2)
-        if self.front is not None:
-            tokens = torch.cat([self.front.expand(len(x), -1, -1), tokens], 1)
+        if self.others is not None:
+            alone = tokens
+            tokens = tokens.new_empty(len(x), self.out.count, alone.shape[2])
+            tokens[:, self.out.positions] = alone
+            tokens[:, self.out.others] = self.others.expand(len(x), -1, -1)
         return tokens + self.position
 
 

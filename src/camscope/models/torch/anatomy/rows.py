@@ -12,12 +12,15 @@ from jaxtyping import Shaped
 from torch import nn
 
 from camscope.arrays import to_numpy
-from camscope.models.place import Answer, answer, with_altered_copies
+from camscope.models.grid import Still
+from camscope.models.other_tokens import standing_still
+from camscope.models.place import Answer, answer, with_all_altered, with_altered_copies
 from camscope.models.torch.hooks.modules import first_tensor, named_layers
 from camscope.models.torch.hooks.session import hook_after
 from camscope.models.torch.precision import widened
 
 Given = TypeVar("Given")
+Kept = TypeVar("Kept")
 
 Spot: TypeAlias = tuple[str, int, str]
 """Where a forward met a tensor: a module by name, which of its calls (from 1), and `input` or `output`."""
@@ -107,14 +110,36 @@ def met(model: nn.Module, forward: Callable[[Given], Any], given: Given) -> dict
         forward: runs it.
         given: what it is run on.
     """
-    found: dict[Spot, torch.Tensor] = {}
-    with _noting(model, found):
+    with _noting(model, torch.clone) as found:
         forward(given)
     return found
 
 
+def still_in(
+    model: nn.Module, forward: Callable[[torch.Tensor], Any], image: torch.Tensor, *, apart: bool
+) -> dict[Spot, Still]:
+    """Which tokens of each output stay the same when the whole image is altered.
+
+    Args:
+        model: an unwrapped module.
+        forward: runs it.
+        image: a batch of one.
+        apart: whether it takes one image at a time.
+    """
+    both = torch.from_numpy(with_all_altered(to_numpy(widened(image)), tokens=image.ndim == 2)).to(image)
+    if apart:
+        own, altered = met(model, forward, both[:1]), met(model, forward, both[1:])
+        alike = [spot for spot in own if spot in altered and own[spot].shape == altered[spot].shape]
+        return {spot: standing_still(torch.stack([own[spot][0], altered[spot][0]])) for spot in alike}
+    with _noting(model, lambda rows: standing_still(rows) if len(rows) == 2 else Still()) as found:
+        forward(both)
+    return found
+
+
 @contextmanager
-def _noting(model: nn.Module, found: dict[Spot, torch.Tensor]) -> Iterator[None]:
+def _noting(model: nn.Module, kept: Callable[[torch.Tensor], Kept]) -> Iterator[dict[Spot, Kept]]:
+    """Within this context what is kept of each tensor that a forward meets is noted."""
+    found: dict[Spot, Kept] = {}
     calls: Counter[str] = Counter()
 
     def end(name: str) -> Any:
@@ -123,14 +148,14 @@ def _noting(model: nn.Module, found: dict[Spot, torch.Tensor]) -> Iterator[None]
             for side, values in (("input", inputs), ("output", output)):
                 tensor = first_tensor(values)
                 if tensor is not None and _could_have_a_grid(tensor):
-                    found[name, calls[name], side] = tensor.detach().clone()
+                    found[name, calls[name], side] = kept(tensor.detach())
 
         return note
 
     with ExitStack() as hooks:
         for name, module in named_layers(model).items():
             hooks.callback(hook_after(module, end(name)).remove)
-        yield
+        yield found
 
 
 def _could_have_a_grid(tensor: torch.Tensor) -> bool:
