@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import torch
 from torch import nn
@@ -165,6 +167,40 @@ def test_what_has_its_batch_second_is_refused_saying_so():
             camscope.LayerError, match=r"rnn.*\(20, 1, 12\).*batch stands second.*batch_first=True"
         ):
             explainer(x, **call)
+
+
+class BehindPatches(nn.Module):
+    """Patches, and a transformer as PyTorch makes it where nothing is said."""
+
+    def __init__(self, batch_first):
+        super().__init__()
+        self.patches = nn.Conv2d(3, 16, 8, 8)
+        self.blocks = nn.ModuleList(
+            nn.TransformerEncoderLayer(16, 2, 16, 0.0, batch_first=batch_first) for _ in range(2)
+        )
+        self.first, self.head = batch_first, nn.Linear(16, 3)
+        nn.init.constant_(self.head.bias, -3)  # so that no output could be a probability
+
+    def forward(self, x):
+        tokens = self.patches(x).flatten(2).permute((0, 2, 1) if self.first else (2, 0, 1))
+        for block in self.blocks:
+            tokens = block(tokens)
+        return self.head(tokens.mean(1 if self.first else 0))
+
+
+@pytest.mark.parametrize("size", [(40, 40), (64, 64)], ids=["25 tokens", "64 tokens"])
+def test_a_choice_in_front_of_layers_with_their_batch_second_is_noted(size):
+    """The number of tokens may be a multiple of the rows that are looked at, or not."""
+    torch.manual_seed(0)
+    model, x = BehindPatches(False).eval(), torch.randn(2, 3, *size)
+    e = camscope.explain(model, x)
+    (note,) = e.notes
+    assert re.search(r"maps are of patches, and blocks\.1 .*batch stands second.*batch_first=True", note)
+    assert camscope.explain(model, x, layers="patches").notes == ()
+    n = size[0] * size[1] // 64
+    with pytest.raises(camscope.LayerError, match=rf"blocks\.0.*\({n}, 1, 16\).*batch stands second"):
+        camscope.explain(model, x, layers="blocks.0")
+    assert camscope.explain(BehindPatches(True).eval(), x).notes == ()
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from camscope.errors import LayerError
@@ -89,9 +89,29 @@ def of_batch_second(shapes: Iterable[tuple[int, ...]]) -> str:
     Args:
         shapes: of outputs for one image.
     """
-    if not any(len(shape) == 3 and shape[0] > 1 and shape[1] == 1 for shape in shapes):
+    return f"Its batch stands second, {_BATCH_FIRST}" if any(map(_has_batch_second, shapes)) else ""
+
+
+def passed_over(choice: Layer, shapes: Mapping[str, tuple[int, ...]]) -> str:
+    """What to say where layers behind the automatic choice have no map, as their batch stands second; else empty.
+
+    Args:
+        choice: the layer.
+        shapes: of every output for one image, by the name of its layer, in the order they run.
+    """
+    names = list(shapes)
+    behind = names[names.index(choice.module) + 1 :] if choice.module in shapes else []
+    second = [name for name in behind if _has_batch_second(shapes[name])]
+    if not second:
         return ""
-    return (
-        "Its batch stands second, as it does in nn.LSTM, nn.TransformerEncoder and nn.MultiheadAttention unless they "
-        "are made with batch_first=True; with that its positions are found."
-    )
+    return f"The maps are of {choice.name}, and {second[-1]} behind it has none: its batch stands second, {_BATCH_FIRST}"
+
+
+_BATCH_FIRST = (
+    "as it does in nn.LSTM, nn.TransformerEncoder and nn.MultiheadAttention unless they are made with "
+    "batch_first=True; with that its positions are found."
+)
+
+
+def _has_batch_second(shape: tuple[int, ...]) -> bool:
+    return len(shape) == 3 and shape[0] > 1 and shape[1] == 1

@@ -56,9 +56,10 @@ class Together:
     def shape(self, tensor: torch.Tensor) -> tuple[int, ...]:
         """The shape for one image."""
         first, *others = tensor.shape or (1,)
-        if first % self._count == 0:
-            return (first // self._count, *others)
         # with the batch behind the positions, as in a sequence-first transformer
+        second = tensor.ndim == 3 and first != self._count and others[0] == self._count
+        if first % self._count == 0 and not second:
+            return (first // self._count, *others)
         return (first, *(1 if axis == 0 and n == self._count else n for axis, n in enumerate(others)))
 
     def answer(self, tensor: torch.Tensor, spot: Spot) -> Answer | None:
