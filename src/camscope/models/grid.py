@@ -339,8 +339,8 @@ def _tokens_but_for(
 
 def _but_for(others: Sequence[int], grid: Grid, count: int) -> Grid:
     """A grid of all of so many tokens but some."""
-    position = [number for number in range(count) if number not in set(others)]
-    prefix, end = position[0], position[-1] + 1
+    positions = np.setdiff1d(np.arange(count), others)
+    prefix, end = int(positions[0]), int(positions[-1]) + 1
     inside = tuple(number for number in others if prefix < number < end)
     return replace(grid, prefix=prefix, suffix=count - end, inside=inside)
 
