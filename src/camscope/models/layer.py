@@ -104,7 +104,8 @@ def passed_over(choice: Layer, shapes: Mapping[str, tuple[int, ...]]) -> str:
     second = [name for name in behind if _has_batch_second(shapes[name])]
     if not second:
         return ""
-    return f"The maps are of {choice.name}, and {second[-1]} behind it has none: its batch stands second, {_BATCH_FIRST}"
+    where = f"The maps are of {choice.name}, and {second[-1]} behind it has none"
+    return f"{where}: its batch stands second, {_BATCH_FIRST}"
 
 
 _BATCH_FIRST = (
