@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 import pytest
 import torch
 from torch import nn
@@ -159,16 +157,6 @@ def built(name):
     return build().eval(), torch.randn(shape), grid, size, space
 
 
-def test_what_has_its_batch_second_is_refused_saying_so():
-    torch.manual_seed(0)
-    explainer, x = camscope.Explainer(SequenceFirst().eval()), torch.randn(2, 20, 10)
-    for call in ({}, {"layers": "rnn"}):
-        with pytest.raises(
-            camscope.LayerError, match=r"rnn.*\(20, 1, 12\).*batch stands second.*batch_first=True"
-        ):
-            explainer(x, **call)
-
-
 class BehindPatches(nn.Module):
     """Patches, and a transformer as PyTorch makes it where nothing is said."""
 
@@ -188,19 +176,41 @@ class BehindPatches(nn.Module):
         return self.head(tokens.mean(1 if self.first else 0))
 
 
+EVERY_WAY = ["hirescam", "gradcam++", "eigencam", "ablationcam", "reciprocam", "scorecam"]
+
+
+@pytest.mark.parametrize("images", [1, 3])
 @pytest.mark.parametrize("size", [(40, 40), (64, 64)], ids=["25 tokens", "64 tokens"])
-def test_a_choice_in_front_of_layers_with_their_batch_second_is_noted(size):
+def test_what_has_its_batch_second_has_the_maps_of_the_same_with_its_batch_first(size, images):
     """The number of tokens may be a multiple of the rows that are looked at, or not."""
     torch.manual_seed(0)
-    model, x = BehindPatches(False).eval(), torch.randn(2, 3, *size)
-    e = camscope.explain(model, x)
-    (note,) = e.notes
-    assert re.search(r"maps are of patches, and blocks\.1 .*batch stands second.*batch_first=True", note)
-    assert camscope.explain(model, x, layers="patches").notes == ()
-    n = size[0] * size[1] // 64
-    with pytest.raises(camscope.LayerError, match=rf"blocks\.0.*\({n}, 1, 16\).*batch stands second"):
-        camscope.explain(model, x, layers="blocks.0")
-    assert camscope.explain(BehindPatches(True).eval(), x).notes == ()
+    first, x = BehindPatches(True).double().eval(), torch.randn(images, 3, *size, dtype=torch.float64)
+    second = BehindPatches(False).double().eval()
+    second.load_state_dict(first.state_dict())
+    maps = []
+    for model in (first, second):
+        chosen = camscope.explain(model, x)
+        assert chosen.layers == ("blocks.1",)
+        layers = ["patches", "blocks.0", "blocks.0.norm1", "blocks.1"]
+        maps.append(camscope.explain(model, x, methods=EVERY_WAY, layers=layers, targets=[0, 2]).raw)
+        maps[-1]["chosen"] = chosen.raw["gradcam", "blocks.1"]
+    for key, of_first in maps[0].items():
+        torch.testing.assert_close(maps[1][key], of_first, rtol=1e-9, atol=1e-12)
+    layer = camscope.Explainer(second).layers(x)
+    assert "(batch second)" in str(layer)
+
+
+def test_a_recurrent_network_with_its_batch_second_has_the_maps_of_one_with_its_batch_first():
+    torch.manual_seed(0)
+    second, x = SequenceFirst().eval(), torch.randn(2, 20, 10)
+    first = Recurrent(10, 12).eval()
+    first.rnn.load_state_dict(second.rnn.state_dict())
+    first.fc.load_state_dict(second.fc.state_dict())
+    found, expected = (camscope.explain(model, x, targets=1, methods=EVERY_WAY) for model in (second, first))
+    for method in EVERY_WAY:
+        torch.testing.assert_close(
+            found.raw[method, "rnn"], expected.raw[method, "rnn"], rtol=1e-4, atol=1e-7
+        )
 
 
 @pytest.mark.parametrize("name", MODELS)

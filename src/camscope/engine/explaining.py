@@ -72,7 +72,6 @@ class Explaining:
         chosen, how = choose_layers(
             adapter, batch, call.layers, call.expressions, call.channels, self.model.grid
         )
-        self._note_passed_over(batch, how)
         return self.at(batch, given, targets, chosen, how)
 
     def texts(self, batch: Batch, given: Inputs, targets: TargetsLike) -> Explanation:
@@ -97,7 +96,6 @@ class Explaining:
                     adapter, part, call.layers, call.expressions, call.channels, self.model.grid
                 )
                 check_token_layers(adapter, part, call.layers, call.expressions, chosen)
-                self._note_passed_over(part, how)
             here = dataclasses.replace(given, batch=part, input_images=images_of_bucket(texts, rows))
             theirs = targets_of_bucket(targets, rows, len(texts))
             at = chosen.at(functools.partial(adapter.layer, part))
@@ -106,11 +104,6 @@ class Explaining:
             self.notes.add(note)
         whole = whole_batch(parts, given.input_images, batch.space[0])
         return dataclasses.replace(whole, notes=self.notes.all)
-
-    def _note_passed_over(self, batch: Batch, how: Mapping[str, Any]) -> None:
-        """Say where the automatic choice is not the layer that one would expect."""
-        if "choice" in how:
-            self.notes.add(self.model.adapter.passed_over(batch))
 
     def at(
         self,

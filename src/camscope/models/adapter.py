@@ -179,14 +179,6 @@ class Adapter(Protocol):
         """
         ...
 
-    def passed_over(self, batch: Batch) -> str:
-        """What to say where layers behind the automatic choice have no map for how they hold their batch; else empty.
-
-        Raises:
-            LayerError: as `choose` does.
-        """
-        ...
-
     def stages(self, batch: Batch) -> Sequence[Layer]:
         """The last layer of each resolution in the order they run, the deepest being the automatic choice.
 

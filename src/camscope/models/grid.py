@@ -45,6 +45,7 @@ class Grid:
         suffix: tokens behind the grid that are no position: those of detections (YOLOS), registers, a class token.
         inside: numbers of the tokens between positions that are none, in ascending order: a class token in the middle
             (Vim), one at the end of each row.
+        batch_second: whether the batch stands behind the tokens, (n b c), as PyTorch's transformers have it by default.
     """
 
     layout: Layout
@@ -54,12 +55,15 @@ class Grid:
     order: tuple[int, ...] | None = None
     suffix: int = 0
     inside: tuple[int, ...] = ()
+    batch_second: bool = False
 
-    def canonical(self, output: Shaped[Array, "batch ..."]) -> Shaped[Array, "batch channel *space"]:
+    def canonical(self, output: Shaped[Array, " ..."]) -> Shaped[Array, "batch channel *space"]:
         """The layer's output, or a gradient of the same shape, as `batch channel *space`: a view where possible.
 
         Tokens that are no position are left out.
         """
+        if self.batch_second:
+            output = array_namespace(output).permute_dims(output, (1, 0, 2))
         if self.layout == "channels-first":
             return output
         if self.layout == "channels-last":
@@ -71,19 +75,23 @@ class Grid:
         return self._unrolled(tokens)
 
     def embed(
-        self, activations: Shaped[Array, "batch channel *space"], like: Shaped[Array, "batch ..."]
-    ) -> Shaped[Array, "batch ..."]:
+        self, activations: Shaped[Array, "batch channel *space"], like: Shaped[Array, " ..."]
+    ) -> Shaped[Array, " ..."]:
         """The inverse of `canonical`: the layer's output with these activations.
 
         Args:
             activations: in canonical shape.
             like: an output of the layer, whose tokens that are no position are taken over.
         """
+        xp = array_namespace(activations)
+        if self.batch_second:
+            swapped = (1, 0, 2)
+            first = replace(self, batch_second=False)
+            return xp.permute_dims(first.embed(activations, xp.permute_dims(like, swapped)), swapped)
         if self.layout == "channels-first":
             return activations
         if self.layout == "channels-last":
             return rearrange(activations, "b c ... -> b ... c")
-        xp = array_namespace(activations)
         if self.order is not None:
             activations = xp.permute_dims(activations, (0, 1, *(2 + axis for axis in self.order)))
         tokens = rearrange(activations, "b c ... -> b c (...)")
@@ -109,7 +117,7 @@ class Grid:
         last = len(axes) - 1
         channel = 1 if self.layout in ("channels-first", "tokens-last") else last
         space = [axis for axis in axes if axis not in (0, channel)]
-        if axes[0] != 0 or space != sorted(space):
+        if axes[0] != 0 or self.batch_second or space != sorted(space):
             return None
         in_front, behind = _LAYOUTS[self.layout.startswith("tokens")]
         layout = {last: behind, 1: in_front}.get(axes.index(channel))
@@ -169,7 +177,7 @@ class Grid:
             words += _ORDERS.get(self.order, f" (axes in order {self.order})") if self.order else ""
         if self.layout == "channels-last":
             words += " (channels last)"
-        return words
+        return words + (" (batch second)" if self.batch_second else "")
 
 
 _LAYOUTS: dict[bool, tuple[Layout, Layout]] = {
@@ -192,13 +200,13 @@ class Rearranged(Grid):
 
     places: Shaped[np.ndarray, " channel *space"] = field(default_factory=lambda: np.zeros((0, 0), np.int64))
 
-    def canonical(self, output: Shaped[Array, "batch ..."]) -> Shaped[Array, "batch channel *space"]:
+    def canonical(self, output: Shaped[Array, " ..."]) -> Shaped[Array, "batch channel *space"]:
         """The layer's output, or a gradient of the same shape, as `batch channel *space`."""
         return output.reshape(output.shape[0], -1)[:, self.places]
 
     def embed(
-        self, activations: Shaped[Array, "batch channel *space"], like: Shaped[Array, "batch ..."]
-    ) -> Shaped[Array, "batch ..."]:
+        self, activations: Shaped[Array, "batch channel *space"], like: Shaped[Array, " ..."]
+    ) -> Shaped[Array, " ..."]:
         """The inverse of `canonical`: the layer's output with these activations.
 
         Args:

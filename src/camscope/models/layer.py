@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from camscope.errors import LayerError
@@ -79,40 +79,10 @@ def without_grid(
     )
     return LayerError(
         f"The layer {name!r} has no spatial grid: its output has shape {shape} for one image, and {why}.{hint} "
-        f"{of_batch_second([shape]) or 'If you know its positions, say them: Explainer(model, grid=…).'}"
+        "If you know its positions, say them: Explainer(model, grid=…)."
     )
 
 
-def of_batch_second(shapes: Iterable[tuple[int, ...]]) -> str:
-    """What to say where layers put out their batch behind their positions; empty if none does.
-
-    Args:
-        shapes: of outputs for one image.
-    """
-    return f"Its batch stands second, {_BATCH_FIRST}" if any(map(_has_batch_second, shapes)) else ""
-
-
-def passed_over(choice: Layer, shapes: Mapping[str, tuple[int, ...]]) -> str:
-    """What to say where layers behind the automatic choice have no map, as their batch stands second; else empty.
-
-    Args:
-        choice: the layer.
-        shapes: of every output for one image, by the name of its layer, in the order they run.
-    """
-    names = list(shapes)
-    behind = names[names.index(choice.module) + 1 :] if choice.module in shapes else []
-    second = [name for name in behind if _has_batch_second(shapes[name])]
-    if not second:
-        return ""
-    where = f"The maps are of {choice.name}, and {second[-1]} behind it has none"
-    return f"{where}: its batch stands second, {_BATCH_FIRST}"
-
-
-_BATCH_FIRST = (
-    "as it does in nn.LSTM, nn.TransformerEncoder and nn.MultiheadAttention unless they are made with "
-    "batch_first=True; with that its positions are found."
-)
-
-
-def _has_batch_second(shape: tuple[int, ...]) -> bool:
+def has_batch_second(shape: tuple[int, ...]) -> bool:
+    """Whether an output of this shape for one image has its batch behind its positions, (n, 1, c)."""
     return len(shape) == 3 and shape[0] > 1 and shape[1] == 1

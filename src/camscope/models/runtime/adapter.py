@@ -16,7 +16,7 @@ from camscope.models.axes import check_space
 from camscope.models.batch import Batch
 from camscope.models.checks import check_axes, check_finite, check_pixels, is_floating
 from camscope.models.decoding import OutputDecoder
-from camscope.models.layer import Layer, passed_over
+from camscope.models.layer import Layer
 from camscope.models.observing import OutputRules
 from camscope.models.runtime.finding import LayersByRuns
 from camscope.models.runtime.linear_head import HeadFinder
@@ -138,10 +138,6 @@ class RuntimeAdapter:
             LayerError: if there is none.
         """
         return self._layers.choose(batch)
-
-    def passed_over(self, batch: Batch) -> str:
-        """What to say where layers behind the automatic choice have their batch second; else empty."""
-        return passed_over(self._layers.choose(batch)[0], self._layers.shown(batch).shapes)
 
     def stages(self, batch: Batch) -> Sequence[Layer]:
         """The last layer of each resolution, the deepest being the automatic choice: what a fusion combines."""

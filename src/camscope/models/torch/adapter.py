@@ -16,7 +16,7 @@ from camscope.evidence import ATTENDED, LinearHead, Need
 from camscope.models.adapter import Forward, LayerNeeds
 from camscope.models.batch import Batch
 from camscope.models.decoding import CalledOtherwise, CaptionDecoder, LogitsDecoder, OutputDecoder
-from camscope.models.layer import Layer, passed_over
+from camscope.models.layer import Layer
 from camscope.models.observing import Ending, OutputRules
 from camscope.models.said_grid import SaidGrid
 from camscope.models.torch.anatomy.behind_pooling import verified_head
@@ -162,10 +162,6 @@ class TorchAdapter:
             LayerError: if there is none.
         """
         return self._layers.choose(batch)
-
-    def passed_over(self, batch: Batch) -> str:
-        """What to say where layers behind the automatic choice have their batch second; else empty."""
-        return passed_over(self._layers.choose(batch)[0], self._layers.anatomy(batch).shapes)
 
     def stages(self, batch: Batch) -> Sequence[Layer]:
         """The last layer of each resolution, the deepest being the automatic choice: what a fusion combines."""

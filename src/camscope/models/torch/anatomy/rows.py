@@ -56,15 +56,14 @@ class Together:
     def shape(self, tensor: torch.Tensor) -> tuple[int, ...]:
         """The shape for one image."""
         first, *others = tensor.shape or (1,)
-        # with the batch behind the positions, as in a sequence-first transformer
-        second = tensor.ndim == 3 and first != self._count and others[0] == self._count
-        if first % self._count == 0 and not second:
-            return (first // self._count, *others)
-        return (first, *(1 if axis == 0 and n == self._count else n for axis, n in enumerate(others)))
+        if rows_first(tensor, self._count) is not tensor:
+            return (first, 1, *others[1:])
+        return (first // self._count if first % self._count == 0 else first, *others)
 
     def answer(self, tensor: torch.Tensor, spot: Spot) -> Answer | None:
         """How the rows differ."""
         del spot
+        tensor = rows_first(tensor, self._count)
         if tensor.shape[0] != self._count or not _could_have_a_grid(tensor):
             return None
         clean, *altered = widened(tensor.detach())
@@ -88,9 +87,21 @@ class Apart:
     def answer(self, tensor: torch.Tensor, spot: Spot) -> Answer | None:
         """How the tensors at the same spot differ."""
         altered = [run[spot] for run in self._altered if spot in run and run[spot].shape == tensor.shape]
-        if len(altered) < len(self._altered) or tensor.shape[0] != 1 or not _could_have_a_grid(tensor):
+        own, *others = (rows_first(one, 1) for one in (tensor, *altered))
+        if len(altered) < len(self._altered) or own.shape[0] != 1 or not _could_have_a_grid(own):
             return None
-        return answer(widened(tensor.detach())[0], [widened(one)[0] for one in altered])
+        return answer(widened(own.detach())[0], [widened(one)[0] for one in others])
+
+
+def rows_first(tensor: Shaped[torch.Tensor, " ..."], count: int) -> Shaped[torch.Tensor, " ..."]:
+    """A tensor with so many rows behind its positions, as a sequence-first transformer has them, with these in front.
+
+    Args:
+        tensor: any; one that has its rows in front already, or none, comes back itself.
+        count: how many rows there are.
+    """
+    second = tensor.ndim == 3 and tensor.shape[0] != count and tensor.shape[1] == count
+    return tensor.transpose(0, 1) if second else tensor
 
 
 def rows_of(image: Shaped[torch.Tensor, "one ..."]) -> Shaped[torch.Tensor, "row ..."]:
@@ -131,8 +142,14 @@ def still_in(
     if apart:
         own, altered = met(model, forward, both[:1]), met(model, forward, both[1:])
         alike = [spot for spot in own if spot in altered and own[spot].shape == altered[spot].shape]
-        return {spot: standing_still(torch.stack([own[spot][0], altered[spot][0]])) for spot in alike}
-    with _noting(model, lambda rows: standing_still(rows) if len(rows) == 2 else Still()) as found:
+        pairs = {spot: [rows_first(run[spot], 1)[0] for run in (own, altered)] for spot in alike}
+        return {spot: standing_still(torch.stack(pair)) for spot, pair in pairs.items()}
+
+    def still(tensor: torch.Tensor) -> Still:
+        rows = rows_first(tensor, 2)
+        return standing_still(rows) if len(rows) == 2 else Still()
+
+    with _noting(model, still) as found:
         forward(both)
     return found
 
