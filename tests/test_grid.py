@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -80,6 +81,21 @@ def test_other_activations_are_put_where_theirs_were_and_other_tokens_stay(grid)
         axis = 2 if grid.layout == "tokens-last" else 1
         _, others = tokens_of(grid, output.shape[axis])
         np.testing.assert_array_equal(put.take(others, axis), output.take(others, axis))
+
+
+@pytest.mark.parametrize(
+    "grid", [Grid("tokens", (3, 4), 5, 1, inside=(4,)), Grid("channels-last", (6,), 5)], ids=str
+)
+def test_with_the_batch_second_all_is_the_same_turned(grid):
+    output, second = output_of(grid), replace(grid, batch_second=True)
+    turned = output.transpose(1, 0, 2)
+    np.testing.assert_array_equal(second.canonical(turned), grid.canonical(output))
+    altered = -1.0 - grid.canonical(output)
+    np.testing.assert_array_equal(
+        second.embed(altered, turned), grid.embed(altered, output).transpose(1, 0, 2)
+    )
+    assert second.moved((0, 2, 1)) is None
+    assert second.describe() == f"{grid.describe()} (batch second)"
 
 
 @pytest.mark.parametrize("grid", GRIDS, ids=str)

@@ -5,6 +5,7 @@ Each says in `inside` where the modules inside it keep their positions.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -207,33 +208,50 @@ class Embedding(nn.Module):
 
 
 class Attention(nn.Module):
-    """One head of self-attention."""
+    """One head of self-attention.
 
-    def __init__(self, channels: int) -> None:
+    Args:
+        channels: of a token.
+        second: whether the batch stands behind the tokens.
+    """
+
+    def __init__(self, channels: int, *, second: bool = False) -> None:
         super().__init__()
+        self.second = second
         self.q, self.k, self.v, self.proj = (nn.Linear(channels, channels) for _ in range(4))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """From `batch token channel` to the same."""
-        weights = (self.q(x) @ self.k(x).transpose(1, 2) / x.shape[2] ** 0.5).softmax(-1)
-        return self.proj(weights @ self.v(x))
+        q, k, v = (self._turned(part(x)) for part in (self.q, self.k, self.v))
+        weights = (q @ k.transpose(1, 2) / x.shape[2] ** 0.5).softmax(-1)
+        return self.proj(self._turned(weights @ v))
+
+    def _turned(self, x: torch.Tensor) -> torch.Tensor:
+        return x.transpose(0, 1) if self.second else x
 
 
 class Block(nn.Module):
-    """A transformer's block."""
+    """A transformer's block.
 
-    def __init__(self, at: Place) -> None:
+    Args:
+        at: tokens.
+        second: whether the batch stands behind them inside.
+    """
+
+    def __init__(self, at: Place, *, second: bool = False) -> None:
         super().__init__()
-        c = at.channels
-        self.norm1, self.attn, self.norm2 = nn.LayerNorm(c), Attention(c), nn.LayerNorm(c)
+        c, self.second = at.channels, second
+        self.norm1, self.attn, self.norm2 = nn.LayerNorm(c), Attention(c, second=second), nn.LayerNorm(c)
         self.fc1, self.act, self.fc2 = nn.Linear(c, c), nn.GELU(), nn.Linear(c, c)
         names = ["norm1", "attn", "attn.q", "attn.k", "attn.v", "attn.proj", "norm2", "fc1", "act", "fc2"]
-        self.inside = dict.fromkeys(names, at)
+        self.inside = dict.fromkeys(names, replace(at, second=second))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """From `batch token channel` to the same."""
+        x = x.transpose(0, 1) if self.second else x
         x = x + self.attn(self.norm1(x))
-        return x + self.fc2(self.act(self.fc1(self.norm2(x))))
+        x = x + self.fc2(self.act(self.fc1(self.norm2(x))))
+        return x.transpose(0, 1) if self.second else x
 
 
 class Latents(nn.Module):

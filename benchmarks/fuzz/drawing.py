@@ -158,8 +158,9 @@ def tokens(d: Draw) -> None:
     width = d.random.choice([8, 12, 16, *(n // stride for n in d.at.space if 4 <= n // stride <= 16)])
     d.add(s.Conv(d.name("patch"), width, 3, stride))
     d.add(s.Embed(d.name("embed"), d.others([0, 0, 1, 1, 2, 5]), len(d.at.space) == 2 and d.maybe(0.3)))
+    second = d.maybe(0.3)
     for _ in range(d.random.randint(1, 2)):
-        d.add(s.Block(d.name("block")))
+        d.add(s.Block(d.name("block"), second))
     if d.maybe(0.4):
         d.add(s.LayerNorm(d.name("norm")))
     if d.maybe(0.2):

@@ -20,6 +20,7 @@ class Place:
         space: size of the grid along each axis.
         others: numbers of the tokens that are no position, in ascending order.
         columns: whether the tokens run down the columns, and not along the rows.
+        second: whether the batch stands behind the tokens (n b c).
         shape: of a tensor that is nowhere, for what reads it: tokens × channels.
     """
 
@@ -28,6 +29,7 @@ class Place:
     space: tuple[int, ...] = ()
     others: tuple[int, ...] = ()
     columns: bool = False
+    second: bool = False
     shape: tuple[int, ...] = ()
 
     @property
@@ -50,12 +52,19 @@ class Place:
         """Numbers of the tokens that are positions."""
         return [number for number in range(self.count) if number not in self.others]
 
+    @property
+    def batch_first(self) -> Place:
+        """The same with the batch in front."""
+        return replace(self, second=False)
+
     def with_channels(self, channels: int) -> Place:
         """The same positions with so many channels."""
         return replace(self, channels=channels)
 
     def canonical(self, tensor: torch.Tensor) -> torch.Tensor:
         """As `batch channel *space`, rows before columns, without other tokens."""
+        if self.second:
+            return self.batch_first.canonical(tensor.transpose(0, 1))
         if self.layout == "first":
             return tensor
         if self.layout == "last":
@@ -68,6 +77,8 @@ class Place:
 
     def put_back(self, grid: torch.Tensor, tensor: torch.Tensor) -> torch.Tensor:
         """The inverse of `canonical`: a tensor with these values at its positions, and its own other tokens."""
+        if self.second:
+            return self.batch_first.put_back(grid, tensor.transpose(0, 1)).transpose(0, 1)
         if self.layout == "first":
             return grid
         if self.layout == "last":

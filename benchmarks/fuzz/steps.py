@@ -295,8 +295,10 @@ class Windows(Step):
 class Block(Step):
     """See `blocks.Block`."""
 
+    second: bool = False
+
     def module(self, at: Place) -> nn.Module:
-        return blocks.Block(at)
+        return blocks.Block(at, second=self.second)
 
 
 @dataclass(frozen=True)

@@ -346,6 +346,13 @@ def test_tokens_that_are_no_position_may_stand_anywhere(others, cut):
         torch.testing.assert_close(found, expected, rtol=1e-8, atol=1e-11)
 
 
+@pytest.mark.parametrize(("others", "words"), [((60,), "1 behind"), ((30,), "1 in between")])
+def test_attention_methods_refuse_a_class_token_that_is_not_in_front(others, words):
+    x = batch(1, 3, 24, 40, dtype=torch.float64)
+    with pytest.raises(camscope.ModelError, match=rf"6×10 tokens \+ {words}.*in front of the patches"):
+        camscope.explain(Among(others, False).double().eval(), x, methods="rollout")
+
+
 class Among(nn.Module):
     """Patches of 4, with learned tokens anywhere among them, in two layers of attention."""
 

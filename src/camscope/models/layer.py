@@ -49,6 +49,12 @@ class Layer:
         return f"{self.kind}, {self.grid.channels} channels, {self.grid.describe()}"
 
     @property
+    def of_one(self) -> tuple[int, ...]:
+        """The shape of its output for one image, without the axis of the batch."""
+        batch = int(self.grid.batch_second)
+        return self.shape[:batch] + self.shape[batch + 1 :]
+
+    @property
     def module(self) -> str:
         """The name of the module whose output this is, or is the ReLU of."""
         return self.name.removesuffix(AFTER_RELU)
