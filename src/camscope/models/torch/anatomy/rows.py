@@ -12,7 +12,7 @@ from jaxtyping import Shaped
 from torch import nn
 
 from camscope.arrays import to_numpy
-from camscope.models.grid import Still
+from camscope.models.grid import NONE_STILL, Still
 from camscope.models.other_tokens import standing_still
 from camscope.models.place import Answer, answer, with_all_altered, with_altered_copies
 from camscope.models.torch.hooks.modules import first_tensor, named_layers
@@ -132,6 +132,8 @@ def still_in(
 ) -> dict[Spot, Still]:
     """Which tokens of each output stay the same when the whole image is altered.
 
+    The first output that has such tells it for all of as many tokens; the later ones are not looked at.
+
     Args:
         model: an unwrapped module.
         forward: runs it.
@@ -145,9 +147,16 @@ def still_in(
         pairs = {spot: [rows_first(run[spot], 1)[0] for run in (own, altered)] for spot in alike}
         return {spot: standing_still(torch.stack(pair)) for spot, pair in pairs.items()}
 
+    told: set[int] = set()
+
     def still(tensor: torch.Tensor) -> Still:
         rows = rows_first(tensor, 2)
-        return standing_still(rows) if len(rows) == 2 else Still()
+        if len(rows) != 2 or rows.shape[1] in told:
+            return NONE_STILL
+        found = standing_still(rows)
+        if found.behind_batch:
+            told.add(rows.shape[1])
+        return found
 
     with _noting(model, still) as found:
         forward(both)
