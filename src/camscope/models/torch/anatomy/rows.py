@@ -158,21 +158,23 @@ def still_in(
             told.add(rows.shape[1])
         return found
 
-    with _noting(model, still) as found:
+    with _noting(model, still, inputs=False) as found:
         forward(both)
     return found
 
 
 @contextmanager
-def _noting(model: nn.Module, kept: Callable[[torch.Tensor], Kept]) -> Iterator[dict[Spot, Kept]]:
-    """Within this context what is kept of each tensor that a forward meets is noted."""
+def _noting(
+    model: nn.Module, kept: Callable[[torch.Tensor], Kept], *, inputs: bool = True
+) -> Iterator[dict[Spot, Kept]]:
+    """Within this context what is kept of each tensor that a forward meets is noted: of outputs, and of inputs."""
     found: dict[Spot, Kept] = {}
     calls: Counter[str] = Counter()
 
     def end(name: str) -> Any:
-        def note(_module: nn.Module, inputs: Any, output: Any) -> None:
+        def note(_module: nn.Module, given: Any, output: Any) -> None:
             calls[name] += 1
-            for side, values in (("input", inputs), ("output", output)):
+            for side, values in (("input", given), ("output", output))[0 if inputs else 1 :]:
                 tensor = first_tensor(values)
                 if tensor is not None and _could_have_a_grid(tensor):
                     found[name, calls[name], side] = kept(tensor.detach())
