@@ -1,5 +1,7 @@
 """Stability, max-sensitivity, infidelity and PxAP: exact cases first, brute-force twins, what is refused."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +12,7 @@ from torch import nn
 import camscope
 from camscope import metrics
 from camscope.metrics.infidelity import infidelity_of, squares
-from camscope.metrics.sensitivity import within
+from camscope.metrics.sensitivity import _copies, _moves, within
 from tests.metrics.small_models import Additive, classifier
 
 RNG = np.random.default_rng(0)
@@ -87,6 +89,29 @@ def test_stability_by_hand():
     np.testing.assert_allclose(measured["gradcam"][:, 0], np.nanmean(each, 0), atol=1e-9)
     share = measured.beside["share of copies whose top class stays"]["gradcam"][:, 0]
     np.testing.assert_allclose(share, np.mean(stays, 0))
+
+
+def test_a_box_moves_with_what_is_in_it():
+    """In an input that is wider than high, each copy's box is around what was moved."""
+
+    def around(x):
+        rows, columns = np.nonzero(x[0, 0])
+        return np.array([columns[0] / 40, rows.min() / 20, (columns.max() + 1) / 40, (rows.max() + 1) / 20])
+
+    x = np.zeros((1, 1, 20, 40))
+    x[0, 0, 6:11, 8:15] = 1
+    copies = _moves(x)
+    assert len(copies) == 5
+    for copy in copies:
+        np.testing.assert_allclose(copy.box(around(x)), around(copy.x))
+    assert len({tuple(around(copy.x)) for copy in copies}) == 5
+
+
+def test_the_noise_of_each_image_is_by_its_own_range():
+    x = RNG.standard_normal((2, 1, 9, 9)) * np.array([1.0, 100.0]).reshape(2, 1, 1, 1)
+    for copy in _copies(x, 0, moving=False):
+        share = (copy.x - x).std((1, 2, 3)) / np.ptp(x, axis=(1, 2, 3))
+        np.testing.assert_allclose(share, 0.02, rtol=0.3)
 
 
 def test_a_regression_has_no_class_that_could_change_and_too_small_inputs_are_refused():
@@ -170,6 +195,13 @@ def test_infidelity_by_hand_is_one_run_for_all_maps_and_classes():
             assert measured["b"][image, target] == pytest.approx(
                 ((scale * mass - drop) ** 2).mean(), abs=1e-12
             )
+
+
+def test_squares_lie_wherever_they_fit_and_rows_know_nothing_of_columns():
+    gone = squares((6, 5), 0.5, 400, 0)
+    assert {one.sum() for one in gone} == {3 * 2}
+    corners = {tuple(np.argwhere(one)[0].tolist()) for one in gone}
+    assert corners == set(itertools.product(range(4), range(4)))
 
 
 def test_no_other_scale_is_better_than_the_best():
