@@ -580,6 +580,20 @@ def test_several_inputs_by_position_and_by_name():
         torch.testing.assert_close(cam(model, given, y, method="gradcam").maps, expected)
 
 
+def test_a_switch_among_the_inputs_may_be_another_at_each_step():
+    class Switched(Net):
+        def forward(self, x: torch.Tensor, early: bool = False, share: float = 1.0) -> torch.Tensor:
+            stem = self.stem(x)
+            return share * (stem.mean((2, 3))[:, :5] if early else self.head(self.body(stem)))
+
+    model, x, y = Switched().eval(), input_of("2D"), labels_of("2D")
+    layers = [
+        cam(model, {"x": x, "early": early, "share": share}, y, method="gradcam").layer
+        for early, share in ((True, 1.0), (False, 0.5), (True, 0.25))
+    ]
+    assert layers == ["stem", "body", "stem"]
+
+
 def test_logits_may_be_anywhere_in_what_the_model_returns():
     class Both(Net):
         def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

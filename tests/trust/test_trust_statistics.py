@@ -224,6 +224,13 @@ def test_of_an_additive_model_the_true_map_has_fidelity_one_its_ceiling_and_beat
     assert all(compared.difference.low > 0 for compared in row.baselines.values())
 
 
+def test_a_place_that_does_just_as_well_counts():
+    truth = RANDOM.uniform(1, 2, GRID)
+    truth = truth + truth[:, ::-1]  # mirrored from left to right it is the same map
+    (row,) = judged(0, [claim(truth)], probed_by(additive(truth[None])), 0)
+    assert row.p == 2 / 392
+
+
 def test_a_ceiling_is_out_of_sample_so_that_noise_has_none():
     random = np.random.default_rng(1)
     removed, halves = (

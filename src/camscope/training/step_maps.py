@@ -252,12 +252,14 @@ def _known(
 
 
 def _kind_of(x: Any) -> Hashable:
-    """Equal for inputs that differ in their numbers, and in how many images there are."""
+    """Equal for inputs that differ in their numbers, and in how many images there are; a switch or a word counts."""
     if isinstance(x, Mapping):
         return tuple((name, _kind_of(value)) for name, value in x.items())
-    if isinstance(x, tuple):
+    if isinstance(x, (list, tuple)):
         return tuple(map(_kind_of, x))
-    return (*x.shape[1:], str(x.dtype)) if hasattr(x, "shape") else type(x).__name__
+    if hasattr(x, "shape"):
+        return *x.shape[1:], str(x.dtype)
+    return type(x).__name__, x if isinstance(x, (bool, str)) else None
 
 
 def _find(model: Model, x: Any, layer: Any, method: Method, explained_input: Any) -> _Known:
