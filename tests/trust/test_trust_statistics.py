@@ -361,6 +361,16 @@ def test_a_map_that_is_no_better_than_a_baseline_is_told_so_in_its_name(better):
     assert row.verdict == (Verdict.NO_BETTER_THAN_CENTRE if better == CENTRE else Verdict.NO_BETTER_THAN_MEAN)
 
 
+def test_a_map_does_not_beat_what_it_equals_and_the_simplest_that_it_does_not_beat_is_named():
+    centre = centre_blob()
+    probed = probed_by(additive(centre[None]), noise=0.3)
+    rows = judged(0, [claim(centre), claim(3 * centre, mean=centre), claim(centre, mean=centre)], probed, 0)
+    for row in rows:
+        assert row.p <= 0.025
+        assert row.baselines[CENTRE].difference.low == 0
+        assert row.verdict == Verdict.NO_BETTER_THAN_CENTRE
+
+
 def test_a_lower_bound_lies_above_a_difference_of_zero_in_about_5_percent_of_cases():
     """A model that is the same to the left and to the right: a map and its mirror image are worth the same."""
     above, count = 0, 10
