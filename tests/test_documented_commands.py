@@ -20,6 +20,11 @@ NOT_RUN: Mapping[str, str] = {
     "camscope choose": "at least 50 photos, and a quarter of an hour; tests/cli/test_choose_command.py runs it",
     "camscope explain photo.jpg --as choice.json": "what `choose` has left; tests/cli/test_choose_command.py runs it",
     "camscope explain street.jpg --model FILE.py:YOLO_FACTORY": "stands for a file of the reader's",
+    "camscope run photos/ --model timm:resnet50 --out run --engine ray": "a cluster; tests/runs has one",
+    "camscope run photos/ --model timm:resnet50 --device cuda": "a GPU, and Slurm's variable",
+    "camscope runs merge": "what the shares before it have left; tests/runs merges some",
+    "camscope run s3://": "a bucket; tests/runs has a server of one",
+    "camscope browse s3://": "likewise",
 }
 """Beginnings of commands, and why they are not run here."""
 
