@@ -160,9 +160,9 @@ def built(name):
 class BehindPatches(nn.Module):
     """Patches, and a transformer as PyTorch makes it where nothing is said."""
 
-    def __init__(self, batch_first):
+    def __init__(self, batch_first, patch=8):
         super().__init__()
-        self.patches = nn.Conv2d(3, 16, 8, 8)
+        self.patches = nn.Conv2d(3, 16, patch, patch)
         self.blocks = nn.ModuleList(
             nn.TransformerEncoderLayer(16, 2, 16, 0.0, batch_first=batch_first) for _ in range(2)
         )
@@ -180,12 +180,16 @@ EVERY_WAY = ["hirescam", "gradcam++", "eigencam", "ablationcam", "reciprocam", "
 
 
 @pytest.mark.parametrize("images", [1, 3])
-@pytest.mark.parametrize("size", [(40, 40), (64, 64)], ids=["25 tokens", "64 tokens"])
-def test_what_has_its_batch_second_has_the_maps_of_the_same_with_its_batch_first(size, images):
-    """The number of tokens may be a multiple of the rows that are looked at, or not."""
+@pytest.mark.parametrize(
+    ("size", "patch"),
+    [((40, 40), 8), ((64, 64), 8), ((12, 24), 4)],
+    ids=["25 tokens", "64 tokens", "18 tokens"],
+)
+def test_what_has_its_batch_second_has_the_maps_of_the_same_with_its_batch_first(size, patch, images):
+    """The number of tokens may be a multiple of the rows that are looked at, or not, or the same."""
     torch.manual_seed(0)
-    first, x = BehindPatches(True).double().eval(), torch.randn(images, 3, *size, dtype=torch.float64)
-    second = BehindPatches(False).double().eval()
+    first, x = BehindPatches(True, patch).double().eval(), torch.randn(images, 3, *size, dtype=torch.float64)
+    second = BehindPatches(False, patch).double().eval()
     second.load_state_dict(first.state_dict())
     maps = []
     for model in (first, second):

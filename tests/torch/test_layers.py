@@ -317,9 +317,13 @@ def test_tokens_behind_the_grid_move_no_map(front, behind, columns):
 @pytest.mark.parametrize(
     "others", [(0,), (30,), (60,), (0, 31, 61), tuple(range(10, 66, 11)), (7, 19, 20, 44)], ids=str
 )
-def test_tokens_that_are_no_position_may_stand_anywhere(others, cut):
-    """A class token in the middle (Vim), one at the end of each row: against autograd and channel after channel."""
-    model, x = Among(others, cut).double().eval(), batch(2, 3, 24, 40, dtype=torch.float64)
+@pytest.mark.parametrize("mixed_at_once", [False, True])
+def test_tokens_that_are_no_position_may_stand_anywhere(others, cut, mixed_at_once):
+    """A class token in the middle (Vim), one at the end of each row: against autograd and channel after channel.
+
+    Where no module puts the tokens out before a block mixes them, what goes into that tells where they stand.
+    """
+    model, x = Among(others, cut, mixed_at_once).double().eval(), batch(2, 3, 24, 40, dtype=torch.float64)
     layers, methods = ["block", "mixed"], ["hirescam", "ablationcam"]
     e = camscope.explain(model, x, methods=methods, layers=layers, targets=[1])
     positions = [n for n in range(60 + len(others)) if n not in others]
@@ -346,6 +350,42 @@ def test_tokens_that_are_no_position_may_stand_anywhere(others, cut):
         torch.testing.assert_close(found, expected, rtol=1e-8, atol=1e-11)
 
 
+@pytest.mark.parametrize("second", [False, True])
+@pytest.mark.parametrize("words", [30, 50])
+def test_an_image_among_the_tokens_of_a_text_has_its_own_place(words, second):
+    """30 words and 36 patches are as many tokens as 11 × 6 patches; 50 words are more than there are patches."""
+    model, x = AmongWords(words, second).double().eval(), batch(2, 3, 24, 24, dtype=torch.float64)
+    e = camscope.explain(model, x, methods="hirescam", targets=[1])
+    tokens = []
+    handle = model.block.register_forward_hook(lambda _m, _i, o: tokens.append(o))
+    with torch.enable_grad():
+        (gradient,) = torch.autograd.grad(model(x)[:, 1].sum(), tokens)
+    handle.remove()
+    expected = (gradient * tokens[0]).sum(2).detach()
+    expected = (expected.mT if second else expected)[:, 12:48].unflatten(1, (6, 6))
+    torch.testing.assert_close(e.raw["hirescam", "block"][:, 0], expected, rtol=1e-9, atol=1e-12)
+
+
+class AmongWords(nn.Module):
+    """36 patches behind twelve words of a text and in front of the others, in a layer of attention."""
+
+    def __init__(self, words: int, second: bool) -> None:
+        super().__init__()
+        self.second = second
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(3)
+            self.embed = nn.Conv2d(3, 16, 4, 4)
+            self.words = nn.Parameter(torch.randn(1, words, 16))
+            self.block = nn.TransformerEncoderLayer(16, 2, 32, 0.0, batch_first=not second)
+        self.head = linear(16, 4, 0)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        words = self.words.expand(len(x), -1, -1)
+        tokens = torch.cat([words[:, :12], self.embed(x).flatten(2).mT, words[:, 12:]], 1)
+        block = self.block(tokens.transpose(0, 1) if self.second else tokens)
+        return self.head(block.mean(0 if self.second else 1))
+
+
 @pytest.mark.parametrize(("others", "words"), [((60,), "1 behind"), ((30,), "1 in between")])
 def test_attention_methods_refuse_a_class_token_that_is_not_in_front(others, words):
     x = batch(1, 3, 24, 40, dtype=torch.float64)
@@ -356,27 +396,29 @@ def test_attention_methods_refuse_a_class_token_that_is_not_in_front(others, wor
 class Among(nn.Module):
     """Patches of 4, with learned tokens anywhere among them, in two layers of attention."""
 
-    def __init__(self, others: tuple[int, ...], cut: bool) -> None:
+    def __init__(self, others: tuple[int, ...], cut: bool, mixed_at_once: bool = False) -> None:
         super().__init__()
-        count = 60 + len(others)
+        count, of_block = 60 + len(others), {"batch_first": True, "norm_first": not mixed_at_once}
         self.others, self.cut = list(others), cut
         self.positions = [n for n in range(count) if n not in others]
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(2)
             self.embed = nn.Linear(48, 16) if cut else nn.Conv2d(3, 16, 4, 4)
             self.learned = nn.Parameter(torch.randn(1, len(others), 16))
-            self.position = nn.Parameter(0.3 * torch.randn(1, count, 16))
-            self.block = nn.TransformerEncoderLayer(16, 4, 32, 0.0, batch_first=True, norm_first=True)
-            self.mixed = nn.TransformerEncoderLayer(16, 4, 32, 0.0, batch_first=True, norm_first=True)
+            self.position = nn.Embedding(count, 16)
+            self.position.weight.data *= 0.3
+            self.block = nn.TransformerEncoderLayer(16, 4, 32, 0.0, **of_block)
+            self.mixed = nn.TransformerEncoderLayer(16, 4, 32, 0.0, **of_block)
         self.head = linear(16, 4, 0)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         patches = (
             self.embed(nn.functional.unfold(x, 4, stride=4).mT) if self.cut else self.embed(x).flatten(2).mT
         )
-        tokens = torch.empty(len(x), self.position.shape[1], 16, dtype=x.dtype)
+        position = self.position(torch.arange(self.position.num_embeddings).expand(len(x), -1))
+        tokens = torch.empty_like(position)
         tokens[:, self.positions], tokens[:, self.others] = patches, self.learned.expand(len(x), -1, -1)
-        return self.head(self.mixed(self.block(tokens + self.position)).mean(1))
+        return self.head(self.mixed(self.block(tokens + position)).mean(1))
 
 
 class Between(nn.Module):

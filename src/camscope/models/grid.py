@@ -299,8 +299,8 @@ def candidate_grids(
         found_met, found_cut = _tokens_but_for(still, shape, size, met)
         exact = [grid for _, grid in (*found_met, *found_cut)]
         again = list(_told_tokens(shape, told))
-        likely += [*found_met, *(pair for pair in again if pair[1].space in met), *_met_tokens(shape, met)]
-        possible += [*found_cut, *again, *_cut_tokens(shape, size, met)]
+        likely += [*(pair for pair in again if pair[1].space in met), *found_met, *_met_tokens(shape, met)]
+        possible += [*again, *found_cut, *_cut_tokens(shape, size, met)]
     return Candidates(_likeliest_first(likely), _likeliest_first(possible), kept, frozenset(exact))
 
 
@@ -335,12 +335,13 @@ def _tokens_but_for(
     cut: list[_Ranked] = []
     for (layout, count, channels), others in zip(token_axes(shape), still, strict=True):
         positions = count - len(others)
-        if not 0 < len(others) <= positions:
+        if not others:
             continue
         for space in reversed(met):
             if math.prod(space) == positions:
                 found += _all_orders(_KNOWN, _but_for(others, Grid(layout, space, channels), count))
-        for space in _cuts(positions, size) if positions >= FEW and not found else ():
+        enough = positions >= max(FEW, len(others))  # what nothing else speaks for may agree by chance
+        for space in _cuts(positions, size) if enough and not found else ():
             cut += _all_orders(_KNOWN, _but_for(others, Grid(layout, space, channels), count))
     return found, cut
 

@@ -18,7 +18,8 @@ from array_api_compat import array_namespace
 from jaxtyping import Shaped
 
 from camscope.arrays import Array, to_numpy
-from camscope.models.grid import MOST_PREFIX_TOKENS, Grid, Still
+from camscope.models.grid import MOST_PREFIX_TOKENS, NONE_STILL, Grid, Still
+from camscope.models.layer import has_batch_second
 
 
 class OtherTokens:
@@ -50,27 +51,47 @@ class OtherTokens:
 
 
 def may_have_others(shapes: Iterable[Sequence[int]], grids: Collection[Grid]) -> bool:
-    """Whether some output of a forward has tokens that are no position.
+    """Whether some output of a forward may have tokens that are no position.
+
+    That is so where a few more stand along an axis than a grid has positions; and where any number more are tokens of
+    no grid that a layer has along its axes, as an image's among those of a text.
 
     Args:
-        shapes: of the outputs.
+        shapes: of the outputs, for one image.
         grids: those that were found.
     """
-    counts = {count for shape in shapes if len(shape) == 3 for count in shape[1:]}
+    found = {(1, shape[0], shape[2]) if has_batch_second(tuple(shape)) else tuple(shape) for shape in shapes}
+    along = [shape[1:] for shape in found if len(shape) == 3]
     positions = {math.prod(grid.space) for grid in grids}
-    few = any(0 < count - n <= MOST_PREFIX_TOKENS for count in counts for n in positions)
-    return few or any(grid.others for grid in grids)
+    few = any(0 < count - n <= MOST_PREFIX_TOKENS for pair in along for count in pair for n in positions)
+    met = {math.prod(grid.space) for grid in grids if not grid.layout.startswith("tokens")} - {1}
+    more = any(tokens not in met and tokens > n for tokens, _ in along for n in met)
+    return few or more or any(grid.others for grid in grids)
 
 
-def standing_still(rows: Shaped[Array, "2 ..."]) -> Still:
-    """Which tokens of an output stay the same.
+class StillTokens:
+    """Follows through a forward which tokens stay the same. One for each forward, to be asked in its order.
 
-    Args:
-        rows: what a layer put out for an input, and for one that is altered everywhere.
+    What a block gets tells it for what it puts out with as many tokens: it may have mixed them at once.
     """
-    if rows.ndim != 3:
-        return Still()
-    xp = array_namespace(rows)
-    same = rows[0] == rows[1]
-    along = (np.flatnonzero(to_numpy(xp.all(same, axis=axis))).tolist() for axis in (1, 0))
-    return Still(*map(tuple, along))
+
+    def __init__(self) -> None:
+        self._met: dict[int, tuple[int, ...]] = {}
+        """By how many tokens there are the numbers of those that stood still, where some did and some did not."""
+
+    def of(self, rows: Shaped[Array, "2 ..."]) -> Still:
+        """Which tokens of a tensor stay the same; or stood still in the last tensor of as many of which some did.
+
+        Args:
+            rows: what a forward met for an input, and for one that is altered everywhere.
+        """
+        if rows.ndim != 3 or rows.shape[0] != 2:
+            return NONE_STILL
+        xp = array_namespace(rows)
+        same = rows[0] == rows[1]
+        own = [np.flatnonzero(to_numpy(xp.all(same, axis=axis))).tolist() for axis in (1, 0)]
+        counts = rows.shape[1:]
+        some = [tuple(still) if len(still) < count else () for still, count in zip(own, counts, strict=True)]
+        if some[0]:
+            self._met[counts[0]] = some[0]
+        return Still(*(one or self._met.get(count, ()) for one, count in zip(some, counts, strict=True)))

@@ -12,7 +12,7 @@ from camscope.models.grid import NONE_STILL, Still, candidate_grids
 from camscope.models.layer import Layer, without_grid
 from camscope.models.observing import is_dense
 from camscope.models.other_inputs import other_inputs, without_others
-from camscope.models.other_tokens import OtherTokens, may_have_others, standing_still
+from camscope.models.other_tokens import OtherTokens, StillTokens, may_have_others
 from camscope.models.place import Answer, answer, find_grid, with_all_altered, with_altered_copies
 from camscope.models.runtime.runs import Part, Run, Runtime
 from camscope.models.runtime.scoring import Scoring
@@ -156,5 +156,5 @@ def _answers_to_others(
 def _still(runtime: Runtime, image: Batch) -> dict[str, Still]:
     """Which tokens of each layer's output stay the same when the whole image is altered."""
     rows = image.altered(with_all_altered(image.x, tokens=image.of_tokens))
-    values = runtime.run(rows, None).values
-    return {name: standing_still(one) for name, one in values.items() if len(one) == len(rows)}
+    tokens = StillTokens()
+    return {name: tokens.of(one) for name, one in runtime.run(rows, None).values.items()}

@@ -134,7 +134,7 @@ def examine(model: nn.Module, forward: Forward, image: torch.Tensor, call: Call 
         classifier=classifier,
         head=head_modules(trace.outputs, tensor, classifier),
         ending=Found() if tensor is None else find_ending(model, forward, image, trace, tensor),
-        dense=tensor is not None and is_dense(tensor, batch[: len(tensor)]),
+        dense=tensor is not None and is_dense(tensor, image.expand(len(tensor), *image.shape[1:])),
     )
 
 
@@ -145,9 +145,14 @@ def _traced(model: nn.Module, forward: Forward, rows: torch.Tensor) -> tuple[Tra
     each alone. What it says of a single image is the model's own error.
     """
     try:
-        with tracing(model, Together(len(rows))) as trace:
+        together = Together(len(rows))
+        with tracing(model, together) as trace:
             logits = forward(rows)
-        if _has_rows(logits, len(rows)):
+        if spare := together.to_spare:
+            with_spare = torch.cat([rows, rows[:1].expand(spare, *rows.shape[1:])])
+            with tracing(model, Together(len(rows), spare)) as trace:
+                logits = forward(with_spare)
+        if _has_rows(logits, len(rows) + spare):
             return trace, logits
     except Exception:
         forward(

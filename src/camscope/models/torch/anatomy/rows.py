@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -12,11 +13,11 @@ from jaxtyping import Shaped
 from torch import nn
 
 from camscope.arrays import to_numpy
-from camscope.models.grid import NONE_STILL, Still
-from camscope.models.other_tokens import standing_still
+from camscope.models.grid import Still
+from camscope.models.other_tokens import StillTokens
 from camscope.models.place import Answer, answer, with_all_altered, with_altered_copies
 from camscope.models.torch.hooks.modules import first_tensor, named_layers
-from camscope.models.torch.hooks.session import hook_after
+from camscope.models.torch.hooks.session import hook_after, hook_before
 from camscope.models.torch.precision import widened
 
 Given = TypeVar("Given")
@@ -48,25 +49,40 @@ class Together:
 
     Args:
         count: how many there are, with the image.
+        spare: how many rows come behind them that say nothing.
     """
 
-    def __init__(self, count: int) -> None:
-        self._count = count
+    def __init__(self, count: int, spare: int = 0) -> None:
+        self._count, self._rows = count, count + spare
+        self._sizes: set[int] = set()
+        self._is_square = False
+
+    @property
+    def to_spare(self) -> int:
+        """How many rows more it takes until no tensor has as many tokens as there are rows; mostly none.
+
+        Of such a tensor nothing says which of both axes is the batch.
+        """
+        more = (n for n in itertools.count() if self._rows + n not in self._sizes)
+        return next(more) if self._is_square else 0
 
     def shape(self, tensor: torch.Tensor) -> tuple[int, ...]:
         """The shape for one image."""
         first, *others = tensor.shape or (1,)
-        if rows_first(tensor, self._count) is not tensor:
+        if rows_first(tensor, self._rows) is not tensor:
             return (first, 1, *others[1:])
-        return (first // self._count if first % self._count == 0 else first, *others)
+        return (first // self._rows if first % self._rows == 0 else first, *others)
 
     def answer(self, tensor: torch.Tensor, spot: Spot) -> Answer | None:
         """How the rows differ."""
         del spot
-        tensor = rows_first(tensor, self._count)
-        if tensor.shape[0] != self._count or not _could_have_a_grid(tensor):
+        if tensor.ndim == 3 and self._rows in tensor.shape[:2]:
+            self._sizes.update(tensor.shape[:2])
+            self._is_square |= tensor.shape[0] == tensor.shape[1]
+        tensor = rows_first(tensor, self._rows)
+        if tensor.shape[0] != self._rows or not _could_have_a_grid(tensor):
             return None
-        clean, *altered = widened(tensor.detach())
+        clean, *altered = widened(tensor.detach())[: self._count]
         return answer(clean, altered)
 
 
@@ -114,15 +130,18 @@ def rows_of(image: Shaped[torch.Tensor, "one ..."]) -> Shaped[torch.Tensor, "row
     return torch.from_numpy(rows).to(image)
 
 
-def met(model: nn.Module, forward: Callable[[Given], Any], given: Given) -> dict[Spot, torch.Tensor]:
-    """The tensors that one forward met, of those that could have a grid.
+def met(
+    model: nn.Module, forward: Callable[[Given], Any], given: Given, *, as_given: bool = False
+) -> dict[Spot, torch.Tensor]:
+    """The tensors that one forward met, of those that could have a grid, in the order it met them.
 
     Args:
         model: an unwrapped module.
         forward: runs it.
         given: what it is run on.
+        as_given: see `_noting`.
     """
-    with _noting(model, torch.clone) as found:
+    with _noting(model, torch.clone, as_given=as_given) as found:
         forward(given)
     return found
 
@@ -130,9 +149,7 @@ def met(model: nn.Module, forward: Callable[[Given], Any], given: Given) -> dict
 def still_in(
     model: nn.Module, forward: Callable[[torch.Tensor], Any], image: torch.Tensor, *, apart: bool
 ) -> dict[Spot, Still]:
-    """Which tokens of each output stay the same when the whole image is altered.
-
-    The first output that has such tells it for all of as many tokens; the later ones are not looked at.
+    """Which tokens of each tensor that a forward meets stay the same when the whole image is altered.
 
     Args:
         model: an unwrapped module.
@@ -141,48 +158,55 @@ def still_in(
         apart: whether it takes one image at a time.
     """
     both = torch.from_numpy(with_all_altered(to_numpy(widened(image)), tokens=image.ndim == 2)).to(image)
-    if apart:
-        own, altered = met(model, forward, both[:1]), met(model, forward, both[1:])
-        alike = [spot for spot in own if spot in altered and own[spot].shape == altered[spot].shape]
-        pairs = {spot: [rows_first(run[spot], 1)[0] for run in (own, altered)] for spot in alike}
-        return {spot: standing_still(torch.stack(pair)) for spot, pair in pairs.items()}
-
-    told: set[int] = set()
-
-    def still(tensor: torch.Tensor) -> Still:
-        rows = rows_first(tensor, 2)
-        if len(rows) != 2 or rows.shape[1] in told:
-            return NONE_STILL
-        found = standing_still(rows)
-        if found.behind_batch:
-            told.add(rows.shape[1])
+    still = StillTokens()
+    if not apart:
+        with _noting(model, lambda tensor: still.of(rows_first(tensor, 2)), as_given=True) as found:
+            forward(both)
         return found
-
-    with _noting(model, still, inputs=False) as found:
-        forward(both)
-    return found
+    own, altered = (met(model, forward, one, as_given=True) for one in (both[:1], both[1:]))
+    pairs = {spot: (own[spot], altered[spot]) for spot in own if spot in altered}
+    return {
+        spot: still.of(torch.cat([rows_first(one, 1)[:1] for one in pair]))
+        for spot, pair in pairs.items()
+        if pair[0].shape == pair[1].shape
+    }
 
 
 @contextmanager
 def _noting(
-    model: nn.Module, kept: Callable[[torch.Tensor], Kept], *, inputs: bool = True
+    model: nn.Module, kept: Callable[[torch.Tensor], Kept], *, as_given: bool = False
 ) -> Iterator[dict[Spot, Kept]]:
-    """Within this context what is kept of each tensor that a forward meets is noted: of outputs, and of inputs."""
+    """Within this context what is kept of each tensor that goes into a module or comes out is noted.
+
+    Args:
+        model: an unwrapped module.
+        kept: makes it.
+        as_given: whether what goes in is noted before the module runs, and not as the module leaves it.
+    """
     found: dict[Spot, Kept] = {}
     calls: Counter[str] = Counter()
 
-    def end(name: str) -> Any:
-        def note(_module: nn.Module, given: Any, output: Any) -> None:
-            calls[name] += 1
-            for side, values in (("input", given), ("output", output))[0 if inputs else 1 :]:
-                tensor = first_tensor(values)
-                if tensor is not None and _could_have_a_grid(tensor):
-                    found[name, calls[name], side] = kept(tensor.detach())
+    def note(values: Any, *spot: Any) -> None:
+        tensor = first_tensor(values)
+        if tensor is not None and _could_have_a_grid(tensor):
+            found[spot] = kept(tensor.detach())
 
-        return note
+    def begin(name: str) -> Any:
+        return lambda _module, given: note(given, name, calls[name] + 1, "input")
+
+    def end(name: str) -> Any:
+        def ended(_module: nn.Module, given: Any, output: Any) -> None:
+            calls[name] += 1
+            if not as_given:
+                note(given, name, calls[name], "input")
+            note(output, name, calls[name], "output")
+
+        return ended
 
     with ExitStack() as hooks:
         for name, module in named_layers(model).items():
+            if as_given:
+                hooks.callback(hook_before(module, begin(name)).remove)
             hooks.callback(hook_after(module, end(name)).remove)
         yield found
 
