@@ -149,7 +149,7 @@ def test_two_hundred_photos_stay_below_ten_megabytes(tmp_path):
 
 def test_what_a_report_cannot_show_is_refused(explained, explainer, tmp_path):
     view = View("")
-    with pytest.raises(InputError, match="no photo to report on"):
+    with pytest.raises(InputError, match="nothing to report on"):
         write_report(view, tmp_path / "r.html")
     view.add(explained)
     with pytest.raises(InputError, match=r"such as .*r\.html"):
