@@ -91,6 +91,6 @@ def _refuse_what_is_dropped(given: str) -> None:
     """
     if Path(given).suffix.lower() == ".txt":
         raise InputError(
-            f"'{given}' is a text, and camscope app opens photos, sounds, runs and trainings. Start it with a model that "
-            "reads texts, --model hf:NAME, and drop the file on the page, or write there."
+            f"'{given}' is a text, and camscope app opens photos, sounds, runs and trainings. Start it with a model "
+            "that reads texts, --model hf:NAME, and drop the file on the page, or write there."
         )

@@ -90,7 +90,9 @@ def _refuse_what_others_take(given: str) -> None:
     """
     path = Path(given)
     if _reads_as_text(given) and not _is_there(path):
-        raise InputError(f"There is no photo '{given}', and this model takes photos. Is it a text? {_READS_TEXTS}")
+        raise InputError(
+            f"There is no photo '{given}', and this model takes photos. Is it a text? {_READS_TEXTS}"
+        )
     if (path / "plan.json").is_file():
         raise InputError(
             f"'{given}' is a run, which has been explained: camscope browse {given} looks at it."
