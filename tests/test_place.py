@@ -13,7 +13,7 @@ from torch import nn
 import camscope
 from camscope.arrays import resize
 from camscope.models.grid import Grid, candidate_grids
-from camscope.models.in_front import InFront
+from camscope.models.other_tokens import OtherTokens
 from camscope.models.place import Answer, answer, find_grid, with_altered_copies
 from camscope.models.torch.anatomy.grids import Grids
 from camscope.models.torch.anatomy.trace import Came, Output
@@ -214,11 +214,11 @@ def test_how_many_tokens_stand_behind_is_told_by_numbers(front, behind, given, s
 def test_all_layers_of_a_forward_tell_how_many_tokens_stand_in_front():
     """One that sees far says little of one position more or less; the first, which sees least far, tells it for all."""
     before, after = Grid("tokens", (14, 14), 24, 1), Grid("tokens", (14, 14), 24, 0, suffix=1)
-    in_front = InFront()
+    in_front = OtherTokens()
     assert in_front.best([(before, 0.9), (after, 0.8)]) == before
     wider = [(replace(before, channels=48), 0.60), (replace(after, channels=48), 0.61)]
     assert in_front.best(wider) == wider[0][0]
-    assert InFront().best(wider) == wider[1][0]
+    assert OtherTokens().best(wider) == wider[1][0]
 
 
 class Columns(nn.Module):

@@ -74,7 +74,7 @@ def _table(layers: Sequence[Layer], automatic: str | None) -> Table:
             "→" if chosen else "",
             f"[bold green]{escape(layer.name)}[/]" if chosen else escape(layer.name),
             layer.kind,
-            "×".join(map(str, layer.shape[1:])),
+            "×".join(map(str, layer.of_one)),
             layer.grid.describe(),
             "yes" if layer.reaches else "[red]no[/]",
         )

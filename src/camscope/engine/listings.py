@@ -44,7 +44,7 @@ class LayerTable(Tabular, tuple[list[Layer], Layer | None]):
                 "→" if i in automatic else "",
                 layer.name,
                 layer.kind,
-                "×".join(map(str, layer.shape[1:])),
+                "×".join(map(str, layer.of_one)),
                 layer.grid.describe(),
                 "yes" if layer.reaches else "no",
             )
