@@ -50,9 +50,8 @@ def main() -> None:
             failed[recipe.kind].add(seed)
             _show(recipe, wrong, shrink=args.shrink)
     _table(counts, reasons, failed)
-    print(
-        f"\n{len(ONCE_WRONG)} networks that were wrong once and {args.count} others in {time.perf_counter() - start:.0f} s"
-    )
+    seconds = time.perf_counter() - start
+    print(f"\n{len(ONCE_WRONG)} networks that were wrong once and {args.count} others in {seconds:.0f} s")
     raise SystemExit(any(failed.values()))
 
 
