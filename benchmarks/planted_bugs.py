@@ -879,7 +879,7 @@ BUGS: list[Bug] = [
     ),
     *_in(
         "methods/gradient.py",
-        _FORMULAS,
+        ("tests/test_methods.py",),
         (
             "where the α of Grad-CAM++ has no meaning it is anything",
             "if bool(xp.any(total < 0)) or evidence.gradient_powers is not None:",
