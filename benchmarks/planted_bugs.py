@@ -6,32 +6,9 @@ code it is planted in changes, the run says that it is stale: plant it again in 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-
-@dataclass(frozen=True)
-class Bug:
-    """One planted bug.
-
-    Attributes:
-        file: in which file, under `src/camscope`.
-        old: what stands there, exactly once.
-        new: what is put in its place.
-        breaks: in one line, what is wrong then.
-        tests: the files that should notice, the quickest first.
-    """
-
-    file: str
-    old: str
-    new: str
-    breaks: str
-    tests: tuple[str, ...]
-
-
-def _in(room: str, tests: tuple[str, ...], *bugs: tuple[str, str, str]) -> list[Bug]:
-    """Bugs of one file with the same tests."""
-    return [Bug(f"src/camscope/{room}", old, new, breaks, tests) for breaks, old, new in bugs]
-
+from benchmarks.planted_in_measures import BUGS as IN_MEASURES
+from benchmarks.planting import Bug
+from benchmarks.planting import bugs_in as _in
 
 _PIXELS = ("tests/results/test_figure_pixels.py",)
 _WORDS = ("tests/results/test_word_colours.py",)
@@ -1118,4 +1095,6 @@ BUGS: list[Bug] = [
         ("tests/exporting/test_export.py",),
         ("what was half written stays", "shutil.rmtree(folder, ignore_errors=True)", "pass"),
     ),
+    # ------------------------------------------------------------------ measures, verdicts, locks, trainings and runs
+    *IN_MEASURES,
 ]
