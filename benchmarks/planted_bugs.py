@@ -639,8 +639,8 @@ BUGS: list[Bug] = [
         ("tests/images/test_preprocess.py",),
         (
             "the crop's corner has its axes swapped",
-            "fitted.paste(picture, (left, top))",
-            "fitted.paste(picture, (top, left))",
+            "fitted.paste(picture, (offset[1] + columns[0], offset[0] + rows[0]))",
+            "fitted.paste(picture, (offset[0] + rows[0], offset[1] + columns[0]))",
         ),
         (
             "colours of a BGR model are not turned round",
@@ -728,7 +728,11 @@ BUGS: list[Bug] = [
     *_in(
         "models/grid.py",
         ("tests/test_place.py",),
-        ("of grids that were met the first is taken", "for space in reversed(met):", "for space in met:"),
+        (
+            "of grids that were met the first is taken",
+            "        for space in reversed(met):\n            prefix = ",
+            "        for space in met:\n            prefix = ",
+        ),
     ),
     *_in(
         "models/torch/observation.py",
@@ -773,12 +777,22 @@ BUGS: list[Bug] = [
         ),
     ),
     *_in(
-        "models/in_front.py",
+        "models/other_tokens.py",
         ("tests/test_place.py",),
         (
-            "each layer says by itself how many tokens stand in front",
+            "each layer says by itself which tokens are no position",
             "best = told[0] if told else max(",
             "best = max(",
+        ),
+        (
+            "what stands still tells less than a layer before",
+            "told = [grid for grid in agreements if grid in exact]",
+            "told = []",
+        ),
+        (
+            "a layer of other channels is told by itself",
+            "if replace(grid, channels=0) in self._told]",
+            "if grid in self._told]",
         ),
     ),
     *_in(
@@ -786,7 +800,7 @@ BUGS: list[Bug] = [
         ("tests/test_place.py", "tests/torch/test_layers.py"),
         (
             "the tokens that are no position stand in front whatever the numbers say",
-            "return (in_front or InFront()).best(pair for pair in tried if found.is_but_for_others(pair[0]))",
+            "return (others or OtherTokens()).best(alike, candidates.exact)",
             "return found",
         ),
     ),
