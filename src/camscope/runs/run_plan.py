@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from camscope.errors import InputError, keyword, nearest
+from camscope.images import Quick
 from camscope.results.saving import finite
 from camscope.runs.faster_copy import Precision
 from camscope.runs.store_paths import BucketPath, StorePath, written_whole
@@ -31,6 +32,7 @@ _WORDS = {
     "targets": "the targets",
     "top": "how many top classes are kept",
     "seed": "the seed",
+    "trust": "whether it is measured how much to trust a map",
     "shard_size": "how many images make a shard",
     "share": "the share of the run",
     "versions": "the versions",
@@ -57,6 +59,7 @@ class Asked:
         shard_size: how many images make a shard.
         share: which shards are done here.
         versions: of packages.
+        trust: whether each map is put to a short test, see `camscope.runs.halves_of_maps`.
     """
 
     model: str
@@ -73,6 +76,7 @@ class Asked:
     shard_size: int
     share: str
     versions: Mapping[str, str]
+    trust: bool = False
 
     def changes(self, other: Asked) -> list[str]:
         """In what another one differs, in words: what it was and what it is."""
@@ -101,7 +105,8 @@ class Plan:
         provenance: how maps come about, as an explanation has it.
         created: when the run began.
         optimised: the precision of the optimised copy of the model that is explained on; empty for the model itself.
-        optimised_said: why, in a sentence.
+        reading: what is spared when photos are read, see `camscope.images.read_quickly`.
+        optimised_said: why, and how near it all is to the plain way, in sentences.
     """
 
     asked: Asked
@@ -116,6 +121,7 @@ class Plan:
     provenance: Mapping[str, Any]
     created: str
     optimised: Precision = ""
+    reading: Quick = ""
     optimised_said: str = ""
 
     @property
@@ -137,6 +143,8 @@ class Plan:
         """A digest of all that rows depend on: shards of plans that share it belong together."""
         same = dataclasses.asdict(self)
         same["asked"]["share"] = ""
+        if not self.asked.trust:  # then rows are as they were before it could be asked for
+            del same["asked"]["trust"]
         for name in ("versions", "framework"):
             same["asked"][name] = _plain(name, same["asked"][name])
         for name in (
@@ -144,8 +152,9 @@ class Plan:
             "batch",
             "created",
             "optimised",
+            "reading",
             "optimised_said",
-        ):  # the copy is in the provenance
+        ):  # the copy and the way of reading are in the provenance
             del same[name]
         same["provenance"] = {k: v for k, v in same["provenance"].items() if k not in ("device", "framework")}
         return hashlib.sha256(json.dumps(finite(same), sort_keys=True).encode()).hexdigest()[:32]

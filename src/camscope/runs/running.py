@@ -17,19 +17,21 @@ from camscope.results import Explanation
 from camscope.runs.batch_size import fitting
 from camscope.runs.engines import LOCAL, engine_named
 from camscope.runs.faster_copy import check_wanted, choose, explainer_on
+from camscope.runs.faster_reading import DONE, choose_reading
 from camscope.runs.finishing import finish
+from camscope.runs.halves_of_maps import better_half
 from camscope.runs.input_list import InputList, Share
 from camscope.runs.labels_of_run import LabelReader, check_some_known
 from camscope.runs.model_of_run import explainer_of, facts_of
 from camscope.runs.needed_packages import check_installed
 from camscope.runs.reader_processes import Readers
-from camscope.runs.reading_one import ReadPhoto, Unread
+from camscope.runs.reading_one import Reading, ReadPhoto, Unread
 from camscope.runs.run_bar import bar
 from camscope.runs.run_plan import Asked, Plan, check_unchanged
 from camscope.runs.run_store import RunStore, Unfinished
 from camscope.runs.shard_engine import Job, Progress, Told
 from camscope.runs.shard_loop import having_failures
-from camscope.runs.shard_work import Pair, explained
+from camscope.runs.shard_work import Pair, explained, given_of
 from camscope.runs.sources.finding_inputs import DataLike, find_inputs
 from camscope.runs.sources.in_tables import is_table
 from camscope.runs.sources.one_input import DataOptions, Input
@@ -89,6 +91,7 @@ def run(
     workers: int | None = None,
     share: str | None = None,
     seed: int = 0,
+    trust: bool = False,
     into: str | os.PathLike[str] | None = None,
     restart: bool = False,
     retry_failed: bool = False,
@@ -131,6 +134,8 @@ def run(
         share: `2/8` does every eighth shard from the second on, into a folder of its own; `camscope.runs.merge` joins
             them.
         seed: of methods that draw at random.
+        trust: whether a column of that name says how much to trust each map, from 2 further forwards of each; see
+            `camscope.runs.halves_of_maps.better_half`.
         into: another folder, for a run whose plan or data have changed: the one in `out` stays as it is, and what has
             changed is said.
         restart: take away the run that is in the folder.
@@ -175,6 +180,7 @@ def run(
             seed,
             shard_size,
             part,
+            trust=trust,
         )
         inputs = store.inputs(shard_size, part)
         changed: tuple[str, ...] = ()
@@ -259,8 +265,14 @@ def _begun(
         at = (layers["choice"],)
     own_layers = at or asked.layers  # chosen once, by the model itself
     chosen = choose(explainer, e, lambda own: again(own, own_layers), wanted=optimised, images=written.count)
+    own = explainer_on(explainer, chosen.precision)
+
+    def tried(by: Explainer, sources: Sequence[Input], photos: Sequence[ReadPhoto]) -> Explanation:
+        given = given_of(sources, photos)
+        return explained(by, given, asked.methods, own_layers, _tried_targets(asked), asked.seed)
+
+    reading = choose_reading(own, written.head, tried, wanted=optimised, images=written.count)
     if batch is None:
-        own = explainer_on(explainer, chosen.precision)
         batch = fitting(
             lambda: again(own, own_layers), len(e.targets), str(e.provenance.get("device", "cpu"))
         )
@@ -274,10 +286,13 @@ def _begun(
         classes=e.logits.shape[1],
         class_names=None if e.class_names is None else tuple(e.class_names),
         facts={name: vars(facts) for name, facts in e.facts.items()},
-        provenance={k: v for k, v in chosen.provenance.items() if k != "labels"} | {"layers": layers},
+        provenance={k: v for k, v in chosen.provenance.items() if k != "labels"}
+        | {"layers": layers}
+        | ({"reading": DONE[reading.quick]} if reading.quick else {}),
         created=now(),
         optimised=chosen.precision,
-        optimised_said=chosen.said,
+        reading=reading.quick,
+        optimised_said=" ".join(filter(None, (chosen.said, reading.said))),
     )
 
 
@@ -296,25 +311,22 @@ def _first(
     size = 1 if explainer.keeps_sizes else min(batch, _IN_FIRST)
     wrong: list[str] = []
     refused: CamscopeError | None = None
-    targets: Any = None if asked.targets == (LABELS,) else list(asked.targets) or None
-    with Readers(1, explainer.preprocessing, size) as readers:
+    targets = _tried_targets(asked)
+    with Readers(1, Reading(explainer.preprocessing), size) as readers:
         readable = _readable(readers.read(head), wrong)
         while some := list(itertools.islice(readable, size)):
             tried: list[list[tuple[Input, ReadPhoto]]] = [some, *([one] for one in some if size > 1)]
             for these in tried:
-                photos = [read for _, read in these]
-                sources = [one for one, _ in these]
+                given = given_of([one for one, _ in these], [read for _, read in these])
 
-                def again(
-                    own: Explainer,
-                    layers: tuple[str, ...] | None,
-                    sources: list[Input] = sources,
-                    photos: list[ReadPhoto] = photos,
-                ) -> Explanation:
-                    return explained(own, sources, photos, asked.methods, layers, targets, asked.seed)
+                def again(own: Explainer, layers: tuple[str, ...] | None, given: Any = given) -> Explanation:
+                    return explained(own, given, asked.methods, layers, targets, asked.seed)
 
                 try:
-                    return again(explainer, asked.layers), again
+                    e = again(explainer, asked.layers)
+                    if asked.trust:
+                        better_half(explainer, given, e, targets, asked.seed)
+                    return e, again
                 except (InputError, TargetError) as error:  # of one image, perhaps
                     refused = refused or error
     if refused is not None:
@@ -323,6 +335,11 @@ def _first(
         f"None of the first {len(head)} images can be read, so the run was not begun. The first: {wrong[0]}"
         f"{_where(data, options)}"
     )
+
+
+def _tried_targets(asked: Asked) -> Any:
+    """What is explained of the first images: of what they are labelled as their top classes, if that is asked for."""
+    return None if asked.targets == (LABELS,) else list(asked.targets) or None
 
 
 def _where(data: DataLike, options: DataOptions) -> str:
@@ -361,6 +378,8 @@ def _asked(
     seed: int,
     shard_size: int,
     share: Share,
+    *,
+    trust: bool,
 ) -> Asked:
     return Asked(
         model=str(model) if isinstance(model, (str, os.PathLike)) else str(explainer.about["model"]),
@@ -372,6 +391,7 @@ def _asked(
         seed=seed,
         shard_size=shard_size,
         share=str(share),
+        trust=trust,
         **facts_of(explainer),
     )
 
