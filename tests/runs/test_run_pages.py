@@ -69,7 +69,9 @@ def test_any_numbers_and_texts_are_in_the_order_of_sql(few, most_text, rng, monk
             "row": pa.array([0] * 500, pa.int32()),
             "value": pa.array(values, pa.float32()),
             "name": pa.array(names),
-            "path": pa.array([None if one is None else f"/é/folder-{one}{i % 7}" for i, one in enumerate(names)]),
+            "path": pa.array(
+                [None if one is None else f"/é/folder-{one}{i % 7}" for i, one in enumerate(names)]
+            ),
             "none": pa.nulls(500, pa.float32()),
             "many": pa.array([None if one is None else len(one) for one in names], pa.int64()),
         }

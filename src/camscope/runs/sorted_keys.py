@@ -155,7 +155,9 @@ class SortedKeys:
         if len(order) > 1:
             return None
         ((by, descending),) = order
-        ends = self.ask(f"SELECT min(value) AS low, max(value) AS high FROM (SELECT ({by}\n) AS value FROM ({chosen}))")
+        ends = self.ask(
+            f"SELECT min(value) AS low, max(value) AS high FROM (SELECT ({by}\n) AS value FROM ({chosen}))"
+        )
         low, high = (ends[name][0].as_py() for name in ("low", "high"))
         if not isinstance(low, str):
             return None
