@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import itertools
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
@@ -161,7 +161,8 @@ class SortedKeys:
         low, high = (ends[name][0].as_py() for name in ("low", "high"))
         if not isinstance(low, str):
             return None
-        shared = len(os.path.commonprefix([low, high]))
+        alike = itertools.takewhile(lambda both: both[0] == both[1], zip(low, high, strict=False))
+        shared = sum(1 for _ in alike)  # of the first and the last, and so of all between
         found, texts, size = [], [], 0
         for part in self.stream(f"SELECT {KEY}, substr(({by}\n), {shared + 1}) AS value FROM ({chosen})"):
             size += part["value"].nbytes
