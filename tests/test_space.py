@@ -157,14 +157,60 @@ def built(name):
     return build().eval(), torch.randn(shape), grid, size, space
 
 
-def test_what_has_its_batch_second_is_refused_saying_so():
+class BehindPatches(nn.Module):
+    """Patches, and a transformer as PyTorch makes it where nothing is said."""
+
+    def __init__(self, batch_first):
+        super().__init__()
+        self.patches = nn.Conv2d(3, 16, 8, 8)
+        self.blocks = nn.ModuleList(
+            nn.TransformerEncoderLayer(16, 2, 16, 0.0, batch_first=batch_first) for _ in range(2)
+        )
+        self.first, self.head = batch_first, nn.Linear(16, 3)
+        nn.init.constant_(self.head.bias, -3)  # so that no output could be a probability
+
+    def forward(self, x):
+        tokens = self.patches(x).flatten(2).permute((0, 2, 1) if self.first else (2, 0, 1))
+        for block in self.blocks:
+            tokens = block(tokens)
+        return self.head(tokens.mean(1 if self.first else 0))
+
+
+EVERY_WAY = ["hirescam", "gradcam++", "eigencam", "ablationcam", "reciprocam", "scorecam"]
+
+
+@pytest.mark.parametrize("images", [1, 3])
+@pytest.mark.parametrize("size", [(40, 40), (64, 64)], ids=["25 tokens", "64 tokens"])
+def test_what_has_its_batch_second_has_the_maps_of_the_same_with_its_batch_first(size, images):
+    """The number of tokens may be a multiple of the rows that are looked at, or not."""
     torch.manual_seed(0)
-    explainer, x = camscope.Explainer(SequenceFirst().eval()), torch.randn(2, 20, 10)
-    for call in ({}, {"layers": "rnn"}):
-        with pytest.raises(
-            camscope.LayerError, match=r"rnn.*\(20, 1, 12\).*batch stands second.*batch_first=True"
-        ):
-            explainer(x, **call)
+    first, x = BehindPatches(True).double().eval(), torch.randn(images, 3, *size, dtype=torch.float64)
+    second = BehindPatches(False).double().eval()
+    second.load_state_dict(first.state_dict())
+    maps = []
+    for model in (first, second):
+        chosen = camscope.explain(model, x)
+        assert chosen.layers == ("blocks.1",)
+        layers = ["patches", "blocks.0", "blocks.0.norm1", "blocks.1"]
+        maps.append(camscope.explain(model, x, methods=EVERY_WAY, layers=layers, targets=[0, 2]).raw)
+        maps[-1]["chosen"] = chosen.raw["gradcam", "blocks.1"]
+    for key, of_first in maps[0].items():
+        torch.testing.assert_close(maps[1][key], of_first, rtol=1e-9, atol=1e-12)
+    layer = camscope.Explainer(second).layers(x)
+    assert "(batch second)" in str(layer)
+
+
+def test_a_recurrent_network_with_its_batch_second_has_the_maps_of_one_with_its_batch_first():
+    torch.manual_seed(0)
+    second, x = SequenceFirst().eval(), torch.randn(2, 20, 10)
+    first = Recurrent(10, 12).eval()
+    first.rnn.load_state_dict(second.rnn.state_dict())
+    first.fc.load_state_dict(second.fc.state_dict())
+    found, expected = (camscope.explain(model, x, targets=1, methods=EVERY_WAY) for model in (second, first))
+    for method in EVERY_WAY:
+        torch.testing.assert_close(
+            found.raw[method, "rnn"], expected.raw[method, "rnn"], rtol=1e-4, atol=1e-7
+        )
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -5,6 +5,7 @@ Each says in `inside` where the modules inside it keep their positions.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -186,51 +187,71 @@ class Windows(nn.Module):
 
 
 class Embedding(nn.Module):
-    """From a grid to tokens, some more in front, and something added that tells the positions apart."""
+    """From a grid to tokens, with some that are no position, and something added that tells them apart."""
 
-    def __init__(self, at: Place, *, prefix: int, columns: bool) -> None:
+    def __init__(self, at: Place, *, others: tuple[int, ...], columns: bool) -> None:
         super().__init__()
-        self.out = Place("tokens", at.channels, at.space, prefix, columns)
-        self.front = nn.Parameter(torch.randn(1, prefix, at.channels)) if prefix else None
+        self.out = Place("tokens", at.channels, at.space, others, columns)
+        self.others = nn.Parameter(torch.randn(1, len(others), at.channels)) if others else None
         self.position = nn.Parameter(torch.randn(1, self.out.count, at.channels) * 0.1)
         self.inside: dict[str, Place] = {}
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """From `batch channel *space` to `batch token channel`."""
         tokens = (x.transpose(2, 3) if self.out.columns else x).flatten(2).transpose(1, 2)
-        if self.front is not None:
-            tokens = torch.cat([self.front.expand(len(x), -1, -1), tokens], 1)
+        if self.others is not None:
+            alone = tokens
+            tokens = tokens.new_empty(len(x), self.out.count, alone.shape[2])
+            tokens[:, self.out.positions] = alone
+            tokens[:, self.out.others] = self.others.expand(len(x), -1, -1)
         return tokens + self.position
 
 
 class Attention(nn.Module):
-    """One head of self-attention."""
+    """One head of self-attention.
 
-    def __init__(self, channels: int) -> None:
+    Args:
+        channels: of a token.
+        second: whether the batch stands behind the tokens.
+    """
+
+    def __init__(self, channels: int, *, second: bool = False) -> None:
         super().__init__()
+        self.second = second
         self.q, self.k, self.v, self.proj = (nn.Linear(channels, channels) for _ in range(4))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """From `batch token channel` to the same."""
-        weights = (self.q(x) @ self.k(x).transpose(1, 2) / x.shape[2] ** 0.5).softmax(-1)
-        return self.proj(weights @ self.v(x))
+        q, k, v = (self._turned(part(x)) for part in (self.q, self.k, self.v))
+        weights = (q @ k.transpose(1, 2) / x.shape[2] ** 0.5).softmax(-1)
+        return self.proj(self._turned(weights @ v))
+
+    def _turned(self, x: torch.Tensor) -> torch.Tensor:
+        return x.transpose(0, 1) if self.second else x
 
 
 class Block(nn.Module):
-    """A transformer's block."""
+    """A transformer's block.
 
-    def __init__(self, at: Place) -> None:
+    Args:
+        at: tokens.
+        second: whether the batch stands behind them inside.
+    """
+
+    def __init__(self, at: Place, *, second: bool = False) -> None:
         super().__init__()
-        c = at.channels
-        self.norm1, self.attn, self.norm2 = nn.LayerNorm(c), Attention(c), nn.LayerNorm(c)
+        c, self.second = at.channels, second
+        self.norm1, self.attn, self.norm2 = nn.LayerNorm(c), Attention(c, second=second), nn.LayerNorm(c)
         self.fc1, self.act, self.fc2 = nn.Linear(c, c), nn.GELU(), nn.Linear(c, c)
         names = ["norm1", "attn", "attn.q", "attn.k", "attn.v", "attn.proj", "norm2", "fc1", "act", "fc2"]
-        self.inside = dict.fromkeys(names, at)
+        self.inside = dict.fromkeys(names, replace(at, second=second))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """From `batch token channel` to the same."""
+        x = x.transpose(0, 1) if self.second else x
         x = x + self.attn(self.norm1(x))
-        return x + self.fc2(self.act(self.fc1(self.norm2(x))))
+        x = x + self.fc2(self.act(self.fc1(self.norm2(x))))
+        return x.transpose(0, 1) if self.second else x
 
 
 class Latents(nn.Module):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from benchmarks.fuzz import steps as s
@@ -72,6 +73,15 @@ class Draw:
             self.add(s.Act(self.name("act"), kind, in_place and kind in ("relu", "silu")))
         else:
             self.add(s.Act(kind="relu", in_place=in_place))
+
+    def others(self, counts: Sequence[int]) -> tuple[int, ...]:
+        """Numbers of tokens that are no position: in front mostly; behind, in the middle, or anywhere."""
+        count, positions = self.random.choice(counts), math.prod(self.at.space)
+        where = self.random.choice(["front", "front", "front", "behind", "middle", "anywhere"])
+        if where == "anywhere":
+            return tuple(sorted(self.random.sample(range(positions + count), count)))
+        start = {"front": 0, "behind": positions, "middle": positions // 2}[where]
+        return tuple(range(start, start + count))
 
     def one(self) -> None:
         """Any step on `batch channel *space`."""
@@ -143,15 +153,14 @@ def channels_last(d: Draw) -> None:
 
 
 def tokens(d: Draw) -> None:
-    """A transformer, with 0 to 5 tokens in front, along the rows or down the columns."""
+    """A transformer, with 0 to 5 tokens that are no position, along the rows or down the columns."""
     stride = 2 if min(d.at.space) > 8 else 1
     width = d.random.choice([8, 12, 16, *(n // stride for n in d.at.space if 4 <= n // stride <= 16)])
     d.add(s.Conv(d.name("patch"), width, 3, stride))
-    d.add(
-        s.Embed(d.name("embed"), d.random.choice([0, 0, 1, 1, 2, 5]), len(d.at.space) == 2 and d.maybe(0.3))
-    )
+    d.add(s.Embed(d.name("embed"), d.others([0, 0, 1, 1, 2, 5]), len(d.at.space) == 2 and d.maybe(0.3)))
+    second = d.maybe(0.3)
     for _ in range(d.random.randint(1, 2)):
-        d.add(s.Block(d.name("block")))
+        d.add(s.Block(d.name("block"), second))
     if d.maybe(0.4):
         d.add(s.LayerNorm(d.name("norm")))
     if d.maybe(0.2):
@@ -211,7 +220,7 @@ def nowhere(d: Draw) -> None:
     d.add(s.Conv(d.name("patch"), d.random.choice([8, 9, 12, 16]), 3, 2 if min(d.at.space) > 8 else 1))
     if d.maybe(0.4):
         d.activation()
-    d.add(s.Embed(d.name("embed"), d.random.choice([0, 0, 1])))
+    d.add(s.Embed(d.name("embed"), d.others([0, 0, 1])))
     if d.maybe(0.5):
         d.add(s.Block(d.name("block")))
     if d.maybe(0.5):
@@ -281,7 +290,7 @@ def _heads(d: Draw) -> tuple[tuple[Head, ...], str, str | None]:
     for number in range(count):
         pools = ["mean", "mean", "mean"]
         if d.at.is_tokens:
-            pools += ["first" if d.at.prefix else "last", "first" if d.at.prefix else "mean"]
+            pools += ["class", "class"] if d.at.others else ["last", "mean"]
             pools += ["grid"] if d.at.layout == "tokens" else []
         elif d.at.layout == "first":
             pools += ["module", "module", "sum", "max", "conv"] + ["flat"] * (

@@ -23,8 +23,9 @@ class Head(Step):
     """From features to what the model returns.
 
     Attributes:
-        pool: `mean`, `module`, `sum`, `max`, `flat`; of tokens also `first`, `last`, and `grid` (without those in
-            front); `conv` is a convolution with a kernel of one position, and then the mean.
+        pool: `mean`, `module`, `sum`, `max`, `flat`; of tokens also `class` (the first that is no position), `first`,
+            `last`, and `grid` (of the positions); `conv` is a convolution with a kernel of one position, and then the
+            mean.
         classes: how many outputs.
         rectify: whether a ReLU by function stands before the pooling.
         hidden: how many hidden features; 0 for a linear classifier.
@@ -92,10 +93,10 @@ class Classifier(nn.Module):
     def _pooled(self, x: torch.Tensor) -> torch.Tensor:
         pool, at = self.head.pool, self.at
         if at.is_tokens:
-            one = {"first": 0, "last": -1}
+            one = {"class": at.others[:1], "first": (0,), "last": (-1,)}
             if pool in one:
-                return x[:, one[pool]]
-            return (x[:, at.prefix :] if pool == "grid" else x).mean(1)
+                return x[:, one[pool][0]]
+            return (x[:, at.positions] if pool == "grid" else x).mean(1)
         if pool == "module":
             return self.pool(x).flatten(1)
         if pool == "flat":

@@ -11,7 +11,7 @@ import camscope
 from benchmarks.fuzz.findings import EQUAL, REFUSED, UNDECIDED, WRONG
 from benchmarks.fuzz.heads import ENDING_MODULES, Reading
 from benchmarks.fuzz.networks import Network
-from benchmarks.fuzz.oracles import ALTERED, UndecidedError, expected, linear_map
+from benchmarks.fuzz.oracles import ALTERED, GRADIENTS, UndecidedError, expected, linear_map
 from benchmarks.fuzz.subject import Subject
 from benchmarks.fuzz.truth import Truth
 from benchmarks.fuzz.wanted import Asked, as_targets
@@ -125,6 +125,11 @@ class Judge:
                     options += [
                         self._map(method, layer, number, reading, in_memory=True) for reading in fitting
                     ]
+                if self._subject.head.rectify and layer.endswith("+relu") and method in GRADIENTS:
+                    # where nothing comes out of two ReLUs in turn, the derivative of the second may be 0 or 1
+                    options += [
+                        self._map(method, layer, number, reading, at_rest=True) for reading in fitting
+                    ]
             except UndecidedError as reason:
                 return UNDECIDED, about, str(reason)
             distances = [off(maps[:, number], option) for option in options if option is not None]
@@ -134,10 +139,17 @@ class Judge:
         return (WRONG, about, f"off | {worst:.2g}") if worst > TOLERANCE else (EQUAL, about, "")
 
     def _map(
-        self, method: str, layer: str, number: int, reading: Reading, *, in_memory: bool = False
+        self,
+        method: str,
+        layer: str,
+        number: int,
+        reading: Reading,
+        *,
+        in_memory: bool = False,
+        at_rest: bool = False,
     ) -> torch.Tensor | None:
         """What a method must give at a layer for a target; None for CAM behind no linear head."""
-        key = method, layer, number, reading, in_memory
+        key = method, layer, number, reading, in_memory, at_rest
         if key not in self._maps:
             goal, truth = self._asked[number].goal(self._subject.head, reading), self.truth(layer)
             if goal is None:
@@ -145,7 +157,7 @@ class Judge:
             elif method == "cam":
                 self._maps[key] = linear_map(truth, goal, self._known.classifier(self._subject.number))
             else:
-                self._maps[key] = expected(method, truth, goal, in_memory=in_memory)
+                self._maps[key] = expected(method, truth, goal, in_memory=in_memory, at_rest=at_rest)
         return self._maps[key]
 
     # ------------------------------------------------------------------ scores and probabilities

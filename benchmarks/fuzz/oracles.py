@@ -26,7 +26,9 @@ class UndecidedError(Exception):
     """There is no one right map here: a quotient by nearly zero, two principal components alike."""
 
 
-def expected(method: str, truth: Truth, goal: Goal, *, in_memory: bool = False) -> torch.Tensor:
+def expected(
+    method: str, truth: Truth, goal: Goal, *, in_memory: bool = False, at_rest: bool = False
+) -> torch.Tensor:
     """The map `batch *space` that a method must give.
 
     Args:
@@ -34,13 +36,15 @@ def expected(method: str, truth: Truth, goal: Goal, *, in_memory: bool = False) 
         truth: of the layer.
         goal: what is explained.
         in_memory: how activations are altered and differentiated, see `Truth`.
+        at_rest: whether no gradient passes where the layer's ReLU puts out 0.
 
     Raises:
         UndecidedError: if there is no one right map.
     """
     A = truth.activations
     if method in GRADIENTS:
-        return _by_gradients(method, A, truth.gradients(goal, in_memory=in_memory))
+        gradients = truth.gradients(goal, in_memory=in_memory)
+        return _by_gradients(method, A, gradients * (A > 0) if at_rest else gradients)
     if method == "ablationcam":
         return _ablation(truth, goal, in_memory)
     if method == "reciprocam":

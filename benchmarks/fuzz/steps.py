@@ -236,14 +236,14 @@ class ToFirst(Step):
 class Embed(Step):
     """See `blocks.Embedding`."""
 
-    prefix: int = 0
+    others: tuple[int, ...] = ()
     columns: bool = False
 
     def module(self, at: Place) -> nn.Module:
-        return blocks.Embedding(at, prefix=self.prefix, columns=self.columns)
+        return blocks.Embedding(at, others=self.others, columns=self.columns)
 
     def out(self, at: Place) -> Place:
-        return Place("tokens", at.channels, at.space, self.prefix, self.columns)
+        return Place("tokens", at.channels, at.space, self.others, self.columns)
 
 
 @dataclass(frozen=True)
@@ -295,8 +295,10 @@ class Windows(Step):
 class Block(Step):
     """See `blocks.Block`."""
 
+    second: bool = False
+
     def module(self, at: Place) -> nn.Module:
-        return blocks.Block(at)
+        return blocks.Block(at, second=self.second)
 
 
 @dataclass(frozen=True)

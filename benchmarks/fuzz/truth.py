@@ -65,7 +65,11 @@ class Truth:
     @cached_property
     def exists(self) -> bool:
         """Whether the layer ran, for every image, and its output has a grid."""
-        return self.place.is_grid and self.output is not None and len(self.output) == len(self._x)
+        return self.place.is_grid and self.output is not None and self._rows == len(self._x)
+
+    @property
+    def _rows(self) -> int:
+        return int(self.output.shape[int(self.place.second)])
 
     @cached_property
     def activations(self) -> torch.Tensor:

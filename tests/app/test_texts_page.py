@@ -254,7 +254,6 @@ def test_a_changed_text_is_read_again_an_empty_one_is_not_and_a_link_restores_al
     now = ["A", "film", "I", "hated"]
     page.get_by_label("A text").fill("A film I hated")
     eventually(page, lambda: page.locator(".words .word").all_inner_texts() == now)
-    page.wait_for_timeout(400)
     page.reload()
     eventually(
         page,

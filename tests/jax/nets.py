@@ -143,9 +143,15 @@ def one_d() -> Built:
 
 
 class Tokens(nnx.Module):
-    """Patches of an image as tokens with a class token in front, one block of attention, the class token's head."""
+    """Patches of an image as tokens with a class token, one block of attention, the class token's head.
 
-    def __init__(self, rngs: nnx.Rngs) -> None:
+    Args:
+        rngs: of the weights.
+        at: the number of the class token.
+    """
+
+    def __init__(self, rngs: nnx.Rngs, at: int = 0) -> None:
+        self.at = at
         self.embed = nnx.Conv(3, 8, (4, 4), strides=4, rngs=rngs, param_dtype=jnp.float64)
         self.cls = nnx.Param(jax.random.normal(rngs.params(), (1, 1, 8), jnp.float64))
         self.norm = nnx.LayerNorm(8, rngs=rngs, param_dtype=jnp.float64)
@@ -157,13 +163,12 @@ class Tokens(nnx.Module):
 
     def behind(self, patches: jax.Array) -> jax.Array:
         tokens = patches.reshape(len(patches), -1, 8)
-        tokens = jnp.concatenate(
-            [jnp.broadcast_to(self.cls.get_value(), (len(tokens), 1, 8)), tokens], axis=1
-        )
+        cls = jnp.broadcast_to(self.cls.get_value(), (len(tokens), 1, 8))
+        tokens = jnp.concatenate([tokens[:, : self.at], cls, tokens[:, self.at :]], axis=1)
         return self.last(tokens, self.norm(tokens))
 
     def last(self, tokens: jax.Array, normed: jax.Array) -> jax.Array:
-        return self.head((tokens + self.attention(normed))[:, 0])
+        return self.head((tokens + self.attention(normed))[:, self.at])
 
 
 def tokens() -> Built:

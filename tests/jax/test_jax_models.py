@@ -19,7 +19,7 @@ from flax import nnx
 import camscope
 from camscope.models.jax import SplitModel, doorway
 from camscope.models.registry import framework_of
-from tests.jax.nets import BUILDERS, WithBatchNorm, built
+from tests.jax.nets import BUILDERS, Tokens, WithBatchNorm, built
 from tests.jax.test_jax_runtime import seen
 
 
@@ -88,6 +88,22 @@ def test_every_kind_of_model_is_explained(kind: str):
         axes = tuple(range(1, a.ndim - 1)) if last else tuple(range(2, a.ndim))
         expected = np.asarray((jax.grad(score)(a).mean(axes, keepdims=True) * a).sum(-1 if last else 1))
     np.testing.assert_allclose(e.maps()[:, 0], expected, rtol=1e-5, atol=1e-8)
+
+
+@pytest.mark.parametrize("at", [0, 8, 16])
+def test_a_class_token_may_stand_anywhere_among_the_patches(at: int):
+    """HiResCAM is gradient times activation, each patch's own."""
+    with jax.enable_x64(True):
+        net = Tokens(nnx.Rngs(0), at)
+        x = jax.random.normal(jax.random.key(0), (2, 16, 16, 3), jnp.float64)
+        e = camscope.Explainer(net)(np.asarray(x), methods="hirescam", targets=1, layers="norm")
+        patches = net.embed(x).reshape(2, -1, 8)
+        cls = jnp.broadcast_to(net.cls.get_value(), (2, 1, 8))
+        tokens = jnp.concatenate([patches[:, :at], cls, patches[:, at:]], axis=1)
+        a = net.norm(tokens)
+        gradient = jax.grad(lambda a: net.last(tokens, a)[:, 1].sum())(a)
+    expected = np.delete(np.asarray((gradient * a).sum(-1)), at, axis=1).reshape(2, 1, 4, 4)
+    np.testing.assert_allclose(e.maps(), expected, rtol=1e-6, atol=1e-9)
 
 
 def test_a_photo_without_preprocessing_is_refused_saying_what_to_pass():

@@ -313,6 +313,72 @@ def test_tokens_behind_the_grid_move_no_map(front, behind, columns):
         torch.testing.assert_close(e.raw["hirescam", name][:, 0], expected, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.parametrize("cut", [False, True], ids=["convolution", "cut into patches"])
+@pytest.mark.parametrize(
+    "others", [(0,), (30,), (60,), (0, 31, 61), tuple(range(10, 66, 11)), (7, 19, 20, 44)], ids=str
+)
+def test_tokens_that_are_no_position_may_stand_anywhere(others, cut):
+    """A class token in the middle (Vim), one at the end of each row: against autograd and channel after channel."""
+    model, x = Among(others, cut).double().eval(), batch(2, 3, 24, 40, dtype=torch.float64)
+    layers, methods = ["block", "mixed"], ["hirescam", "ablationcam"]
+    e = camscope.explain(model, x, methods=methods, layers=layers, targets=[1])
+    positions = [n for n in range(60 + len(others)) if n not in others]
+    for name in layers:
+        module = model.get_submodule(name)
+        with torch.enable_grad():
+            tokens = []
+            handle = module.register_forward_hook(lambda _m, _i, o: tokens.append(o))  # noqa: B023
+            scores = model(x)[:, 1]
+            (gradient,) = torch.autograd.grad(scores.sum(), tokens)
+            handle.remove()
+        A = tokens[0].detach()
+        expected = (gradient * A).sum(2).detach()[:, positions].unflatten(1, (6, 10))
+        torch.testing.assert_close(e.raw["hirescam", name][:, 0], expected, rtol=1e-9, atol=1e-12)
+        expected = torch.zeros(2, 60, dtype=torch.float64)
+        for channel in range(A.shape[2]):
+            without = A.clone()
+            without[:, positions, channel] = 0
+            handle = module.register_forward_hook(lambda _m, _i, _o: without)  # noqa: B023
+            drop = (scores - model(x)[:, 1]).detach() / scores.detach().abs()
+            handle.remove()
+            expected += drop[:, None] * A[:, positions, channel]
+        found = e.raw["ablationcam", name][:, 0].flatten(1)
+        torch.testing.assert_close(found, expected, rtol=1e-8, atol=1e-11)
+
+
+@pytest.mark.parametrize(("others", "words"), [((60,), "1 behind"), ((30,), "1 in between")])
+def test_attention_methods_refuse_a_class_token_that_is_not_in_front(others, words):
+    x = batch(1, 3, 24, 40, dtype=torch.float64)
+    with pytest.raises(camscope.ModelError, match=rf"6×10 tokens \+ {words}.*in front of the patches"):
+        camscope.explain(Among(others, False).double().eval(), x, methods="rollout")
+
+
+class Among(nn.Module):
+    """Patches of 4, with learned tokens anywhere among them, in two layers of attention."""
+
+    def __init__(self, others: tuple[int, ...], cut: bool) -> None:
+        super().__init__()
+        count = 60 + len(others)
+        self.others, self.cut = list(others), cut
+        self.positions = [n for n in range(count) if n not in others]
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(2)
+            self.embed = nn.Linear(48, 16) if cut else nn.Conv2d(3, 16, 4, 4)
+            self.learned = nn.Parameter(torch.randn(1, len(others), 16))
+            self.position = nn.Parameter(0.3 * torch.randn(1, count, 16))
+            self.block = nn.TransformerEncoderLayer(16, 4, 32, 0.0, batch_first=True, norm_first=True)
+            self.mixed = nn.TransformerEncoderLayer(16, 4, 32, 0.0, batch_first=True, norm_first=True)
+        self.head = linear(16, 4, 0)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        patches = (
+            self.embed(nn.functional.unfold(x, 4, stride=4).mT) if self.cut else self.embed(x).flatten(2).mT
+        )
+        tokens = torch.empty(len(x), self.position.shape[1], 16, dtype=x.dtype)
+        tokens[:, self.positions], tokens[:, self.others] = patches, self.learned.expand(len(x), -1, -1)
+        return self.head(self.mixed(self.block(tokens + self.position)).mean(1))
+
+
 class Between(nn.Module):
     """Patches of 4, with learned tokens in front of them and behind, in two layers of attention."""
 

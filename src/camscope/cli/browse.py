@@ -51,7 +51,7 @@ def browse(
     where
         A condition in SQL: "label != top1", "top1_probability < 0.5 and ring_share > 0.6", "status = 'failed'".
     sort
-        A column: ring_share, area, entropy, top1_probability, similarity …
+        A column: ring_share, area, entropy, top1_probability, similarity …; trust, of a run with --trust.
     descending
         The largest first.
     limit

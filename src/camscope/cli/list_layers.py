@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated
 
 from cyclopts import Parameter
 from rich.markup import escape
@@ -49,37 +49,21 @@ def layers(
         explainer = ModelOptions(model, weights, trust_pickle, num_classes=num_classes).open()
     check_no_size_of_texts(size, explainer)
     with quiet_stdout(as_json):
-        shown, chosen = explainer.layers(size=None if size is None else (size, size), every=every)
-    automatic = None if chosen is None else chosen.name
+        found = explainer.layers(size=None if size is None else (size, size), every=every)
+    facts = found.to_dict()
     if as_json:
-        print_json([_facts(layer, automatic) for layer in shown])
+        print_json(facts["layers"])
         return
     people = console()
-    people.print(_table(shown, automatic))
+    people.print(_table(found[0], facts["automatic"]))
     people.print(
         f"\n→ is chosen when no layer is named: the deepest whose positions reach the score."
         f"{'' if every else ' Layers inside blocks: --all.'}"
     )
 
 
-def _facts(layer: Layer, automatic: str | None) -> dict[str, Any]:
-    """What is known of a layer, for a program."""
-    return {
-        "name": layer.name,
-        "kind": layer.kind,
-        "shape": list(layer.shape),
-        "grid": list(layer.grid.space),
-        "channels": layer.grid.channels,
-        "layout": layer.grid.layout,
-        "prefix_tokens": layer.grid.prefix,
-        "calls": layer.calls,
-        "reaches_score": layer.reaches,
-        "automatic": layer.name == automatic,
-    }
-
-
 def _table(layers: Sequence[Layer], automatic: str | None) -> Table:
-    """The same for people, the automatic choice marked."""
+    """The layers for people, the automatic choice marked."""
     table = plain_table("", "layer", "kind", "output", "grid", "reaches score", style="bold")
     _, name, kind, output, *_ = table.columns
     kind.overflow = "ellipsis"
@@ -90,7 +74,7 @@ def _table(layers: Sequence[Layer], automatic: str | None) -> Table:
             "→" if chosen else "",
             f"[bold green]{escape(layer.name)}[/]" if chosen else escape(layer.name),
             layer.kind,
-            "×".join(map(str, layer.shape[1:])),
+            "×".join(map(str, layer.of_one)),
             layer.grid.describe(),
             "yes" if layer.reaches else "[red]no[/]",
         )

@@ -49,7 +49,7 @@ def methods(
     options = ModelOptions(model or "demo", weights, trust_pickle, num_classes=num_classes)
     offers = _all() if model is None else _tried(options, size, as_json)
     if as_json:
-        print_json([_facts(offer.method) | _whether(offer, model) for offer in offers])
+        print_json([_facts(offer, model) for offer in offers])
         return
     found = [offer.method for offer in offers if offer]
     people = console()
@@ -83,8 +83,10 @@ def _tried(options: ModelOptions, size: int | None, as_json: bool) -> list[Offer
         return explainer.methods(size=None if size is None else (size, size))
 
 
-def _whether(offer: Offer, model: str | None) -> dict[str, Any]:
-    return {} if model is None else {"offered": bool(offer), "why_not": offer.why_not}
+def _facts(offer: Offer, model: str | None) -> dict[str, Any]:
+    """What is known of a method, for a program; whether it is offered only where a model was asked."""
+    tried = ("offered", "why_not")
+    return {name: fact for name, fact in offer.to_dict().items() if model is not None or name not in tried}
 
 
 def _show_refused(people: Console, refused: Sequence[Offer]) -> None:
@@ -111,21 +113,6 @@ def _same_maps(found: Iterable[Method | Named]) -> str:
             condition = f" ({', '.join(conditions)})" if conditions else ""
             groups.setdefault(facts.as_method, []).append(m.name + condition)
     return "; ".join(", ".join(names) for names in groups.values() if len(names) > 1)
-
-
-def _facts(m: Method | Named) -> dict[str, Any]:
-    return {
-        "name": m.name,
-        "paper": m.paper,
-        "formula": m.formula,
-        "needs": sorted(need.value for need in m.needs),
-        "instead": sorted(need.value for need in m.instead),
-        "cost": m.cost,
-        "class_specific": m.class_specific,
-        "signed": m.rectified,
-        "parameters": dict(m.parameters) if isinstance(m, Method) else {},
-        "advice": m.advice,
-    }
 
 
 def _show(people: Console, m: Method | Named) -> None:

@@ -47,6 +47,7 @@ def run_images(
     workers: int | None = None,
     shard: str | None = None,
     seed: int = 0,
+    trust: Annotated[bool, Parameter(negative="")] = False,
     into: str | None = None,
     restart: Annotated[bool, Parameter(negative="")] = False,
     retry_failed: Annotated[bool, Parameter(negative="")] = False,
@@ -98,6 +99,9 @@ def run_images(
         `camscope runs merge` joins them.
     seed
         For methods that draw at random.
+    trust
+        Measure how much to trust each map, by two further forwards of each: `browse --sort trust` shows the doubtful
+        ones first.
     into
         Another folder, where the plan or the data have changed since the run in --out was begun: that stays as it is.
     restart
@@ -140,6 +144,7 @@ def run_images(
             workers=workers,
             share=shard,
             seed=seed,
+            trust=trust,
             into=into,
             restart=restart,
             retry_failed=retry_failed,

@@ -43,6 +43,9 @@ class Grid:
         order: the axes of space as tokens count them, the slowest first: (1, 0) is column after column, (1, 2, 0) place
             after place of a video, each with its frames. None is the usual order, row after row.
         suffix: tokens behind the grid that are no position: those of detections (YOLOS), registers, a class token.
+        inside: numbers of the tokens between positions that are none, in ascending order: a class token in the middle
+            (Vim), one at the end of each row.
+        batch_second: whether the batch stands behind the tokens, (n b c), as PyTorch's transformers have it by default.
     """
 
     layout: Layout
@@ -51,12 +54,16 @@ class Grid:
     prefix: int = 0
     order: tuple[int, ...] | None = None
     suffix: int = 0
+    inside: tuple[int, ...] = ()
+    batch_second: bool = False
 
-    def canonical(self, output: Shaped[Array, "batch ..."]) -> Shaped[Array, "batch channel *space"]:
+    def canonical(self, output: Shaped[Array, " ..."]) -> Shaped[Array, "batch channel *space"]:
         """The layer's output, or a gradient of the same shape, as `batch channel *space`: a view where possible.
 
-        Tokens in front of the grid and behind it are left out.
+        Tokens that are no position are left out.
         """
+        if self.batch_second:
+            output = array_namespace(output).permute_dims(output, (1, 0, 2))
         if self.layout == "channels-first":
             return output
         if self.layout == "channels-last":
@@ -68,22 +75,33 @@ class Grid:
         return self._unrolled(tokens)
 
     def embed(
-        self, activations: Shaped[Array, "batch channel *space"], like: Shaped[Array, "batch ..."]
-    ) -> Shaped[Array, "batch ..."]:
+        self, activations: Shaped[Array, "batch channel *space"], like: Shaped[Array, " ..."]
+    ) -> Shaped[Array, " ..."]:
         """The inverse of `canonical`: the layer's output with these activations.
 
         Args:
             activations: in canonical shape.
-            like: an output of the layer, whose tokens in front of the grid and behind it are taken over.
+            like: an output of the layer, whose tokens that are no position are taken over.
         """
+        xp = array_namespace(activations)
+        if self.batch_second:
+            swapped = (1, 0, 2)
+            first = replace(self, batch_second=False)
+            return xp.permute_dims(first.embed(activations, xp.permute_dims(like, swapped)), swapped)
         if self.layout == "channels-first":
             return activations
         if self.layout == "channels-last":
             return rearrange(activations, "b c ... -> b ... c")
-        xp = array_namespace(activations)
         if self.order is not None:
             activations = xp.permute_dims(activations, (0, 1, *(2 + axis for axis in self.order)))
         tokens = rearrange(activations, "b c ... -> b c (...)")
+        if self.inside:
+            count = like.shape[self._token_axis]
+            taken = np.arange(count)
+            taken[self._positions(count)] = count + np.arange(tokens.shape[2])
+            if self.layout == "tokens-last":
+                return xp.concat([like, tokens], axis=2)[..., taken]
+            return xp.concat([like, rearrange(tokens, "b c n -> b n c")], axis=1)[:, taken]
         if self.layout == "tokens-last":
             behind = like[..., like.shape[2] - self.suffix :]
             return xp.concat([like[..., : self.prefix], tokens, behind], axis=2)
@@ -99,7 +117,7 @@ class Grid:
         last = len(axes) - 1
         channel = 1 if self.layout in ("channels-first", "tokens-last") else last
         space = [axis for axis in axes if axis not in (0, channel)]
-        if axes[0] != 0 or space != sorted(space):
+        if axes[0] != 0 or self.batch_second or space != sorted(space):
             return None
         in_front, behind = _LAYOUTS[self.layout.startswith("tokens")]
         layout = {last: behind, 1: in_front}.get(axes.index(channel))
@@ -119,9 +137,20 @@ class Grid:
             values = self._unrolled(values[None, None, self._positions(len(values))], channels=1)[0, 0]
         return values
 
-    def _positions(self, tokens: int) -> slice:
+    @property
+    def others(self) -> int:
+        """How many tokens are no position."""
+        return self.prefix + len(self.inside) + self.suffix
+
+    @property
+    def _token_axis(self) -> int:
+        return 2 if self.layout == "tokens-last" else 1
+
+    def _positions(self, tokens: int) -> slice | Shaped[np.ndarray, " position"]:
         """Which of so many tokens are positions."""
-        return slice(self.prefix, tokens - self.suffix)
+        if not self.inside:
+            return slice(self.prefix, tokens - self.suffix)
+        return np.setdiff1d(np.arange(self.prefix, tokens - self.suffix), self.inside)
 
     def _unrolled(
         self, tokens: Shaped[Array, "batch channel token"], channels: int | None = None
@@ -135,19 +164,20 @@ class Grid:
         return array_namespace(ordered).permute_dims(ordered, (0, 1, *back))
 
     def is_but_for_others(self, grid: Grid) -> bool:
-        """Whether a grid is this one, but for how many of the other tokens stand in front and how many behind."""
-        return replace(self, prefix=grid.prefix, suffix=grid.suffix) == grid
+        """Whether a grid is this one, but for where the other tokens stand."""
+        return replace(self, prefix=grid.prefix, suffix=grid.suffix, inside=grid.inside) == grid
 
     def describe(self) -> str:
         """The grid in words, for tables: `14×14 tokens + 1 prefix`."""
         words = "×".join(map(str, self.space))
         if self.layout.startswith("tokens"):
             words += f" tokens + {self.prefix} prefix" if self.prefix else " tokens"
+            words += f" + {len(self.inside)} in between" if self.inside else ""
             words += f" + {self.suffix} behind" if self.suffix else ""
             words += _ORDERS.get(self.order, f" (axes in order {self.order})") if self.order else ""
         if self.layout == "channels-last":
             words += " (channels last)"
-        return words
+        return words + (" (batch second)" if self.batch_second else "")
 
 
 _LAYOUTS: dict[bool, tuple[Layout, Layout]] = {
@@ -170,13 +200,13 @@ class Rearranged(Grid):
 
     places: Shaped[np.ndarray, " channel *space"] = field(default_factory=lambda: np.zeros((0, 0), np.int64))
 
-    def canonical(self, output: Shaped[Array, "batch ..."]) -> Shaped[Array, "batch channel *space"]:
+    def canonical(self, output: Shaped[Array, " ..."]) -> Shaped[Array, "batch channel *space"]:
         """The layer's output, or a gradient of the same shape, as `batch channel *space`."""
         return output.reshape(output.shape[0], -1)[:, self.places]
 
     def embed(
-        self, activations: Shaped[Array, "batch channel *space"], like: Shaped[Array, "batch ..."]
-    ) -> Shaped[Array, "batch ..."]:
+        self, activations: Shaped[Array, "batch channel *space"], like: Shaped[Array, " ..."]
+    ) -> Shaped[Array, " ..."]:
         """The inverse of `canonical`: the layer's output with these activations.
 
         Args:
@@ -203,22 +233,44 @@ class Candidates(NamedTuple):
         likely: along its axes, or met earlier in the same forward.
         possible: those for which nothing speaks but the number of tokens.
         kept: those along its axes whose size was met before, or is the input's by one stride.
+        exact: those whose tokens that are no position are just the ones that stand still.
     """
 
     likely: list[Grid]
     possible: list[Grid]
     kept: list[Grid]
+    exact: frozenset[Grid] = frozenset()
 
     @property
     def with_channels_in_front(self) -> Candidates:
         """Only those whose channels are axis 1, as a convolution's are."""
-        return Candidates(
-            *([grid for grid in grids if grid.layout in ("channels-first", "tokens-last")] for grids in self)
+        likely, possible, kept = (
+            [grid for grid in grids if grid.layout in ("channels-first", "tokens-last")] for grids in self[:3]
         )
+        return Candidates(likely, possible, kept, self.exact)
+
+
+class Still(NamedTuple):
+    """Which tokens of an output stay the same, whatever the input is: before a network mixes them, a class token does.
+
+    Attributes:
+        behind_batch: numbers of those along axis 1, in ascending order.
+        last: of those along the last axis.
+    """
+
+    behind_batch: tuple[int, ...] = ()
+    last: tuple[int, ...] = ()
+
+
+NONE_STILL = Still()
 
 
 def candidate_grids(
-    shape: Sequence[int], input_shape: Sequence[int], seen: Iterable[tuple[int, ...]] = ()
+    shape: Sequence[int],
+    input_shape: Sequence[int],
+    seen: Iterable[tuple[int, ...]] = (),
+    still: Still = NONE_STILL,
+    told: Iterable[Grid] = (),
 ) -> Candidates:
     """The grids that a layer's output could hold, by its shape.
 
@@ -226,11 +278,14 @@ def candidate_grids(
         shape: of the layer's output, batch first.
         input_shape: of the model's input, `batch channel *space`.
         seen: grids met earlier in the same forward (the patch embedding's, say), in order of execution.
+        still: which of its tokens stay the same for any input.
+        told: grids met earlier in the same forward of which it is known which tokens are no position.
     """
     if len(shape) < 3 or shape[0] != input_shape[0]:
         return Candidates([], [], [])
     size = tuple(input_shape[2:])
     met = list(dict.fromkeys([size, *seen]))
+    exact: list[Grid] = []
     likely: list[_Ranked] = []
     possible: list[_Ranked] = []
     kept: list[Grid] = []
@@ -241,17 +296,23 @@ def candidate_grids(
             if unlikely < _NOT_MET and math.prod(grid.space) > 1:
                 kept.append(grid)
     if len(shape) == 3:
-        likely += _met_tokens(shape, met)
-        possible += _cut_tokens(shape, size, met)
-    return Candidates(_likeliest_first(likely), _likeliest_first(possible), kept)
+        found_met, found_cut = _tokens_but_for(still, shape, size, met)
+        exact = [grid for _, grid in (*found_met, *found_cut)]
+        again = list(_told_tokens(shape, met, told))
+        likely += [*found_met, *(pair for pair in again if pair[1].space in met), *_met_tokens(shape, met)]
+        possible += [*found_cut, *again, *_cut_tokens(shape, size, met)]
+    return Candidates(_likeliest_first(likely), _likeliest_first(possible), kept, frozenset(exact))
 
 
 _Ranked = tuple[int, Grid]
 """A grid, and how unlikely it is."""
 
-_BEHIND_PREFIX, _NOT_MET, _UNUSUAL_ORDER, _BEFORE_OTHERS = 1000, 2000, 3000, 7000
-"""What makes a grid less likely: tokens in front of it, not to have been met, to stand in another order, and tokens
-behind it."""
+_KNOWN, _BEHIND_PREFIX, _NOT_MET, _UNUSUAL_ORDER, _BEFORE_OTHERS = 1, 1000, 2000, 3000, 7000
+"""What makes a grid less likely: that some tokens are no position, though it is known which; else tokens in front of
+it; not to have been met; to stand in another order; and tokens behind it."""
+
+_CUT_BUT_FOR_KNOWN = -10
+"""Of the grids that an input can be cut into: that those tokens are left out which are known to be no position."""
 
 
 def _likeliest_first(grids: Iterable[_Ranked]) -> list[Grid]:
@@ -267,6 +328,43 @@ def _axes_grids(
     last = Grid("channels-last", tuple(shape[1:-1]), shape[-1])
     for grid in (first, last):
         yield (0 if grid.space in met else _NOT_MET) - _shrinks(grid.space, size), grid
+
+
+def _tokens_but_for(
+    still: Still, shape: Sequence[int], size: Sequence[int], met: Sequence[tuple[int, ...]]
+) -> tuple[list[_Ranked], list[_Ranked]]:
+    """Grids of all tokens but those that stand still: those that were met, and those the input can be cut into."""
+    found: list[_Ranked] = []
+    cut: list[_Ranked] = []
+    for (layout, count, channels), others in zip(token_axes(shape), still, strict=True):
+        positions = count - len(others)
+        if not 0 < len(others) <= positions:
+            continue
+        for space in reversed(met):
+            if math.prod(space) == positions:
+                found += _all_orders(_KNOWN, _but_for(others, Grid(layout, space, channels), count))
+        for space in _cuts(positions, size) if positions >= FEW and not found else ():
+            cut += _all_orders(_CUT_BUT_FOR_KNOWN, _but_for(others, Grid(layout, space, channels), count))
+    return found, cut
+
+
+def _but_for(others: Sequence[int], grid: Grid, count: int) -> Grid:
+    """A grid of all of so many tokens but some."""
+    positions = np.setdiff1d(np.arange(count), others)
+    prefix, end = int(positions[0]), int(positions[-1]) + 1
+    inside = tuple(number for number in others if prefix < number < end)
+    return replace(grid, prefix=prefix, suffix=count - end, inside=inside)
+
+
+def _told_tokens(
+    shape: Sequence[int], met: Sequence[tuple[int, ...]], told: Iterable[Grid]
+) -> Iterator[_Ranked]:
+    """Tokens of as many as a grid that was met before had, of which the same ones are no position."""
+    for layout, count, channels in token_axes(shape):
+        for grid in told:
+            if math.prod(grid.space) + grid.others == count:
+                known = _KNOWN if grid.space in met else _CUT_BUT_FOR_KNOWN
+                yield known, replace(grid, layout=layout, channels=channels)
 
 
 def _met_tokens(shape: Sequence[int], met: Sequence[tuple[int, ...]]) -> Iterator[_Ranked]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from camscope.errors import LayerError
 from camscope.models.grid import Grid
@@ -48,6 +49,26 @@ class Layer:
         """Its kind, channels and grid in words."""
         return f"{self.kind}, {self.grid.channels} channels, {self.grid.describe()}"
 
+    def to_dict(self) -> dict[str, Any]:
+        """What is known of it, as plain values for programs."""
+        return {
+            "name": self.name,
+            "kind": self.kind,
+            "shape": list(self.shape),
+            "grid": list(self.grid.space),
+            "channels": self.grid.channels,
+            "layout": self.grid.layout,
+            "prefix_tokens": self.grid.prefix,
+            "calls": self.calls,
+            "reaches_score": self.reaches,
+        }
+
+    @property
+    def of_one(self) -> tuple[int, ...]:
+        """The shape of its output for one image, without the axis of the batch."""
+        batch = int(self.grid.batch_second)
+        return self.shape[:batch] + self.shape[batch + 1 :]
+
     @property
     def module(self) -> str:
         """The name of the module whose output this is, or is the ReLU of."""
@@ -79,19 +100,10 @@ def without_grid(
     )
     return LayerError(
         f"The layer {name!r} has no spatial grid: its output has shape {shape} for one image, and {why}.{hint} "
-        f"{of_batch_second([shape]) or 'If you know its positions, say them: Explainer(model, grid=…).'}"
+        "If you know its positions, say them: Explainer(model, grid=…)."
     )
 
 
-def of_batch_second(shapes: Iterable[tuple[int, ...]]) -> str:
-    """What to say where layers put out their batch behind their positions; empty if none does.
-
-    Args:
-        shapes: of outputs for one image.
-    """
-    if not any(len(shape) == 3 and shape[0] > 1 and shape[1] == 1 for shape in shapes):
-        return ""
-    return (
-        "Its batch stands second, as it does in nn.LSTM, nn.TransformerEncoder and nn.MultiheadAttention unless they "
-        "are made with batch_first=True; with that its positions are found."
-    )
+def has_batch_second(shape: tuple[int, ...]) -> bool:
+    """Whether an output of this shape for one image has its batch behind its positions, (n, 1, c)."""
+    return len(shape) == 3 and shape[0] > 1 and shape[1] == 1

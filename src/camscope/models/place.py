@@ -19,8 +19,8 @@ from jaxtyping import Float, Shaped
 
 from camscope.arrays import Array, to_numpy
 from camscope.models.grid import FEW, Candidates, Grid
-from camscope.models.in_front import InFront
 from camscope.models.observing import NARROW
+from camscope.models.other_tokens import OtherTokens
 
 CENTRES = (
     (0.25, 0.70, 0.40),
@@ -224,7 +224,7 @@ def answer(clean: Float[Array, "*shape"], altered: Sequence[Float[Array, "*shape
 
 
 def find_grid(
-    answer: Answer, candidates: Candidates, *, keeps_axes: bool = False, in_front: InFront | None = None
+    answer: Answer, candidates: Candidates, *, keeps_axes: bool = False, others: OtherTokens | None = None
 ) -> Grid | None:
     """The candidate that a layer answers on in place; None if there is none.
 
@@ -233,7 +233,7 @@ def find_grid(
         candidates: what grids its shape leaves.
         keeps_axes: whether the layer is of a kind that keeps the axes of space as they are, as a convolution is. Where
             it sees all of a small grid from each position, or is dead, the grid that was met before is its grid.
-        in_front: what the outputs before it told of the tokens in front of a grid and behind it.
+        others: what the outputs before it told of the tokens that are no position.
     """
     kept = candidates.kept[0] if keeps_axes and len(candidates.kept) == 1 else None
     if not answer.changed:
@@ -252,7 +252,8 @@ def find_grid(
             None,
         )
         if found is not None:
-            return (in_front or InFront()).best(pair for pair in tried if found.is_but_for_others(pair[0]))
+            alike = [pair for pair in tried if found.is_but_for_others(pair[0])]
+            return (others or OtherTokens()).best(alike, candidates.exact)
     return kept if kept is not None and answer.is_everywhere_on(kept) else None
 
 
@@ -301,6 +302,18 @@ def with_altered_copies(
         looks.append(np.flip(image, tuple(range(2, image.ndim))))
     rows = [[one, *(_altered(one, patch(size, centre), tokens) for centre in some)] for one in looks]
     return np.concatenate([row for look in rows for row in look])
+
+
+def with_all_altered(
+    image: Shaped[np.ndarray, "one ..."], *, tokens: bool = False
+) -> Shaped[np.ndarray, "2 ..."]:
+    """An input, and what has something else everywhere, as the patches of altered copies have.
+
+    Args:
+        image: a batch of one.
+        tokens: whether it holds the numbers of tokens, see `with_altered_copies`.
+    """
+    return np.concatenate([image, _altered(image, (), tokens)])
 
 
 def _altered(

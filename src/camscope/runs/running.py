@@ -19,6 +19,7 @@ from camscope.runs.engines import LOCAL, engine_named
 from camscope.runs.faster_copy import check_wanted, choose, explainer_on
 from camscope.runs.faster_reading import DONE, choose_reading
 from camscope.runs.finishing import finish
+from camscope.runs.halves_of_maps import better_half
 from camscope.runs.input_list import InputList, Share
 from camscope.runs.labels_of_run import LabelReader, check_some_known
 from camscope.runs.model_of_run import explainer_of, facts_of
@@ -30,7 +31,7 @@ from camscope.runs.run_plan import Asked, Plan, check_unchanged
 from camscope.runs.run_store import RunStore, Unfinished
 from camscope.runs.shard_engine import Job, Progress, Told
 from camscope.runs.shard_loop import having_failures
-from camscope.runs.shard_work import Pair, explained
+from camscope.runs.shard_work import Pair, explained, given_of
 from camscope.runs.sources.finding_inputs import DataLike, find_inputs
 from camscope.runs.sources.in_tables import is_table
 from camscope.runs.sources.one_input import DataOptions, Input
@@ -90,6 +91,7 @@ def run(
     workers: int | None = None,
     share: str | None = None,
     seed: int = 0,
+    trust: bool = False,
     into: str | os.PathLike[str] | None = None,
     restart: bool = False,
     retry_failed: bool = False,
@@ -134,6 +136,8 @@ def run(
         share: `2/8` does every eighth shard from the second on, into a folder of its own; `camscope.runs.merge` joins
             them.
         seed: of methods that draw at random.
+        trust: whether a column of that name says how much to trust each map, from 2 further forwards of each; see
+            `camscope.runs.halves_of_maps.better_half`.
         into: another folder, for a run whose plan or data have changed: the one in `out` stays as it is, and what has
             changed is said.
         restart: take away the run that is in the folder.
@@ -178,6 +182,7 @@ def run(
             seed,
             shard_size,
             part,
+            trust=trust,
         )
         inputs = store.inputs(shard_size, part)
         changed: tuple[str, ...] = ()
@@ -265,7 +270,8 @@ def _begun(
     own = explainer_on(explainer, chosen.precision)
 
     def tried(by: Explainer, sources: Sequence[Input], photos: Sequence[ReadPhoto]) -> Explanation:
-        return explained(by, sources, photos, asked.methods, own_layers, _tried_targets(asked), asked.seed)
+        given = given_of(sources, photos)
+        return explained(by, given, asked.methods, own_layers, _tried_targets(asked), asked.seed)
 
     reading = choose_reading(own, written.head, tried, wanted=optimised, images=written.count)
     if batch is None:
@@ -313,19 +319,16 @@ def _first(
         while some := list(itertools.islice(readable, size)):
             tried: list[list[tuple[Input, ReadPhoto]]] = [some, *([one] for one in some if size > 1)]
             for these in tried:
-                photos = [read for _, read in these]
-                sources = [one for one, _ in these]
+                given = given_of([one for one, _ in these], [read for _, read in these])
 
-                def again(
-                    own: Explainer,
-                    layers: tuple[str, ...] | None,
-                    sources: list[Input] = sources,
-                    photos: list[ReadPhoto] = photos,
-                ) -> Explanation:
-                    return explained(own, sources, photos, asked.methods, layers, targets, asked.seed)
+                def again(own: Explainer, layers: tuple[str, ...] | None, given: Any = given) -> Explanation:
+                    return explained(own, given, asked.methods, layers, targets, asked.seed)
 
                 try:
-                    return again(explainer, asked.layers), again
+                    e = again(explainer, asked.layers)
+                    if asked.trust:
+                        better_half(explainer, given, e, targets, asked.seed)
+                    return e, again
                 except (InputError, TargetError) as error:  # of one image, perhaps
                     refused = refused or error
     if refused is not None:
@@ -377,6 +380,8 @@ def _asked(
     seed: int,
     shard_size: int,
     share: Share,
+    *,
+    trust: bool,
 ) -> Asked:
     return Asked(
         model=str(model) if isinstance(model, (str, os.PathLike)) else str(explainer.about["model"]),
@@ -388,6 +393,7 @@ def _asked(
         seed=seed,
         shard_size=shard_size,
         share=str(share),
+        trust=trust,
         **facts_of(explainer),
     )
 

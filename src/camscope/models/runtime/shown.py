@@ -8,12 +8,12 @@ from types import MappingProxyType
 
 from camscope.errors import CamscopeError, LayerError, nearest
 from camscope.models.batch import Batch
-from camscope.models.grid import candidate_grids
-from camscope.models.in_front import InFront
+from camscope.models.grid import NONE_STILL, Still, candidate_grids
 from camscope.models.layer import Layer, without_grid
 from camscope.models.observing import is_dense
 from camscope.models.other_inputs import other_inputs, without_others
-from camscope.models.place import Answer, answer, find_grid, with_altered_copies
+from camscope.models.other_tokens import OtherTokens, may_have_others, standing_still
+from camscope.models.place import Answer, answer, find_grid, with_all_altered, with_altered_copies
 from camscope.models.runtime.runs import Part, Run, Runtime
 from camscope.models.runtime.scoring import Scoring
 
@@ -84,8 +84,11 @@ def show(runtime: Runtime, scoring: Scoring, image: Batch) -> Shown:
     }
     layers = _layers(run, answers, parts, image)
     others = _answers_to_others(runtime, image, layers)
-    if others:
-        layers = _layers(run, answers, parts, image, others)
+    still: dict[str, Still] = {}
+    if may_have_others((values.shape for values in run.values.values()), [one.grid for one in layers]):
+        still = _still(runtime, image)
+    if others or still:
+        layers = _layers(run, answers, parts, image, others, still)
     logits = scoring.logits(run, copies)
     return Shown(
         layers=layers,
@@ -103,6 +106,7 @@ def _layers(
     parts: Mapping[str, Part],
     image: Batch,
     others: Mapping[str, Sequence[tuple[int, Answer]]] = MappingProxyType({}),
+    still: Mapping[str, Still] = MappingProxyType({}),
 ) -> tuple[Layer, ...]:
     """The layers with a grid.
 
@@ -112,16 +116,19 @@ def _layers(
         parts: every layer that can be named.
         image: a batch of one.
         others: how layers answer to other inputs, with how many positions each of these has.
+        still: which tokens of each layer's output stay the same for any input.
     """
     layers: list[Layer] = []
     met: list[tuple[int, ...]] = []
-    in_front = InFront()
+    other_tokens = OtherTokens()
     shape_of_input = image.x.shape if not image.of_tokens else (1, 1, *image.x.shape[1:])
     for name, answered in answers.items():
         part = parts.get(name, Part(name, "", outline=False))
         shape = run.values[name][:1].shape
-        candidates = candidate_grids(shape, shape_of_input, met)
-        grid = find_grid(answered, candidates, keeps_axes=part.keeps_axes, in_front=in_front)
+        candidates = candidate_grids(
+            shape, shape_of_input, met, still.get(name, NONE_STILL), other_tokens.told
+        )
+        grid = find_grid(answered, candidates, keeps_axes=part.keeps_axes, others=other_tokens)
         if grid is not None:
             grid = without_others(grid, answered, others.get(name, ()))
         if grid is None:
@@ -144,3 +151,10 @@ def _answers_to_others(
             if len(values) == len(other.rows):
                 found.setdefault(name, []).append((other.positions, answer(values[0], list(values[1:]))))
     return found
+
+
+def _still(runtime: Runtime, image: Batch) -> dict[str, Still]:
+    """Which tokens of each layer's output stay the same when the whole image is altered."""
+    rows = image.altered(with_all_altered(image.x, tokens=image.of_tokens))
+    values = runtime.run(rows, None).values
+    return {name: standing_still(one) for name, one in values.items() if len(one) == len(rows)}

@@ -92,9 +92,9 @@ def _answers(
     found = []
     with torch.no_grad(), following(sums, of=passes.model) if follow else nullcontext():
         if layer in passes.plans:
-            way = passes.way(layer)
+            way, batch_axis = passes.way(layer), int(layer.grid.batch_second)
             for image in range(left.shape[1]):
-                found.append(way.logits(image, altered(way.own[image : image + 1], left[:, image])))
+                found.append(way.logits(image, altered(way.own.narrow(batch_axis, image, 1), left[:, image])))
         else:
             for some in left:
                 alter = functools.partial(altered, left=some)

@@ -236,9 +236,10 @@ class _Kept:
                 f"The layer {self._layer.name!r} was not called in this forward, or not in this thread: DataParallel "
                 "runs copies of the model in threads of their own. Use DistributedDataParallel, or one device."
             )
-        if len(self._last) != rows:
+        found = self._last.shape[int(self._layer.grid.batch_second)]
+        if found != rows:
             raise LayerError(
-                f"The layer {self._layer.name!r} put out {len(self._last)} rows for {rows} images: the model sends it "
+                f"The layer {self._layer.name!r} put out {found} rows for {rows} images: the model sends it "
                 "some of them only, or cuts them up. Choose a layer that every image goes through."
             )
         return self._last

@@ -10,7 +10,7 @@ from dataclasses import replace
 from torch import nn
 
 from camscope.errors import LayerError
-from camscope.models.layer import AFTER_RELU, Layer, of_batch_second
+from camscope.models.layer import AFTER_RELU, Layer
 from camscope.models.torch.anatomy.examine import Anatomy
 from camscope.models.torch.anatomy.reach import Probe, is_bypassed, reaching
 from camscope.models.torch.hooks.modules import named_layers, quantised_parts, scripted_parts
@@ -82,11 +82,10 @@ def _none_found(model: nn.Module, anatomy: Anatomy, *, any_with_grid: bool) -> L
             f"({', '.join(sorted(anatomy.of_complex))}) or have no spatial grid. Put a module into it that makes real "
             "numbers of the complex ones, their size say (abs), where they still have positions."
         )
-    second = of_batch_second(anatomy.shapes.values())
     return LayerError(
         "This model has no layer with a spatial grid, so there is no place on the input to point at. Its last layers "
         f"put out {', '.join(f'{name}: {shape}' for name, shape in last) or 'nothing'} for one image."
-        f"{second and ' ' + second}{_hidden(model)}{_of_whole_numbers(model)}"
+        f"{_hidden(model)}{_of_whole_numbers(model)}"
     )
 
 

@@ -12,10 +12,11 @@ from torch import nn
 from camscope.errors import LayerError
 from camscope.models.layer import Layer, without_grid
 from camscope.models.observing import is_dense
+from camscope.models.other_tokens import may_have_others
 from camscope.models.torch.anatomy.behind_pooling import head_modules
 from camscope.models.torch.anatomy.ending import Found, find_classifier, find_ending
 from camscope.models.torch.anatomy.layers import layers_of
-from camscope.models.torch.anatomy.rows import Apart, Together, met, rows_of
+from camscope.models.torch.anatomy.rows import Apart, Together, met, rows_of, still_in
 from camscope.models.torch.anatomy.trace import Forward, Trace, tracing
 from camscope.models.torch.anatomy.whole_call import Call
 from camscope.models.torch.hooks.modules import first_tensor
@@ -118,12 +119,14 @@ def examine(model: nn.Module, forward: Forward, image: torch.Tensor, call: Call 
     batch = rows_of(image)
     with torch.no_grad():
         trace, logits = _traced(model, forward, batch)
-        layers = layers_of(model, trace, image)
-        others = call.answers(model, layers, apart=isinstance(trace.rows, Apart)) if call is not None else {}
+        layers, apart = layers_of(model, trace, image), isinstance(trace.rows, Apart)
+        others = call.answers(model, layers, apart=apart) if call is not None else {}
+        have_others = may_have_others(trace.shapes.values(), [layer.grid for layer in layers])
+        still = still_in(model, forward, image, apart=apart) if have_others else {}
     tensor = first_tensor(logits)
     classifier = find_classifier(trace.outputs, tensor)
     return Anatomy(
-        layers=layers_of(model, trace, image, others) if others else layers,
+        layers=layers_of(model, trace, image, others, still) if others or still else layers,
         shapes=trace.shapes,
         unchanged=trace.unchanged,
         of_complex=frozenset(trace.of_complex),

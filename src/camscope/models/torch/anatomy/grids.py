@@ -11,9 +11,10 @@ from typing import TypeAlias
 import torch
 from torch import nn
 
-from camscope.models.grid import Grid, candidate_grids
-from camscope.models.in_front import InFront
+from camscope.models.grid import NONE_STILL, Grid, Still, candidate_grids
+from camscope.models.layer import has_batch_second
 from camscope.models.other_inputs import without_others
+from camscope.models.other_tokens import OtherTokens
 from camscope.models.place import Answer, find_grid
 from camscope.models.torch.anatomy.rows import Spot
 from camscope.models.torch.anatomy.trace import Output
@@ -30,13 +31,19 @@ class Grids:
     Args:
         image: what the model was run on, a batch of one.
         others: how the outputs answer to other inputs, where there are some along which a grid may stand.
+        still: which of their tokens stay the same for any input, where some may be no position.
     """
 
-    def __init__(self, image: torch.Tensor, others: OfOthers = MappingProxyType({})) -> None:
-        self._others = others
+    def __init__(
+        self,
+        image: torch.Tensor,
+        others: OfOthers = MappingProxyType({}),
+        still: Mapping[Spot, Still] = MappingProxyType({}),
+    ) -> None:
+        self._others, self._still = others, still
         self._input_shape = _with_channel(image)
         self._seen: list[tuple[int, ...]] = []
-        self._in_front = InFront()
+        self._other_tokens = OtherTokens()
         self._found: dict[int, Grid] = {}
         """By the id of the output, all of which the trace holds."""
 
@@ -48,7 +55,10 @@ class Grids:
         grid = self._as_before(output) if as_it_came else None
         if grid is None:
             is_convolution = isinstance(output.modules[0], nn.modules.conv._ConvNd)
-            grid = self.of(output.shape, output.answer, keeps_axes=keeps, convolution=is_convolution)
+            still = self._still.get(output.spot, NONE_STILL) if self._still else NONE_STILL
+            grid = self.of(
+                output.shape, output.answer, keeps_axes=keeps, convolution=is_convolution, still=still
+            )
         if grid is None and mixes:
             grid = self._as_before(output)
         if self._others and grid is not None and output.answer is not None:
@@ -93,6 +103,7 @@ class Grids:
         *,
         keeps_axes: bool = False,
         convolution: bool = False,
+        still: Still = NONE_STILL,
     ) -> Grid | None:
         """The grid of a tensor, by what the outputs so far told.
 
@@ -101,13 +112,21 @@ class Grids:
             answer: to the altered patch.
             keeps_axes: whether what put it out is of a kind that keeps the axes of space.
             convolution: whether a convolution put it out: then axis 1 is its channels.
+            still: which of its tokens stay the same for any input.
         """
         if answer is None:
             return None
-        candidates = candidate_grids(shape, self._input_shape, self._seen)
+        second = has_batch_second(shape)
+        if second:
+            shape = (1, shape[0], shape[2])
+        candidates = candidate_grids(shape, self._input_shape, self._seen, still, self._other_tokens.told)
         if convolution:
             candidates = candidates.with_channels_in_front
-        return find_grid(answer, candidates, keeps_axes=keeps_axes, in_front=self._in_front)
+        found = find_grid(answer, candidates, keeps_axes=keeps_axes, others=self._other_tokens)
+        if not second or found is None:
+            return found
+        # along the features of such an output there is no place: what answers there has its rows elsewhere
+        return replace(found, batch_second=True) if found.layout in ("tokens", "channels-last") else None
 
 
 _KEEPING_AXES = (

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from types import MappingProxyType
 
 import torch
 from torch import nn
 
-from camscope.models.grid import Grid
+from camscope.models.grid import Grid, Still
 from camscope.models.layer import Layer
 from camscope.models.torch.anatomy.grids import Grids, OfOthers
+from camscope.models.torch.anatomy.rows import Spot
 from camscope.models.torch.anatomy.structure import attention_modules, outline, parents
 from camscope.models.torch.anatomy.trace import Output, Trace
 from camscope.models.torch.hooks.modules import named_layers
@@ -25,7 +27,11 @@ _POOLING = (
 
 
 def layers_of(
-    model: nn.Module, trace: Trace, image: torch.Tensor, others: OfOthers = MappingProxyType({})
+    model: nn.Module,
+    trace: Trace,
+    image: torch.Tensor,
+    others: OfOthers = MappingProxyType({}),
+    still: Mapping[Spot, Still] = MappingProxyType({}),
 ) -> tuple[Layer, ...]:
     """Every module whose output has a grid, in the order they finish.
 
@@ -37,12 +43,13 @@ def layers_of(
         trace: of one forward.
         image: what it was run on, a batch of one.
         others: see `camscope.models.torch.anatomy.grids.Grids`.
+        still: likewise.
     """
     modules = named_layers(model)
     in_outline = set(outline(model))
     attention = attention_modules(model)
     layers: dict[str, Layer] = {}
-    grids = Grids(image, others)
+    grids = Grids(image, others, still)
     for output in trace.outputs:
         grid = grids.of_output(output)
         if grid is None:

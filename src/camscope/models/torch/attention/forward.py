@@ -154,7 +154,12 @@ def grid_of(anatomy: Anatomy, tokens: int) -> Grid:
     """
     for layer in reversed(anatomy.layers):
         of_text = layer.grid.layout == "channels-last" and len(layer.grid.space) == 1
-        if (layer.grid.layout == "tokens" or of_text) and layer.shape[1] == tokens:
+        if (layer.grid.layout == "tokens" or of_text) and layer.of_one[0] == tokens:
+            if layer.grid.others > layer.grid.prefix:
+                raise ModelError(
+                    f"The tokens are {layer.grid.describe()}. Attention methods take a class token and registers in "
+                    f"front of the patches, not behind or among them. {INSTEAD}"
+                )
             return layer.grid
     raise ModelError(
         f"The model attends over {tokens} elements, but no layer puts out {tokens} tokens over a grid of patches. "

@@ -48,6 +48,8 @@ def plan_suffix(model: nn.Module, forward: Forward, image: torch.Tensor, layer: 
     """
     *replaceable, own = _calls_before(_trace(model, forward, image, layer.module))
     whole = Plan(layer, (), own.number, whole=True)
+    if layer.grid.batch_second:  # what is kept of a batch is cut into images along its first axis
+        return whole
     stubs = tuple(Stub(call.name, call.number, call.turn) for call in replaceable)
     alone = Kept(batch=1)
     with keeping(model, Plan(layer, stubs, own.turn), alone):
