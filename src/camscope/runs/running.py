@@ -127,8 +127,10 @@ def run(
         batch: how many images run at a time; None for what fits the memory, at most 16 on a processor and 256 on a
             GPU, or what the run was begun with. Where a batch is too large all the same, it is halved.
         optimised: whether an optimised copy of the model is explained on (PyTorch: batch norm folded, channels last),
-            or `"bfloat16"` for one in half precision. None takes the copy for runs of 128 images or more, if its maps
-            and scores of the first images are those of the model itself up to a thousandth of the largest.
+            or `"bfloat16"` for one in half precision; and whether photos are read the quick way, see
+            `camscope.images.read_quickly`. None does both for runs of 128 images or more. The copy is taken if its maps
+            and scores of the first images are those of the model itself up to a thousandth of the largest, the quick
+            way if they are up to a twentieth (a hundredth where no file is decoded smaller).
         shard_size: how many images make a shard, which is one file, and what a kill costs at most.
         workers: how many processes read images; None for one for each core.
         share: `2/8` does every eighth shard from the second on, into a folder of its own; `camscope.runs.merge` joins
