@@ -257,19 +257,21 @@ def main(
         console = Console(width=180)
     warnings.filterwarnings("ignore")
     lines: list[Line] = []
+    machine = describe(torch.device("cpu"), 1, repeats)
     for section in SECTIONS:
         if not sections or section.__name__ in sections:
             for line in section(repeats):
                 progress.print(f"{line.task}: {line.who} {line.seconds:.2f} s", highlight=False)
                 lines.append(line)
-    machine = describe(torch.device("cpu"), 1, repeats)
+                if (
+                    json_file is not None
+                ):  # one by one, so that a run that is stopped has not measured in vain
+                    found = {"machine": machine, "lines": [dataclasses.asdict(one) for one in lines]}
+                    json_file.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n")
     if markdown:
         console.print(as_markdown(lines, machine), markup=False, highlight=False, soft_wrap=True)
     else:
         console.print(as_table(lines, machine))
-    if json_file is not None:
-        found = {"machine": machine, "lines": [dataclasses.asdict(line) for line in lines]}
-        json_file.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n")
 
 
 HEADERS = ("", "", "time", "× camscope", "aim", "extra memory at peak", "map differs by", "")

@@ -1,6 +1,6 @@
 """All methods × six photos × three models with real weights, as the pictures of the site's pages of methods.
 
-    python -m benchmarks.gallery                           # half an hour on one core; it goes on where it was stopped
+    python -m benchmarks.gallery                           # hours on one core; it goes on where it was stopped
     python -m benchmarks.gallery --models demo --methods gradcam finercam --again
 
 makes a strip for each model and method, the map of each photo's top class in the model's own choice of layer, and keeps
@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
 import camscope
@@ -63,11 +64,14 @@ CHEAPER = {
 }
 """What runs here in place of a method at its defaults, which would take hours."""
 
-LAST = tuple(CHEAPER)
-"""The methods of many forwards are made after all others."""
+LINES = {"guided-gradcam": "around mid-grey, and scaled to its 99th percentile, as papers show it"}
+"""Maps of single pixels, which a heatmap would show as a few bright dots, and how they are drawn in its place."""
 
-WHEN_NAMED = ("pcam+", "pcam-", "pcam", "polycam+", "polycam-", "polycam")
-"""A forward and more for each channel of each layer, minutes for one photo: only where `--methods` names them."""
+PER_CHANNEL = ("pcam+", "pcam-", "pcam", "polycam+", "polycam-", "polycam")
+"""A forward and more for each channel of each layer: hours for all of them."""
+
+LAST = (*CHEAPER, *PER_CHANNEL)
+"""The methods of many forwards are made after all others."""
 
 
 @dataclass
@@ -125,11 +129,18 @@ def tile(picture: Image.Image) -> Image.Image:
     return inner.resize((SIDE, SIDE), Image.Resampling.LANCZOS)
 
 
-def strip(pictures: Sequence[Image.Image]) -> Image.Image:
-    """Square pictures beside each other."""
-    whole = Image.new("RGB", (len(pictures) * (SIDE + GAP) - GAP, SIDE), "white")
-    for place, picture in enumerate(pictures):
-        whole.paste(tile(picture), (place * (SIDE + GAP), 0))
+def lines(raw: np.ndarray) -> Image.Image:
+    """A map of single pixels as a tile: zero is mid-grey, light speaks for the class."""
+    highest = float(np.quantile(np.abs(raw), 0.99))
+    grey = 127.5 * (1 + (raw / max(highest, 1e-12)).clip(-1, 1))
+    return Image.fromarray(grey.round().astype(np.uint8)).resize((SIDE, SIDE), Image.Resampling.LANCZOS)
+
+
+def strip(tiles: Sequence[Image.Image]) -> Image.Image:
+    """Tiles beside each other."""
+    whole = Image.new("RGB", (len(tiles) * (SIDE + GAP) - GAP, SIDE), "white")
+    for place, one in enumerate(tiles):
+        whole.paste(one, (place * (SIDE + GAP), 0))
     return whole
 
 
@@ -142,7 +153,9 @@ def explainer_of(model: str) -> camscope.Explainer:
 def made(model: str, method: str, some: Sequence[Photo]) -> tuple[camscope.Explanation, Image.Image]:
     """The maps of one method, and their strip."""
     e = explainer_of(model)([square(photo) for photo in some], methods=CHEAPER.get(method, method))
-    return e, strip([e.overlay(place) for place in range(len(some))])
+    if method in LINES:
+        return e, strip([lines(np.asarray(raw[0])) for raw in e.maps()])
+    return e, strip([tile(e.overlay(place)) for place in range(len(some))])
 
 
 def main() -> None:
@@ -152,14 +165,13 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--models", nargs="+", choices=MODELS, default=MODELS, metavar="NAME")
-    usual = [name for name in names if name not in WHEN_NAMED]
-    parser.add_argument("--methods", nargs="+", choices=names, default=usual, metavar="NAME")
+    parser.add_argument("--methods", nargs="+", choices=names, default=names, metavar="NAME")
     parser.add_argument("--out", type=Path, default=PICTURES, metavar="FOLDER")
     parser.add_argument("--again", action="store_true", help="also what is there")
     given = parser.parse_args()
     some = chosen()
     check(some)
-    strip([square(photo) for photo in some]).save(given.out / "photos.webp", quality=QUALITY, method=6)
+    strip([tile(square(photo)) for photo in some]).save(given.out / "photos.webp", quality=QUALITY, method=6)
     for late in (False, True):
         for model in given.models:
             for method in given.methods:

@@ -17,6 +17,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from benchmarks import scale
 from benchmarks.page_parts import put
 
 ROOT = Path(__file__).parents[1]
@@ -183,7 +184,17 @@ def _ratio_and_memory(row: Mapping[str, Any] | None, lacking: str = "") -> str:
     return f"{row['ratio']:.2f}{memory}"
 
 
-PAGES = {"README.md": readme, "docs/facts/speed.md": speed, "docs/facts/localisation.md": localisation}
+def cost(numbers: Numbers) -> str:
+    """What runs cost: see scale.py, which measures it too."""
+    return scale.page(scale.read(numbers.folder))
+
+
+PAGES = {
+    "README.md": readme,
+    "docs/facts/speed.md": speed,
+    "docs/facts/localisation.md": localisation,
+    "docs/scale.md": cost,
+}
 """Each page with a part that is made here."""
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 import camscope
-from benchmarks.gallery import MODELS, PHOTOS, WHEN_NAMED, described, kept, strip_file
+from benchmarks.gallery import LINES, MODELS, PER_CHANNEL, PHOTOS, described, kept, strip_file
 from benchmarks.kept_numbers import Numbers
 from benchmarks.page_parts import put
 from benchmarks.real_models import REAL_MODELS
@@ -145,10 +145,10 @@ def shown(model: str, method: str, folder: str = "pictures") -> str:
     if row and method in row.refused:
         return f"*{what}*: not offered. {_first_sentence(row.refused[method])}"
     if row is None or method not in row.ran:
-        named = f" --methods {method}" if method in WHEN_NAMED else ""
-        why = "a forward for each channel takes minutes a photo" if named else "not made yet"
-        return f"*{what}*: {why}; `python -m benchmarks.gallery{named}` draws it."
+        why = "a forward for each channel takes minutes a photo" if method in PER_CHANNEL else "not made yet"
+        return f"*{what}*: {why}; `python -m benchmarks.gallery --methods {method}` draws it."
     how = "" if row.ran[method] == method else f", as `{row.ran[method]}`"
+    how += f", {LINES[method]}" if method in LINES else ""
     return f"*{what}*{how}\n![{described(model, method)}]({folder}/{strip_file(model, method)})"
 
 

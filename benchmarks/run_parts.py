@@ -23,7 +23,7 @@ import torch
 
 import camscope
 from benchmarks.runs import LAYER, fill
-from camscope.images import read_photo_bytes
+from camscope.images import Quick, read_quickly
 from camscope.runs.faster_copy import Precision, explainer_on
 from camscope.runs.kept_memory import memory_kept
 from camscope.runs.labels_of_run import Label
@@ -52,13 +52,14 @@ class Clock:
         return found
 
 
-def measure(folder: Path, batch: int, precision: Precision) -> dict[str, float]:
+def measure(folder: Path, batch: int, precision: Precision, quick: Quick) -> dict[str, float]:
     """Milliseconds of each part for an image.
 
     Args:
         folder: of the photos.
         batch: images at a time; what is left over is not run.
         precision: of the copy that is explained on; empty for the model itself.
+        quick: what is spared when photos are read.
     """
     explainer = camscope.Explainer("demo")
     own, preprocessing = explainer_on(explainer, precision), explainer.preprocessing
@@ -78,10 +79,12 @@ def measure(folder: Path, batch: int, precision: Precision) -> dict[str, float]:
             for one in some:
                 found = clock.took("file, digest", lambda: bytes_of(one))  # noqa: B023
                 digest = clock.took("file, digest", lambda: digest_of_bytes(found))  # noqa: B023
-                photo = clock.took("decoding", lambda: read_photo_bytes(found, one.source))  # noqa: B023
-                ready = clock.took("resizing, normalising", lambda: preprocessing(photo))  # noqa: B023
+                photo = clock.took(
+                    "decoding, resizing, normalising",
+                    lambda: read_quickly(found, one.source, preprocessing, quick),  # noqa: B023
+                )
                 geometry = preprocessing.geometry(photo.size)
-                read = ReadPhoto(photo.size, digest, photo.notes, ready, geometry)
+                read = ReadPhoto(photo.size, digest, photo.notes, photo.prepared, geometry)
                 sent = clock.took("from process to process", lambda: pickle.dumps(read, protocol=5))  # noqa: B023
                 photos.append(clock.took("from process to process", lambda: pickle.loads(sent)))  # noqa: B023
             e = clock.took(
@@ -111,18 +114,18 @@ def main(*, images: int = 111, batch: int = 16, json_file: Path | None = None) -
         folder = Path(scratch) / "photos"
         folder.mkdir()
         fill(folder, images)
-        found = {name: measure(folder, batch, precision) for name, precision in COPIES.items()}
+        found = {name: measure(folder, batch, *ways) for name, ways in COPIES.items()}
     for part in next(iter(found.values())):
-        print(f"{part:26}" + "".join(f"{one[part]:10.1f}" for one in found.values()))
-    print(f"{'together':26}" + "".join(f"{np.sum(list(one.values())):10.1f}" for one in found.values()))
+        print(f"{part:33}" + "".join(f"{one[part]:10.1f}" for one in found.values()))
+    print(f"{'together':33}" + "".join(f"{np.sum(list(one.values())):10.1f}" for one in found.values()))
     if json_file is not None:
         json_file.write_text(json.dumps(found, indent=1) + "\n")
 
 
-COPIES: dict[str, Precision] = {
-    "camscope run": "float32",
-    "camscope run, plain": "",
-    "camscope run, bfloat16": "bfloat16",
+COPIES: dict[str, tuple[Precision, Quick]] = {
+    "camscope run": ("float32", "reduced"),
+    "camscope run, plain": ("", ""),
+    "camscope run, bfloat16": ("bfloat16", "reduced"),
 }
 
 if __name__ == "__main__":

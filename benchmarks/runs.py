@@ -271,7 +271,7 @@ def main(
     pace = {name: [_less(a, b) for a, b in zip(took[name], first[name], strict=True)] for name in loops}
     rows = [_row(name, pace[name], pace["plain loop"], first[name], images - _FEW) for name in loops]
     where = (
-        f"{_machine()}, {torch.get_num_threads()} threads, load {os.getloadavg()[0]:.0f} at the end; {images} photos, "
+        f"{machine()}, {torch.get_num_threads()} threads, load {os.getloadavg()[0]:.0f} at the end; {images} photos, "
         f"batch {batch}, {workers} workers, {rounds} rounds; torch {torch.__version__}"
     )
     Console(width=160).print(_table(rows, where))
@@ -316,7 +316,8 @@ def _table(rows: Sequence[Row], where: str) -> Table:
     return table
 
 
-def _machine() -> str:
+def machine() -> str:
+    """What this is measured on."""
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
     name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "?")
     return f"{name}, {os.cpu_count()} cores"

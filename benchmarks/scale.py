@@ -1,101 +1,155 @@
 """What a run of a million, a hundred million and a billion images costs, computed from what was measured.
 
-    python -m benchmarks.runs --json-file runs.json
-    python -m benchmarks.run_pages --json-file run_pages.json
-    python -m benchmarks.run_parts --json-file parts.json
-    python -m benchmarks.scale runs.json run_pages.json parts.json --write docs/scale.md
+    python -m benchmarks.scale --measure     # an hour on two cores: the rows, into benchmarks/kept, and the page
+    python -m benchmarks.scale               # the page, from the rows that are there
 
-The tables of the page stand between two marks, and are written anew; the prices are assumptions, and options.
+The part of `docs/scale.md` between the two marks is written anew; the prices are assumptions.
+`tests/test_kept_numbers.py` holds that it is what the rows give.
 """
 
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import cyclopts
 
+from benchmarks.page_parts import put
+
+ROOT = Path(__file__).parents[1]
+KEPT = Path(__file__).with_name("kept")
+
+ROWS = {
+    "runs": ["--images", "222", "--rounds", "3"],
+    "run_pages": ["--rows", "1000000"],
+    "run_parts": ["--images", "111"],
+}
+"""The benchmarks whose rows the page is made of, each a file of its name, and what they are told."""
+
 COUNTS = (10**6, 10**8, 10**9)
-BEGIN, END = "<!-- computed -->", "<!-- end -->"
+COPIES = ("camscope run", "camscope run, plain")
+NAME = "measured: made by python -m benchmarks.kept_numbers"
+"""Which makes this part too, without measuring."""
 
 
-def main(
-    runs: Path,
-    pages: Path,
-    parts: Path,
-    *,
-    core_hour: float = 0.04,
-    gigabyte_month: float = 0.023,
-    cores: int = 64,
-    shard_size: int = 8192,
-    write: Path | None = None,
-) -> None:
-    """Compute, and print the tables.
+@dataclass(frozen=True)
+class Prices:
+    """What is assumed.
 
-    Args:
-        runs: rows of `benchmarks.runs`.
-        pages: what `benchmarks.run_pages` found.
-        parts: what `benchmarks.run_parts` found.
+    Attributes:
         core_hour: dollars for an hour of a core.
         gigabyte_month: dollars for keeping a gigabyte for a month.
         cores: at work together.
         shard_size: images in a shard, for the largest runs.
-        write: the page that the tables are written into.
     """
-    speed, store = json.loads(runs.read_text()), json.loads(pages.read_text())
-    text = "\n".join(
+
+    core_hour: float = 0.04
+    gigabyte_month: float = 0.023
+    cores: int = 64
+    shard_size: int = 8192
+
+
+USUAL = Prices()
+
+
+def page(rows: Mapping[str, Any], prices: Prices = USUAL) -> str:
+    """The part of the page that was measured.
+
+    Args:
+        rows: of each benchmark, by its name.
+        prices: what is assumed.
+    """
+    speed, store, parts = (rows[name] for name in ROWS)
+    return "\n\n".join(
         [
-            _costs(speed, store, core_hour, gigabyte_month, cores),
-            "",
-            _limits(store, shard_size),
-            "",
-            _parts(json.loads(parts.read_text())),
-            "",
-            f"Measured on: {speed['machine']}. Of {store['rows']:,} rows: opened in {store['open_ms'][1]:.0f} ms of "
-            f"processors, {store['peak_mib']} MiB at most.",
+            _costs(speed, store, prices),
+            _limits(store, prices),
+            _loops(speed),
+            _parts(parts),
+            _asked(store),
+            f"Measured on: {speed['machine']}.",
         ]
     )
-    print(text)
-    if write is not None:
-        page = write.read_text(encoding="utf-8")
-        before, _, rest = page.partition(BEGIN)
-        write.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{rest.partition(END)[2]}", encoding="utf-8")
 
 
-def _costs(speed: Any, store: Any, core_hour: float, gigabyte_month: float, cores: int) -> str:
+def read(folder: Path = KEPT) -> dict[str, Any]:
+    """The rows that were kept.
+
+    Args:
+        folder: where they are.
+    """
+    return {name: json.loads((folder / f"{name}.json").read_text("utf-8")) for name in ROWS}
+
+
+def main(*, measure: bool = False) -> None:
+    """Put what was measured into the page.
+
+    Args:
+        measure: first measure it; the machine should have nothing else to do.
+    """
+    if measure:
+        for name, told in ROWS.items():
+            file = KEPT / f"{name}.json"
+            subprocess.run(
+                [sys.executable, "-m", f"benchmarks.{name}", *told, "--json-file", file], check=True
+            )
+    put(ROOT / "docs" / "scale.md", NAME, page(read()))
+
+
+def _costs(speed: Any, store: Any, prices: Prices) -> str:
     rows = {row["name"]: row for row in speed["rows"]}
     kept = sum(store["bytes"][name] for name in ("shards", "index.parquet")) / store["rows"]
     lines = [
-        f"| images | core hours | on {cores} cores | at ${core_hour}/core hour | store | at ${gigabyte_month}/GB month "
-        "|",
+        f"| images | core hours | on {prices.cores} cores | at ${prices.core_hour}/core hour | store | "
+        f"at ${prices.gigabyte_month}/GB month |",
         "|---:|---:|---:|---:|---:|---:|",
     ]
-    for name in ("camscope run", "camscope run, plain"):
+    for name in COPIES:
         each = rows[name]["processor_ms"]
         lines.append(f"| **{name}**, {each:.0f} ms of processors an image | | | | | |")
         for count in COUNTS:
             hours = count * each / 3.6e6
             gigabytes = count * kept / 1e9
             lines.append(
-                f"| {count:,} | {hours:,.0f} | {_time(hours / cores)} | ${hours * core_hour:,.0f} | "
-                f"{gigabytes:,.1f} GB | ${gigabytes * gigabyte_month:,.2f} |"
+                f"| {count:,} | {hours:,.0f} | {_time(hours / prices.cores)} | ${hours * prices.core_hour:,.0f} | "
+                f"{gigabytes:,.1f} GB | ${gigabytes * prices.gigabyte_month:,.2f} |"
             )
     return "\n".join(lines)
 
 
-def _limits(store: Any, shard_size: int) -> str:
+def _limits(store: Any, prices: Prices) -> str:
     rows, wide = store["rows"], store["bytes"]
     opened = store["open_ms"][1] / 1000 / wide["shard_files"]
     lines = [
-        f"| images | shards of 256 | opened in | shards of {shard_size} | opened in | index | pages of a listing |",
-        "|---:|---:|---:|---:|---:|---:|---:|",
+        f"| images | shards of 256 | opened in | shards of {prices.shard_size} | opened in | index | "
+        "the index made in | pages of a listing |",
+        "|---:|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for count in COUNTS:
-        files = [-(-count // size) for size in (256, shard_size)]
+        files = [-(-count // size) for size in (256, prices.shard_size)]
+        finished = _time(store["finish_s"] * count / rows / 3600)
         lines.append(
             f"| {count:,} | {files[0]:,} | {files[0] * opened:,.1f} s | {files[1]:,} | {files[1] * opened:,.1f} s | "
-            f"{count * wide['index.parquet'] / rows / 1e9:,.1f} GB | {count // 1000:,} |"
+            f"{count * wide['index.parquet'] / rows / 1e9:,.1f} GB | {finished} | {count // 1000:,} |"
+        )
+    return "\n".join(lines)
+
+
+def _loops(speed: Any) -> str:
+    lines = [
+        "| the same photos | images/s | × plain loop | ms of processors an image | × plain loop | aim |",
+        "|---|---:|---:|---:|---:|---:|",
+    ]
+    for row in speed["rows"]:
+        aim = "" if row["aim"] is None else f"≥ {row['aim']:g}"
+        lines.append(
+            f"| {row['name']} | {row['images_per_second']:.1f} | {row['ratio']:.2f} | {row['processor_ms']:.1f} | "
+            f"{row['processor_ratio']:.2f} | {aim} |"
         )
     return "\n".join(lines)
 
@@ -108,14 +162,20 @@ def _parts(found: Any) -> str:
     return "\n".join(lines)
 
 
-def _time(hours: float) -> str:
+def _asked(store: Any) -> str:
+    """What asking a store took; a page is a condition, an order and an offset."""
+    walls, processors = ([one[place] for one in store["pages"]] for place in (4, 5))
     return (
-        f"{hours * 60:,.0f} min"
-        if hours < 2
-        else f"{hours:,.0f} h"
-        if hours < 72
-        else f"{hours / 24:,.0f} days"
+        f"A store of {store['rows']:,} rows was opened in {store['open_ms'][1]:.0f} ms of processors; "
+        f"{len(walls)} pages took {max(processors):.0f} ms of processors at most, {max(walls):.0f} ms on the clock; "
+        f"the process held {store['peak_mib']} MiB at most."
     )
+
+
+def _time(hours: float) -> str:
+    if hours < 2:
+        return f"{hours * 60:,.0f} min"
+    return f"{hours:,.0f} h" if hours < 72 else f"{hours / 24:,.0f} days"
 
 
 if __name__ == "__main__":

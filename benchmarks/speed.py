@@ -274,6 +274,7 @@ def main(
         console = Console(width=180)
     warnings.filterwarnings("ignore", category=camscope.CamscopeWarning)
     rows: list[Row] = []
+    machine = describe(where, batch, repeats)
     for name in models:
         bench = Bench(subject(name, batch, where), where, repeats, memory)
         for section in SECTIONS:
@@ -287,14 +288,15 @@ def main(
             progress.print(
                 f"{name}, {section.__name__}: {time.perf_counter() - start:.0f} s", highlight=False
             )
-    machine = describe(where, batch, repeats)
+            if (
+                json_file is not None
+            ):  # after each section, so that a run that is stopped has not measured in vain
+                found = {"machine": machine, "rows": [dataclasses.asdict(row) for row in rows]}
+                json_file.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n")
     if markdown:
         console.print(as_markdown(rows, machine), markup=False, highlight=False, soft_wrap=True)
     else:
         console.print(as_table(rows, machine))
-    if json_file is not None:
-        found = {"machine": machine, "rows": [dataclasses.asdict(row) for row in rows]}
-        json_file.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n")
 
 
 @functools.cache

@@ -1,8 +1,9 @@
-"""The README's picture, made: a photo and three classes, a training's maps by step, the words of a review.
+"""The README's picture, made: a photo and three classes, a detector's instances, a training's steps, a review's words.
 
-    python docs/opening.py                   # runs two recipes, some minutes, and writes docs/opening.jpg
+    python docs/opening.py                   # runs three recipes, some minutes, and writes docs/opening.jpg
 
-Photo: the demo's weights of ImageNet. Steps and words: the networks that recipes 5 and 6 train, as they stand.
+Photo: the demo's weights of ImageNet. Instances, steps and words: the networks that recipes 9, 5 and 6 train, as they
+stand.
 """
 
 from __future__ import annotations
@@ -26,7 +27,12 @@ GAP = 24
 def main() -> None:
     """Make the parts, and write them one below the other."""
     with tempfile.TemporaryDirectory() as folder:
-        parts = [(photo(), 1.0), (training(Path(folder)), 1.0), (review(Path(folder)), 0.62)]
+        parts = [
+            (photo(), 1.0),
+            (instances(Path(folder)), 1.0),
+            (training(Path(folder)), 1.0),
+            (review(Path(folder)), 0.62),
+        ]
     sized = [scaled(part, round(share * WIDTH)) for part, share in parts]
     whole = Image.new("RGB", (WIDTH, sum(part.height + GAP for part in sized) - GAP), "white")
     top = 0
@@ -39,6 +45,12 @@ def main() -> None:
 def photo() -> Image.Image:
     """The demo's photo with its three likeliest classes."""
     return drawn(camscope.explain("demo", "sample:cat", targets="top3").figure(width=9))
+
+
+def instances(folder: Path) -> Image.Image:
+    """Three boxes of a detector, two of one class, and why each."""
+    recipe("09_why_this_box.py", folder / "detector")
+    return Image.open(folder / "detector" / "instances.png").convert("RGB")
 
 
 def training(folder: Path) -> Image.Image:

@@ -29,7 +29,7 @@ _PART = re.compile(
     re.DOTALL | re.MULTILINE,
 )
 _COMMAND = re.compile(r"^(?: {4}|\$ )?(camscope [a-z].*)$")
-_FENCE = re.compile(r"^```(?:sh|console|bash)?\n(.*?)^```", re.DOTALL | re.MULTILINE)
+_SHELL = ("", "sh", "console", "bash")
 _PLACEHOLDER = re.compile(r"…|\.\.\.")
 _PIPED = re.compile(r"\s(?:\||>|&&|#)\s")
 
@@ -58,11 +58,14 @@ def blocks(page: str) -> Iterator[Block]:
 
 
 def commands(page: str) -> list[str]:
-    """The lines that call camscope, indented or in a fence, without comments and what they are piped into."""
-    fenced = [line for fence in _FENCE.findall(page) for line in fence.splitlines()]
-    indented = [line for line in page.splitlines() if line.startswith(("    ", "$ "))]
-    found = [match[1] for line in dict.fromkeys([*fenced, *indented]) if (match := _COMMAND.match(line))]
-    return [_PIPED.split(line)[0].strip() for line in found if not _PLACEHOLDER.search(line)]
+    """The lines that call camscope, indented or in a fence, in their order; without comments and pipes."""
+    found, fence = [], None
+    for line in page.splitlines():
+        if line.startswith("```"):
+            fence = line.strip("` ") if fence is None else None
+        elif fence in _SHELL or (fence is None and line.startswith(("    ", "$ "))):
+            found += [match[1]] if (match := _COMMAND.match(line)) else []
+    return [_PIPED.split(line)[0].strip() for line in dict.fromkeys(found) if not _PLACEHOLDER.search(line)]
 
 
 @pytest.mark.slow
@@ -99,10 +102,10 @@ def test_what_is_run_is_told_from_what_is_not():
 def test_commands_are_read_without_their_comments():
     page = (
         "    camscope explain a.jpg --out maps   # to look at\n\ncamscope is a library\n"
-        "$ camscope layers --model demo\n```sh\ncamscope methods --json | head\n```\n"
+        "$ camscope layers --model demo\n```python\n    camscope app\n```\n```sh\ncamscope methods --json | head\n```\n"
     )
     assert commands(page) == [
-        "camscope methods --json",
         "camscope explain a.jpg --out maps",
         "camscope layers --model demo",
+        "camscope methods --json",
     ]

@@ -362,6 +362,12 @@ def test_rise_masks_show_a_share_p_and_each_lies_elsewhere():
     assert len(kinks) > 3, "all masks were cut out at the same place"
 
 
+def test_rise_masks_lie_at_every_place_along_each_axis_by_itself():
+    """2 × 2 cells at 3 × 3 places: 2 grids are even, 4 the same along an axis, 10 differ at each place."""
+    made = random_masks((6, 6), 3000, 2, 0.5, 0, like=np.zeros(1))(np.arange(3000))
+    assert len({np.round(one, 9).tobytes() for one in made}) == 2 + 4 * 3 + 10 * 9
+
+
 def test_rise_sums_its_masks_in_chunks(monkeypatch):
     net = Net(2, "mlp")
     whole = maps_of("rise", seen(net), n=20, cells=3)

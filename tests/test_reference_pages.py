@@ -17,6 +17,14 @@ API = (DOCS / "reference" / "api.md").read_text("utf-8")
 ROOMS = ("metrics", "trust", "training", "runs")
 
 
+def menu() -> list[str]:
+    """The pages that the site's menu leads to."""
+    trees = re.findall(
+        r"^```{toctree}\n(.*?)^```", (DOCS / "index.md").read_text("utf-8"), re.DOTALL | re.MULTILINE
+    )
+    return [line for tree in trees for line in tree.splitlines() if line and not line.startswith(":")]
+
+
 def test_every_public_name_is_in_the_reference():
     named = {name.removeprefix("camscope.") for name in re.findall(r"\.\. auto\w+:: (\S+)", API)}
     assert set(camscope.__all__) - {"__version__", *ROOMS} <= named
@@ -46,7 +54,8 @@ def test_the_peers_defects_are_tests():
 
 def test_every_page_is_in_the_list_for_programs():
     listed = set(re.findall(r"\]\(([^)]+)\.html\)", (DOCS / "_extra" / "llms.txt").read_text("utf-8")))
-    assert {f"guides/{page.stem}" for page in (DOCS / "guides").glob("*.md")} <= listed
+    families = {f"methods/{page.stem}" for page in (DOCS / "methods").glob("*.md")}  # the hub leads to them
+    assert {*menu()} - families - {"gallery/index"} <= listed
     assert all((DOCS / f"{page}.md").is_file() for page in listed if not page.startswith("gallery/"))
 
 
@@ -54,3 +63,24 @@ def test_the_citation_is_of_this_version():
     root = DOCS.parent
     version = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))["project"]["version"]
     assert f"\nversion: {version}\n" in (root / "CITATION.cff").read_text("utf-8")
+
+
+def test_every_benchmark_is_on_its_page():
+    page = (DOCS / "benchmarks.md").read_text("utf-8")
+    named = {
+        name
+        for row in re.findall(r"^\| (`.+?) \|", page, re.MULTILINE)
+        for name in re.findall(r"`(\w+)`", row)
+    }
+    scripts = [
+        *(DOCS.parent / "benchmarks").glob("*.py"),
+        *(DOCS.parent / "benchmarks").glob("*/__main__.py"),
+    ]
+    there = {p.parent.name if p.stem == "__main__" else p.stem for p in scripts if _runs(p)}
+    assert there - named == {"kept_numbers", "methods_page", "gallery"}  # they write pages, and stand below
+    assert named - there == set()
+    assert all(f"benchmarks.{name}" in page for name in there - named)
+
+
+def _runs(script: Path) -> bool:
+    return script.stem == "__main__" or '__name__ == "__main__"' in script.read_text("utf-8")

@@ -7,6 +7,8 @@ import json
 import shlex
 import subprocess
 import sys
+from collections import defaultdict
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,8 @@ import torch
 from PIL import Image
 
 from camscope.cli.app import app
+from camscope.cli.map_options import MapOptions
+from camscope.cli.model_options import ModelOptions
 from tests.cli.brightness import SPEC
 
 MODEL = ("--model", SPEC)
@@ -311,10 +315,14 @@ def test_photos_of_one_stem_and_targets_of_one_name_do_not_overwrite_each_other(
     for folder in ("a", "b"):
         Path(folder).mkdir()
         Image.fromarray(pixels).save(f"{folder}/x.png")
-    Path("names.txt").write_text("crane, a bird\ncrane, a machine\ncrane; a bird\n")
+    Path("names.txt").write_text("crane, a bird\ncrane, a machine\nCrane; A bird\n")
     ran = run("explain", "a", "b", *MODEL, "--classes", "names.txt", "--target", "all")
     assert ran.status == 0
-    cranes = ("crane__a_bird", "crane__a_machine", "crane__a_bird-2")
+    cranes = (
+        "crane__a_bird",
+        "crane__a_machine",
+        "Crane__A_bird-2",
+    )  # some file systems tell no capitals apart
     ends = ("figure.png", *(f"gradcam-seen-{crane}.png" for crane in cranes))
     for folder in ("a", "b"):
         assert names_in(f"camscope-out/{folder}") == {f"x-{end}" for end in ends}
@@ -464,6 +472,21 @@ def test_help_describes_every_command_with_its_own_first_line(run):
         first = function.__doc__.splitlines()[0]
         assert first in text
         assert app[function.__name__].help == first
+
+
+def test_what_is_asked_for_alike_is_said_alike_in_every_command():
+    """The options of the model and of the maps are defined once: no command has words of its own for them."""
+    options = [
+        f"--{field.name.replace('_', '-')}" for kind in (ModelOptions, MapOptions) for field in fields(kind)
+    ]
+    options = ["--model" if option == "--name" else option for option in options]
+    said = defaultdict(set)
+    for name in ("explain", "report", "trust", "run"):
+        shown = {word: one for one in app[name].assemble_argument_collection() for word in one.names}
+        for option in options:
+            said[option].add((shown[option].parameter.help, str(shown[option].hint)))
+    assert len(said) == 11
+    assert {option: len(words) for option, words in said.items()} == dict.fromkeys(said, 1)
 
 
 def test_help_and_import_load_no_framework():

@@ -11,7 +11,7 @@ from camscope.arrays import blurred
 from camscope.errors import InputError
 from camscope.imputing import Blur, Constant, Imputer, Mean, Neighbours, Noise
 from camscope.imputing.neighbours import solved
-from camscope.imputing.removed_cells import cell_grid, pixels_of_cells
+from camscope.imputing.removed_cells import cell_grid, nearest_cells, pixels_of_cells
 
 RNG = np.random.default_rng(0)
 ALL = [Constant(0.5), Mean(), Noise(), Blur(), Neighbours()]
@@ -123,6 +123,8 @@ def test_the_noise_is_as_large_as_it_says_and_the_same_at_a_pixel_for_every_mask
     both = removed[0] & removed[1]
     np.testing.assert_allclose(noise[0][:, both], noise[1][:, both], atol=1e-12)
     assert noise[0][:, removed[0]].std() == pytest.approx(0.5, rel=0.1)
+    other = Neighbours(noise=0.5, seed=1)(x, removed)[0] - Neighbours(noise=0)(x, removed)[0]
+    assert abs(np.corrcoef(noise[0][:, removed[0]].ravel(), other[:, removed[0]].ravel())[0, 1]) < 0.1
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -171,6 +173,14 @@ def test_whole_cells_are_solved_for_as_their_pixels_are(grid, size):
             cells = Neighbours(seed=3).cells(torch.from_numpy(x[None]), removed[None])
             np.testing.assert_allclose(cells, Neighbours(seed=3)(x[None], pixels[None]), atol=1e-10)
             assert np.array_equal(np.asarray(cells)[0][:, ~pixels], x[:, ~pixels])
+
+
+def test_a_pixel_is_of_the_cell_whose_middle_is_nearest():
+    for pixels, cells in itertools.product(range(1, 20), range(1, 20)):
+        middles = (np.arange(cells) + 0.5) * pixels / cells
+        away = np.abs(np.arange(pixels)[:, None] + 0.5 - middles)
+        near = np.take_along_axis(away, nearest_cells(cells, pixels)[:, None], axis=1)[:, 0]
+        np.testing.assert_allclose(near, away.min(axis=1), atol=1e-12)
 
 
 def test_cells_that_are_too_large_are_solved_for_pixel_by_pixel():

@@ -14,7 +14,7 @@ from camscope.models.decoding import LogitsDecoder
 from camscope.models.keras.backends import to_numpy
 from camscope.models.keras.keras_runtime import KerasRuntime
 from camscope.models.runtime import INPUT
-from tests.keras.nets import Net
+from tests.keras.nets import Net, seeded
 
 
 def runtime(net: Net) -> KerasRuntime:
@@ -137,6 +137,26 @@ def test_gradients_by_the_input(net):
         up, down = (suffix(net, prefix(net, inputs), inputs) for inputs in shifted)
         expected = (weights.astype(np.float64) * (up - down)).sum() / (2 * step)
         assert abs((slope * d).sum() - expected) <= 2e-3 * max(np.abs(slope * d).sum(), 1e-3)
+
+
+@pytest.mark.parametrize("join", [keras.layers.Add, keras.layers.Concatenate])
+def test_a_skip_that_is_dead_on_the_first_image_counts_for_the_next(join):
+    """A ReLU that light wakes: on a black image nothing but what the layer puts out seems to count."""
+    layers = keras.layers
+    x = keras.Input((6, 6, 3))
+    light = layers.GlobalAveragePooling2D()(x)
+    a = layers.Conv2D(3, 3, name="a")(x)
+    awake = layers.ReLU(threshold=20.0)(light)  # runs after the layer
+    joined = join()([layers.GlobalAveragePooling2D()(a), awake])
+    model = seeded(keras.Model(x, layers.Dense(2)(joined)))
+    made = KerasRuntime(model, LogitsDecoder())
+    black = np.zeros((1, 6, 6, 3), np.float32)
+    bright = np.random.default_rng(0).uniform(0, 255, black.shape).astype(np.float32)
+    for image in (black, bright):
+        run = made.run(Batch((image,)), ["a"])
+        after = made.after(Batch((image,)), "a")
+        found = after(np.repeat(run.values["a"], 3, axis=0)).logits
+        close(found, np.repeat(arrays(model(image)), 3, axis=0))
 
 
 def test_models_whose_layers_have_the_same_names_are_told_apart():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import Any
 
@@ -16,50 +15,16 @@ from torch import nn
 import camscope
 from camscope import Caption, Contrast, PerImage, Similarity, TopK
 from camscope.errors import InputError, ModelError, TargetError
+from tests.small_clip import TEXT, VISION, clip, letters, saved, seeded
 
 CAPTIONS = ["a photo of a cat", "a photo of a dog", "two cows, far away"]
-TINY = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 64}
 X = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(1))
-
-
-def seeded(make: Callable[[], nn.Module]) -> nn.Module:
-    """With random weights, drawn wide enough that captions and images differ."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        model = make().eval()
-        for parameter in model.parameters():
-            if parameter.ndim > 1:
-                nn.init.normal_(parameter, std=0.15)
-    return model
 
 
 @pytest.fixture(scope="module")
 def tokenizer(tmp_path_factory) -> Any:
     """CLIP's own kind of tokenizer, with letters for words."""
-    place = tmp_path_factory.mktemp("tokenizer")
-    letters = [*"abcdefghijklmnopqrstuvwxyz,", *(f"{c}</w>" for c in "abcdefghijklmnopqrstuvwxyz,")]
-    words = {w: i for i, w in enumerate(["<|startoftext|>", "<|endoftext|>", "<|unk|>", *letters])}
-    (place / "vocab.json").write_text(json.dumps(words))
-    (place / "merges.txt").write_text("#version: 0.2\n")
-    vocabulary, merges = str(place / "vocab.json"), str(place / "merges.txt")
-    return hf.CLIPTokenizer(vocabulary, merges, unk_token="<|unk|>", pad_token="<|endoftext|>")
-
-
-VISION = {"image_size": 64, "patch_size": 8, **TINY}
-TEXT = {
-    "vocab_size": 60,
-    "max_position_embeddings": 24,
-    "bos_token_id": 0,
-    "eos_token_id": 1,
-    "pad_token_id": 1,
-    **TINY,
-}
-
-
-def clip() -> nn.Module:
-    return seeded(
-        lambda: hf.CLIPModel(hf.CLIPConfig(vision_config=VISION, text_config=TEXT, projection_dim=16))
-    )
+    return letters(tmp_path_factory.mktemp("tokenizer"))
 
 
 def siglip() -> nn.Module:
@@ -275,12 +240,9 @@ def test_what_is_missing_is_said(explainers, tokenizer):
         camscope.Explainer(open_clip().visual)
 
 
-def test_a_folder_holds_model_processor_and_tokenizer(tmp_path, tokenizer, photos):
+def test_a_folder_holds_model_processor_and_tokenizer(tmp_path, photos):
     place = tmp_path / "clip"
-    clip().save_pretrained(place)
-    tokenizer.save_pretrained(place)
-    size = {"shortest_edge": 64}
-    hf.CLIPImageProcessor(size=size, crop_size={"height": 64, "width": 64}).save_pretrained(place)
+    saved(place)
     e = camscope.explain(f"hf:{place}", Image.fromarray(photos["cat"]), targets=CAPTIONS)
     assert e.maps().shape == (1, 3, 8, 8)
     assert e.provenance["preprocessing"]["input_size"] == (64, 64)

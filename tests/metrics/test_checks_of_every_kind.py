@@ -53,6 +53,9 @@ def test_where_an_instance_reaches_alone_counts():
     expected = likeness(a[3:6, 3:6], b[3:6, 3:6])
     assert likeness_within_reach(a, b) == pytest.approx(expected)
     assert np.isnan(likeness_within_reach(np.pad([1.0], (0, 8)), np.zeros(9)))  # one cell alone
+    two, three = np.pad([1.0, 2.0], (0, 7)), np.pad([1.0, 2.0, 3.0], (0, 6))
+    assert np.isnan(likeness_within_reach(two, two))  # any two are alike, or opposite
+    assert likeness_within_reach(three, three) == pytest.approx(1)
 
 
 @pytest.mark.parametrize("where", ["predicted", "all", "mask"])

@@ -101,9 +101,14 @@ def test_on_the_demo_model_guided_grad_cam_fails_and_grad_cam_passes(photos):
 
 def test_a_cascade_ends_with_all_weights_and_its_steps_stand_beside(seen):
     _, explainer, x, e = seen
-    cascade = metrics.mprt(explainer, x, e, seed=2)
+    cascade = metrics.mprt(explainer, x, e, seed=2, baselines=("mean-activation",))
     names = list(cascade.beside)
     assert names == ["down to head", "down to features.2", "down to features.0"]
+    of_activations = [step["mean-activation"] for step in cascade.beside.values()]
+    np.testing.assert_allclose(
+        of_activations[0], 1
+    )  # the head's weights are drawn first, which move no activation
+    assert (of_activations[1] < 1).all()
     np.testing.assert_allclose(
         cascade["gradcam"], np.mean([step["gradcam"] for step in cascade.beside.values()], 0)
     )

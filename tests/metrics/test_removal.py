@@ -305,6 +305,23 @@ def test_an_explanation_of_other_inputs_or_targets_is_refused():
             metrics.srg(explainer, other, e, targets=targets)
 
 
+class Price(torch.nn.Module):
+    """A price of thousands, which hardly depends on the input, and the share that it is large."""
+
+    def forward(self, x):
+        return torch.stack([7000 + x.mean((1, 2, 3)), x.mean((1, 2, 3)).sigmoid()], 1)
+
+
+def test_a_large_score_hides_no_other_input_from_a_small_one():
+    explainer = camscope.Explainer(Price().double().eval(), task="regression")
+    x = torch.from_numpy(RNG.standard_normal((2, 2, 8, 8)))
+    maps = {"targets": [0, 1], "methods": ["rise(n=8, cells=2)"]}
+    e = explainer(x, **maps)
+    assert metrics.srg(explainer, x, e, targets=[0, 1]).values
+    with pytest.raises(camscope.InputError, match=r"Pass the same inputs, and the same targets="):
+        metrics.srg(explainer, x + 2, e, targets=[0, 1])
+
+
 def test_token_numbers_that_nothing_can_stand_for_are_refused():
     class OneHot(torch.nn.Linear):
         def forward(self, ids):

@@ -1,5 +1,7 @@
 """Stability, max-sensitivity, infidelity and PxAP: exact cases first, brute-force twins, what is refused."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +12,7 @@ from torch import nn
 import camscope
 from camscope import metrics
 from camscope.metrics.infidelity import infidelity_of, squares
-from camscope.metrics.sensitivity import within
+from camscope.metrics.sensitivity import _copies, _moves, within
 from tests.metrics.small_models import Additive, classifier
 
 RNG = np.random.default_rng(0)
@@ -46,10 +48,12 @@ def test_maps_that_move_with_the_input_are_stable(size, monkeypatch):
 
 def test_stability_by_hand():
     net, explainer = classifier(dtype=torch.float64)
-    x = torch.from_numpy(RNG.standard_normal((2, 2, 16, 20)))
+    x = torch.from_numpy(np.random.default_rng(1).standard_normal((6, 2, 16, 20)))
+    with torch.no_grad():  # all classes are nearly as likely, so that some copies have another top class
+        net.head.bias -= net(x).mean(0)
     e = explainer(x, methods=["gradcam"], targets=1)  # at a stride of 2: 4 pixels are 2 cells
     own = e.maps("gradcam").numpy()[:, 0]
-    assert own.shape == (2, 8, 10)
+    assert own.shape == (6, 8, 10)
     with torch.no_grad():
         top = net(x).argmax(1)
 
@@ -57,7 +61,7 @@ def test_stability_by_hand():
         index = torch.arange(x.shape[axis]).sub(by).clamp(0, x.shape[axis] - 1)
         return x.index_select(axis, index)
 
-    spread = np.ptp(x.numpy().reshape(2, -1), axis=1).reshape(-1, 1, 1, 1)
+    spread = np.ptp(x.numpy().reshape(6, -1), axis=1).reshape(-1, 1, 1, 1)
     random = np.random.default_rng(0)
     copies = [
         (moved(2, -4), lambda m: (m[:, :-2], slice(2, None), slice(None))),
@@ -83,10 +87,34 @@ def test_stability_by_hand():
         alike = [spearmanr(a[rows, columns].ravel(), b.ravel())[0] for a, b in zip(own, maps, strict=True)]
         each.append(np.where(stayed, alike, np.nan))
         stays.append(stayed)
+    assert 0.3 < np.mean(stays) < 0.95
     measured = metrics.stability(explainer, x, e, targets=1)
     np.testing.assert_allclose(measured["gradcam"][:, 0], np.nanmean(each, 0), atol=1e-9)
     share = measured.beside["share of copies whose top class stays"]["gradcam"][:, 0]
     np.testing.assert_allclose(share, np.mean(stays, 0))
+
+
+def test_a_box_moves_with_what_is_in_it():
+    """In an input that is wider than high, each copy's box is around what was moved."""
+
+    def around(x):
+        rows, columns = np.nonzero(x[0, 0])
+        return np.array([columns[0] / 40, rows.min() / 20, (columns.max() + 1) / 40, (rows.max() + 1) / 20])
+
+    x = np.zeros((1, 1, 20, 40))
+    x[0, 0, 6:11, 8:15] = 1
+    copies = _moves(x)
+    assert len(copies) == 5
+    for copy in copies:
+        np.testing.assert_allclose(copy.box(around(x)), around(copy.x))
+    assert len({tuple(around(copy.x)) for copy in copies}) == 5
+
+
+def test_the_noise_of_each_image_is_by_its_own_range():
+    x = RNG.standard_normal((2, 1, 9, 9)) * np.array([1.0, 100.0]).reshape(2, 1, 1, 1)
+    for copy in _copies(x, 0, moving=False):
+        share = (copy.x - x).std((1, 2, 3)) / np.ptp(x, axis=(1, 2, 3))
+        np.testing.assert_allclose(share, 0.02, rtol=0.3)
 
 
 def test_a_regression_has_no_class_that_could_change_and_too_small_inputs_are_refused():
@@ -108,6 +136,8 @@ def test_max_sensitivity_is_the_largest_relative_distance():
     x = torch.from_numpy(RNG.standard_normal((2, 2, 8, 8)))
     e = explainer(x, methods=["gradcam"], targets=[0, 1])
     own, found = e.maps("gradcam").numpy(), []
+    moved = np.stack([*within(x.numpy(), 0.1, 4, 3)]) - x.numpy()
+    assert np.abs(np.corrcoef(moved.reshape(4, -1)) - np.eye(4)).max() < 0.3  # each by numbers of its own
     for altered in within(x.numpy(), 0.1, 4, 3):
         assert np.abs(altered - x.numpy()).max() <= 0.1
         other = (
@@ -170,6 +200,13 @@ def test_infidelity_by_hand_is_one_run_for_all_maps_and_classes():
             assert measured["b"][image, target] == pytest.approx(
                 ((scale * mass - drop) ** 2).mean(), abs=1e-12
             )
+
+
+def test_squares_lie_wherever_they_fit_and_rows_know_nothing_of_columns():
+    gone = squares((6, 5), 0.5, 400, 0)
+    assert {one.sum() for one in gone} == {3 * 2}
+    corners = {tuple(np.argwhere(one)[0].tolist()) for one in gone}
+    assert corners == set(itertools.product(range(4), range(4)))
 
 
 def test_no_other_scale_is_better_than_the_best():

@@ -15,7 +15,7 @@ import camscope
 from camscope.images import Preprocessing
 from camscope.runs import reader_processes
 from camscope.runs.reader_processes import Readers
-from camscope.runs.reading_one import ReadPhoto, Unread
+from camscope.runs.reading_one import Reading, ReadPhoto, Unread
 from camscope.runs.sources.finding_inputs import find_inputs
 from camscope.runs.sources.one_input import Input
 from tests.runs.conftest import write_photos
@@ -101,14 +101,14 @@ def poisoned(tmp_path, monkeypatch):
         "import os, signal, sys, time\n"
         "from camscope.runs import reading_one, reading_worker\n"
         "own = reading_one.read_input\n"
-        "def read_input(one, preprocessing):\n"
+        "def read_input(one, reading):\n"
         "    name = os.path.basename(one.source)\n"
         "    if name == '1.png': os.kill(os.getpid(), signal.SIGSEGV)\n"
         "    if name == '2.png': os.kill(os.getpid(), signal.SIGKILL)\n"
         "    if name == '3.png': time.sleep(600)\n"
         "    if name == '5.png': print('a decoder prints')\n"
         "    if name == '6.png': os._exit(3)\n"
-        "    return own(one, preprocessing)\n"
+        "    return own(one, reading)\n"
         "reading_worker.read_input = read_input\n"
         "reading_worker.work()\n"
     )
@@ -123,7 +123,7 @@ def poisoned(tmp_path, monkeypatch):
 
 def test_a_photo_that_kills_its_reader_is_named_and_the_others_are_read(poisoned, folder):
     inputs = list(find_inputs(str(folder)))
-    with Readers(2, SQUASHED, ahead=8, patience=10) as readers:
+    with Readers(2, Reading(SQUASHED), ahead=8, patience=10) as readers:
         found = {Path(one.source).stem: read for one, read in readers.read(inputs)}
     assert list(found) == [Path(one.source).stem for one in inputs]  # in order
     lost = {name: read.reason for name, read in found.items() if isinstance(read, Unread)}
@@ -144,7 +144,7 @@ def test_a_poisoned_photo_is_a_row_of_the_run(poisoned, explainer, tmp_path):
 def test_a_reader_that_is_killed_once_costs_nothing(folder):
     """As the system does where another program takes the memory."""
     inputs = list(find_inputs(str(folder)))
-    with Readers(1, SQUASHED, ahead=4) as readers:
+    with Readers(1, Reading(SQUASHED), ahead=4) as readers:
         stream = readers.read(inputs)
         found = [next(stream)]
         (worker,) = readers._all
@@ -187,7 +187,7 @@ def test_only_so_many_are_read_ahead(folder):
             taken.append(one)
             yield one
 
-    with Readers(1, SQUASHED, ahead=5) as readers:
+    with Readers(1, Reading(SQUASHED), ahead=5) as readers:
         stream = readers.read(inputs())
         for count in range(1, 9):
             next(stream)
@@ -198,7 +198,7 @@ def test_photos_stay_as_they_are_where_the_library_prepares_them(photos, tmp_pat
     from PIL import Image
 
     Image.fromarray(photos["cat"]).save(tmp_path / "cat.png")
-    with Readers(1, None, ahead=1) as readers:
+    with Readers(1, Reading(None), ahead=1) as readers:
         ((one, read),) = readers.read([Input(str(tmp_path / "cat.png"))])
     assert isinstance(read, ReadPhoto)
     assert (read.pixels == photos["cat"]).all()

@@ -17,7 +17,7 @@ from pyarrow import ipc, parquet
 
 from camscope.errors import ImageError, InputError
 from camscope.images import find_photos
-from camscope.runs.reading_one import ReadPhoto, Unread, bytes_of, read_input
+from camscope.runs.reading_one import Reading, ReadPhoto, Unread, bytes_of, read_input
 from camscope.runs.sources import remote_files
 from camscope.runs.sources.finding_inputs import find_inputs
 from camscope.runs.sources.one_input import DataOptions, Input
@@ -184,11 +184,11 @@ def test_a_url_that_fails_at_first_is_read_again(folder, expected, monkeypatch):
     try:
         base = f"http://127.0.0.1:{server.server_port}"
         assert bytes_of(Input(f"{base}/ant/0.png")) == expected[0][0]
-        lost = read_input(Input(f"{base}/always.png"), None)
+        lost = read_input(Input(f"{base}/always.png"), Reading(None))
         assert isinstance(lost, Unread)
         assert lost.missing
         assert "4 times" in lost.reason
-        gone = read_input(Input(f"{base}/ant/none.png"), None)
+        gone = read_input(Input(f"{base}/ant/none.png"), Reading(None))
         assert isinstance(gone, Unread)
     finally:
         server.shutdown()
@@ -202,9 +202,9 @@ def test_a_url_of_a_folder_is_walked(folder, expected):
 
 def test_an_image_that_is_none_is_told_from_one_that_is_not_there(folder, tmp_path):
     (tmp_path / "bad.png").write_bytes(b"no image")
-    bad, gone = (read_input(Input(str(tmp_path / name)), None) for name in ("bad.png", "gone.png"))
+    bad, gone = (read_input(Input(str(tmp_path / name)), Reading(None)) for name in ("bad.png", "gone.png"))
     assert (bad.missing, gone.missing) == (False, True)
-    good = read_input(next(find_inputs(str(folder))), None)
+    good = read_input(next(find_inputs(str(folder))), Reading(None))
     assert isinstance(good, ReadPhoto)
     assert good.size == (24, 24)
 
@@ -237,7 +237,7 @@ def test_jpeg_in_a_tar_is_decoded_like_the_file(tmp_path):
     Image.new("RGB", (40, 30), (200, 10, 10)).save(tmp_path / "a.jpg")
     with tarfile.open(tmp_path / "a.tar", "w") as tar:
         tar.add(tmp_path / "a.jpg", "x/a.jpg")
-    inside = read_input(next(find_inputs(tmp_path / "a.tar")), None)
-    own = read_input(Input(str(tmp_path / "a.jpg")), None)
+    inside = read_input(next(find_inputs(tmp_path / "a.tar")), Reading(None))
+    own = read_input(Input(str(tmp_path / "a.jpg")), Reading(None))
     assert (inside.pixels == own.pixels).all()
     assert inside.digest == own.digest

@@ -11,6 +11,8 @@ from torch.nn.utils import prune
 
 import camscope
 from camscope.models.batch import Batch
+from camscope.models.torch.hooks.copying import copied
+from camscope.models.torch.hooks.read_by_forward import changed, settings
 from camscope.models.torch.optimise import OptimisedAdapter
 from camscope.models.torch.remembered import MOST, Remembered
 from camscope.models.torch.zero_shot import CAPTIONS, Towers, ZeroShot
@@ -122,6 +124,53 @@ def test_what_the_forward_itself_writes_does_not_make_the_copy_anew():
     assert adapter._copy(given) is first
     model.scale = 3.0
     assert adapter._copy(given) is not first
+
+
+class Factor:
+    """What a model may be given in place of a number."""
+
+    def __init__(self, value: float) -> None:
+        self.value = value
+
+
+def test_a_setting_in_place_of_one_that_is_gone_is_another_though_it_lies_where_that_lay():
+    model = Set()
+    model.factor = Factor(1.0)
+    before, place = settings(model), id(model.factor)
+    others = []
+    while id(model.factor) != place or not others:
+        model.factor = None
+        others.append(model.factor)
+        model.factor = Factor(2.0)
+        if len(others) > 1000:
+            pytest.skip("nothing was put where it lay")
+    assert changed(before, settings(model)) == {(model, "factor")}
+    assert not changed(settings(model), settings(model))
+
+
+def test_numbers_written_into_a_tensor_that_a_module_keeps_are_another_setting():
+    model = Set()
+    model.table = [torch.ones(3)]
+    before = settings(model)
+    model.table[0][1] = 2
+    assert changed(before, settings(model)) == {(model, "table")}
+    before = settings(model)
+    model.table.append(1)
+    assert changed(before, settings(model)) == {(model, "table")}
+    before = settings(model)
+    del model.table
+    assert changed(before, settings(model)) == {(model, "table")}
+
+
+def test_what_is_kept_twice_is_kept_twice_in_a_copy_and_shares_nothing():
+    model = Set()
+    model(X)
+    model.again = model.kept
+    copy = copied(model, "do not.")
+    assert copy.again is copy.kept
+    assert copy.kept.data_ptr() != model.kept.data_ptr()
+    assert torch.equal(copy.kept, model.kept)
+    assert not copy.kept.requires_grad
 
 
 # ---------------------------------------------------------------------- many sizes

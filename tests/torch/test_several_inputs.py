@@ -8,6 +8,7 @@ from torch import nn
 
 import camscope
 from camscope import PerImage
+from camscope.models.batch import Batch
 from tests.torch.nets import batch, linear, mlp_head
 
 pytestmark = pytest.mark.filterwarnings("ignore::camscope.errors.CamscopeWarning")
@@ -180,6 +181,61 @@ def test_another_shape_of_another_input_is_another_way_through_the_model():
     one, two = explainer((X, AGE), **call), explainer((X, AGE.expand(-1, 2)), **call)
     assert not torch.allclose(one.maps(), two.maps())
     assert torch.equal(explainer((X, AGE), **call).maps(), one.maps())
+
+
+class Switched(nn.Module):
+    """Which part of it runs, switches decide."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.two = (nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU()) for _ in range(2))
+        self.heads = nn.ModuleList([linear(8, 4, seed) for seed in (1, 2)])
+
+    def forward(self, x: torch.Tensor, early: bool = False, late: bool = False, **more: bool) -> torch.Tensor:
+        features = self.one(x) if early or more.get("early") else self.two(x)
+        return self.heads[bool(late)](features.mean((2, 3)))
+
+
+@pytest.mark.parametrize(
+    "calls",
+    [
+        [{"early": True}, {"late": True}, {"early": False}, {"late": False}],
+        [{"early": True, "late": False}, {"late": True, "early": False}],
+        [{"early": True}, {"early": 1}, {"early": None}],
+    ],
+)
+def test_a_switch_that_is_on_is_another_way_through_the_model_than_the_switch_beside_it(calls):
+    torch.manual_seed(0)
+    model, x = Switched().eval(), batch(2, 3, 12, 12)
+    explainer, options = camscope.Explainer(model), {"methods": ["gradcam", "cam"], "targets": 1}
+    for switches in calls:
+        given = {"x": x, **switches}
+        found, fresh = explainer(given, **options), camscope.explain(model, given, **options)
+        assert found.layers == fresh.layers
+        for key, maps in fresh.raw.items():
+            torch.testing.assert_close(found.raw[key], maps)
+
+
+def test_calls_are_told_apart_by_names_types_and_what_is_inside():
+    x = torch.zeros(2, 3, 8, 8)
+    calls = [
+        Batch((x,)),
+        Batch((x, True)),
+        Batch((x, 1)),
+        Batch((x, None)),
+        Batch((x,), {"a": True}),
+        Batch((x,), {"b": True}),
+        Batch((x,), {"a": {"a": True}}),
+        Batch((x,), {"a": {"b": True}}),
+        Batch((x,), {"a": [True]}),
+        Batch((x,), {"a": torch.zeros(2, 5)}),
+        Batch((x,), {"a": torch.zeros(2, 5).double()}),
+        Batch((x,), {"a": torch.zeros(3, 5)}),
+        Batch((torch.zeros(2, 3, 8, 9),)),
+    ]
+    assert len({call.signature for call in calls}) == len(calls)
+    same = Batch((), {"b": 1, "x": torch.ones(5, 3, 8, 8), "a": {"c": [{1}]}}, "x")
+    assert same.signature == Batch((), {"x": x, "a": {"c": [{2}]}, "b": 1}, "x").signature
 
 
 def test_an_image_as_a_tensor_goes_before_what_could_be_a_photo():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import functools
 import gc
 import weakref
 from collections import OrderedDict
@@ -18,7 +19,7 @@ from torch.utils.checkpoint import checkpoint
 import camscope
 from camscope.errors import InputError, LayerError, MethodError, ModelError, TargetError
 from camscope.models.torch.learning_head import check_foldable
-from camscope.training import StepMaps, cam, outside_loss
+from camscope.training import StepMaps, cam, outside_loss, step_maps
 from tests.conftest import make_tiny_cnn
 from tests.torch.nets import Apply, Net, batch, gap_head, linear, mlp_head
 
@@ -579,6 +580,20 @@ def test_several_inputs_by_position_and_by_name():
         torch.testing.assert_close(cam(model, given, y, method="gradcam").maps, expected)
 
 
+def test_a_switch_among_the_inputs_may_be_another_at_each_step():
+    class Switched(Net):
+        def forward(self, x: torch.Tensor, early: bool = False, share: float = 1.0) -> torch.Tensor:
+            stem = self.stem(x)
+            return share * (stem.mean((2, 3))[:, :5] if early else self.head(self.body(stem)))
+
+    model, x, y = Switched().eval(), input_of("2D"), labels_of("2D")
+    layers = [
+        cam(model, {"x": x, "early": early, "share": share}, y, method="gradcam").layer
+        for early, share in ((True, 1.0), (False, 0.5), (True, 0.25))
+    ]
+    assert layers == ["stem", "body", "stem"]
+
+
 def test_logits_may_be_anywhere_in_what_the_model_returns():
     class Both(Net):
         def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -590,6 +605,83 @@ def test_logits_may_be_anywhere_in_what_the_model_returns():
     seen = cam(Both().eval(), x, y, output=lambda out: out[0])
     assert isinstance(seen.outputs, tuple)
     torch.testing.assert_close(seen.maps, expected)
+
+
+class Branches(Net):
+    """Two heads, by name."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heads = nn.ModuleDict({"first": gap_head(seed=1), "second": gap_head(seed=2)})
+
+    def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        features = self.body(self.stem(x))
+        return {name: head(features) for name, head in self.heads.items()}
+
+
+class Named:
+    """Looks for logits under a name."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def of(self, out: dict[str, torch.Tensor]) -> torch.Tensor:
+        return out[self.name]
+
+
+looked_for = ""
+
+
+def around(name: str) -> Callable[[dict[str, torch.Tensor]], torch.Tensor]:
+    return lambda out: out[name]
+
+
+def by_global(name: str) -> Callable[[dict[str, torch.Tensor]], torch.Tensor]:
+    globals().update(looked_for=name)
+    return lambda out: dict(out.items())[looked_for]
+
+
+WAYS = {
+    "a default": lambda name: lambda out, name=name: out[name],
+    "a variable around it": around,
+    "a global": by_global,
+    "a method": lambda name: Named(name).of,
+    "a partial": lambda name: functools.partial(lambda name, out: out[name], name),
+    "a function around a function": lambda name: (lambda pick: lambda out: pick(out))(around(name)),
+}
+
+
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+def test_functions_of_the_same_code_that_look_elsewhere_are_told_apart(way):
+    """In a loop over the heads of a model each function has the same code."""
+    model, x, y = Branches().eval(), input_of("2D"), labels_of("2D")
+    for name in ("first", "second", "first"):
+        seen = cam(model, x, y, output=way(name))
+        torch.testing.assert_close(seen.scores, model(x)[name].gather(1, y[:, None]))
+        torch.testing.assert_close(
+            seen.maps.mean((2, 3)) + model.heads[name][3].bias[y][:, None], seen.scores
+        )
+
+
+def test_a_function_that_is_written_in_a_loop_is_looked_into_once(monkeypatch):
+    found = []
+    monkeypatch.setattr(
+        "camscope.training.step_maps._find",
+        lambda *given, find=step_maps._find: found.append(1) or find(*given),
+    )
+    model, x, y, place = Branches().eval(), input_of("2D"), labels_of("2D"), "second"
+    for _ in range(3):
+        cam(model, x, y, output=lambda out: out[place])
+    assert len(found) == 1
+
+
+def test_a_layer_that_is_given_in_a_list_is_the_one_in_the_list():
+    """The list may be the same one with another name in it."""
+    model, x, y = Net().eval(), input_of("2D"), labels_of("2D")
+    given = [""]
+    for name in ("stem.0", "body.1", "stem.0"):
+        given[0] = name
+        assert cam(model, x, y, layer=given, method="gradcam").layer == name
 
 
 def test_a_probability_is_scored_on_other_inputs():

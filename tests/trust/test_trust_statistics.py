@@ -141,6 +141,76 @@ def test_chance_is_the_share_of_moves_that_do_as_well():
         np.testing.assert_allclose(ends, np.percentile(each, (50, 2.5, 97.5)), atol=1e-6 if exact else 1e-3)
 
 
+def test_each_map_is_held_against_its_own_target_whatever_stands_beside_it():
+    probed = probed_by(additive(smooth_maps(RANDOM, 2, 1.0)), noise=1.0)
+    removed, halves = probed.removed.astype(float), halves_of(probed.imputers)
+    maps, drops = smooth_maps(RANDOM, 2, 1.0).reshape(2, -1), probed.drops.T
+    maps[1] = np.maximum(maps[1], 0)  # with ties
+    rows = [(0, 1), (1, 0), (0, 0), (1, 1)]
+    own = np.array(
+        [
+            fidelities(masses(maps[m : m + 1], removed.reshape(128, -1)), drops[t : t + 1], halves)[0]
+            for m, t in rows
+        ]
+    )
+    together = chances(maps, drops, rows, own, removed, halves, 0)
+    for number, row in enumerate(rows):
+        alone = chances(maps, drops, [row], own[number : number + 1], removed, halves, 0)
+        assert together.p[number] == alone.p[0]
+        np.testing.assert_allclose(together.ranges[number], alone.ranges[0], atol=1e-12)
+    assert len(set(together.p.tolist())) > 2
+
+
+def test_intervals_are_the_middle_95_percent_and_bounds_the_lowest_5_of_the_same_resamples():
+    random = np.random.default_rng(4)
+    truth = smooth_maps(random, 1, 1.0)
+    probed = probed_by(additive(truth), noise=0.7)
+    mean, one = smooth_maps(random, 1, 2.0)[0], truth[0] + 0.3 * random.normal(size=GRID)
+    (row,) = judged(0, [claim(one, mean=mean)], probed, 3)
+    maps = np.stack([one, centre_blob(), mean]).reshape(3, -1)
+    mass = masses(maps, probed.removed.reshape(128, -1).astype(float))
+    again = resampled(mass, np.repeat(probed.drops.T, 3, axis=0), halves_of(probed.imputers), 3)
+    of_map, *of_baselines = (np.percentile(own, (2.5, 97.5)) for own in again)
+    assert [row.fidelity.low, row.fidelity.high] == pytest.approx(of_map)
+    for number, (name, ends) in enumerate(zip((CENTRE, MEAN), of_baselines, strict=True), start=1):
+        compared = row.baselines[name]
+        assert [compared.fidelity.low, compared.fidelity.high] == pytest.approx(ends)
+        assert compared.difference.low == pytest.approx(np.percentile(again[0] - again[number], 5))
+
+
+def test_a_place_is_told_from_chance_up_to_a_p_of_25_in_1000():
+    random = np.random.default_rng(6)
+    truth = smooth_maps(random, 1, 1.0)
+    maps = [truth[0] + 0.05 * k * smooth_maps(random, 1, 1.0)[0] for k in range(60)]
+    rows = judged(0, [claim(one) for one in maps], probed_by(additive(truth), noise=0.7), 0)
+    assert [row.verdict == Verdict.CHANCE for row in rows] == [row.p > 0.025 for row in rows]
+    assert sum(row.p <= 0.025 for row in rows) > 5
+    assert any(0.025 < row.p <= 0.05 for row in rows)
+
+
+def test_each_target_has_its_own_ceiling_and_its_own_size_of_score():
+    random = np.random.default_rng(8)
+    maps = smooth_maps(random, 2, 1.0)
+    probed = probed_by(additive(maps))
+    noisy = np.stack([probed.drops[:, 0], probed.drops[:, 1], random.normal(size=128)], axis=1)
+    ones = np.ones(3)
+    still = dataclasses.replace(
+        probed, drops=noisy, clean=np.array([1e9, 1.0, 1.0]), kept_probability=ones, changed=0.9
+    )
+    claims = [claim(maps[0], 0), claim(maps[1], 1), claim(maps[1], 2)]
+    first, second, third = judged(0, claims, still, 0)
+    assert "does not move" in first.why  # by a billionth of itself
+    assert second.ceiling > 0.9
+    assert second.fidelity.value == pytest.approx(1)
+    assert "matters little which parts" in third.why
+    turned = judged(0, claims[::-1], still, 0)[::-1]
+    assert [row.why for row in turned] == [first.why, "", third.why]
+    assert turned[1].fidelity == second.fidelity
+    told = judged(0, claims, dataclasses.replace(still, changed=0.1), 0)
+    assert told[1].ceiling == second.ceiling
+    assert told[2].ceiling < 0.5
+
+
 def test_of_an_additive_model_the_true_map_has_fidelity_one_its_ceiling_and_beats_all():
     truth = np.zeros(GRID)
     truth[1:3, 4:7] = RANDOM.uniform(1, 2, (2, 3))
@@ -152,6 +222,13 @@ def test_of_an_additive_model_the_true_map_has_fidelity_one_its_ceiling_and_beat
     assert row.p == 1 / 392
     assert row.verdict == Verdict.BEATS
     assert all(compared.difference.low > 0 for compared in row.baselines.values())
+
+
+def test_a_place_that_does_just_as_well_counts():
+    truth = RANDOM.uniform(1, 2, GRID)
+    truth = truth + truth[:, ::-1]  # mirrored from left to right it is the same map
+    (row,) = judged(0, [claim(truth)], probed_by(additive(truth[None])), 0)
+    assert row.p == 2 / 392
 
 
 def test_a_ceiling_is_out_of_sample_so_that_noise_has_none():
@@ -282,6 +359,16 @@ def test_a_map_that_is_no_better_than_a_baseline_is_told_so_in_its_name(better):
     noisy = truth + 0.03 * random.normal(size=GRID)
     (row,) = judged(0, [claim(noisy, mean=mean)], probed_by(additive(truth[None]), noise=0.5), 0)
     assert row.verdict == (Verdict.NO_BETTER_THAN_CENTRE if better == CENTRE else Verdict.NO_BETTER_THAN_MEAN)
+
+
+def test_a_map_does_not_beat_what_it_equals_and_the_simplest_that_it_does_not_beat_is_named():
+    centre = centre_blob()
+    probed = probed_by(additive(centre[None]), noise=0.3)
+    rows = judged(0, [claim(centre), claim(3 * centre, mean=centre), claim(centre, mean=centre)], probed, 0)
+    for row in rows:
+        assert row.p <= 0.025
+        assert row.baselines[CENTRE].difference.low == 0
+        assert row.verdict == Verdict.NO_BETTER_THAN_CENTRE
 
 
 def test_a_lower_bound_lies_above_a_difference_of_zero_in_about_5_percent_of_cases():

@@ -83,6 +83,22 @@ def test_drops_are_those_of_log_probabilities_of_the_image_without_the_cells(jud
     assert probed.changed == np.mean(probed.top != int(logits[1].argmax()))
 
 
+def test_every_image_is_asked_about_its_own_top_class_and_its_own_probabilities():
+    net, explainer = classifier()
+    x = torch.from_numpy(np.random.default_rng(3).normal(size=(40, 2, 14, 14)))
+    with torch.no_grad():
+        logits = net(x)
+    two = [int((logits.argmax(1) == one).nonzero()[0]) for one in logits.argmax(1).unique()[:2]]
+    found = explainer.trust(x[two], layers="features.3", probes=32, targets=[0, 1])
+    for image, number in enumerate(two):
+        probed, top = found.probes[image, (7, 7)], logits[number].topk(2).indices.tolist()
+        assert probed.changed == np.mean(probed.top != top[0])
+        np.testing.assert_allclose(probed.clean, logits[number].log_softmax(0)[:2], atol=1e-12)
+        np.testing.assert_allclose(probed.kept_probability, np.exp(-probed.drops).mean(0), atol=1e-9)
+        (check,) = next(row for row in found.rows if row.image == image).checks
+        assert check.says.startswith(f"between the maps of class {top[0]} and class {top[1]}")
+
+
 def test_all_maps_of_a_grid_share_the_probes_and_the_model_answers_no_more():
     net, explainer = classifier()
     explainer.trust(X[:1], methods="gradcam", layers="features.3", probes=32)  # what is found out once

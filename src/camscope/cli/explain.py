@@ -14,6 +14,7 @@ from camscope.cli.app import STOPPED, say_error
 from camscope.cli.batches import explain_all, table_of
 from camscope.cli.closing import close
 from camscope.cli.find_sources import find_sources
+from camscope.cli.map_options import USUAL, MapOptions
 from camscope.cli.model_options import DEMO, ModelOptions
 from camscope.cli.out_folder import free_folder, prepared_folder
 from camscope.cli.output import console, print_json, quiet_stdout
@@ -28,7 +29,6 @@ from camscope.cli.request import (
     read_methods,
     read_size,
     read_style,
-    read_words,
 )
 from camscope.cli.run_table import RunTable
 from camscope.cli.sources import Sources
@@ -44,9 +44,7 @@ _NO_INPUT = (
 def explain(
     *photos: str,
     model: ModelOptions = DEMO,
-    method: Annotated[list[str] | None, Parameter(negative="")] = None,
-    target: Annotated[list[str] | None, Parameter(negative="", allow_leading_hyphen=True)] = None,
-    layer: Annotated[list[str] | None, Parameter(negative="")] = None,
+    maps: MapOptions = USUAL,
     chosen: Annotated[Path | None, Parameter("--as")] = None,
     top: int | None = None,
     out: Path = USUAL_FOLDER,
@@ -71,18 +69,8 @@ def explain(
         .wav files, folders, globs.
     model
         Which model, and how it is opened; see `camscope.cli.model_options.ModelOptions`.
-    method
-        One, or several separated by commas; `camscope methods` lists them. Default: gradcam (of a detector: hirescam).
-        With parameters and compositions if you like: "scorecam(top=64)", "smooth(layercam, n=16)",
-        "fuse(layercam, max)".
-    target
-        What to explain: a class index or name, top3, all; `not:tabby` or `-281` for evidence against;
-        `probability:281` for its probability; `281 vs 282` or `281 vs similar` for what tells it apart. Of a
-        detector: instance (the most likely one), `instance:1` (the next), `instance:dog`, or `instance:40,30,180,200`
-        (a box, left, top, right, bottom in pixels of the photo). Say it again for several. Default: the --top classes
-        of each photo, or of a detector its most likely instances.
-    layer
-        One, or several separated by commas; `camscope layers` lists them. Default: chosen automatically.
+    maps
+        Which maps are made; see `camscope.cli.map_options.MapOptions`.
     chosen
         A file of `camscope choose`: its method and layer are taken, if it was made for this model.
     top
@@ -112,15 +100,15 @@ def explain(
     as_json
         Print machine-readable output on stdout, and nothing else there.
     """
-    saved = None if chosen is None else _read_choice(chosen, method, layer)
+    saved = None if chosen is None else _read_choice(chosen, maps)
     request = Request(
         save=read_kinds(save),
         inputs=read_inputs(photos, _NO_INPUT),
         pictures=Pictures(read_style(colormap, opacity), image_format, read_size(overlay_size)),
-        methods=read_methods(method if saved is None else [saved.method]),
-        targets=tuple(target or ()),
+        methods=maps.methods if saved is None else read_methods([saved.method]),
+        targets=maps.targets,
         top=top,
-        layers=tuple(read_words(layer)) if saved is None else (saved.layers or ()),
+        layers=maps.layers if saved is None else (saved.layers or ()),
         model=model,
         out=out,
         batch=batch,
@@ -148,13 +136,13 @@ def explain(
     return STOPPED if done.stopped else 1 if done.failed else 0
 
 
-def _read_choice(file: Path, method: list[str] | None, layer: list[str] | None) -> SavedChoice:
+def _read_choice(file: Path, maps: MapOptions) -> SavedChoice:
     """The choice in a file, which says both method and layer.
 
     Raises:
         InputError: if it cannot be read, or either is named besides.
     """
-    for option, named in (("--method", method), ("--layer", layer)):
+    for option, named in (("--method", maps.method), ("--layer", maps.layer)):
         if named:
             raise InputError(
                 f"--as {file} and {option} {','.join(named)}: the file says method and layer. Give one of both."

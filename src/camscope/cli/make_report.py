@@ -15,11 +15,12 @@ from camscope.app.run_report import MOST, add_run, side_of
 from camscope.app.view import GONE, usual_title
 from camscope.cli.app import say_error
 from camscope.cli.find_sources import find_sources
+from camscope.cli.map_options import USUAL, MapOptions
 from camscope.cli.model_options import DEMO, ModelOptions
 from camscope.cli.output import console, print_json, quiet_stdout
 from camscope.cli.pictures import Pictures
 from camscope.cli.reading_ahead import explained_in_batches
-from camscope.cli.request import USUAL_BATCH, Request, read_inputs, read_methods, read_words
+from camscope.cli.request import USUAL_BATCH, Request, read_inputs
 from camscope.cli.showing import show_files, show_notes
 from camscope.cli.sources import Sources
 from camscope.engine.explainer import Explainer
@@ -39,9 +40,7 @@ def report(
     *photos: str,
     model: ModelOptions = DEMO,
     out: Path = Path("report.html"),
-    method: Annotated[list[str] | None, Parameter(negative="")] = None,
-    target: Annotated[list[str] | None, Parameter(negative="", allow_leading_hyphen=True)] = None,
-    layer: Annotated[list[str] | None, Parameter(negative="")] = None,
+    maps: MapOptions = USUAL,
     top: int | None = None,
     title: str | None = None,
     batch: int = USUAL_BATCH,
@@ -65,12 +64,8 @@ def report(
         Which model, and how it is opened; see `camscope.cli.model_options.ModelOptions`.
     out
         The file. A report of more than about 10 MB becomes several that lead to one another.
-    method
-        One, or several separated by commas, to be compared in the report. Default: gradcam.
-    target
-        What to explain; see `camscope explain --help`. Default: the --top classes of each photo.
-    layer
-        One, or several separated by commas. Default: chosen automatically.
+    maps
+        Which maps are made; see `camscope.cli.map_options.MapOptions`.
     top
         How many of each photo's top classes to explain, if no target is given. Default: 3.
     title
@@ -95,7 +90,7 @@ def report(
     people = console(stderr=as_json)
     if any(is_run(one) for one in photos):
         _check_file(out, overwrite=overwrite)
-        given = {"method": method, "target": target, "layer": layer, "top": top, **model.changed()}
+        given = {**maps.changed(), "top": top, **model.changed()}
         _check_run(photos, [name for name, value in given.items() if value is not None])
         rows = open_run(photos[0])
         rows = rows if where is None else rows.where(where)
@@ -108,10 +103,10 @@ def report(
         save=(),
         inputs=read_inputs(photos, _NO_INPUT),
         pictures=Pictures({}, None, "full"),
-        methods=read_methods(method),
-        targets=tuple(target or ()),
+        methods=maps.methods,
+        targets=maps.targets,
         top=top,
-        layers=tuple(read_words(layer)),
+        layers=maps.layers,
         model=model,
         out=out,
         batch=batch,

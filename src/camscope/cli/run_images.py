@@ -11,9 +11,10 @@ from cyclopts import Parameter
 from rich.console import Console
 
 from camscope.cli.app import STOPPED, app
+from camscope.cli.map_options import USUAL, MapOptions
 from camscope.cli.model_options import DEMO, ModelOptions
 from camscope.cli.output import console, print_json, quiet_stdout
-from camscope.cli.request import read_inputs, read_methods, read_words
+from camscope.cli.request import read_inputs
 from camscope.cli.showing import show_notes
 from camscope.errors import InputError, nearest
 from camscope.runs import Done, merge, run
@@ -34,9 +35,7 @@ def run_images(
     *data: Annotated[str, Parameter(allow_leading_hyphen=True)],
     out: str | None = None,
     model: ModelOptions = DEMO,
-    method: Annotated[list[str] | None, Parameter(negative="")] = None,
-    target: Annotated[list[str] | None, Parameter(negative="", allow_leading_hyphen=True)] = None,
-    layer: Annotated[list[str] | None, Parameter(negative="")] = None,
+    maps: MapOptions = USUAL,
     top: int = TOP,
     column: str | None = None,
     label: str | None = None,
@@ -72,13 +71,8 @@ def run_images(
         The folder of the run; or its URL, s3://bucket/run.
     model
         Which model, and how it is opened; see `camscope.cli.model_options.ModelOptions`.
-    method
-        One, or several separated by commas; `camscope methods` lists them. Default: gradcam (of a detector: hirescam).
-    target
-        What to explain: a class index or name, top3, all, `not:tabby`; or `labels`, what each image is labelled as. Say
-        it again for several. Default: the top class of each image.
-    layer
-        One, or several separated by commas. Default: chosen automatically, on the first images, for all.
+    maps
+        Which maps are made; see `camscope.cli.map_options.MapOptions`.
     top
         How many of the top classes each row has.
     column
@@ -135,9 +129,9 @@ def run_images(
             list(given),
             model=model.name,
             out=out,
-            methods=[one.name for one in read_methods(method)] or None,
-            layers=read_words(layer) or None,
-            targets=target or None,
+            methods=[one.name for one in maps.methods] or None,
+            layers=maps.layers or None,
+            targets=list(maps.targets) or None,
             top=top,
             column=column,
             labels=label,

@@ -20,11 +20,12 @@ from camscope.cli.judging_run import (
     read_probes,
     sources_of,
 )
+from camscope.cli.map_options import USUAL, MapOptions
 from camscope.cli.model_options import DEMO, ModelOptions
 from camscope.cli.out_folder import free_folder, prepared_folder
 from camscope.cli.output import console, print_json, quiet_stdout
 from camscope.cli.photo_sources import Photos, in_folders
-from camscope.cli.request import USUAL_FOLDER, read_inputs, read_methods, read_style, read_words
+from camscope.cli.request import USUAL_FOLDER, read_inputs, read_style, read_words
 from camscope.cli.showing import FEW
 from camscope.cli.showing_verdicts import show_many
 from camscope.cli.sources import Sources
@@ -36,9 +37,7 @@ _NO_INPUT = "Which photo? Give files, folders, globs, or a sample: camscope trus
 def trust(
     *photos: str,
     model: ModelOptions = DEMO,
-    method: Annotated[list[str] | None, Parameter(negative="")] = None,
-    target: Annotated[list[str] | None, Parameter(negative="", allow_leading_hyphen=True)] = None,
-    layer: Annotated[list[str] | None, Parameter(negative="")] = None,
+    maps: MapOptions = USUAL,
     labels: Literal["folders", "none"] = "folders",
     checks: Annotated[list[str] | None, Parameter(negative="")] = None,
     probes: int | None = None,
@@ -62,14 +61,8 @@ def trust(
         reads texts: "a text", several, or a .txt file with one text a line.
     model
         Which model, and how it is opened; see `camscope.cli.model_options.ModelOptions`.
-    method
-        One, or several separated by commas; `camscope methods` lists them. Default: gradcam (of a detector: hirescam).
-        More methods cost no further run of the model.
-    target
-        What is explained, as for `camscope explain`. Say it again for several. Default: each photo's top class.
-    layer
-        One, or several separated by commas; `camscope layers` lists them. Default: chosen automatically. Layers of
-        other grids are probed by their own cells.
+    maps
+        Which maps are made; see `camscope.cli.map_options.MapOptions`.
     labels
         folders: the folder that a photo lies in, inside those that are given, names its class; where the model says
         another one, the verdict says so. none: nobody knows.
@@ -95,9 +88,9 @@ def trust(
     """
     given = read_inputs(photos, _NO_INPUT)
     wanted = Wanted(
-        methods=read_methods(method),
-        targets=tuple(target or ()),
-        layers=tuple(read_words(layer)),
+        methods=maps.methods,
+        targets=maps.targets,
+        layers=maps.layers,
         checks=read_checks(read_words(checks)),
         probes=read_probes(probes),
         seed=seed,

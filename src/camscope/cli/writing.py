@@ -126,9 +126,12 @@ def _write(path: Path, writes: Callable[[Path], object]) -> None:
 
 
 def _unused(path: Path, written: Sequence[str]) -> Path:
-    """Two titles may have the same letters and digits: those of a + b and of a - b, or very long ones."""
-    stem, number = path.stem, 1
-    while str(path) in written:
+    """Two titles may have the same letters and digits: those of a + b and of a - b, or very long ones, or Tit and tit.
+
+    Some file systems tell no capitals apart: there the second would take the place of the first.
+    """
+    stem, number, taken = path.stem, 1, {one.lower() for one in written}
+    while str(path).lower() in taken:
         number += 1
         path = path.with_name(f"{stem}-{number}{path.suffix}")
     return path

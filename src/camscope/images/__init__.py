@@ -7,6 +7,7 @@ from camscope.images.geometry import Geometry
 from camscope.images.measured_geometry import Measured, measure
 from camscope.images.photo import Photo
 from camscope.images.preprocess import IMAGENET, Preprocessing
+from camscope.images.quick_reading import Quick, QuickPhoto, read_quickly
 from camscope.images.read import MAX_PIXELS, photo_size, read_photo, read_photo_bytes, to_photo
 
 __all__ = [
@@ -18,6 +19,8 @@ __all__ = [
     "Measured",
     "Photo",
     "Preprocessing",
+    "Quick",
+    "QuickPhoto",
     "find_photos",
     "is_image_name",
     "measure",
@@ -25,6 +28,7 @@ __all__ = [
     "photo_size",
     "read_photo",
     "read_photo_bytes",
+    "read_quickly",
     "sample_path",
     "to_photo",
 ]

@@ -23,6 +23,9 @@ from camscope.images.photo import Photo
 MAX_PIXELS = 178_956_970
 """The largest photo that is read by default, in pixels; Pillow has the same limit."""
 
+UPRIGHT = 1
+"""The EXIF orientation of a photo that stands in its file as it is looked at."""
+
 _TURNED = range(5, 9)
 """The EXIF orientations that lie on their side."""
 
@@ -53,7 +56,7 @@ def to_photo(image: Photo | Image.Image | str | os.PathLike[str] | np.ndarray) -
         return read_photo(image)
     if isinstance(image, Image.Image):
         file = getattr(image, "filename", "")
-        return _decode(image, f"'{file}'" if file else "The PIL image", source=None)
+        return decoded(image, f"'{file}'" if file else "The PIL image", source=None)
     if isinstance(image, np.ndarray):
         pixels, notes = array_to_rgb(image)
         return Photo(pixels, None, tuple(notes))
@@ -82,7 +85,7 @@ def read_photo(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) ->
         MissingExtraError: a sample is asked for and scikit-image is not installed.
     """
     with _opened(path, max_pixels) as (image, name, source):
-        return _decode(image, name, source)
+        return decoded(image, name, source)
 
 
 def read_photo_bytes(content: bytes, source: str, *, max_pixels: int = MAX_PIXELS) -> Photo:
@@ -96,12 +99,30 @@ def read_photo_bytes(content: bytes, source: str, *, max_pixels: int = MAX_PIXEL
     Raises:
         ImageError: they are no image, damaged, or of one that is too large. The message names the source.
     """
+    with opened_bytes(content, source, max_pixels) as (image, name):
+        return decoded(image, name, source)
+
+
+@contextmanager
+def opened_bytes(
+    content: bytes, source: str, max_pixels: int = MAX_PIXELS
+) -> Iterator[tuple[Image.Image, str]]:
+    """Open a photo in the bytes of its file: only the header is read. Gives what it is called in errors too.
+
+    Args:
+        content: what is in the file.
+        source: what the photo is called.
+        max_pixels: a photo with more pixels is refused.
+
+    Raises:
+        ImageError: see `read_photo_bytes`.
+    """
     name = f"'{source}'"
     if not content:
         raise ImageError(f"{name} is empty (0 bytes).")
     try:
         with _open(io.BytesIO(content), name, max_pixels) as image:
-            return _decode(image, name, source)
+            yield image, name
     except (OSError, ValueError) as error:
         if isinstance(error, CamscopeError):
             raise
@@ -119,14 +140,31 @@ def photo_size(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) ->
         ImageError, InputError, MissingExtraError: see `read_photo`.
     """
     with _opened(path, max_pixels) as (image, _, _):
-        # Of a TIFF file, versions of Pillow differ in whether the size is upright already.
-        tags = getattr(image, "tag_v2", {})
-        width, height = tags.get(_TIFF_WIDTH, image.width), tags.get(_TIFF_HEIGHT, image.height)
-        try:
-            turned = image.getexif().get(ExifTags.Base.Orientation, 1) in _TURNED
-        except Exception:  # only the tags are damaged; a reader leaves the photo as it is
-            turned = False
-        return (width, height) if turned else (height, width)
+        return upright_size(image)
+
+
+def upright_size(image: Image.Image) -> tuple[int, int]:
+    """(height, width) that a photo has when it is upright.
+
+    Args:
+        image: of which the header is read.
+    """
+    # Of a TIFF file, versions of Pillow differ in whether the size is upright already.
+    tags = getattr(image, "tag_v2", {})
+    width, height = tags.get(_TIFF_WIDTH, image.width), tags.get(_TIFF_HEIGHT, image.height)
+    return (width, height) if orientation(image) in _TURNED else (height, width)
+
+
+def orientation(image: Image.Image) -> int:
+    """How a photo lies in its file, as EXIF counts: 1 upright, 5 to 8 on its side.
+
+    Args:
+        image: of which the header is read.
+    """
+    try:
+        return int(image.getexif().get(ExifTags.Base.Orientation, UPRIGHT))
+    except Exception:  # only the tags are damaged; a reader leaves the photo as it is
+        return UPRIGHT
 
 
 @contextmanager
@@ -202,7 +240,17 @@ def _open(stream: IO[bytes], name: str, max_pixels: int) -> Image.Image:
     return image
 
 
-def _decode(image: Image.Image, name: str, source: str | None) -> Photo:
+def decoded(image: Image.Image, name: str, source: str | None) -> Photo:
+    """The photo in an opened file: upright, 8 bits, RGB.
+
+    Args:
+        image: of which the header is read.
+        name: what it is called in errors.
+        source: see `Photo`.
+
+    Raises:
+        ImageError: it is damaged.
+    """
     try:
         image.load()
         upright, notes = _upright(image)
@@ -216,7 +264,7 @@ def _decode(image: Image.Image, name: str, source: str | None) -> Photo:
 
 def _upright(image: Image.Image) -> tuple[Image.Image, list[str]]:
     try:
-        turned = image.getexif().get(ExifTags.Base.Orientation, 1) != 1
+        turned = image.getexif().get(ExifTags.Base.Orientation, UPRIGHT) != UPRIGHT
         return ImageOps.exif_transpose(image) if turned else image, []
     except Exception:  # only the tags are damaged, not the pixels
         return image, ["EXIF unreadable, shown unrotated"]

@@ -79,21 +79,25 @@ class Batch:
     def signature(self) -> Hashable:
         """Equal for calls that run through the model alike: made of all shapes but the batch axis, and plain values.
 
-        What was found out about the model on one of them holds for the others: its layers, how its suffixes run.
+        Each stands under its name: a switch that is on is another call than the switch beside it. What was found out
+        about the model on one of them holds for the others: its layers, how its suffixes run.
         """
-        found: list[Hashable] = [tuple(self.given.shape[1:])]
-        if not self.of_tokens:
-            found.append(self._space_axes)
 
-        def note(value: Any) -> Any:
+        def told(place: int | str, value: Any) -> Hashable:
+            if place == self.explained_input:
+                return tuple(value.shape[1:]), None if self.of_tokens else self._space_axes
             if _is_array(value):
-                found.append((str(value.dtype), *(value.shape[1:] if self._by_row(value) else value.shape)))
-            elif isinstance(value, Hashable):
-                found.append(value)
-            return value
+                return str(value.dtype), *(value.shape[1:] if self._by_row(value) else value.shape)
+            if isinstance(value, Mapping):
+                return type(value).__name__, *(
+                    (name, told("", value[name])) for name in sorted(value, key=str)
+                )
+            if type(value) in (list, tuple):
+                return type(value).__name__, *(told("", inner) for inner in value)
+            return type(value).__name__, _if_hashable(value)
 
-        self.others(note)
-        return tuple(found)
+        by_keyword = ((name, told(name, self.kwargs[name])) for name in sorted(self.kwargs))
+        return *(told(place, value) for place, value in enumerate(self.args)), *by_keyword
 
     @property
     def shapes_of_others(self) -> list[tuple[int, ...]]:
@@ -255,6 +259,14 @@ class Batch:
 
 def _is_array(value: Any) -> bool:
     return hasattr(value, "shape") and hasattr(value, "dtype")
+
+
+def _if_hashable(value: Any) -> Hashable:
+    try:
+        hash(value)
+    except TypeError:  # also a tuple of some type of its own that holds a list
+        return None
+    return value  # type: ignore[no-any-return]
 
 
 def _each(value: Any, change: Callable[[Any], Any]) -> Any:

@@ -55,6 +55,16 @@ def check_wanted(wanted: Any) -> None:
         )
 
 
+def is_speed_wanted(wanted: bool | str | None, images: int) -> bool:
+    """Whether what is faster is to be tried: if that was said, or a run is long and nothing was said.
+
+    Args:
+        wanted: what was said.
+        images: how many the run has.
+    """
+    return images >= LONG if wanted is None else wanted is not False
+
+
 def explainer_on(explainer: Explainer, precision: Precision) -> Explainer:
     """The explainer that a run explains with.
 
@@ -90,7 +100,7 @@ def choose(
     Raises:
         ModelError: if the copy is asked for and gives something else, or there is none.
     """
-    if wanted is False or (wanted is None and (images < LONG or not _has_copy(explainer))):
+    if not is_speed_wanted(wanted, images) or (wanted is None and not _has_copy(explainer)):
         return Chosen("", "", plain.provenance)
     half = wanted == "bfloat16"
     precision: Precision = "bfloat16" if half else "float32"
@@ -105,9 +115,7 @@ def choose(
             "", f"The model is explained as it is, since its optimised copy fails: {error}", plain.provenance
         )
     name = "optimised copy of the model" + (" in bfloat16" if half else "")
-    found = (
-        f"on the first {len(plain.targets)} images maps and scores differ by {off:.0e} of the largest at most"
-    )
+    found = f"on the first {len(plain.targets)} images {in_words(off)}"
     if off <= tolerance:
         return Chosen(precision, f"Explained on an {name}: {found}.", fast.provenance)
     if wanted is not None:
@@ -132,6 +140,17 @@ def difference(one: Explanation, other: Explanation) -> float:
     pairs = [(one.logits, other.logits, 1), (one.scores, other.scores, 0)]
     pairs += [(one.raw[key], other.raw[key], 2) for key in one.raw]
     return max(_off(to_numpy(a), to_numpy(b), kept) for a, b, kept in pairs)
+
+
+def in_words(off: float) -> str:
+    """How far explanations are apart, as a part of a sentence.
+
+    Args:
+        off: see `difference`.
+    """
+    if off == float("inf"):
+        return "another class comes first, or maps are not finite"
+    return f"maps and scores differ by {off:.0e} of the largest at most"
 
 
 def _off(one: np.ndarray, other: np.ndarray, kept: int) -> float:

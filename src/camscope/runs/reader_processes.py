@@ -15,8 +15,7 @@ from contextlib import suppress
 from typing import Any
 
 from camscope.cores import own_cores
-from camscope.images import Preprocessing
-from camscope.runs.reading_one import ReadPhoto, Unread
+from camscope.runs.reading_one import Reading, ReadPhoto, Unread
 from camscope.runs.sources.one_input import Input
 
 PATIENCE = 300.0
@@ -30,16 +29,14 @@ class Readers:
 
     Args:
         count: of processes; None for one for each core, eight at most.
-        preprocessing: how photos become the model's input; None leaves photos as they are.
+        reading: how they read.
         ahead: how many inputs are read ahead at most.
         patience: seconds after which a process that reads one input is ended.
     """
 
-    def __init__(
-        self, count: int | None, preprocessing: Preprocessing | None, ahead: int, patience: float = PATIENCE
-    ) -> None:
+    def __init__(self, count: int | None, reading: Reading, ahead: int, patience: float = PATIENCE) -> None:
         self._count = count or min(_MOST, own_cores())
-        self._preprocessing, self._patience = preprocessing, patience
+        self._reading, self._patience = reading, patience
         self._ahead = max(ahead, self._count)
         self._own, self._all, self._closed = threading.local(), set[_Worker](), False
         self._threads = ThreadPoolExecutor(self._count, "camscope-reader")
@@ -88,7 +85,7 @@ class Readers:
         if getattr(self._own, "worker", None) is None:
             self._own.worker = _Worker(self._patience)
             self._all.add(self._own.worker)
-            self._own.worker.tell(self._preprocessing)
+            self._own.worker.tell(self._reading)
         worker: _Worker = self._own.worker
         return worker
 

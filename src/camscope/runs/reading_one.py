@@ -13,10 +13,32 @@ from jaxtyping import Float32, UInt8
 from PIL import Image
 
 from camscope.errors import CamscopeError, ImageError, first_line
-from camscope.images import SAMPLE_PREFIX, Geometry, Photo, Preprocessing, read_photo_bytes, sample_path
+from camscope.images import (
+    SAMPLE_PREFIX,
+    Geometry,
+    Photo,
+    Preprocessing,
+    Quick,
+    read_photo_bytes,
+    read_quickly,
+    sample_path,
+)
 from camscope.runs.sources.one_input import Input
 from camscope.runs.sources.parquet_files import parquet_file
 from camscope.runs.sources.remote_files import content
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How photos are read for a model.
+
+    Attributes:
+        preprocessing: how they become the model's input; None leaves them as they are.
+        quick: what is spared of it, see `camscope.images.read_quickly`.
+    """
+
+    preprocessing: Preprocessing | None
+    quick: Quick = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +52,7 @@ class ReadPhoto:
         prepared: the model's input; None where the model's library prepares photos.
         geometry: how the photo's pixels map to it; None likewise.
         pixels: the photo, RGB, where the model's library prepares it; None otherwise.
+        reduced: of how many of its pixels, along each side, one was decoded.
     """
 
     size: tuple[int, int]
@@ -38,6 +61,7 @@ class ReadPhoto:
     prepared: Float32[np.ndarray, "channel height width"] | None = None
     geometry: Geometry | None = None
     pixels: UInt8[np.ndarray, "height width 3"] | None = None
+    reduced: int = 1
 
     def photo(self, source: str) -> Photo:
         """The photo, of which the pixels are at hand."""
@@ -58,23 +82,25 @@ class Unread:
     missing: bool = False
 
 
-def read_input(one: Input, preprocessing: Preprocessing | None) -> ReadPhoto | Unread:
+def read_input(one: Input, reading: Reading) -> ReadPhoto | Unread:
     """Read an input.
 
     Args:
         one: the input.
-        preprocessing: how the photo becomes the model's input; None leaves it as it is.
+        reading: how.
     """
     try:
         found = bytes_of(one)
     except (CamscopeError, OSError) as error:
         return Unread(str(error), missing=True)
     try:
-        photo = read_photo_bytes(found, one.source)
-        about = photo.size, digest_of_bytes(found), photo.notes
+        digest, preprocessing = digest_of_bytes(found), reading.preprocessing
         if preprocessing is None:
-            return ReadPhoto(*about, pixels=np.asarray(photo.pixels))
-        return ReadPhoto(*about, preprocessing(photo), preprocessing.geometry(photo.size))
+            photo = read_photo_bytes(found, one.source)
+            return ReadPhoto(photo.size, digest, photo.notes, pixels=np.asarray(photo.pixels))
+        quick = read_quickly(found, one.source, preprocessing, reading.quick)
+        geometry = preprocessing.geometry(quick.size)
+        return ReadPhoto(quick.size, digest, quick.notes, quick.prepared, geometry, reduced=quick.reduced)
     except CamscopeError as error:
         return Unread(str(error))
     except MemoryError:

@@ -13,9 +13,8 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-from camscope.images import Preprocessing
 from camscope.runs.kept_memory import keep_some_memory
-from camscope.runs.reading_one import read_input
+from camscope.runs.reading_one import Reading, read_input
 
 FIRST_TO_GO = 800
 """How willingly the system ends this process where memory runs out, rather than the one that explains (0 to 1000)."""
@@ -38,9 +37,9 @@ def work() -> None:
     keep_some_memory(KEPT)
     questions = sys.stdin.buffer
     with suppress(EOFError, BrokenPipeError, KeyboardInterrupt):
-        preprocessing: Preprocessing | None = pickle.load(questions)
+        reading: Reading = pickle.load(questions)
         while True:
-            pickle.dump(read_input(pickle.load(questions), preprocessing), answers, protocol=5)
+            pickle.dump(read_input(pickle.load(questions), reading), answers, protocol=5)
             answers.flush()
 
 

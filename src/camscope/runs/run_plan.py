@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from camscope.errors import InputError, keyword, nearest
+from camscope.images import Quick
 from camscope.results.saving import finite
 from camscope.runs.faster_copy import Precision
 from camscope.runs.store_paths import BucketPath, StorePath, written_whole
@@ -104,7 +105,8 @@ class Plan:
         provenance: how maps come about, as an explanation has it.
         created: when the run began.
         optimised: the precision of the optimised copy of the model that is explained on; empty for the model itself.
-        optimised_said: why, in a sentence.
+        reading: what is spared when photos are read, see `camscope.images.read_quickly`.
+        optimised_said: why, and how near it all is to the plain way, in sentences.
     """
 
     asked: Asked
@@ -119,6 +121,7 @@ class Plan:
     provenance: Mapping[str, Any]
     created: str
     optimised: Precision = ""
+    reading: Quick = ""
     optimised_said: str = ""
 
     @property
@@ -149,8 +152,9 @@ class Plan:
             "batch",
             "created",
             "optimised",
+            "reading",
             "optimised_said",
-        ):  # the copy is in the provenance
+        ):  # the copy and the way of reading are in the provenance
             del same[name]
         same["provenance"] = {k: v for k, v in same["provenance"].items() if k not in ("device", "framework")}
         return hashlib.sha256(json.dumps(finite(same), sort_keys=True).encode()).hexdigest()[:32]

@@ -17,13 +17,14 @@ from camscope.results import Explanation
 from camscope.runs.batch_size import fitting
 from camscope.runs.engines import LOCAL, engine_named
 from camscope.runs.faster_copy import check_wanted, choose, explainer_on
+from camscope.runs.faster_reading import DONE, choose_reading
 from camscope.runs.finishing import finish
 from camscope.runs.input_list import InputList, Share
 from camscope.runs.labels_of_run import LabelReader, check_some_known
 from camscope.runs.model_of_run import explainer_of, facts_of
 from camscope.runs.needed_packages import check_installed
 from camscope.runs.reader_processes import Readers
-from camscope.runs.reading_one import ReadPhoto, Unread
+from camscope.runs.reading_one import Reading, ReadPhoto, Unread
 from camscope.runs.run_bar import bar
 from camscope.runs.run_plan import Asked, Plan, check_unchanged
 from camscope.runs.run_store import RunStore, Unfinished
@@ -264,8 +265,14 @@ def _begun(
         at = (layers["choice"],)
     own_layers = at or asked.layers  # chosen once, by the model itself
     chosen = choose(explainer, e, lambda own: again(own, own_layers), wanted=optimised, images=written.count)
+    own = explainer_on(explainer, chosen.precision)
+
+    def tried(by: Explainer, sources: Sequence[Input], photos: Sequence[ReadPhoto]) -> Explanation:
+        given = given_of(sources, photos)
+        return explained(by, given, asked.methods, own_layers, _tried_targets(asked), asked.seed)
+
+    reading = choose_reading(own, written.head, tried, wanted=optimised, images=written.count)
     if batch is None:
-        own = explainer_on(explainer, chosen.precision)
         batch = fitting(
             lambda: again(own, own_layers), len(e.targets), str(e.provenance.get("device", "cpu"))
         )
@@ -279,10 +286,13 @@ def _begun(
         classes=e.logits.shape[1],
         class_names=None if e.class_names is None else tuple(e.class_names),
         facts={name: vars(facts) for name, facts in e.facts.items()},
-        provenance={k: v for k, v in chosen.provenance.items() if k != "labels"} | {"layers": layers},
+        provenance={k: v for k, v in chosen.provenance.items() if k != "labels"}
+        | {"layers": layers}
+        | ({"reading": DONE[reading.quick]} if reading.quick else {}),
         created=now(),
         optimised=chosen.precision,
-        optimised_said=chosen.said,
+        reading=reading.quick,
+        optimised_said=" ".join(filter(None, (chosen.said, reading.said))),
     )
 
 
@@ -301,8 +311,8 @@ def _first(
     size = 1 if explainer.keeps_sizes else min(batch, _IN_FIRST)
     wrong: list[str] = []
     refused: CamscopeError | None = None
-    targets: Any = None if asked.targets == (LABELS,) else list(asked.targets) or None
-    with Readers(1, explainer.preprocessing, size) as readers:
+    targets = _tried_targets(asked)
+    with Readers(1, Reading(explainer.preprocessing), size) as readers:
         readable = _readable(readers.read(head), wrong)
         while some := list(itertools.islice(readable, size)):
             tried: list[list[tuple[Input, ReadPhoto]]] = [some, *([one] for one in some if size > 1)]
@@ -325,6 +335,11 @@ def _first(
         f"None of the first {len(head)} images can be read, so the run was not begun. The first: {wrong[0]}"
         f"{_where(data, options)}"
     )
+
+
+def _tried_targets(asked: Asked) -> Any:
+    """What is explained of the first images: of what they are labelled as their top classes, if that is asked for."""
+    return None if asked.targets == (LABELS,) else list(asked.targets) or None
 
 
 def _where(data: DataLike, options: DataOptions) -> str:

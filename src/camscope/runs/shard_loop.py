@@ -14,7 +14,7 @@ from jaxtyping import Bool
 from camscope.errors import InputError
 from camscope.runs.input_list import Share
 from camscope.runs.reader_processes import Readers
-from camscope.runs.reading_one import Unread, bytes_of
+from camscope.runs.reading_one import Reading, Unread, bytes_of
 from camscope.runs.row_columns import FAILED
 from camscope.runs.run_store import RunStore
 from camscope.runs.shard_work import Pair, Work
@@ -93,7 +93,8 @@ def readers_of(work: Work, count: int | None) -> Readers:
         count: of processes; None for one for each core.
     """
     prepared = work.explainer.preprocessing
-    return Readers(count, prepared, _FEW if prepared is None else 2 * work.batch + _FEW)
+    ahead = _FEW if prepared is None else 2 * work.batch + _FEW
+    return Readers(count, Reading(prepared, work.plan.reading), ahead)
 
 
 def failures_in(table: Any) -> int:

@@ -29,6 +29,7 @@ from camscope.models.torch.training_step import TrainingStep, TrainingSteps
 from camscope.outputs import Task
 from camscope.targets import TargetsLike, resolve
 from camscope.training.label_targets import StepTargets, step_targets
+from camscope.training.told_functions import told
 
 _GIVEN = frozenset({Need.ACTIVATIONS, Need.LINEAR_HEAD, Need.GRADIENTS})
 """What a step can give a method: nothing that would run the model again."""
@@ -240,15 +241,7 @@ def _known(
     if memory is None or not memory.is_of(module):
         memory = _memories[module] = _Memory(module)
     of_head = Need.LINEAR_HEAD in method.needs
-    # a function is told by its code: in a loop a lambda is another object each time
-    kind = (
-        _kind_of(x),
-        layer if isinstance(layer, str) else id(layer),
-        of_head,
-        task,
-        getattr(output, "__code__", output),
-        explained_input,
-    )
+    kind = (_kind_of(x), told(layer), of_head, task, told(output), explained_input)
     if kind not in memory.found:
         model = open_model(given, task=task, output=output)
         memory.found[kind] = _find(model, x, layer, method, explained_input)
@@ -259,12 +252,14 @@ def _known(
 
 
 def _kind_of(x: Any) -> Hashable:
-    """Equal for inputs that differ in their numbers, and in how many images there are."""
+    """Equal for inputs that differ in their numbers, and in how many images there are; a switch or a word counts."""
     if isinstance(x, Mapping):
         return tuple((name, _kind_of(value)) for name, value in x.items())
-    if isinstance(x, tuple):
+    if isinstance(x, (list, tuple)):
         return tuple(map(_kind_of, x))
-    return (*x.shape[1:], str(x.dtype)) if hasattr(x, "shape") else type(x).__name__
+    if hasattr(x, "shape"):
+        return *x.shape[1:], str(x.dtype)
+    return type(x).__name__, x if isinstance(x, (bool, str)) else None
 
 
 def _find(model: Model, x: Any, layer: Any, method: Method, explained_input: Any) -> _Known:

@@ -11,6 +11,7 @@ import jax
 import numpy as np
 
 from camscope.models.batch import Batch
+from camscope.models.the_same import TheSame
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +51,7 @@ class CallArguments:
     def key(self) -> Hashable:
         """Equal for calls that one program can run."""
         shapes = tuple((array.shape, str(array.dtype)) for array in self.arrays)
-        others = tuple(leaf if isinstance(leaf, Hashable) else id(leaf) for leaf in self._others)
+        others = tuple(leaf if isinstance(leaf, Hashable) else TheSame(leaf) for leaf in self._others)
         return shapes, self._tree, others, self.batch.explained_input, self.batch.space_axes
 
 

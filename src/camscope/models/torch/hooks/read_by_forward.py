@@ -12,6 +12,8 @@ from typing import Any, TypeAlias
 import torch
 from torch import nn
 
+from camscope.models.the_same import TheSame
+
 Settings: TypeAlias = Mapping[tuple[nn.Module, str], Hashable]
 
 _OF_EVERY_MODULE = frozenset(vars(nn.Module()))
@@ -54,6 +56,6 @@ def _told(value: Any, depth: int = 0) -> Hashable:
     if isinstance(value, Mapping) and depth < 2:
         return (type(value).__name__, *((_told(key, 2), _told(one, depth + 1)) for key, one in value.items()))
     if isinstance(value, torch.Tensor):
-        return ("tensor", id(value), value._version)
+        return (TheSame(value), value._version)
     function = getattr(value, "__func__", None)  # a method is another object each time it is asked for
-    return ("object", id(value) if function is None else id(function))
+    return TheSame(value if function is None else function)
