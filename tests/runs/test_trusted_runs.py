@@ -1,4 +1,4 @@
-"""`camscope run --trust`: a column that says whether a map's fifth with most evidence says more than that with least."""
+"""`camscope run --trust`: a column that says whether a map's fifth with most evidence says more than the other end."""
 
 from __future__ import annotations
 
