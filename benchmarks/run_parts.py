@@ -31,7 +31,7 @@ from camscope.runs.needed_packages import pyarrow_modules
 from camscope.runs.reading_one import ReadPhoto, bytes_of, digest_of_bytes
 from camscope.runs.row_columns import schema
 from camscope.runs.rows_of_explanations import Numbered, Row, rows_of
-from camscope.runs.shard_work import explained
+from camscope.runs.shard_work import explained, given_of
 from camscope.runs.sources.finding_inputs import find_inputs
 from camscope.runs.sources.one_input import DataOptions
 
@@ -89,7 +89,7 @@ def measure(folder: Path, batch: int, precision: Precision, quick: Quick) -> dic
                 photos.append(clock.took("from process to process", lambda: pickle.loads(sent)))  # noqa: B023
             e = clock.took(
                 "forward, maps",
-                lambda: explained(own, some, photos, ["gradcam"], [LAYER], None, 0),  # noqa: B023
+                lambda: explained(own, given_of(some, photos), ["gradcam"], [LAYER], None, 0),  # noqa: B023
             )
             numbered = [Numbered(first + i, one, Label(None, None)) for i, one in enumerate(some)]
             for of_image in clock.took("numbers, rows", lambda: rows_of(e, numbered, photos, 5)):  # noqa: B023

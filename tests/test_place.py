@@ -12,7 +12,7 @@ from torch import nn
 
 import camscope
 from camscope.arrays import resize
-from camscope.models.grid import Grid, candidate_grids
+from camscope.models.grid import Grid, Still, candidate_grids
 from camscope.models.other_tokens import OtherTokens
 from camscope.models.place import Answer, answer, find_grid, with_altered_copies
 from camscope.models.torch.anatomy.grids import Grids
@@ -219,6 +219,16 @@ def test_all_layers_of_a_forward_tell_how_many_tokens_stand_in_front():
     wider = [(replace(before, channels=48), 0.60), (replace(after, channels=48), 0.61)]
     assert in_front.best(wider) == wider[0][0]
     assert OtherTokens().best(wider) == wider[1][0]
+    assert in_front.best(wider, [wider[1][0]]) == wider[1][0]  # what stands still tells most
+
+
+def test_a_position_that_stands_still_is_still_one_where_a_grid_with_all_of_them_was_met():
+    """The end of a sound that was filled up with zeros (SEW): as many positions as before."""
+    still = Still((48,))
+    tokens, padded = (1, 49, 24), candidate_grids((1, 49, 24), (1, 1, 980), [(49,), (48,)], still)
+    assert padded.likely[0].space == (49,)
+    (first, *_) = candidate_grids(tokens, (1, 1, 980), [(48,)], still).likely
+    assert first == Grid("tokens", (48,), 24, suffix=1)
 
 
 class Columns(nn.Module):

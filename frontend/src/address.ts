@@ -6,6 +6,7 @@ import * as brushing from "./engine/brushing";
 import { askAgain } from "./engine/explaining";
 import { engine, hold } from "./engine/models";
 import { galleryOf } from "./gallery/gallery";
+import { afterReload, keepForReload } from "./left";
 import type { Stroke } from "./maps/strokes";
 import { place, placeIn, type Place } from "./places";
 import * as drawing from "./state/drawing";
@@ -14,7 +15,7 @@ import { WHOLE, zoom } from "./state/pointer";
 import { leftOut } from "./texts/leavingOut";
 import { text } from "./texts/text";
 import * as shown from "./state/shown";
-import type { Pair } from "./view";
+import { entriesOf, type Pair } from "./view";
 
 interface Kept {
   photo: number;
@@ -92,17 +93,25 @@ const NOTHING_MORE: Partial<Kept> = { zoom: WHOLE, text: "", leftOut: [], brushe
 
 /** Restore what the address says, as far as it is there, and keep the address and the way back up to date. */
 export function followAddress(): void {
-  restore(read());
+  restore((afterReload() ?? history.state ?? read()) as Partial<Kept>);
   let last = now();
   let timer = 0;
   const write = () => {
+    timer = 0;
     const kept = now();
     if (isSameView(last, kept)) history.replaceState(kept, "", written(kept));
     else history.pushState(kept, "", written(kept));
     last = kept;
   };
+  addEventListener("pagehide", () => {
+    keepForReload(location.href, timer ? now() : null); // a reload has its address already
+    if (!timer) return;
+    clearTimeout(timer);
+    write();
+  });
   addEventListener("popstate", (event: PopStateEvent) => {
     clearTimeout(timer);
+    timer = 0;
     restore({ ...NOTHING_MORE, ...((event.state as Kept | null) ?? read()) });
     last = now();
   });
@@ -167,7 +176,7 @@ function restorePhoto({ photo, id, name, size }: Partial<Kept>): void {
   if (engine.value && typeof id === "string" && numberOf() < 0 && typeof name === "string")
     hold([{ id, name, size: size ?? null }]); // one that was dropped: the engine still has it, or says that it has not
   if (numberOf() >= 0) photoNumber.value = numberOf();
-  else if (typeof photo === "number" && photo in view.value.photos) photoNumber.value = photo;
+  else if (typeof photo === "number" && photo in entriesOf(view.value)) photoNumber.value = photo;
 }
 
 function restoreBrush(brushed: Kept["brushed"]): void {

@@ -9,7 +9,7 @@ import { peek } from "./state/drawing";
 import { step } from "./state/listing";
 import { cursor, WHOLE, zoom } from "./state/pointer";
 import { show, shown } from "./state/shown";
-import { tool } from "./state/tool";
+import { drawn, tool } from "./state/tool";
 import * as leavingOut from "./texts/leavingOut";
 import { readsTexts } from "./texts/text";
 
@@ -39,7 +39,10 @@ const ENGINE_ACTIONS: Record<string, () => void> = {
   "]": () => scrub(1),
   b: () => (tool.value = "brush"),
   l: () => (tool.value = "look"),
-  Escape: () => (tool.value = "look"),
+  Escape: () => {
+    drawn.value = null;
+    tool.value = "look";
+  },
 };
 
 export function listenToKeys(): void {

@@ -43,7 +43,7 @@ function goToWhatIsThere(): void {
 }
 
 async function startEngine(start: EngineStart): Promise<void> {
-  history.replaceState(null, "", `${location.pathname}${location.hash}`); // the token stands in a cookie now
+  history.replaceState(history.state, "", `${location.pathname}${location.hash}`); // the token stands in a cookie now
   try {
     await begin(start);
   } catch (error) {

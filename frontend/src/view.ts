@@ -58,13 +58,20 @@ export interface RawMap {
   notes?: string[];
 }
 
-export interface Photo {
+/** What was explained, whatever it is: what the model says of it, and of what there are maps. */
+export interface Entry {
   /** By which the engine knows it; a report has none. */
   id?: string;
   name: string;
   label: string | null;
   /** Whether the top class is another than the label; null where there is no label. */
   wrong: boolean | null;
+  top: Scored[];
+  targets: Target[];
+  notes: string[];
+}
+
+export interface Photo extends Entry {
   /** Of the photo as the person has it, (height, width). */
   size: Pair;
   /** A data: address, or one that the engine answers. */
@@ -72,10 +79,22 @@ export interface Photo {
   geometry: Geometry;
   /** Of a sound, which is shown as a picture. */
   axes?: Axes;
-  top: Scored[];
-  targets: Target[];
   maps: RawMap[];
-  notes: string[];
+}
+
+/** The evidence in each word; null where it is no number. */
+export interface WordMap {
+  method: string;
+  layer: string;
+  target: number;
+  evidence: (number | null)[];
+  note: string;
+}
+
+export interface Text extends Entry {
+  text: string;
+  words: { text: string; glued: boolean }[];
+  maps: WordMap[];
 }
 
 export interface Method {
@@ -107,6 +126,8 @@ export interface View {
   /** Whether the page stands in a frame of a notebook, and has no address. */
   framed?: boolean;
   photos: Photo[];
+  /** Of a report of texts, which has no photos. */
+  texts?: Text[];
   notes: string[];
   versions: string;
   /** The files of a report that has several; none of one. Photos are counted from 1. */
@@ -119,6 +140,9 @@ export interface EngineStart {
   version: string;
   colormaps: View["colormaps"];
 }
+
+/** What there is to look at, whatever it is. */
+export const entriesOf = (view: View): Entry[] => view.texts ?? view.photos;
 
 /** What stands in this page: a report's view, or that there is an engine. */
 export function embedded(): View | EngineStart | null {

@@ -146,6 +146,7 @@ def run_folder(tmp_path_factory) -> Path:
         targets="top2",
         methods=["gradcam", "hirescam"],
         layers="pooled",
+        trust=True,
         shard_size=4,
         batch=4,
         workers=1,

@@ -237,13 +237,53 @@ def test_dropped_photos_are_in_the_list_after_a_reload_and_in_other_tabs(page, c
         {"name": "kept.png", "mimeType": "image/png", "buffer": two[1]}
     )
     eventually(page, lambda: page.locator("h1").inner_text() == "kept.png")
-    page.wait_for_timeout(600)  # the address follows a moment later
-    page.reload()
+    page.reload()  # at once: the address follows a moment later
     eventually(page, lambda: page.locator(".list b", has_text="kept.png").count() == 1)
     eventually(page, lambda: page.locator("h1").inner_text() == "kept.png")
     other.evaluate("dispatchEvent(new Event('focus'))")
     eventually(other, lambda: other.locator(".list b", has_text="kept.png").count() == 1)
     other.close()
+
+
+def test_many_photos_come_at_once_and_each_gets_its_own_map(page):
+    """Nobody waits for one before the next: what is passed by is given up, and nothing is shown on another's photo."""
+    rng = np.random.default_rng(5)
+    pixels = [rng.integers(0, 256, (4, 4, 3), dtype=np.uint8).repeat(20, 0).repeat(20, 1) for _ in range(8)]
+    files = [
+        {"name": f"many-{number}.png", "mimeType": "image/png", "buffer": png(one)}
+        for number, one in enumerate(pixels)
+    ]
+    page.locator("input[type=file]").first.set_input_files(files)
+    eventually(page, lambda: page.locator("h1").inner_text() == "many-0.png")
+    page.locator("h1").click()
+    for _ in range(7):
+        page.keyboard.press("j")
+    for number in (7, 6, 0, 3):
+        page.locator(".list button", has_text=f"many-{number}.png").click()
+        eventually(
+            page,
+            lambda number=number: (
+                page.locator("h1").inner_text() == f"many-{number}.png"
+                and page.locator(".reading").count() == 1
+            ),
+        )
+        e = colours()(Image.fromarray(pixels[number]))
+        expected = np.asarray(e.raw["gradcam", "pooled"])[0, 0]
+        facts = json.loads(downloaded(page, "JSON"))
+        assert facts["photo"] == f"many-{number}.png"
+        (one,) = facts["maps"]
+        np.testing.assert_allclose(np.reshape(one["values"], one["shape"]), expected, atol=1e-4)
+
+
+def test_what_was_changed_at_the_last_moment_is_there_after_a_reload(page):
+    page.wait_for_timeout(300)
+    set_slider(page, "Opacity", 0.35)
+    page.get_by_label("evidence against blue").click()
+    page.reload()
+    eventually(page, lambda: page.locator(".pane strong").all_inner_texts() == ["not blue"])
+    assert page.get_by_label("Opacity").input_value() == "0.35"
+    page.reload()  # and once more, now from the address
+    eventually(page, lambda: page.locator(".pane strong").all_inner_texts() == ["not blue"])
 
 
 def test_going_back_goes_back_to_the_class_and_the_photo_before(page):
@@ -482,6 +522,16 @@ def test_a_judgement_is_stopped(context, app):
     assert errors == []
 
 
+def point_by_keys(page, down: float, across: float) -> None:
+    """Bring the pointer by arrow keys to a point, in per cent of the picture."""
+    page.keyboard.press("ArrowDown")
+    for side, wanted, keys in (("top", down, ("Up", "Down")), ("left", across, ("Left", "Right"))):
+        for _ in range(60):
+            at = page.locator(".cursor").first.evaluate(f"one => parseFloat(one.style.{side})")
+            if abs(at - wanted) > 1.5:
+                page.keyboard.press(f"Shift+Arrow{keys[at < wanted]}")
+
+
 def test_a_detectors_instances_are_chosen_by_name_and_by_a_drawn_box(context, app):
     page, errors = open_page(context, app, photo=0, shown=[shown(3)])
     page.wait_for_selector(".photo-head")
@@ -499,6 +549,24 @@ def test_a_detectors_instances_are_chosen_by_name_and_by_a_drawn_box(context, ap
     brush(page, (0.66, 0.66), (0.83, 0.83))
     eventually(page, lambda: page.locator(".meanwhile").count() == 0)
     assert page.locator(".pane strong").inner_text().startswith("cat at (")
+    by_pointer = page.locator(".pane strong").inner_text()
+    found.first.click()
+    eventually(page, lambda: page.locator(".pane strong").inner_text() != by_pointer)
+    page.get_by_role("button", name="draw a box", exact=True).first.click()
+    page.mouse.move(5, 5)
+    page.locator(".picture").focus()
+    point_by_keys(page, 66, 66)
+    page.keyboard.press("Enter")
+    point_by_keys(page, 83, 83)
+    assert page.locator(".box.drawn").count() == 1
+    page.keyboard.press("Escape")
+    assert page.locator(".box.drawn").count() == 0
+    page.get_by_role("button", name="draw a box", exact=True).first.click()
+    page.locator(".picture").focus()
+    for corner in (66, 83):
+        point_by_keys(page, corner, corner)
+        page.keyboard.press("Enter")
+    eventually(page, lambda: page.locator(".pane strong").inner_text() == by_pointer)
     page.close()
     assert errors == []
 

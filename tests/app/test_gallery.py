@@ -76,7 +76,8 @@ def test_rows_are_sorted_filtered_and_asked_as_the_library_does(page, rows):
     page.get_by_role("button", name="turn around").click()
     eventually(page, lambda: names(page) == of(rows.where(KIND).sort("ring_share")))
     page.get_by_role("combobox", name="Sort").select_option("least to be trusted")
-    assert "camscope trust FOLDER" in page.locator(".rows-main .note").inner_text()
+    eventually(page, lambda: names(page) == of(rows.where(KIND).sort("trust")))
+    assert "trust" in page.locator(".tile .words").first.inner_text()
     page.get_by_role("combobox", name="Sort").select_option("evidence at the edge")
     page.get_by_role("button", name="turn around").click()
     page.get_by_role("checkbox", name="wrong only").check()
@@ -190,6 +191,35 @@ def test_what_is_drawn_around_is_shown(page, rows):
     assert names(page) == wrong[: len(names(page))]  # those in sight
     page.get_by_role("button", name="show them as photos").click()
     assert "drawn around" in page.locator(".chips").inner_text()
+
+
+def test_points_are_taken_by_keys_alone(page, rows):
+    page.get_by_role("tab", name="What it looked at").click()
+    page.wait_for_selector(".plot canvas")
+    for name, number in (("Across", "centroid_x"), ("Upward", "top1_probability")):
+        page.get_by_role("combobox", name=name).select_option(number)
+    page.wait_for_timeout(300)
+    plot, said = page.locator(".plot"), page.locator(".plot + p")
+    plot.focus()
+    for key in (
+        "ArrowLeft",
+        *["ArrowLeft"] * 30,
+        *["ArrowUp"] * 30,
+        "Enter",
+        *["ArrowDown"] * 30,
+        *["ArrowRight"] * 12,
+    ):
+        page.keyboard.press(key)
+    x = np.array(rows.where(KIND).to_arrow()["centroid_x"].to_pylist())
+    middle = (x.max() + x.min()) / 2
+    inside = [name for name, at in zip(of(rows.where(KIND)), x, strict=True) if at < middle]
+    assert 0 < len(inside) < 12
+    assert said.inner_text().startswith(f"{len(inside)} points in the box")
+    page.keyboard.press("Enter")
+    page.wait_for_selector(f"text={len(inside)} chosen")
+    eventually(page, lambda: names(page) == inside[: len(names(page))] != [])
+    page.keyboard.press("Escape")
+    assert "Enter for a corner" in said.inner_text()
 
 
 def test_going_back_goes_back_to_the_rows_and_to_the_class(page, rows):
@@ -320,6 +350,10 @@ def test_a_run_that_is_written_is_followed_and_maps_stand_without_their_photos(b
     page.wait_for_selector("text=being written: 1 of 2 parts")
     eventually(page, lambda: len(names(page)) == 4)
     page.wait_for_selector("text=Their maps are shown without them.")
+    page.get_by_role("combobox", name="Sort").select_option("least to be trusted")
+    page.wait_for_selector("text=camscope run … --trust")  # it was not asked for
+    page.get_by_role("combobox", name="Sort").select_option("as in the run")
+    eventually(page, lambda: len(names(page)) == 4)
     assert np.ptp(canvas(page, "button.tile canvas")[..., 0]) > 50
     page.keyboard.press("j")
     for file, content in parts:

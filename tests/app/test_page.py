@@ -31,15 +31,19 @@ class Colours(nn.Module):
         return (self.pooled(x - 0.33)[:, :2] * 8).mean((2, 3))
 
 
-@pytest.fixture(scope="module")
-def explained() -> camscope.Explanation:
-    preprocessing = camscope.Preprocessing(input_size=(32, 32), resize=36, mean=(0.0,) * 3, std=(1.0,) * 3)
+def explained_by(preprocessing: camscope.Preprocessing) -> camscope.Explanation:
     explainer = camscope.Explainer(
         Colours().eval(), preprocessing=preprocessing, class_names=["red", f"green {HOSTILE}"]
     )
     pixels = np.random.default_rng(0).integers(0, 256, (3, 6, 9, 3), dtype=np.uint8)
     photos = [Image.fromarray(one).resize((90, 60), Image.Resampling.BICUBIC) for one in pixels]
     return explainer(photos, methods=["gradcam", "hirescam"], targets=[0, 1], layers="pooled")
+
+
+@pytest.fixture(scope="module")
+def explained() -> camscope.Explanation:
+    preprocessing = camscope.Preprocessing(input_size=(32, 32), resize=36, mean=(0.0,) * 3, std=(1.0,) * 3)
+    return explained_by(preprocessing)
 
 
 @pytest.fixture(scope="module")
@@ -81,14 +85,39 @@ def test_maps_are_drawn_as_python_draws_them(browser, report, explained, scale, 
     raw = explained.raw["hirescam", "pooled"].clamp(min=0)
     python = {"photo": "image", "all": (float(raw.min()), float(raw.max()))}.get(scale, scale)
     heat = explained.photo_heatmaps(1, "hirescam", scale=python)[target]
+    assert 0 < np.isfinite(heat).mean() < 1
+    check_drawn(pixels, heat, "cmasher:iceburn" if scale == "signed" else "inferno")
+
+
+def check_drawn(pixels: np.ndarray, heat: np.ndarray, colours: str) -> None:
+    """The colours are those of the heatmap, and dark where the model did not see."""
     seen = np.isfinite(heat)
-    assert 0 < seen.mean() < 1
     levels = (np.where(seen, heat, 0) * 255 + 0.5).astype(int)
-    table = lut("cmasher:iceburn" if scale == "signed" else "inferno").astype(int)
+    table = lut(colours).astype(int)
     steps = np.abs(np.diff(table, axis=0)).max() + 1
     assert np.abs(pixels[..., :3][seen] - table[levels][seen]).max() <= steps  # a level apart, by rounding
     assert (pixels[..., 3][seen] == 255).all()
     assert (pixels[..., 3][~seen] < 255).all()
+
+
+def test_the_map_of_a_stretched_photo_lies_where_python_puts_it(browser, tmp_path):
+    squashed = camscope.Preprocessing(
+        input_size=(32, 32), resize=(32, 32), crop="squash", mean=(0.0,) * 3, std=(1.0,) * 3
+    )
+    explained = explained_by(squashed)
+    view = View("A report", "demo")
+    view.add(explained)
+    (path,) = write_report(view, tmp_path / "r.html")
+    page = browser.new_page(viewport={"width": 1400, "height": 900})
+    page.goto(f"{path.as_uri()}#{quote(json.dumps({'opacity': 1}))}")
+    heat = explained.photo_heatmaps(0, "gradcam")[0]
+    assert heat.shape == (60, 90)
+    assert np.isfinite(heat).all()  # all of it is seen, wide as it is
+    check_drawn(drawn(page), heat, "inferno")
+    box = page.locator(".picture").bounding_box()
+    page.mouse.move(box["x"] + 0.99 * box["width"], box["y"] + 0.3 * box["height"])
+    assert "in cell 2, 7 of 8×8" in page.locator(".reading").inner_text()
+    page.close()
 
 
 def test_names_are_text(page):

@@ -72,3 +72,14 @@ def test_wrong_usage_is_found_before_any_work(run, photos, arguments, words):
     ran = run("report", *arguments, "--model", "nowhere.py:model")  # opening it would be another error
     assert ran.status == 2
     assert words in " ".join(ran.err.split())
+
+
+def test_a_text_for_a_model_of_photos_says_what_reads_it(run):
+    for text in ("A film I loved", "A film. I loved it", "long " * 200):
+        ran = run("report", text)
+        assert ran.status == 2
+        assert "--model hf:NAME" in " ".join(ran.err.split())
+    Path("reviews.txt").write_text("A film I loved\n")
+    assert "--model hf:NAME" in " ".join(run("report", "reviews.txt").err.split())
+    for pattern in ("my photos/*", "my photos/", "a photo.jpg"):
+        assert "Is it a text?" not in run("report", pattern).err

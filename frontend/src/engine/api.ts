@@ -1,6 +1,6 @@
 /** What the engine can be asked, and how it answers: one function for each route that the explorer uses. */
 
-import type { Pair, Scored, View } from "../view";
+import type { Pair, Text, View } from "../view";
 import { get, post, postForFile, send, stream } from "./client";
 
 export type ModelKind = "classifier" | "detector" | "segmenter" | "captions" | "texts" | "sounds";
@@ -183,31 +183,7 @@ export interface TextWish {
   top?: number;
 }
 
-export interface TextTarget {
-  title: string;
-  index: number | null;
-  score: number;
-  probability: number | null;
-}
-
-/** The evidence in each word; null where it is no number. */
-export interface TextMap {
-  method: string;
-  layer: string;
-  target: number;
-  evidence: (number | null)[];
-  note: string;
-}
-
-export interface TextAnswer {
-  words: { text: string; glued: boolean }[];
-  top: Scored[];
-  targets: TextTarget[];
-  maps: TextMap[];
-  notes: string[];
-}
-
-export const explainText = (wish: TextWish, signal: AbortSignal) => post<TextAnswer>("texts", wish, signal);
+export const explainText = (wish: TextWish, signal: AbortSignal) => post<Text>("texts", wish, signal);
 
 export const textScores = (
   asked: { model: string; text: string; words: number[]; mode: "hide" | "keep"; targets: string[] },

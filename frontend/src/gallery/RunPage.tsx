@@ -63,6 +63,9 @@ function Photos({ gallery, open }: { gallery: Gallery; open: (card: Card) => voi
     return <p class="empty quiet">No row is so. {gallery.choice.value.sql && "The condition may be too narrow."}</p>;
   return (
     <>
+      {gallery.count.value === null && (
+        <p class="pending quiet">The rows are being found …</p>
+      )}
       <Grid gallery={gallery} open={open} />
       <footer class="rows-foot">
         <Legend mode="side" />

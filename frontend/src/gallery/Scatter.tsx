@@ -7,6 +7,7 @@ import { Bare } from "./Bare";
 import type { Gallery } from "./gallery";
 import { Grid } from "./Grid";
 import { GROUPS, inside, ticks, type Line } from "./lasso";
+import { between, moved, type At } from "./plotKeys";
 import * as rows from "./rows";
 import type { About, Card, Key, Points } from "./rows";
 import { useAsked } from "./useAsked";
@@ -157,6 +158,8 @@ function Plot({ points, gallery }: { points: Grouped; gallery: Gallery }) {
   const line = useSignal<Line>([]);
   const near = useSignal<number | null>(null);
   const drawing = useRef(false);
+  const mark = useSignal<At | null>(null);
+  const corner = useSignal<At | null>(null);
   const { x, y, id, row } = points.points;
   const chosen = gallery.among.value;
 
@@ -256,48 +259,85 @@ function Plot({ points, gallery }: { points: Grouped; gallery: Gallery }) {
       gallery.among.value = near.value === null ? null : [[id[near.value]!, row[near.value]!]];
       return;
     }
-    const keys: Key[] = [];
-    for (let at = 0; at < x.length; at++)
-      if (inside(around, atX(x[at]!), atY(y[at]!))) keys.push([id[at]!, row[at]!]);
+    const keys = within(around).map((at): Key => [id[at]!, row[at]!]);
     gallery.among.value = keys.length ? keys : null;
   };
+  const within = (around: Line) => [...x.keys()].filter((at) => inside(around, atX(x[at]!), atY(y[at]!)));
+  const onKey = (event: KeyboardEvent) => {
+    const area = { left: EDGE.left, top: EDGE.top, right: width - EDGE.right, bottom: height - EDGE.bottom };
+    const to = moved(event, mark.value, area);
+    if (to) {
+      mark.value = to;
+      near.value = nearest(to);
+      if (corner.value) line.value = between(corner.value, to);
+    } else if (event.key === "Enter" && mark.value && !corner.value) corner.value = mark.value;
+    else if (event.key === "Enter" && mark.value) {
+      corner.value = null;
+      choose();
+    } else if (event.key === "Escape") letGo();
+    else return;
+    event.preventDefault();
+  };
+  const letGo = () => {
+    mark.value = corner.value = near.value = null;
+    line.value = [];
+  };
+  const words = !mark.value
+    ? "Draw around points; or here by arrow keys, and Enter for a corner and the one across."
+    : corner.value
+      ? `${within(line.value).length.toLocaleString("en")} points in the box: Enter takes them, Escape lets go.`
+      : near.value === null
+        ? "No point is here. Enter sets a corner."
+        : "A point is here. Enter twice takes it; one Enter sets a corner.";
   return (
-    <div class="plot">
-      <canvas
-        ref={canvas}
-        role="img"
-        aria-label={`${x.length} photos as points: ${named(points.x)} across, ${named(points.y)} upward. The buttons below choose classes.`}
-        style={{ width: `${width}px`, height: `${height}px` }}
-        onPointerDown={(event) => {
-          if (event.button) return;
-          canvas.current!.setPointerCapture(event.pointerId);
-          drawing.current = true;
-          line.value = [placeOf(event)];
-        }}
-        onPointerMove={(event) => {
-          const at = placeOf(event);
-          if (drawing.current) line.value = [...line.value, at];
-          else near.value = nearest(at);
-        }}
-        onPointerUp={choose}
-        onPointerCancel={() => {
-          drawing.current = false;
-          line.value = [];
-        }}
-        onPointerLeave={() => (near.value = null)}
-      />
-      {near.value !== null && !line.value.length && id[near.value] !== undefined && (
-        <img
-          class="near"
-          alt=""
-          src={rows.pictureAddress(gallery.run, id[near.value]!, 256)}
-          style={{
-            left: `${Math.min(atX(x[near.value]!) + 10, width - 110)}px`,
-            top: `${Math.max(0, atY(y[near.value]!) - 106)}px`,
+    <>
+      <div
+        class="plot"
+        role="application"
+        tabIndex={0}
+        aria-label={`${x.length} photos as points: ${named(points.x)} across, ${named(points.y)} upward. Arrow keys move a mark, Enter sets a corner and then the one across. The buttons below choose classes.`}
+        onKeyDown={onKey}
+        onBlur={letGo}
+      >
+        <canvas
+          ref={canvas}
+          aria-hidden="true"
+          style={{ width: `${width}px`, height: `${height}px` }}
+          onPointerDown={(event) => {
+            if (event.button) return;
+            canvas.current!.setPointerCapture(event.pointerId);
+            drawing.current = true;
+            line.value = [placeOf(event)];
           }}
+          onPointerMove={(event) => {
+            const at = placeOf(event);
+            if (drawing.current) line.value = [...line.value, at];
+            else near.value = nearest(at);
+          }}
+          onPointerUp={choose}
+          onPointerCancel={() => {
+            drawing.current = false;
+            line.value = [];
+          }}
+          onPointerLeave={() => (near.value = null)}
         />
-      )}
-    </div>
+        {mark.value && <i class="mark" style={{ left: `${mark.value.x}px`, top: `${mark.value.y}px` }} />}
+        {near.value !== null && !line.value.length && id[near.value] !== undefined && (
+          <img
+            class="near"
+            alt=""
+            src={rows.pictureAddress(gallery.run, id[near.value]!, 256)}
+            style={{
+              left: `${Math.min(atX(x[near.value]!) + 10, width - 110)}px`,
+              top: `${Math.max(0, atY(y[near.value]!) - 106)}px`,
+            }}
+          />
+        )}
+      </div>
+      <p class="quiet" aria-live="polite">
+        {words}
+      </p>
+    </>
   );
 }
 
@@ -319,7 +359,7 @@ function stroke(context: CanvasRenderingContext2D, x0: number, y0: number, x1: n
   context.stroke();
 }
 
-const short = (value: number) => (Math.abs(value) < 1e-9 ? "0" : String(Number(value.toPrecision(3))));
+const short = (value: number) => (Math.abs(value) < 1e-9 ? "0" : String(Number(value.toPrecision(3))).replace("-", "−"));
 
 /** A colour of the page as it is now, dark or light. */
 function resolved(_: CSSStyleDeclaration, name: string, on: HTMLElement): string {

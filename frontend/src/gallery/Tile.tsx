@@ -63,7 +63,7 @@ export function Tile({ gallery, card, index, side, current, open }: Props) {
         )}
         {typeof value === "number" && shows !== null && (
           <small class="number" title={shows}>
-            {shows.replaceAll("_", " ")} {value.toPrecision(2)}
+            {shows.replaceAll("_", " ")} {value.toPrecision(2).replace("-", "−")}
           </small>
         )}
       </span>

@@ -22,19 +22,18 @@ const NO_TRUST: Order = {
   descending: false,
   shows: null,
   missing:
-    "This run does not say how far its maps can be trusted: that takes a hundred forwards and more for each photo. Open one and press “judge this map”, or judge a folder by camscope trust FOLDER. The rows stand as in the run.",
+    "This run does not say how far its maps can be trusted: make it with camscope run … --trust, which costs two further forwards for each map. The rows stand as in the run.",
 };
 
 /** What people look for first. */
 export function usualOrders(about: About): Order[] {
   const has = (name: string) => about.columns.includes(name);
-  const trust = ["trust", "fidelity"].find(has);
   return [
     order("as in the run", "", false, null),
     ...(about.labelled ? [order("wrong and sure of it", "error", true, null)] : []),
     order("most sure", "top1_probability", true, null),
     order("least sure", "top1_probability", false, null),
-    trust ? order("least to be trusted", trust, false) : NO_TRUST,
+    has("trust") ? order("least to be trusted", "trust", false) : NO_TRUST,
     order("evidence at the edge", "ring_share", true),
     order("evidence in the corners", "corner_share", true),
     order("looks at little", "area", false),

@@ -9,8 +9,8 @@ import { shortName } from "../engine/pointing";
 import * as searching from "../engine/searching";
 import { photo as chosenPhoto } from "../state/given";
 import * as shown from "../state/shown";
-import { askFor, rows as rowsOfWords, readsTexts, top } from "../texts/text";
-import type { Target } from "../view";
+import { askFor, rows as rowsOfWords, readsTexts, stored, top } from "../texts/text";
+import type { Entry, Target } from "../view";
 import { Bar, inWords } from "./Bar";
 
 /** What can be shown: a name, how much the model says it, and how it is asked for. */
@@ -25,7 +25,7 @@ interface Row {
 }
 
 export function Classes() {
-  const rows = readsTexts.value ? rowsOfText() : rowsOf();
+  const rows = isAsked() ? rowsOfText() : rowsOf(looked());
   const kind = facts.places.value?.kind === "instances" ? "detector" : model.value?.kind;
   return (
     <section aria-labelledby="classes">
@@ -38,7 +38,7 @@ export function Classes() {
         />
         compare several (Shift-click)
       </label>
-      <ul class="choices">
+      <ul class={rows.some((row) => row.against !== null) ? "choices in-line" : "choices"}>
         {rows.map((row) => (
           <Choice key={`${row.title} ${row.ask}`} row={row} />
         ))}
@@ -49,8 +49,13 @@ export function Classes() {
   );
 }
 
-function rowsOf(): Row[] {
-  const photo = chosenPhoto.value!;
+/** Whether an engine is asked of a text, word by word as it is written. */
+const isAsked = () => readsTexts.value && !stored.value;
+
+/** What is looked at: a photo, or a text of a report. */
+const looked = (): Entry => stored.value ?? chosenPhoto.value!;
+
+function rowsOf(photo: Entry): Row[] {
   const engine = photo.id !== undefined;
   const captions = model.value?.kind === "captions";
   const numberOf = (target: Target) => photo.targets.indexOf(target);
@@ -93,8 +98,8 @@ const rowsOfText = (): Row[] =>
   }));
 
 function isShown(ask: string | number): boolean {
-  if (readsTexts.value) return rowsOfWords.value.some(({ one }) => one.target === ask);
-  const photo = chosenPhoto.value!;
+  if (isAsked()) return rowsOfWords.value.some(({ one }) => one.target === ask);
+  const photo = looked();
   const number = shown.targetNumber(photo, ask);
   return shown.shown.value.some((one) => {
     const other = shown.targetNumber(photo, one.target);

@@ -53,7 +53,9 @@ export function Drawing() {
           <dt>space</dt>
           <dd>hold it for the photo alone</dd>
           <dt>arrows</dt>
-          <dd>on a picture: from cell to cell</dd>
+          <dd>on a picture: from cell to cell; with Shift in small steps</dd>
+          <dt>Enter</dt>
+          <dd>there: brushes, or sets a corner of a box</dd>
           <dt>j, k</dt>
           <dd>next photo, photo before</dd>
           <dt>[ and ]</dt>

@@ -70,7 +70,8 @@ function Head() {
 
 /** Photos, and what a model looks at in one of them. */
 export function Explorer() {
-  const several = given.view.value.photos.length > 1 && !readsTexts.value;
+  const { photos, texts } = given.view.value;
+  const several = texts ? texts.length > 1 : photos.length > 1 && !readsTexts.value;
   return (
     <div class={several ? "columns" : "columns one-photo"}>
       {several && <Photos />}

@@ -11,11 +11,14 @@ import { threshold as chosenThreshold } from "../state/drawing";
 import { valueAt } from "../state/heats";
 import { cursor, zoom } from "../state/pointer";
 import { swipe, type Found } from "../state/shown";
-import { tool } from "../state/tool";
+import { drawn, tool } from "../state/tool";
 import type { Axes, Pair } from "../view";
 import { percent } from "./Bar";
 import { BrushedLayer, DrawnBox, FoundBoxes, Pointer } from "./Layers";
 import { pointByKey, pointed } from "./pointed";
+
+/** What Enter does with each tool. */
+const ENTER = { look: "", brush: ", Enter brushes there", box: ", Enter sets a corner of the box, then the one across" };
 
 interface Props {
   of: Found;
@@ -66,7 +69,7 @@ export function Pane({ of, heat, table, title, detail, signed, meanwhile, beside
         style={{ aspectRatio: `${width} / ${height}` }}
         tabIndex={0}
         role="group"
-        aria-label={`${title} ${detail}: arrow keys point at the cells`}
+        aria-label={`${title} ${detail}: arrow keys point at the cells${ENTER[tool.value]}`}
         {...pointed(beside !== undefined)}
         onKeyDown={(event) => pointByKey(event, map?.shape ?? [10, 10], photo.geometry)}
         onBlur={() => (cursor.value = null)}
@@ -127,6 +130,7 @@ function Reading({ heat, of, signed, ofMap }: ReadingProps) {
 function BelowPointer({ heat, of, signed, ofMap }: ReadingProps) {
   const at = cursor.value;
   if (!at) return <span class="quiet">point at the picture for its value</span>;
+  if (drawn.value) return <span>a corner is set; Enter sets the one across, Escape lets go</span>;
   const value = valueAt(heat, at, signed);
   if (value === null) return <span>not seen by the model</span>;
   const { map, photo } = of;

@@ -1,4 +1,4 @@
-/** The list of photos: only the rows that are in sight are drawn. */
+/** The list of photos or texts: only the rows that are in sight are drawn. */
 
 import { useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
@@ -6,9 +6,12 @@ import { useEffect, useRef } from "preact/hooks";
 import { pictureOf } from "../engine/api";
 import * as given from "../state/given";
 import * as listing from "../state/listing";
+import { entriesOf, type Photo } from "../view";
 
 const ROW = 64;
 const MARGIN = 6;
+
+const smallPicture = (photo: Photo) => (photo.id === undefined ? photo.picture : pictureOf(photo.id, 128));
 
 export function Photos() {
   const list = useRef<HTMLDivElement>(null);
@@ -32,9 +35,10 @@ export function Photos() {
   }, [at]);
   const first = Math.max(0, Math.floor(top.value / ROW) - MARGIN);
   const last = Math.min(numbers.length, Math.ceil((top.value + height.value) / ROW) + MARGIN);
-  const { photos } = given.view.value;
+  const entries = entriesOf(given.view.value);
+  const noun = given.view.value.texts ? "texts" : "photos";
   return (
-    <nav class="photos" aria-label="Photos">
+    <nav class="photos" aria-label={given.view.value.texts ? "Texts" : "Photos"}>
       <div class="filters">
         <input
           type="search"
@@ -44,7 +48,7 @@ export function Photos() {
           onInput={(event) => (listing.search.value = event.currentTarget.value)}
         />
         <select
-          aria-label="Order of the photos"
+          aria-label={`Order of the ${noun}`}
           value={listing.order.value}
           onChange={(event) => (listing.order.value = event.currentTarget.value as listing.Order)}
         >
@@ -53,7 +57,7 @@ export function Photos() {
           <option value="unsure">least sure first</option>
           <option value="name">by name</option>
         </select>
-        {photos.some((photo) => photo.wrong !== null) && (
+        {entries.some((one) => one.wrong !== null) && (
           <label>
             <input
               type="checkbox"
@@ -64,24 +68,24 @@ export function Photos() {
           </label>
         )}
         <p class="quiet">
-          {numbers.length} of {photos.length} photos · j and k go on and back
+          {numbers.length} of {entries.length} {noun} · j and k go on and back
         </p>
       </div>
       <div class="list" ref={list} onScroll={(event) => (top.value = event.currentTarget.scrollTop)}>
         <ul style={{ height: `${numbers.length * ROW}px` }}>
           {numbers.slice(first, last).map((number, i) => {
-            const photo = photos[number]!;
-            const best = photo.top[0];
+            const entry = entries[number]!;
+            const best = entry.top[0];
             return (
               <li key={number} style={{ top: `${(first + i) * ROW}px`, height: `${ROW}px` }}>
                 <button
                   aria-current={number === given.photoNumber.value}
                   onClick={() => listing.goTo(number)}
                 >
-                  <img src={photo.id === undefined ? photo.picture : pictureOf(photo.id, 128)} alt="" loading="lazy" />
+                  {!given.view.value.texts && <img src={smallPicture(given.view.value.photos[number]!)} alt="" loading="lazy" />}
                   <span>
-                    <b>{photo.name}</b>
-                    <small class={photo.wrong ? "wrong" : ""}>
+                    <b>{entry.name}</b>
+                    <small class={entry.wrong ? "wrong" : ""}>
                       {best?.name}
                       {best?.probability != null && ` ${(100 * best.probability).toFixed(0)} %`}
                     </small>

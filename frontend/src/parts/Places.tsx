@@ -50,8 +50,8 @@ export function Places() {
       )}
       {places.kind === "instances" && (
         <p class="quiet">
-          Or <button class="link" onClick={() => (tool.value = "box")}>draw a box</button>: the detection that fits it
-          best is explained.
+          Or <button class="link" onClick={() => (tool.value = "box")}>draw a box</button> (by arrow keys and Enter, too):
+          the detection that fits it best is explained.
         </p>
       )}
       {places.kind === "regions" &&

@@ -12,6 +12,7 @@ import { TextStage } from "../texts/TextStage";
 import { isAgainst, type Photo, type RawMap } from "../view";
 import { inWords, percent } from "./Bar";
 import { Choices } from "./Choices";
+import { Labelled } from "./Labelled";
 import { Legend } from "./Legend";
 import { DropZone } from "./DropZone";
 import { Pane } from "./Pane";
@@ -92,12 +93,7 @@ export function Stage() {
     <main class="stage">
       <header class="photo-head">
         <h1>{photo.name}</h1>
-        {photo.label !== null && (
-          <span class={photo.wrong ? "tag wrong" : "tag"}>
-            labelled {photo.label}
-            {photo.wrong && ", the model says otherwise"}
-          </span>
-        )}
+        <Labelled of={photo} />
         <Chosen />
         {photo.id !== undefined && <Tools />}
       </header>

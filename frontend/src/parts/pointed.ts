@@ -33,11 +33,7 @@ export function pointed(split: boolean) {
       else if (split) swipe.value = at[1];
       else if (before && zoom.value.factor > 1) pan(event);
     },
-    onPointerUp: () => {
-      const box = drawn.value;
-      drawn.value = null;
-      if (box) explainBox(box);
-    },
+    onPointerUp: finishBox,
     onPointerCancel: () => (drawn.value = null),
     onPointerLeave: () => (cursor.value = null),
     onWheel: (event: WheelEvent) => {
@@ -53,22 +49,45 @@ export function pointed(split: boolean) {
 
 const ARROWS: Record<string, Pair> = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
 
-/** Arrow keys go from cell to cell of the map; Enter brushes there, where one brushes. */
+/** With Shift arrow keys go by so much of a cell. */
+const FINE = 0.1;
+
+/**
+ * Arrow keys go from cell to cell of the map, with Shift in small steps. Enter brushes there, where one brushes; where one
+ * draws a box, it sets a corner, and then the one across.
+ */
 export function pointByKey(event: KeyboardEvent, shape: Pair, geometry: Geometry): void {
-  if (event.key === "Enter" && tool.value === "brush" && cursor.value) {
+  const at = cursor.value;
+  if (event.key === "Enter" && at && tool.value !== "look") {
     event.preventDefault();
-    beginStroke(cursor.value);
+    if (tool.value === "brush") beginStroke(at);
+    else if (!drawn.value) drawn.value = [at, at];
+    else finishBox();
+    return;
   }
   const way = ARROWS[event.key];
   if (!way) return;
   event.preventDefault();
-  const from = cursor.value ?? [0.5, 0.5];
   const go = (axis: 0 | 1) => {
     const cell = geometry.input_size[axis] / (shape[axis] * geometry.scale[axis] * geometry.photo_size[axis]);
-    return Math.min(Math.max(from[axis] + way[axis] * cell, 0), 0.999999);
+    const step = way[axis] * cell * (event.shiftKey ? FINE : 1);
+    return Math.min(Math.max(at![axis] + step, 0), 0.999999);
   };
-  cursor.value = cursor.value ? [go(0), go(1)] : [0.5, 0.5];
+  const to: Pair = at ? [go(0), go(1)] : [0.5, 0.5];
+  cursor.value = to;
+  if (drawn.value) drawn.value = [drawn.value[0], to];
+  follow(to);
 }
+
+/** Move what is seen, so that the pointer stays in sight. */
+function follow(to: Pair): void {
+  const { factor, y, x } = zoom.value;
+  const within = (at: number, middle: number) => Math.min(Math.max(middle, at - 0.5 / factor), at + 0.5 / factor);
+  if (factor > 1) zoom.value = { factor, y: clipped(within(to[0], y), factor), x: clipped(within(to[1], x), factor) };
+}
+
+/** The middle of what is seen, so that nothing beyond the picture is. */
+const clipped = (middle: number, factor: number) => Math.min(Math.max(middle, 0.5 / factor), 1 - 0.5 / factor);
 
 /** Zoom by a factor; what is at this point stays there. */
 export function zoomBy(by: number, at: Pair): void {
@@ -85,12 +104,17 @@ export function zoomBy(by: number, at: Pair): void {
 function pan(event: PointerEvent): void {
   const picture = pictureOf(event).getBoundingClientRect();
   const { factor, y, x } = zoom.value;
-  const clip = (value: number) => Math.min(Math.max(value, 0.5 / factor), 1 - 0.5 / factor);
   zoom.value = {
     factor,
-    y: clip(y - event.movementY / picture.height),
-    x: clip(x - event.movementX / picture.width),
+    y: clipped(y - event.movementY / picture.height, factor),
+    x: clipped(x - event.movementX / picture.width, factor),
   };
+}
+
+function finishBox(): void {
+  const box = drawn.value;
+  drawn.value = null;
+  if (box) explainBox(box);
 }
 
 function explainBox([a, b]: [Pair, Pair]): void {

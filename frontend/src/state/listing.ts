@@ -1,8 +1,8 @@
-/** The list of photos: what is searched for, in which order, and going on in it. */
+/** The list of photos or texts: what is searched for, in which order, and going on in it. */
 
 import { computed, signal } from "@preact/signals";
 
-import type { Photo } from "../view";
+import { entriesOf, type Entry } from "../view";
 import { photoNumber, view } from "./given";
 import { WHOLE, zoom } from "./pointer";
 import { leavePlaces } from "./shown";
@@ -13,25 +13,25 @@ export const order = signal<Order>("given");
 export const search = signal("");
 export const onlyWrong = signal(false);
 
-/** The numbers of the photos in the list: those that are searched for, in the order that was chosen. */
+/** The numbers of those in the list: those that are searched for, in the order that was chosen. */
 export const listed = computed(() => {
   const words = search.value.trim().toLowerCase();
-  const found = view.value.photos
-    .map((photo, number) => ({ photo, number }))
-    .filter(({ photo }) => !onlyWrong.value || photo.wrong)
-    .filter(({ photo }) => !words || searched(photo).includes(words));
-  const sure = (photo: Photo) => photo.top[0]?.probability ?? photo.top[0]?.logit ?? 0;
-  const by: Record<Order, (a: Photo, b: Photo) => number> = {
+  const found = entriesOf(view.value)
+    .map((entry, number) => ({ entry, number }))
+    .filter(({ entry }) => !onlyWrong.value || entry.wrong)
+    .filter(({ entry }) => !words || searched(entry).includes(words));
+  const sure = (entry: Entry) => entry.top[0]?.probability ?? entry.top[0]?.logit ?? 0;
+  const by: Record<Order, (a: Entry, b: Entry) => number> = {
     given: () => 0,
     sure: (a, b) => sure(b) - sure(a),
     unsure: (a, b) => sure(a) - sure(b),
     name: (a, b) => a.name.localeCompare(b.name, undefined, { numeric: true }),
   };
-  return found.sort((a, b) => by[order.value](a.photo, b.photo)).map(({ number }) => number);
+  return found.sort((a, b) => by[order.value](a.entry, b.entry)).map(({ number }) => number);
 });
 
-function searched(photo: Photo): string {
-  return [photo.name, photo.label ?? "", photo.top[0]?.name ?? ""].join(" ").toLowerCase();
+function searched({ name, label, top }: Entry): string {
+  return [name, label ?? "", top[0]?.name ?? ""].join(" ").toLowerCase();
 }
 
 export function goTo(number: number): void {

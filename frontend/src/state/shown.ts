@@ -2,7 +2,7 @@
 
 import { computed, effect, signal } from "@preact/signals";
 
-import type { Photo, RawMap, Target, View } from "../view";
+import { entriesOf, type Entry, type Photo, type RawMap, type Target, type View } from "../view";
 import { modelNumber, photoNumber, views } from "./given";
 
 /** One map of the photo that is looked at. */
@@ -58,8 +58,8 @@ function find(view: View, photo: Photo, one: Shown): Found {
 /** How a target is asked for again; null where it has no words. */
 export const wordsOf = (target: Target | null): string | null => target?.asked ?? target?.spec ?? null;
 
-/** The position of a target among a photo's; null if it is not there. A number beyond them is the first. */
-export function targetNumber(photo: Photo, target: string | number): number | null {
+/** The position of a target among a photo's or text's; null if it is not there. A number beyond them is the first. */
+export function targetNumber(photo: Entry, target: string | number): number | null {
   const all = photo.targets;
   if (typeof target === "string") {
     const at = all.findIndex((one) => one.spec === target || one.asked === target);
@@ -74,7 +74,8 @@ export function targetNumber(photo: Photo, target: string | number): number | nu
 /** Whether two are the same map of the photo that is looked at. */
 export function same(a: Shown, b: Shown): boolean {
   const place = (one: Shown) => {
-    const photo = views.value[one.model]?.photos[photoNumber.value];
+    const view = views.value[one.model];
+    const photo = view && entriesOf(view)[photoNumber.value];
     return (photo && targetNumber(photo, one.target)) ?? one.target;
   };
   return a.model === b.model && a.method === b.method && a.layer === b.layer && place(a) === place(b);

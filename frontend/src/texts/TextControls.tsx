@@ -7,22 +7,22 @@ import { CopyLink, Lines } from "../parts/Share";
 import { Slider } from "../parts/Slider";
 import { Trust } from "../parts/Trust";
 import { textCommand, textLines } from "../sharing/textLines";
-import { model } from "../engine/models";
 import * as drawing from "../state/drawing";
+import { view } from "../state/given";
 import { mode } from "../state/shown";
 import { pair, there } from "./lines";
-import { rows, text, textToJudge } from "./text";
-import { saveText } from "./textFiles";
+import { classOf, rows, stored, textToJudge, written } from "./text";
+import { saveText, saveTextReport } from "./textFiles";
 import { WordBrush } from "./WordBrush";
 
 export function TextControls() {
-  if (!text.value.trim()) return null;
-  const all = rows.value.map(({ one }) => one);
-  const spec = model.value?.spec ?? null;
+  if (!written.value.trim()) return null;
+  const spec = view.value.spec;
+  const all = rows.value.map((row) => ({ ...row.one, target: (stored.value && classOf(row)) ?? row.one.target }));
   const last = there.value[there.value.length - 1];
   return (
     <>
-      <WordBrush />
+      {!stored.value && <WordBrush />}
       <Classes />
       <Methods />
       <section aria-labelledby="drawing">
@@ -37,11 +37,12 @@ export function TextControls() {
         )}
         <Slider name="Hide below" of={drawing.threshold} />
       </section>
-      {last && <Trust of={textToJudge(last)} />}
+      {last && !stored.value && <Trust of={textToJudge(last)} />}
       <section aria-labelledby="share">
         <h2 id="share">Share</h2>
         <div class="segments">
-          <CopyLink />
+          {!view.value.framed && <CopyLink />}
+          {last && !stored.value && <button onClick={() => void saveTextReport()}>report</button>}
         </div>
         <div class="segments">
           {(["PNG", "SVG", "npz", "JSON"] as const).map((kind) => (
@@ -52,9 +53,10 @@ export function TextControls() {
         </div>
         <details>
           <summary>The lines that make this</summary>
-          <Lines words={textLines(text.value, spec, all)} />
-          {spec !== null && <Lines words={textCommand(text.value, spec, all)} />}
+          <Lines words={textLines(written.value, spec, all)} />
+          {spec !== null && <Lines words={textCommand(written.value, spec, all)} />}
         </details>
+        <p class="quiet">{view.value.versions}</p>
       </section>
     </>
   );

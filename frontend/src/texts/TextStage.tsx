@@ -3,13 +3,38 @@
 import { model } from "../engine/models";
 import { shortName } from "../engine/pointing";
 import { inWords } from "../parts/Bar";
+import { Labelled } from "../parts/Labelled";
+import { view } from "../state/given";
 import { mode, swipe } from "../state/shown";
 import { write } from "./leavingOut";
 import { agreement, lines, pair } from "./lines";
-import { rows, text, top } from "./text";
+import type { Text } from "../view";
+import { rows, stored, text, top } from "./text";
 import { ground, Words } from "./Words";
 
 export function TextStage() {
+  return stored.value ? <Stored of={stored.value} /> : <Written />;
+}
+
+/** A text of a report. */
+function Stored({ of }: { of: Text }) {
+  const best = of.top[0];
+  return (
+    <main class="stage texts stored">
+      <header class="photo-head">
+        <h1>{of.name}</h1>
+        <Labelled of={of} />
+        <span class="quiet" aria-live="polite">
+          {best && `${shortName(best.name)} ${inWords(best.probability, best.logit)}`}
+        </span>
+      </header>
+      <Read notes={[...of.notes, ...view.value.notes]} />
+    </main>
+  );
+}
+
+/** A field, and what the model says of what is written into it. */
+function Written() {
   const best = top.value[0];
   const written = text.value.trim() !== "";
   return (
@@ -30,7 +55,7 @@ export function TextStage() {
         onInput={(event) => write(event.currentTarget.value)}
       />
       {written ? (
-        <Read />
+        <Read notes={rows.value.flatMap((row) => row.answer?.notes ?? [])} />
       ) : (
         <p class="quiet">Its words are coloured as you write: by how much each speaks for what the model says.</p>
       )}
@@ -38,7 +63,7 @@ export function TextStage() {
   );
 }
 
-function Read() {
+function Read({ notes }: { notes: string[] }) {
   const differs = mode.value === "difference" && pair.value !== null;
   const r = agreement.value;
   return (
@@ -89,7 +114,7 @@ function Read() {
             : `The first two rows correlate by r = ${r.toFixed(2).replace("-", "−")} over the words.`}
         </p>
       )}
-      {[...new Set(rows.value.flatMap((row) => row.answer?.notes ?? []))].map((note) => (
+      {[...new Set(notes)].map((note) => (
         <p class="note" key={note}>
           {note}
         </p>

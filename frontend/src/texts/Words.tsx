@@ -4,7 +4,7 @@ import { percent } from "../parts/Bar";
 import { show } from "../state/shown";
 import { beginStroke, brush, isGone, leftOut, toggle } from "./leavingOut";
 import { divider, isColoured, left, lines, type Line } from "./lines";
-import { pointedWord } from "./text";
+import { pointedWord, stored } from "./text";
 
 /** The share of colour below the strongest word: ink on it stays readable, in light and in dark. */
 export const STRONGEST = 62;
@@ -30,7 +30,7 @@ export function Words({ line }: { line: Line }) {
         dir="auto"
         tabIndex={0}
         role="group"
-        aria-label={`${title} ${detail}: arrow keys point at the words, Enter leaves one out`}
+        aria-label={`${title} ${detail}: arrow keys point at the words${stored.value ? "" : ", Enter leaves one out"}`}
         onPointerLeave={() => (pointedWord.value = null)}
         onBlur={() => (pointedWord.value = null)}
         onKeyDown={(event) => onKey(event, words.length)}
@@ -48,7 +48,7 @@ export function Words({ line }: { line: Line }) {
                 if (event.buttons & 1 && painting !== null) brush(at, painting);
               }}
               onPointerDown={(event) => {
-                if (event.button !== 0 || line.old) return;
+                if (event.button !== 0 || line.old || stored.value) return;
                 event.currentTarget.releasePointerCapture?.(event.pointerId); // a finger paints on, too
                 painting = !leftOut.value.has(at);
                 beginStroke();
@@ -70,7 +70,7 @@ function onKey(event: KeyboardEvent, count: number): void {
   const at = pointedWord.value;
   const by = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
   if (by !== undefined) pointedWord.value = Math.min(Math.max((at ?? (by > 0 ? -1 : count)) + by, 0), count - 1);
-  else if ((event.key === "Enter" || event.key === " ") && at !== null) toggle(at);
+  else if ((event.key === "Enter" || event.key === " ") && at !== null && !stored.value) toggle(at);
   else return;
   event.preventDefault();
 }
@@ -92,7 +92,7 @@ function Reading({ line }: { line: Line }) {
           {isGone(at!) && " · left out"}
         </span>
       ) : (
-        <span class="quiet">point at a word for its value, click it to leave it out</span>
+        <span class="quiet">point at a word for its value{stored.value ? "" : ", click it to leave it out"}</span>
       )}
       {kept && (
         <span>

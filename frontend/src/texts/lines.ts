@@ -5,14 +5,14 @@ import { computed } from "@preact/signals";
 import { inWords } from "../parts/Bar";
 import { threshold } from "../state/drawing";
 import { mode, swipe, type Shown } from "../state/shown";
-import type { TextAnswer, TextMap, TextTarget } from "../engine/api";
-import { rows, type Row } from "./text";
+import type { Target, Text, WordMap } from "../view";
+import { classOf, rows, type Row } from "./text";
 
 export interface Line {
   key: string;
   title: string;
   detail: string;
-  words: TextAnswer["words"];
+  words: Text["words"];
   /** How strongly each word is coloured, −1 (against) to 1 (for). */
   strengths: number[];
   /** What is said of the word that is pointed at. */
@@ -25,21 +25,21 @@ export interface Line {
 }
 
 /** A row whose map is there. */
-export type There = Row & { answer: TextAnswer; map: TextMap; target: TextTarget };
+export type There = Row & { answer: Text; map: WordMap; target: Target };
 
 const isThere = (row: Row): row is There => row.answer !== null && row.map !== null && row.target !== null;
 
 export const there = computed(() => rows.value.filter(isThere));
 
 /** The evidence of each word, as a share of the strongest. */
-export function strengthsOf({ evidence }: TextMap): number[] {
+export function strengthsOf({ evidence }: WordMap): number[] {
   const most = Math.max(...evidence.map((value) => Math.abs(value ?? 0)));
   return evidence.map((value) => (most > 0 ? (value ?? 0) / most : 0));
 }
 
 export const signed = (value: number, digits = 3): string => value.toPrecision(digits).replace("-", "−");
 
-const isAgainst = ({ one }: Row) => typeof one.target === "string" && one.target.startsWith("not:");
+const isAgainst = (row: Row) => classOf(row)?.startsWith("not:") ?? false;
 
 const detailOf = (row: There): string =>
   [...(isAgainst(row) ? [] : [inWords(row.target.probability, row.target.score)]), row.map.method, row.map.layer].join(" · ");

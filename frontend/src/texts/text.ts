@@ -1,4 +1,4 @@
-/** One text and what models say of it: its words, each with its evidence for every target. */
+/** One text and what models say of it: its words, each with its evidence for every target. A report holds several. */
 
 import { batch, computed, effect, signal } from "@preact/signals";
 
@@ -8,21 +8,28 @@ import { isOver, sentenceOf } from "../engine/client";
 import { choseLayer, isOneLayer } from "../engine/explaining";
 import { engine, model } from "../engine/models";
 import type { ToJudge } from "../engine/trusting";
-import { modelNumber } from "../state/given";
-import { same, shown, type Shown } from "../state/shown";
+import { modelNumber, photoNumber, view } from "../state/given";
+import { same, shown, targetNumber, type Shown } from "../state/shown";
+import type { Target, Text, WordMap } from "../view";
 
 /** What is written in the field. */
 export const text = signal("");
 /** The word below the pointer, in all rows of words. */
 export const pointedWord = signal<number | null>(null);
 
-/** Whether the model that the controls speak of reads texts. */
-export const readsTexts = computed(() => model.value?.kind === "texts");
+/** The text of a report that is looked at; null with an engine, which is given any. */
+export const stored = computed<Text | null>(() => view.value.texts?.[photoNumber.value] ?? null);
+
+/** The text whose words are shown. */
+export const written = computed(() => stored.value?.text ?? text.value);
+
+/** Whether what is looked at are texts. */
+export const readsTexts = computed(() => model.value?.kind === "texts" || view.value.texts !== undefined);
 
 interface Read {
   text: string;
   /** null where it was refused. */
-  answer: api.TextAnswer | null;
+  answer: Text | null;
   why: string;
 }
 
@@ -35,10 +42,10 @@ const keyOf = (one: Shown) => JSON.stringify([one.model, one.method, one.layer, 
 /** A row of words: one map, as far as it is there. */
 export interface Row {
   one: Shown;
-  answer: api.TextAnswer | null;
+  answer: Text | null;
   /** Of the words, for the target. */
-  map: api.TextMap | null;
-  target: api.TextTarget | null;
+  map: WordMap | null;
+  target: Target | null;
   why: string;
   /** Whether it is of an older text than the one in the field. */
   old: boolean;
@@ -47,6 +54,8 @@ export interface Row {
 /** What is shown of the text, in order. */
 export const rows = computed<Row[]>(() => {
   if (!readsTexts.value) return [];
+  const inReport = stored.value;
+  if (inReport) return shown.value.map((one) => rowOf(inReport, one));
   return shown.value
     .filter((one) => one.model === modelNumber.value)
     .map((one) => {
@@ -59,6 +68,14 @@ export const rows = computed<Row[]>(() => {
     });
 });
 
+/** A row of a report's text. */
+function rowOf(answer: Text, one: Shown): Row {
+  const number = targetNumber(answer, one.target);
+  const map =
+    answer.maps.find((other) => other.method === one.method && other.layer === one.layer && other.target === number) ?? null;
+  return { one, answer, map, target: map && answer.targets[map.target]!, why: map ? "" : "This map is not in the report.", old: false };
+}
+
 /** The classes that the model says of the text. */
 export const top = computed(() => rows.value.find((row) => row.answer)?.answer?.top ?? []);
 
@@ -69,7 +86,7 @@ export const askFor = (index: number): string | number =>
 
 /** How the class of a row is written; null while it is not known. */
 export const classOf = ({ one, target }: Row): string | null =>
-  typeof one.target === "string" ? one.target : target?.index == null ? null : String(target.index);
+  typeof one.target === "string" ? one.target : (target?.spec ?? null);
 
 /** The map of a row, to be judged. */
 export function textToJudge(row: Row): ToJudge {

@@ -18,7 +18,7 @@ _HEIGHT = 680
 
 
 class Widget(anywidget.AnyWidget):
-    """The page of explained photos, as a widget.
+    """The page of an explanation, as a widget.
 
         page = camscope.app.widget(e)
         page                      # in a notebook: the page
@@ -30,13 +30,13 @@ class Widget(anywidget.AnyWidget):
         height: of the page, in pixels.
 
     Args:
-        e: of photos.
+        e: of photos, sounds or texts.
         title: of the page; None names the model.
         spec: how the model is named in a command, for the lines that make what is shown.
         height: of the page, in pixels.
 
     Raises:
-        InputError: if these are no photos.
+        InputError: if there is nothing to look at: of volumes, say.
     """
 
     _esm = built("widget.js")

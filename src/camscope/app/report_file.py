@@ -56,7 +56,7 @@ def report(
     spec: str | None = None,
     side: int = 640,
 ) -> list[Path]:
-    """Make a report of explanations of photos: a page that shows and compares their maps offline, to be mailed.
+    """Make a report of photos, sounds or texts: a page that shows and compares their maps offline, to be mailed.
 
         camscope.report(e, "report.html")
         camscope.report(explainer.over(loader, targets="labels", only="wrong"), "wrong.html")
@@ -74,7 +74,8 @@ def report(
         The files.
 
     Raises:
-        InputError: if there is no photo, these are no explanations of photos by one model, or the path is no `.html`.
+        InputError: if there is nothing to report on, these are no explanations of one kind by one model, or the path
+            is no `.html`.
 
     Example:
         >>> [file.name for file in camscope.report(camscope.explain("demo", "photo.jpg"), "report.html")]
@@ -104,7 +105,7 @@ def write_report(view: View, path: str | Path, *, largest: int = _LARGEST) -> li
     """Write a report, as one file or as several that lead to one another.
 
     Args:
-        view: the photos and their maps.
+        view: photos, sounds or texts, and their maps.
         path: where to write, `.html`. Further files have a number behind its name.
         largest: bytes of one file, about.
 
@@ -112,13 +113,13 @@ def write_report(view: View, path: str | Path, *, largest: int = _LARGEST) -> li
         The files.
 
     Raises:
-        InputError: if there is no photo, the suffix is another, or the folder is not there.
+        InputError: if there is nothing in it, the suffix is another, or the folder is not there.
     """
     path = Path(path)
     check_report(path)
-    if not view.photos:
-        raise InputError("There is no photo to report on.")
-    parts = list(_parts([len(json.dumps(photo)) for photo in view.photos], largest))
+    if not view.entries:
+        raise InputError("There is nothing to report on.")
+    parts = list(_parts([len(json.dumps(one)) for one in view.entries], largest))
     names = [path.name, *(f"{path.stem}-{number}.html" for number in range(2, len(parts) + 1))]
     written = []
     for name, part in zip(names, parts, strict=True):
@@ -127,7 +128,7 @@ def write_report(view: View, path: str | Path, *, largest: int = _LARGEST) -> li
             for other, some in zip(names, parts, strict=True)
         ]
         document = {
-            **view.to_dict(view.photos[part.start : part.stop]),
+            **view.to_dict(view.entries[part.start : part.stop]),
             "pages": pages if len(parts) > 1 else [],
         }
         target = path.with_name(name)
@@ -165,7 +166,7 @@ def report_page(document: dict[str, Any]) -> str:
 
 
 def _parts(sizes: Sequence[int], largest: int) -> Iterator[range]:
-    """Runs of photos that fit into one file each."""
+    """Which of them fit into one file each, one after another."""
     start, sum_ = 0, 0
     for number, size in enumerate(sizes):
         if number > start and sum_ + size > largest:

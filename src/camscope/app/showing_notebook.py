@@ -7,13 +7,13 @@ import importlib
 import sys
 from typing import Any
 
-from camscope.app.view import has_pictures
+from camscope.app.view import can_be_shown
 from camscope.errors import InputError, MissingExtraError
 from camscope.results import Explanation
 
 
 def show(e: Explanation, *, title: str | None = None, spec: str | None = None, height: int = 680) -> None:
-    """Show an explanation in a notebook, as a page to click in; as its figure where there is no anywidget, or no photo.
+    """Show an explanation in a notebook, as a page to click in; as its figure where there is no anywidget or picture.
 
     Args:
         e: the explanation.
@@ -31,7 +31,7 @@ def show(e: Explanation, *, title: str | None = None, spec: str | None = None, h
             "with its engine."
         )
     display: Any = importlib.import_module("IPython.display")
-    if not has_pictures(e):
+    if not can_be_shown(e):
         display.display(display.HTML(e._repr_html_()))
         return
     try:
@@ -45,13 +45,13 @@ def widget(e: Explanation, *, title: str | None = None, spec: str | None = None,
     """The page of an explanation as a widget, which can be asked what is shown. See `camscope.app.notebook_widget`.
 
     Args:
-        e: of photos.
+        e: of photos, sounds or texts.
         title: see `show`.
         spec: see `show`.
         height: see `show`.
 
     Raises:
-        InputError: if these are no photos.
+        InputError: if there is nothing to look at: of volumes, say.
         MissingExtraError: if anywidget is not installed.
     """
     try:

@@ -1,4 +1,4 @@
-"""What the page is given of explanations: photos and raw maps, as plain values that JSON can store.
+"""What the page is given of explanations: photos or texts and raw maps, as plain values that JSON can store.
 
 `frontend/src/view.ts` says the same in the page's own words. Maps stay raw and small: the page places, scales and
 colours them.
@@ -17,6 +17,8 @@ from jaxtyping import Float
 from PIL import Image
 
 from camscope.app.sound_picture import SIZE, as_rows, pictured
+from camscope.app.target_facts import label_of, target_of, top_of
+from camscope.app.text_facts import text_facts
 from camscope.arrays import to_numpy
 from camscope.composition import parse
 from camscope.errors import ImageError, InputError
@@ -28,7 +30,6 @@ from camscope.results import Explanation
 from camscope.results.figures.labels import image_name, model_of
 from camscope.results.map_data import Key
 from camscope.results.saving import finite
-from camscope.targets import TargetInfo
 
 _TOP = 5
 _COLOURS = ("inferno", "viridis", "cividis", "magma", "turbo", "jet", "gray")
@@ -42,19 +43,21 @@ _GROUND = (72, 74, 78)
 
 @dataclass
 class View:
-    """Explanations of photos by one model, photo by photo.
+    """Explanations of photos, sounds or texts by one model, one by one.
 
     Attributes:
         title: of the page; "" names the model.
         spec: how the model is named in a command; None for an object of the user's own.
         side: of the pictures, in pixels along the longer side, at most.
-        photos: what the page is given of each photo.
+        photos: what the page is given of each photo or sound.
+        texts: what it is given of each text.
     """
 
     title: str
     spec: str | None = None
     side: int = 640
     photos: list[dict[str, Any]] = field(default_factory=list)
+    texts: list[dict[str, Any]] = field(default_factory=list)
     _facts: dict[str, Any] = field(default_factory=dict)
     _ranges: dict[Key, tuple[float, float]] = field(default_factory=dict)
 
@@ -63,22 +66,24 @@ class View:
         e: Explanation,
         *,
         names: Sequence[str] | None = None,
+        written: Sequence[str] | None = None,
         address: Callable[[int], str] | None = None,
     ) -> None:
-        """Add the photos of one explanation. Where a photo is gone, its maps are shown without it.
+        """Add the photos or texts of one explanation. Where a photo is gone, its maps are shown without it.
 
         Args:
-            e: of photos or sounds, by the same model, methods and layers as those before.
-            names: what each photo is called; None takes its file's name.
+            e: of photos, sounds or texts, by the same model, methods and layers as those before.
+            names: what each is called; None takes its file's name, or the first words of a text.
+            written: texts as they were given, of which an explanation keeps the words alone; None joins these.
             address: where a browser finds the picture of a photo, by its number in the explanation; None puts the
                 picture itself there.
 
         Raises:
-            InputError: if it is of texts or volumes, of another model, or by other methods or at other layers.
+            InputError: if it is of volumes, of another model, or by other methods or at other layers.
         """
-        if not has_pictures(e):
+        if not can_be_shown(e):
             raise InputError(
-                f"A report shows photos and sounds, and this is an explanation of {e.noun}s without pictures. "
+                f"A report shows photos, sounds and texts, and this is an explanation of {e.noun}s without pictures. "
                 "e.figure() and e.save(FILE.npz) show and keep it."
             )
         facts = _facts_of(e)
@@ -87,10 +92,22 @@ class View:
         for name, before in self._facts.items():
             if name in ("model", "keys") and facts[name] != before:
                 raise InputError(
-                    f"These photos are explained otherwise than those before: {name} {facts[name]}, and "
+                    f"These {e.noun}s are explained otherwise than those before: {name} {facts[name]}, and "
                     f"before {before}. A report is of one model, the same methods and layers."
                 )
         self._facts["notes"] = [*dict.fromkeys([*self._facts["notes"], *facts["notes"]])]
+        if e.of_texts:
+            self.texts += [
+                text_facts(
+                    e,
+                    number,
+                    top=_TOP,
+                    name=None if names is None else names[number],
+                    written=None if written is None else written[number],
+                )
+                for number in range(len(e))
+            ]
+            return
         for key, raw in e.raw.items():
             maps = to_numpy(raw)
             maps = np.maximum(maps, 0) if e.facts[key[0]].rectified else maps
@@ -108,18 +125,25 @@ class View:
         """What a careful reader should be told, of all photos together."""
         return list(self._facts.get("notes", []))
 
-    def to_dict(self, photos: Iterable[Mapping[str, Any]] | None = None) -> dict[str, Any]:
+    @property
+    def entries(self) -> list[dict[str, Any]]:
+        """What there is to look at, whatever it is of: `texts` or `photos`."""
+        return self.texts or self.photos
+
+    def to_dict(self, entries: Iterable[Mapping[str, Any]] | None = None) -> dict[str, Any]:
         """The view as plain values.
 
         Args:
-            photos: some of `photos`; None for all.
+            entries: some of `entries`; None for all.
         """
+        shown = list(self.entries if entries is None else entries)
         return {
             "version": 1,
-            "title": self.title or f"Where {self._facts.get('model', 'a model')} looks",
+            "title": self.title
+            or usual_title(self._facts.get("model", "a model"), of_texts=bool(self.texts)),
             "spec": self.spec,
             "colormaps": colour_maps(),
-            "photos": list(self.photos if photos is None else photos),
+            **({"photos": [], "texts": shown} if self.texts else {"photos": shown}),
             "keys": [
                 {"method": key[0], "layer": key[1], "range": list(self._ranges.get(key, (0.0, 1.0)))}
                 for key in self._facts.get("keys", ())
@@ -137,14 +161,24 @@ class View:
         }
 
 
-def has_pictures(e: Explanation) -> bool:
-    """Whether the page can show it: of photos, or of signals that there still are.
+def usual_title(model: str, *, of_texts: bool) -> str:
+    """What a report is called that was given no name.
+
+    Args:
+        model: what the model is called.
+        of_texts: whether it is of texts.
+    """
+    return f"Which words {model} goes by" if of_texts else f"Where {model} looks"
+
+
+def can_be_shown(e: Explanation) -> bool:
+    """Whether the page can show it: of texts, of photos, or of signals that there still are.
 
     Args:
         e: an explanation.
     """
     there = e.input_images.has_signal if e.of_signals else e.input_images.has
-    return not e.of_texts and all(map(there, range(len(e))))
+    return e.of_texts or all(map(there, range(len(e))))
 
 
 def _facts_of(e: Explanation) -> dict[str, Any]:
@@ -176,18 +210,13 @@ def about_method(name: str, paper: str, *, rectified: bool) -> dict[str, Any]:
 
 def _photo(e: Explanation, image: int, side: int, name: str | None, address: str | None) -> dict[str, Any]:
     shown = _signal_facts(e, image) if e.of_signals else _photo_facts(e, image, side, address)
-    label = None if e.labels is None else str(e.labels[image])
-    top = [
-        {"index": index, "name": name, "logit": logit, "probability": probability}
-        for index, name, logit, probability in e.top(_TOP, image=image)
-    ]
+    top = top_of(e, image, _TOP)
     facts = {
         "name": image_name(e, image) if name is None else name,
-        "label": label,
-        "wrong": None if label is None or not top else top[0]["name"] != label,
+        **label_of(e, image, top),
         **shown,
         "top": top,
-        "targets": [_target(e, image, number) for number in range(len(e.targets[image]))],
+        "targets": [target_of(e, image, number) for number in range(len(e.targets[image]))],
         "maps": [
             _map(key, number, one, e.status[key][image][number].words, e.of_signals)
             for key, raw in e.raw.items()
@@ -234,25 +263,6 @@ def _without_photo(e: Explanation, image: int, side: int, why: str) -> InputImag
     ground = Image.new("RGB", size[::-1], _GROUND)
     note = f"{GONE}, so its maps are shown without it. {why}"
     return InputImage(ground, geometry.of_smaller(size), None, (note,))
-
-
-def _target(e: Explanation, image: int, number: int) -> dict[str, Any]:
-    info = e.targets[image][number]
-    return {
-        "title": e.titles[image][number],
-        "index": info.index,
-        "spec": _written(info),
-        "score": float(e.scores[image, number]),
-        "probability": e.probability(image, number),
-    }
-
-
-def _written(info: TargetInfo) -> str | None:
-    """The target as it is typed; None for one that takes more than a class to say."""
-    if info.index is None or info.against or info.of not in ("logit", "probability", "log-probability"):
-        return None
-    words = str(info.index) if info.of == "logit" else f"{info.of}:{info.index}"
-    return f"not:{words}" if info.sign < 0 else words
 
 
 def _map(

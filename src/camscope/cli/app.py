@@ -38,7 +38,7 @@ app.command(
     "camscope.cli.make_report:report",
     name="report",
     help="Make a report of where a model looks: one HTML file that opens offline in any browser.",
-    usage="Usage: camscope report PHOTO... [OPTIONS]",
+    usage="Usage: camscope report PHOTO-OR-TEXT... [OPTIONS]",
 )
 app.command(
     "camscope.cli.open_app:open_app",

@@ -1,4 +1,4 @@
-"""Photos, texts or sounds: the one place where `camscope explain` asks."""
+"""Photos, texts or sounds: the one place where `camscope explain` and `camscope report` ask."""
 
 from __future__ import annotations
 

@@ -1,33 +1,39 @@
-"""`camscope report`: photos or a run in; one HTML file out that shows their maps offline, in any browser."""
+"""`camscope report`: photos, sounds, texts or a run in; one HTML file out that shows the maps offline."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 from rich.console import Console
 
 from camscope.app import View, check_report, write_report
 from camscope.app.run_report import MOST, add_run, side_of
-from camscope.app.view import GONE
+from camscope.app.view import GONE, usual_title
 from camscope.cli.app import say_error
+from camscope.cli.find_sources import find_sources
 from camscope.cli.map_options import USUAL, MapOptions
 from camscope.cli.model_options import DEMO, ModelOptions
 from camscope.cli.output import console, print_json, quiet_stdout
-from camscope.cli.photo_sources import Photos
 from camscope.cli.pictures import Pictures
 from camscope.cli.reading_ahead import explained_in_batches
 from camscope.cli.request import USUAL_BATCH, Request, read_inputs
 from camscope.cli.showing import show_files, show_notes
+from camscope.cli.sources import Sources
+from camscope.engine.explainer import Explainer
 from camscope.engine.progress_bar import bar, in_steps
 from camscope.errors import InputError, keyword
 from camscope.runs import RunRows
 from camscope.runs import open as open_run
 from camscope.runs.run_plan import PLAN
 
-_NO_INPUT = "Which photos? Give files, folders, globs, or samples: camscope report sample:cat sample:coffee"
+_NO_INPUT = (
+    "Which photos? Give files, folders, globs, or samples: camscope report sample:cat sample:coffee. For a model that "
+    "reads texts: a text, or a .txt file; for one that takes sounds: a .wav file. Or the folder of a run."
+)
 
 
 def report(
@@ -51,8 +57,9 @@ def report(
     Parameters
     ----------
     photos
-        Files, folders, globs, or sample:NAME; a broken one is named, and the rest goes on. Or the folder of a run: its
-        maps are taken as they are stored.
+        Files, folders, globs, or sample:NAME; a broken one is named, and the rest goes on. For a model that reads
+        texts: "a text", several, or a .txt file with one text a line. For a model that takes sounds: .wav files. Or
+        the folder of a run: its maps are taken as they are stored.
     model
         Which model, and how it is opened; see `camscope.cli.model_options.ModelOptions`.
     out
@@ -64,7 +71,7 @@ def report(
     title
         Of the report.
     batch
-        How many photos to run at a time.
+        How many photos or texts to run at a time.
     seed
         For methods that draw at random.
     where
@@ -110,12 +117,9 @@ def report(
     failed: list[tuple[str, str]] = []
     with quiet_stdout(as_json):
         explainer = request.model.open()
-        if explainer.reads_texts or explainer.hears_sounds:
-            raise InputError(
-                "A report shows photos, and this model reads something else: camscope explain shows it."
-            )
-        sources = Photos(request.inputs, out)
-        view = View(title or f"Where {model.name} looks", model.name, side=side_of(len(sources.names)))
+        sources = find_sources(explainer, request)
+        called = title or usual_title(model.name, of_texts=explainer.reads_texts)
+        view = View(called, model.name, side=side_of(len(sources.names)))
         options = request.explainer_options(instances=explainer.detects)
         size = 1 if explainer.keeps_sizes else request.batch
         with (
@@ -128,18 +132,26 @@ def report(
                     if isinstance(outcome, InputError):
                         failed.append((name, str(outcome)))
                     else:
-                        view.add(outcome)
+                        view.add(outcome, **_told(sources, explainer, name))
                 advance(len(outcomes))
         for name, reason in failed:
             say_error(reason if name in reason else f"{name}: {reason}")
-        written = [str(path) for path in write_report(view, out)] if view.photos else []
+        written = [str(path) for path in write_report(view, out)] if view.entries else []
     if as_json:
         errors = [{"source": name, "error": reason} for name, reason in failed]
-        print_json({"photos": len(view.photos), "failed": errors, "files": written})
+        print_json({f"{sources.noun}s": len(view.entries), "failed": errors, "files": written})
     else:
         show_notes(people, view.notes)
         _show_written(people, written)
     return 1 if failed else 0
+
+
+def _told(sources: Sources, explainer: Explainer, name: str) -> dict[str, Any]:
+    """What a report is told of an input besides its explanation: of a text how it was written, and where it stood."""
+    if not explainer.reads_texts:
+        return {}
+    written = sources.read(explainer, name)
+    return {"written": [written], "names": None if name == written else [name]}
 
 
 def _of_run(
@@ -190,8 +202,10 @@ def _show_written(people: Console, written: list[str]) -> None:
 
 
 def is_run(path: str) -> bool:
-    """Whether a path is the folder of a run."""
-    return (Path(path) / PLAN).is_file()
+    """Whether a path is the folder of a run; a text may be too long for a path."""
+    with suppress(OSError, ValueError):
+        return (Path(path) / PLAN).is_file()
+    return False
 
 
 def _check_run(photos: Sequence[str], said: Sequence[str]) -> None:

@@ -12,7 +12,8 @@ from cyclopts import Parameter
 
 from camscope.cli.model_options import ModelOptions
 from camscope.cli.output import console
-from camscope.errors import MissingExtraError, without_warnings
+from camscope.cli.photo_sources import reads_as_text
+from camscope.errors import InputError, MissingExtraError, without_warnings
 from camscope.images import find_photos, photo_size
 from camscope.signals import names_sound, to_sound
 
@@ -57,6 +58,8 @@ def open_app(
         to_sound(sound)  # it is there, and a sound
         session.photos.add_file(sound)
     others = [one for one in others if one not in sounds]
+    for one in others:
+        _refuse_what_is_dropped(one)
     for photo in find_photos(others) if others else []:
         if photo in others:
             photo_size(photo)  # what was named is there, and a photo
@@ -79,3 +82,16 @@ def open_app(
 
     with without_warnings(), suppress(KeyboardInterrupt):  # Ctrl-C is how it ends
         server_of(session, listener, host, ready=ready).run(sockets=[listener])
+
+
+def _refuse_what_is_dropped(given: str) -> None:
+    """Refuse texts, which the page takes.
+
+    Raises:
+        InputError: saying how.
+    """
+    if Path(given).suffix.lower() == ".txt" or reads_as_text(given):
+        raise InputError(
+            f"'{given}' is a text, and camscope app opens photos, sounds, runs and trainings. Start it with a model "
+            "that reads texts, --model hf:NAME, and write there, or drop a .txt file on the page."
+        )

@@ -39,7 +39,7 @@ class Photos:
 
     def __init__(self, given: Sequence[str], out: Path) -> None:
         for one in given:
-            _refuse_what_runs_take(one)
+            _refuse_what_others_take(one)
         self.names: Sequence[str] = _without(out, find_photos(given), given)
         self.stems: Mapping[str, Path] = stems_of_photos(given, self.names)
 
@@ -79,13 +79,20 @@ class Photos:
 _OF_RUNS = (".csv", ".tsv", ".parquet", ".pq", ".tar", ".txt")
 
 
-def _refuse_what_runs_take(given: str) -> None:
-    """Refuse what is no photo here, and what another command does take.
+_READS_TEXTS = "A model that reads texts takes it: --model hf:NAME."
+
+
+def _refuse_what_others_take(given: str) -> None:
+    """Refuse what is no photo here, and what another command or a model of another kind does take.
 
     Raises:
-        InputError: naming that command.
+        InputError: naming it.
     """
     path = Path(given)
+    if reads_as_text(given):
+        raise InputError(
+            f"There is no photo '{given}', and this model takes photos. Is it a text? {_READS_TEXTS}"
+        )
     if (path / "plan.json").is_file():
         raise InputError(
             f"'{given}' is a run, which has been explained: camscope browse {given} looks at it."
@@ -95,7 +102,23 @@ def _refuse_what_runs_take(given: str) -> None:
         raise InputError(
             f"'{given}' is {what}, and photos are files and folders of this machine here. camscope run takes tables, "
             f"lists, .tar files and URLs: camscope run {given} --out RUN."
+            f"{f' Does it hold texts? {_READS_TEXTS}' if path.suffix == '.txt' else ''}"
         )
+
+
+def reads_as_text(given: str) -> bool:
+    """Whether these are words, and no path or pattern with a space in it.
+
+    Args:
+        given: as it was typed.
+    """
+    words, path = given.split(), Path(given)
+    if len(words) < 2 or set(given) & set("/\\*[") or len(path.suffix.split()) == 1:
+        return False
+    try:
+        return not path.exists()
+    except (OSError, ValueError):  # too long for a path
+        return True
 
 
 def _without(out: Path, found: Sequence[str], given: Sequence[str]) -> list[str]:

@@ -47,6 +47,7 @@ def run_images(
     workers: int | None = None,
     shard: str | None = None,
     seed: int = 0,
+    trust: Annotated[bool, Parameter(negative="")] = False,
     into: str | None = None,
     restart: Annotated[bool, Parameter(negative="")] = False,
     retry_failed: Annotated[bool, Parameter(negative="")] = False,
@@ -86,8 +87,9 @@ def run_images(
         How many images run at a time. Default: what fits the memory, at most 16 on a processor and 256 on a GPU, or
         what the run was begun with.
     optimised
-        Whether an optimised copy of a PyTorch model is explained on; bfloat16 for one in half precision. Default: for
-        runs of 128 images or more, if its maps and scores of the first images are those of the model itself.
+        Whether an optimised copy of a PyTorch model is explained on, and photos are read the quick way (what the crop
+        cuts off is not resized, large JPEG files are decoded smaller); bfloat16 for a copy in half precision. Default:
+        for runs of 128 images or more, if maps and scores of the first images stay nearly the same; how near is said.
     shard_size
         How many images make a shard, which is one file, and what a kill costs at most.
     workers
@@ -97,6 +99,9 @@ def run_images(
         `camscope runs merge` joins them.
     seed
         For methods that draw at random.
+    trust
+        Measure how much to trust each map, by two further forwards of each: `browse --sort trust` shows the doubtful
+        ones first.
     into
         Another folder, where the plan or the data have changed since the run in --out was begun: that stays as it is.
     restart
@@ -139,6 +144,7 @@ def run_images(
             workers=workers,
             share=shard,
             seed=seed,
+            trust=trust,
             into=into,
             restart=restart,
             retry_failed=retry_failed,

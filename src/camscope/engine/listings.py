@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from camscope.engine.offering import Offer
 from camscope.models.layer import Layer
 from camscope.render import Tabular, TextTable
@@ -23,6 +25,15 @@ class LayerTable(Tabular, tuple[list[Layer], Layer | None]):
     def names(self) -> list[str]:
         """The names, as `layers=` takes them."""
         return [layer.name for layer in self[0]]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The `layers` and the name of the `automatic` choice, as plain values for programs."""
+        layers, chosen = self
+        automatic = None if chosen is None else chosen.name
+        return {
+            "layers": [{**layer.to_dict(), "automatic": layer.name == automatic} for layer in layers],
+            "automatic": automatic,
+        }
 
     def table(self) -> TextTable:
         """A row for each layer; the automatic choice stands out."""

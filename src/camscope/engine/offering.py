@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 from camscope.composition import (
     Composition,
@@ -48,6 +49,24 @@ class Offer:
 
     def __bool__(self) -> bool:
         return not self.why_not
+
+    def to_dict(self) -> dict[str, Any]:
+        """What is known of the method, and whether the model offers it, as plain values for programs."""
+        one = self.method
+        return {
+            "name": one.name,
+            "paper": one.paper,
+            "formula": one.formula,
+            "needs": sorted(need.value for need in one.needs),
+            "instead": sorted(need.value for need in one.instead),
+            "cost": one.cost,
+            "class_specific": one.class_specific,
+            "signed": one.rectified,
+            "parameters": dict(one.parameters) if isinstance(one, Method) else {},
+            "advice": one.advice,
+            "offered": bool(self),
+            "why_not": self.why_not,
+        }
 
 
 @dataclass(frozen=True)

@@ -298,7 +298,7 @@ def candidate_grids(
     if len(shape) == 3:
         found_met, found_cut = _tokens_but_for(still, shape, size, met)
         exact = [grid for _, grid in (*found_met, *found_cut)]
-        again = list(_told_tokens(shape, told))
+        again = list(_told_tokens(shape, met, told))
         likely += [*(pair for pair in again if pair[1].space in met), *found_met, *_met_tokens(shape, met)]
         possible += [*again, *found_cut, *_cut_tokens(shape, size, met)]
     return Candidates(_likeliest_first(likely), _likeliest_first(possible), kept, frozenset(exact))
@@ -307,9 +307,12 @@ def candidate_grids(
 _Ranked = tuple[int, Grid]
 """A grid, and how unlikely it is."""
 
-_KNOWN, _BEHIND_PREFIX, _NOT_MET, _UNUSUAL_ORDER, _BEFORE_OTHERS = -10, 1000, 2000, 3000, 7000
-"""What makes a grid likely: to know which tokens are no position. What makes it less likely: tokens in front of it, not
-to have been met, to stand in another order, and tokens behind it."""
+_KNOWN, _BEHIND_PREFIX, _NOT_MET, _UNUSUAL_ORDER, _BEFORE_OTHERS = 1, 1000, 2000, 3000, 7000
+"""What makes a grid less likely: that some tokens are no position, though it is known which; else tokens in front of
+it; not to have been met; to stand in another order; and tokens behind it."""
+
+_CUT_BUT_FOR_KNOWN = -10
+"""Of the grids that an input can be cut into: that those tokens are left out which are known to be no position."""
 
 
 def _likeliest_first(grids: Iterable[_Ranked]) -> list[Grid]:
@@ -342,7 +345,7 @@ def _tokens_but_for(
                 found += _all_orders(_KNOWN, _but_for(others, Grid(layout, space, channels), count))
         enough = positions >= max(FEW, len(others))  # what nothing else speaks for may agree by chance
         for space in _cuts(positions, size) if enough and not found else ():
-            cut += _all_orders(_KNOWN, _but_for(others, Grid(layout, space, channels), count))
+            cut += _all_orders(_CUT_BUT_FOR_KNOWN, _but_for(others, Grid(layout, space, channels), count))
     return found, cut
 
 
@@ -354,12 +357,15 @@ def _but_for(others: Sequence[int], grid: Grid, count: int) -> Grid:
     return replace(grid, prefix=prefix, suffix=count - end, inside=inside)
 
 
-def _told_tokens(shape: Sequence[int], told: Iterable[Grid]) -> Iterator[_Ranked]:
+def _told_tokens(
+    shape: Sequence[int], met: Sequence[tuple[int, ...]], told: Iterable[Grid]
+) -> Iterator[_Ranked]:
     """Tokens of as many as a grid that was met before had, of which the same ones are no position."""
     for layout, count, channels in token_axes(shape):
         for grid in told:
             if math.prod(grid.space) + grid.others == count:
-                yield _KNOWN, replace(grid, layout=layout, channels=channels)
+                known = _KNOWN if grid.space in met else _CUT_BUT_FOR_KNOWN
+                yield known, replace(grid, layout=layout, channels=channels)
 
 
 def _met_tokens(shape: Sequence[int], met: Sequence[tuple[int, ...]]) -> Iterator[_Ranked]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from camscope.errors import LayerError
 from camscope.models.grid import Grid
@@ -47,6 +48,20 @@ class Layer:
     def describe(self) -> str:
         """Its kind, channels and grid in words."""
         return f"{self.kind}, {self.grid.channels} channels, {self.grid.describe()}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """What is known of it, as plain values for programs."""
+        return {
+            "name": self.name,
+            "kind": self.kind,
+            "shape": list(self.shape),
+            "grid": list(self.grid.space),
+            "channels": self.grid.channels,
+            "layout": self.grid.layout,
+            "prefix_tokens": self.grid.prefix,
+            "calls": self.calls,
+            "reaches_score": self.reaches,
+        }
 
     @property
     def of_one(self) -> tuple[int, ...]:

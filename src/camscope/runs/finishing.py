@@ -47,9 +47,10 @@ def finish(store: RunStore, plan: Plan) -> None:
     known_sizes = dict(names_in(store.shards))
     sizes = [known_sizes[store.shard(shard).name] for shard in range(plan.shards)]
     mark = {"plan": plan.identity, "index": True, "sizes": sizes}
-    light = [name for name in schema().names if name not in HEAVY]
+    of_shards = schema(trust=plan.asked.trust)
+    light = [name for name in of_shards.names if name not in HEAVY]
     columns = pa.schema(
-        [*(schema().field(name) for name in light), (SIMILARITY, pa.float32())],
+        [*(of_shards.field(name) for name in light), (SIMILARITY, pa.float32())],
         metadata={MARK: json.dumps(mark).encode()},
     )
     try:

@@ -14,10 +14,10 @@ from typing import Any, Self
 import numpy as np
 from jaxtyping import Int64
 
-from camscope.errors import InputError, nearest
+from camscope.errors import InputError, keyword, nearest
 from camscope.runs.arrow_numbers import as_arrow, numbers_in
 from camscope.runs.needed_packages import duckdb_module
-from camscope.runs.row_columns import HEAVY, SIMILARITY, schema
+from camscope.runs.row_columns import HEAVY, SIMILARITY, TRUST, schema
 from camscope.runs.run_plan import Plan
 from camscope.runs.run_store import RunStore, mark_of, number_of
 from camscope.runs.sorted_keys import KEY, SortedKeys, ids_of
@@ -149,7 +149,7 @@ class OpenStore:
     @property
     def columns(self) -> list[str]:
         """The names of all columns, those that are large last."""
-        light = [str(name) for name in schema().names if name not in HEAVY]
+        light = [str(name) for name in schema(trust=self.plan.asked.trust).names if name not in HEAVY]
         return [*light, *([SIMILARITY] if self.indexed else []), *HEAVY]
 
     def check_words(self, words: str) -> None:
@@ -283,6 +283,11 @@ def _why(said: str, store: OpenStore, sql: str) -> str:
         name = unknown[1]
         if name in HEAVY:
             return f"The column {name!r} is nothing to ask by: to_pandas(maps=True) and maps() give it."
+        if name == TRUST:
+            return (
+                f"The column {TRUST!r} was not asked for when this run was begun: {keyword('trust', True)} measures "
+                f"it, in a run of its own ({keyword('into', like='FOLDER')})."
+            )
         if name == SIMILARITY:
             return f"The column {SIMILARITY!r} comes when '{store.store.path}' is complete: go on with it."
         if f'"{name}"' in sql and name not in store.columns:

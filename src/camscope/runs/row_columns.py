@@ -18,8 +18,12 @@ SIMILARITY = "similarity"
 """How like its class's mean map a map is: in the index alone, since it is known when all maps are."""
 
 
+TRUST = "trust"
+"""What a short test says of a map, see `camscope.runs.short_test`: only where it was asked for."""
+
+
 @cache
-def schema() -> Any:
+def schema(*, trust: bool = False) -> Any:
     """The columns and their types.
 
     - `id`: the number of the image in the list of inputs; `row`: of the row among those of its image.
@@ -33,6 +37,9 @@ def schema() -> Any:
       is known of it as JSON.
     - `map`: the raw signed map, row by row, divided by `scale`; `map_shape`; `low`, `high`: its ends.
     - numbers of the heatmap: see `camscope.runs.map_numbers.MapNumbers`.
+
+    Args:
+        trust: whether there is a column of that name.
     """
     pa, _ = pyarrow_modules()
     text, whole, real = pa.string(), pa.int32(), pa.float32()
@@ -59,6 +66,7 @@ def schema() -> Any:
         "method": text,
         "layer": text,
         **dict.fromkeys(NUMBERS, real),
+        **({TRUST: real} if trust else {}),
         "box": pa.list_(real),
         "low": real,
         "high": real,

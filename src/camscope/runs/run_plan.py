@@ -32,6 +32,7 @@ _WORDS = {
     "targets": "the targets",
     "top": "how many top classes are kept",
     "seed": "the seed",
+    "trust": "whether it is measured how much to trust a map",
     "shard_size": "how many images make a shard",
     "share": "the share of the run",
     "versions": "the versions",
@@ -58,6 +59,7 @@ class Asked:
         shard_size: how many images make a shard.
         share: which shards are done here.
         versions: of packages.
+        trust: whether each map is put to a short test, see `camscope.runs.short_test`.
     """
 
     model: str
@@ -74,6 +76,7 @@ class Asked:
     shard_size: int
     share: str
     versions: Mapping[str, str]
+    trust: bool = False
 
     def changes(self, other: Asked) -> list[str]:
         """In what another one differs, in words: what it was and what it is."""
@@ -140,6 +143,8 @@ class Plan:
         """A digest of all that rows depend on: shards of plans that share it belong together."""
         same = dataclasses.asdict(self)
         same["asked"]["share"] = ""
+        if not self.asked.trust:  # then rows are as they were before it could be asked for
+            del same["asked"]["trust"]
         for name in ("versions", "framework"):
             same["asked"][name] = _plain(name, same["asked"][name])
         for name in (

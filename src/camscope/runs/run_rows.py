@@ -375,7 +375,8 @@ class RunRows:
         """Some columns of a page: from the shards, which have but few rows each, while the index has all in one."""
         stored = [name for name in names if name != SIMILARITY]
         size = self.opened.plan.asked.shard_size
-        table = rows_by_key(self.opened.files, size, keys, stored, schema=schema())
+        columns = schema(trust=self.opened.plan.asked.trust)
+        table = rows_by_key(self.opened.files, size, keys, stored, schema=columns)
         if SIMILARITY in names:
             table = table.append_column(SIMILARITY, self.opened.similarity_of(keys))
         return table.select(names)

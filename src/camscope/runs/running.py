@@ -30,7 +30,8 @@ from camscope.runs.run_plan import Asked, Plan, check_unchanged
 from camscope.runs.run_store import RunStore, Unfinished
 from camscope.runs.shard_engine import Job, Progress, Told
 from camscope.runs.shard_loop import having_failures
-from camscope.runs.shard_work import Pair, explained
+from camscope.runs.shard_work import Pair, explained, given_of
+from camscope.runs.short_test import trust_numbers
 from camscope.runs.sources.finding_inputs import DataLike, find_inputs
 from camscope.runs.sources.in_tables import is_table
 from camscope.runs.sources.one_input import DataOptions, Input
@@ -90,6 +91,7 @@ def run(
     workers: int | None = None,
     share: str | None = None,
     seed: int = 0,
+    trust: bool = False,
     into: str | os.PathLike[str] | None = None,
     restart: bool = False,
     retry_failed: bool = False,
@@ -125,13 +127,17 @@ def run(
         batch: how many images run at a time; None for what fits the memory, at most 16 on a processor and 256 on a
             GPU, or what the run was begun with. Where a batch is too large all the same, it is halved.
         optimised: whether an optimised copy of the model is explained on (PyTorch: batch norm folded, channels last),
-            or `"bfloat16"` for one in half precision. None takes the copy for runs of 128 images or more, if its maps
-            and scores of the first images are those of the model itself up to a thousandth of the largest.
+            or `"bfloat16"` for one in half precision; and whether photos are read the quick way, see
+            `camscope.images.read_quickly`. None does both for runs of 128 images or more. The copy is taken if its maps
+            and scores of the first images are those of the model itself up to a thousandth of the largest, the quick
+            way if they are up to a twentieth (a hundredth where no file is decoded smaller).
         shard_size: how many images make a shard, which is one file, and what a kill costs at most.
         workers: how many processes read images; None for one for each core.
         share: `2/8` does every eighth shard from the second on, into a folder of its own; `camscope.runs.merge` joins
             them.
         seed: of methods that draw at random.
+        trust: whether a column of that name says how much to trust each map, from 2 further forwards of each; see
+            `camscope.runs.short_test.trust_numbers`.
         into: another folder, for a run whose plan or data have changed: the one in `out` stays as it is, and what has
             changed is said.
         restart: take away the run that is in the folder.
@@ -176,6 +182,7 @@ def run(
             seed,
             shard_size,
             part,
+            trust=trust,
         )
         inputs = store.inputs(shard_size, part)
         changed: tuple[str, ...] = ()
@@ -263,7 +270,8 @@ def _begun(
     own = explainer_on(explainer, chosen.precision)
 
     def tried(by: Explainer, sources: Sequence[Input], photos: Sequence[ReadPhoto]) -> Explanation:
-        return explained(by, sources, photos, asked.methods, own_layers, _tried_targets(asked), asked.seed)
+        given = given_of(sources, photos)
+        return explained(by, given, asked.methods, own_layers, _tried_targets(asked), asked.seed)
 
     reading = choose_reading(own, written.head, tried, wanted=optimised, images=written.count)
     if batch is None:
@@ -311,19 +319,16 @@ def _first(
         while some := list(itertools.islice(readable, size)):
             tried: list[list[tuple[Input, ReadPhoto]]] = [some, *([one] for one in some if size > 1)]
             for these in tried:
-                photos = [read for _, read in these]
-                sources = [one for one, _ in these]
+                given = given_of([one for one, _ in these], [read for _, read in these])
 
-                def again(
-                    own: Explainer,
-                    layers: tuple[str, ...] | None,
-                    sources: list[Input] = sources,
-                    photos: list[ReadPhoto] = photos,
-                ) -> Explanation:
-                    return explained(own, sources, photos, asked.methods, layers, targets, asked.seed)
+                def again(own: Explainer, layers: tuple[str, ...] | None, given: Any = given) -> Explanation:
+                    return explained(own, given, asked.methods, layers, targets, asked.seed)
 
                 try:
-                    return again(explainer, asked.layers), again
+                    e = again(explainer, asked.layers)
+                    if asked.trust:
+                        trust_numbers(explainer, given, e, targets, asked.seed)
+                    return e, again
                 except (InputError, TargetError) as error:  # of one image, perhaps
                     refused = refused or error
     if refused is not None:
@@ -375,6 +380,8 @@ def _asked(
     seed: int,
     shard_size: int,
     share: Share,
+    *,
+    trust: bool,
 ) -> Asked:
     return Asked(
         model=str(model) if isinstance(model, (str, os.PathLike)) else str(explainer.about["model"]),
@@ -386,6 +393,7 @@ def _asked(
         seed=seed,
         shard_size=shard_size,
         share=str(share),
+        trust=trust,
         **facts_of(explainer),
     )
 

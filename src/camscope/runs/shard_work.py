@@ -24,6 +24,7 @@ from camscope.runs.reading_one import ReadPhoto, Unread, photo_again
 from camscope.runs.row_columns import FAILED, schema
 from camscope.runs.rows_of_explanations import Numbered, Row, rows_of
 from camscope.runs.run_plan import Plan
+from camscope.runs.short_test import add_trust, trust_numbers
 from camscope.runs.sources.one_input import Input
 
 Pair = tuple[Input, "ReadPhoto | Unread"]
@@ -97,7 +98,7 @@ class Work:
                 f"Of the {refused} images of shard {number} that could be read, the model took none. The first: "
                 f"{next(row['reason'] for row in rows if row['status'] == FAILED)}"
             )
-        return pa.Table.from_pylist(rows, schema=schema())
+        return pa.Table.from_pylist(rows, schema=schema(trust=self.plan.asked.trust))
 
     def _batch(self, images: Sequence[tuple[Numbered, ReadPhoto]]) -> list[list[Row]]:
         """The rows of each image of a batch; if it cannot be explained, of its halves, or of one by one."""
@@ -127,17 +128,34 @@ class Work:
         targets: Any = list(asked.targets) or None
         if asked.targets == (LABELS,):
             targets = targets_of([_labelled(one) for one in numbered])
+        given = given_of([one.input for one in numbered], photos)
         e = explained(
-            self._explainer, [one.input for one in numbered], photos, asked.methods, self.plan.at or asked.layers,
-            targets, asked.seed,
-        )  # fmt: skip
-        return rows_of(e, numbered, photos, asked.top)
+            self._explainer, given, asked.methods, self.plan.at or asked.layers, targets, asked.seed
+        )
+        rows = rows_of(e, numbered, photos, asked.top)
+        if asked.trust:
+            add_trust(rows, trust_numbers(self._explainer, given, e, targets, asked.seed))
+        return rows
+
+
+def given_of(inputs: Sequence[Input], photos: Sequence[ReadPhoto]) -> Any:
+    """What an explainer takes, of a batch of inputs that were read.
+
+    Args:
+        inputs: of the batch.
+        photos: as they were read.
+    """
+    if photos[0].prepared is None:
+        return [read.photo(one.source) for one, read in zip(inputs, photos, strict=True)]
+    geometries = [read.geometry for read in photos if read.geometry is not None]
+    makers = [partial(_look_again, one, read) for one, read in zip(inputs, photos, strict=True)]
+    array = np.stack([read.prepared for read in photos if read.prepared is not None])
+    return PreparedPhotos(array, ImagesElsewhere(makers, geometries))
 
 
 def explained(
     explainer: Explainer,
-    inputs: Sequence[Input],
-    photos: Sequence[ReadPhoto],
+    given: Any,
     methods: Sequence[str],
     layers: Sequence[str] | None,
     targets: Any,
@@ -147,8 +165,7 @@ def explained(
 
     Args:
         explainer: of the model.
-        inputs: of the batch.
-        photos: as they were read.
+        given: see `given_of`.
         methods: as text.
         layers: by name; None for the automatic choice.
         targets: see `Explainer.__call__`.
@@ -157,14 +174,6 @@ def explained(
     Raises:
         CamscopeError: see `Explainer.__call__`.
     """
-    given: Any
-    if photos[0].prepared is None:
-        given = [read.photo(one.source) for one, read in zip(inputs, photos, strict=True)]
-    else:
-        geometries = [read.geometry for read in photos if read.geometry is not None]
-        makers = [partial(_look_again, one, read) for one, read in zip(inputs, photos, strict=True)]
-        array = np.stack([read.prepared for read in photos if read.prepared is not None])
-        given = PreparedPhotos(array, ImagesElsewhere(makers, geometries))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", CamscopeWarning)  # they are in the notes of each row
         return explainer(

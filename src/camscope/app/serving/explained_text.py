@@ -1,4 +1,4 @@
-"""One text explained, as the page is given it: its words, and what each is for every target."""
+"""One text explained, as the page is given it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 from camscope.app.serving.held_models import HeldModel
 from camscope.app.serving.wishes import ExplainText
-from camscope.results.saving import finite
+from camscope.app.text_facts import text_facts
 from camscope.targets import TopK
 
 _TOP = 3
@@ -24,47 +24,17 @@ def explained_text(model: HeldModel, wish: ExplainText) -> dict[str, Any]:
         CamscopeError: if what is asked for does not suit it.
     """
     model.refuse_all_but_texts()
-    explainer = model.explainer
-    e = explainer(
+    e = model.explainer(
         wish.text,
         methods=wish.methods or None,
         layers=wish.layers or None,
         targets=wish.targets or [TopK(_TOP, or_fewer=True) if wish.top is None else TopK(wish.top)],
         seed=wish.seed,
     )
-    text = e.text(0)
-    plain: dict[str, Any] = finite(
-        {
-            "model_id": model.id,
-            "text": wish.text,
-            "words": [{"text": word.text, "glued": word.glued} for word in text.words],
-            "layers": list(dict.fromkeys(layer for _, layer in e.raw)),
-            "automatic": not wish.layers,
-            "top": [
-                {"index": index, "name": name, "logit": logit, "probability": probability}
-                for index, name, logit, probability in e.top(wish.top or _TOP)
-            ],
-            "targets": [
-                {
-                    "title": title,
-                    "index": info.index,
-                    "score": float(e.scores[0, t]),
-                    "probability": e.probability(0, t),
-                }
-                for t, (title, info) in enumerate(zip(e.titles[0], e.targets[0], strict=True))
-            ],
-            "maps": [
-                {
-                    "method": method,
-                    "layer": layer,
-                    "target": target,
-                    "evidence": [value for _, value in e.words(0, method, layer, target=target)],
-                    "note": e.status[method, layer][0][target].words,
-                }
-                for method, layer in e.raw
-                for target in range(len(e.targets[0]))
-            ],
-            "notes": list(e.notes),
-        }
-    )
-    return plain
+    return {
+        "model_id": model.id,
+        **text_facts(e, 0, top=wish.top or _TOP, written=wish.text),
+        "layers": list(dict.fromkeys(layer for _, layer in e.raw)),
+        "automatic": not wish.layers,
+        "notes": list(e.notes),
+    }

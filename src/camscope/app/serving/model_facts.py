@@ -1,4 +1,4 @@
-"""What there is to choose from of a model: its layers, methods and classes, and what it found in a photo."""
+"""What there is to choose from of a model: its classes, and what it found in a photo."""
 
 from __future__ import annotations
 
@@ -10,68 +10,12 @@ import numpy as np
 from camscope.app.serving.held_photos import Given
 from camscope.arrays import to_numpy
 from camscope.engine import Explainer
-from camscope.engine.listings import LayerTable, OfferTable
 from camscope.errors import near
-from camscope.methods import Method
-from camscope.models.layer import Layer
 from camscope.outputs import Dense, Detections
 from camscope.targets import class_name
 
 _FOUND = 20
 _LIKELY = 0.05
-
-
-def layers_of(table: LayerTable) -> dict[str, Any]:
-    """The layers, and the one that is chosen automatically.
-
-    Args:
-        table: as an explainer gives it.
-    """
-    layers, chosen = table
-    automatic = None if chosen is None else chosen.name
-    return {"layers": [_layer(one, automatic) for one in layers], "automatic": automatic}
-
-
-def _layer(layer: Layer, automatic: str | None) -> dict[str, Any]:
-    return {
-        "name": layer.name,
-        "kind": layer.kind,
-        "shape": list(layer.shape),
-        "grid": list(layer.grid.space),
-        "channels": layer.grid.channels,
-        "reaches_score": layer.reaches,
-        "automatic": layer.name == automatic,
-    }
-
-
-def methods_of(table: OfferTable) -> dict[str, Any]:
-    """The methods, each with its honest line, its price, and why the model does not offer it.
-
-    Args:
-        table: as an explainer gives it.
-    """
-    return {
-        "methods": [
-            {
-                "name": offer.name,
-                "advice": offer.method.advice,
-                "cost": offer.method.cost,
-                "paper": offer.method.paper,
-                "formula": offer.method.formula,
-                "class_specific": offer.method.class_specific,
-                "signed": offer.method.rectified,
-                "parameters": {
-                    name: str(value)
-                    for name, value in (
-                        offer.method.parameters.items() if isinstance(offer.method, Method) else ()
-                    )
-                },
-                "offered": bool(offer),
-                "why_not": offer.why_not,
-            }
-            for offer in table
-        ]
-    }
 
 
 def classes_of(names: Sequence[str] | None, words: str, *, limit: int, offset: int) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.concurrency import run_in_threadpool
 
 from camscope.app.serving.app_session import Session, done
-from camscope.app.serving.model_facts import classes_of, instances_of, layers_of, methods_of
+from camscope.app.serving.model_facts import classes_of, instances_of
 
 router = APIRouter()
 
@@ -18,14 +18,14 @@ router = APIRouter()
 async def _layers(request: Request, id: str, every: bool = False) -> dict[str, Any]:
     """The layers with a grid, and the one that is chosen automatically; `every` lists those inside of blocks too."""
     model = _session(request).models.of(id)
-    return layers_of(await done(request, model.worker, partial(model.layers, every=every)))
+    return (await done(request, model.worker, partial(model.layers, every=every))).to_dict()
 
 
 @router.get("/models/{id}/methods")
 async def _methods(request: Request, id: str) -> dict[str, Any]:
     """All methods, each with one honest line and its price; and why the model does not offer one."""
     model = _session(request).models.of(id)
-    return methods_of(await model.methods())
+    return {"methods": [offer.to_dict() for offer in await model.methods()]}
 
 
 @router.get("/models/{id}/classes")

@@ -14,7 +14,7 @@ from camscope.errors import InputError
 from camscope.results.saving import finite
 from camscope.runs import RunRows
 from camscope.runs.map_numbers import NUMBERS
-from camscope.runs.row_columns import HEAVY, SIMILARITY
+from camscope.runs.row_columns import HEAVY, SIMILARITY, TRUST
 from camscope.runs.row_summaries import histogram, points, value_counts
 
 _CATEGORIES = ("label", "top1", "target", "method", "layer", "status")
@@ -23,6 +23,7 @@ _NUMBERS = (
     "probability",
     "score",
     *(name for name in NUMBERS if name != "box"),
+    TRUST,
     SIMILARITY,
 )
 _INSIDE = ("kind", "first", "second", "file_digest", "scale", "map_shape", "low", "high")
