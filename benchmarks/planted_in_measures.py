@@ -601,4 +601,15 @@ BUGS: list[Bug] = [
             "        most = likely.max(0)[:1]\n",
         ),
     ),
+    # ------------------------------------------------------------------ threads, locks, and what is undone
+    *bugs_in(
+        "fair_lock.py",
+        ("tests/test_locks.py",),
+        ("who waits is not woken", "            first.woken.put(None)\n", "            pass\n"),
+        (
+            "who came last comes first",
+            "        self._queue.append(turn)\n",
+            "        self._queue.insert(1, turn)\n",
+        ),
+    ),
 ]
