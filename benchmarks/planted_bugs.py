@@ -688,7 +688,7 @@ BUGS: list[Bug] = [
         ("tests/test_place.py", "tests/test_space.py"),
         (
             "any grid is believed that its shape allows",
-            "                >= max(_least(grid, copies, likely=likely, mirrored=answer.mirrored), best - _AS_GOOD)",
+            "                >= max(_least(answer, grid, likely=likely, guessed=is_guess(grid)), best - _AS_GOOD)",
             "                >= 0",
         ),
         (
@@ -810,8 +810,8 @@ BUGS: list[Bug] = [
         ),
         (
             "a layer of other channels is told by itself",
-            "if replace(grid, channels=0) in self._told]",
-            "if grid in self._told]",
+            "return replace(grid, channels=0) in self._told",
+            "return grid in self._told",
         ),
     ),
     *_in(
@@ -819,7 +819,7 @@ BUGS: list[Bug] = [
         ("tests/test_place.py", "tests/torch/test_layers.py"),
         (
             "the tokens that are no position stand in front whatever the numbers say",
-            "return (others or OtherTokens()).best(alike, candidates.exact)",
+            "return others.best(alike, candidates.exact)",
             "return found",
         ),
     ),

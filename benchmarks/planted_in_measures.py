@@ -612,4 +612,42 @@ BUGS: list[Bug] = [
             "        self._queue.insert(1, turn)\n",
         ),
     ),
+    *bugs_in(
+        "models/turns.py",
+        ("tests/torch/test_threads.py",),
+        (
+            "each part has a lock of its own",
+            "_locks.setdefault(part, known) for part in every",
+            "_locks.setdefault(part, FairLock()) for part in every",
+        ),
+    ),
+    *bugs_in(
+        "models/torch/hooks/session.py",
+        ("tests/torch/test_checkpointing.py",),
+        (
+            "checkpointing stays switched off",
+            "            for module, flag in checkpointing:\n",
+            "            for module, flag in checkpointing if not on else ():\n",
+        ),
+    ),
+    # ------------------------------------------------------------------ what is remembered, and copies
+    *bugs_in(
+        "models/torch/hooks/read_by_forward.py",
+        ("tests/torch/test_remembered.py",),
+        (
+            "numbers written into a tensor that a module keeps go unseen",
+            "return (TheSame(value), value._version)",
+            "return TheSame(value)",
+        ),
+        (
+            "a function that took the place of one that is gone is taken for it",
+            "return TheSame(value if function is None else function)",
+            "return id(value if function is None else function)",
+        ),
+        (
+            "what a list of settings holds goes unseen",
+            "isinstance(value, (list, tuple, set, frozenset)) and depth < 2",
+            "isinstance(value, tuple) and depth < 2",
+        ),
+    ),
 ]
