@@ -601,4 +601,124 @@ BUGS: list[Bug] = [
             "        most = likely.max(0)[:1]\n",
         ),
     ),
+    # ------------------------------------------------------------------ threads, locks, and what is undone
+    *bugs_in(
+        "fair_lock.py",
+        ("tests/test_locks.py",),
+        ("who waits is not woken", "            first.woken.put(None)\n", "            pass\n"),
+        (
+            "who came last comes first",
+            "        self._queue.append(turn)\n",
+            "        self._queue.insert(1, turn)\n",
+        ),
+    ),
+    *bugs_in(
+        "models/turns.py",
+        ("tests/torch/test_threads.py",),
+        (
+            "each part has a lock of its own",
+            "_locks.setdefault(part, known) for part in every",
+            "_locks.setdefault(part, FairLock()) for part in every",
+        ),
+    ),
+    *bugs_in(
+        "models/torch/hooks/session.py",
+        ("tests/torch/test_checkpointing.py",),
+        (
+            "checkpointing stays switched off",
+            "            for module, flag in checkpointing:\n",
+            "            for module, flag in checkpointing if not on else ():\n",
+        ),
+    ),
+    *bugs_in(
+        "models/torch/hooks/session.py",
+        ("tests/torch/test_suffix.py",),
+        ("a forward that the user had put in place is lost", "if self._before is None:", "if True:"),
+    ),
+    # ------------------------------------------------------------------ what is remembered, and copies
+    *bugs_in(
+        "models/torch/hooks/read_by_forward.py",
+        ("tests/torch/test_remembered.py",),
+        (
+            "numbers written into a tensor that a module keeps go unseen",
+            "return (TheSame(value), value._version)",
+            "return TheSame(value)",
+        ),
+        (
+            "a function that took the place of one that is gone is taken for it",
+            "return TheSame(value if function is None else function)",
+            "return id(value if function is None else function)",
+        ),
+        (
+            "what a list of settings holds goes unseen",
+            "isinstance(value, (list, tuple, set, frozenset)) and depth < 2",
+            "isinstance(value, tuple) and depth < 2",
+        ),
+    ),
+    *bugs_in(
+        "models/batch.py",
+        ("tests/torch/test_several_inputs.py",),
+        (
+            "a switch is taken for the switch beside it",
+            "by_keyword = ((name, told(name, self.kwargs[name])) for",
+            "by_keyword = (told(name, self.kwargs[name]) for",
+        ),
+    ),
+    *bugs_in(
+        "models/keras/keras_runtime.py",
+        ("tests/keras/test_runtime_by_hand.py",),
+        (
+            "what is dead on a dark image never counts",
+            "for values in (kept.values, noisy(1), noisy(100)):",
+            "for values in (kept.values, noisy(1)):",
+        ),
+    ),
+    *bugs_in(
+        "models/onnx/row_by_row.py",
+        ("tests/onnx/test_runs.py",),
+        (
+            "a large number hides that small ones mix",
+            "sizes = np.maximum(sizes, _ROUNDED.get(dtype, 1e-3) * sizes.max(initial=0))",
+            "sizes = np.maximum(sizes, sizes.max(initial=0))",
+        ),
+    ),
+    *bugs_in(
+        "cli/writing.py",
+        ("tests/cli/test_explain.py",),
+        (
+            "a name that differs by capitals alone is a name of its own",
+            "while str(path).lower() in taken:",
+            "while str(path) in written:",
+        ),
+    ),
+    *bugs_in(
+        "training/step_maps.py",
+        ("tests/training/test_step_maps.py",),
+        (
+            "a head that was found for one method's shape is every shape's",
+            "kind = (_kind_of(x), told",
+            "kind = (told",
+        ),
+        ("what a gradient method found is taken for a linear head", "of_head, task, told", "task, told"),
+        (
+            "a function that looks elsewhere is taken for another of the same code",
+            "told(output), explained_input)",
+            'getattr(output, "__code__", output), explained_input)',
+        ),
+    ),
+    *bugs_in(
+        "training/told_functions.py",
+        ("tests/training/test_step_maps.py",),
+        ("a function's defaults go unseen", "[function.__defaults__, function.__kwdefaults__]", "[]"),
+        (
+            "the globals that a function reads go unseen",
+            "found + [function.__globals__.get(name) for name in _globals_in(function.__code__)]",
+            "found",
+        ),
+        (
+            "what is around a function goes unseen",
+            "            found.append(cell.cell_contents)\n",
+            "            pass\n",
+        ),
+    ),
 ]
