@@ -89,6 +89,18 @@ def test_browse_shows_rows_and_writes_sheets(run, made, tmp_path):
     assert rows["rows"] == 2
 
 
+def test_browse_tells_the_targets_probability_from_that_of_the_top_class(run, folder, tmp_path):
+    shutil.copytree(folder / "ant", tmp_path / "ant")
+    run("run", "ant", "--model", SPEC, "--out", "two", "--target", "top2", *SMALL)
+    out = run("browse", "two", "--limit", "2").out
+    assert "top1's probability" in out
+    rows = json.loads(run("browse", "two", "--limit", "2", "--json").out)["shown"]
+    assert [row["target"] == row["top1"] for row in rows] == [True, False]
+    lines = [line.split() for line in out.splitlines() if "ant/" in line]
+    shares = [[f"{row[name]:.1%}" for name in ("top1_probability", "probability")] for row in rows]
+    assert [line[-2:] for line in lines] == shares
+
+
 def test_browse_shows_mean_maps_and_the_unusual(run, made, tmp_path):
     means = run("browse", made, "--means", "label", "--save", "means.png")
     assert {"ant", "bee", "wolf"} <= set(means.out.split())

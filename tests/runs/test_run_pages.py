@@ -69,13 +69,16 @@ def test_any_numbers_and_texts_are_in_the_order_of_sql(few, most_text, rng, monk
             "row": pa.array([0] * 500, pa.int32()),
             "value": pa.array(values, pa.float32()),
             "name": pa.array(names),
+            "path": pa.array(
+                [None if one is None else f"/é/folder-{one}{i % 7}" for i, one in enumerate(names)]
+            ),
             "none": pa.nulls(500, pa.float32()),
             "many": pa.array([None if one is None else len(one) for one in names], pa.int64()),
         }
     )
     ask = duckdb.connect().register("data", table).sql
     keys = SortedKeys(lambda sql: ask(sql).to_arrow_table(), lambda sql: ask(sql).to_arrow_reader(64))
-    for by in ("value", "name", "none", "many", "value > 0"):
+    for by in ("value", "name", "path", "none", "many", "value > 0"):
         for descending in (False, True):
             order = (Order(by, descending),)
             found = keys.page("SELECT * FROM data", order, 0, 500, keep=True)

@@ -215,6 +215,7 @@ def test_an_image_that_is_none_is_told_from_one_that_is_not_there(folder, tmp_pa
         (lambda home: home / "photoz", "There is no '.*photoz'. Did you mean 'photos'"),
         (lambda home: home / "empty", "hold no image"),
         (lambda home: f"{home}/*.jpg", "Nothing matches"),
+        (lambda home: "hf:ylecun/mnist", "A data set of it is hf://datasets/ylecun/mnist, with its owner"),
         (lambda home: home / "notes.md", "nothing that images come in"),
         (lambda home: home / "list.txt", "is empty"),
         (lambda home: [], "There is no image in nothing"),

@@ -147,14 +147,20 @@ def _show(
         columns.remove("target")
     short = short_names(plan.class_names)
     extra = [sort] if sort in table[0] and sort not in (*columns, "id", "top1_probability") else []
-    drawn = plain_table("id", "source", *columns, "probability", *extra)
+    shares = {"probability": "top1_probability"}
+    if "target" in columns:
+        shares = {"top1's probability": "top1_probability", "target's": "probability"}
+    drawn = plain_table("id", "source", *columns, *shares, *extra)
     for row in table:
         words = [
             str(row["id"]),
             str(row["source"]),
             *(_said(short.get(row[name], row[name])) for name in columns),
         ]
-        words += [percent(row["top1_probability"], ""), *(_said(row[name]) for name in extra)]
+        words += [
+            *(percent(row[name], "") for name in shares.values()),
+            *(_said(row[name]) for name in extra),
+        ]
         drawn.add_row(*map(escape, words))
     drawn.columns[0].justify = "right"
     drawn.columns[1].overflow = "fold"

@@ -87,8 +87,9 @@ def run_images(
         How many images run at a time. Default: what fits the memory, at most 16 on a processor and 256 on a GPU, or
         what the run was begun with.
     optimised
-        Whether an optimised copy of a PyTorch model is explained on; bfloat16 for one in half precision. Default: for
-        runs of 128 images or more, if its maps and scores of the first images are those of the model itself.
+        Whether an optimised copy of a PyTorch model is explained on, and photos are read the quick way (what the crop
+        cuts off is not resized, large JPEG files are decoded smaller); bfloat16 for a copy in half precision. Default:
+        for runs of 128 images or more, if maps and scores of the first images stay nearly the same; how near is said.
     shard_size
         How many images make a shard, which is one file, and what a kill costs at most.
     workers

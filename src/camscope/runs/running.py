@@ -19,7 +19,6 @@ from camscope.runs.engines import LOCAL, engine_named
 from camscope.runs.faster_copy import check_wanted, choose, explainer_on
 from camscope.runs.faster_reading import DONE, choose_reading
 from camscope.runs.finishing import finish
-from camscope.runs.halves_of_maps import better_half
 from camscope.runs.input_list import InputList, Share
 from camscope.runs.labels_of_run import LabelReader, check_some_known
 from camscope.runs.model_of_run import explainer_of, facts_of
@@ -32,6 +31,7 @@ from camscope.runs.run_store import RunStore, Unfinished
 from camscope.runs.shard_engine import Job, Progress, Told
 from camscope.runs.shard_loop import having_failures
 from camscope.runs.shard_work import Pair, explained, given_of
+from camscope.runs.short_test import trust_numbers
 from camscope.runs.sources.finding_inputs import DataLike, find_inputs
 from camscope.runs.sources.in_tables import is_table
 from camscope.runs.sources.one_input import DataOptions, Input
@@ -127,15 +127,17 @@ def run(
         batch: how many images run at a time; None for what fits the memory, at most 16 on a processor and 256 on a
             GPU, or what the run was begun with. Where a batch is too large all the same, it is halved.
         optimised: whether an optimised copy of the model is explained on (PyTorch: batch norm folded, channels last),
-            or `"bfloat16"` for one in half precision. None takes the copy for runs of 128 images or more, if its maps
-            and scores of the first images are those of the model itself up to a thousandth of the largest.
+            or `"bfloat16"` for one in half precision; and whether photos are read the quick way, see
+            `camscope.images.read_quickly`. None does both for runs of 128 images or more. The copy is taken if its maps
+            and scores of the first images are those of the model itself up to a thousandth of the largest, the quick
+            way if they are up to a twentieth (a hundredth where no file is decoded smaller).
         shard_size: how many images make a shard, which is one file, and what a kill costs at most.
         workers: how many processes read images; None for one for each core.
         share: `2/8` does every eighth shard from the second on, into a folder of its own; `camscope.runs.merge` joins
             them.
         seed: of methods that draw at random.
         trust: whether a column of that name says how much to trust each map, from 2 further forwards of each; see
-            `camscope.runs.halves_of_maps.better_half`.
+            `camscope.runs.short_test.trust_numbers`.
         into: another folder, for a run whose plan or data have changed: the one in `out` stays as it is, and what has
             changed is said.
         restart: take away the run that is in the folder.
@@ -325,7 +327,7 @@ def _first(
                 try:
                     e = again(explainer, asked.layers)
                     if asked.trust:
-                        better_half(explainer, given, e, targets, asked.seed)
+                        trust_numbers(explainer, given, e, targets, asked.seed)
                     return e, again
                 except (InputError, TargetError) as error:  # of one image, perhaps
                     refused = refused or error

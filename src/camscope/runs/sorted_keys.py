@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
@@ -145,7 +146,8 @@ class SortedKeys:
     def _by_text(self, chosen: str, order: tuple[Order, ...]) -> Int64[np.ndarray, " row"] | None:
         """All keys, where rows are sorted by a text that fits the memory; None where it is none, or does not.
 
-        DuckDB's own sort holds rows as they are sorted several times.
+        DuckDB's own sort holds rows as they are sorted several times. What all texts begin with, such as the folder of
+        paths, is left out: it is most of their memory.
         """
         import pyarrow as pa
         from pyarrow import compute
@@ -153,10 +155,18 @@ class SortedKeys:
         if len(order) > 1:
             return None
         ((by, descending),) = order
+        ends = self.ask(
+            f"SELECT min(value) AS low, max(value) AS high FROM (SELECT ({by}\n) AS value FROM ({chosen}))"
+        )
+        low, high = (ends[name][0].as_py() for name in ("low", "high"))
+        if not isinstance(low, str):
+            return None
+        alike = itertools.takewhile(lambda both: both[0] == both[1], zip(low, high, strict=False))
+        shared = sum(1 for _ in alike)  # of the first and the last, and so of all between
         found, texts, size = [], [], 0
-        for part in self.stream(f"SELECT {KEY}, ({by}\n) AS value FROM ({chosen})"):
+        for part in self.stream(f"SELECT {KEY}, substr(({by}\n), {shared + 1}) AS value FROM ({chosen})"):
             size += part["value"].nbytes
-            if not pa.types.is_string(part["value"].type) or size > _MOST_TEXT:
+            if size > _MOST_TEXT:
                 return None
             found.append(numbers_in(part["key"]))
             texts.append(part["value"])

@@ -28,6 +28,8 @@ STDIN = "-"
 
 _LISTS = (".txt", ".lst")
 
+_OF_HUB = "hf:"
+
 
 def find_inputs(data: DataLike, options: DataOptions | None = None) -> Iterator[Input]:
     """The inputs that someone's words stand for, as a stream: always in the same order, and never all in memory.
@@ -69,6 +71,12 @@ def _of(given: str, options: DataOptions) -> Iterator[Input]:
 
 
 def _of_file(given: str, options: DataOptions) -> Iterator[Input]:
+    if given.startswith(_OF_HUB) and not is_url(given):
+        name = given.removeprefix(_OF_HUB)
+        raise InputError(
+            f"'{given}' is how a model of the Hub is named. A data set of it is hf://datasets/{name or 'OWNER/NAME'}, "
+            "with its owner before its name: it is read where its images are in Parquet files."
+        )
     if not given or not is_file(given):
         raise InputError(f"There is no '{given}'.{_near(given)}")
     read = _reader(given)
