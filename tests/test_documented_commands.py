@@ -42,7 +42,7 @@ def run_of(line: str) -> list[str]:
     named = next((word for word in words if word.startswith(("timm:", "torchvision:", "keras:ResNet"))), "")
     if named and "--weights" not in words:
         words += ["--weights", "random"]
-    return words + [*SHORTER.get(words[0], ())]
+    return [*words, *SHORTER.get(words[0], ())]
 
 
 def reason(line: str) -> str | None:
