@@ -81,12 +81,14 @@ class Kept:
     Attributes:
         ran: of each method, what was run.
         refused: of each method that the model does not offer, why.
+        lines: the methods whose strips are drawn as `LINES` says.
         layer: where the maps of single layers were made.
         said: of each photo, the class that is explained and its probability.
     """
 
     ran: dict[str, str] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
+    lines: list[str] = field(default_factory=list)
     layer: str = ""
     said: list[tuple[str, float]] = field(default_factory=list)
 
@@ -182,7 +184,8 @@ def main() -> None:
 def _keep(folder: Path, model: str, method: str, some: Sequence[Photo], *, again: bool) -> None:
     """Make a strip, or note why there is none; what is known of it is written with it."""
     known, file = kept(folder).get(model, Kept()), folder / strip_file(model, method)
-    if not again and (method in known.refused or (method in known.ran and file.exists())):
+    there = method in known.ran and file.exists() and (method in known.lines or method not in LINES)
+    if not again and (method in known.refused or there):
         return
     start, row = time.process_time(), Kept()
     try:
@@ -193,6 +196,7 @@ def _keep(folder: Path, model: str, method: str, some: Sequence[Photo], *, again
         row.refused[method] = str(error)
     else:
         row.ran[method] = e.methods[0]
+        row.lines = [method] if method in LINES else []
         if method == "gradcam":
             row.layer = e.layers[0]
             row.said = [
@@ -211,6 +215,7 @@ def _write(folder: Path, model: str, new: Kept) -> None:
     for method in (*new.ran, *new.refused):
         row.ran.pop(method, None)
         row.refused.pop(method, None)
+    row.lines = sorted({*row.lines, *new.lines})
     row.ran |= new.ran
     row.refused |= new.refused
     row.layer, row.said = new.layer or row.layer, new.said or row.said

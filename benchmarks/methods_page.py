@@ -148,7 +148,7 @@ def shown(model: str, method: str, folder: str = "pictures") -> str:
         why = "a forward for each channel takes minutes a photo" if method in PER_CHANNEL else "not made yet"
         return f"*{what}*: {why}; `python -m benchmarks.gallery --methods {method}` draws it."
     how = "" if row.ran[method] == method else f", as `{row.ran[method]}`"
-    how += f", {LINES[method]}" if method in LINES else ""
+    how += f", {LINES[method]}" if method in row.lines else ""
     return f"*{what}*{how}\n![{described(model, method)}]({folder}/{strip_file(model, method)})"
 
 

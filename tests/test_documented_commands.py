@@ -18,6 +18,7 @@ from tests.test_documented_code import PAGES, ROOT, commands
 NOT_RUN: Mapping[str, str] = {
     "camscope app": "a server, which runs until it is ended; tests/app starts it",
     "camscope choose": "at least 50 photos, and a quarter of an hour; tests/cli/test_choose_command.py runs it",
+    "camscope train --resume": "goes on with a run that was stopped; tests/cli/test_train.py stops some",
     "camscope explain photo.jpg --as choice.json": "what `choose` has left; tests/cli/test_choose_command.py runs it",
     "camscope explain street.jpg --model FILE.py:YOLO_FACTORY": "stands for a file of the reader's",
     "camscope run photos/ --model timm:resnet50 --out run --engine ray": "a cluster; tests/runs has one",
@@ -41,7 +42,7 @@ def run_of(line: str) -> list[str]:
     named = next((word for word in words if word.startswith(("timm:", "torchvision:", "keras:ResNet"))), "")
     if named and "--weights" not in words:
         words += ["--weights", "random"]
-    return words + ([] if "--resume" in words else [*SHORTER.get(words[0], ())])
+    return [*words, *SHORTER.get(words[0], ())]
 
 
 def reason(line: str) -> str | None:
