@@ -1,6 +1,6 @@
 """Do the tests notice? Plants known bugs, one at a time, in a copy of the repository, and runs tests that should fail.
 
-    python -m benchmarks.mutants                # all of them: half an hour, more on a busy machine
+    python -m benchmarks.mutants                # all of them: an hour, more on a busy machine
     python -m benchmarks.mutants --only figures # those whose file or description holds the word
 
 The working tree is only read. Prints for every bug `caught` (a test failed, which is named), `SURVIVED`, `TOO LONG` (no

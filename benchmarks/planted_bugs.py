@@ -6,32 +6,9 @@ code it is planted in changes, the run says that it is stale: plant it again in 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-
-@dataclass(frozen=True)
-class Bug:
-    """One planted bug.
-
-    Attributes:
-        file: in which file, under `src/camscope`.
-        old: what stands there, exactly once.
-        new: what is put in its place.
-        breaks: in one line, what is wrong then.
-        tests: the files that should notice, the quickest first.
-    """
-
-    file: str
-    old: str
-    new: str
-    breaks: str
-    tests: tuple[str, ...]
-
-
-def _in(room: str, tests: tuple[str, ...], *bugs: tuple[str, str, str]) -> list[Bug]:
-    """Bugs of one file with the same tests."""
-    return [Bug(f"src/camscope/{room}", old, new, breaks, tests) for breaks, old, new in bugs]
-
+from benchmarks.planted_in_measures import BUGS as IN_MEASURES
+from benchmarks.planting import Bug
+from benchmarks.planting import bugs_in as _in
 
 _PIXELS = ("tests/results/test_figure_pixels.py",)
 _WORDS = ("tests/results/test_word_colours.py",)
@@ -681,8 +658,8 @@ BUGS: list[Bug] = [
         ("tests/images/test_preprocess.py",),
         (
             "the crop's corner has its axes swapped",
-            "(offset[1] + columns[0], offset[0] + rows[0])",
-            "(offset[0] + rows[0], offset[1] + columns[0])",
+            "fitted.paste(picture, (offset[1] + columns[0], offset[0] + rows[0]))",
+            "fitted.paste(picture, (offset[0] + rows[0], offset[1] + columns[0]))",
         ),
         (
             "colours of a BGR model are not turned round",
@@ -711,7 +688,7 @@ BUGS: list[Bug] = [
         ("tests/test_place.py", "tests/test_space.py"),
         (
             "any grid is believed that its shape allows",
-            "                >= max(_least(grid, copies, likely=likely, mirrored=answer.mirrored), best - _AS_GOOD)",
+            "                >= max(_least(answer, grid, likely=likely, guessed=is_guess(grid)), best - _AS_GOOD)",
             "                >= 0",
         ),
         (
@@ -770,7 +747,11 @@ BUGS: list[Bug] = [
     *_in(
         "models/grid.py",
         ("tests/test_place.py",),
-        ("of grids that were met the first is taken", "for space in reversed(met):", "for space in met:"),
+        (
+            "of grids that were met the first is taken",
+            "        for space in reversed(met):\n            prefix = ",
+            "        for space in met:\n            prefix = ",
+        ),
     ),
     *_in(
         "models/torch/observation.py",
@@ -815,12 +796,22 @@ BUGS: list[Bug] = [
         ),
     ),
     *_in(
-        "models/in_front.py",
+        "models/other_tokens.py",
         ("tests/test_place.py",),
         (
-            "each layer says by itself how many tokens stand in front",
+            "each layer says by itself which tokens are no position",
             "best = told[0] if told else max(",
             "best = max(",
+        ),
+        (
+            "what stands still tells less than a layer before",
+            "told = [grid for grid in agreements if grid in exact]",
+            "told = []",
+        ),
+        (
+            "a layer of other channels is told by itself",
+            "return replace(grid, channels=0) in self._told",
+            "return grid in self._told",
         ),
     ),
     *_in(
@@ -828,7 +819,7 @@ BUGS: list[Bug] = [
         ("tests/test_place.py", "tests/torch/test_layers.py"),
         (
             "the tokens that are no position stand in front whatever the numbers say",
-            "return (in_front or InFront()).best(pair for pair in tried if found.is_but_for_others(pair[0]))",
+            "return (others or OtherTokens()).best(alike, candidates.exact)",
             "return found",
         ),
     ),
@@ -898,7 +889,7 @@ BUGS: list[Bug] = [
     ),
     *_in(
         "methods/gradient.py",
-        _FORMULAS,
+        ("tests/test_methods.py",),
         (
             "where the α of Grad-CAM++ has no meaning it is anything",
             "if bool(xp.any(total < 0)) or evidence.gradient_powers is not None:",
@@ -1137,4 +1128,6 @@ BUGS: list[Bug] = [
         ("tests/exporting/test_export.py",),
         ("what was half written stays", "shutil.rmtree(folder, ignore_errors=True)", "pass"),
     ),
+    # ------------------------------------------------------------------ measures, verdicts, locks, trainings and runs
+    *IN_MEASURES,
 ]

@@ -90,6 +90,10 @@ def _reader(place: Path) -> None:
     wordpiece().save_pretrained(place)
 
 
+def _reviews(place: Path) -> None:
+    place.write_text("a film I loved\nnot a good film\n")
+
+
 def _listener(place: Path) -> None:
     from tests.libraries.sounds import saved
 
@@ -134,6 +138,7 @@ THINGS: Mapping[str, Callable[[Path], None]] = {
     "model.onnx": _onnx,
     "CLIP-FOLDER": _clip,
     "TEXT-CLASSIFIER": _reader,
+    "reviews.txt": _reviews,
     "speech.wav": _speech,
     "hf:FOLDER": _listener,
     "MY-FOLDER": _vit,

@@ -76,3 +76,22 @@ def test_a_lock_may_be_taken_again_inside_and_is_let_go_once():
             pass
         assert lock.is_held_here
     assert not lock.is_held_here
+
+
+def test_who_waits_is_woken_and_in_the_order_they_came():
+    lock, served = FairLock(), []
+
+    def work(number: int) -> None:
+        with held(lock):
+            served.append(number)
+
+    threads = [threading.Thread(target=work, args=(number,), daemon=True) for number in range(4)]
+    with held(lock):
+        for number, thread in enumerate(threads, start=2):
+            thread.start()
+            while len(lock._queue) < number:
+                thread.join(0.001)
+        assert not served
+    for thread in threads:
+        thread.join(10)
+    assert served == [0, 1, 2, 3]

@@ -219,6 +219,7 @@ def test_all_layers_of_a_forward_tell_how_many_tokens_stand_in_front():
     wider = [(replace(before, channels=48), 0.60), (replace(after, channels=48), 0.61)]
     assert in_front.best(wider) == wider[0][0]
     assert OtherTokens().best(wider) == wider[1][0]
+    assert in_front.best(wider, [wider[1][0]]) == wider[1][0]  # what stands still tells most
 
 
 def test_a_position_that_stands_still_is_still_one_where_a_grid_with_all_of_them_was_met():

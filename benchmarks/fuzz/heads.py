@@ -96,7 +96,8 @@ class Classifier(nn.Module):
             one = {"class": at.others[:1], "first": (0,), "last": (-1,)}
             if pool in one:
                 return x[:, one[pool][0]]
-            return (x[:, at.positions] if pool == "grid" else x).mean(1)
+            positions = [n for n in range(x.shape[1]) if n not in at.others]  # of an input of any length
+            return (x[:, positions] if pool == "grid" else x).mean(1)
         if pool == "module":
             return self.pool(x).flatten(1)
         if pool == "flat":

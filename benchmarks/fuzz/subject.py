@@ -41,7 +41,7 @@ class Subject:
     @property
     def classes(self) -> int:
         """How many classes camscope shows."""
-        return 2 if self.head.classes == 1 and self.recipe.task != "regression" else self.head.classes
+        return 2 if self.head.classes == 1 and self.recipe.task is None else self.head.classes
 
     def note(self, result: str, about: str, why: str = "") -> None:
         """Note a finding."""

@@ -124,5 +124,6 @@ def test_what_is_said_wrongly_is_refused_before_anything_is_served(place):
         assert f"--port {port}" in said
         assert "Leave it out" in said
     assert "does not exist" in _refused("b.png", cwd=place)
+    assert "write there" in _refused("A film I loved", cwd=place)
     assert "no-such-host" in _refused("--host", "no-such-host.invalid", cwd=place)
     assert "65535" in _refused("--port", "70000", cwd=place)

@@ -83,6 +83,7 @@ def test_a_class_is_compared_a_layer_changed_and_a_run_opened_by_keys(browser, s
     press("a run run", "Enter")
     page.wait_for_selector("button.tile canvas")
     page.keyboard.press("j")
+    eventually(page, lambda: page.evaluate("document.activeElement.matches('.tile[aria-current=true]')"))
     page.keyboard.press("Enter")
     page.wait_for_selector(".reading")
     assert page.locator(".places [aria-current=page]").inner_text() == "Photos"

@@ -200,3 +200,11 @@ def test_volumes_are_still_refused():
     )
     with pytest.raises(InputError, match="photos, sounds and texts"):
         View("").add(volume)
+
+
+def test_a_notebook_has_texts_as_the_same_page(explained):
+    pytest.importorskip("anywidget", reason="needs the extra notebook")
+    view = Read(camscope.app.widget(explained).page).view
+    assert [len(text["words"]) for text in view["texts"]] == [
+        len(explained.words(n, "gradcam")) for n in (0, 1)
+    ]

@@ -221,6 +221,27 @@ def test_words_are_saved(page, words):
     assert Image.open(BytesIO(saved("PNG"))).width == 1200
 
 
+def test_the_report_of_a_text_opens_offline_with_all_maps_there_were(page, browser, tmp_path):
+    page.get_by_role("button", name=re.compile("^good")).click()
+    eventually(page, lambda: shown(page) == ["good"])
+    page.get_by_role("button", name="evidence against good").click(modifiers=["Shift"])
+    eventually(page, lambda: shown(page) == ["good", "not good"])
+    with page.expect_download() as found:
+        page.get_by_role("button", name="report", exact=True).click()
+    (tmp_path / "r.html").write_bytes(found.value.path().read_bytes())
+    offline = browser.new_page()
+    offline.goto((tmp_path / "r.html").as_uri())
+    assert offline.title() == "Which words reader goes by"
+    offline.get_by_role("button", name=re.compile("^good")).click()
+    offline.get_by_role("button", name="evidence against good").click(modifiers=["Shift"])
+    assert shown(offline) == ["good", "not good"]
+    assert [strengths(offline, row) for row in (0, 1)] == [strengths(page, row) for row in (0, 1)]
+    assert "Selvaraju" in offline.locator("section[aria-labelledby=methods]").inner_text()
+    offline.get_by_text("The lines that make this").click()
+    assert json.dumps(TEXT) in offline.locator(".lines pre").first.inner_text()
+    offline.close()
+
+
 def test_a_text_file_is_dropped(page):
     page.get_by_role("button", name=re.compile("^colours")).click()
     page.wait_for_selector(".pane canvas:not(.before)")

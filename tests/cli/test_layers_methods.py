@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import camscope.cli
+from camscope.cli.app import app
 from camscope.composition import COMPOSITIONS, NAMED, list_methods, parse, split
 from camscope.evidence import in_words
 from camscope.methods import get_method, registry
@@ -185,3 +186,24 @@ def test_no_command_imports_a_framework():
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             roots = {name.partition(".")[0] for name in names}
             assert not roots & {"torch", "jax", "keras", "tensorflow", "onnxruntime", "timm"}, file.name
+
+
+@pytest.mark.parametrize(
+    "command", ["explain", "report", "concepts", "trust", "choose", "run", "layers", "methods"]
+)
+def test_how_a_model_is_opened_is_said_alike_to_every_command(command):
+    said = "--model onnx:a.onnx --preprocessing 0-1@64 --classes a.txt --task multilabel --device cpu --num-classes 3"
+    _, bound, _ = app.parse_args([command, *said.split()], print_error=False, exit_on_error=False)
+    model = bound.arguments["model"]
+    assert (model.preprocessing, model.task, model.device) == ("0-1@64", "multilabel", "cpu")
+
+
+def test_layers_are_looked_at_as_photos_are_prepared(run):
+    ran = run("layers", "--model", "timm:resnet18", "--weights", "random", "--preprocessing", "0-1@64")
+    assert "512×2×2" in ran.out
+
+
+def test_methods_of_the_demo_are_asked_for_by_its_name(run):
+    every, of_demo = (json.loads(run("methods", *words, "--json").out) for words in ([], ["--model", "demo"]))
+    assert "offered" not in every[0]
+    assert "offered" in of_demo[0]

@@ -103,8 +103,13 @@ def test_signals_and_volumes(conv):
 
 @QUIET
 def test_weights_and_stability_are_words_of_trust():
-    _, explainer = classifier(dtype=torch.float32)
+    net, explainer = classifier(dtype=torch.float32)
     x = torch.randn(2, 2, 32, 32, generator=torch.Generator().manual_seed(0))
+    with (
+        torch.no_grad()
+    ):  # two classes are nearly as likely in the second image, so that some copies have the other
+        first, second = net(x)[1].topk(2).values.tolist()
+        net.head.bias[net(x)[1].argmax()] -= first - second - 0.01
     judgement = explainer.trust(x, methods=["gradcam", "centre"], checks=("weights", "stability"))
     said = {(row.image, row.method): {c.name: c for c in row.checks} for row in judgement.rows}
     assert [*said[0, "gradcam"]] == ["weights", "stability"]
@@ -114,14 +119,18 @@ def test_weights_and_stability_are_words_of_trust():
     e = explainer(x, methods=["gradcam"])
     both = [metrics.model_randomisation(explainer, x, e, head_only=only) for only in (False, True)]
     bounds = [one.beside["lower 95 % bound"]["gradcam"] for one in both]
+    stability = metrics.stability(explainer, x, e)
+    assert len(set(stability.beside["share of copies whose top class stays"]["gradcam"][:, 0])) == 2
     for image in (0, 1):
         check = said[image, "gradcam"]["weights"]
         assert check.number.low == pytest.approx(max(b[image, 0] for b in bounds), abs=1e-6)
         assert check.passed is not (check.number.low > 0.5)
-        stable = metrics.stability(explainer, x, e)["gradcam"][image, 0]
+        stable = stability["gradcam"][image, 0]
         assert said[image, "gradcam"]["stability"].number.value == pytest.approx(
             stable, abs=1e-6, nan_ok=True
         )
+        share = stability.beside["share of copies whose top class stays"]["gradcam"][image, 0]
+        assert f"{share:.0%} keep the top class" in said[image, "gradcam"]["stability"].says or share == 0
 
 
 def test_what_a_check_cannot_say_is_told_and_nothing_is_lost():

@@ -12,6 +12,7 @@ from onnx import numpy_helper
 
 from camscope.errors import InputError, LayerError, ModelError
 from camscope.models.onnx.cutting import cut_after
+from camscope.models.onnx.row_by_row import Together
 from camscope.models.onnx.sessions import MOST
 from tests.onnx.graphs import (
     RESIDUAL,
@@ -174,6 +175,23 @@ def mixing() -> onnx.ModelProto:
         node("ReduceMean", "divided", "logits", "/pool", axes=[2, 3], keepdims=0),
     ]
     return graph(nodes, {"body.w": weights(4, 3, 3, 3)}, ["n", 3, "h", "w"], ["logits"])
+
+
+@pytest.mark.parametrize(("offset", "mixes"), [(7000.0, True), (7000.0, False), (0.0, True)])
+def test_a_large_number_hides_no_mixing_in_a_small_one(offset, mixes):
+    """A price of thousands beside a share of the whole batch, or beside a number that rounding alone moves."""
+    x = np.array([1.0, -2.0, 0.5, 3.0])
+
+    def run(some: np.ndarray) -> dict[str, np.ndarray]:
+        own = x[some]
+        small = np.exp(own) / np.exp(own).sum() if mixes else own * (1 + 1e-7 * len(own))
+        return {"scores": np.stack([offset + own, small], 1).astype(np.float32)}
+
+    together = Together()
+    found = together.run(run, 4, ["scores"])["scores"]
+    assert together.allowed is not mixes
+    if mixes:
+        assert (found[:, 1] == 1).all()
 
 
 def test_rows_that_would_mix_run_one_by_one():

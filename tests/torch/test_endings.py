@@ -104,6 +104,37 @@ def test_behind_a_sigmoid_the_logits_of_the_selected_output_are_explained(name):
         torch.testing.assert_close(e.scores[:, place], model.logits(model.features(X))[which][:, c].detach())
 
 
+class Certain(Heads):
+    """Both heads are certain of everything."""
+
+    def logits(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        v = features.mean((2, 3))
+        return self.a(v) + 500, self.b(v) + 700
+
+
+@pytest.mark.parametrize("method", ["gradcam", "ablationcam"])
+@pytest.mark.parametrize("which", [0, 1])
+def test_of_two_heads_that_are_certain_the_selected_one_is_explained(which, method):
+    """Both put out ones, of which numbers do not tell whose they are."""
+    model = Certain(two_by_one_module).double().eval()
+    e = camscope.explain(model, X, layers=LAYER, targets=["1"], output=which, methods=method)
+    logits = model.logits(model.features(X))[which][:, 1].detach()
+    torch.testing.assert_close(e.scores[:, 0], logits, rtol=1e-9, atol=0)
+    A, head = model.features(X).detach(), (model.a, model.b)[which]
+    weights = head.weight[1].detach() / 36
+    weights = weights * (A.sum((2, 3)) / logits[:, None] if method == "ablationcam" else torch.ones(2, 1))
+    expected = (weights[:, :, None, None] * A).sum(1)
+    torch.testing.assert_close(e.maps()[:, 0], expected, rtol=1e-9, atol=1e-15)
+
+
+def test_copies_of_what_two_certain_heads_put_out_are_refused():
+    model = Certain(lambda m, a, b: (m.sigmoid(a).clone(), m.sigmoid(b).clone())).double().eval()
+    with pytest.raises(
+        camscope.ModelError, match=r"2 calls of sigmoid put out the very numbers.*pass output="
+    ):
+        camscope.explain(model, X, layers=LAYER, targets=["1"], output=0)
+
+
 SOFTMAXES = {
     "module": lambda m, a, b: m.softmax(a),
     "module, and for another head": lambda m, a, b: (m.softmax(a), m.softmax(b)),

@@ -58,6 +58,11 @@ class ByFunctions(nn.Module):
         return self.fc(functional.dropout(self.norm(x.mean((2, 3))), 0.5, self.training))
 
 
+def biased(layer: nn.Linear, bias: float) -> nn.Linear:
+    nn.init.constant_(layer.bias, bias)
+    return layer
+
+
 LINEAR = {
     "batch norm": lambda: nn.Sequential(
         *pooled(), norm(nn.BatchNorm1d, 12), nn.Dropout(0.5), linear(12, 5, 1)
@@ -88,6 +93,9 @@ NOT_LINEAR = {
     ),
     "a ReLU between two linear layers": lambda: nn.Sequential(
         *pooled(), linear(12, 20, 2), nn.ReLU(), linear(20, 5, 1)
+    ),
+    "a ReLU that rests for all of the batch": lambda: nn.Sequential(
+        *pooled(), biased(linear(12, 20, 2), 1e3), nn.ReLU(), linear(20, 5, 1)
     ),
     "LayerNorm": lambda: nn.Sequential(*pooled(), nn.LayerNorm(12), linear(12, 5, 1)),
     "a group norm of vectors": lambda: nn.Sequential(*pooled(), nn.GroupNorm(3, 12), linear(12, 5, 1)),

@@ -24,13 +24,18 @@ def test_without_its_correction_for_few_it_is_scipys():
     assert abs(ours.high - theirs.high) < 0.06 * width
 
 
-def by_definition(values, level, draws, seed):
-    """Efron's formulas step by step, with Hesterberg's wider quantiles."""
-    n, mean = len(values), values.mean()
+def by_definition(values, level, draws, seed, groups=None):
+    """Efron's formulas step by step, with Hesterberg's wider quantiles; whole groups are drawn."""
+    parts = (
+        [values[np.asarray(groups) == one] for one in dict.fromkeys(groups)] if groups else values[:, None]
+    )
+    n, mean = len(parts), values.mean()
     times = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=draws)
-    drawn = np.array([(row * values).sum() / n for row in times])
+    drawn = np.array(
+        [np.concatenate([parts[i] for i in np.repeat(np.arange(n), row)]).mean() for row in times]
+    )
     z0 = stats.norm.ppf((drawn < mean).mean() + 0.5 * np.isclose(drawn, mean, rtol=0, atol=1e-12).mean())
-    left_out = np.array([np.delete(values, i).mean() for i in range(n)])
+    left_out = np.array([np.concatenate([*parts[:i], *parts[i + 1 :]]).mean() for i in range(n)])
     away = left_out.mean() - left_out
     a = (away**3).sum() / (6 * (away**2).sum() ** 1.5)
     ends = []
@@ -47,6 +52,13 @@ def test_it_is_what_its_formulas_say(level):
     assert [ours.low, ours.high] == pytest.approx(by_definition(values, level, 800, 5))
     below = bca_intervals(values[:, None], level=(1 + level) / 2, draws=800, seed=5, side="below")[0]
     assert (below.low, below.high) == (pytest.approx(ours.low), math.inf)
+
+
+def test_of_groups_of_other_sizes_too():
+    groups = np.repeat([*"abcdefgh"], [1, 9, 2, 7, 1, 5, 3, 8]).tolist()
+    values = RNG.exponential(size=len(groups))
+    ours = bca_intervals(values[:, None], groups=groups, draws=800, seed=5)[0]
+    assert [ours.low, ours.high] == pytest.approx(by_definition(values, 0.95, 800, 5, groups))
 
 
 def misses(draw, mean, n, runs=500):

@@ -155,9 +155,13 @@ def test_the_model_and_the_random_state_are_as_they_were():
 def test_the_same_seed_says_the_same_and_another_draws_others():
     _, explainer = classifier()
     options = {"methods": "gradcam", "layers": "features.3", "probes": 32}
-    one, again, other = (explainer.trust(X[:1], seed=seed, **options).rows[0] for seed in (1, 1, 2))
+    found = [explainer.trust(X[:1], seed=seed, **options) for seed in (1, 1, 2)]
+    one, again, other = (judgement.rows[0] for judgement in found)
     assert one == again
-    assert one.fidelity != other.fidelity
+    assert one.fidelity.value != other.fidelity.value
+    removed = [judgement.probes[0, (7, 7)].removed for judgement in found]
+    assert np.array_equal(removed[0], removed[1])
+    assert not np.array_equal(removed[0], removed[2])
 
 
 # ------------------------------------------------------------------ other scores and other shapes
@@ -270,6 +274,17 @@ def test_a_baseline_is_no_better_than_itself():
         assert row.notes == (f"{row.method} does not depend on the class.",)
 
 
+def test_the_mean_activation_to_beat_is_that_of_the_maps_own_layer():
+    _, explainer = classifier()
+    options = {"layers": ["features.1", "features.3"], "probes": 32, "checks": "fidelity"}
+    rows = explainer.trust(X[:1], methods=["gradcam", "mean-activation"], **options).rows
+    found = {(row.method, row.layer): row for row in rows}
+    for layer in options["layers"]:
+        beside = found["gradcam", layer].baselines[MEAN].fidelity
+        assert beside == found["mean-activation", layer].fidelity
+    assert len({row.fidelity.value for row in rows}) == 4
+
+
 # ------------------------------------------------------------------ further tests
 
 
@@ -362,6 +377,7 @@ def test_of_a_class_that_is_all_but_impossible_it_is_told():
     words = "gives class 2 a probability of less than 0.01% here"
     assert [words in " ".join(repr(j).split()) for j in (probable, judgement)] == [False, True]
     assert [any(words in note for note in row.notes) for row in judgement.rows] == [True, False]
+    assert not any("a probability" in note for note in judgement.rows[1].notes)
     assert not judgement.rows[0].why
 
 

@@ -60,7 +60,7 @@ def _suggest(people: Console, done: Done, sources: Sources, request: Request) ->
     second = top[min(1, len(top) - 1)]["index"]
     target, methods = request.again(without=["--top"]), request.again(without=["--method", "--save"])
     layers, offered = (
-        shlex.join(["camscope", what, *request.model.listing_words()]) for what in ("layers", "methods")
+        shlex.join(["camscope", what, *request.model.words()]) for what in ("layers", "methods")
     )
     other = f"--target {second} --target not:{second}   # for and against one class"
     if any(one["box"] for one in done.results[0]["targets"]):

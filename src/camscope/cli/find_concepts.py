@@ -12,7 +12,7 @@ from rich.table import Table
 
 from camscope import render
 from camscope.cli.file_names import stems_of_photos
-from camscope.cli.model_options import ModelOptions
+from camscope.cli.model_options import DEMO, ModelOptions
 from camscope.cli.out_folder import free_folder, prepared_folder
 from camscope.cli.output import console, print_json, quiet_stdout
 from camscope.cli.request import read_inputs, read_style
@@ -26,16 +26,12 @@ _ARRAYS = "concepts.npz"
 
 def concepts(
     *photos: str,
-    model: str = "demo",
+    model: ModelOptions = DEMO,
     count: int = 4,
     layer: str | None = None,
     out: Path = Path("camscope-out"),
     colormap: str | None = None,
-    weights: str | None = None,
-    preprocessing: Annotated[str | None, Parameter(negative="", allow_leading_hyphen=True)] = None,
-    device: str | None = None,
     seed: int = 0,
-    trust_pickle: Annotated[bool, Parameter(negative="")] = False,
     overwrite: Annotated[bool, Parameter(negative="")] = False,
     as_json: Annotated[bool, Parameter("--json", negative="")] = False,
 ) -> None:
@@ -47,7 +43,7 @@ def concepts(
         Files, folders, globs, or sample:NAME. All are factorised together: the more show the same things, the
         clearer the concepts; a few dozen at most.
     model
-        demo, timm:NAME, torchvision:NAME, hf:NAME-OR-FOLDER, keras:NAME-OR-FILE, onnx:FILE.onnx or FILE.py:FACTORY.
+        Which model, and how it is opened; see `camscope.cli.model_options.ModelOptions`.
     count
         How many concepts.
     layer
@@ -57,18 +53,8 @@ def concepts(
         a number behind its name.
     colormap
         Any name of the cmap catalogue.
-    weights
-        A weights file, or `random`.
-    preprocessing
-        How photos are prepared, where the model does not say it: 0-1, -1-1 or 0-255 (the whole photo at the input's
-        size, with values in that range), imagenet, keras:resnet50 (as for keras.applications' models), each with a size
-        if the model takes any (0-1@96); or FILE.json, the fields of camscope.Preprocessing.
-    device
-        cpu, cuda, cuda:1, mps …
     seed
         Of the factorisation's random start.
-    trust_pickle
-        Read a checkpoint that can run code. Only for files you would run as a program.
     overwrite
         Write into --out all the same, over files that have the same name.
     as_json
@@ -81,7 +67,7 @@ def concepts(
     out = out if overwrite else free_folder(out, [*stems.values(), Path(_ARRAYS).with_suffix("")], found)
     with prepared_folder(out):
         with quiet_stdout(as_json):
-            explainer = ModelOptions(model, weights, trust_pickle, device, preprocessing=preprocessing).open()
+            explainer = model.open()
             result = explainer.concepts(
                 [read_photo(name) for name in found], count=count, layer=layer, seed=seed
             )

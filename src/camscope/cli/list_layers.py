@@ -9,7 +9,7 @@ from cyclopts import Parameter
 from rich.markup import escape
 from rich.table import Table
 
-from camscope.cli.model_options import ModelOptions, check_no_size_of_texts, check_size
+from camscope.cli.model_options import DEMO, ModelOptions, check_no_size_of_texts, check_size
 from camscope.cli.output import console, print_json, quiet_stdout
 from camscope.cli.showing import plain_table
 from camscope.models.layer import Layer
@@ -17,12 +17,9 @@ from camscope.models.layer import Layer
 
 def layers(
     *,
-    model: str = "demo",
-    weights: str | None = None,
-    num_classes: int | None = None,
+    model: ModelOptions = DEMO,
     size: int | None = None,
     every: Annotated[bool, Parameter("--all", negative="")] = False,
-    trust_pickle: Annotated[bool, Parameter(negative="")] = False,
     as_json: Annotated[bool, Parameter("--json", negative="")] = False,
 ) -> None:
     """List the layers that have a spatial grid, and mark the one chosen when none is named.
@@ -30,23 +27,18 @@ def layers(
     Parameters
     ----------
     model
-        demo, timm:NAME, torchvision:NAME, hf:NAME-OR-FOLDER, keras:NAME-OR-FILE, onnx:FILE.onnx or FILE.py:FACTORY.
-    weights
-        A weights file, or `random` for an untrained network (the grids are the same).
-    num_classes
-        How many classes a model is to have that is made by name, where no weights say it.
+        Which model, and how it is opened; see `camscope.cli.model_options.ModelOptions`. Of an untrained network
+        (--weights random) the grids are the same.
     size
         Side of the square input in pixels, if it is not the model's own.
     every
         All layers, also those inside blocks.
-    trust_pickle
-        Read a checkpoint that can run code. Only for files you would run as a program.
     as_json
         Print machine-readable output on stdout, and nothing else there.
     """
     check_size(size)
     with quiet_stdout(as_json):
-        explainer = ModelOptions(model, weights, trust_pickle, num_classes=num_classes).open()
+        explainer = model.open()
     check_no_size_of_texts(size, explainer)
     with quiet_stdout(as_json):
         found = explainer.layers(size=None if size is None else (size, size), every=every)

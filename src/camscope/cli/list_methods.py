@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.padding import Padding
 
-from camscope.cli.model_options import ModelOptions, check_no_size_of_texts, check_size
+from camscope.cli.model_options import DEMO, ModelOptions, check_no_size_of_texts, check_size
 from camscope.cli.output import console, print_json, quiet_stdout
 from camscope.composition import COMPOSITIONS, Composition, Named, list_methods
 from camscope.engine.offering import Offer
@@ -21,11 +21,8 @@ from camscope.methods import Method
 
 def methods(
     *,
-    model: str | None = None,
-    weights: str | None = None,
-    num_classes: int | None = None,
+    model: ModelOptions = DEMO,
     size: int | None = None,
-    trust_pickle: Annotated[bool, Parameter(negative="")] = False,
     as_json: Annotated[bool, Parameter("--json", negative="")] = False,
 ) -> None:
     """List the methods, or those that a model offers: paper, needs, cost and one honest line of advice.
@@ -34,22 +31,17 @@ def methods(
     ----------
     model
         A model, as `camscope explain` takes it: then only the methods that it offers are listed, and why not the
-        others. What they need is tried on a picture of noise, or on some text.
-    weights
-        Of the model: a weights file, or `random` for an untrained network.
-    num_classes
-        How many classes a model is to have that is made by name, where no weights say it.
+        others. What they need is tried on a picture of noise, or on some text. See
+        `camscope.cli.model_options.ModelOptions`.
     size
         Side of the square input in pixels, if it is not the model's own.
-    trust_pickle
-        Read a checkpoint that can run code. Only for files you would run as a program.
     as_json
         Print machine-readable output on stdout, and nothing else there.
     """
-    options = ModelOptions(model or "demo", weights, trust_pickle, num_classes=num_classes)
-    offers = _all() if model is None else _tried(options, size, as_json)
+    named = model is not DEMO  # `--model demo` is another object: then that model is asked
+    offers = _tried(model, size, as_json) if named else _all()
     if as_json:
-        print_json([_facts(offer, model) for offer in offers])
+        print_json([_facts(offer, asked=named) for offer in offers])
         return
     found = [offer.method for offer in offers if offer]
     people = console()
@@ -83,10 +75,10 @@ def _tried(options: ModelOptions, size: int | None, as_json: bool) -> list[Offer
         return explainer.methods(size=None if size is None else (size, size))
 
 
-def _facts(offer: Offer, model: str | None) -> dict[str, Any]:
+def _facts(offer: Offer, *, asked: bool) -> dict[str, Any]:
     """What is known of a method, for a program; whether it is offered only where a model was asked."""
     tried = ("offered", "why_not")
-    return {name: fact for name, fact in offer.to_dict().items() if model is not None or name not in tried}
+    return {name: fact for name, fact in offer.to_dict().items() if asked or name not in tried}
 
 
 def _show_refused(people: Console, refused: Sequence[Offer]) -> None:

@@ -88,16 +88,11 @@ class ModelOptions:
 
     def words(self) -> list[str]:
         """The words on the command line that give the same model, its outputs and its preprocessing again."""
-        given = {"--task": self.task, "--classes": self.classes, "--preprocessing": self.preprocessing}
-        given["--device"] = self.device
-        return [*self.listing_words(), *words_of(given)]
-
-    def listing_words(self) -> list[str]:
-        """Those of them that `camscope layers` and `camscope methods` take: the model and its weights."""
         name = None if self.name == "demo" else self.name
         trust = ["--trust-pickle"] if self.trust_pickle else []
-        given = {"--model": name, "--weights": self.weights, "--num-classes": self.num_classes}
-        return [*words_of(given), *trust]
+        model = {"--model": name, "--weights": self.weights, "--num-classes": self.num_classes}
+        how = {"--task": self.task, "--classes": self.classes, "--preprocessing": self.preprocessing}
+        return [*words_of(model), *trust, *words_of({**how, "--device": self.device})]
 
 
 DEMO = ModelOptions()

@@ -12,6 +12,7 @@ from cyclopts import Parameter
 
 from camscope.cli.model_options import ModelOptions
 from camscope.cli.output import console
+from camscope.cli.photo_sources import reads_as_text
 from camscope.errors import InputError, MissingExtraError, without_warnings
 from camscope.images import find_photos, photo_size
 from camscope.signals import names_sound, to_sound
@@ -84,13 +85,13 @@ def open_app(
 
 
 def _refuse_what_is_dropped(given: str) -> None:
-    """Refuse a file of texts, which the page takes.
+    """Refuse texts, which the page takes.
 
     Raises:
         InputError: saying how.
     """
-    if Path(given).suffix.lower() == ".txt":
+    if Path(given).suffix.lower() == ".txt" or reads_as_text(given):
         raise InputError(
             f"'{given}' is a text, and camscope app opens photos, sounds, runs and trainings. Start it with a model "
-            "that reads texts, --model hf:NAME, and drop the file on the page, or write there."
+            "that reads texts, --model hf:NAME, and write there, or drop a .txt file on the page."
         )

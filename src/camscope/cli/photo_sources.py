@@ -89,7 +89,7 @@ def _refuse_what_others_take(given: str) -> None:
         InputError: naming it.
     """
     path = Path(given)
-    if _reads_as_text(given) and not _is_there(path):
+    if reads_as_text(given):
         raise InputError(
             f"There is no photo '{given}', and this model takes photos. Is it a text? {_READS_TEXTS}"
         )
@@ -106,18 +106,19 @@ def _refuse_what_others_take(given: str) -> None:
         )
 
 
-def _reads_as_text(given: str) -> bool:
-    """Whether these are words, and no path or pattern with a space in it."""
-    words, suffix = given.split(), Path(given).suffix
-    return len(words) > 1 and not set(given) & set("/\\*[") and (not suffix or len(suffix.split()) > 1)
+def reads_as_text(given: str) -> bool:
+    """Whether these are words, and no path or pattern with a space in it.
 
-
-def _is_there(path: Path) -> bool:
-    """Whether there is such a file or folder; a text may be too long for a path."""
-    try:
-        return path.exists()
-    except (OSError, ValueError):
+    Args:
+        given: as it was typed.
+    """
+    words, path = given.split(), Path(given)
+    if len(words) < 2 or set(given) & set("/\\*[") or len(path.suffix.split()) == 1:
         return False
+    try:
+        return not path.exists()
+    except (OSError, ValueError):  # too long for a path
+        return True
 
 
 def _without(out: Path, found: Sequence[str], given: Sequence[str]) -> list[str]:

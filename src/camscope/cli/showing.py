@@ -84,7 +84,8 @@ def _show_layers(people: Console, e: Explanation) -> None:
     for name, about in layers["layers"].items():
         why = ", fused" if name in layers.get("fused", ()) else ""
         if name == layers.get("choice"):
-            why = f", chosen automatically (next: {', '.join(layers['runners_up'])})"
+            others = ", ".join(layers["runners_up"])
+            why = f", chosen automatically ({f'next: {others}' if others else 'the only one'})"
         if name in layers.get("reach", {}):
             why = f", of which the instance depends on {'×'.join(map(str, layers['reach'][name]))} cells"
         people.print(f"layer [bold]{escape(name)}[/] ({escape(about)}){escape(why)}")

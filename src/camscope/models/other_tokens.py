@@ -33,6 +33,10 @@ class OtherTokens:
         """The grids so far, of which it is known which tokens are no position."""
         return [grid for grid, exact in self._told.items() if exact]
 
+    def told_before(self, grid: Grid) -> bool:
+        """Whether an earlier output has told the tokens of this grid, whatever its channels."""
+        return replace(grid, channels=0) in self._told
+
     def best(self, alike: Iterable[tuple[Grid, float]], exact: Collection[Grid] = ()) -> Grid:
         """The grid but for whose positions all stands still; or that an output before told; or the most in place.
 
@@ -42,7 +46,7 @@ class OtherTokens:
         """
         agreements = dict(alike)
         told = [grid for grid in agreements if grid in exact]
-        told += [grid for grid in agreements if replace(grid, channels=0) in self._told]
+        told += [grid for grid in agreements if self.told_before(grid)]
         best = told[0] if told else max(agreements, key=lambda grid: agreements[grid])
         about = replace(best, channels=0)
         self._told[about] = self._told.get(about, False) or best in exact

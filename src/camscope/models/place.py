@@ -238,7 +238,11 @@ def find_grid(
     kept = candidates.kept[0] if keeps_axes and len(candidates.kept) == 1 else None
     if not answer.changed:
         return None if answer.anything else kept
-    copies = answer.copies
+    others = others or OtherTokens()
+
+    def is_guess(grid: Grid) -> bool:
+        return grid.others > 0 and grid not in candidates.exact and not others.told_before(grid)
+
     for grids, likely in ((candidates.likely, True), (candidates.possible, False)):
         tried = [(grid, answer.agreement(grid)) for grid in grids if _is_told_from_all(answer, grid)]
         best = max((agreement for _, agreement in tried), default=0.0)
@@ -247,13 +251,13 @@ def find_grid(
                 grid
                 for grid, agreement in tried
                 if agreement
-                >= max(_least(grid, copies, likely=likely, mirrored=answer.mirrored), best - _AS_GOOD)
+                >= max(_least(answer, grid, likely=likely, guessed=is_guess(grid)), best - _AS_GOOD)
             ),
             None,
         )
         if found is not None:
             alike = [pair for pair in tried if found.is_but_for_others(pair[0])]
-            return (others or OtherTokens()).best(alike, candidates.exact)
+            return others.best(alike, candidates.exact)
     return kept if kept is not None and answer.is_everywhere_on(kept) else None
 
 
@@ -267,15 +271,24 @@ def _is_told_from_all(answer: Answer, grid: Grid) -> bool:
     return not _has_few(grid) or answer.slope(grid) >= _LEAST_SLOPE
 
 
-def _least(grid: Grid, copies: int, *, likely: bool, mirrored: bool) -> float:
-    """The least agreement with which a grid is taken."""
-    if mirrored and _has_few(grid):
+def _least(answer: Answer, grid: Grid, *, likely: bool, guessed: bool) -> float:
+    """The least agreement with which a grid is taken.
+
+    Args:
+        answer: of the layer.
+        grid: a candidate.
+        likely: whether more than the number of tokens speaks for it.
+        guessed: whether nothing says which tokens are no position. Of all the places where they could stand one agrees
+            by chance, on few positions and where these are guessed too.
+    """
+    few = math.prod(grid.space) < FEW
+    if (answer.mirrored and _has_few(grid)) or (guessed and (few or not likely)):
         return AGREES_BEYOND_DOUBT[1]
-    if likely and math.prod(grid.space) >= FEW:
+    if likely and not few:
         return AGREES
     if likely and len(grid.space) > 1 and not grid.layout.startswith("tokens"):
         return AGREES_ON_FEW
-    return AGREES_BEYOND_DOUBT[copies]
+    return AGREES_BEYOND_DOUBT[answer.copies]
 
 
 def with_altered_copies(

@@ -19,7 +19,7 @@ SIMILARITY = "similarity"
 
 
 TRUST = "trust"
-"""How much a map's better half tells the model, see `camscope.runs.halves_of_maps`: only where it was asked for."""
+"""What a short test says of a map, see `camscope.runs.short_test`: only where it was asked for."""
 
 
 @cache

@@ -59,7 +59,7 @@ class Asked:
         shard_size: how many images make a shard.
         share: which shards are done here.
         versions: of packages.
-        trust: whether each map is put to a short test, see `camscope.runs.halves_of_maps`.
+        trust: whether each map is put to a short test, see `camscope.runs.short_test`.
     """
 
     model: str

@@ -19,7 +19,6 @@ from camscope.runs.engines import LOCAL, engine_named
 from camscope.runs.faster_copy import check_wanted, choose, explainer_on
 from camscope.runs.faster_reading import DONE, choose_reading
 from camscope.runs.finishing import finish
-from camscope.runs.halves_of_maps import better_half
 from camscope.runs.input_list import InputList, Share
 from camscope.runs.labels_of_run import LabelReader, check_some_known
 from camscope.runs.model_of_run import explainer_of, facts_of
@@ -32,6 +31,7 @@ from camscope.runs.run_store import RunStore, Unfinished
 from camscope.runs.shard_engine import Job, Progress, Told
 from camscope.runs.shard_loop import having_failures
 from camscope.runs.shard_work import Pair, explained, given_of
+from camscope.runs.short_test import trust_numbers
 from camscope.runs.sources.finding_inputs import DataLike, find_inputs
 from camscope.runs.sources.in_tables import is_table
 from camscope.runs.sources.one_input import DataOptions, Input
@@ -137,7 +137,7 @@ def run(
             them.
         seed: of methods that draw at random.
         trust: whether a column of that name says how much to trust each map, from 2 further forwards of each; see
-            `camscope.runs.halves_of_maps.better_half`.
+            `camscope.runs.short_test.trust_numbers`.
         into: another folder, for a run whose plan or data have changed: the one in `out` stays as it is, and what has
             changed is said.
         restart: take away the run that is in the folder.
@@ -327,7 +327,7 @@ def _first(
                 try:
                     e = again(explainer, asked.layers)
                     if asked.trust:
-                        better_half(explainer, given, e, targets, asked.seed)
+                        trust_numbers(explainer, given, e, targets, asked.seed)
                     return e, again
                 except (InputError, TargetError) as error:  # of one image, perhaps
                     refused = refused or error

@@ -18,13 +18,13 @@ from camscope.inputs import ImagesElsewhere, InputImage, PreparedPhotos
 from camscope.results import Explanation
 from camscope.runs.batch_size import free_what_is_held, is_out_of_memory
 from camscope.runs.faster_copy import explainer_on
-from camscope.runs.halves_of_maps import add_trust, better_half
 from camscope.runs.labels_of_run import LabelReader
 from camscope.runs.needed_packages import pyarrow_modules
 from camscope.runs.reading_one import ReadPhoto, Unread, photo_again
 from camscope.runs.row_columns import FAILED, schema
 from camscope.runs.rows_of_explanations import Numbered, Row, rows_of
 from camscope.runs.run_plan import Plan
+from camscope.runs.short_test import add_trust, trust_numbers
 from camscope.runs.sources.one_input import Input
 
 Pair = tuple[Input, "ReadPhoto | Unread"]
@@ -134,7 +134,7 @@ class Work:
         )
         rows = rows_of(e, numbered, photos, asked.top)
         if asked.trust:
-            add_trust(rows, better_half(self._explainer, given, e, targets, asked.seed))
+            add_trust(rows, trust_numbers(self._explainer, given, e, targets, asked.seed))
         return rows
 
 

@@ -17,7 +17,10 @@ RunRows: TypeAlias = Callable[[Int[np.ndarray, " some"]], Mapping[str, np.ndarra
 """Runs a graph on the rows with these numbers."""
 
 _SAME = {"float16": 1e-2}
-"""The largest difference between a row that ran with others and the same row alone, as a share of the largest value."""
+"""The largest difference between a row that ran with others and the same row alone, as a share of the number's size."""
+
+_ROUNDED = {"float16": 1.0}
+"""A number is no smaller for this than such a share of the largest: near zero it is the sum of larger ones."""
 
 
 @dataclass
@@ -90,5 +93,7 @@ def _same(together: np.ndarray, alone: np.ndarray, rows: int, ends: Int[np.ndarr
     others = alone.reshape(len(ends), -1).astype(np.float64)
     if some.shape != others.shape:
         return False
-    largest = np.abs(others).max(initial=0)
-    return bool(np.abs(some - others).max(initial=0) <= _SAME.get(str(alone.dtype), 1e-3) * largest)
+    dtype, sizes = str(alone.dtype), np.abs(others).max(axis=0, initial=0)
+    # each by its own size: beside a price of thousands a probability would be free
+    sizes = np.maximum(sizes, _ROUNDED.get(dtype, 1e-3) * sizes.max(initial=0))
+    return bool((np.abs(some - others) <= _SAME.get(dtype, 1e-3) * sizes).all())

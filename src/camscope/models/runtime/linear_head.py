@@ -26,6 +26,9 @@ _TOLERANCE = 1e-4
 _AS_BEFORE = 5e-6
 """The same for weights that an earlier batch gave: more than the rounding of one sum tells that they have changed."""
 
+_FAR = 1e4
+"""So many times larger activations are tried, beside which biases and the bends of hidden layers are nothing."""
+
 _AT_A_TIME = 64
 """Channels that are probed in one run."""
 
@@ -87,19 +90,21 @@ class AffineHead:
         return good
 
     def holds_when_altered(
-        self, activations: Float[np.ndarray, "batch channel *space"], after: Answers
+        self, activations: Float[np.ndarray, "batch channel *space"], after: Answers, *, far: bool = False
     ) -> bool:
         """Whether the formula is right for these activations with half of the channels, with other signs, and negated.
 
         Args:
             activations: of the batch.
             after: runs the part after the layer for the whole batch.
+            far: whether they are tried much larger too: a ReLU between two linear layers rests as long as their biases
+                are larger. Probabilities, of which logits are read, and half precision do not go that far.
         """
         rng = np.random.default_rng(0)
         across = (..., *(None,) * (activations.ndim - 2))
         half = (rng.random(activations.shape[:2]) < 0.5)[across]
         signs = np.where(rng.random(activations.shape) < 0.5, -1, 1)
-        altered = (activations * some for some in (half, signs, -1))
+        altered = (activations * some for some in (half, signs, -1, *([_FAR * signs] if far else [])))
         return all(self.right(some, after(some.astype(activations.dtype))).all() for some in altered)
 
 
@@ -144,6 +149,8 @@ class HeadFinder:
         scores: Float[np.ndarray, "batch class"],
         after: Answers,
         after_first: Answers,
+        *,
+        far: bool,
     ) -> AffineHead | None:
         """The head behind a layer, verified on every image of this batch; None if there is none.
 
@@ -156,13 +163,14 @@ class HeadFinder:
             scores: of the batch.
             after: runs the part after the layer for the whole batch.
             after_first: the same for any number of variants of the first image.
+            far: see `AffineHead.holds_when_altered`.
         """
         if self._only_the_mean_counts(activations, scores, after):
             head = _probed(activations, after_first)
             if (
                 head is not None
                 and head.right(activations, scores).all()
-                and head.holds_when_altered(activations, after)
+                and head.holds_when_altered(activations, after, far=far)
             ):
                 return self._known.put(kind, head)
         self._none.put(kind, True)

@@ -14,7 +14,7 @@ from camscope.evidence import OF_INPUTS, Directions, Evidence, LinearHead, Model
 from camscope.models.adapter import LayerNeeds
 from camscope.models.batch import Batch
 from camscope.models.layer import Layer
-from camscope.models.observing import responses, slices_of
+from camscope.models.observing import NARROW, responses, slices_of
 from camscope.models.runtime.attending import attention_of
 from camscope.models.runtime.differences import BehindHead, Differences
 from camscope.models.runtime.finding import LayersByRuns
@@ -173,7 +173,9 @@ class RunObservation:
                 "so the model does not answer the same twice (random draws, a state that it keeps). Nothing it "
                 "says of altered activations could be trusted."
             )
-        return self.heads.head(kind, activations, scores, after, self._answers(layer, slice(1)))
+        half = str(self.run.values[layer.name].dtype) in NARROW
+        far = not half and not self.scoring.rules.reads_probabilities(self.run.ending)
+        return self.heads.head(kind, activations, scores, after, self._answers(layer, slice(1)), far=far)
 
     def _linear_head(
         self,

@@ -19,6 +19,9 @@ from camscope.models.torch.precision import rounding, same_rows
 _AT_A_TIME = 512
 """Channels that are probed in one run."""
 
+_FAR = 1e4
+"""So large are the numbers beside which biases and the bends of activations are nothing."""
+
 
 def head_modules(
     outputs: Sequence[Output], logits: torch.Tensor | None, classifier: str | None
@@ -162,7 +165,8 @@ class _Through:
     def is_right(self, linear: _Linear, logits: Float[torch.Tensor, " batch *output"]) -> bool:
         """Whether W · x + b is what the model puts out, and the modules of the negative and of half of the channels.
 
-        The modules are also tried on one row of either sign in turn, since a batch that is dead here says nothing.
+        The modules are also tried on one row of either sign in turn, since a batch that is dead here says nothing, and
+        on that many times as large, since a ReLU between two linear layers rests as long as their biases are larger.
 
         Args:
             linear: W and b.
@@ -175,7 +179,8 @@ class _Through:
             return False
         every_second = (torch.arange(rows.shape[1], device=rows.device) % 2).to(rows)
         signs = self._step * (2 * every_second[None] - 1)
-        altered = torch.cat([-rows, rows * every_second, rows * (1 - every_second), signs, -signs])
+        far = _FAR * max(1.0, self._step) / self._step * signs
+        altered = torch.cat([-rows, rows * every_second, rows * (1 - every_second), signs, -signs, far, -far])
         expected, size = classifier.logits(altered)
         return bool(same_rows(self(altered), expected, size, self.tolerance).all())
 

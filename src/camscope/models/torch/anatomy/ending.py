@@ -9,7 +9,13 @@ import torch
 from torch import nn
 
 from camscope.models.torch.anatomy.trace import Forward, Output, Trace
-from camscope.models.torch.hooks.activations import MODULES, Final, calls_of, logits_before
+from camscope.models.torch.hooks.activations import (
+    MODULES,
+    Final,
+    calls_of,
+    logits_before,
+    shares_memory,
+)
 
 
 def find_classifier(outputs: Sequence[Output], logits: torch.Tensor | None) -> str | None:
@@ -73,7 +79,7 @@ def find_ending(
     """
     for name, module, tensor in trace.activated:
         kind = next(kind for base, kind in MODULES.items() if isinstance(module, base))
-        if _shares_memory(tensor, output):
+        if shares_memory(tensor, output):
             return Found(Final(kind, name, frozenset({tuple(tensor.shape[1:])})))
     if not output.is_floating_point() or not (is_between_0_and_1(output) or are_log_probabilities(output)):
         return Found()
@@ -124,10 +130,6 @@ def _is_linear_to(module: nn.Module, classes: int | None) -> bool:
         and all(size == 1 for size in module.kernel_size)
         and module.groups == 1
     )
-
-
-def _shares_memory(tensor: torch.Tensor, output: torch.Tensor) -> bool:
-    return tensor.untyped_storage().data_ptr() == output.untyped_storage().data_ptr()
 
 
 def _other(image: torch.Tensor) -> torch.Tensor:

@@ -14,6 +14,7 @@ from torch import nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
+from camscope.errors import ModelError
 from camscope.models.torch.hooks.functions import all_forms, first_operand
 from camscope.models.torch.hooks.session import hook_after, hook_before, overriding
 from camscope.models.torch.precision import rounding
@@ -158,6 +159,8 @@ def logits_before(
 
     The output may be a view of what a call put out, or a copy of it, in another shape; one class of a softmax; or what
     several calls put out side by side. Whatever it is taken for is applied to these logits and must give the output.
+    Of two heads that saturate (all is 0 or 1) each gives the other's output too, so a call in whose memory the output
+    lies comes before numbers.
 
     Args:
         calls: of one forward.
@@ -165,11 +168,23 @@ def logits_before(
 
     Returns:
         logits, in the output's shape, on the autograd graph, with what is applied to them; and the calls concerned.
+
+    Raises:
+        ModelError: if the output is a copy, and the same is made of other logits by another call.
     """
     for call in reversed(calls):
-        for logits, kind in _candidates(call, output):
-            if _makes(kind, logits, output):
-                return (logits, kind), [call]
+        if shares_memory(call.output, output) and (before := _before(call, output)) is not None:
+            return before, [call]
+    made_by = [(before, call) for call in reversed(calls) if (before := _before(call, output)) is not None]
+    if made_by:
+        (before, call), *others = made_by
+        if any(not torch.equal(before[0], other[0]) for other, _ in others):
+            raise ModelError(
+                f"{len(made_by)} calls of {before[1].value} put out the very numbers of the model's output, of "
+                "different logits: all of them saturate for these images, so which one is the output cannot be told. "
+                "Return its tensor itself and no copy, or pass output=, a function that gives the logits."
+            )
+        return before, [call]
     for kind in (kind for kind in Activation if kind.of_each):
         some = _side_by_side([call for call in calls if call.kind is kind], output)
         if some:
@@ -177,6 +192,16 @@ def logits_before(
             if _makes(kind, logits, output):
                 return (logits, kind), some
     return None
+
+
+def _before(call: Call, output: torch.Tensor) -> Before | None:
+    """The logits of a call, and what is made of them, if that is the output."""
+    return next((pair for pair in _candidates(call, output) if _makes(pair[1], pair[0], output)), None)
+
+
+def shares_memory(tensor: torch.Tensor, output: torch.Tensor) -> bool:
+    """Whether both lie in the same memory."""
+    return tensor.untyped_storage().data_ptr() == output.untyped_storage().data_ptr()
 
 
 def _candidates(call: Call, output: torch.Tensor) -> Iterator[Before]:
@@ -188,7 +213,7 @@ def _candidates(call: Call, output: torch.Tensor) -> Iterator[Before]:
         yield call.logits.reshape(output.shape), call.kind
     # one row that stands for several, as where a re-run puts out what was kept, has no memory for the logits of each
     repeated = any(not step and size > 1 for size, step in zip(made.shape, made.stride(), strict=True))
-    if made.untyped_storage().data_ptr() == output.untyped_storage().data_ptr() and not repeated:
+    if shares_memory(made, output) and not repeated:
         # laid out in memory like what came out, so that the same view can be taken of them
         alike = torch.empty_strided(made.shape, made.stride(), dtype=call.logits.dtype, device=made.device)
         alike = alike.copy_(call.logits)

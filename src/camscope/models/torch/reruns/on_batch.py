@@ -65,7 +65,8 @@ class OnBatch:
         some = "" if all(whole) else "for some images "
         return (
             f"The part after {self.plan.layer.name!r} cannot be run by itself in this model {some}(checked in "
-            "numbers), so the whole model was run again for every altered activation: the same maps, slower.",
+            "numbers, which must show it), so the whole model was run again for every altered activation: the same "
+            "maps, slower.",
         )
 
     def plan_for(self, image: int) -> Plan:
@@ -166,7 +167,8 @@ class OnBatch:
     def _rightness(self) -> list[bool]:
         """For each image, whether the plan gives for altered copies of its activations what the whole model does.
 
-        The whole model runs all images at once.
+        The whole model runs all images at once. Of an image for which it answers the same to all copies (all units of
+        a hidden layer are asleep, say) nothing is known.
         """
         count = len(self.x)
         if self.plan.whole:
@@ -193,6 +195,8 @@ class OnBatch:
         altered: Float[torch.Tensor, "variant channel *space"],
         expected: Float[torch.Tensor, "variant class"],
     ) -> bool:
+        if self._same(expected, expected[:1].expand_as(expected)):
+            return False
         try:
             found = self._logits(self.plan, self.kept, image, image, altered)
         except (
