@@ -129,7 +129,7 @@ def test_what_is_no_page_teaches(rows):
 
 
 def test_few_orders_are_kept(rows, monkeypatch):
-    monkeypatch.setattr(sorted_keys, "_KEPT_BYTES", 3 * 8 * 2000)
+    monkeypatch.setattr(sorted_keys, "_KEPT_BYTES", 3 * 4 * 2000)
     for by in ("area", "entropy", "ring_share", "label", "id"):
         rows.page(sort=by, limit=1)
     kept = [order[0].by for _, order in rows.opened.sorted_keys.kept]

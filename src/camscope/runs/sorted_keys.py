@@ -7,7 +7,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from jaxtyping import Bool, Int64, UInt32, UInt64
@@ -18,7 +18,7 @@ _ROW_BITS = 20
 """A row's key is the number of its image and, in so many bits, its own number among the rows of that image."""
 
 _KEPT_BYTES = 64 << 20
-"""So much memory the orders of earlier questions take: eight bytes a row."""
+"""So much memory the orders of earlier questions take: four bytes a row where images have one, else eight."""
 
 _FEW_VALUES = 20_000
 """A text of so many values at most is sorted by their numbers; one of more takes long."""
@@ -59,6 +59,20 @@ def key_of(ids: Int64[np.ndarray, " row"], rows: Int64[np.ndarray, " row"]) -> I
     return np.asarray((ids << _ROW_BITS) | rows)
 
 
+Packed: TypeAlias = Int64[np.ndarray, " row"] | UInt32[np.ndarray, " row"]
+"""Keys of rows, or of rows that are the first of their images the numbers of these."""
+
+
+def _packed(keys: Int64[np.ndarray, " row"]) -> Packed:
+    ids = ids_of(keys)
+    short = not (keys & ((1 << _ROW_BITS) - 1)).any() and ids.max(initial=0) <= np.iinfo(np.uint32).max
+    return ids.astype(np.uint32) if short else keys
+
+
+def _unpacked(kept: Packed) -> Int64[np.ndarray, " row"]:
+    return kept.astype(np.int64) << _ROW_BITS if kept.dtype == np.uint32 else kept
+
+
 @dataclass
 class SortedKeys:
     """The keys of rows, in order, by the question; those found last are kept.
@@ -73,9 +87,7 @@ class SortedKeys:
 
     ask: Callable[[str], Any]
     stream: Callable[[str], Iterator[Any]]
-    kept: OrderedDict[tuple[str, tuple[Order, ...]], Int64[np.ndarray, " row"]] = field(
-        default_factory=OrderedDict
-    )
+    kept: OrderedDict[tuple[str, tuple[Order, ...]], Packed] = field(default_factory=OrderedDict)
     slow: set[tuple[str, tuple[Order, ...]]] = field(default_factory=set)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -102,8 +114,8 @@ class SortedKeys:
             keep: whether the order of all is found and kept; else it is found as far as this.
         """
         asked = (chosen, order)
-        keys = self.kept.get(asked)
-        if keys is None:
+        kept = self.kept.get(asked)
+        if kept is None:
             keys = self._by_one(chosen, order) if keep and asked not in self.slow else None
             if keys is None:
                 self.slow.add(asked)
@@ -113,14 +125,15 @@ class SortedKeys:
                     return numbers_in(self.ask(f"{sql} LIMIT {limit} OFFSET {offset}")["key"])
                 keys = self._by_text(chosen, order)
                 keys = numbers_in(self.ask(sql)["key"]) if keys is None else keys
-            self._keep(asked, keys)
-        return keys[offset : offset + limit]
+            kept = self._keep(asked, keys)
+        return _unpacked(kept[offset : offset + limit])
 
-    def _keep(self, asked: tuple[str, tuple[Order, ...]], keys: Int64[np.ndarray, " row"]) -> None:
+    def _keep(self, asked: tuple[str, tuple[Order, ...]], keys: Int64[np.ndarray, " row"]) -> Packed:
         with self.lock:
-            self.kept[asked] = keys
+            kept = self.kept[asked] = _packed(keys)
             while sum(one.nbytes for one in self.kept.values()) > _KEPT_BYTES and len(self.kept) > 1:
                 self.kept.popitem(last=False)
+        return kept
 
     def _by_one(self, chosen: str, order: tuple[Order, ...]) -> Int64[np.ndarray, " row"] | None:
         """All keys, where rows are sorted by numbers, or by a text that is one of few; None where they are not."""
