@@ -40,6 +40,7 @@ Activations = Float[Tensor, "channel *space"]
 _WORDS = re.compile(
     r"(?P<space>\d+(?:×\d+)*)(?P<tokens> tokens)?(?: \+ (?P<prefix>\d+) prefix)?(?: \+ (?P<behind>\d+) behind)?"
     r"(?P<order> \((?:column by column|place by place|axes in order [^)]*\))\))?(?P<last> \(channels last\))?"
+    r"(?P<second> \(batch second\))?"
 )
 
 
@@ -173,7 +174,7 @@ def canonical(output: Float[Tensor, "1 ..."], words: str, channels: int) -> Acti
     if found is None:
         raise UnreadableError(f"the grid is {words!r}, which the sweep cannot read")
     space = [int(n) for n in found["space"].split("×")]
-    one = output[0]
+    one = output[:, 0] if found["second"] else output[0]
     if found["tokens"]:
         prefix = int(found["prefix"] or 0)
         end = prefix + math.prod(space)
