@@ -104,7 +104,7 @@ export function followAddress(): void {
     last = kept;
   };
   addEventListener("pagehide", () => {
-    keepForReload(location.href, timer ? now() : null); // a reload has its address already
+    keepForReload(now());
     if (!timer) return;
     clearTimeout(timer);
     write();

@@ -1,12 +1,14 @@
-/** What was shown when the page was left before the address had followed: a reload shows that, and not what was before. */
+/**
+ * What was shown when the page was left: a reload shows that. Its address may be older: a browser that has begun a reload
+ * does not hear of an address that follows.
+ */
 
 const NAME = "camscope-left";
 
-/** Keep it for a reload of the page at this address; null where the address says all. */
-export function keepForReload(at: string, shown: unknown): void {
+/** Keep it for a reload. */
+export function keepForReload(shown: unknown): void {
   try {
-    if (shown === null) sessionStorage.removeItem(NAME);
-    else sessionStorage.setItem(NAME, JSON.stringify({ at, shown }));
+    sessionStorage.setItem(NAME, JSON.stringify({ at: location.pathname, shown }));
   } catch {
     // a browser that keeps nothing: the address is what there is
   }
@@ -18,7 +20,7 @@ export function afterReload(): unknown {
   if (how?.type !== "reload") return null;
   try {
     const kept = JSON.parse(sessionStorage.getItem(NAME) ?? "null") as { at?: unknown; shown?: unknown } | null;
-    return kept?.at === location.href ? (kept.shown ?? null) : null;
+    return kept?.at === location.pathname ? (kept.shown ?? null) : null;
   } catch {
     return null;
   }
