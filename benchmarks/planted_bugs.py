@@ -731,12 +731,12 @@ BUGS: list[Bug] = [
         ),
     ),
     *_in(
-        "models/torch/anatomy/rows.py",
-        ("tests/torch/test_layers.py", "tests/test_space.py"),
+        "models/other_tokens.py",
+        ("tests/torch/test_layers.py",),
         (
-            "what goes into a block tells what stands still before the block's own first answer",
-            "with _noting(model, still, inputs=False) as found:",
-            "with _noting(model, still) as found:",
+            "what goes into a block that mixes at once tells nothing of its tokens",
+            "self._met[counts[0]] = some[0]",
+            "pass",
         ),
     ),
     *_in(
