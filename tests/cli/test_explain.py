@@ -111,7 +111,8 @@ def test_the_suggestions_keep_what_was_asked_for(run, photo):
         assert line.count("--save") <= 1
         assert line.count("--method") == 1
     assert sum("--method layercam" in line for line in lines) == 3
-    assert f"camscope layers --model {SPEC}; camscope methods --model {SPEC}" in ran.out
+    asked_of = f"--model {SPEC} --task multilabel"
+    assert f"camscope layers {asked_of}; camscope methods {asked_of}" in ran.out
 
 
 def test_the_suggested_methods_need_no_gradients(run, photo):

@@ -83,11 +83,12 @@ class StillTokens:
         self._met: dict[int, tuple[int, ...]] = {}
         """By how many tokens there are the numbers of those that stood still, where some did and some did not."""
 
-    def of(self, rows: Shaped[Array, "2 ..."]) -> Still:
+    def of(self, rows: Shaped[Array, " ..."]) -> Still:
         """Which tokens of a tensor stay the same; or stood still in the last tensor of as many of which some did.
 
         Args:
-            rows: what a forward met for an input, and for one that is altered everywhere.
+            rows: what a forward met for an input, and for one that is altered everywhere, `2 token channel`; of
+                anything else no token is known.
         """
         if rows.ndim != 3 or rows.shape[0] != 2:
             return NONE_STILL

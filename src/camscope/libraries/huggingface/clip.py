@@ -37,8 +37,14 @@ def caption_decoder_of(model: Any, saved: Any, tokenizer: Any) -> Any:
     by_itself = hasattr(model, "logit_bias")
 
     def text(model: Any, texts: Sequence[str]) -> Any:
-        # SigLIP was trained on captions that are all padded to one length
-        tokens = own(list(texts), padding="max_length" if by_itself else True, return_tensors="pt")
+        limit = _limit(model)
+        padding: dict[str, Any] = {"padding": True}
+        if (
+            by_itself
+        ):  # SigLIP was trained on captions that are all padded to one length, which few tokenizers know
+            most = min(filter(None, (limit, getattr(own, "model_max_length", None))), default=None)
+            padding = {"padding": "max_length", "max_length": most}
+        tokens = own(list(texts), **padding, return_tensors="pt")
         _check_length(model, own, texts, tokens["input_ids"].shape[1])
         device = next(model.parameters()).device
         takes = {name: value.to(device) for name, value in tokens.items() if name != "token_type_ids"}
@@ -69,8 +75,14 @@ def _vectors(features: Any) -> Any:
     return features if hasattr(features, "shape") else features.pooler_output
 
 
+def _limit(model: Any) -> int | None:
+    """How many tokens of a caption the model takes, if it says so."""
+    limit: int | None = getattr(getattr(model.config, "text_config", None), "max_position_embeddings", None)
+    return limit
+
+
 def _check_length(model: Any, tokenizer: Any, texts: Sequence[str], longest: int) -> None:
-    limit = getattr(getattr(model.config, "text_config", None), "max_position_embeddings", None)
+    limit = _limit(model)
     if limit is None or longest <= limit:
         return
     length, text = max((len(tokenizer(text)["input_ids"]), text) for text in texts)
