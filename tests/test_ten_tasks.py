@@ -27,6 +27,7 @@ model = torchvision.models.resnet18().eval()
 x = torch.randn(2, 3, 96, 96)
 """
 DETECTOR = """import camscope, torch, torchvision
+torch.manual_seed(0)
 faster_rcnn = torchvision.models.detection.fasterrcnn_mobilenet_v3_large_320_fpn(
     weights=None, weights_backbone=None, num_classes=4, box_score_thresh=0.0).eval()
 x = torch.rand(1, 3, 96, 128)

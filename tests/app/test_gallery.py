@@ -142,6 +142,7 @@ def test_keys_go_through_the_rows_and_enter_opens_the_photo_with_its_stored_maps
         page.keyboard.press(key)
     chosen = names(page)[3]
     assert page.locator("button.tile[aria-current=true]").get_attribute("aria-label").startswith(chosen)
+    page.wait_for_selector("button.tile[aria-current=true]:focus")
     page.keyboard.press("Enter")
     page.wait_for_selector(f"h1:has-text('{chosen}')")
     assert page.locator(".pane").count() == 1
