@@ -179,6 +179,7 @@ for i in range(3):
 recorder.epoch(model)
 assert recorder.steps == 3
 assert random.getstate() == before[1]
+dist.barrier()  # who leaves first must not pull the connection from under the other
 dist.destroy_process_group()
 """
 
