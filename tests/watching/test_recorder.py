@@ -159,7 +159,7 @@ def test_with_accelerate_the_training_is_the_same(tmp_path):
 
 
 DISTRIBUTED = """
-import random, sys, torch, torch.distributed as dist
+import os, random, sys, torch, torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 sys.path.insert(0, {root!r})
 import camscope
@@ -179,8 +179,8 @@ for i in range(3):
 recorder.epoch(model)
 assert recorder.steps == 3
 assert random.getstate() == before[1]
-dist.barrier()  # who leaves first must not pull the connection from under the other
-dist.destroy_process_group()
+dist.barrier()
+os._exit(0)  # all holds; PyTorch's own threads of a connection now and then do not end well with the interpreter
 """
 
 
