@@ -95,18 +95,15 @@ class Grid:
         if self.order is not None:
             activations = xp.permute_dims(activations, (0, 1, *(2 + axis for axis in self.order)))
         tokens = rearrange(activations, "b c ... -> b c (...)")
+        axis = 2
+        if self.layout == "tokens":
+            tokens, axis = rearrange(tokens, "b c n -> b n c"), 1
+        count = like.shape[axis]
         if self.inside:
-            count = like.shape[self._token_axis]
-            taken = np.arange(count)
-            taken[self._positions(count)] = count + np.arange(tokens.shape[2])
-            if self.layout == "tokens-last":
-                return xp.concat([like, tokens], axis=2)[..., taken]
-            return xp.concat([like, rearrange(tokens, "b c n -> b n c")], axis=1)[:, taken]
-        if self.layout == "tokens-last":
-            behind = like[..., like.shape[2] - self.suffix :]
-            return xp.concat([like[..., : self.prefix], tokens, behind], axis=2)
-        behind = like[:, like.shape[1] - self.suffix :]
-        return xp.concat([like[:, : self.prefix], rearrange(tokens, "b c n -> b n c"), behind], axis=1)
+            return _put(like, tokens, self._positions(count), axis)
+        along: tuple[slice, ...] = (slice(None),) * axis
+        in_front, behind = like[*along, : self.prefix], like[*along, count - self.suffix :]
+        return xp.concat([in_front, tokens, behind], axis=axis)
 
     def moved(self, axes: Sequence[int]) -> Grid | None:
         """The grid of the same output with its axes in another order; None where that is none of the four layouts.
@@ -141,10 +138,6 @@ class Grid:
     def others(self) -> int:
         """How many tokens are no position."""
         return self.prefix + len(self.inside) + self.suffix
-
-    @property
-    def _token_axis(self) -> int:
-        return 2 if self.layout == "tokens-last" else 1
 
     def _positions(self, tokens: int) -> slice | Shaped[np.ndarray, " position"]:
         """Which of so many tokens are positions."""
@@ -213,17 +206,26 @@ class Rearranged(Grid):
             activations: in canonical shape.
             like: an output of the layer; what is at no place of the grid is taken over.
         """
-        xp = array_namespace(activations)
-        flat = like.reshape(like.shape[0], -1)
-        count = flat.shape[1]
-        taken = np.arange(count)
-        taken[self.places.ravel()] = count + np.arange(self.places.size)
-        both = xp.concat([flat, activations.reshape(activations.shape[0], -1)], axis=1)
-        return both[:, taken].reshape(like.shape)
+        flat, values = (array.reshape(array.shape[0], -1) for array in (like, activations))
+        return _put(flat, values, self.places.ravel(), 1).reshape(like.shape)
 
     def describe(self) -> str:
         """The grid in words."""
         return "×".join(map(str, self.space)) + " (rearranged)"
+
+
+def _put(
+    like: Shaped[Array, " ..."],
+    values: Shaped[Array, " ..."],
+    where: slice | Shaped[np.ndarray, " place"],
+    axis: int,
+) -> Shaped[Array, " ..."]:
+    """An array with other values at some places along an axis: a new one, through which gradients go to both."""
+    count = like.shape[axis]
+    taken = np.arange(count)
+    taken[where] = count + np.arange(values.shape[axis])
+    both = array_namespace(like).concat([like, values], axis=axis)
+    return both[(*(slice(None),) * axis, taken)]
 
 
 class Candidates(NamedTuple):

@@ -104,6 +104,11 @@ def without_grid(
     )
 
 
+def with_batch_first(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape of an output for one image, with its batch in front if it stands second."""
+    return (1, shape[0], shape[2]) if has_batch_second(shape) else shape
+
+
 def has_batch_second(shape: tuple[int, ...]) -> bool:
     """Whether an output of this shape for one image has its batch behind its positions, (n, 1, c)."""
     return len(shape) == 3 and shape[0] > 1 and shape[1] == 1

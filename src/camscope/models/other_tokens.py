@@ -19,7 +19,7 @@ from jaxtyping import Shaped
 
 from camscope.arrays import Array, to_numpy
 from camscope.models.grid import MOST_PREFIX_TOKENS, NONE_STILL, Grid, Still
-from camscope.models.layer import has_batch_second
+from camscope.models.layer import with_batch_first
 
 
 class OtherTokens:
@@ -64,7 +64,7 @@ def may_have_others(shapes: Iterable[Sequence[int]], grids: Collection[Grid]) ->
         shapes: of the outputs, for one image.
         grids: those that were found.
     """
-    found = {(1, shape[0], shape[2]) if has_batch_second(tuple(shape)) else tuple(shape) for shape in shapes}
+    found = {with_batch_first(tuple(shape)) for shape in shapes}
     along = [shape[1:] for shape in found if len(shape) == 3]
     positions = {math.prod(grid.space) for grid in grids}
     few = any(0 < count - n <= MOST_PREFIX_TOKENS for pair in along for count in pair for n in positions)

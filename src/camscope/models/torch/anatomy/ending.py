@@ -9,13 +9,8 @@ import torch
 from torch import nn
 
 from camscope.models.torch.anatomy.trace import Forward, Output, Trace
-from camscope.models.torch.hooks.activations import (
-    MODULES,
-    Final,
-    calls_of,
-    logits_before,
-    shares_memory,
-)
+from camscope.models.torch.hooks.activations import MODULES, Final, calls_of, logits_before
+from camscope.models.torch.hooks.grafting import shares_memory
 
 
 def find_classifier(outputs: Sequence[Output], logits: torch.Tensor | None) -> str | None:

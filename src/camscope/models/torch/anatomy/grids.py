@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from camscope.models.grid import NONE_STILL, Grid, Still, candidate_grids
-from camscope.models.layer import has_batch_second
+from camscope.models.layer import has_batch_second, with_batch_first
 from camscope.models.other_inputs import without_others
 from camscope.models.other_tokens import OtherTokens
 from camscope.models.place import Answer, find_grid
@@ -117,9 +117,9 @@ class Grids:
         if answer is None:
             return None
         second = has_batch_second(shape)
-        if second:
-            shape = (1, shape[0], shape[2])
-        candidates = candidate_grids(shape, self._input_shape, self._seen, still, self._other_tokens.told)
+        candidates = candidate_grids(
+            with_batch_first(shape), self._input_shape, self._seen, still, self._other_tokens.told
+        )
         if convolution:
             candidates = candidates.with_channels_in_front
         found = find_grid(answer, candidates, keeps_axes=keeps_axes, others=self._other_tokens)

@@ -13,7 +13,7 @@ from jaxtyping import Shaped
 from torch import nn
 
 from camscope.arrays import to_numpy
-from camscope.models.grid import Still
+from camscope.models.grid import NONE_STILL, Still
 from camscope.models.other_tokens import StillTokens
 from camscope.models.place import Answer, answer, with_all_altered, with_altered_copies
 from camscope.models.torch.hooks.modules import first_tensor, named_layers
@@ -160,7 +160,16 @@ def still_in(
     both = torch.from_numpy(with_all_altered(to_numpy(widened(image)), tokens=image.ndim == 2)).to(image)
     still = StillTokens()
     if not apart:
-        with _noting(model, lambda tensor: still.of(rows_first(tensor, 2)), as_given=True) as found:
+        last, told = both, NONE_STILL  # what one module puts out goes into the next: it is looked at once
+
+        def kept(tensor: torch.Tensor) -> Still:
+            nonlocal last, told
+            same = tensor.data_ptr() == last.data_ptr() and tensor._version == last._version
+            if not same or (tensor.shape, tensor.stride()) != (last.shape, last.stride()):
+                last, told = tensor, still.of(rows_first(tensor, 2))
+            return told
+
+        with _noting(model, kept, as_given=True) as found:
             forward(both)
         return found
     own, altered = (met(model, forward, one, as_given=True) for one in (both[:1], both[1:]))

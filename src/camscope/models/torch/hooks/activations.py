@@ -16,6 +16,7 @@ from torch.overrides import TorchFunctionMode
 
 from camscope.errors import ModelError
 from camscope.models.torch.hooks.functions import all_forms, first_operand
+from camscope.models.torch.hooks.grafting import shares_memory
 from camscope.models.torch.hooks.session import hook_after, hook_before, overriding
 from camscope.models.torch.precision import rounding
 
@@ -197,11 +198,6 @@ def logits_before(
 def _before(call: Call, output: torch.Tensor) -> Before | None:
     """The logits of a call, and what is made of them, if that is the output."""
     return next((pair for pair in _candidates(call, output) if _makes(pair[1], pair[0], output)), None)
-
-
-def shares_memory(tensor: torch.Tensor, output: torch.Tensor) -> bool:
-    """Whether both lie in the same memory."""
-    return tensor.untyped_storage().data_ptr() == output.untyped_storage().data_ptr()
 
 
 def _candidates(call: Call, output: torch.Tensor) -> Iterator[Before]:

@@ -98,6 +98,11 @@ def begun(tensor: Shaped[torch.Tensor, " ..."]) -> Shaped[torch.Tensor, " ..."]:
     return _grafted(tensor.detach(), tensor.detach().requires_grad_(), beside=False)
 
 
+def shares_memory(tensor: Shaped[torch.Tensor, " ..."], other: Shaped[torch.Tensor, " ..."]) -> bool:
+    """Whether both lie in the same memory, or in parts of it."""
+    return tensor.untyped_storage().data_ptr() == other.untyped_storage().data_ptr()
+
+
 def shares_memory_with_others(tensor: Shaped[torch.Tensor, " ..."]) -> bool:
     """Whether a tensor is a view of one that somebody holds, or one of several that were made at once."""
     if not tensor._is_view():

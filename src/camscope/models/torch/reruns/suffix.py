@@ -21,7 +21,12 @@ from torch.utils._pytree import tree_map
 
 from camscope.errors import ModelError
 from camscope.models.layer import Layer
-from camscope.models.torch.hooks.grafting import Uses, put_in_place, shares_memory_with_others
+from camscope.models.torch.hooks.grafting import (
+    Uses,
+    put_in_place,
+    shares_memory,
+    shares_memory_with_others,
+)
 from camscope.models.torch.hooks.modules import (
     first_tensor,
     is_captured,
@@ -257,11 +262,7 @@ def _written(own: torch.Tensor, altered: torch.Tensor, kept: Kept) -> torch.Tens
 def _is_writable(own: torch.Tensor, kept: Kept) -> bool:
     """Whether each number has a place of its own in memory, which is not that of the model's inputs."""
     repeated = any(not step and size > 1 for size, step in zip(own.shape, own.stride(), strict=True))
-    inputs = kept.inputs
-    the_inputs = inputs is not None and (
-        inputs.untyped_storage().data_ptr() == own.untyped_storage().data_ptr()
-    )
-    return not (repeated or the_inputs)
+    return not (repeated or (kept.inputs is not None and shares_memory(kept.inputs, own)))
 
 
 def _answering(module: nn.Module, answers: Mapping[int, Any]) -> AbstractContextManager[None]:
