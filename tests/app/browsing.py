@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import uvicorn
@@ -28,6 +30,31 @@ def served(session: Session) -> Iterator[str]:
         server.should_exit = True
         thread.join()
         listener.close()
+
+
+@contextmanager
+def read_from_file(browser, file: Path, width: int, height: int) -> Iterator[object]:
+    """The page of a report as it is opened from its file, in a window of so many pixels; nothing may go wrong in it."""
+    opened = browser.new_page(viewport={"width": width, "height": height})
+    errors: list[str] = []
+    opened.on("pageerror", lambda error: errors.append(str(error)))
+    opened.on("console", lambda said: errors.append(said.text) if said.type == "error" else None)
+    opened.goto(file.as_uri())
+    yield opened
+    opened.close()
+    assert errors == []
+
+
+def grounds(page, row: int = 0) -> list[float]:
+    """How strong the ground of each word is, with its sign."""
+    styles = (
+        page.locator(".words")
+        .nth(row)
+        .locator(".word")
+        .evaluate_all("all => all.map((one) => one.style.background)")
+    )
+    found = [re.search(r"--(for|against)\) ([\d.]+)%", style) for style in styles]
+    return [float(one[2]) * (1 if one[1] == "for" else -1) for one in found if one]
 
 
 def drawn(page, number: int = 0) -> np.ndarray:

@@ -15,7 +15,7 @@ from torch import nn
 import camscope
 from camscope.app import View, write_report
 from camscope.render.colour import lut
-from tests.app.browsing import drawn, eventually, set_slider
+from tests.app.browsing import drawn, eventually, read_from_file, set_slider
 
 HOSTILE = "<img src=x onerror=document.title='caught'>"
 
@@ -57,14 +57,8 @@ def report(explained, tmp_path_factory) -> Path:
 
 @pytest.fixture
 def page(browser, report):
-    opened = browser.new_page(viewport={"width": 1400, "height": 900})
-    errors: list[str] = []
-    opened.on("pageerror", lambda error: errors.append(str(error)))
-    opened.on("console", lambda said: errors.append(said.text) if said.type == "error" else None)
-    opened.goto(report.as_uri())
-    yield opened
-    opened.close()
-    assert errors == []
+    with read_from_file(browser, report, 1400, 900) as opened:
+        yield opened
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,7 @@ import pytest
 import camscope
 from camscope.app import View, write_report
 from camscope.cli.app import main
-from camscope.errors import InputError
-from tests.app.browsing import eventually
+from tests.app.browsing import eventually, grounds, read_from_file
 from tests.app.test_report import HOSTILE, Read
 
 TEXTS = ["A film I loved", f"hated {HOSTILE} not"]
@@ -106,30 +105,13 @@ def test_the_command_takes_texts_and_files_of_texts(place, tmp_path, monkeypatch
 
 @pytest.fixture
 def page(browser, report):
-    opened = browser.new_page(viewport={"width": 1280, "height": 850})
-    errors: list[str] = []
-    opened.on("pageerror", lambda error: errors.append(str(error)))
-    opened.on("console", lambda said: errors.append(said.text) if said.type == "error" else None)
-    opened.goto(report.as_uri())
-    yield opened
-    assert errors == []
-    assert opened.title() == "Which words TextCNN goes by"
-    opened.close()
+    with read_from_file(browser, report, 1280, 850) as opened:
+        yield opened
+        assert opened.title() == "Which words TextCNN goes by"
 
 
 def titles(page) -> list[str]:
     return page.locator("figcaption strong").all_inner_texts()
-
-
-def grounds(page, row: int = 0) -> list[float]:
-    styles = (
-        page.locator(".words")
-        .nth(row)
-        .locator(".word")
-        .evaluate_all("all => all.map((one) => one.style.background)")
-    )
-    found = [re.search(r"--(for|against)\) ([\d.]+)%", style) for style in styles]
-    return [float(one[2]) * (1 if one[1] == "for" else -1) for one in found if one]
 
 
 def strengths(explained, text: int, method: str, target: int) -> list[float]:
@@ -187,19 +169,6 @@ def test_axe_finds_nothing_serious_in_a_report_of_texts(browser, report):
     found = axe.Axe().run(opened)["violations"]
     context.close()
     assert [one["id"] for one in found if one["impact"] in ("serious", "critical")] == []
-
-
-def test_volumes_are_still_refused():
-    import torch
-    from torch import nn
-
-    volume = camscope.explain(
-        nn.Sequential(nn.Conv3d(1, 2, 3), nn.AdaptiveAvgPool3d(1), nn.Flatten()).eval(),
-        torch.randn(1, 1, 9, 9, 9),
-        layers="0",
-    )
-    with pytest.raises(InputError, match="photos, sounds and texts"):
-        View("").add(volume)
 
 
 def test_a_notebook_has_texts_as_the_same_page(explained):

@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 import camscope
-from tests.app.browsing import eventually, served
+from tests.app.browsing import eventually, grounds, served
 from tests.app.conftest import colours, png
 from tests.texts import TextCNN, split
 
@@ -74,18 +74,6 @@ def page(browser, app) -> Iterator[object]:
     context.close()
 
 
-def strengths(page, row: int = 0) -> list[float]:
-    """How strong the ground of each word is, with its sign."""
-    styles = (
-        page.locator(".words")
-        .nth(row)
-        .locator(".word")
-        .evaluate_all("all => all.map((one) => one.style.background)")
-    )
-    found = [re.search(r"--(for|against)\) ([\d.]+)%", style) for style in styles]
-    return [float(one[2]) * (1 if one[1] == "for" else -1) for one in found if one]
-
-
 def shown(page) -> list[str]:
     """Of what the rows of words are."""
     return page.locator("figcaption strong").all_inner_texts()
@@ -97,7 +85,7 @@ def test_words_stand_as_they_are_written_on_the_colour_of_their_evidence(page, w
     assert page.locator(".words .word").all_inner_texts() == [word for word, _ in words[title]]
     assert "loved, not" in page.locator(".words").inner_text()
     most = max(map(abs, expected))
-    assert strengths(page) == pytest.approx([62 * value / most for value in expected], abs=0.06)
+    assert grounds(page) == pytest.approx([62 * value / most for value in expected], abs=0.06)
 
 
 def test_a_word_below_the_pointer_or_an_arrow_key_says_its_value(page, words):
@@ -120,7 +108,7 @@ def test_classes_evidence_against_and_a_second_row(page, words):
     page.get_by_role("button", name="evidence against good").click(modifiers=["Shift"])
     eventually(page, lambda: shown(page) == ["good", "not good"])
     assert "%" not in page.locator("figcaption span").nth(1).inner_text()  # that is the probability of good
-    assert strengths(page, 1) == pytest.approx([-one for one in strengths(page)], abs=0.06)
+    assert grounds(page, 1) == pytest.approx([-one for one in grounds(page)], abs=0.06)
     page.locator(".words").nth(1).locator(".word").first.hover()
     assert page.locator(".word.pointed").count() == 2  # one pointer for all rows
     page.get_by_role("button", name=re.compile("^take not good")).click()
@@ -180,17 +168,17 @@ def test_two_rows_are_swiped_and_taken_from_one_another(page, words):
     }
     page.get_by_role("button", name="difference").click()
     expected = [62 * (a - b) / 2 for a, b in zip(own["good"], own["bad"], strict=True)]
-    assert strengths(page) == pytest.approx(expected, abs=0.06)
+    assert grounds(page) == pytest.approx(expected, abs=0.06)
     assert shown(page) == ["good less bad"]
     page.get_by_role("button", name="swipe").click()
     page.get_by_label("How many words are coloured").fill("0.25")
     first = round(0.25 * len(own["good"]))
     expected = [62 * one for one in own["good"][:first] + own["bad"][first:]]
-    assert strengths(page) == pytest.approx(expected, abs=0.06)
+    assert grounds(page) == pytest.approx(expected, abs=0.06)
     page.get_by_role("button", name="row by row").click()
     page.get_by_label("Hide below").fill("0.5")
     expected = [62 * one if abs(one) >= 0.5 else 0 for one in own["good"]]
-    assert strengths(page) == pytest.approx(expected, abs=0.06)
+    assert grounds(page) == pytest.approx(expected, abs=0.06)
     kept = sum(abs(one) >= 0.5 for one in own["good"])
     assert f"shown: {kept} of {len(expected)} words" in page.locator(".reading").first.inner_text()
 
@@ -235,7 +223,7 @@ def test_the_report_of_a_text_opens_offline_with_all_maps_there_were(page, brows
     offline.get_by_role("button", name=re.compile("^good")).click()
     offline.get_by_role("button", name="evidence against good").click(modifiers=["Shift"])
     assert shown(offline) == ["good", "not good"]
-    assert [strengths(offline, row) for row in (0, 1)] == [strengths(page, row) for row in (0, 1)]
+    assert [grounds(offline, row) for row in (0, 1)] == [grounds(page, row) for row in (0, 1)]
     assert "Selvaraju" in offline.locator("section[aria-labelledby=methods]").inner_text()
     offline.get_by_text("The lines that make this").click()
     assert json.dumps(TEXT) in offline.locator(".lines pre").first.inner_text()

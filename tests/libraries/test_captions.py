@@ -88,7 +88,6 @@ def own_logits(name: str, model: nn.Module, tokenizer: Any, x: torch.Tensor) -> 
 @pytest.mark.parametrize("name", MODELS)
 def test_captions_are_classes_scored_as_the_model_itself_does(explainers, tokenizer, name):
     explainer = explainers(name)
-    tokenizer.model_max_length = 24
     e = explainer(X, targets=CAPTIONS)
     expected = own_logits(name, explainer._model.adapter.model, tokenizer, X)
     torch.testing.assert_close(e.logits, expected, rtol=1e-4, atol=1e-4)
