@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 import camscope
+import camscope.training
 from camscope.models.axes import from_usual, to_usual
 
 
@@ -202,6 +204,22 @@ def test_what_has_its_batch_second_has_the_maps_of_the_same_with_its_batch_first
         torch.testing.assert_close(maps[1][key], of_first, rtol=1e-9, atol=1e-12)
     layers, _ = camscope.Explainer(second).layers(x)
     assert [layer.grid.describe().endswith("(batch second)") for layer in layers] == [False, True, True]
+
+
+def test_a_step_of_training_has_these_maps_too():
+    """Of the twin with its batch first, with the gradients of a loss made of them; 25 tokens of 3 images."""
+    torch.manual_seed(0)
+    first, x = BehindPatches(True).double().eval(), torch.randn(3, 3, 40, 40, dtype=torch.float64)
+    second = BehindPatches(False).double().eval()
+    second.load_state_dict(first.state_dict())
+    found = []
+    for model in (first, second):
+        with sdpa_kernel(SDPBackend.MATH):  # the others have no second derivatives
+            seen = camscope.training.cam(model, x, 1, layer="blocks.0", method="hirescam")
+            seen.maps.square().sum().backward()
+        found.append((seen.maps.detach(), model.patches.weight.grad))
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(other, one, rtol=1e-9, atol=1e-12)
 
 
 def test_a_recurrent_network_with_its_batch_second_has_the_maps_of_one_with_its_batch_first():
