@@ -678,8 +678,8 @@ BUGS: list[Bug] = [
         ),
         (
             "prefix tokens come back as zeros",
-            "xp.concat([like[:, : self.prefix],",
-            "xp.concat([0 * like[:, : self.prefix],",
+            "xp.concat([in_front, tokens,",
+            "xp.concat([0 * in_front, tokens,",
         ),
         ("channels-last grids are transposed", '"b ... c -> b c ...")', '"b h w c -> b c w h")'),
     ),
