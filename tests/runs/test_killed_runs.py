@@ -154,6 +154,17 @@ def test_a_reader_that_is_killed_once_costs_nothing(folder):
     assert len(found) == len(inputs)
 
 
+def test_readers_give_way_to_the_model_and_do_not_hear_ctrl_c(folder):
+    """Linux shares processors between sessions before it looks who gives way, so theirs is this one."""
+    with Readers(1, Reading(SQUASHED), ahead=1) as readers:
+        next(readers.read(find_inputs(str(folder))))
+        (worker,) = readers._all
+        reader = worker._process.pid
+        assert os.getsid(reader) == os.getsid(0)
+        assert os.getpgid(reader) == reader != os.getpgid(0)
+        assert os.getpriority(os.PRIO_PROCESS, reader) == min(19, os.getpriority(os.PRIO_PROCESS, 0) + 10)
+
+
 def test_no_reader_is_left_when_a_run_is_killed(tmp_path):
     """Neither do they outlive the process that they read for."""
     running = Running(write_photos(tmp_path / "photos", 96), tmp_path / "run")

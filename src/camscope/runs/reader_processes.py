@@ -105,7 +105,7 @@ class _Worker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
-            start_new_session=True,  # Ctrl-C is for the process that explains
+            process_group=0,  # Ctrl-C is for the process that explains
         )
         self._late = False
 

@@ -19,7 +19,7 @@ from camscope.runs.reading_one import Reading, read_input
 FIRST_TO_GO = 800
 """How willingly the system ends this process where memory runs out, rather than the one that explains (0 to 1000)."""
 
-GIVES_WAY = 2
+GIVES_WAY = 10
 """By so much it gives way to the threads of the model, which wait for each other where one of them has no core."""
 
 KEPT = 256 << 20
