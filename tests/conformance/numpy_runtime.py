@@ -57,7 +57,9 @@ class NumpyRuntime:
     def run(self, batch: Batch, watched: Collection[str] | None = ()) -> Run:
         return self._run(batch, watched)
 
-    def after(self, batch: Batch, layer: str) -> RunAfter:
+    def after(self, batch: Batch, layer: str, rows_along: int = 0) -> RunAfter:
+        assert rows_along == 0  # this model puts out no tokens
+
         def run(given: np.ndarray) -> Run:
             rows = batch.images(np.zeros(len(given), np.int64)) if len(batch) == 1 else batch
             return self._run(rows, (), layer, given)

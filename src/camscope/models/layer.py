@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from camscope.errors import LayerError
@@ -64,10 +64,14 @@ class Layer:
         }
 
     @property
+    def batch_axis(self) -> int:
+        """The axis of its output along which the images of a batch stand."""
+        return int(self.grid.batch_second)
+
+    @property
     def of_one(self) -> tuple[int, ...]:
         """The shape of its output for one image, without the axis of the batch."""
-        batch = int(self.grid.batch_second)
-        return self.shape[:batch] + self.shape[batch + 1 :]
+        return self.shape[: self.batch_axis] + self.shape[self.batch_axis + 1 :]
 
     @property
     def module(self) -> str:
@@ -109,6 +113,19 @@ def with_batch_first(shape: tuple[int, ...]) -> tuple[int, ...]:
     return (1, shape[0], shape[2]) if has_batch_second(shape) else shape
 
 
-def has_batch_second(shape: tuple[int, ...]) -> bool:
-    """Whether an output of this shape for one image has its batch behind its positions, (n, 1, c)."""
-    return len(shape) == 3 and shape[0] > 1 and shape[1] == 1
+def has_batch_second(shape: Sequence[int], rows: int = 1) -> bool:
+    """Whether an output has its batch behind its positions, (n, rows, c).
+
+    Args:
+        shape: of the output.
+        rows: how many images it is of.
+    """
+    return len(shape) == 3 and shape[0] != rows and shape[1] == rows
+
+
+def as_batch_second(grid: Grid) -> Grid | None:
+    """The grid of an output that has its batch second, of the one that was found with its batch in front.
+
+    None where the positions would stand along its features: what answers there has its rows elsewhere.
+    """
+    return replace(grid, batch_second=True) if grid.layout in ("tokens", "channels-last") else None

@@ -101,20 +101,24 @@ class JaxRuntime:
         program = self._programs.forward(call, None if watched is None else frozenset(watched))
         return program, program.run(call.arrays, list(call.given.arrays))
 
-    def after(self, batch: Batch, layer: str) -> RunAfter:
+    def after(self, batch: Batch, layer: str, rows_along: int = 0) -> RunAfter:
         """See `camscope.models.runtime.Runtime.after`."""
         with self._precision():
             call = self._programs.call(batch)
 
-        def run(rows: Shaped[np.ndarray, "row ..."]) -> Run:
-            count = padded = len(rows)
+        def run(rows: Shaped[np.ndarray, " ..."]) -> Run:
+            count = padded = rows.shape[rows_along]
             alone = len(batch) == 1 != count
             if alone:
                 padded = rounded_up(count)
-                rows = rows[np.minimum(np.arange(padded), count - 1)]
+                rows = np.take(rows, np.minimum(np.arange(padded), count - 1), axis=rows_along)
 
             def ran() -> tuple[Program, Any]:
-                program = (self._programs.after_one if alone else self._programs.after)(call, layer)
+                program = (
+                    self._programs.after_one(call, layer, rows_along)
+                    if alone
+                    else self._programs.after(call, layer)
+                )
                 return program, program.run(call.arrays, list(call.given.arrays), rows)
 
             with self._precision():

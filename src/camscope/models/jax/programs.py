@@ -137,10 +137,15 @@ class Programs:
 
         return self._kept((call.key, "after", layer), call, make)
 
-    def after_one(self, call: Call, layer: str) -> Program:
+    def after_one(self, call: Call, layer: str, rows_along: int) -> Program:
         """The same for an image by itself, with any number of rows.
 
         Each row is a run of its own, mapped over all of them: what is made beside the layer is made once.
+
+        Args:
+            call: of the image.
+            layer: its name.
+            rows_along: the axis along which the rows stand.
         """
         wanted = Wanted(calls=self._calls(call, [layer]))
 
@@ -149,13 +154,16 @@ class Programs:
             seen = self._seen(call, wanted, program)
 
             def run(arrays: Any, inputs: Any, rows: Any) -> Any:
-                found = jax.vmap(lambda row: seen(arrays, inputs, {layer: row[None]}, {}))(rows)
+                def of_row(row: Any) -> Any:
+                    return seen(arrays, inputs, {layer: jnp.expand_dims(row, rows_along)}, {})
+
+                found = jax.vmap(of_row, in_axes=rows_along)(rows)
                 return jax.tree_util.tree_map(_without_single_row, found)
 
             program.run = jax.jit(run)
             return program
 
-        return self._kept((call.key, "after one", layer), call, make)
+        return self._kept((call.key, "after one", layer, rows_along), call, make)
 
     def gradients(self, call: Call, layers: Collection[str]) -> GradientProgram:
         """The model's run, linearised from these layers on, for however many weights of the scores."""

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from camscope.models.decoding import OutputDecoder
 from camscope.models.jax.call_arguments import CallArguments, is_array
 from camscope.models.jax.taps import Tappable
+from camscope.models.layer import has_batch_second
 from camscope.models.runtime import INPUT
 
 
@@ -200,10 +201,12 @@ class _Taps:
         return jax.tree_util.tree_unflatten(tree, leaves)
 
     def _is_activation(self, leaf: Any) -> bool:
-        """Whether it is an array of real numbers, with one row for each image."""
+        """Whether it is an array of real numbers, with one row for each image: in front, or behind its positions."""
         if not is_array(leaf) or not jnp.issubdtype(leaf.dtype, jnp.floating):
             return False
-        return self._rows is None or (leaf.ndim > 0 and leaf.shape[0] == self._rows)
+        if self._rows is None:
+            return True
+        return leaf.shape[:1] == (self._rows,) or has_batch_second(leaf.shape, self._rows)
 
     def _note(self, name: str, layer: Any, value: Any) -> None:
         self._record.kinds[name] = type(layer)

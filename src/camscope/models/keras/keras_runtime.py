@@ -135,13 +135,13 @@ class KerasRuntime:
             raw, output = self._forward(self._tensors(batch), batch, seen)
             return self._made(batch, raw, self._scores(batch, output, seen.logits), seen.values)
 
-    def after(self, batch: Batch, layer: str) -> RunAfter:
+    def after(self, batch: Batch, layer: str, rows_along: int = 0) -> RunAfter:
         """The part after a layer. What was put out before its last call, in time, is given again."""
         with self.exclusive(), backend().running():
-            kept = self._kept(batch, layer)
+            kept = self._kept(batch, layer, rows_along)
 
-        def run(given: Shaped[np.ndarray, "row ..."]) -> Run:
-            rows = len(given)
+        def run(given: Shaped[np.ndarray, " ..."]) -> Run:
+            rows = given.shape[rows_along]
             if rows != len(batch) and len(batch) != 1:
                 raise ValueError(f"{rows} rows for the inputs of {len(batch)} images")
 
@@ -261,7 +261,7 @@ class KerasRuntime:
             assert known is not None
         return known
 
-    def _kept(self, batch: Batch, layer: str) -> Kept:
+    def _kept(self, batch: Batch, layer: str, rows_along: int) -> Kept:
         """What is put out until the layer's last call has ended.
 
         Where nothing but what the layer puts out counts for what follows it, the rest may be of any image: it is kept
@@ -274,11 +274,11 @@ class KerasRuntime:
         def alone() -> Kept | None:
             first = batch.images(slice(1))
             kept = self._kept_of(first, course, at)
-            return replace(kept, rows=None) if self._counts_alone(first, kept) else None
+            return replace(kept, rows=None) if self._counts_alone(first, kept, rows_along) else None
 
         return self._alone.get(key, alone) or self._kept_of(batch, course, at)
 
-    def _counts_alone(self, image: Batch, kept: Kept) -> bool:
+    def _counts_alone(self, image: Batch, kept: Kept, rows_along: int) -> bool:
         """Whether what follows a layer answers the same, to the bit, whatever was put out before, for any rows.
 
         Noise of one size would not do: a ReLU that is dead on this image, a black one say, may not be woken by it.
@@ -299,7 +299,7 @@ class KerasRuntime:
             return {n: keras.tree.map_structure(noise, one) for n, one in kept.values.items()}
 
         two, answers = image.images(np.zeros(2, dtype=np.int64)), []
-        twice = with_first_float(value, lambda leaf: keras.ops.repeat(leaf, 2, axis=0))
+        twice = with_first_float(value, lambda leaf: keras.ops.repeat(leaf, 2, axis=rows_along))
         for values in (kept.values, noisy(1), noisy(100)):
             suffix = Suffix(kept.course, {**values, kept.at: twice})
             try:

@@ -12,9 +12,10 @@ import numpy as np
 from camscope.errors import ModelError
 from camscope.models.keras.backends import backend, to_numpy
 from camscope.models.keras.shadows import Call, Course, Watcher, passing_through_keras
+from camscope.models.layer import has_batch_second
 
-Rows = Literal["of all", "tiled", "repeated"]
-"""How a tensor grows with the batch: not at all; block by block; or each row by itself."""
+Rows = Literal["of all", "tiled", "repeated", "second"]
+"""How a tensor grows with the batch: not at all; block by block; each row by itself; or along its second axis."""
 
 
 class Reached(BaseException):
@@ -80,11 +81,13 @@ def how_it_grows(one: Any, two: Any) -> Rows:
         two: for this image twice.
 
     Raises:
-        ModelError: if it is neither of the three.
+        ModelError: if it is none of the four.
     """
     first, second = tuple(one.shape), tuple(two.shape)
     if first == second:
         return "of all"
+    if has_batch_second(first) and second == (first[0], 2, first[2]):
+        return "second"
     if first and second[0] == 2 * first[0] and second[1:] == first[1:]:
         if first[0] == 1:
             return "tiled"
@@ -112,6 +115,8 @@ def grown(tensor: Any, rows: Rows, count: int) -> Any:
     """
     if rows == "of all" or count == 1:
         return tensor
+    if rows == "second":
+        return keras.ops.broadcast_to(tensor, (tensor.shape[0], count, tensor.shape[2]))
     if tensor.shape[0] == 1:
         return keras.ops.broadcast_to(tensor, (count, *tensor.shape[1:]))
     if rows == "tiled":

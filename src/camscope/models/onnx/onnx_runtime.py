@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,6 +16,7 @@ from jaxtyping import Float, Int, Shaped
 from camscope.errors import InputError, LayerError, ModelError, nearest
 from camscope.models.batch import Batch
 from camscope.models.decoding import OutputDecoder
+from camscope.models.layer import has_batch_second
 from camscope.models.onnx.cutting import Cut, cut_after, part_of, up_to
 from camscope.models.onnx.declared_inputs import declared_inputs
 from camscope.models.onnx.fingerprint import description
@@ -50,6 +51,8 @@ class OnnxRuntime:
         self._whole = Together(self._fixed)
         self._after: dict[str, Together] = {}
         self._types: dict[str, np.dtype] = {}
+        self._second: dict[str, bool] = {}
+        """Of tensors that may have their batch second, whether they have."""
         self._known: WeakKeyDictionary[Batch, dict[str, np.ndarray]] = WeakKeyDictionary()
         self._reading: _Reading | None = None
 
@@ -115,13 +118,23 @@ class OnnxRuntime:
         names = [name for name in layers if watched is None or name in watched]
         found = self._values(batch, [*reading.wanted, *(tensor_of(layers[name]) for name in names)])
         values = {
-            name: value
+            name: self._side_by_side(value, len(batch))
             for name in names
             if (value := found.get(tensor_of(layers[name]))) is not None and value.dtype.kind == "f"
         }
         return self._as_run(reading, found, values)
 
-    def after(self, batch: Batch, layer: str) -> RunAfter:
+    def _side_by_side(self, value: Shaped[np.ndarray, " ..."], rows: int) -> Shaped[np.ndarray, " ..."]:
+        """What a layer put out for some rows, which stand side by side where it has its batch second.
+
+        Where they ran one by one, they came one behind the other.
+        """
+        apart = self._whole.allowed is False and self._fixed == 1 < rows
+        if not apart or value.ndim != 3 or not has_batch_second((len(value) // rows, *value.shape[1:])):
+            return value
+        return np.concatenate(np.split(value, rows), axis=1)
+
+    def after(self, batch: Batch, layer: str, rows_along: int = 0) -> RunAfter:
         """The part of the model after a layer; what is made beside it is that of this batch."""
         if layer not in self.graph.layers:
             raise LayerError(f"There is no layer {layer!r}.{nearest(layer, self.graph.layers)}")
@@ -131,33 +144,38 @@ class OnnxRuntime:
         if tensor not in self._types:
             beside.append(tensor)
         found = dict(self._values(batch, beside)) if beside else {}
-        run_part = _Part(self, cut, found, len(batch))
+        run_part = _Part(self, cut, found, batch, rows_along)
         together = self._after.setdefault(layer, Together(self._fixed))
 
-        def run_after(rows: Shaped[np.ndarray, "row ..."]) -> Run:
-            given = rows.astype(self._types[tensor], copy=False)
-            made = together.run(lambda some: run_part(given, some), len(rows), run_part.outputs)
-            every = np.arange(len(rows))
-            others = {name: run_part.of_rows(found[name], every) for name in cut.beside}
+        def run_after(rows: Shaped[np.ndarray, " ..."]) -> Run:
+            given, count = rows.astype(self._types[tensor], copy=False), rows.shape[rows_along]
+            made = together.run(lambda some: run_part(given, some), count, run_part.outputs)
+            every = np.arange(count)
+            others = {name: run_part.of_rows(name, every) for name in cut.beside}
             return self._as_run(reading, {**others, **made, tensor: given}, {})
 
         return run_after
 
     def between(
-        self, batch: Batch, layer: str, later: str
-    ) -> Callable[[Shaped[np.ndarray, "row ..."]], Shaped[np.ndarray, "row ..."]] | None:
+        self, batch: Batch, layer: str, later: str, rows_along: tuple[int, int] = (0, 0)
+    ) -> Callable[[Shaped[np.ndarray, " ..."]], Shaped[np.ndarray, " ..."]] | None:
         """From what a layer puts out to what a later one does; None if the later one does not depend on it."""
         tensor, wanted = (tensor_of(self.graph.layers[name]) for name in (layer, later))
         cut = cut_after(self.graph, tensor, [wanted])
         if not cut.outputs:
             return None
         found = self._values(batch, [*cut.kept, *cut.measured, tensor])
-        run_part = _Part(self, cut, found, len(batch))
+        along, later_along = rows_along
+        run_part = _Part(self, cut, found, batch, along)
         together = Together(self._fixed)
 
-        def run_between(rows: Shaped[np.ndarray, "row ..."]) -> Shaped[np.ndarray, "row ..."]:
-            given = rows.astype(self._types[tensor], copy=False)
-            return together.run(lambda some: run_part(given, some), len(rows), run_part.outputs)[wanted]
+        def run_between(rows: Shaped[np.ndarray, " ..."]) -> Shaped[np.ndarray, " ..."]:
+            given, count = rows.astype(self._types[tensor], copy=False), rows.shape[along]
+
+            def run(some: Int[np.ndarray, " some"]) -> Mapping[str, np.ndarray]:
+                return {wanted: np.swapaxes(run_part(given, some)[wanted], 0, later_along)}
+
+            return np.swapaxes(together.run(run, count, [wanted])[wanted], 0, later_along)
 
         return run_between
 
@@ -186,6 +204,19 @@ class OnnxRuntime:
     def differentiated(self, batch: Batch, layers: Collection[str]) -> NoReturn:
         """It cannot be."""
         raise ModelError("ONNX Runtime runs models forward only: it has no gradients.")
+
+    def with_batch_second(self, tensors: Iterable[str], batch: Batch) -> Collection[str]:
+        """Which of some tensors have a batch along their second axis; that they are long enough there is known.
+
+        It is tried: of an image twice such a tensor is as long as of it once. Where images run one by one, theirs
+        stand one behind the other, whatever each is by itself.
+        """
+        unknown = [name for name in tensors if name not in self._second]
+        if unknown:
+            once, twice = (self._values(batch.images(np.zeros(n, np.int64)), unknown) for n in (1, 2))
+            apart = self._whole.allowed is False
+            self._second |= {name: not apart and len(once[name]) == len(twice[name]) for name in unknown}
+        return {name for name in tensors if self._second[name]}
 
     def part_session(self, cut: Cut) -> Callable[[Mapping[str, np.ndarray]], Mapping[str, np.ndarray]]:
         """Runs a part of the graph, given what it begins at, what is kept and the shapes."""
@@ -329,40 +360,58 @@ class _Part:
         runtime: of the model.
         cut: the part.
         found: what was made beside it.
-        images: of how many images that is.
+        batch: of which that was made.
+        rows_along: the axis of the tensor it begins at along which the rows stand.
     """
 
-    def __init__(self, runtime: OnnxRuntime, cut: Cut, found: Mapping[str, np.ndarray], images: int) -> None:
+    def __init__(
+        self,
+        runtime: OnnxRuntime,
+        cut: Cut,
+        found: Mapping[str, np.ndarray],
+        batch: Batch,
+        rows_along: int,
+    ) -> None:
         self.outputs = tuple(name for name in cut.outputs if name != cut.tensor)
-        self._cut, self._found, self._images = cut, found, images
+        self._cut, self._found, self._images, self._rows_along = cut, found, len(batch), rows_along
+        shapes = {name: found[name].shape for name in (*cut.kept, *cut.measured, *cut.beside)}
+        may = [name for name, shape in shapes.items() if len(shape) == 3 and shape[1] == len(batch)]
+        self._second = runtime.with_batch_second(may, batch)
         self._run = runtime.part_session(cut) if self.outputs else None
 
     def __call__(
-        self, given: Shaped[np.ndarray, "row ..."], some: Int[np.ndarray, " some"]
+        self, given: Shaped[np.ndarray, " ..."], some: Int[np.ndarray, " some"]
     ) -> Mapping[str, np.ndarray]:
         """What it puts out for the rows with these numbers."""
         if self._run is None:
             return {}
-        whole = len(some) == len(given) and bool((some == np.arange(len(given))).all())
-        feeds = {self._cut.tensor: given if whole else given[some]}
-        feeds.update((name, self.of_rows(self._found[name], some)) for name in self._cut.kept)
+        count = given.shape[self._rows_along]
+        whole = len(some) == count and bool((some == np.arange(count)).all())
+        feeds = {self._cut.tensor: given if whole else np.take(given, some, axis=self._rows_along)}
+        feeds.update((name, self.of_rows(name, some)) for name in self._cut.kept)
         for node in self._cut.shapes:
             feeds[node.output[0]] = self._shape(node, len(some))
         return self._run(feeds)
 
-    def of_rows(self, value: np.ndarray, some: Int[np.ndarray, " some"]) -> np.ndarray:
+    def of_rows(self, name: str, some: Int[np.ndarray, " some"]) -> np.ndarray:
         """A tensor made beside the part, as it is of these rows: of one image, the same for all."""
+        value, index = self._found[name], some if self._images > 1 else np.zeros_like(some)
+        if name in self._second:
+            second: np.ndarray = value[:, index]
+            return second
         if not value.ndim or len(value) % self._images:
             return value
         of_each = value.reshape(self._images, -1, *value.shape[1:])
-        index = some if self._images > 1 else np.zeros_like(some)
         rows: np.ndarray = of_each[index].reshape(-1, *value.shape[1:])
         return rows
 
     def _shape(self, node: onnx.NodeProto, rows: int) -> Int[np.ndarray, " axis"]:
         """The shape that a node reads, for so many rows."""
-        shape = list(self._found[node.input[0]].shape)
-        if shape and shape[0] % self._images == 0:
+        name = node.input[0]
+        shape = list(self._found[name].shape)
+        if name in self._second:
+            shape[1] = rows
+        elif shape and shape[0] % self._images == 0:
             shape[0] = shape[0] // self._images * rows
         limits = {attribute.name: attribute.i for attribute in node.attribute}
         return np.array(shape[limits.get("start", 0) : limits.get("end")], np.int64)

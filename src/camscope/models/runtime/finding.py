@@ -230,9 +230,10 @@ class LayersByRuns:
 
 def _probe_of_scores(runtime: Runtime, scoring: Scoring, image: Batch, layer: Layer) -> _Probe:
     """What becomes of the scores."""
-    after, batch = runtime.after(image, layer.name), image.images(np.zeros(_TRIES, dtype=np.int64))
+    after = runtime.after(image, layer.name, layer.batch_axis)
+    batch = image.images(np.zeros(_TRIES, dtype=np.int64))
 
-    def logits(rows: Shaped[np.ndarray, "row ..."]) -> np.ndarray:
+    def logits(rows: Shaped[np.ndarray, " ..."]) -> np.ndarray:
         found = scoring.logits(after(rows), batch)
         return found[:, None] if found.ndim == 1 else found
 
@@ -241,12 +242,16 @@ def _probe_of_scores(runtime: Runtime, scoring: Scoring, image: Batch, layer: La
 
 def _probe_of_layer(runtime: Runtime, image: Batch, layer: Layer, later: Layer) -> bool:
     """Whether something becomes of every channel of a later layer, at the positions that count."""
-    between = runtime.between(image, layer.name, later.name) if isinstance(runtime, RunsBetween) else None
+    between = (
+        runtime.between(image, layer.name, later.name, (layer.batch_axis, later.batch_axis))
+        if isinstance(runtime, RunsBetween)
+        else None
+    )
     if between is None:
         return False
     run = between
 
-    def positions(rows: Shaped[np.ndarray, "row ..."]) -> np.ndarray:
+    def positions(rows: Shaped[np.ndarray, " ..."]) -> np.ndarray:
         return _positions_that_count(later.grid.canonical(run(rows)), image)
 
     return bool(_Probe(runtime, image, layer, positions).reached.all())
@@ -267,10 +272,11 @@ class _Probe:
         runtime: Runtime,
         image: Batch,
         layer: Layer,
-        outputs: Callable[[Shaped[np.ndarray, "row ..."]], Float[np.ndarray, "row output ..."]],
+        outputs: Callable[[Shaped[np.ndarray, " ..."]], Float[np.ndarray, "row output ..."]],
     ) -> None:
         self._layer, self._image, self._outputs = layer, image, outputs
-        self._own = np.repeat(runtime.run(image, [layer.name]).values[layer.name], _TRIES, axis=0)
+        own = runtime.run(image, [layer.name]).values[layer.name]
+        self._own = np.repeat(own, _TRIES, axis=layer.batch_axis)
         self._A = widened(layer.grid.canonical(self._own))
         noise = np.random.default_rng(0).standard_normal(self._A.shape)
         self._noise = (noise * (1 + np.abs(self._A).max())).astype(self._A.dtype)

@@ -51,11 +51,12 @@ class Run:
     raw: Any
     logits: Float[np.ndarray, "batch output *space"]
     ending: Ending = field(default_factory=Ending)
-    values: Mapping[str, Shaped[np.ndarray, "batch ..."]] = field(default_factory=dict)
+    values: Mapping[str, Shaped[np.ndarray, " ..."]] = field(default_factory=dict)
 
 
-RunAfter: TypeAlias = Callable[[Shaped[np.ndarray, "row ..."]], Run]
-"""Runs the part of the model after a layer, given what the layer puts out at its last call, in its own layout."""
+RunAfter: TypeAlias = Callable[[Shaped[np.ndarray, " ..."]], Run]
+"""Runs the part of the model after a layer, given rows of what the layer puts out at its last call, in its own layout.
+"""
 
 PullBack: TypeAlias = Callable[
     [Float[np.ndarray, "batch output *space"]], Mapping[str, Float[np.ndarray, "batch ..."]]
@@ -109,14 +110,15 @@ class RunsBetween(Protocol):
     """A runtime that can run what lies between two layers alone. Without gradients that tells what reaches what."""
 
     def between(
-        self, batch: Batch, layer: str, later: str
-    ) -> Callable[[Shaped[np.ndarray, "row ..."]], Shaped[np.ndarray, "row ..."]] | None:
+        self, batch: Batch, layer: str, later: str, rows_along: tuple[int, int] = (0, 0)
+    ) -> Callable[[Shaped[np.ndarray, " ..."]], Shaped[np.ndarray, " ..."]] | None:
         """From what a layer puts out to what a later one does; None if the later one does not depend on it.
 
         Args:
             batch: one image; what is made beside the layer is that of this image.
             layer: its name. Any number of rows of it may be given.
             later: the name of the other.
+            rows_along: the axes along which the rows stand, of what the layer puts out and of what the later one does.
         """
         ...
 
@@ -206,13 +208,14 @@ class Runtime(Protocol):
         """
         ...
 
-    def after(self, batch: Batch, layer: str) -> RunAfter:
+    def after(self, batch: Batch, layer: str, rows_along: int = 0) -> RunAfter:
         """The part of the model after a layer; what is made beside the layer is that of this batch.
 
         Args:
             batch: the inputs. The rows that are given later belong to its images, one each; any number of rows may be
                 given if it has one image.
             layer: its name.
+            rows_along: the axis of what it puts out along which the rows stand.
         """
         ...
 

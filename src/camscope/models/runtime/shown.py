@@ -6,10 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
+import numpy as np
+from jaxtyping import Shaped
+
 from camscope.errors import CamscopeError, LayerError, nearest
 from camscope.models.batch import Batch
 from camscope.models.grid import NONE_STILL, Still, candidate_grids
-from camscope.models.layer import Layer, without_grid
+from camscope.models.layer import Layer, as_batch_second, has_batch_second, with_batch_first, without_grid
 from camscope.models.observing import is_dense
 from camscope.models.other_inputs import other_inputs, without_others
 from camscope.models.other_tokens import OtherTokens, StillTokens, may_have_others
@@ -77,22 +80,19 @@ def show(runtime: Runtime, scoring: Scoring, image: Batch) -> Shown:
         )  # where it is not the altered copies that it does not take, it says so of the image
         raise
     parts = {part.name: part for part in runtime.parts()}
-    answers = {
-        name: answer(values[0], list(values[1:]))
-        for name, values in run.values.items()
-        if len(values) == len(copies)
-    }
-    layers = _layers(run, answers, parts, image)
+    answers = _answers(run, len(copies))
+    shapes = {name: _of_one(values.shape, len(copies)) for name, values in run.values.items()}
+    layers = _layers(shapes, answers, parts, image)
     others = _answers_to_others(runtime, image, layers)
     still: dict[str, Still] = {}
-    if may_have_others((values.shape for values in run.values.values()), [one.grid for one in layers]):
+    if may_have_others(shapes.values(), [one.grid for one in layers]):
         still = _still(runtime, image)
     if others or still:
-        layers = _layers(run, answers, parts, image, others, still)
+        layers = _layers(shapes, answers, parts, image, others, still)
     logits = scoring.logits(run, copies)
     return Shown(
         layers=layers,
-        shapes={name: (1, *values.shape[1:]) for name, values in run.values.items()},
+        shapes=shapes,
         unchanged=frozenset(name for name, answered in answers.items() if not answered.changed),
         parts=parts,
         dense=is_dense(logits, copies.x),
@@ -100,8 +100,24 @@ def show(runtime: Runtime, scoring: Scoring, image: Batch) -> Shown:
     )
 
 
+def _answers(run: Run, rows: int) -> dict[str, Answer]:
+    """How layers answer: the first row is of the image, the others of altered copies. Of all that have so many rows."""
+    of_rows = {name: _rows_first(values, rows) for name, values in run.values.items()}
+    return {name: answer(one[0], list(one[1:])) for name, one in of_rows.items() if len(one) == rows}
+
+
+def _rows_first(values: Shaped[np.ndarray, " ..."], rows: int) -> Shaped[np.ndarray, " ..."]:
+    """What a layer put out for so many rows, with these in front."""
+    return np.swapaxes(values, 0, 1) if has_batch_second(values.shape, rows) else values
+
+
+def _of_one(shape: tuple[int, ...], rows: int) -> tuple[int, ...]:
+    """The shape of what a layer puts out for one image, of that for so many rows."""
+    return (shape[0], 1, shape[2]) if has_batch_second(shape, rows) else (1, *shape[1:])
+
+
 def _layers(
-    run: Run,
+    shapes: Mapping[str, tuple[int, ...]],
     answers: Mapping[str, Answer],
     parts: Mapping[str, Part],
     image: Batch,
@@ -111,8 +127,8 @@ def _layers(
     """The layers with a grid.
 
     Args:
-        run: of the image and its altered copies.
-        answers: to these, of every layer that was run on each of them.
+        shapes: of what layers put out for one image.
+        answers: to altered copies of it, of every layer that was run on each of them.
         parts: every layer that can be named.
         image: a batch of one.
         others: how layers answer to other inputs, with how many positions each of these has.
@@ -124,18 +140,20 @@ def _layers(
     shape_of_input = image.x.shape if not image.of_tokens else (1, 1, *image.x.shape[1:])
     for name, answered in answers.items():
         part = parts.get(name, Part(name, "", outline=False))
-        shape = run.values[name][:1].shape
+        shape = shapes[name]
         candidates = candidate_grids(
-            shape, shape_of_input, met, still.get(name, NONE_STILL), other_tokens.told
+            with_batch_first(shape), shape_of_input, met, still.get(name, NONE_STILL), other_tokens.told
         )
         grid = find_grid(answered, candidates, keeps_axes=part.keeps_axes, others=other_tokens)
         if grid is not None:
+            in_place = max(0.0, answered.agreement(grid))
             grid = without_others(grid, answered, others.get(name, ()))
+        if grid is not None and has_batch_second(shape):
+            grid = as_batch_second(grid)
         if grid is None:
             continue
         if not grid.layout.startswith("tokens"):
             met.append(grid.space)
-        in_place = max(0.0, answered.agreement(grid))
         layers.append(Layer(name, part.kind, shape, grid, 1, part.outline, not part.pools, in_place=in_place))
     return tuple(layers)
 
@@ -147,9 +165,8 @@ def _answers_to_others(
     spaces = {layer.grid.space for layer in layers if len(layer.grid.space) == 1}
     found: dict[str, list[tuple[int, Answer]]] = {}
     for other in other_inputs(image, spaces):
-        for name, values in runtime.run(other.rows, None).values.items():
-            if len(values) == len(other.rows):
-                found.setdefault(name, []).append((other.positions, answer(values[0], list(values[1:]))))
+        for name, answered in _answers(runtime.run(other.rows, None), len(other.rows)).items():
+            found.setdefault(name, []).append((other.positions, answered))
     return found
 
 
@@ -157,4 +174,5 @@ def _still(runtime: Runtime, image: Batch) -> dict[str, Still]:
     """Which tokens of each layer's output stay the same when the whole image is altered."""
     rows = image.altered(with_all_altered(image.x, tokens=image.of_tokens))
     tokens = StillTokens()
-    return {name: tokens.of(one) for name, one in runtime.run(rows, None).values.items()}
+    values = runtime.run(rows, None).values
+    return {name: tokens.of(_rows_first(one, len(rows))) for name, one in values.items()}

@@ -52,7 +52,7 @@ class AlteredActivations(SuffixRerun):
     batch: Batch
     targets: Targets
     layer: Layer
-    own: Shaped[np.ndarray, "batch ..."]
+    own: Shaped[np.ndarray, " ..."]
     """What the layer put out for the batch, in its own layout."""
     _after: dict[int, RunAfter] = field(default_factory=dict)
 
@@ -61,15 +61,16 @@ class AlteredActivations(SuffixRerun):
         one = self.batch.images(slice(image, image + 1))
         if image not in self._after:
             self._after.clear()  # what is kept beside the layer is large: of one image at a time
-            self._after[image] = self.runtime.after(one, self.layer.name)
-        after = self._after[image]
+            self._after[image] = self.runtime.after(one, self.layer.name, self.layer.batch_axis)
+        after, axis = self._after[image], self.layer.batch_axis
+        own = np.take(self.own, [image], axis=axis)
 
         def run(some: np.ndarray) -> tuple[Run, Batch]:
-            like = np.repeat(self.own[image : image + 1], len(some), axis=0)
+            like = np.repeat(own, len(some), axis=axis)
             given = self.layer.grid.embed(variants(some).astype(like.dtype), like)
             return after(given), one.images(np.zeros(len(some), dtype=np.int64))
 
-        return _in_chunks(run, count, self.own[image].size, self.scoring, self.targets, image)
+        return _in_chunks(run, count, own.size, self.scoring, self.targets, image)
 
 
 @dataclass(frozen=True)

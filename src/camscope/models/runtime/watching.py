@@ -140,9 +140,10 @@ class RunObservation:
 
     def _activations(self, layer: Layer) -> Float[np.ndarray, "batch channel *space"]:
         own = self.run.values[layer.name]
-        if len(own) != len(self.batch):
+        rows = own.shape[layer.batch_axis]
+        if rows != len(self.batch):
             raise LayerError(
-                f"The layer {layer.name!r} put out {len(own)} rows for {len(self.batch)} images: the model sends it "
+                f"The layer {layer.name!r} put out {rows} rows for {len(self.batch)} images: the model sends it "
                 "some of them only, or cuts them up. Choose a layer that every image goes through."
             )
         A: np.ndarray = widened(layer.grid.canonical(own))
@@ -244,15 +245,17 @@ class RunObservation:
 
     def _answers(self, layer: Layer, images: slice) -> Callable[[np.ndarray], np.ndarray]:
         """From altered activations of some images to class scores; of dense outputs to those at every position."""
-        batch, own = self.batch.images(images), self.run.values[layer.name][images]
-        after = self.runtime.after(batch, layer.name)
+        axis = layer.batch_axis
+        batch, own = self.batch.images(images), self.run.values[layer.name]
+        own = own[:, images] if axis else own[images]
+        after = self.runtime.after(batch, layer.name, axis)
 
         def answers(activations: np.ndarray) -> np.ndarray:
             rows = len(activations)
             like, of = (
                 (own, batch)
-                if len(own) == rows
-                else (np.repeat(own, rows, axis=0), batch.images(np.zeros(rows, dtype=np.int64)))
+                if own.shape[axis] == rows
+                else (np.repeat(own, rows, axis=axis), batch.images(np.zeros(rows, dtype=np.int64)))
             )
             run = after(layer.grid.embed(activations.astype(own.dtype), like))
             return logits_everywhere(self.scoring.outputs(run, of))

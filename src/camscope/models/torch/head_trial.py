@@ -92,7 +92,7 @@ def _answers(
     found = []
     with torch.no_grad(), following(sums, of=passes.model) if follow else nullcontext():
         if layer in passes.plans:
-            way, batch_axis = passes.way(layer), int(layer.grid.batch_second)
+            way, batch_axis = passes.way(layer), layer.batch_axis
             for image in range(left.shape[1]):
                 found.append(way.logits(image, altered(way.own.narrow(batch_axis, image, 1), left[:, image])))
         else:

@@ -236,7 +236,7 @@ class _Kept:
                 f"The layer {self._layer.name!r} was not called in this forward, or not in this thread: DataParallel "
                 "runs copies of the model in threads of their own. Use DistributedDataParallel, or one device."
             )
-        found = self._last.shape[int(self._layer.grid.batch_second)]
+        found = self._last.shape[self._layer.batch_axis]
         if found != rows:
             raise LayerError(
                 f"The layer {self._layer.name!r} put out {found} rows for {rows} images: the model sends it "

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from camscope.models.grid import NONE_STILL, Grid, Still, candidate_grids
-from camscope.models.layer import has_batch_second, with_batch_first
+from camscope.models.layer import as_batch_second, has_batch_second, with_batch_first
 from camscope.models.other_inputs import without_others
 from camscope.models.other_tokens import OtherTokens
 from camscope.models.place import Answer, find_grid
@@ -123,10 +123,7 @@ class Grids:
         if convolution:
             candidates = candidates.with_channels_in_front
         found = find_grid(answer, candidates, keeps_axes=keeps_axes, others=self._other_tokens)
-        if not second or found is None:
-            return found
-        # along the features of such an output there is no place: what answers there has its rows elsewhere
-        return replace(found, batch_second=True) if found.layout in ("tokens", "channels-last") else None
+        return as_batch_second(found) if second and found is not None else found
 
 
 _KEEPING_AXES = (
