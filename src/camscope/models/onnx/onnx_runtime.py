@@ -135,7 +135,11 @@ class OnnxRuntime:
         return np.concatenate(np.split(value, rows), axis=1)
 
     def after(self, batch: Batch, layer: str, rows_along: int = 0) -> RunAfter:
-        """The part of the model after a layer; what is made beside it is that of this batch."""
+        """The part of the model after a layer. See `camscope.models.runtime.Runtime.after`.
+
+        Raises:
+            LayerError: if there is no such layer.
+        """
         if layer not in self.graph.layers:
             raise LayerError(f"There is no layer {layer!r}.{nearest(layer, self.graph.layers)}")
         reading, tensor = self._read(batch), tensor_of(self.graph.layers[layer])
