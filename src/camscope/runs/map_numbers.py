@@ -110,7 +110,7 @@ def _entropy(cells: Float[np.ndarray, "map height width"]) -> Float[np.ndarray, 
 
 
 def _box(heat: Float[np.ndarray, "height width"]) -> list[float]:
-    boxes = boxes_of(mask_of(heat, AREA, "largest"))
+    boxes = boxes_of(mask_of(heat, AREA))  # the largest part comes first
     if not boxes:
         return [np.nan] * 4
     height, width = heat.shape
