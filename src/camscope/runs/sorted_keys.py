@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Int64, UInt32, UInt64
 
 from camscope.runs.arrow_numbers import as_arrow, numbers_in, without_value
+from camscope.runs.kept_memory import give_back
 
 _ROW_BITS = 20
 """A row's key is the number of its image and, in so many bits, its own number among the rows of that image."""
@@ -133,6 +134,7 @@ class SortedKeys:
             kept = self.kept[asked] = _packed(keys)
             while sum(one.nbytes for one in self.kept.values()) > _KEPT_BYTES and len(self.kept) > 1:
                 self.kept.popitem(last=False)
+        give_back()  # what was sorted is many times what is kept of it
         return kept
 
     def _by_one(self, chosen: str, order: tuple[Order, ...]) -> Int64[np.ndarray, " row"] | None:
