@@ -85,11 +85,16 @@ class Numbers:
 # ---------------------------------------------------------------------- README.md
 
 
+def _in_words(machine: str) -> str:
+    """`AMD EPYC, 2 cores, one thread` as a part of a sentence."""
+    return machine.replace(", ", " with ", 1).replace(", ", " and ")
+
+
 def readme(numbers: Numbers) -> str:
     """The section of speed and truth."""
     where, _, how = numbers.speed["machine"].partition("; ")
     lines = [
-        f"{how.partition(',')[0].capitalize()} of 224² on an {where.replace(', ', ' with ')}, as a multiple of the "
+        f"{how.partition(',')[0].capitalize()} of 224² on an {_in_words(where)}, as a multiple of the "
         "bare forward, in brackets the peak memory\nlikewise ([all figures](docs/facts/speed.md); no GPU was at hand):",
         "",
         f"| {GRAD_CAM} | {' | '.join(MODELS.values())} | formulas that differ from the paper's |",
@@ -124,7 +129,7 @@ def readme(numbers: Numbers) -> str:
 def speed(numbers: Numbers) -> str:
     """The table of speed.py."""
     _, _, rest = numbers.speed["machine"].partition("; ")
-    where = numbers.speed["machine"].partition(";")[0].replace(", ", " with ")
+    where = _in_words(numbers.speed["machine"].partition(";")[0])
     lines = [
         f"Measured by `benchmarks/speed.py` on an {where}: {rest}. Each figure is a multiple of the bare forward "
         "of the same batch\n(`no_grad`), good to about ±5 %; in brackets the peak memory, weights included, as a "

@@ -271,7 +271,7 @@ def main(
     pace = {name: [_less(a, b) for a, b in zip(took[name], first[name], strict=True)] for name in loops}
     rows = [_row(name, pace[name], pace["plain loop"], first[name], images - _FEW) for name in loops]
     where = (
-        f"{machine()}, {torch.get_num_threads()} threads, load {os.getloadavg()[0]:.0f} at the end; {images} photos, "
+        f"{machine()}, {_threads()}, load {os.getloadavg()[0]:.0f} at the end; {images} photos, "
         f"batch {batch}, {workers} workers, {rounds} rounds; torch {torch.__version__}"
     )
     Console(width=160).print(_table(rows, where))
@@ -314,6 +314,11 @@ def _table(rows: Sequence[Row], where: str) -> Table:
             f"{row.processor_ratio:.2f}", f"{row.start:.1f} s", aim,
         )  # fmt: skip
     return table
+
+
+def _threads() -> str:
+    count = torch.get_num_threads()
+    return f"{count} thread{'s' if count > 1 else ''} for PyTorch"
 
 
 def machine() -> str:

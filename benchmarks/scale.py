@@ -10,6 +10,7 @@ The part of `docs/scale.md` between the two marks is written anew; the prices ar
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -25,11 +26,15 @@ ROOT = Path(__file__).parents[1]
 KEPT = Path(__file__).with_name("kept")
 
 ROWS = {
-    "runs": ["--images", "222", "--rounds", "3"],
-    "run_pages": ["--rows", "1000000"],
-    "run_parts": ["--images", "111"],
+    "runs": ["benchmarks.runs", "--images", "444", "--rounds", "5"],
+    "runs_one_thread": ["benchmarks.runs", "--images", "666", "--rounds", "5"],
+    "run_pages": ["benchmarks.run_pages", "--rows", "1000000"],
+    "run_parts": ["benchmarks.run_parts", "--images", "111"],
 }
-"""The benchmarks whose rows the page is made of, each a file of its name, and what they are told."""
+"""The rows the page is made of, each a file of its name: by which benchmark, and what it is told."""
+
+ONE_THREAD = ("runs_one_thread", "run_parts")
+"""Measured with one thread for PyTorch; the others with as many as it takes by itself."""
 
 COUNTS = (10**6, 10**8, 10**9)
 COPIES = ("camscope run", "camscope run, plain")
@@ -64,15 +69,15 @@ def page(rows: Mapping[str, Any], prices: Prices = USUAL) -> str:
         rows: of each benchmark, by its name.
         prices: what is assumed.
     """
-    speed, store, parts = (rows[name] for name in ROWS)
+    speed, on_one, store, parts = (rows[name] for name in ROWS)
     return "\n\n".join(
         [
-            _costs(speed, store, prices),
+            _costs(on_one, store, prices),
             _limits(store, prices),
             _loops(speed),
+            _loops(on_one),
             _parts(parts),
             _asked(store),
-            f"Measured on: {speed['machine']}.",
         ]
     )
 
@@ -94,9 +99,11 @@ def main(*, measure: bool = False) -> None:
     """
     if measure:
         for name, told in ROWS.items():
-            file = KEPT / f"{name}.json"
+            threads = {"OMP_NUM_THREADS": "1"} if name in ONE_THREAD else {}
             subprocess.run(
-                [sys.executable, "-m", f"benchmarks.{name}", *told, "--json-file", file], check=True
+                [sys.executable, "-m", *told, "--json-file", KEPT / f"{name}.json"],
+                env={**os.environ, **threads},
+                check=True,
             )
     put(ROOT / "docs" / "scale.md", NAME, page(read()))
 
@@ -142,6 +149,8 @@ def _limits(store: Any, prices: Prices) -> str:
 
 def _loops(speed: Any) -> str:
     lines = [
+        f"{speed['machine']}:",
+        "",
         "| the same photos | images/s | × plain loop | ms of processors an image | × plain loop | aim |",
         "|---|---:|---:|---:|---:|---:|",
     ]
@@ -173,6 +182,8 @@ def _asked(store: Any) -> str:
 
 
 def _time(hours: float) -> str:
+    if hours * 60 < 2:
+        return f"{hours * 3600:,.0f} s"
     if hours < 2:
         return f"{hours * 60:,.0f} min"
     return f"{hours:,.0f} h" if hours < 72 else f"{hours / 24:,.0f} days"

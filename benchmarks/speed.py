@@ -331,9 +331,9 @@ def describe(device: torch.device, batch: int, repeats: int) -> str:
     names = ("torch", "torchvision", "camscope", "grad-cam", "torchcam", "captum")
     versions = ", ".join(f"{name} {version(name)}" for name in names)
     where = torch.cuda.get_device_name(device) if device.type == "cuda" else processor()
+    threads = "one thread" if torch.get_num_threads() == 1 else f"{torch.get_num_threads()} threads"
     return (
-        f"{where}, {torch.get_num_threads()} threads; batch {batch}, 224², float32, random weights; "
-        f"medians of {repeats}; {versions}"
+        f"{where}, {threads}; batch {batch}, 224², float32, random weights; medians of {repeats}; {versions}"
     )
 
 
