@@ -1178,7 +1178,7 @@ BUGS: list[Bug] = [
         ("tests/exporting/test_export.py",),
         ("what was half written stays", "shutil.rmtree(folder, ignore_errors=True)", "pass"),
     ),
-    # ------------------------------------------------------------------ positions that the model moves, the batch second
+    # ------------------------------------------------------------------ positions that are moved, the batch second
     *_in(
         "models/torch/anatomy/layers.py",
         ("tests/torch/test_moved_positions.py",),

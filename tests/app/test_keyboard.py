@@ -95,7 +95,8 @@ def test_a_class_is_compared_a_layer_changed_and_a_run_opened_by_keys(browser, s
 def tab_to(page, name: str) -> int:
     """Press Tab until what has the focus is called so; gives how often."""
     said = (
-        "() => { const one = document.activeElement; if (one === document.body) return ''; const label = one.labels?.[0]?.innerText ?? '';"
+        "() => { const one = document.activeElement; if (one === document.body) return '';"
+        " const label = one.labels?.[0]?.innerText ?? '';"
         r" return (one.ariaLabel || label || one.innerText || '').replace(/\s+/g, ' '); }"
     )
     for count in range(1, 150):
