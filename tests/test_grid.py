@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from camscope.models.grid import Grid
+from camscope.models.layer import Layer
 
 # ------------------------------------------------------------------ canonical
 
@@ -150,3 +151,10 @@ def test_a_grid_follows_the_axes_of_its_output_or_is_given_up(grid):
     assert grid.moved(range(output.ndim)) == grid
     if output.ndim == 4:
         assert grid.moved((0, 1, 3, 2)) is None  # rows and columns change places
+
+
+def test_a_program_is_told_which_tokens_are_no_position():
+    grid = Grid("tokens", (2, 3), 4, prefix=1, suffix=2, inside=(3, 5))
+    told = Layer("blocks", "Block", (1, 11, 4), grid, 1, outline=True, eligible=True).to_dict()
+    assert (told["prefix_tokens"], told["tokens_between"], told["suffix_tokens"]) == (1, [3, 5], 2)
+    assert (told["shape"], told["grid"], told["batch_axis"]) == ([1, 11, 4], [2, 3], 0)

@@ -204,6 +204,7 @@ def test_what_has_its_batch_second_has_the_maps_of_the_same_with_its_batch_first
         torch.testing.assert_close(maps[1][key], of_first, rtol=1e-9, atol=1e-12)
     layers, _ = camscope.Explainer(second).layers(x)
     assert [layer.grid.describe().endswith("(batch second)") for layer in layers] == [False, True, True]
+    assert [layer.to_dict()["batch_axis"] for layer in layers] == [0, 1, 1]
 
 
 def test_a_step_of_training_has_these_maps_too():

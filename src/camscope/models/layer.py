@@ -59,6 +59,9 @@ class Layer:
             "channels": self.grid.channels,
             "layout": self.grid.layout,
             "prefix_tokens": self.grid.prefix,
+            "tokens_between": list(self.grid.inside),
+            "suffix_tokens": self.grid.suffix,
+            "batch_axis": self.batch_axis,
             "calls": self.calls,
             "reaches_score": self.reaches,
         }
