@@ -107,6 +107,8 @@ def test_a_wrong_condition_says_what_is_meant_and_the_rows_stay_askable(page):
     sql.fill("ring_shar > 1")
     sql.press("Enter")
     assert "Did you mean 'ring_share'" in page.locator(".rows-main [role=alert]").inner_text()
+    assert "none of 48 rows" in page.locator(".rows-title").inner_text()
+    assert page.locator(".pending").count() == 0
     sql.fill("ring_share > 99")
     sql.press("Enter")
     page.wait_for_selector("text=No row is so.")

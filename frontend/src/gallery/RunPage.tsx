@@ -63,7 +63,7 @@ function Photos({ gallery, open }: { gallery: Gallery; open: (card: Card) => voi
     return <p class="empty quiet">No row is so. {gallery.choice.value.sql && "The condition may be too narrow."}</p>;
   return (
     <>
-      {gallery.count.value === null && (
+      {gallery.count.value === null && !gallery.error.value && (
         <p class="pending quiet">The rows are being found …</p>
       )}
       <Grid gallery={gallery} open={open} />
@@ -88,7 +88,7 @@ function Bar({ gallery, about }: { gallery: Gallery; about: About }) {
       <div class="rows-title">
         <h1>{about.name}</h1>
         <p class="quiet" aria-live="polite">
-          {count === null ? "…" : count.toLocaleString("en")} of {about.rows.toLocaleString("en")} rows · {about.model}
+          {count === null ? (gallery.error.value ? "none" : "…") : count.toLocaleString("en")} of {about.rows.toLocaleString("en")} rows · {about.model}
         </p>
         {!about.complete && (
           <p class="quiet following" role="status">

@@ -57,7 +57,7 @@ export function Tile({ gallery, card, index, side, current, open }: Props) {
         <b>{card.top1 ?? "not explained"}</b>
         <span class="number">{percent(card.top1_probability)}</span>
         {card.label !== null && card.top1 !== null && card.label !== card.top1 ? (
-          <small class="wrong">is {card.label}</small>
+          <small class="wrong">labelled {card.label}</small>
         ) : (
           <small>{nameOf(card)}</small>
         )}
