@@ -50,8 +50,14 @@ html_show_copyright = False
 html_math_renderer = "drawn"
 pygments_dark_style = "github-dark"
 html_theme_options = {
-    "light_css_variables": {"color-brand-primary": "#b3420b", "color-brand-content": "#b3420b"},
-    "dark_css_variables": {"color-brand-primary": "#ffa45c", "color-brand-content": "#ffa45c"},
+    "light_css_variables": {
+        "color-brand-primary": "#b3420b",
+        "color-brand-content": "#b3420b",
+    },
+    "dark_css_variables": {
+        "color-brand-primary": "#ffa45c",
+        "color-brand-content": "#ffa45c",
+    },
 }
 
 # ---------------------------------------------------------------- recipes

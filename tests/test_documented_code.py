@@ -141,6 +141,12 @@ def test_the_commands_of_a_page_have_options_that_exist(page):
             pytest.fail(f"{line}\n{error}")
 
 
+@pytest.mark.parametrize("page", PAGES[1:], ids=lambda page: str(page.relative_to(ROOT)))
+def test_code_is_as_narrow_as_the_sites_pages_are(page):
+    shown = [part["block"] for part in _PART.finditer(page.read_text("utf-8")) if part["block"]]
+    assert not [line for block in shown for line in block.splitlines() if len(line) > 88]
+
+
 def test_what_is_run_is_told_from_what_is_not():
     page = (
         "<!-- given\nx = 1\n-->\n```python\ny = x\n```\n"
