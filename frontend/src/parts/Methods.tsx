@@ -8,6 +8,7 @@ import { isAutomatic } from "../engine/explaining";
 import { engine, model } from "../engine/models";
 import { view as chosenView } from "../state/given";
 import * as shown from "../state/shown";
+import { useRoving } from "./roving";
 
 export function Methods() {
   const view = chosenView.value;
@@ -70,6 +71,10 @@ function All() {
   );
   const offered = listed.filter((one) => one.offered);
   const reasons = reasonsOf(listed.filter((one) => !one.offered));
+  const roving = useRoving(
+    offered.map((one) => one.name),
+    last.method,
+  );
   return (
     <>
       <input
@@ -79,13 +84,14 @@ function All() {
         value={words.value}
         onInput={(event) => (words.value = event.currentTarget.value)}
       />
-      <ul class="choices methods" aria-label="Methods" tabIndex={0}>
+      <ul class="choices methods" aria-label="Methods: arrow keys go through them" {...roving.list}>
         {offered.map((one) => (
           <li key={one.name}>
             <button
               class="main"
               aria-pressed={now.some((other) => other.method === one.name)}
               title={one.advice}
+              {...roving.button(one.name)}
               onClick={(event) => shown.show({ ...last, method: one.name }, shown.adds(event))}
             >
               <span>{one.name}</span>

@@ -6,20 +6,30 @@ import * as facts from "../engine/facts";
 import * as shown from "../state/shown";
 import { tool } from "../state/tool";
 import { Bar, percent } from "./Bar";
+import { useRoving } from "./roving";
+
+const isShown = (one: { target: string; number: number }) =>
+  shown.shown.value.some((other) => other.target === one.target || other.target === one.number);
 
 export function Places() {
   const places = facts.places.value;
+  const instances = places?.kind === "instances" ? places.instances : [];
+  const roving = useRoving(
+    instances.map((one) => one.target),
+    instances.find((one) => isShown(one))?.target,
+  );
   if (!places || places.kind === "none") return null;
   return (
     <section aria-labelledby="places">
       <h2 id="places">{places.kind === "instances" ? "What it found" : "Regions"}</h2>
       {places.kind === "instances" && (
-        <ul class="choices found" aria-label="Instances" tabIndex={0}>
-          {places.instances.map((one) => (
+        <ul class="choices found" aria-label="Instances: arrow keys go through them" {...roving.list}>
+          {instances.map((one) => (
             <li key={one.target}>
               <button
                 class="main"
-                aria-pressed={shown.shown.value.some((other) => other.target === one.target || other.target === one.number)}
+                aria-pressed={isShown(one)}
+                {...roving.button(one.target)}
                 onClick={(event) => shown.showTarget(one.target, shown.adds(event))}
               >
                 <span>

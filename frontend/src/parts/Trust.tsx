@@ -7,7 +7,7 @@ import type { Pair } from "../view";
 export function Trust({ of }: { of: ToJudge }) {
   const known = trusted.value.get(of.key);
   return (
-    <section aria-labelledby="trust">
+    <section aria-labelledby="trust" tabIndex={-1}>
       <h2 id="trust">Can I trust it?</h2>
       {known?.stage !== "running" && known?.stage !== "done" && (
         <>
@@ -15,7 +15,10 @@ export function Trust({ of }: { of: ToJudge }) {
             Hides parts of the {of.what} at random and asks whether the map knew which of them matter. Takes seconds to
             minutes.
           </p>
-          <button class="wide" disabled={!of.asked} onClick={() => void judge(of)}>
+          <button class="wide" disabled={!of.asked} onClick={(event) => {
+              stay(event);
+              void judge(of);
+            }}>
             judge this map
           </button>
           {!of.asked && <p class="quiet">A target without a name cannot be judged here.</p>}
@@ -29,7 +32,10 @@ export function Trust({ of }: { of: ToJudge }) {
               {...(known.progress ? { value: known.progress.done, max: known.progress.total } : {})}
             />
             <p class="quiet">{known.progress?.words ?? "The first probes are made."}</p>
-            <button class="wide" onClick={known.stop}>
+            <button class="wide" onClick={(event) => {
+                stay(event);
+                known.stop();
+              }}>
               stop
             </button>
           </>
@@ -40,6 +46,11 @@ export function Trust({ of }: { of: ToJudge }) {
       </div>
     </section>
   );
+}
+
+/** The button goes, and the keyboard's place with it: the section is where it goes on. */
+function stay(event: { currentTarget: HTMLElement }): void {
+  event.currentTarget.closest("section")?.focus({ preventScroll: true });
 }
 
 function Judged({ verdict }: { verdict: Verdict }) {

@@ -234,7 +234,8 @@ class Candidates(NamedTuple):
     Attributes:
         likely: along its axes, or met earlier in the same forward.
         possible: those for which nothing speaks but the number of tokens.
-        kept: those along its axes whose size was met before, or is the input's by one stride.
+        kept: those along its axes whose size was met before, or is the input's by one stride; none where no grid was
+            met yet, so that nothing says that what came this far is in place (frequencies, say, are not).
         exact: those whose tokens that are no position are just the ones that stand still.
     """
 
@@ -285,7 +286,7 @@ def candidate_grids(
     """
     if len(shape) < 3 or shape[0] != input_shape[0]:
         return Candidates([], [], [])
-    size = tuple(input_shape[2:])
+    size, seen = tuple(input_shape[2:]), list(seen)
     met = list(dict.fromkeys([size, *seen]))
     exact: list[Grid] = []
     likely: list[_Ranked] = []
@@ -295,7 +296,7 @@ def candidate_grids(
         for unlikely, grid in _axes_grids(shape, size, met):
             if unlikely < _NOT_MET or math.prod(grid.space) >= FEW:  # few may agree by chance
                 likely.append((unlikely, grid))
-            if unlikely < _NOT_MET and math.prod(grid.space) > 1:
+            if seen and unlikely < _NOT_MET and math.prod(grid.space) > 1:
                 kept.append(grid)
     if len(shape) == 3:
         found_met, found_cut = _tokens_but_for(still, shape, size, met)

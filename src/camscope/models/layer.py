@@ -85,7 +85,7 @@ class Layer:
 
 
 def without_grid(
-    name: str, shape: tuple[int, ...], layers: Sequence[Layer], *, unchanged: bool
+    name: str, shape: tuple[int, ...], layers: Sequence[Layer], *, unchanged: bool, more: str = ""
 ) -> LayerError:
     """What to say of a layer that has no grid.
 
@@ -94,6 +94,7 @@ def without_grid(
         shape: of its output for one image.
         layers: those with a grid, in the order they run.
         unchanged: whether its output was the same for every altered input.
+        more: what else is known of it, as a sentence.
     """
     good = next((layer for layer in reversed(layers) if layer.eligible), None)
     hint = f" {good.name!r} has one: {good.grid.describe()}." if good else ""
@@ -103,7 +104,7 @@ def without_grid(
         else "in no order of its numbers does it answer in place to an altered patch of the input"
     )
     return LayerError(
-        f"The layer {name!r} has no spatial grid: its output has shape {shape} for one image, and {why}.{hint} "
+        f"The layer {name!r} has no spatial grid: its output has shape {shape} for one image, and {why}.{more}{hint} "
         "If you know its positions, say them: Explainer(model, grid=…)."
     )
 

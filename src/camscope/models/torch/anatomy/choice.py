@@ -85,7 +85,7 @@ def _none_found(model: nn.Module, anatomy: Anatomy, *, any_with_grid: bool) -> L
     return LayerError(
         "This model has no layer with a spatial grid, so there is no place on the input to point at. Its last layers "
         f"put out {', '.join(f'{name}: {shape}' for name, shape in last) or 'nothing'} for one image."
-        f"{_hidden(model)}{_of_whole_numbers(model)}"
+        f"{anatomy.called_again(anatomy.shapes)}{_hidden(model)}{_of_whole_numbers(model)}"
     )
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -37,6 +37,7 @@ class Anatomy:
             none.
         ending: how the model's output is made.
         dense: whether the outputs are scores of every position, `batch class *space`.
+        calls: how often each module was called, for messages.
     """
 
     layers: tuple[Layer, ...]
@@ -48,6 +49,22 @@ class Anatomy:
     head: tuple[str, ...]
     ending: Found
     dense: bool = False
+    calls: Mapping[str, int] = field(default_factory=dict)
+
+    def called_again(self, names: Iterable[str]) -> str:
+        """What to say of modules without a grid that one forward calls several times; empty if it calls none so.
+
+        Args:
+            names: of these modules.
+        """
+        name = next((name for name in names if self.calls.get(name, 1) > 1), None)
+        if name is None:
+            return ""
+        return (
+            f" The model calls {name!r} {self.calls[name]} times, and its last call is the one that counts: if the "
+            "model makes a flipped or cut copy of its input by itself, as test-time augmentation does, explain the "
+            "model inside of that."
+        )
 
     def within(self, parts: Sequence[str]) -> Anatomy:
         """Only the layers of some parts of the model."""
@@ -102,7 +119,13 @@ class Anatomy:
                 f"The layer {name!r} puts out complex numbers, and maps are made of real ones. Choose one behind it "
                 f"that puts out their size or real part{f', as {real[-1]!r} may' if real else ''}."
             )
-        raise without_grid(name, self.shapes[name], self.layers, unchanged=name in self.unchanged)
+        raise without_grid(
+            name,
+            self.shapes[name],
+            self.layers,
+            unchanged=name in self.unchanged,
+            more=self.called_again([name]),
+        )
 
 
 def examine(model: nn.Module, forward: Forward, image: torch.Tensor, call: Call | None = None) -> Anatomy:
@@ -135,6 +158,7 @@ def examine(model: nn.Module, forward: Forward, image: torch.Tensor, call: Call 
         head=head_modules(trace.outputs, tensor, classifier),
         ending=Found() if tensor is None else find_ending(model, forward, image, trace, tensor),
         dense=tensor is not None and is_dense(tensor, image.expand(len(tensor), *image.shape[1:])),
+        calls=trace.calls,
     )
 
 

@@ -15,9 +15,12 @@ from camscope.models.grid import NONE_STILL, Grid, Still, candidate_grids
 from camscope.models.layer import as_batch_second, has_batch_second, with_batch_first
 from camscope.models.other_inputs import without_others
 from camscope.models.other_tokens import OtherTokens
-from camscope.models.place import Answer, find_grid
+from camscope.models.place import AGREES, Answer, find_grid
 from camscope.models.torch.anatomy.rows import Spot
-from camscope.models.torch.anatomy.trace import Output
+from camscope.models.torch.anatomy.trace import Output, Source
+
+_LOST = 0.3
+"""By so much less a function's result answers in place where it has moved positions."""
 
 OfOthers: TypeAlias = Mapping[Spot, Sequence[tuple[int, Answer]]]
 """By the spot of an output how it answers to each of the other inputs, with how many positions that input has."""
@@ -46,6 +49,8 @@ class Grids:
         self._other_tokens = OtherTokens()
         self._found: dict[int, Grid] = {}
         """By the id of the output, all of which the trace holds."""
+        self._least_in_place = 0.0
+        """How well the output of those agrees that agrees least."""
 
     def of_output(self, output: Output) -> Grid | None:
         """The grid of an output, or None if it has none. To be asked in the order the modules finished."""
@@ -63,11 +68,27 @@ class Grids:
             grid = self._as_before(output)
         if self._others and grid is not None and output.answer is not None:
             grid = without_others(grid, output.answer, self._others.get(output.spot, ()))
+        if grid is not None and output.answer is not None:
+            agreement = output.answer.agreement(grid)
+            if agreement < AGREES and self._is_moved(output.unknown):
+                return None
+            self._least_in_place = min(agreement, self._least_in_place) if self._found else agreement
         if grid is not None:
             self._found[id(output)] = grid
         if grid is not None and not grid.layout.startswith("tokens") and grid.space not in self._seen:
             self._seen.append(grid.space)
         return grid
+
+    def _is_moved(self, source: Source | None) -> bool:
+        """Whether what a function made is out of place, while all that modules put out before was in place.
+
+        A network that sees more and more loses its place step by step. What loses it at once has its positions in
+        another order, as tokens that are taken for channels.
+        """
+        if source is None or source.answer is None or len(source.shape) < 3:
+            return False
+        grid = Grid("channels-first", source.shape[2:], source.shape[1])
+        return source.answer.agreement(grid) < self._least_in_place - _LOST
 
     def _as_before(self, output: Output) -> Grid | None:
         """The grid of what went into a module that keeps positions: where that was in place, what comes out is too.

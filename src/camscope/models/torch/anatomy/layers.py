@@ -52,6 +52,8 @@ def layers_of(
     grids = Grids(image, others, still)
     for output in trace.outputs:
         grid = grids.of_output(output)
+        for name in output.names:  # a module that is called again counts where it is called last
+            layers.pop(name, None)
         if grid is None:
             continue
         standing = _standing_for(output)
@@ -62,7 +64,6 @@ def layers_of(
             and attention.isdisjoint(parents(standing))
         )
         for name in output.names:
-            layers.pop(name, None)  # a module that is called again counts where it is called last
             layers[name] = Layer(
                 name=name,
                 kind=type(modules[name]).__name__,

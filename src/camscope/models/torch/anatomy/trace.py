@@ -73,6 +73,7 @@ class Output:
         made_from: the tensor that went into the innermost module, if that has no weights; None for any other module,
             and where not exactly one tensor went in.
         came: what went into the innermost module, if that was put out by another.
+        unknown: what went into it, if no module put that out: a function made it, which may have moved positions.
         of_one_tensor: whether the innermost module got one tensor and nothing else.
         names: of the modules, innermost first.
         modules: the modules themselves, in the same order.
@@ -88,6 +89,7 @@ class Output:
     made_from: Source | None
     answer: Answer | None = None
     came: Came | None = None
+    unknown: Source | None = None
     of_one_tensor: bool = False
     names: list[str] = field(default_factory=list)
     modules: list[nn.Module] = field(default_factory=list)
@@ -165,13 +167,17 @@ class Trace:
         several = count_tensors(output) > 1
         known = self._known(tensor, anywhere=several)
         if known is None:
+            came = self._came(inputs)
+            looked_at = not _has_weights(module) or (came is None and isinstance(module, _KEEPING_PLACES))
+            source = self._source(name, inputs) if looked_at else None
             known = Output(
                 weakref.ref(tensor),
                 tensor._version,
                 self.rows.shape(tensor),
-                self._source(name, module, inputs),
+                None if _has_weights(module) else source,
                 self.rows.answer(tensor, (name, self.calls[name], "output")),
-                self._came(inputs),
+                came,
+                source if came is None else None,
                 isinstance(inputs, tuple) and len(inputs) == 1 and isinstance(inputs[0], torch.Tensor),
                 call=self.calls[name],
             )
@@ -219,10 +225,10 @@ class Trace:
                 return None if axes is None else Came(output, axes)
         return None
 
-    def _source(self, name: str, module: nn.Module, inputs: Any) -> Source | None:
-        """What went into a module without weights."""
+    def _source(self, name: str, inputs: Any) -> Source | None:
+        """What went into a module; None if it is not one tensor."""
         tensor = first_tensor(inputs) if count_tensors(inputs) == 1 else None
-        if tensor is None or _has_weights(module):
+        if tensor is None:
             return None
         spot = (name, self.calls[name], "input")
         return Source(self.rows.shape(tensor), self.rows.answer(tensor, spot))
@@ -263,6 +269,10 @@ def tracing(model: nn.Module, rows: Rows) -> Iterator[Trace]:
             hooks.callback(hook_before(module, begin(name)).remove)
             hooks.callback(hook_after(module, end(name)).remove)
         yield trace
+
+
+_KEEPING_PLACES = (nn.modules.conv._ConvNd, nn.modules.batchnorm._NormBase, nn.GroupNorm)
+"""Modules with weights that leave what they got where it was."""
 
 
 def _has_weights(module: nn.Module) -> bool:
