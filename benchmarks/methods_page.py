@@ -184,13 +184,15 @@ def gallery() -> str:
         ]
         for name in FAMILIES:
             for m in members(name):
-                parts.append(f"`{m.name}` {_strip_alone(model, m.name)}")
+                parts.append(f"`{m.name}`{_strip_alone(model, m.name)}")
     return "\n\n".join(parts)
 
 
 def _strip_alone(model: str, method: str) -> str:
-    """The same without the model's name, under which it stands."""
-    return shown(model, method).removeprefix(f"*{REAL_MODELS[model].what}*").lstrip(":,").strip()
+    """The same without the model's name, under which it stands; the strip is on a line of its own."""
+    said, mark, strip = shown(model, method).removeprefix(f"*{REAL_MODELS[model].what}*").partition("\n")
+    said = said.lstrip(":, ")
+    return (f" {said}" if said else "") + ("\\\n" if mark else "") + strip
 
 
 def parts() -> Mapping[str, str]:

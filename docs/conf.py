@@ -24,6 +24,7 @@ extensions = [
     "sphinx.ext.napoleon",
     "reading_docstrings",
     "command_pages",
+    "recipe_files",
 ]
 myst_enable_extensions = ["dollarmath", "fieldlist"]
 myst_heading_anchors = 3
@@ -43,13 +44,20 @@ html_title = "camscope"
 html_static_path = ["_static"]
 html_extra_path = ["_extra"]
 html_css_files = ["site.css"]
+html_js_files = ["copy.js"]
 html_show_sourcelink = False
 html_show_copyright = False
 html_math_renderer = "drawn"
 pygments_dark_style = "github-dark"
 html_theme_options = {
-    "light_css_variables": {"color-brand-primary": "#b3420b", "color-brand-content": "#b3420b"},
-    "dark_css_variables": {"color-brand-primary": "#ffa45c", "color-brand-content": "#ffa45c"},
+    "light_css_variables": {
+        "color-brand-primary": "#b3420b",
+        "color-brand-content": "#b3420b",
+    },
+    "dark_css_variables": {
+        "color-brand-primary": "#ffa45c",
+        "color-brand-content": "#ffa45c",
+    },
 }
 
 # ---------------------------------------------------------------- recipes

@@ -12,7 +12,13 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.path import Path
 from matplotlib.textpath import TextToPath
 
-_LETTERS = {Path.MOVETO: "M", Path.LINETO: "L", Path.CURVE3: "Q", Path.CURVE4: "C", Path.CLOSEPOLY: "Z"}
+_LETTERS = {
+    Path.MOVETO: "M",
+    Path.LINETO: "L",
+    Path.CURVE3: "Q",
+    Path.CURVE4: "C",
+    Path.CLOSEPOLY: "Z",
+}
 
 
 def drawn(tex: str, *, scale: float = 1.1) -> str:
@@ -25,11 +31,16 @@ def drawn(tex: str, *, scale: float = 1.1) -> str:
     draw, text = TextToPath(), f"${' '.join(tex.split())}$"
     with rc_context({"mathtext.fontset": "stix"}):
         font = FontProperties(size=draw.FONT_SCALE)
-        width, height, depth = draw.get_text_width_height_descent(text, font, ismath=True)
+        width, height, depth = draw.get_text_width_height_descent(
+            text, font, ismath=True
+        )
         corners, codes = draw.get_text_path(font, text, ismath=True)
     shape = Path(np.array(corners) * (1, -1), codes)  # the page counts from the top
     steps = (
-        _LETTERS[code] + " ".join(f"{value:.1f}" for value in ([] if code == Path.CLOSEPOLY else points))
+        _LETTERS[code]
+        + " ".join(
+            f"{value:.1f}" for value in ([] if code == Path.CLOSEPOLY else points)
+        )
         for points, code in shape.iter_segments(curves=True, simplify=False)
     )
     em = scale / draw.FONT_SCALE

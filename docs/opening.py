@@ -34,7 +34,9 @@ def main() -> None:
             (review(Path(folder)), 0.62),
         ]
     sized = [scaled(part, round(share * WIDTH)) for part, share in parts]
-    whole = Image.new("RGB", (WIDTH, sum(part.height + GAP for part in sized) - GAP), "white")
+    whole = Image.new(
+        "RGB", (WIDTH, sum(part.height + GAP for part in sized) - GAP), "white"
+    )
     top = 0
     for part in sized:
         whole.paste(part, (0, top))
@@ -69,14 +71,18 @@ def review(folder: Path) -> Image.Image:
 
 def recipe(name: str, out: Path) -> None:
     """Run a recipe as a reader would."""
-    subprocess.run([sys.executable, name, "--out", str(out)], cwd=HERE / "recipes", check=True)
+    subprocess.run(
+        [sys.executable, name, "--out", str(out)], cwd=HERE / "recipes", check=True
+    )
 
 
 def scaled(part: Image.Image, width: int) -> Image.Image:
     """A part in its width, without the white below it."""
     low = ImageChops.difference(part, Image.new("RGB", part.size, "white")).getbbox()
     part = part.crop((0, 0, part.width, part.height if low is None else low[3]))
-    return part.resize((width, round(part.height * width / part.width)), Image.Resampling.LANCZOS)
+    return part.resize(
+        (width, round(part.height * width / part.width)), Image.Resampling.LANCZOS
+    )
 
 
 def drawn(figure: Figure) -> Image.Image:

@@ -9,7 +9,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
-_SECTION = re.compile(r"^(Args|Arguments|Attributes|Returns|Yields|Raises|Note|Example)s?:$")
+_SECTION = re.compile(
+    r"^(Args|Arguments|Attributes|Returns|Yields|Raises|Note|Example)s?:$"
+)
 
 
 def setup(app: Any) -> dict[str, bool]:
@@ -18,7 +20,9 @@ def setup(app: Any) -> dict[str, bool]:
     return {"parallel_read_safe": True}
 
 
-def _read(app: Any, what: str, name: str, item: Any, options: Any, lines: list[str]) -> None:
+def _read(
+    app: Any, what: str, name: str, item: Any, options: Any, lines: list[str]
+) -> None:
     lines[:] = [line if code else escaped(line) for line, code in with_examples(lines)]
 
 
@@ -34,7 +38,12 @@ def with_examples(lines: list[str]) -> list[tuple[str, bool]]:
         sections = sections or bool(_SECTION.match(line.strip()))
         session = line.strip().startswith(">>>") or (session and bool(line.strip()))
         indented = line.startswith("    ") and bool(line.strip())
-        if indented and not inside and not sections and (not found or not found[-1][0].strip()):
+        if (
+            indented
+            and not inside
+            and not sections
+            and (not found or not found[-1][0].strip())
+        ):
             found += [(".. code-block:: python", True), ("", True)]
             inside = True
         elif line.strip() and not indented:

@@ -17,7 +17,14 @@ def pages() -> list[Path]:
     """All that is read as text, in English."""
     site = [p for p in sorted((ROOT / "docs").rglob("*.md")) if not {"_build", "gallery"} & set(p.parts[:-1])]
     recipes = sorted((ROOT / "docs" / "recipes").glob("[0-9]*.py"))
-    return [ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md", *site, *recipes]
+    others = (
+        "README.md",
+        "CHANGELOG.md",
+        "CONTRIBUTING.md",
+        "docs/recipes/GALLERY_HEADER.rst",
+        "docs/_extra/llms.txt",
+    )
+    return [*(ROOT / name for name in others), *site, *recipes]
 
 
 def prose(page: Path) -> str:

@@ -6,6 +6,7 @@ its own runs with random ones.
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Mapping
 
@@ -28,6 +29,21 @@ NOT_RUN: Mapping[str, str] = {
     "camscope browse s3://": "likewise",
 }
 """Beginnings of commands, and why they are not run here."""
+
+EXTRAS: Mapping[str, str] = {
+    "app": "app",
+    "train": "train",
+    "run": "runs",
+    "browse": "runs",
+    "runs": "runs",
+    "export": "export",
+    "hf:": "transformers",
+    "keras:": "keras",
+    "onnx:": "onnx",
+}
+"""What a command, or a model of this kind, needs besides the core, PyTorch and pictures."""
+
+_INSTALLED = re.compile(r"camscope\[([a-z0-9,]+)\]")
 
 SHORTER: Mapping[str, tuple[str, ...]] = {
     "train": ("--epochs", "2", "--size", "32", "--workers", "0"),
@@ -67,6 +83,20 @@ def test_the_commands_of_a_page_run_from_top_to_bottom(page, tmp_path, monkeypat
         with_all_of(line, tmp_path)
         status = main(run_of(line))
         assert status == 0, f"{line}\n{capsys.readouterr().err}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_a_page_says_what_its_commands_need_to_be_installed(page):
+    text = page.read_text("utf-8")
+    brought = {one for listed in _INSTALLED.findall(text) for one in listed.split(",")}
+    lacking = {
+        f"{begun} needs [{extra}]"
+        for line in commands(text)
+        for begun, extra in EXTRAS.items()
+        if f"camscope {begun} " in f"{line} " or (begun.endswith(":") and f" --model {begun}" in line)
+        if extra not in brought
+    }
+    assert not lacking
 
 
 def test_what_is_not_run_is_on_some_page():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import shutil
 import subprocess
@@ -72,3 +73,29 @@ def test_formulas_are_part_of_the_page(site):
     page = (site / "gallery" / "06_film_reviews.html").read_text()
     assert '<svg class="formula" role="img" aria-label="M_c(t) = \\sum_k' in page
     assert "mathjax" not in page.lower()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.stem)
+def test_a_recipes_zip_file_holds_what_its_script_imports(site, tmp_path, recipe):
+    (packed,) = site.glob(f"_downloads/*/{recipe.stem}.zip")
+    shutil.unpack_archive(packed, tmp_path)
+    names = {name for node in ast.walk(ast.parse(recipe.read_text("utf-8"))) for name in _imported(node)}
+    beside = {f"{name}.py" for name in names} & {file.name for file in recipe.parent.glob("*.py")}
+    assert {file.name for file in tmp_path.iterdir()} >= {recipe.name, *beside}
+
+
+@pytest.mark.slow
+def test_a_recipe_runs_from_its_zip_file(site, tmp_path):
+    (packed,) = site.glob("_downloads/*/01_multilabel_cells.zip")  # with two files of the source beside it
+    shutil.unpack_archive(packed, tmp_path)
+    command = [sys.executable, "01_multilabel_cells.py", "--help"]
+    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    assert "--out" in ran.stdout
+
+
+def _imported(node: ast.AST) -> list[str]:
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    return [node.module or ""] if isinstance(node, ast.ImportFrom) else []
