@@ -164,7 +164,50 @@ def speed(numbers: Numbers) -> str:
     for shown, (section, who, lacking) in rows.items():
         cells = [_ratio_and_memory(numbers.ratio(section, model, who), lacking) for model in MODELS]
         lines.append(f"| {shown} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+    return "\n".join([*lines, "", *_costly(numbers)])
+
+
+TASKS = {
+    "Ablation-CAM, resnet50 layer4": "Ablation-CAM, ResNet-50 `layer4` (closed form)",
+    "Ablation-CAM, vgg16 features.29": "Ablation-CAM, VGG-16 last convolution",
+    "Ablation-CAM, vit_b_16 encoder.layers.encoder_layer_11.ln_1": "Ablation-CAM, ViT-B/16 last block",
+    "FullGrad, resnet50": "FullGrad, ResNet-50",
+    "Eigen-CAM, resnet50 layer1": "Eigen-CAM, ResNet-50 `layer1`",
+    "Score-CAM, resnet18 layer4": "Score-CAM, ResNet-18, 503 live channels",
+}
+"""What family.py measures, as the page has it."""
+
+
+def _costly(numbers: Numbers) -> list[str]:
+    """The table of family.py: each task by camscope, then by the others, with how many times as long they take."""
+    where, _, rest = numbers.family["machine"].partition("; ")
+    lines = [
+        f"The costly methods, one image of 224² on an {_in_words(where)} (`benchmarks/family.py`; {rest}; single runs "
+        "of what takes long):",
+        "",
+        "| | camscope | others |",
+        "|---|---:|---|",
+    ]
+    for task, shown in TASKS.items():
+        of_task = [line for line in numbers.family["lines"] if line["task"] == task]
+        own = next(line for line in of_task if line["who"] == "camscope")
+        others = [
+            f"{line['who']} {_taken(line)} ({_times(line['seconds'] / own['seconds'])} ×)"
+            for line in of_task
+            if line is not own
+        ]
+        lines.append(f"| {shown} | {_taken(own)} | {'; '.join(others)} |")
+    return lines
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:.1f}" if ratio < 9.95 else f"{ratio:.0f}"
+
+
+def _taken(line: Mapping[str, Any]) -> str:
+    """How long a task took, and with how much memory beside the model's if that was looked at."""
+    memory = "" if line["extra"] is None else f", {line['extra'] / 2**20:.0f} MiB"
+    return f"{line['seconds']:.3g} s{memory}"
 
 
 def localisation(numbers: Numbers) -> str:
